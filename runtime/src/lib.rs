@@ -1,1 +1,5 @@
-//! placeholder
+//! Corten's runtime as a library: what the `corten` command and the containerd shim are made of.
+//!
+//! ARCHITECTURE.md at the root of the repository is the map.
+
+pub mod error;
