@@ -3,4 +3,5 @@
 //! ARCHITECTURE.md at the root of the repository is the map.
 
 pub mod error;
+pub mod spec;
 pub mod sys;

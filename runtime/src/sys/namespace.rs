@@ -14,13 +14,10 @@ pub const NAMES: [(u64, &str); 8] = [
     (libc::CLONE_NEWNET as u64, "net"),
     (libc::CLONE_NEWNS as u64, "mnt"),
     (libc::CLONE_NEWPID as u64, "pid"),
-    (CLONE_NEWTIME, "time"),
+    (libc::CLONE_NEWTIME as u64, "time"),
     (libc::CLONE_NEWUSER as u64, "user"),
     (libc::CLONE_NEWUTS as u64, "uts"),
 ];
-
-/// `CLONE_NEWTIME`, which lies in the bits of the exit signal and so isn't for clone(2). Kernel: 5.6.
-pub const CLONE_NEWTIME: u64 = 0x80;
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
