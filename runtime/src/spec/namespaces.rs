@@ -86,7 +86,8 @@ pub struct Namespaces([NamespaceSource; 8]);
 
 impl Namespaces {
     pub(super) fn of(spec: &oci::Spec) -> Result<Namespaces> {
-        let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
+        let listed =
+            spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
         let mut namespaces = Namespaces::default();
         for (index, entry) in listed.iter().enumerate() {
             let namespace = match entry.typ() {

@@ -51,7 +51,8 @@ fn drop_unknown_capabilities(sets: &mut Value) -> Vec<String> {
         list.retain(|name| {
             let known = !name.is_string() || oci::Capability::deserialize(name).is_ok();
             if !known {
-                warnings.push(format!("process.capabilities.{set}: {name} is not known here and is left out"));
+                warnings
+                    .push(format!("process.capabilities.{set}: {name} is not known here and is left out"));
             }
             known
         });
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn an_unknown_value_is_refused_with_its_path() {
-        let err = config(br#"{"ociVersion":"1.0.2","linux":{"namespaces":[{"type":"wormhole"}]}}"#).unwrap_err();
+        let err =
+            config(br#"{"ociVersion":"1.0.2","linux":{"namespaces":[{"type":"wormhole"}]}}"#).unwrap_err();
         assert!(err.to_string().starts_with("linux.namespaces[0].type: unknown variant `wormhole`"), "{err}");
     }
 

@@ -15,7 +15,9 @@ pub(super) fn config(spec: &oci::Spec, namespaces: &Namespaces) -> Result<()> {
     version(spec.version())?;
     match spec.root() {
         None => return Err(Error::invalid("root: is missing")),
-        Some(root) if root.path().as_os_str().is_empty() => return Err(Error::invalid("root.path: is empty")),
+        Some(root) if root.path().as_os_str().is_empty() => {
+            return Err(Error::invalid("root.path: is empty"));
+        }
         Some(_) => {}
     }
     if !namespaces.is_private(Namespace::Mount) {
@@ -74,7 +76,9 @@ pub(super) fn process(process: &oci::Process, at: &str) -> Result<()> {
             return Err(Error::invalid(format!("{at}rlimits[{index}]: {} is listed twice", rlimit.typ())));
         }
         if rlimit.soft() > rlimit.hard() {
-            return Err(Error::invalid(format!("{at}rlimits[{index}]: the soft limit is above the hard one")));
+            return Err(Error::invalid(format!(
+                "{at}rlimits[{index}]: the soft limit is above the hard one"
+            )));
         }
     }
     no_nul(process.args().iter().flatten(), &format!("{at}args"))?;
@@ -130,7 +134,9 @@ fn mount(mount: &oci::Mount, index: usize) -> Result<()> {
         return Err(Error::invalid(format!("mounts[{index}].destination: is empty")));
     }
     if Path::new("/").join(destination).components().count() == 1 {
-        return Err(Error::invalid(format!("mounts[{index}].destination: a mount on the root itself hides it")));
+        return Err(Error::invalid(format!(
+            "mounts[{index}].destination: a mount on the root itself hides it"
+        )));
     }
     if mount.uid_mappings().is_some() != mount.gid_mappings().is_some() {
         return Err(Error::invalid(format!("mounts[{index}]: uidMappings and gidMappings belong together")));
@@ -155,12 +161,17 @@ fn linux(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
     }
     for clock in linux.time_offsets().iter().flatten().map(|(clock, _)| clock) {
         if clock != "monotonic" && clock != "boottime" {
-            return Err(Error::invalid(format!("linux.timeOffsets: {clock:?} is neither monotonic nor boottime")));
+            return Err(Error::invalid(format!(
+                "linux.timeOffsets: {clock:?} is neither monotonic nor boottime"
+            )));
         }
     }
     for (index, device) in linux.devices().iter().flatten().enumerate() {
         if !device.path().is_absolute() {
-            return Err(Error::invalid(format!("linux.devices[{index}].path: {:?} is not absolute", device.path())));
+            return Err(Error::invalid(format!(
+                "linux.devices[{index}].path: {:?} is not absolute",
+                device.path()
+            )));
         }
     }
     for (field, paths) in [("maskedPaths", linux.masked_paths()), ("readonlyPaths", linux.readonly_paths())] {
@@ -183,7 +194,9 @@ fn id_maps(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
             ));
         }
     } else if !namespaces.is_private(Namespace::User) && !(uids.is_empty() && gids.is_empty()) {
-        return Err(Error::invalid("linux.uidMappings, linux.gidMappings: there is no user namespace to map into"));
+        return Err(Error::invalid(
+            "linux.uidMappings, linux.gidMappings: there is no user namespace to map into",
+        ));
     }
     for (field, maps) in [("uidMappings", uids), ("gidMappings", gids)] {
         for (index, map) in maps.iter().enumerate() {
@@ -216,7 +229,10 @@ fn hooks(spec: &oci::Spec) -> Result<()> {
                 )));
             }
             if hook.timeout().is_some_and(|timeout_s| timeout_s <= 0) {
-                return Err(Error::invalid(format!("hooks.{}[{index}].timeout: is not positive", kind.name())));
+                return Err(Error::invalid(format!(
+                    "hooks.{}[{index}].timeout: is not positive",
+                    kind.name()
+                )));
             }
         }
     }
