@@ -1,0 +1,3 @@
+//! The decision: what will be done, as a value. Pure.
+
+pub mod seccomp;
