@@ -3,3 +3,4 @@
 //! ARCHITECTURE.md at the root of the repository is the map.
 
 pub mod error;
+pub mod plan;
