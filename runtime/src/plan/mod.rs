@@ -1,3 +1,4 @@
 //! DECISION: pure functions from what is asked for to what will be done.
 
+pub mod cgroup;
 pub mod mount_options;
