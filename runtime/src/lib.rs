@@ -3,5 +3,7 @@
 //! ARCHITECTURE.md at the root of the repository is the map.
 
 pub mod error;
+pub mod plan;
 pub mod spec;
+pub mod state;
 pub mod sys;

@@ -67,7 +67,8 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
     if mounts::binds_whole_dev(spec) {
         return Ok(Vec::new());
     }
-    let source = if spec.namespaces().is_private(Namespace::User) { DeviceSource::Bound } else { DeviceSource::Made };
+    let source =
+        if spec.namespaces().is_private(Namespace::User) { DeviceSource::Bound } else { DeviceSource::Made };
     let mut devices = listed(spec, source)?;
     for (path, major, minor) in DEFAULT {
         if !devices.iter().any(|(_, device)| device.path == Path::new(path)) {
@@ -84,7 +85,9 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
         steps.push(Step::of(field, Action::MakeDevice(device)));
     }
     let links = LINKS.into_iter().chain([PTMX]);
-    steps.extend(links.map(|(target, name)| Step::of("default devices", Action::MakeDeviceLink { target, name })));
+    steps.extend(
+        links.map(|(target, name)| Step::of("default devices", Action::MakeDeviceLink { target, name })),
+    );
     Ok(steps)
 }
 
@@ -119,7 +122,9 @@ fn kind(kind: oci::LinuxDeviceType, field: &str) -> Result<u32> {
         oci::LinuxDeviceType::B => Ok(libc::S_IFBLK),
         oci::LinuxDeviceType::C | oci::LinuxDeviceType::U => Ok(libc::S_IFCHR),
         oci::LinuxDeviceType::P => Ok(libc::S_IFIFO),
-        oci::LinuxDeviceType::A => Err(Error::invalid(format!("{field}.type: \"a\" is for cgroup rules only"))),
+        oci::LinuxDeviceType::A => {
+            Err(Error::invalid(format!("{field}.type: \"a\" is for cgroup rules only")))
+        }
     }
 }
 

@@ -77,7 +77,8 @@ pub(super) fn what(action: &Action) -> String {
         Action::JoinKeyring(name) | Action::SetHostname(name) | Action::SetDomainname(name) => name.clone(),
         Action::SetApparmorProfile(label) | Action::SetSelinuxLabel(label) => label.clone(),
         Action::SetPropagation(change) | Action::SetRootPropagation(change) => {
-            format!("{:?}{}", change.propagation, if change.recursive { ", recursively" } else { "" }).to_lowercase()
+            format!("{:?}{}", change.propagation, if change.recursive { ", recursively" } else { "" })
+                .to_lowercase()
         }
         Action::MakeDevice(device) => format!(
             "{} {}:{} mode {:o} owner {}:{} {:?}",
@@ -98,7 +99,10 @@ pub(super) fn what(action: &Action) -> String {
         | Action::ProtectPath(path)
         | Action::MaskPath(path) => path.display().to_string(),
         Action::OpenConsole(Some((rows, columns))) => format!("{columns} columns, {rows} rows"),
-        Action::RunRuntimeHooks(_, hooks) | Action::RunContainerHooks(hooks) | Action::RunStartHooks(hooks) => {
+        Action::RunRuntimeHooks(hooks) => {
+            hooks.iter().map(|(_, hook)| hook.path().display().to_string()).collect::<Vec<_>>().join(", ")
+        }
+        Action::RunContainerHooks(hooks) | Action::RunStartHooks(hooks) => {
             hooks.iter().map(|hook| hook.path().display().to_string()).collect::<Vec<_>>().join(", ")
         }
         Action::WriteSysctl { path, value } => format!("{path} = {value}"),
@@ -124,12 +128,9 @@ pub(super) fn what(action: &Action) -> String {
             capabilities(sets.inheritable),
             capabilities(sets.ambient)
         ),
-        Action::Execute(program) => program
-            .args
-            .iter()
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .collect::<Vec<_>>()
-            .join(" "),
+        Action::Execute(program) => {
+            program.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        }
         _ => String::new(),
     }
 }

@@ -8,8 +8,8 @@
 pub mod cgroup;
 mod devices;
 mod explain;
-mod mounts;
 pub mod mount_options;
+mod mounts;
 mod namespaces;
 pub mod order;
 mod process;
@@ -21,7 +21,8 @@ use std::path::PathBuf;
 
 pub use devices::{Device, DeviceSource};
 pub use mounts::{
-    CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, Mount, MountSource, PropagationChange, covers_allowed,
+    CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, Mount, MountSource, PropagationChange,
+    covers_allowed,
 };
 pub use namespaces::{IdMap, JoinedNamespace, TimeOffset};
 pub use order::{Actor, Needs, Stage, Undo};
@@ -153,7 +154,7 @@ pub enum Action {
     /// Rows and columns.
     OpenConsole(Option<(u16, u16)>),
     AskForHooks,
-    RunRuntimeHooks(HookKind, Vec<oci::Hook>),
+    RunRuntimeHooks(Vec<(HookKind, oci::Hook)>),
     RunContainerHooks(Vec<oci::Hook>),
     SwitchRoot,
     SetRootPropagation(PropagationChange),
@@ -176,6 +177,7 @@ pub enum Action {
     SetSelinuxLabel(String),
     AskForLimits,
     SetRlimits(Vec<Rlimit>),
+    HandOverListener,
     SetNoNewPrivileges,
     InstallSeccomp,
     /// A bit mask by capability number.
@@ -269,6 +271,7 @@ impl Action {
             SetSelinuxLabel,
             AskForLimits,
             SetRlimits,
+            HandOverListener,
             SetNoNewPrivileges,
             InstallSeccomp,
             LimitBoundingSet,
@@ -374,14 +377,14 @@ fn lifecycle() -> Vec<Step> {
 
 fn hook_steps(spec: &Spec) -> Vec<Step> {
     let mut steps = Vec::new();
-    for kind in [HookKind::Prestart, HookKind::CreateRuntime] {
-        let hooks = spec.hooks(kind);
-        if !hooks.is_empty() {
-            steps.push(Step::of(format!("hooks.{}", kind.name()), Action::RunRuntimeHooks(kind, hooks.to_vec())));
-        }
-    }
-    if !steps.is_empty() {
-        steps.push(Step::of("hooks", Action::AskForHooks));
+    let runtime_hooks: Vec<(HookKind, oci::Hook)> = [HookKind::Prestart, HookKind::CreateRuntime]
+        .into_iter()
+        .flat_map(|kind| spec.hooks(kind).iter().map(move |hook| (kind, hook.clone())))
+        .collect();
+    if !runtime_hooks.is_empty() {
+        let field = "hooks.prestart, hooks.createRuntime";
+        steps.push(Step::of(field, Action::AskForHooks));
+        steps.push(Step::of(field, Action::RunRuntimeHooks(runtime_hooks)));
     }
     let hooks = spec.hooks(HookKind::CreateContainer);
     if !hooks.is_empty() {

@@ -243,14 +243,18 @@ fn filesystem(
     }
     let mut words: Vec<String> = options.superblock.iter().map(ToString::to_string).collect();
     // One instance of a tmpfs or of /dev serves this container alone, and is filled before it is made read-only.
-    if options.attr.set & ATTR_RDONLY != 0 && fstype != "tmpfs" && inside(entry.destination()) != Path::new("/dev") {
+    if options.attr.set & ATTR_RDONLY != 0
+        && fstype != "tmpfs"
+        && inside(entry.destination()) != Path::new("/dev")
+    {
         words.push("ro".into());
     }
     words.extend(options.data.iter().map(ToString::to_string));
     if let Some(label) = mount_label(spec).filter(|_| takes_label(fstype)) {
         words.push(format!("context={label}"));
     }
-    let source = entry.source().as_ref().map_or(fstype.into(), |source| source.to_string_lossy().into_owned());
+    let source =
+        entry.source().as_ref().map_or(fstype.into(), |source| source.to_string_lossy().into_owned());
     let filesystem = FilesystemMount {
         fstype: fstype.to_string(),
         source,
@@ -291,12 +295,18 @@ fn cgroup_source(fstype: &str, options: &MountOptions, spec: &Spec, cgroup: &cgr
 fn cgroup_v1(own_view: bool, dirs: &[cgroup::Dir]) -> CgroupV1Mount {
     let mut mount = CgroupV1Mount { hierarchies: Vec::new(), links: Vec::new() };
     for dir in dirs.iter().filter(|dir| !dir.is_unified()) {
-        let Some(name) = dir.mountpoint.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };
+        let Some(name) = dir.mountpoint.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+            continue;
+        };
         let source = if own_view {
             MountSource::Filesystem(FilesystemMount {
                 fstype: "cgroup".into(),
                 source: "cgroup".into(),
-                options: dir.controllers.iter().flat_map(|controller| hierarchy_options(controller)).collect(),
+                options: dir
+                    .controllers
+                    .iter()
+                    .flat_map(|controller| hierarchy_options(controller))
+                    .collect(),
                 inherits_mode: false,
             })
         } else {
@@ -311,7 +321,11 @@ fn cgroup_v1(own_view: bool, dirs: &[cgroup::Dir]) -> CgroupV1Mount {
 
 /// A named hierarchy has no controller, and says so.
 fn hierarchy_options(controller: &str) -> Vec<String> {
-    if controller.starts_with("name=") { vec!["none".into(), controller.into()] } else { vec![controller.into()] }
+    if controller.starts_with("name=") {
+        vec!["none".into(), controller.into()]
+    } else {
+        vec![controller.into()]
+    }
 }
 
 fn id_map(
@@ -328,7 +342,9 @@ fn id_map(
         return Err(Error::invalid(format!("{field}: only a bind mount can be id-mapped")));
     }
     let source = match (own, spec.namespaces().source(Namespace::User)) {
-        (Some((uids, gids)), _) => IdMapSource::Maps(IdMapping { uids: id_maps(Some(uids)), gids: id_maps(Some(gids)) }),
+        (Some((uids, gids)), _) => {
+            IdMapSource::Maps(IdMapping { uids: id_maps(Some(uids)), gids: id_maps(Some(gids)) })
+        }
         (None, NamespaceSource::Path(path)) => IdMapSource::Namespace(path.clone()),
         (None, NamespaceSource::New) => {
             let linux = spec.linux();

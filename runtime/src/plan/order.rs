@@ -188,6 +188,8 @@ stages! {
     FindProgram = "find-program", Init, Nothing, Nothing;
     /// Installs a seccomp filter that has a listener, while the supervisor is there to fetch its descriptor.
     InstallSeccompListener = "install-seccomp-listener", Init, Nothing, Nothing;
+    /// Fetches the descriptor of the filter's listener from init, and hands it to the agent.
+    HandOverListener = "hand-over-listener", Supervisor, Nothing, Nothing;
     /// Tells the supervisor that the container is complete, and waits until that is on record.
     ReportCreated = "report-created", Init, Nothing, Nothing;
     /// Saves that the container is created, and writes the pid file.

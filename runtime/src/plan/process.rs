@@ -3,11 +3,10 @@
 //! `create` and `exec` share nearly all of it.
 
 use std::ffi::CString;
-use std::path::PathBuf;
 
 use super::{Action, Host, Joining, Request, Step, seccomp};
 use crate::error::{Error, Result};
-use crate::spec::{Namespace, Spec, oci};
+use crate::spec::{Spec, oci};
 use crate::sys::credentials::{CapabilitySets, capability_number};
 use crate::sys::schedule::SchedulerAttributes;
 
@@ -106,7 +105,12 @@ fn writes_procfs(action: &Action) -> bool {
     matches!(action, Action::SetApparmorProfile(_) | Action::SetSelinuxLabel(_))
 }
 
-fn shared(process: &oci::Process, spec: &Spec, host: &Host, filter: Option<&seccomp::Filter>) -> Result<Vec<Step>> {
+fn shared(
+    process: &oci::Process,
+    spec: &Spec,
+    host: &Host,
+    filter: Option<&seccomp::Filter>,
+) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     if process.terminal().unwrap_or(false) {
         let size = process.console_size().as_ref().map(|size| (size.height() as u16, size.width() as u16));
@@ -120,10 +124,10 @@ fn shared(process: &oci::Process, spec: &Spec, host: &Host, filter: Option<&secc
     steps.extend(rlimits(process)?);
     if let Some(personality) = spec.linux().and_then(|linux| linux.personality().as_ref()) {
         let domain = match personality.domain() {
-            oci::LinuxPersonalityDomain::PerLinux => libc::PER_LINUX,
-            oci::LinuxPersonalityDomain::PerLinux32 => libc::PER_LINUX32,
+            oci::LinuxPersonalityDomain::PerLinux => 0x0000,
+            oci::LinuxPersonalityDomain::PerLinux32 => 0x0008,
         };
-        steps.push(Step::of("linux.personality", Action::SetPersonality(domain as u64)));
+        steps.push(Step::of("linux.personality", Action::SetPersonality(domain)));
     }
     steps.extend(privileges(process, filter)?);
     let user = process.user();
@@ -227,7 +231,10 @@ fn rlimits(process: &oci::Process) -> Result<Vec<Step>> {
     if limits.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(vec![Step::of("process.rlimits", Action::AskForLimits), Step::of("process.rlimits", Action::SetRlimits(limits))])
+    Ok(vec![
+        Step::of("process.rlimits", Action::AskForLimits),
+        Step::of("process.rlimits", Action::SetRlimits(limits)),
+    ])
 }
 
 fn resource_number(kind: oci::PosixRlimitType) -> u32 {
@@ -270,6 +277,9 @@ fn privileges(process: &oci::Process, filter: Option<&seccomp::Filter>) -> Resul
                 (true, None) => Action::InstallSeccompLast,
             },
         ));
+        if filter.listener.is_some() {
+            steps.push(Step::of("linux.seccomp.listenerPath", Action::HandOverListener));
+        }
     }
     let sets = process.capabilities().as_ref().map(capability_sets).unwrap_or_default();
     steps.push(Step::of("process.capabilities.bounding", Action::LimitBoundingSet(sets.bounding)));
@@ -306,7 +316,8 @@ fn program(process: &oci::Process, preserve_fds: u32) -> Result<Program> {
     };
     let home = value("HOME").filter(|home| !home.is_empty());
     let words = |list: &[String]| list.iter().map(crate::sys::c_string).collect::<Result<Vec<_>>>();
-    let kept: Vec<String> = env.iter().filter(|entry| home.is_some() || !entry.starts_with("HOME=")).cloned().collect();
+    let kept: Vec<String> =
+        env.iter().filter(|entry| home.is_some() || !entry.starts_with("HOME=")).cloned().collect();
     Ok(Program {
         args: words(args)?,
         env: words(&kept)?,
@@ -333,8 +344,6 @@ fn deduplicated(env: &[String]) -> Vec<String> {
     }
     kept
 }
-
-
 
 #[cfg(test)]
 mod tests {

@@ -66,7 +66,9 @@ fn check(path: &str, namespaces: &Namespaces, field: &str) -> Result<()> {
     } else if path.starts_with("user/") {
         Namespace::User
     } else {
-        return Err(Error::invalid(format!("{field}: is not confined to a namespace, so it would change the host")));
+        return Err(Error::invalid(format!(
+            "{field}: is not confined to a namespace, so it would change the host"
+        )));
     };
     if namespaces.is_private(owner) {
         return Ok(());

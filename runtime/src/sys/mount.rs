@@ -14,22 +14,6 @@ pub use libc::{
     MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME,
 };
 
-/// The bits of a mount to set and to clear, as in `struct mount_attr`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// `MOUNT_ATTR_*` bits to set.
-    pub set: u64,
-    /// `MOUNT_ATTR_*` bits to clear.
-    pub clear: u64,
-}
-
-impl Attributes {
-    /// Whether nothing would change.
-    pub fn is_empty(&self) -> bool {
-        self.set == 0 && self.clear == 0
-    }
-}
-
 const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
@@ -144,33 +128,33 @@ pub fn attach(mount: BorrowedFd, target: BorrowedFd) -> Result<()> {
 /// `mount_setattr`: changes the attributes of a mount, or of its whole tree.
 ///
 /// Errors: ENOSYS before 5.12. Source: mount_setattr(2).
-pub fn set_attributes(mount: BorrowedFd, attributes: Attributes, recursive: bool) -> Result<()> {
-    setattr(mount, attributes, 0, None, recursive)
+pub fn set_attributes(mount: BorrowedFd, set: u64, clear: u64, recursive: bool) -> Result<()> {
+    setattr(mount, set, clear, 0, None, recursive)
 }
 
 /// `mount_setattr` with a propagation type (`MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, `MS_UNBINDABLE`).
 pub fn set_propagation(mount: BorrowedFd, propagation: u64, recursive: bool) -> Result<()> {
-    setattr(mount, Attributes::default(), propagation, None, recursive)
+    setattr(mount, 0, 0, propagation, None, recursive)
 }
 
 /// `mount_setattr(MOUNT_ATTR_IDMAP)`: shows the ids of a detached mount through the maps of `user_namespace`.
 ///
 /// Errors: EINVAL where the filesystem doesn't allow it. Kernel: 5.12.
 pub fn set_id_map(mount: BorrowedFd, user_namespace: BorrowedFd, recursive: bool) -> Result<()> {
-    let attributes = Attributes { set: MOUNT_ATTR_IDMAP, clear: 0 };
-    setattr(mount, attributes, 0, Some(user_namespace), recursive)
+    setattr(mount, MOUNT_ATTR_IDMAP, 0, 0, Some(user_namespace), recursive)
 }
 
 fn setattr(
     mount: BorrowedFd,
-    attributes: Attributes,
+    set: u64,
+    clear: u64,
     propagation: u64,
     user_namespace: Option<BorrowedFd>,
     recursive: bool,
 ) -> Result<()> {
     let attr = libc::mount_attr {
-        attr_set: attributes.set,
-        attr_clr: attributes.clear,
+        attr_set: set,
+        attr_clr: clear,
         propagation,
         userns_fd: user_namespace.map_or(0, |fd| fd.as_raw_fd() as u64),
     };
@@ -189,8 +173,8 @@ fn setattr(
     check(ret, || {
         format!(
             "mount_setattr({}, clear {}{}{})",
-            attribute_names(attributes.set),
-            attribute_names(attributes.clear),
+            attribute_names(set),
+            attribute_names(clear),
             propagation_name(propagation),
             if recursive { ", recursive" } else { "" }
         )
