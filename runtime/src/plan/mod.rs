@@ -211,6 +211,11 @@ impl Step {
     pub fn stage(&self) -> Stage {
         self.action.stage()
     }
+
+    /// What it does, in a few words.
+    pub fn what(&self) -> String {
+        explain::what(&self.action)
+    }
 }
 
 macro_rules! stage_of {

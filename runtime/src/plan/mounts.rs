@@ -110,6 +110,16 @@ impl PropagationChange {
         PropagationChange { propagation, recursive: true }
     }
 
+    /// Cuts one mount off.
+    pub fn private() -> PropagationChange {
+        PropagationChange { propagation: Propagation::Private, recursive: false }
+    }
+
+    /// Keeps a tree from telling anyone of its mounts.
+    pub fn slave() -> PropagationChange {
+        PropagationChange { propagation: Propagation::Slave, recursive: true }
+    }
+
     /// `MS_SHARED` and so on.
     pub fn flag(self) -> u64 {
         match self.propagation {
