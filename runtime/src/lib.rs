@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md at the root of the repository is the map.
 
+pub mod apply;
 pub mod cli;
 pub mod error;
 pub mod plan;

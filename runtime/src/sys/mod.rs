@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod file;
+pub mod memfd;
 pub mod pidfd;
 
 use std::ffi::{CString, OsStr};

@@ -1,0 +1,3 @@
+//! EFFECTS: performs a finished plan.
+
+pub mod hooks;
