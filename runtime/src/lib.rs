@@ -6,5 +6,6 @@ pub mod apply;
 pub mod cli;
 pub mod error;
 pub mod plan;
+pub mod report;
 pub mod state;
 pub mod sys;

@@ -72,11 +72,11 @@ impl CommandLine {
     }
 
     /// Reads the command and its flags.
-    pub fn request(self) -> Result<Request> {
-        if let Some(text) = self.print {
+    pub fn request(&mut self) -> Result<Request> {
+        if let Some(text) = self.print.take() {
             return Ok(Request::Print(text));
         }
-        let mut words = self.command.into_iter();
+        let mut words = std::mem::take(&mut self.command).into_iter();
         let name = words.next().unwrap_or_default();
         if name == "help" || name == "h" {
             return help(words.next()).map(Request::Print);
@@ -146,21 +146,21 @@ mod tests {
     }
 
     fn command(words: &str) -> Command {
-        match line(words).and_then(CommandLine::request).expect(words) {
+        match line(words).and_then(|mut line| line.request()).expect(words) {
             Request::Run(command) => command,
             Request::Print(text) => panic!("{words}: {text}"),
         }
     }
 
     fn printed(words: &str) -> String {
-        match line(words).and_then(CommandLine::request).expect(words) {
+        match line(words).and_then(|mut line| line.request()).expect(words) {
             Request::Run(command) => panic!("{words}: {command:?}"),
             Request::Print(text) => text,
         }
     }
 
     fn error(words: &str) -> String {
-        line(words).and_then(CommandLine::request).err().map(|err| err.to_string()).expect(words)
+        line(words).and_then(|mut line| line.request()).err().map(|err| err.to_string()).expect(words)
     }
 
     #[test]

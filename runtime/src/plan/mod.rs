@@ -1,4 +1,3 @@
 //! DECISION: pure functions from what is asked for to what will be done.
 
-pub mod cgroup;
 pub mod mount_options;
