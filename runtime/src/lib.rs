@@ -4,8 +4,10 @@
 
 pub mod apply;
 pub mod cli;
+pub mod commands;
 pub mod error;
 pub mod plan;
 pub mod report;
+pub mod spec;
 pub mod state;
 pub mod sys;

@@ -4,10 +4,22 @@
 //! and followed only where a name says so, and every error names the call with its arguments, as strace does.
 #![allow(unsafe_code)]
 
+pub mod bpf;
+pub mod cgroupfs;
 pub mod clock;
+pub mod credentials;
 pub mod file;
+pub mod keyring;
 pub mod memfd;
+pub mod mount;
+pub mod namespace;
+pub mod net;
 pub mod pidfd;
+pub mod process;
+pub mod schedule;
+pub mod seccomp;
+pub mod socket;
+pub mod tty;
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;

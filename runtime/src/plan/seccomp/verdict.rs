@@ -1,0 +1,66 @@
+//! What a filter returns: an action in the high bits, its data in the low sixteen.
+
+use std::fmt;
+
+use oci_spec::runtime::LinuxSeccompAction as Action;
+
+use crate::error::{Error, Result};
+
+/// What an architecture gets that the profile does not name.
+pub const BAD_ARCHITECTURE: u32 = libc::SECCOMP_RET_KILL_THREAD;
+
+/// `errno` from a call that is newer than the profile.
+pub const NO_SUCH_CALL: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+
+/// The value that a filter returns for `action`; `errno_ret` comes from the profile's `field`.
+pub fn of(action: Action, errno_ret: Option<u32>, field: &str) -> Result<u32> {
+    let data = match (action, errno_ret) {
+        (Action::ScmpActErrno | Action::ScmpActTrace, None) => libc::EPERM as u32,
+        (Action::ScmpActErrno | Action::ScmpActTrace, Some(errno)) if errno <= libc::SECCOMP_RET_DATA => {
+            errno
+        }
+        (Action::ScmpActErrno | Action::ScmpActTrace, Some(errno)) => {
+            return Err(Error::invalid(format!("{field}: {errno} does not fit in 16 bits")));
+        }
+        (_, None) => 0,
+        (_, Some(_)) => return Err(Error::invalid(format!("{field}: {action} returns no errno"))),
+    };
+    Ok(data
+        | match action {
+            Action::ScmpActKill | Action::ScmpActKillThread => libc::SECCOMP_RET_KILL_THREAD,
+            Action::ScmpActKillProcess => libc::SECCOMP_RET_KILL_PROCESS,
+            Action::ScmpActTrap => libc::SECCOMP_RET_TRAP,
+            Action::ScmpActErrno => libc::SECCOMP_RET_ERRNO,
+            Action::ScmpActNotify => libc::SECCOMP_RET_USER_NOTIF,
+            Action::ScmpActTrace => libc::SECCOMP_RET_TRACE,
+            Action::ScmpActLog => libc::SECCOMP_RET_LOG,
+            Action::ScmpActAllow => libc::SECCOMP_RET_ALLOW,
+        })
+}
+
+/// Whether a call that the kernel does not have is let through to it, which then says ENOSYS by itself.
+///
+/// A tracer counts: it sees the call and can answer as it likes.
+pub fn lets_through(action: Action) -> bool {
+    matches!(action, Action::ScmpActAllow | Action::ScmpActLog | Action::ScmpActTrace)
+}
+
+/// Prints a verdict as `ERRNO(EPERM)`.
+pub struct Named(pub u32);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = self.0 & libc::SECCOMP_RET_DATA;
+        match self.0 & libc::SECCOMP_RET_ACTION_FULL {
+            libc::SECCOMP_RET_KILL_THREAD => f.write_str("KILL_THREAD"),
+            libc::SECCOMP_RET_KILL_PROCESS => f.write_str("KILL_PROCESS"),
+            libc::SECCOMP_RET_TRAP => f.write_str("TRAP"),
+            libc::SECCOMP_RET_ERRNO => write!(f, "ERRNO({:?})", crate::error::Errno::from_raw(data as i32)),
+            libc::SECCOMP_RET_USER_NOTIF => f.write_str("NOTIFY"),
+            libc::SECCOMP_RET_TRACE => write!(f, "TRACE({data})"),
+            libc::SECCOMP_RET_LOG => f.write_str("LOG"),
+            libc::SECCOMP_RET_ALLOW => f.write_str("ALLOW"),
+            action => write!(f, "{action:#x}({data})"),
+        }
+    }
+}
