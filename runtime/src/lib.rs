@@ -2,4 +2,8 @@
 //!
 //! ARCHITECTURE.md at the root of the repository is the map.
 
+pub mod apply;
 pub mod error;
+pub mod plan;
+pub mod probe;
+pub mod sys;

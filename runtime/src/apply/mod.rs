@@ -1,0 +1,3 @@
+//! Effects: performs a finished plan.
+
+pub mod cgroup;

@@ -1,0 +1,3 @@
+//! Decisions: a spec and the facts of the host become a plan. Pure.
+
+pub mod cgroup;
