@@ -7,6 +7,7 @@ pub mod cli;
 pub mod commands;
 pub mod error;
 pub mod plan;
+pub mod probe;
 pub mod report;
 pub mod spec;
 pub mod state;

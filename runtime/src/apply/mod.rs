@@ -1,3 +1,4 @@
-//! EFFECTS: performs a finished plan.
+//! 3. EFFECTS: performs a finished plan.
 
+pub mod cgroup;
 pub mod hooks;

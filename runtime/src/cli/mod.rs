@@ -27,6 +27,9 @@ use crate::error::{Error, Result};
 /// The program's name, in help and in messages.
 pub const NAME: &str = "corten";
 
+/// The program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The newest version of the runtime specification that is followed.
 pub const SPEC_VERSION: &str = "1.3.0";
 
@@ -127,7 +130,7 @@ fn find(name: &OsStr) -> Result<(clap::Command, Flags)> {
 /// What `--version` prints: engines split on "version" and look for a line with "commit:".
 fn version() -> String {
     let commit = option_env!("CORTEN_COMMIT").unwrap_or("unknown");
-    format!("{NAME} version {}\ncommit: {commit}\nspec: {SPEC_VERSION}\n", env!("CARGO_PKG_VERSION"))
+    format!("{NAME} version {VERSION}\ncommit: {commit}\nspec: {SPEC_VERSION}\n")
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::state::{ContainerDir, OciState, Status};
 /// Deletes a container.
 pub fn run(invocation: &Invocation, args: DeleteArgs) -> Result<u8> {
     let root = invocation.root()?;
-    let deleted = ContainerDir::open(&root, &args.id).and_then(|dir| delete(dir, args.force, &invocation.report));
+    let deleted =
+        ContainerDir::open(&root, &args.id).and_then(|dir| delete(dir, args.force, &invocation.report));
     match deleted {
         Err(err) if args.force && err.kind() == Kind::NotFound => Ok(0),
         result => result.map(|()| 0),

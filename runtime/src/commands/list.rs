@@ -11,8 +11,10 @@ use crate::state::{ContainerId, Root, Status};
 /// Prints all containers.
 pub fn run(invocation: &Invocation, args: ListArgs) -> Result<u8> {
     let containers = load_all(invocation)?;
-    let views: Vec<StateView> =
-        containers.iter().map(|listed| StateView::of(&listed.container, listed.status, &listed.owner)).collect();
+    let views: Vec<StateView> = containers
+        .iter()
+        .map(|listed| StateView::of(&listed.container, listed.status, &listed.owner))
+        .collect();
     print(match args {
         ListArgs { quiet: true, .. } => views.iter().map(|view| format!("{}\n", view.id)).collect(),
         ListArgs { format: ListFormat::Table, .. } => table(&views),
@@ -101,7 +103,8 @@ mod tests {
 
     #[test]
     fn owner_is_a_name_or_a_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\n# a comment\nbroken\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\n# a comment\nbroken\nann:x:1000:1000::/home/ann:/bin/sh\n";
         assert_eq!(user_name(passwd, 0), "root");
         assert_eq!(user_name(passwd, 1000), "ann");
         assert_eq!(user_name(passwd, 7), "#7");
@@ -109,10 +112,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned() {
-        assert_eq!(
-            table(&[]),
-            "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
-        );
+        assert_eq!(table(&[]), "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n");
     }
 
     #[test]

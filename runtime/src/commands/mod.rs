@@ -109,7 +109,8 @@ fn run(invocation: &Invocation, command: Command) -> Result<u8> {
 
 fn open_report(line: &CommandLine) -> Result<Report> {
     // A container whose log's directory is gone still has to be killed and deleted.
-    let may_do_without = ["kill", "delete"].iter().any(|name| line.command_name().is_some_and(|of| of == *name));
+    let may_do_without =
+        ["kill", "delete"].iter().any(|name| line.command_name().is_some_and(|of| of == *name));
     if may_do_without {
         Ok(Report::open_if_possible(&line.global.log))
     } else {

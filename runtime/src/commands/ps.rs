@@ -27,7 +27,11 @@ fn json(pids: &[i32]) -> String {
 /// All processes of the host, as ps(1) shows them.
 fn ps(options: &[OsString]) -> Result<String> {
     let mut command = Command::new("ps");
-    if options.is_empty() { command.arg("-ef") } else { command.args(options) };
+    if options.is_empty() {
+        command.arg("-ef")
+    } else {
+        command.args(options)
+    };
     let output = command.output().map_err(|err| Error::io("exec(ps)", &err))?;
     let text = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
     if output.status.success() {
@@ -64,7 +68,8 @@ mod tests {
 
     #[test]
     fn table_keeps_the_lines_of_the_container() {
-        let table = "UID   PID PPID CMD\nroot    1    0 /sbin/init\nroot   42    1 sh -c 1\nroot  142    1 sh\n";
+        let table =
+            "UID   PID PPID CMD\nroot    1    0 /sbin/init\nroot   42    1 sh -c 1\nroot  142    1 sh\n";
         let kept = lines_of(table, &HashSet::from([42])).expect("a table");
         assert_eq!(kept, "UID   PID PPID CMD\nroot   42    1 sh -c 1\n");
         assert!(lines_of("USER CMD\n", &HashSet::new()).is_err());

@@ -96,7 +96,9 @@ fn indented(spec: &Spec) -> Result<Vec<u8>> {
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     file.and_then(|mut file| file.write_all(bytes)).map_err(|err| match err.kind() {
-        ErrorKind::AlreadyExists => Error::invalid(format!("File {} exists. Remove it first", path.display())),
+        ErrorKind::AlreadyExists => {
+            Error::invalid(format!("File {} exists. Remove it first", path.display()))
+        }
         _ => Error::io(format!("write {}", path.display()), &err),
     })
 }
@@ -117,7 +119,10 @@ mod tests {
         let mut spec = default().expect("the default");
         make_rootless(&mut spec, 1000, 100).expect("rootless");
         let json = serde_json::to_value(&spec).expect("json");
-        assert_eq!(json["linux"]["uidMappings"][0], serde_json::json!({"containerID": 0, "hostID": 1000, "size": 1}));
+        assert_eq!(
+            json["linux"]["uidMappings"][0],
+            serde_json::json!({"containerID": 0, "hostID": 1000, "size": 1})
+        );
         assert_eq!(json["linux"]["gidMappings"][0]["hostID"], 100);
         assert!(json["linux"].get("resources").is_none());
         let namespaces = json["linux"]["namespaces"].to_string();
