@@ -1,0 +1,4 @@
+//! 3. EFFECTS: performs a finished plan.
+
+pub mod cgroup;
+pub mod hooks;

@@ -1,0 +1,3 @@
+//! What the host is: facts, read once.
+
+pub mod cgroup;
