@@ -86,13 +86,9 @@ impl Error {
             Errno::EPERM | Errno::EACCES => Kind::Denied,
             _ => Kind::Kernel,
         };
-        Error(Box::new(Inner {
-            kind,
-            context: Vec::new(),
-            cause: call.into(),
-            errno: Some(errno),
-            hint: None,
-        }))
+        let mut err = Error::new(kind, call);
+        err.0.errno = Some(errno);
+        err
     }
 
     /// An error that another process told us as text.

@@ -23,6 +23,7 @@ use crate::plan::{Action, Actor, Program, Request, Step};
 use crate::spec::{HookKind, Namespace};
 use crate::state::{OciState, Record, Status};
 use crate::sys::namespace::Forked;
+use crate::sys::seccomp::FilterFlags;
 use crate::sys::{credentials, file, keyring, mount, namespace, net, process, schedule, seccomp, socket};
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
@@ -333,9 +334,7 @@ impl<'a> Init<'a> {
 
     fn install_filter(&self) -> Result<()> {
         let Some(filter) = self.inherited.filter else { return Ok(()) };
-        let Some(listener) = seccomp::install(&filter.program, filter.flags, filter.optional_flags)? else {
-            return Ok(());
-        };
+        let Some(listener) = install(filter)? else { return Ok(()) };
         // The supervisor fetches it by number; from here on a system call may wait for the agent's verdict.
         self.inherited.channel.ask(&Message::Listener(listener.as_raw_fd()))
     }
@@ -409,6 +408,16 @@ impl<'a> Init<'a> {
     fn execute(&mut self, program: &Program) -> Result<Infallible> {
         let path = self.program.take().ok_or_else(|| Error::internal("the program was not looked for"))?;
         program::execute(program, &path, self.procfs.as_ref().map(AsFd::as_fd))
+    }
+}
+
+/// A flag that nobody asked for is dropped where the kernel doesn't know it; one that was asked for is an error then.
+fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
+    match seccomp::install(&filter.program, filter.flags | filter.optional_flags) {
+        Err(err) if err.is(Errno::EINVAL) && filter.optional_flags != FilterFlags::NONE => {
+            seccomp::install(&filter.program, filter.flags)
+        }
+        result => result,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The supervisor: the `corten` process while it creates a container. It performs its steps of the plan top to bottom,
 //! waits for init where the plan says so, and takes back all it did if anything fails.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::trace::Tracer;
 use super::{build, idmap, limits, listener};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
-use crate::plan::{Action, Actor, JoinedNamespace, Mount, Plan, PropagationChange, Stage, Step, TimeOffset};
+use crate::plan::{Action, Actor, JoinedNamespace, Mount, Plan, PropagationChange, Step, TimeOffset};
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Root, Status};
 use crate::sys::clock::Deadline;
@@ -419,7 +419,7 @@ fn is_own(fd: &OwnedFd, name: &str) -> Result<bool> {
 }
 
 /// Writes a pid file whole or not at all: its reader waits for its name to appear.
-pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let written = std::fs::write(&unfinished, pid.to_string())
@@ -432,7 +432,7 @@ pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
 }
 
 /// Sends a pidfd to whoever listens at `path`.
-pub(super) fn send_pidfd(path: &Path, pidfd: &PidFd) -> Result<()> {
+pub fn send_pidfd(path: &Path, pidfd: &PidFd) -> Result<()> {
     let socket = socket::connect(path).doing("--pidfd-socket")?;
     socket::send(socket.as_fd(), b"pidfd", &[pidfd.as_fd()]).doing("--pidfd-socket")
 }
