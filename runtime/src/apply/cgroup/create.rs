@@ -96,11 +96,12 @@ impl CreatedCgroup {
         if self.is_v2 {
             self.enable_controllers(plan)?;
         }
-        perform(self, &plan.before_enter)?;
-        match self.holder("cpuset") {
-            Some(created) if !self.is_v2 => inherit_cpuset(&created.dir),
-            _ => Ok(()),
+        if let Some(created) = self.holder("cpuset") {
+            let given = |file: &str| plan.before_enter.iter().any(|write| write.file == file);
+            let path = created.dir.path().display();
+            inherit_cpuset(&created.dir, given).doing_with(|| format!("inherit the cpuset of {path}"))?;
         }
+        perform(self, &plan.before_enter)
     }
 
     fn make(&mut self, planned: &PlannedDir) -> Result<()> {
@@ -216,22 +217,27 @@ fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
     }
 }
 
-/// Gives a v1 cpuset the cpus and memory nodes of its parent where it has none, and the parent those of its
-/// own first: the kernel leaves them empty, and no process can join then.
-fn inherit_cpuset(dir: &Dir) -> Result<()> {
+/// Gives a v1 cpuset what its parent has of what the spec doesn't give it, and the parent what its own has
+/// first: the kernel leaves each empty, and takes no process into an empty one.
+fn inherit_cpuset(dir: &Dir, given: impl Fn(&str) -> bool) -> Result<()> {
+    let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        inherit(dir, file).doing_with(|| format!("inherit {file} in {}", dir.path().display()))?;
+        let from_parent = filled(&parent, file)?;
+        if !given(file) && dir.read(file)?.trim().is_empty() {
+            dir.write(file, from_parent.trim())?;
+        }
     }
     Ok(())
 }
 
-fn inherit(dir: &Dir, file: &str) -> Result<String> {
+/// What `file` says, after it has been given what the parent's says if that was nothing.
+fn filled(dir: &Dir, file: &str) -> Result<String> {
     let own = dir.read(file)?;
     if !own.trim().is_empty() {
         return Ok(own);
     }
-    let parent = dir.path().parent().unwrap_or(Path::new("/"));
-    let from_parent = inherit(&Dir::open(parent)?, file)?;
+    let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
+    let from_parent = filled(&parent, file)?;
     dir.write(file, from_parent.trim())?;
     Ok(from_parent)
 }
