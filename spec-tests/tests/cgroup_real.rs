@@ -116,6 +116,33 @@ fn v1_period_below_the_quota_s_share_is_taken_after_the_quota() {
 }
 
 #[test]
+fn v1_update_that_fails_changes_nothing() {
+    let json = r#"{"memory":{"limit":67108864},"cpu":{"shares":512},"pids":{"limit":20}}"#;
+    let Some(test) = Test::on_v1("v1-rollback", json) else { return };
+    create(&test.plan).unwrap().limit(&test.plan).unwrap();
+    let change = r#"{"memory":{"limit":33554432},"cpu":{"shares":1024,"period":1},"pids":{"limit":5}}"#;
+    assert!(test.update(change).is_err());
+    assert_eq!(test.text("memory", "memory.limit_in_bytes"), "67108864");
+    assert_eq!(test.text("cpu", "cpu.shares"), "512");
+    assert_eq!(test.text("pids", "pids.max"), "20");
+}
+
+#[test]
+fn hybrid_process_that_left_the_unified_hierarchy_is_killed_too() {
+    let Some(test) = Test::on_v1("v1-left", "{}") else { return };
+    let Some(unified) = test.plan.dirs.iter().find(|dir| dir.is_unified()) else {
+        return skip("there is no unified hierarchy beside those of v1");
+    };
+    let created = create(&test.plan).unwrap();
+    let (mut stays, mut leaves) = (sleeper(), sleeper());
+    created.enter(stays.id()).unwrap();
+    created.enter(leaves.id()).unwrap();
+    std::fs::write(unified.mountpoint.join("cgroup.procs"), leaves.id().to_string()).unwrap();
+    test.cgroup().kill_all().unwrap();
+    assert!(!stays.wait().success() && !leaves.wait().success());
+}
+
+#[test]
 fn v1_cpuset_is_inherited_unless_it_is_given() {
     let Some(test) = Test::on_v1("v1-cpuset", r#"{"cpu":{"cpus":"0"}}"#) else { return };
     create(&test.plan).unwrap();

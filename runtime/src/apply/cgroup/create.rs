@@ -63,9 +63,19 @@ impl CreatedCgroup {
 
     /// Writes all limits and restricts devices: after this the cgroup is what the plan says.
     pub fn limit(&self, plan: &Plan) -> Result<()> {
-        perform(self, &plan.writes)?;
-        let place = if self.is_v2 { self.dirs.first() } else { self.holder("devices") };
-        let created = place.ok_or_else(|| Error::internal("the devices cgroup is gone from the plan"))?;
+        self.limit_resources(plan)?;
+        self.restrict_devices(plan)
+    }
+
+    /// Writes all limits.
+    pub fn limit_resources(&self, plan: &Plan) -> Result<()> {
+        perform(self, &plan.writes)
+    }
+
+    /// Restricts devices. On v1 there is a moment in which none can be used, so no process of the cgroup may
+    /// be about to use one.
+    pub fn restrict_devices(&self, plan: &Plan) -> Result<()> {
+        let created = self.place_of("devices")?;
         let restricted = match self.is_v2 {
             true => devices::restrict_v2(&created.dir, &plan.devices, created.is_new),
             false => devices::restrict_v1(&created.dir, &plan.devices),
@@ -89,17 +99,18 @@ impl CreatedCgroup {
     fn build(&mut self, plan: &Plan) -> Result<()> {
         for planned in &plan.dirs {
             match self.make(planned) {
-                Err(_) if planned.optional => {}
+                // That it can't be made is no matter; that somebody else is in it is.
+                Err(err) if planned.optional && err.kind() != Kind::WrongState => {}
                 outcome => outcome.doing_with(|| format!("create cgroup {}", planned.path.display()))?,
             }
         }
         if self.is_v2 {
-            self.enable_controllers(plan)?;
+            return self.enable_controllers(plan);
         }
-        if let Some(created) = self.holder("cpuset") {
+        if let Ok(cpuset) = self.place_of("cpuset") {
             let given = |file: &str| plan.before_enter.iter().any(|write| write.file == file);
-            let path = created.dir.path().display();
-            inherit_cpuset(&created.dir, given).doing_with(|| format!("inherit the cpuset of {path}"))?;
+            let path = cpuset.dir.path().display();
+            inherit_cpuset(cpuset, given).doing_with(|| format!("inherit the cpuset of {path}"))?;
         }
         perform(self, &plan.before_enter)
     }
@@ -134,8 +145,11 @@ impl CreatedCgroup {
         Err(Error::kernel(format!("mkdir({})", path.display()), Errno::ENOENT))
     }
 
-    fn holder(&self, controller: &str) -> Option<&CreatedDir> {
-        self.dirs.iter().find(|created| created.controllers.iter().any(|name| name == controller))
+    /// The directory that holds the files of `controller`.
+    fn place_of(&self, controller: &str) -> Result<&CreatedDir> {
+        let holds = |created: &&CreatedDir| created.controllers.iter().any(|name| name == controller);
+        let found = if self.is_v2 { self.dirs.first() } else { self.dirs.iter().find(holds) };
+        found.ok_or_else(|| Error::internal(format!("the plan has no {controller} cgroup")))
     }
 
     fn enable_controllers(&self, plan: &Plan) -> Result<()> {
@@ -160,10 +174,7 @@ impl CreatedCgroup {
 
 impl Places for CreatedCgroup {
     fn place(&self, controller: &str) -> Result<&Dir> {
-        let created = if self.is_v2 { self.dirs.first() } else { self.holder(controller) };
-        created
-            .map(|created| &created.dir)
-            .ok_or_else(|| Error::internal(format!("the {controller} cgroup is gone from the plan")))
+        self.place_of(controller).map(|created| &created.dir)
     }
 }
 
@@ -219,11 +230,13 @@ fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
 
 /// Gives a v1 cpuset what its parent has of what the spec doesn't give it, and the parent what its own has
 /// first: the kernel leaves each empty, and takes no process into an empty one.
-fn inherit_cpuset(dir: &Dir, given: impl Fn(&str) -> bool) -> Result<()> {
+fn inherit_cpuset(cpuset: &CreatedDir, given: impl Fn(&str) -> bool) -> Result<()> {
+    let dir = &cpuset.dir;
     let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let from_parent = filled(&parent, file)?;
-        if !given(file) && dir.read(file)?.trim().is_empty() {
+        let is_empty = || Ok(cpuset.is_new || dir.read(file)?.trim().is_empty());
+        if !given(file) && is_empty()? {
             dir.write(file, from_parent.trim())?;
         }
     }

@@ -1,6 +1,6 @@
 //! The cgroup of a container that exists, found again by what its record says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -36,7 +36,7 @@ impl Cgroup {
     /// # Errors
     /// A path that leaves the cgroup, or a controller that the container has no cgroup of.
     pub fn below(&self, paths: &[(String, PathBuf)]) -> Result<Cgroup> {
-        let mut below: std::collections::BTreeMap<_, _> =
+        let mut below: BTreeMap<_, _> =
             self.paths.iter().map(|(controller, path)| (controller.to_owned(), path.to_owned())).collect();
         for (controller, sub) in paths {
             let stays = |part| matches!(part, Component::Normal(_) | Component::RootDir | Component::CurDir);
@@ -117,13 +117,15 @@ impl Cgroup {
     /// Kills every process of the cgroup and of those below it, frozen or not. They may still be dying when
     /// this returns.
     pub fn kill_all(&self) -> Result<()> {
-        const KILL: &str = "kill the container's processes";
         match self.killable().map(|dir| dir.write("cgroup.kill", "1")) {
-            Some(Ok(())) => {}
-            Some(Err(err)) if !is_gone(&err) && !err.is(Errno::EOPNOTSUPP) => return Err(err.context(KILL)),
+            Some(Ok(())) if self.paths.is_v2() => Ok(()),
+            // On a hybrid host some may have left the unified hierarchy.
+            Some(Ok(())) => self.signal_each(Signal::SIGKILL, false),
+            Some(Err(err)) if !is_gone(&err) && !err.is(Errno::EOPNOTSUPP) => Err(err),
             // v1 and kernels before 5.14 don't have it, and it doesn't work on threaded cgroups.
-            _ => self.signal_stopped(Signal::SIGKILL).doing(KILL)?,
+            _ => self.signal_stopped(Signal::SIGKILL),
         }
+        .doing("kill the container's processes")?;
         if !self.paths.is_v2() {
             // A process that v1 holds frozen dies only when it is let go.
             best_effort(self.thaw(), "without a freezer nothing is frozen");
@@ -159,13 +161,15 @@ impl Cgroup {
         first
     }
 
-    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided.
+    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided: all of it, or as far as
+    /// the kernel lets us, nothing.
     pub fn update(&self, writes: &[Write]) -> Result<()> {
         let mut open = OpenDirs { paths: &self.paths, dirs: Vec::new() };
         for write in writes {
             open.open(&write.controller)?;
         }
-        perform(&open, writes)
+        let standing = open.standing(writes);
+        perform(&open, writes).inspect_err(|_| open.restore(&standing))
     }
 
     /// What the cgroup has used so far.
@@ -264,6 +268,25 @@ impl OpenDirs<'_> {
         }
         Ok(())
     }
+
+    /// What stands in the files that `writes` go into.
+    fn standing<'w>(&self, writes: &'w [Write]) -> Vec<(&'w Write, String)> {
+        let read = |write: &'w Write| {
+            let text = self.place(&write.controller).and_then(|dir| dir.read(&write.file)).ok()?;
+            Some((write, text))
+        };
+        writes.iter().filter_map(read).collect()
+    }
+
+    fn restore(&self, standing: &[(&Write, String)]) {
+        for (write, text) in standing.iter().rev() {
+            // A file of several lines takes them one by one.
+            for line in text.lines() {
+                let restored = self.place(&write.controller).and_then(|dir| dir.write(&write.file, line));
+                best_effort(restored, "not every file takes back what it says");
+            }
+        }
+    }
 }
 
 impl Places for OpenDirs<'_> {
@@ -335,7 +358,8 @@ fn remove_when_empty(path: &Path) -> Result<()> {
     let mut pause = Duration::from_micros(100);
     loop {
         // v2 tells when the last process has left. v1 has to be asked.
-        let _told = Dir::open(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
+        let left = Dir::open(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
+        best_effort(left, "removing it tells what is wrong");
         match cgroupfs::remove_dir(path) {
             Err(err) if err.is(Errno::EBUSY) && Instant::now() < deadline => {}
             outcome => return outcome,
