@@ -483,8 +483,7 @@ impl Test {
     }
 
     fn new(name: &str, json: &str, fits: fn(&Mode) -> bool) -> Option<Test> {
-        // SAFETY: the call takes nothing and only returns a number.
-        if unsafe { libc::geteuid() } != 0 {
+        if !nix::unistd::geteuid().is_root() {
             skip("only root can make cgroups");
             return None;
         }
@@ -550,8 +549,7 @@ fn in_namespace(name: &str, setup: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
     }
-    // SAFETY: the call takes nothing and only returns a number.
-    if unsafe { libc::geteuid() } != 0 {
+    if !nix::unistd::geteuid().is_root() {
         return skip("only root can change its mounts");
     }
     let output = Command::new("unshare")

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
-use crate::plan::cgroup::{Dir as PlannedDir, Plan};
+use crate::plan::cgroup::{Dir as PlannedDir, Plan, Write};
 use crate::sys::cgroupfs::{self, Dir};
 
 use super::live::{pids_below, remove_tree};
@@ -85,15 +85,15 @@ impl CreatedCgroup {
 
     /// Removes what [`create`] has made, parents included where nobody else uses them yet.
     pub fn undo(self) -> Result<()> {
-        let leaves: Vec<&Path> = self.dirs.iter().map(|created| created.dir.path()).collect();
+        let mut first = Ok(());
         for path in self.made.iter().rev() {
-            if leaves.contains(&path.as_path()) {
-                remove_tree(path)?;
+            if self.dirs.iter().any(|created| created.dir.path() == path) {
+                first = first.and(remove_tree(path));
             } else {
                 best_effort(cgroupfs::remove_dir(path), "another container may live in it by now");
             }
         }
-        Ok(())
+        first
     }
 
     fn build(&mut self, plan: &Plan) -> Result<()> {
@@ -215,12 +215,10 @@ fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
     if kind == "domain" {
         return Ok(());
     }
-    let needs_domain = |file: &str| !THREADED.contains(&file);
-    if let Some(write) = plan.writes.iter().find(|write| needs_domain(&write.controller)) {
-        return Err(Error::unsupported(format!(
-            "{}: the {} controller can't limit a cgroup that is {kind}",
-            write.field, write.controller
-        )));
+    let can_be_threaded = |write: &&Write| THREADED.contains(&write.controller.as_ref());
+    if let Some(Write { field, controller, .. }) = plan.writes.iter().find(|write| !can_be_threaded(write)) {
+        let cause = format!("{field}: the {controller} controller can't limit a cgroup that is {kind}");
+        return Err(Error::unsupported(cause));
     }
     match kind {
         "domain invalid" => dir.write("cgroup.type", "threaded"),

@@ -38,22 +38,14 @@ impl Cgroup {
     pub fn below(&self, paths: &[(String, PathBuf)]) -> Result<Cgroup> {
         let mut below: BTreeMap<_, _> =
             self.paths.iter().map(|(controller, path)| (controller.to_owned(), path.to_owned())).collect();
-        for (controller, sub) in paths {
-            let stays = |part| matches!(part, Component::Normal(_) | Component::RootDir | Component::CurDir);
-            if !sub.components().all(stays) {
-                return Err(Error::invalid(format!("bad sub cgroup path: {}", sub.display())));
-            }
-            let sub: PathBuf = sub.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-            let mut found = false;
-            for (name, path) in &mut below {
-                if controller.is_empty() || controller == name {
-                    *path = path.join(&sub);
-                    found = true;
-                }
-            }
-            if !found {
+        for (controller, path) in paths {
+            let sub = inside(path)?;
+            let mut chosen =
+                below.iter_mut().filter(|(name, _)| controller.is_empty() || controller == *name).peekable();
+            if chosen.peek().is_none() {
                 return Err(Error::invalid(format!("the container has no cgroup of {controller:?}")));
             }
+            chosen.for_each(|(_, dir)| dir.push(&sub));
         }
         Ok(Cgroup { paths: CgroupPaths::new(below) })
     }
@@ -153,10 +145,8 @@ impl Cgroup {
     pub fn remove(&self) -> Result<()> {
         let mut first = Ok(());
         for path in self.dirs() {
-            let removed = remove_tree(path);
-            if first.is_ok() {
-                first = removed.doing_with(|| format!("remove cgroup {}", path.display()));
-            }
+            let removed = remove_tree(path).doing_with(|| format!("remove cgroup {}", path.display()));
+            first = first.and(removed);
         }
         first
     }
@@ -244,6 +234,14 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+}
+
+/// `path` relative to the cgroup that it is below; an error if it would leave it.
+fn inside(path: &Path) -> Result<PathBuf> {
+    match path.components().any(|part| part == Component::ParentDir) {
+        true => Err(Error::invalid(format!("bad sub cgroup path: {}", path.display()))),
+        false => Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect()),
     }
 }
 
