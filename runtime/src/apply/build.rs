@@ -35,7 +35,9 @@ pub fn for_init(planned: &Mount, propagation: PropagationChange) -> Result<Owned
             IdMapSource::Namespace(path) => file::open_following_links(path, OFlag::O_RDONLY)?,
         };
         mount::set_id_map(built.as_fd(), namespace.as_fd(), *recursive).map_err(|err| match err.errno() {
-            Some(Errno::EINVAL) => err.with_hint("the filesystem of the source may not support id-mapped mounts"),
+            Some(Errno::EINVAL) => {
+                err.with_hint("the filesystem of the source may not support id-mapped mounts")
+            }
             _ => err,
         })?;
     }

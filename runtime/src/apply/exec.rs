@@ -119,7 +119,10 @@ fn supervise(joining: &Joining, channel: &Channel, process: &Joined) -> Result<(
         schedule::set_affinity(process.pid, last).doing("process.execCPUAffinity.final")?;
     } else if initial.is_empty() {
         let all = schedule::set_affinity_to_all(process.pid);
-        best_effort(all, "a caller that is pinned to a CPU should not pin the process; its cpuset still holds");
+        best_effort(
+            all,
+            "a caller that is pinned to a CPU should not pin the process; its cpuset still holds",
+        );
     }
     for step in joining.steps {
         if let Action::AdjustOomScore(score) = &step.action {

@@ -85,7 +85,9 @@ impl Attendance<'_> {
             }
             let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
             if let Some(relay) = self.relay {
-                if ready.get(1) == Some(&true) && relay.copy(relay.master.as_fd(), std::io::stdout().as_fd()) == 0 {
+                if ready.get(1) == Some(&true)
+                    && relay.copy(relay.master.as_fd(), std::io::stdout().as_fd()) == 0
+                {
                     // The last process has closed the terminal; its end is told by SIGCHLD.
                     std::thread::sleep(std::time::Duration::from_millis(1));
                 }
@@ -121,7 +123,10 @@ impl Attendance<'_> {
                 // A reader of ours has gone; the container's own pipes tell it themselves.
                 Ok(Signal::SIGPIPE) => {}
                 _ => {
-                    best_effort(self.process.send_signal(info.ssi_signo as i32), "it may have ended meanwhile");
+                    best_effort(
+                        self.process.send_signal(info.ssi_signo as i32),
+                        "it may have ended meanwhile",
+                    );
                 }
             }
         }
@@ -144,7 +149,8 @@ impl Relay {
             let before = termios::tcgetattr(&stdin).map_err(|errno| Error::kernel("tcgetattr()", errno))?;
             let mut raw = before.clone();
             termios::cfmakeraw(&mut raw);
-            termios::tcsetattr(&stdin, SetArg::TCSANOW, &raw).map_err(|errno| Error::kernel("tcsetattr()", errno))?;
+            termios::tcsetattr(&stdin, SetArg::TCSANOW, &raw)
+                .map_err(|errno| Error::kernel("tcsetattr()", errno))?;
             relay.before = Some(before);
         }
         Ok(relay)
@@ -152,7 +158,9 @@ impl Relay {
 
     /// Gives the container's terminal the size of the caller's.
     fn resize(&self) {
-        if let Some((rows, columns)) = best_effort(tty::size(std::io::stdin()), "the caller may have no terminal") {
+        if let Some((rows, columns)) =
+            best_effort(tty::size(std::io::stdin()), "the caller may have no terminal")
+        {
             best_effort(tty::set_size(&self.master, rows, columns), "the container may have closed it");
         }
     }
@@ -187,8 +195,11 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // The caller's terminal gets its manners back, whatever happened.
-            drop(termios::tcsetattr(std::io::stdin(), SetArg::TCSANOW, before));
+            let restored = termios::tcsetattr(std::io::stdin(), SetArg::TCSANOW, before);
+            best_effort(
+                restored.map_err(|errno| Error::kernel("tcsetattr()", errno)),
+                "a caller whose terminal is gone needs it no more",
+            );
         }
     }
 }

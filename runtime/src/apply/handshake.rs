@@ -13,7 +13,7 @@
 //!     │ ◀─────────────────────── Listener(fd) │ (only if the filter has a listener)
 //!     │ pidfd_getfd ── Go ───────────────────▶ │
 //!     │ ◀───────────────────────────── Created │
-//!     │ save the record, pid file ── Go ─────▶ │ no longer dies with the supervisor; waits for `start`
+//!     │ devices, record, pid file ── Go ─────▶ │ no longer dies with the supervisor; waits for `start`
 //! ```
 //!
 //! At any point init may say `Failed` instead, and exits. If the supervisor is gone, init finds the channel closed and
@@ -150,7 +150,8 @@ impl Channel {
             result => result?,
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let number = |bytes: &[u8]| text(bytes).parse::<i32>().map_err(|_| Error::internal("init said no number"));
+        let number =
+            |bytes: &[u8]| text(bytes).parse::<i32>().map_err(|_| Error::internal("init said no number"));
         match &buffer[..len] {
             [] => Ok(Message::Gone),
             [b'H'] => Ok(Message::Hooks),
@@ -174,7 +175,10 @@ impl Channel {
         let deadline = crate::sys::clock::Deadline::after(std::time::Duration::from_millis(PATIENCE_MS));
         while !socket::wait_readable(&[self.0.as_fd()], deadline.poll_timeout_ms())?[0] {
             if deadline.passed() {
-                return Err(Error::internal(format!("no word from the other side for {} s", PATIENCE_MS / 1000)));
+                return Err(Error::internal(format!(
+                    "no word from the other side for {} s",
+                    PATIENCE_MS / 1000
+                )));
             }
         }
         Ok(())
@@ -227,7 +231,8 @@ mod tests {
     #[test]
     fn an_error_of_init_arrives_whole() {
         let (supervisor, init) = Channel::pair().unwrap();
-        let err = Error::kernel("fsmount(0)", Errno::EPERM).context("mount proc on /proc").with_hint("unmask it");
+        let err =
+            Error::kernel("fsmount(0)", Errno::EPERM).context("mount proc on /proc").with_hint("unmask it");
         init.say(&Message::Failed(err)).unwrap();
         let Message::Failed(told) = supervisor.listen().unwrap() else { panic!("not a failure") };
         assert_eq!(told.to_string(), "mount proc on /proc: fsmount(0): operation not permitted (EPERM)");

@@ -144,7 +144,9 @@ impl<'a> Init<'a> {
             Action::BringLoopbackUp => net::bring_loopback_up(),
             Action::SetHostname(name) => named(nix::unistd::sethostname(name), "sethostname"),
             Action::SetDomainname(name) => namespace::set_domainname(name),
-            Action::SetPropagation(change) => rootfs::set_propagation(*change, &self.inherited.request.rootfs),
+            Action::SetPropagation(change) => {
+                rootfs::set_propagation(*change, &self.inherited.request.rootfs)
+            }
             Action::MountRootfs => self.mount_rootfs(),
             Action::OpenProcfs => self.open_procfs(),
             Action::Mount(planned) => {
@@ -208,6 +210,7 @@ impl<'a> Init<'a> {
             | Action::RunRuntimeHooks(_)
             | Action::SetRlimits(_)
             | Action::HandOverListener
+            | Action::RestrictDevices
             | Action::SaveCreated => Err(Error::internal(format!("{} is not for init", step.stage().name()))),
         }
     }
@@ -280,8 +283,9 @@ impl<'a> Init<'a> {
     fn write_own(&self, name: &str, text: &str) -> Result<()> {
         let procfs = self.procfs.as_ref().ok_or_else(|| Error::internal("no procfs is open"))?;
         let path = format!("thread-self/{name}");
-        let opened = file::open_beneath_following_self(procfs, &path, OFlag::O_WRONLY)
-            .or_else(|_| file::open_beneath_following_self(procfs, &format!("self/{name}"), OFlag::O_WRONLY))?;
+        let opened = file::open_beneath_following_self(procfs, &path, OFlag::O_WRONLY).or_else(|_| {
+            file::open_beneath_following_self(procfs, &format!("self/{name}"), OFlag::O_WRONLY)
+        })?;
         file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/{path}`"))
     }
 
@@ -328,7 +332,8 @@ impl<'a> Init<'a> {
 
     /// The state that hooks in the container's namespaces get.
     fn state(&self, status: Status) -> Vec<u8> {
-        let record = Record { init_process_pid: nix::unistd::getpid().as_raw(), ..self.inherited.record.clone() };
+        let record =
+            Record { init_process_pid: nix::unistd::getpid().as_raw(), ..self.inherited.record.clone() };
         OciState::of(&record, status).to_json()
     }
 
@@ -359,7 +364,10 @@ impl<'a> Init<'a> {
         if current.is_absolute() && !current.starts_with("(unreachable)") {
             return Ok(());
         }
-        Err(Error::new(Kind::Denied, format!("the working directory {} is outside of the container", path.display())))
+        Err(Error::new(
+            Kind::Denied,
+            format!("the working directory {} is outside of the container", path.display()),
+        ))
     }
 
     fn find_program(&mut self) -> Result<()> {

@@ -72,7 +72,8 @@ impl Root {
 
     /// Opens the directory that a path lies in, making it where it is missing, and gives the last name beside it.
     pub fn make_parent(&self, path: &Path) -> Result<(OwnedFd, OsString)> {
-        let name = path.file_name().ok_or_else(|| Error::invalid(format!("{} names no file", path.display())))?;
+        let name =
+            path.file_name().ok_or_else(|| Error::invalid(format!("{} names no file", path.display())))?;
         Ok((self.make_directories(path.parent().unwrap_or(Path::new("/")))?, name.to_owned()))
     }
 

@@ -21,7 +21,9 @@ pub fn find(program: &Program) -> Result<CString> {
     if name.as_os_str().as_bytes().contains(&b'/') {
         return match check(name) {
             Ok(()) => c_string(name),
-            Err(Errno::ENOENT) => Err(refused(name, &format!("stat {}: no such file or directory", name.display()))),
+            Err(Errno::ENOENT) => {
+                Err(refused(name, &format!("stat {}: no such file or directory", name.display())))
+            }
             Err(errno) => Err(refused(name, &text(errno))),
         };
     }
@@ -56,7 +58,11 @@ fn text(errno: Errno) -> String {
 }
 
 /// Becomes the program; returns only an error.
-pub fn execute(program: &Program, path: &CString, procfs: Option<BorrowedFd>) -> Result<std::convert::Infallible> {
+pub fn execute(
+    program: &Program,
+    path: &CString,
+    procfs: Option<BorrowedFd>,
+) -> Result<std::convert::Infallible> {
     let mut env = program.env.clone();
     if program.needs_home {
         env.push(c_string(format!("HOME={}", home_of(crate::sys::credentials::effective_uid())))?);

@@ -54,7 +54,8 @@ fn propagate(target: &OwnedFd, change: PropagationChange, path: &Path) -> Result
 
 /// The mountpoint that `path` lies on. Only shared roots need it, so mountinfo is read for them alone.
 fn parent_mount(path: &Path) -> Result<PathBuf> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").map_err(|err| Error::io("read mountinfo", &err))?;
+    let text =
+        std::fs::read_to_string("/proc/self/mountinfo").map_err(|err| Error::io("read mountinfo", &err))?;
     text.lines()
         .filter_map(|line| line.split(' ').nth(4).map(unescaped))
         .filter(|mountpoint| path.starts_with(mountpoint))
@@ -183,7 +184,12 @@ impl Rootfs {
 
     /// Refuses to cover what init and the container's programs take for the kernel's word, by whatever link it was
     /// reached. `magic` is that of what would be mounted.
-    fn check_procfs(&self, target: &OwnedFd, planned: &Mount, magic: impl FnOnce() -> Result<i64>) -> Result<()> {
+    fn check_procfs(
+        &self,
+        target: &OwnedFd,
+        planned: &Mount,
+        magic: impl FnOnce() -> Result<i64>,
+    ) -> Result<()> {
         let onto_proc = planned.destination == Path::new("/proc");
         let covers_procfs = filesystem_magic(target)? == PROC_SUPER_MAGIC;
         if !onto_proc && !covers_procfs {
@@ -219,7 +225,9 @@ impl Rootfs {
                     mount::set_attributes(hierarchy.as_fd(), planned.attr.set, 0, false)?;
                     hierarchy
                 }
-                MountSource::Filesystem(filesystem) => build::filesystem(filesystem, planned.attr.set, &below)?,
+                MountSource::Filesystem(filesystem) => {
+                    build::filesystem(filesystem, planned.attr.set, &below)?
+                }
                 _ => return Err(Error::internal("a v1 hierarchy is bound or mounted")),
             };
             mount::attach(hierarchy.as_fd(), below.as_fd())
@@ -341,4 +349,3 @@ fn empty_directory(covered: &OwnedFd) -> Result<OwnedFd> {
     };
     build::filesystem(&filesystem, mount::MOUNT_ATTR_RDONLY, covered)
 }
-

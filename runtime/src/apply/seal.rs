@@ -57,7 +57,8 @@ fn runs_sealed() -> bool {
         return false;
     };
     // Both are taken, so that they are closed: no number of theirs may reach the container.
-    let (Some(_image), Some(marker)) = (process::take_inherited_fd(number), process::take_inherited_fd(number + 1))
+    let (Some(_image), Some(marker)) =
+        (process::take_inherited_fd(number), process::take_inherited_fd(number + 1))
     else {
         return false;
     };
@@ -95,9 +96,8 @@ fn overlay_image() -> Result<OwnedFd> {
 
 fn overlay(directory: &Path, second: &Path) -> Result<OwnedFd> {
     let context = mount::fsopen("overlay")?;
-    let layers = PathBuf::from(std::ffi::OsString::from_vec(
-        [escaped(directory), escaped(second)].join(&b':'),
-    ));
+    let layers =
+        PathBuf::from(std::ffi::OsString::from_vec([escaped(directory), escaped(second)].join(&b':')));
     mount::fsconfig_set_string(context.as_fd(), "lowerdir", &layers.to_string_lossy())?;
     // Saves a line in the kernel's log where the two layers are on different filesystems.
     let quiet = mount::fsconfig_set_string(context.as_fd(), "xino", "off");

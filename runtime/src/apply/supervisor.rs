@@ -129,7 +129,7 @@ impl<'a> Supervisor<'a> {
             Action::MapIds { uids, gids } => idmap::write_maps(self.init()?.pid, uids, gids),
             Action::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             Action::ReleaseInit => self.release_init(),
-            Action::LimitCgroup => self.cgroup()?.limit(&self.creation.plan.cgroup),
+            Action::LimitCgroup => self.cgroup()?.limit_resources(&self.creation.plan.cgroup),
             Action::RunRuntimeHooks(hooks) => self.run_runtime_hooks(hooks),
             Action::SetRlimits(rlimits) => {
                 self.expect(|message| matches!(message, Message::Limits))?;
@@ -137,6 +137,10 @@ impl<'a> Supervisor<'a> {
                 self.init()?.channel.go()
             }
             Action::HandOverListener => self.hand_over_listener(),
+            Action::RestrictDevices => {
+                self.expect(|message| matches!(message, Message::Created))?;
+                self.cgroup()?.restrict_devices(&self.creation.plan.cgroup)
+            }
             Action::SaveCreated => self.save_created(),
             _ => Err(Error::internal(format!("{} is not for the supervisor", step.stage().name()))),
         }
@@ -162,9 +166,9 @@ impl<'a> Supervisor<'a> {
         }
         match joined.namespace {
             Namespace::Pid => self.enter_for_children(libc::CLONE_NEWPID as u64, "pid", fd),
-            Namespace::Mount if is_own(&fd, "mnt")? => Err(Error::invalid(
-                "is the host's own: switching the root in it would switch the host's",
-            )),
+            Namespace::Mount if is_own(&fd, "mnt")? => {
+                Err(Error::invalid("is the host's own: switching the root in it would switch the host's"))
+            }
             namespace => {
                 self.namespaces.push((namespace, fd));
                 Ok(())
@@ -198,7 +202,8 @@ impl<'a> Supervisor<'a> {
         if offsets.is_empty() {
             return Ok(());
         }
-        let line = |offset: &TimeOffset| format!("{} {} {}\n", offset.clock, offset.seconds, offset.nanoseconds);
+        let line =
+            |offset: &TimeOffset| format!("{} {} {}\n", offset.clock, offset.seconds, offset.nanoseconds);
         let lines: String = offsets.iter().map(line).collect();
         file::write_following_links(Path::new("/proc/self/timens_offsets"), &lines)
     }
@@ -266,7 +271,10 @@ impl<'a> Supervisor<'a> {
             self.cgroup()?.enter(pid)?;
         }
         let all = schedule::set_affinity_to_all(pid);
-        best_effort(all, "a caller that is pinned to a CPU should not pin the container; its cpuset still holds");
+        best_effort(
+            all,
+            "a caller that is pinned to a CPU should not pin the container; its cpuset still holds",
+        );
         Ok(())
     }
 
@@ -309,7 +317,6 @@ impl<'a> Supervisor<'a> {
     }
 
     fn save_created(&mut self) -> Result<()> {
-        self.expect(|message| matches!(message, Message::Created))?;
         self.dir()?.save(&self.creation.record)?;
         let pid = self.init()?.pid;
         if let Some(path) = self.creation.pid_file {
@@ -341,7 +348,10 @@ impl<'a> Supervisor<'a> {
     }
 
     fn dir(&self) -> Result<&ContainerDir> {
-        self.dir.as_ref().map(|(dir, _)| dir).ok_or_else(|| Error::internal("there is no state directory yet"))
+        self.dir
+            .as_ref()
+            .map(|(dir, _)| dir)
+            .ok_or_else(|| Error::internal("there is no state directory yet"))
     }
 
     fn cgroup(&self) -> Result<&CreatedCgroup> {
@@ -373,7 +383,10 @@ impl<'a> Supervisor<'a> {
         }
         if let Some(cgroup) = self.cgroup.take() {
             let live = Cgroup::open(self.creation.plan.cgroup.paths());
-            best_effort(live.kill_all(), "hooks may have left something; an empty cgroup has nothing to kill");
+            best_effort(
+                live.kill_all(),
+                "hooks may have left something; an empty cgroup has nothing to kill",
+            );
             best_effort(cgroup.undo(), "the error that brought us here is the one to tell");
         }
         if let Some((dir, _lock)) = self.dir.take() {
@@ -390,7 +403,9 @@ pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
                 .map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string());
             let err = Error::new(Kind::Kernel, format!("init was killed by {name}"));
             match oom_kills {
-                Some(1..) => err.with_hint("the memory limit (linux.resources.memory.limit) is too low to start"),
+                Some(1..) => {
+                    err.with_hint("the memory limit (linux.resources.memory.limit) is too low to start")
+                }
                 _ => err,
             }
         }
@@ -402,7 +417,8 @@ fn explained_clone(err: Error, plan: &Plan) -> Error {
     match err.errno() {
         Some(Errno::EAGAIN) => err.with_hint("the pids limit of the cgroup or of the user is reached"),
         Some(Errno::EBUSY | Errno::EOPNOTSUPP) => {
-            let dirs: Vec<String> = plan.cgroup.dirs.iter().map(|dir| dir.path.display().to_string()).collect();
+            let dirs: Vec<String> =
+                plan.cgroup.dirs.iter().map(|dir| dir.path.display().to_string()).collect();
             err.with_hint(format!("the cgroup {} takes no processes", dirs.join(", ")))
         }
         _ => err,

@@ -128,12 +128,12 @@ pub(super) fn connect_console(
         (true, Console::Handed(Some(path))) => {
             socket::connect(&path).doing("--console-socket").map(|socket| (None, Some(socket)))
         }
-        (true, Console::Handed(None)) => {
-            Err(Error::invalid("process.terminal: needs --console-socket where nobody stays to attend the terminal"))
-        }
-        (false, Console::Handed(Some(_))) => {
-            Err(Error::invalid("--console-socket: is for a process with a terminal, and process.terminal is false"))
-        }
+        (true, Console::Handed(None)) => Err(Error::invalid(
+            "process.terminal: needs --console-socket where nobody stays to attend the terminal",
+        )),
+        (false, Console::Handed(Some(_))) => Err(Error::invalid(
+            "--console-socket: is for a process with a terminal, and process.terminal is false",
+        )),
         (false, _) => Ok((None, None)),
     }
 }

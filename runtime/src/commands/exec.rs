@@ -37,23 +37,26 @@ fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnC
     let config = file::read_limited(container.dir.open_config()?, SIZE_BYTES_MAX)?;
     let spec = Spec::load(&config).doing("config.json")?;
     let process = process(&args.process, &spec)?;
-    let request = Request {
-        id: args.id.as_str().to_string(),
-        preserve_fds: args.preserve_fds,
-        ..Request::default()
-    };
+    let request =
+        Request { id: args.id.as_str().to_string(), preserve_fds: args.preserve_fds, ..Request::default() };
     check_preserved(3 + args.preserve_fds as i32)?;
-    let joining = plan::Joining { process: &process, spec: &spec, request: &request, keyring: Some(args.id.as_str()) };
+    let joining =
+        plan::Joining { process: &process, spec: &spec, request: &request, keyring: Some(args.id.as_str()) };
     let (steps, filter) = plan::exec(&joining, &probe::machine())?;
     let console = match &args.console_socket {
         None if !args.detach => Console::Own,
         socket => Console::Handed(socket.clone()),
     };
     let (console, console_socket) = connect_console(console, process.terminal().unwrap_or(false))?;
-    let below: Vec<_> = args.cgroups.iter().flat_map(|cgroup| {
-        let controllers = if cgroup.controllers.is_empty() { vec![String::new()] } else { cgroup.controllers.clone() };
-        controllers.into_iter().map(|controller| (controller, cgroup.path.clone())).collect::<Vec<_>>()
-    }).collect();
+    let below: Vec<_> = args
+        .cgroups
+        .iter()
+        .flat_map(|cgroup| {
+            let controllers =
+                if cgroup.controllers.is_empty() { vec![String::new()] } else { cgroup.controllers.clone() };
+            controllers.into_iter().map(|controller| (controller, cgroup.path.clone())).collect::<Vec<_>>()
+        })
+        .collect();
     let cgroup = if below.is_empty() { container.cgroup() } else { container.cgroup().below(&below)? };
     let joined = exec(Joining {
         record: &container.record,
@@ -82,10 +85,12 @@ fn check_status(status: Status, ignore_paused: bool) -> Result<()> {
 
 /// The process as a file describes it, or the container's own with changes.
 fn process(given: &ExecProcess, spec: &Spec) -> Result<oci::Process> {
-    let own = spec.process().ok_or_else(|| Error::invalid("process: is missing in the container's config"))?;
+    let own =
+        spec.process().ok_or_else(|| Error::invalid("process: is missing in the container's config"))?;
     match given {
         ExecProcess::File(path) => {
-            let opened = file::open_following_links(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK).doing("--process")?;
+            let opened =
+                file::open_following_links(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK).doing("--process")?;
             let text = file::read_limited(opened, SIZE_BYTES_MAX).doing("--process")?;
             let (mut process, _) = spec::load_process(&text).doing("--process")?;
             if process.capabilities().is_none() {
@@ -146,7 +151,8 @@ fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Resu
     let with = |set: &Option<oci::Capabilities>| {
         Some(set.iter().flatten().chain(&added).copied().collect::<oci::Capabilities>())
     };
-    let (bounding, effective, permitted) = (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
+    let (bounding, effective, permitted) =
+        (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
     sets.set_bounding(bounding);
     sets.set_effective(effective);
     sets.set_permitted(permitted);
@@ -156,8 +162,9 @@ fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Resu
 fn affinity(process: &oci::Process) -> Result<(Vec<usize>, Vec<usize>)> {
     let Some(affinity) = process.exec_cpu_affinity() else { return Ok((Vec::new(), Vec::new())) };
     let list = |text: &Option<String>, field: &str| match text.as_deref() {
-        Some(text) if !text.is_empty() => cpu_list(text)
-            .ok_or_else(|| Error::invalid(format!("process.execCPUAffinity.{field}: {text:?} is no list of CPUs"))),
+        Some(text) if !text.is_empty() => cpu_list(text).ok_or_else(|| {
+            Error::invalid(format!("process.execCPUAffinity.{field}: {text:?} is no list of CPUs"))
+        }),
         _ => Ok(Vec::new()),
     };
     Ok((list(affinity.initial(), "initial")?, list(affinity.cpu_affinity_final(), "final")?))

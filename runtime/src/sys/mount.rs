@@ -264,4 +264,3 @@ fn owned(fd: libc::c_long) -> OwnedFd {
     // SAFETY: a successful call has just made this descriptor, and nothing else holds it.
     unsafe { OwnedFd::from_raw_fd(fd as i32) }
 }
-
