@@ -307,7 +307,7 @@ pub enum UpdateSource {
     /// `--resources FILE`
     File(PathBuf),
     /// The other flags.
-    Flags(LinuxResources),
+    Flags(Box<LinuxResources>),
 }
 
 /// `spec`
@@ -584,7 +584,7 @@ impl UpdateArgs {
         let source = match low.path("resources") {
             Some(file) if file == Path::new("-") => UpdateSource::Stdin,
             Some(file) => UpdateSource::File(file),
-            None => UpdateSource::Flags(resources(low)?),
+            None => UpdateSource::Flags(Box::new(resources(low)?)),
         };
         for name in ["l3-cache-schema", "mem-bw-schema"] {
             if low.text(name)?.is_some_and(|schema| !schema.is_empty()) {
