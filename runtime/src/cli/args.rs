@@ -434,6 +434,31 @@ impl Command {
     }
 }
 
+impl Command {
+    /// The command's name and its container, as a message says them: `create web1`.
+    pub fn doing(&self) -> String {
+        let (name, id) = match self {
+            Command::Create(args) => ("create", Some(&args.id)),
+            Command::Delete(args) => ("delete", Some(&args.id)),
+            Command::Events(args) => ("events", Some(&args.id)),
+            Command::Exec(args) => ("exec", Some(&args.id)),
+            Command::Features => ("features", None),
+            Command::Kill(args) => ("kill", Some(&args.id)),
+            Command::List(_) => ("list", None),
+            Command::Pause(args) => ("pause", Some(&args.id)),
+            Command::Plan(_) => ("plan", None),
+            Command::Ps(args) => ("ps", Some(&args.id)),
+            Command::Resume(args) => ("resume", Some(&args.id)),
+            Command::Run(args) => ("run", Some(&args.create.id)),
+            Command::Spec(_) => ("spec", None),
+            Command::Start(args) => ("start", Some(&args.id)),
+            Command::State(args) => ("state", Some(&args.id)),
+            Command::Update(args) => ("update", Some(&args.id)),
+        };
+        id.map_or_else(|| name.into(), |id| format!("{name} {id}"))
+    }
+}
+
 impl CreateArgs {
     fn from(low: &mut LowArgs) -> Result<CreateArgs> {
         Ok(CreateArgs {
