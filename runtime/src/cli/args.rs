@@ -307,7 +307,7 @@ pub enum UpdateSource {
     /// `--resources FILE`
     File(PathBuf),
     /// The other flags.
-    Flags(LinuxResources),
+    Flags(Box<LinuxResources>),
 }
 
 /// `spec`
@@ -433,6 +433,31 @@ impl Command {
             // Every table has its arm here; a test goes through them all.
             other => return Err(Error::internal(format!("{other}: a command without a meaning"))),
         })
+    }
+}
+
+impl Command {
+    /// The command's name and its container, as a message says them: `create web1`.
+    pub fn doing(&self) -> String {
+        let (name, id) = match self {
+            Command::Create(args) => ("create", Some(&args.id)),
+            Command::Delete(args) => ("delete", Some(&args.id)),
+            Command::Events(args) => ("events", Some(&args.id)),
+            Command::Exec(args) => ("exec", Some(&args.id)),
+            Command::Features => ("features", None),
+            Command::Kill(args) => ("kill", Some(&args.id)),
+            Command::List(_) => ("list", None),
+            Command::Pause(args) => ("pause", Some(&args.id)),
+            Command::Plan(_) => ("plan", None),
+            Command::Ps(args) => ("ps", Some(&args.id)),
+            Command::Resume(args) => ("resume", Some(&args.id)),
+            Command::Run(args) => ("run", Some(&args.create.id)),
+            Command::Spec(_) => ("spec", None),
+            Command::Start(args) => ("start", Some(&args.id)),
+            Command::State(args) => ("state", Some(&args.id)),
+            Command::Update(args) => ("update", Some(&args.id)),
+        };
+        id.map_or_else(|| name.into(), |id| format!("{name} {id}"))
     }
 }
 
@@ -586,7 +611,7 @@ impl UpdateArgs {
         let source = match low.path("resources") {
             Some(file) if file == Path::new("-") => UpdateSource::Stdin,
             Some(file) => UpdateSource::File(file),
-            None => UpdateSource::Flags(resources(low)?),
+            None => UpdateSource::Flags(Box::new(resources(low)?)),
         };
         for name in ["l3-cache-schema", "mem-bw-schema"] {
             if low.text(name)?.is_some_and(|schema| !schema.is_empty()) {

@@ -5,16 +5,6 @@ use std::ffi::OsString;
 
 use super::NAME;
 
-const HELP: &str = "\
-NAME:
-   {name} - {about}
-
-USAGE:
-   {usage}
-
-{all-args}{after-help}
-";
-
 /// A command: its name, where its flags may stand, and how to build its table.
 struct Entry {
     name: &'static str,
@@ -70,8 +60,16 @@ pub(super) fn command(name: &str) -> Option<(Command, Flags)> {
 }
 
 /// The help of one command.
-pub(super) fn help_of(mut table: Command) -> String {
-    table.render_help().to_string()
+pub(super) fn help_of(table: Command) -> String {
+    let arguments = if table.get_positionals().any(|arg| !arg.is_hide_set()) {
+        "ARGUMENTS:\n{positionals}\n\n"
+    } else {
+        ""
+    };
+    let text = format!(
+        "NAME:\n   {{name}} - {{about}}\n\nUSAGE:\n   {{usage}}\n\n{arguments}OPTIONS:\n{{options}}\n"
+    );
+    table.help_template(text).render_help().to_string()
 }
 
 /// The help of the program.
@@ -81,7 +79,7 @@ pub(super) fn global_help() -> String {
     for entry in COMMANDS {
         let table = entry.table();
         let about = table.get_about().map(ToString::to_string).unwrap_or_default();
-        text.push_str(&format!("   {:<12}{about}\n", entry.name));
+        text.push_str(&format!("  {:<12}{about}\n", entry.name));
     }
     text.push_str(&format!("\n`{NAME} help COMMAND` tells more of each.\n"));
     text
@@ -89,14 +87,13 @@ pub(super) fn global_help() -> String {
 
 impl Entry {
     fn table(&self) -> Command {
-        (self.build)(table(self.name).display_name(format!("{NAME} {}", self.name)))
+        (self.build)(table(self.name, format!("{NAME} {}", self.name))).arg(help())
     }
 }
 
 /// The flags that stand before the command.
 pub(super) fn global() -> Command {
-    table(NAME)
-        .display_name(NAME)
+    table(NAME, NAME.into())
         .about("Open Container Initiative runtime: runs containers from bundles, as runc does")
         .override_usage(format!("{NAME} [global flags] COMMAND [flags] [arguments]"))
         .arg(value("root", "DIR").help("Keep the state of containers in DIR, best a tmpfs [default: /run/corten, or $XDG_RUNTIME_DIR/corten]"))
@@ -110,6 +107,7 @@ pub(super) fn global() -> Command {
         .arg(value("trace", "FILE").help("Write a timeline of the steps to FILE, in Chrome's trace format"))
         .arg(value("criu", "PATH").hide(true).help("Ignored"))
         .arg(flag("version").short('v').help("Print the version"))
+        .arg(help())
         .arg(Arg::new("command").hide(true).num_args(0..).value_parser(value_parser!(OsString)))
 }
 
@@ -306,14 +304,18 @@ fn restore(table: Command) -> Command {
     table.about("Run a container from what checkpoint wrote (not supported yet)")
 }
 
-fn table(name: &'static str) -> Command {
+fn table(name: &'static str, full_name: String) -> Command {
     Command::new(name)
+        .display_name(&full_name)
+        .bin_name(full_name)
         .no_binary_name(true)
         .args_override_self(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .help_template(HELP)
-        .arg(flag("help").short('h').help("Print this help"))
+}
+
+fn help() -> Arg {
+    flag("help").short('h').help("Print this help")
 }
 
 fn id(help: &'static str) -> Arg {

@@ -330,7 +330,7 @@ mod tests {
                 let text = printed(&words);
                 assert!(text.starts_with(&format!("NAME:\n   corten {name} - ")), "{text}");
             }
-            assert!(printed("help").contains(&format!("   {name} ")), "{name}");
+            assert!(printed("help").contains(&format!("\n  {name} ")), "{name}");
         }
         for words in ["", "-h", "--help", "help", "--root /x"] {
             let text = printed(words);

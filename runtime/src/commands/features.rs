@@ -14,6 +14,15 @@ use crate::plan::seccomp;
 use crate::spec::HookKind;
 use crate::sys::credentials::capability_names;
 
+const HOOKS: [HookKind; 6] = [
+    HookKind::Prestart,
+    HookKind::CreateRuntime,
+    HookKind::CreateContainer,
+    HookKind::StartContainer,
+    HookKind::Poststart,
+    HookKind::Poststop,
+];
+
 /// Prints the features, and nothing else on any stream: CRI-O parses both as one.
 pub fn run() -> Result<u8> {
     let mut json = Vec::new();
@@ -30,7 +39,7 @@ fn features() -> Features {
     Features {
         oci_version_min: "1.0.0",
         oci_version_max: SPEC_VERSION,
-        hooks: HookKind::ALL.map(HookKind::name).into(),
+        hooks: HOOKS.map(HookKind::name).into(),
         mount_options: MOUNT_OPTIONS.iter().map(|(word, _)| *word).collect(),
         linux: Linux {
             namespaces: vec!["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],

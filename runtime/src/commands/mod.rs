@@ -27,7 +27,7 @@ pub use container::Container;
 
 use crate::apply::seal;
 use crate::cli::{Command, CommandLine, Global, Request, RootPath};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::report::Report;
 use crate::state::Root;
 
@@ -77,7 +77,10 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     let failed = if matches!(request, Ok(Request::Run(Command::Exec(_)))) { EXEC_FAILED } else { FAILED };
     let invocation = Invocation { global: line.global, report };
     let done = match request {
-        Ok(Request::Run(command)) => run(&invocation, command),
+        Ok(Request::Run(command)) => {
+            let doing = command.doing();
+            run(&invocation, command).doing(&doing)
+        }
         Ok(Request::Print(text)) => print(&text).map(|()| 0),
         Err(err) => Err(err),
     };

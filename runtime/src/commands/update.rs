@@ -19,7 +19,7 @@ const RESOURCES_SIZE_MAX: u64 = 1 << 20;
 /// Changes the limits of a container.
 pub fn run(invocation: &Invocation, args: UpdateArgs) -> Result<u8> {
     let resources = match args.source {
-        UpdateSource::Flags(resources) => resources,
+        UpdateSource::Flags(resources) => *resources,
         UpdateSource::Stdin => read(std::io::stdin().lock()).doing("standard input (--resources -)")?,
         UpdateSource::File(path) => File::open(&path)
             .map_err(|err| Error::io("open", &err))

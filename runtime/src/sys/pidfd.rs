@@ -147,17 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn a_zombie_has_ended() -> Result<()> {
+    fn a_zombie_has_ended() {
         let mut child = Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().expect("spawn");
         let pid = child.id() as i32;
-        let pidfd = PidFd::open(pid)?;
-        assert!(pidfd.wait_for_exit(Deadline::after(Duration::from_secs(10)))?);
-        let stat = ProcessStat::read(pid)?.expect("a zombie has a stat");
+        let pidfd = PidFd::open(pid).expect("a handle");
+        assert!(pidfd.wait_for_exit(Deadline::after(Duration::from_secs(10))).expect("poll"));
+        let stat = ProcessStat::read(pid).expect("read").expect("a zombie has a stat");
         assert!(!stat.is_alive());
-        assert!(PidFd::open_same(pid, stat.start_ticks)?.is_none());
+        assert!(PidFd::open_same(pid, stat.start_ticks).expect("open").is_none());
         child.wait().expect("wait");
         assert!(pidfd.send_signal(0).expect_err("reaped").is(Errno::ESRCH));
-        Ok(())
     }
 
     #[test]
