@@ -1,1 +1,3 @@
-//! Shared by the suites that judge a runtime from outside.
+//! What judges Corten from outside needs in common.
+
+pub mod bpf;

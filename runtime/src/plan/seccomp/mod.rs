@@ -15,7 +15,8 @@
 //!   (corrected in its 2.6.1), we keep to what the rules say.
 //! - The native architecture is always covered; one that the profile does not name kills the thread.
 //! - A system call whose number is larger than all that the profile names gets ENOSYS instead of the default
-//!   action, unless that one lets calls through: see [`section`].
+//!   action, unless that one lets calls through: see [`section`]. (In runc a profile knows no number 0 and none of
+//!   32-bit x86's calls that have a multiplexer, which shows only in profiles that name hardly anything else.)
 
 mod abi;
 mod bpf;

@@ -28,8 +28,13 @@ pub fn assemble(sections: &[Section]) -> Vec<Instruction> {
 
 fn write_section(asm: &mut Assembler, section: &Section) -> Label {
     let mut search = Search { asm, section, bodies: vec![None; section.bodies.len()] };
-    search.write(&section.segments);
-    asm.load(NUMBER)
+    match section.segments.as_slice() {
+        [only] => search.leaf(only.leaf),
+        several => {
+            search.write(several);
+            asm.load(NUMBER)
+        }
+    }
 }
 
 struct Search<'a> {

@@ -229,11 +229,10 @@ const NEGATIVE: u32 = 1 << 31;
 /// -1: what a tracer sets the number to to have the call skipped; the filter sees that too.
 const SKIPPED: u32 = u32::MAX;
 
-/// The number after the largest that the profile knows for `abi`.
-///
-/// Calls that go through a multiplexer count only as the multiplexer, and number 0 alone not at all, as in runc.
+/// The number after the largest that the profile's names have, by themselves or through a multiplexer.
 fn past_largest(rules: &Rules, abi: Abi) -> Option<u32> {
-    let direct = rules.named.iter().filter(|(syscall, _)| abi.multiplexed(syscall.name).is_none());
-    let largest = direct.filter_map(|(syscall, _)| syscall.number(abi)).max()?;
-    (largest > 0).then_some(largest + 1)
+    let numbers = rules.named.iter().flat_map(|(syscall, _)| {
+        [syscall.number(abi), abi.multiplexed(syscall.name).map(|multiplexed| multiplexed.number)]
+    });
+    numbers.flatten().max().map(|largest| largest + 1)
 }
