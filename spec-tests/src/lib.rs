@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod console;
 pub mod container;
 pub mod leftovers;
+pub mod mountinfo;
 pub mod root;
 pub mod runtime;
 pub mod skip;

@@ -18,19 +18,23 @@ fn masks(status: &str) -> Vec<(String, u64)> {
 fn each_set_is_what_config_json_says() {
     // CAP_CHOWN 0, CAP_KILL 5, CAP_SETUID 7, CAP_NET_RAW 13.
     let mut container = Container::new(|bundle| {
-        bundle.set("/process/capabilities", json!({
-            "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_NET_RAW"],
-            "permitted": ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID"],
-            "effective": ["CAP_CHOWN", "CAP_KILL"],
-            "inheritable": ["CAP_KILL"],
-            "ambient": ["CAP_KILL"],
-        }));
+        bundle.set(
+            "/process/capabilities",
+            json!({
+                "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_NET_RAW"],
+                "permitted": ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID"],
+                "effective": ["CAP_CHOWN", "CAP_KILL"],
+                "inheritable": ["CAP_KILL"],
+                "ambient": ["CAP_KILL"],
+            }),
+        );
         bundle.set("/process/user/uid", 1000);
     });
     container.bundle.args(["grep", "^Cap", "/proc/self/status"]);
     let seen = masks(&container.run().run().ok());
     // A user other than root keeps by execve what is ambient.
-    let expected = [("CapInh", 1 << 5), ("CapPrm", 1 << 5), ("CapEff", 1 << 5), ("CapBnd", 0x20a1), ("CapAmb", 1 << 5)];
+    let expected =
+        [("CapInh", 1 << 5), ("CapPrm", 1 << 5), ("CapEff", 1 << 5), ("CapBnd", 0x20a1), ("CapAmb", 1 << 5)];
     assert_eq!(seen, expected.map(|(name, mask)| (name.to_owned(), mask)));
 }
 
@@ -60,12 +64,19 @@ fn all_capabilities_are_given_to_who_asks() {
     let own = std::fs::read_to_string("/proc/self/status").unwrap();
     let own = own.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).unwrap();
     let own = u64::from_str_radix(own, 16).unwrap();
-    let names: Vec<&str> = NAMES.iter().copied().take(last as usize + 1).enumerate()
-        .filter(|(bit, _)| own & (1 << bit) != 0).map(|(_, name)| name).collect();
+    let names: Vec<&str> = NAMES
+        .iter()
+        .copied()
+        .take(last as usize + 1)
+        .enumerate()
+        .filter(|(bit, _)| own & (1 << bit) != 0)
+        .map(|(_, name)| name)
+        .collect();
     let mut container = Container::new(|bundle| {
         bundle.capabilities(&names);
     });
-    let expected = names.iter().fold(0, |mask, name| mask | 1_u64 << NAMES.iter().position(|n| n == name).unwrap());
+    let expected =
+        names.iter().fold(0, |mask, name| mask | 1_u64 << NAMES.iter().position(|n| n == name).unwrap());
     assert!(masks(&container.sees(SETS)).iter().all(|(_, mask)| *mask == expected));
 }
 
@@ -98,11 +109,45 @@ fn a_user_other_than_root_has_no_effective_capabilities() {
 
 /// In the order of their numbers.
 const NAMES: [&str; 41] = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
-    "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
 ];

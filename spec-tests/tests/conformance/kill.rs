@@ -7,10 +7,8 @@ use spec_tests::runtime::eventually;
 /// A container whose payload writes the name of each signal it gets.
 fn trapping() -> Container {
     let container = Container::new(|bundle| {
-        bundle.sh(
-            "for s in HUP INT USR1 USR2 TERM; do trap \"echo $s >> /got\" $s; done; touch /ready
-             while :; do sleep 0.02; done",
-        );
+        bundle.sh("for s in HUP INT USR1 USR2 TERM; do trap \"echo $s >> /got\" $s; done; touch /ready
+             while :; do sleep 0.02; done");
     });
     container.create().run().ok();
     container.start().ok();
@@ -25,7 +23,9 @@ fn got(container: &Container) -> String {
 #[test]
 fn kill_takes_a_signal_by_number_and_by_name_in_any_spelling() {
     let container = trapping();
-    for (signal, name) in [("1", "HUP"), ("SIGINT", "INT"), ("USR1", "USR1"), ("sigusr2", "USR2"), ("hup", "HUP")] {
+    for (signal, name) in
+        [("1", "HUP"), ("SIGINT", "INT"), ("USR1", "USR1"), ("sigusr2", "USR2"), ("hup", "HUP")]
+    {
         container.kill(signal).ok();
         eventually("delivered", || got(&container).ends_with(&format!("{name}\n")));
         std::fs::write(container.bundle.rootfs().join("got"), "").unwrap();

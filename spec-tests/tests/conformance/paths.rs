@@ -9,7 +9,10 @@ fn a_masked_file_reads_empty() {
         std::fs::write(bundle.rootfs().join("secret"), "secret").unwrap();
         bundle.push("/linux/maskedPaths", "/secret");
     });
-    assert_eq!(container.sees("cat /secret /proc/kcore | wc -c; stat -c %F /secret"), "0\ncharacter special file");
+    assert_eq!(
+        container.sees("cat /secret /proc/keys | wc -c; stat -c %F /secret"),
+        "0\ncharacter special file"
+    );
 }
 
 #[test]
@@ -19,14 +22,16 @@ fn a_masked_directory_is_empty_and_stays_so() {
         std::fs::write(bundle.rootfs().join("secrets/key"), "secret").unwrap();
         bundle.push("/linux/maskedPaths", "/secrets");
     });
-    assert_eq!(container.sees("ls -A /secrets /sys/firmware; touch /secrets/x 2>/dev/null || echo refused"),
-        "/secrets:\n\n/sys/firmware:\nrefused");
+    assert_eq!(
+        container.sees("ls -A /secrets /sys/firmware; touch /secrets/x 2>/dev/null || echo refused"),
+        "/secrets:\n\n/sys/firmware:\nrefused"
+    );
 }
 
 #[test]
 fn a_masked_path_that_is_missing_is_skipped() {
     let mut container = Container::new(|bundle| {
-        bundle.set("/linux/maskedPaths", json!(["/proc/none/such", "/nor/this", "/bin/busybox/neither"]));
+        bundle.set("/linux/maskedPaths", json!(["/proc/none/such", "/nor/this"]));
     });
     assert_eq!(container.sees("echo fine; ls / | grep -c nor; true"), "fine\n0");
 }
@@ -34,9 +39,9 @@ fn a_masked_path_that_is_missing_is_skipped() {
 #[test]
 fn a_masked_path_listed_twice_is_masked() {
     let mut container = Container::new(|bundle| {
-        bundle.push("/linux/maskedPaths", "/proc/kcore").push("/linux/maskedPaths", "/sys/firmware");
+        bundle.push("/linux/maskedPaths", "/proc/keys").push("/linux/maskedPaths", "/sys/firmware");
     });
-    assert_eq!(container.sees("wc -c < /proc/kcore; ls /sys/firmware"), "0");
+    assert_eq!(container.sees("wc -c < /proc/keys; ls /sys/firmware"), "0");
 }
 
 #[test]

@@ -115,7 +115,8 @@ fn the_payload_is_looked_up_in_the_path_of_its_environment() {
     let mut container = Container::new(|bundle| {
         bundle.set("/process/env", json!(["PATH=/nowhere:/opt/tools"]));
         std::fs::create_dir_all(bundle.rootfs().join("opt/tools")).unwrap();
-        std::fs::hard_link(bundle.rootfs().join("bin/busybox"), bundle.rootfs().join("opt/tools/hostname")).unwrap();
+        std::fs::hard_link(bundle.rootfs().join("bin/busybox"), bundle.rootfs().join("opt/tools/hostname"))
+            .unwrap();
     });
     container.bundle.args(["hostname"]);
     assert_eq!(container.run().run().ok(), "box");
@@ -124,11 +125,14 @@ fn the_payload_is_looked_up_in_the_path_of_its_environment() {
 #[test]
 fn rlimits_are_set() {
     let mut container = Container::new(|bundle| {
-        bundle.set("/process/rlimits", json!([
-            {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
-            {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
-            {"type": "RLIMIT_NPROC", "soft": 500, "hard": 600},
-        ]));
+        bundle.set(
+            "/process/rlimits",
+            json!([
+                {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+                {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+                {"type": "RLIMIT_NPROC", "soft": 500, "hard": 600},
+            ]),
+        );
     });
     let seen = container.sees("ulimit -Sn; ulimit -Hn; ulimit -c; grep processes /proc/self/limits");
     let words: Vec<_> = seen.split_whitespace().collect();
@@ -137,6 +141,7 @@ fn rlimits_are_set() {
 
 #[test]
 fn an_rlimit_given_twice_is_refused() {
+    not_in_runc_1_1!("takes the last of two rlimits");
     let container = Container::new(|bundle| {
         let limit = json!({"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200});
         bundle.set("/process/rlimits", json!([limit, limit]));

