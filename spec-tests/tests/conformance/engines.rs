@@ -6,7 +6,6 @@ use std::path::Path;
 use serde_json::{Value, json};
 use spec_tests::console::{FdSocket, Terminal};
 use spec_tests::container::Container;
-use spec_tests::not_in_runc_1_1;
 
 /// A bundle of an engine's config.json, its places on the host put where the test has them.
 fn engine(name: &str, script: &str) -> Container {
@@ -122,8 +121,7 @@ fn podman_default() {
 }
 
 #[test]
-fn every_profile_of_every_engine_filters_system_calls() {
-    not_in_runc_1_1!("its libseccomp knows fewer system calls");
+fn the_profile_of_docker_filters_system_calls() {
     let container =
         engine("docker-28.5-run-default.json", "unshare -m true 2>&1 | grep -c 'not permitted'; true");
     assert_eq!(container.run().run().ok(), "1");

@@ -190,7 +190,6 @@ fn exec_with_a_terminal_in_the_foreground_relays_it() {
 
 #[test]
 fn exec_console_size_is_applied() {
-    not_in_runc_1_1!("exec ignores consoleSize");
     let container = Container::sleeping(|_| {});
     let socket = FdSocket::listen(container.path("sock"));
     let process = json!({
