@@ -43,6 +43,14 @@ impl Cgroup {
         dirs
     }
 
+    /// Lets frozen processes run, so that they can die.
+    pub fn thaw(&self) {
+        for dir in self.existing() {
+            let _ = fs::write(dir.join("freezer.state"), "THAWED");
+            let _ = fs::write(dir.join("cgroup.freeze"), "0");
+        }
+    }
+
     /// Removes what is left of this cgroup and of those below it.
     pub fn remove(&self) {
         for dir in self.existing() {

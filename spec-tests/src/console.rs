@@ -80,6 +80,14 @@ impl Terminal {
     /// Reads until `text` has appeared, and returns all that has been read so far.
     #[track_caller]
     pub fn read_until(&mut self, text: &str) -> String {
+        let seen = self.read_until_closed_or(text);
+        assert!(seen.contains(text), "the terminal was closed before `{text}`: {seen}");
+        seen
+    }
+
+    /// Reads until `text` has appeared or the last slave is closed, whichever comes first.
+    #[track_caller]
+    pub fn read_until_closed_or(&mut self, text: &str) -> String {
         self.read_while(|seen| !seen.contains(text), text)
     }
 

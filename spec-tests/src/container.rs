@@ -204,6 +204,7 @@ impl Drop for Container {
 
 /// Takes away what a runtime under test left: only what bears the marker of this test.
 fn remove_by_hand(marker: &str, dir: &Path) {
+    Cgroup { path: format!("/{marker}/c") }.thaw();
     for pid in leftovers::processes(marker) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -211,6 +212,10 @@ fn remove_by_hand(marker: &str, dir: &Path) {
     }
     for path in leftovers::mounts(marker).iter().rev() {
         let _ = Command::new("umount").arg("--lazy").arg(path).status();
+    }
+    if !leftovers::processes(marker).is_empty() {
+        // They die in a moment; a cgroup can be removed only then.
+        std::thread::sleep(std::time::Duration::from_millis(200));
     }
     Cgroup { path: format!("/{marker}") }.remove();
     let _ = fs::remove_dir_all(dir);

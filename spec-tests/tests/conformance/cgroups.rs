@@ -234,7 +234,9 @@ fn a_pids_limit_of_0_allows_one_process() {
 fn a_payload_at_its_pids_limit_cannot_fork() {
     skip_if!(!cgroup::has("pids"), "no pids controller");
     let container = Container::new(|bundle| {
-        bundle.set("/linux/resources/pids", json!({"limit": 5})).sh("for i in 1 2 3 4 5 6; do sleep 10 & done; wait");
+        bundle
+            .set("/linux/resources/pids", json!({"limit": 5}))
+            .sh("for i in 1 2 3 4 5 6; do sleep 10 & done; wait");
     });
     let outcome = container.run().run();
     assert!(outcome.stderr.contains("can't fork"), "{outcome}");
