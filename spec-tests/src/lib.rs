@@ -18,3 +18,5 @@ pub mod skip;
 pub mod subject;
 pub mod victim;
 pub mod view;
+//! Shared by the suites that judge a runtime from outside.
+pub mod engine;
