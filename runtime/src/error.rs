@@ -97,13 +97,6 @@ impl Error {
         err.0.errno = errno;
         err.0.told = true;
         err
-        Error(Box::new(Inner {
-            kind,
-            context: Vec::new(),
-            cause: call.into(),
-            errno: Some(errno),
-            hint: None,
-        }))
     }
 
     /// The failure of an `std::io` operation on `what`.

@@ -5,4 +5,3 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     corten::commands::main(std::env::args_os()).into()
 }
-fn main() {}
