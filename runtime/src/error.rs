@@ -122,6 +122,11 @@ impl Error {
         self.0.errno == Some(errno)
     }
 
+    /// Whether another process of ours told it, with all of its context.
+    pub fn is_told(&self) -> bool {
+        self.0.told
+    }
+
     /// Makes this text the whole message, for the few that callers compare as a whole.
     pub fn verbatim(mut self) -> Self {
         self.0.context.clear();

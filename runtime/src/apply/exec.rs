@@ -136,6 +136,7 @@ fn supervise(joining: &Joining, channel: &Channel, process: &Joined) -> Result<(
             Message::Limits => limits::set_rlimits(process.pid, rlimits(joining.steps))?,
             Message::Listener(fd) => hand_over_listener(joining, process, fd)?,
             Message::Created => created = true,
+            Message::Independent => continue,
             Message::Failed(err) => return Err(err),
             // The channel closes when the program is executed, and not before `Created`, save for one that was killed.
             Message::Gone if created => return Ok(()),

@@ -13,7 +13,8 @@
 //!     │ ◀─────────────────────── Listener(fd) │ (only if the filter has a listener)
 //!     │ pidfd_getfd ── Go ───────────────────▶ │
 //!     │ ◀───────────────────────────── Created │
-//!     │ devices, record, pid file ── Go ─────▶ │ no longer dies with the supervisor; waits for `start`
+//!     │ devices, record, pid file ── Go ─────▶ │ no longer dies with the supervisor
+//!     │ ◀───────────────────────── Independent │ waits for `start`
 //! ```
 //!
 //! At any point init may say `Failed` instead, and exits. If the supervisor is gone, init finds the channel closed and
@@ -46,6 +47,8 @@ pub enum Message {
     Forked(i32, OwnedFd),
     /// The container is complete.
     Created,
+    /// Init no longer dies with the supervisor. Until then the supervisor must not end.
+    Independent,
     /// A step failed.
     Failed(Error),
     /// Init is gone, or has become the program.
@@ -61,6 +64,7 @@ impl Message {
             Message::Listener(_) => "Listener",
             Message::Forked(..) => "Forked",
             Message::Created => "Created",
+            Message::Independent => "Independent",
             Message::Failed(_) => "Failed",
             Message::Gone => "Gone",
         }
@@ -125,6 +129,7 @@ impl Channel {
             Message::Listener(fd) => self.send(format!("N{fd}").as_bytes(), &[]),
             Message::Forked(pid, pidfd) => self.send(format!("F{pid}").as_bytes(), &[pidfd.as_fd()]),
             Message::Created => self.send(b"C", &[]),
+            Message::Independent => self.send(b"I", &[]),
             Message::Failed(err) => self.fail(err),
             Message::Gone => Ok(()),
         }
@@ -157,6 +162,7 @@ impl Channel {
             [b'H'] => Ok(Message::Hooks),
             [b'L'] => Ok(Message::Limits),
             [b'C'] => Ok(Message::Created),
+            [b'I'] => Ok(Message::Independent),
             [b'N', rest @ ..] => Ok(Message::Listener(number(rest)?)),
             [b'F', rest @ ..] => match fds.pop() {
                 Some(pidfd) => Ok(Message::Forked(number(rest)?, pidfd)),

@@ -6,7 +6,10 @@ use nix::sys::signal::Signal;
 use crate::error::{Context, Errno, Result};
 use crate::plan::User;
 use crate::sys::credentials::{self, CapabilitySets};
-use crate::sys::process;
+use crate::sys::{file, process};
+
+/// 1:3. All containers share its node on the host: whose it is must not change.
+const NULL_DEVICE: u64 = 1 << 8 | 3;
 
 /// Becomes root of the user namespace, if it has one.
 ///
@@ -32,6 +35,7 @@ fn ignoring_unmapped(result: Result<()>) -> Result<()> {
 
 /// Changes to the user of the process; its permitted capabilities stay until [`set_capabilities`].
 pub fn change_user(user: &User) -> Result<()> {
+    give_standard_streams(user.uid)?;
     credentials::keep_capabilities(true)?;
     credentials::set_groups(&user.groups).map_err(|err| match err.errno() {
         Some(Errno::EINVAL) => err.with_hint("a group of process.user.additionalGids has no mapping"),
@@ -42,6 +46,23 @@ pub fn change_user(user: &User) -> Result<()> {
     credentials::keep_capabilities(false)?;
     process::set_umask(user.umask);
     rearm()
+}
+
+/// Lets the user of the process reopen its standard streams by name (`/dev/stdout`): they were opened by root.
+fn give_standard_streams(uid: u32) -> Result<()> {
+    for stream in (0..=2).filter_map(process::inherited_fd) {
+        let stat = file::stat_of(stream)?;
+        let is_device = stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == NULL_DEVICE;
+        if stat.st_uid == uid || is_device {
+            continue;
+        }
+        match file::change_owner(stream, uid, stat.st_gid) {
+            // A stream of another user namespace, a read-only file, a host's special file: it stays as it is.
+            Err(err) if [Errno::EINVAL, Errno::EPERM, Errno::EROFS].iter().any(|errno| err.is(*errno)) => {}
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 fn unmapped(err: crate::error::Error, field: &str) -> crate::error::Error {

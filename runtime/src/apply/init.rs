@@ -160,7 +160,7 @@ impl<'a> Init<'a> {
             Action::AskForHooks => self.inherited.channel.ask(&Message::Hooks),
             Action::RunContainerHooks(hooks) => {
                 let state = self.state(Status::Creating);
-                run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Runtime)
+                run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)
             }
             Action::SwitchRoot if self.inherited.request.no_pivot => self.rootfs()?.move_to_root(),
             Action::SwitchRoot => self.rootfs()?.pivot(),
@@ -383,16 +383,18 @@ impl<'a> Init<'a> {
     /// From here on the container outlives its supervisor.
     fn report_created(&self) -> Result<()> {
         self.inherited.channel.ask(&Message::Created)?;
-        process::set_parent_death_signal(None)
+        process::set_parent_death_signal(None)?;
+        self.inherited.channel.say(&Message::Independent)
     }
 
     /// Waits for `start`, however long: this is the one wait without a deadline.
     fn await_start(&mut self) -> Result<()> {
-        let Some(fifo) = self.inherited.start_fifo.take() else { return Ok(()) };
+        // It stays open until the program is executed, which tells `start` that it runs.
+        let Some(fifo) = &self.inherited.start_fifo else { return Ok(()) };
         let mut byte = [0_u8; 1];
         loop {
             socket::wait_readable(&[fifo.as_fd()], u16::MAX)?;
-            match nix::unistd::read(&fifo, &mut byte) {
+            match nix::unistd::read(fifo, &mut byte) {
                 Ok(1) => return Ok(()),
                 // Nobody has it open for writing (any more): `start` was killed before it wrote.
                 Ok(_) => std::thread::sleep(std::time::Duration::from_millis(10)),

@@ -298,7 +298,7 @@ impl<'a> Supervisor<'a> {
             if *kind != kind_before {
                 (index, kind_before) = (0, *kind);
             }
-            run_hook(kind.name(), index, hook, &state, DefaultEnv::Runtime)?;
+            run_hook(kind.name(), index, hook, &state, DefaultEnv::Empty)?;
             index += 1;
         }
         self.init()?.channel.go()
@@ -326,7 +326,8 @@ impl<'a> Supervisor<'a> {
         if let Some(path) = self.creation.pidfd_socket {
             send_pidfd(path, &self.init()?.pidfd)?;
         }
-        self.init()?.channel.go()
+        self.init()?.channel.go()?;
+        self.expect(|message| matches!(message, Message::Independent)).map(drop)
     }
 
     /// Waits for init to say something; what it may say instead of `wanted` is that it failed, or nothing any more.

@@ -68,6 +68,10 @@ impl Tracer {
 
 /// Says in an error which step failed and which field asked for it.
 fn named(err: crate::error::Error, step: &Step) -> crate::error::Error {
+    // What init failed at is another step than the one at which the supervisor heard of it.
+    if err.is_told() {
+        return err;
+    }
     let (name, what) = (step.stage().name().replace('-', " "), step.what());
     let what = if what.len() > 160 || what.is_empty() { String::new() } else { format!(" {what}") };
     let field = if step.field.is_empty() { String::new() } else { format!(" ({})", step.field) };

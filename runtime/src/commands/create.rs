@@ -44,11 +44,6 @@ pub struct Ready {
 ///
 /// Errors: what is wrong with the config, or what the failing step says; then nothing of the container is left.
 pub fn create(invocation: &Invocation, args: CreateArgs, console: Console) -> Result<Ready> {
-    let id = args.id.clone();
-    create_from(invocation, args, console).doing_with(|| format!("create {id}"))
-}
-
-fn create_from(invocation: &Invocation, args: CreateArgs, console: Console) -> Result<Ready> {
     if invocation.global.cgroup_manager == CgroupManager::Disabled {
         return Err(Error::unsupported("--cgroup-manager disabled: not supported yet"));
     }
@@ -56,9 +51,7 @@ fn create_from(invocation: &Invocation, args: CreateArgs, console: Console) -> R
     let config = read_config(&args.bundle)?;
     let spec = Spec::load(&config).doing("config.json")?;
     let plan = decide(&spec, &args)?;
-    for note in &plan.notes {
-        invocation.report.debug(|| note.clone());
-    }
+    invocation.report.debug(|| plan.explain());
     let terminal = spec.process().and_then(|process| process.terminal()).unwrap_or(false);
     let (console, console_socket) = connect_console(console, terminal)?;
     let created = apply::create(Creation {

@@ -19,7 +19,7 @@ use crate::sys::file;
 /// ended it.
 pub fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
     let signals = if args.detach { None } else { Some(Signals::collect()?) };
-    let (process, console) = join(invocation, &args).doing_with(|| format!("exec in {}", args.id))?;
+    let (process, console) = join(invocation, &args)?;
     if let Some(path) = &args.pid_file {
         crate::apply::write_pid_file(path, process.pid)?;
     }
