@@ -21,6 +21,18 @@ fn docker_default_compiles_fast_and_runs_short() {
     let ours = program(&filter);
 
     println!("{}", describe(&profile, &filter));
+    for p in [&ours, &theirs] {
+        let steps: Vec<_> = (0..335)
+            .map(|nr| p.run(&SeccompData { nr, arch: Abi::X86_64.audit_arch(), ..Default::default() }))
+            .filter(|o| o.verdict == 0x7fff_0000)
+            .map(|o| o.steps)
+            .collect();
+        println!(
+            "mean {} max {:?}",
+            steps.iter().sum::<usize>() as f64 / steps.len() as f64,
+            steps.iter().max()
+        );
+    }
     let our_time = median(200, || drop(compile(&profile, MACHINE)));
     let their_time = median(5, || drop(Reference::new(&profile, MACHINE)));
     println!("compile: corten {our_time:?}, libseccomp {their_time:?}");
