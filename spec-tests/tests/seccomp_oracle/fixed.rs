@@ -214,7 +214,7 @@ fn rules_mean_what_they_say_where_libseccomp_confuses_them() {
         (with(&[&[(1, "LT", 0, 0)], &[(1, "LT", HIGH, 0)]]), [0, 1], true),
         (with(&[&[(0, "GT", 5, 0)], &[(0, "GT", 0, 0), (1, "EQ", 0, 0)]]), [1, 0], true),
     ] {
-        let profile = of("SCMP_ACT_ERRNO", &rules, "");
+        let profile = of("SCMP_ACT_ERRNO", &rules, r#""SCMP_ARCH_ARM""#);
         let args = [call[0], call[1], 0, 0, 0, 0];
         let data = SeccompData { nr: 29, arch: Abi::Aarch64.audit_arch(), args, ..Default::default() };
         let reference =
