@@ -1,9 +1,11 @@
 //! Profiles that engines write, and one small profile for each thing that a profile can say.
 
+use corten::plan::seccomp::Abi;
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSyscall};
+use spec_tests::bpf::SeccompData;
 
 use super::tables::is_comparable;
-use super::{assert_equal_to_reference, docker_default, profile, reference};
+use super::{assert_equal_to_reference, docker_default, ours, profile, reference};
 
 const MACHINES: [Arch; 2] = [Arch::ScmpArchX86_64, Arch::ScmpArchAarch64];
 
@@ -187,6 +189,40 @@ fn more_than_the_kernel_takes_is_an_error() {
     let profile = of("SCMP_ACT_ERRNO", &rules.join(","), "");
     let err = corten::plan::seccomp::compile(&profile, Arch::ScmpArchX86_64).expect_err("too long");
     assert!(err.to_string().contains("instructions, the kernel takes 4096"), "{err}");
+}
+
+/// Examples of where libseccomp 2.5.4 does not do what the rules say; what it does is printed, as newer ones may.
+#[test]
+fn rules_mean_what_they_say_where_libseccomp_confuses_them() {
+    let with = |args_of_rules: &[&[(usize, &str, u64, u64)]]| {
+        let rules = args_of_rules.iter().map(|of_rule| rule("ioctl", "SCMP_ACT_ALLOW", &args(of_rule)));
+        rules.collect::<Vec<_>>().join(",")
+    };
+    const HIGH: u64 = 1 << 32;
+    for (rules, call, allowed) in [
+        // It forgets the second condition of the rule in the middle, and so allows too much.
+        (
+            with(&[
+                &[(0, "EQ", 0, 0)],
+                &[(0, "EQ", 0xffff_ffff, 0), (1, "EQ", 1, 0)],
+                &[(0, "EQ", HIGH + 5, 0)],
+            ]),
+            [0xffff_ffff, 0],
+            false,
+        ),
+        // After the first rule it doesn't try the second one.
+        (with(&[&[(1, "LT", 0, 0)], &[(1, "LT", HIGH, 0)]]), [0, 1], true),
+        (with(&[&[(0, "GT", 5, 0)], &[(0, "GT", 0, 0), (1, "EQ", 0, 0)]]), [1, 0], true),
+    ] {
+        let profile = of("SCMP_ACT_ERRNO", &rules, r#""SCMP_ARCH_ARM""#);
+        let args = [call[0], call[1], 0, 0, 0, 0];
+        let data = SeccompData { nr: 29, arch: Abi::Aarch64.audit_arch(), args, ..Default::default() };
+        let reference =
+            reference::Reference::new(&profile, Arch::ScmpArchAarch64).expect("libseccomp takes it");
+        println!("{data}: allowed {allowed}, by libseccomp {}", reference.verdict(&data) == 0x7fff_0000);
+        let verdict = ours(&profile, Arch::ScmpArchAarch64).run(&data).verdict;
+        assert_eq!(verdict == 0x7fff_0000, allowed, "{data}");
+    }
 }
 
 /// Compares the profile of these rules with libseccomp's, on all machines and for all of their architectures.

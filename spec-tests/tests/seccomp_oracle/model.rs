@@ -32,10 +32,10 @@ pub fn verdicts(profile: &LinuxSeccomp, native: Arch, data: &SeccompData) -> Vec
     }
     let said = named.iter().filter(|used| used.number == data.nr).filter_map(|used| {
         let verdict = used.rule.action().as_u32(used.rule.errno_ret());
-        let alternatives = used.alternatives(abi);
-        let matching =
-            alternatives.iter().find(|conditions| conditions.iter().all(|holds| holds.on(data, abi)))?;
-        (verdict != default).then_some((verdict, matching.is_empty()))
+        let mut alternatives = used.alternatives(abi);
+        alternatives.retain(|conditions| conditions.iter().all(|holds| holds.on(data, abi)));
+        let unconditional = alternatives.iter().any(|conditions| conditions.is_empty());
+        (verdict != default && !alternatives.is_empty()).then_some((verdict, unconditional))
     });
     let said: Vec<_> = said.collect();
     match said.iter().find(|(_, unconditional)| *unconditional) {
