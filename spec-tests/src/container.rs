@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -178,6 +178,12 @@ impl Container {
         assert!(found.is_empty(), "left behind:\n{}", found.join("\n"));
     }
 
+    /// Takes away by hand whatever is left, so that a test that has found it can go on.
+    pub fn sweep(&self) {
+        remove_by_hand(&self.id);
+        let _ = fs::remove_dir_all(&self.runtime.root);
+    }
+
     fn bundle_command<S: AsRef<OsStr>>(&self, verb: &str, flags: impl IntoIterator<Item = S>) -> Call<'_> {
         self.bundle.save();
         let mut args = vec![verb.into(), "--bundle".into(), self.bundle.dir.clone().into_os_string()];
@@ -194,7 +200,8 @@ impl Drop for Container {
             forced.push(self.command(["delete", "--force", id]).run());
         }
         let found = self.leftovers();
-        remove_by_hand(&self.id, &self.dir);
+        remove_by_hand(&self.id);
+        let _ = fs::remove_dir_all(&self.dir);
         if !std::thread::panicking() {
             assert!(forced.iter().all(|outcome| outcome.code == 0), "delete --force: {}", forced[0]);
             assert!(found.is_empty(), "left behind after delete --force:\n{}", found.join("\n"));
@@ -203,7 +210,7 @@ impl Drop for Container {
 }
 
 /// Takes away what a runtime under test left: only what bears the marker of this test.
-fn remove_by_hand(marker: &str, dir: &Path) {
+fn remove_by_hand(marker: &str) {
     Cgroup { path: format!("/{marker}/c") }.thaw();
     for pid in leftovers::processes(marker) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
@@ -218,5 +225,4 @@ fn remove_by_hand(marker: &str, dir: &Path) {
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     Cgroup { path: format!("/{marker}") }.remove();
-    let _ = fs::remove_dir_all(dir);
 }

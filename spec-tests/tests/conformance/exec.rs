@@ -58,7 +58,7 @@ fn exec_of_a_missing_file_says_so_once() {
     let container = Container::sleeping(|_| {});
     let outcome = container.exec(&["nope"]).run();
     assert_eq!(outcome.code, 255);
-    outcome.fails_with(r#"exec: \"nope\": executable file not found in $PATH"#);
+    outcome.fails_with(r#"exec: "nope": executable file not found in $PATH"#);
 }
 
 #[test]
