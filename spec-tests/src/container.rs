@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,6 +12,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::leftovers;
 use crate::runtime::{Call, Outcome, Runtime, eventually};
+use crate::subject::subject;
 use crate::view::View;
 
 /// A container of the runtime under test, with its directory, bundle, state root and cgroup.
@@ -38,6 +39,8 @@ impl Container {
     /// The same, for a runtime that finds cgroups mounted in another way.
     pub fn in_view(view: View, configure: impl FnOnce(&mut Bundle)) -> Container {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
+        // Asked first: without a runtime there is nothing to make, and nobody to clean up after it.
+        let _ = subject();
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         // The closing letter keeps one marker from being the beginning of another.
         let id = format!("ct{}n{number}x", std::process::id());
@@ -178,6 +181,12 @@ impl Container {
         assert!(found.is_empty(), "left behind:\n{}", found.join("\n"));
     }
 
+    /// Takes away by hand whatever is left, so that a test that has found it can go on.
+    pub fn sweep(&self) {
+        remove_by_hand(&self.id);
+        let _ = fs::remove_dir_all(&self.runtime.root);
+    }
+
     fn bundle_command<S: AsRef<OsStr>>(&self, verb: &str, flags: impl IntoIterator<Item = S>) -> Call<'_> {
         self.bundle.save();
         let mut args = vec![verb.into(), "--bundle".into(), self.bundle.dir.clone().into_os_string()];
@@ -194,7 +203,8 @@ impl Drop for Container {
             forced.push(self.command(["delete", "--force", id]).run());
         }
         let found = self.leftovers();
-        remove_by_hand(&self.id, &self.dir);
+        remove_by_hand(&self.id);
+        let _ = fs::remove_dir_all(&self.dir);
         if !std::thread::panicking() {
             assert!(forced.iter().all(|outcome| outcome.code == 0), "delete --force: {}", forced[0]);
             assert!(found.is_empty(), "left behind after delete --force:\n{}", found.join("\n"));
@@ -203,7 +213,7 @@ impl Drop for Container {
 }
 
 /// Takes away what a runtime under test left: only what bears the marker of this test.
-fn remove_by_hand(marker: &str, dir: &Path) {
+fn remove_by_hand(marker: &str) {
     Cgroup { path: format!("/{marker}/c") }.thaw();
     for pid in leftovers::processes(marker) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
@@ -218,5 +228,4 @@ fn remove_by_hand(marker: &str, dir: &Path) {
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     Cgroup { path: format!("/{marker}") }.remove();
-    let _ = fs::remove_dir_all(dir);
 }

@@ -53,6 +53,7 @@ impl Runtime {
             args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
             prologue: self.view.prologue().unwrap_or_default().to_owned(),
             private_mounts: self.view.prologue().is_some(),
+            wrapper: Vec::new(),
             stdin: None,
             terminal: None,
             env: Vec::new(),
@@ -68,6 +69,7 @@ pub struct Call<'a> {
     args: Vec<OsString>,
     prologue: String,
     private_mounts: bool,
+    wrapper: Vec<OsString>,
     stdin: Option<Vec<u8>>,
     terminal: Option<File>,
     env: Vec<(OsString, OsString)>,
@@ -118,6 +120,12 @@ impl Call<'_> {
         self
     }
 
+    /// Runs it by another program, such as strace.
+    pub fn by<S: AsRef<OsStr>>(mut self, wrapper: impl IntoIterator<Item = S>) -> Self {
+        self.wrapper = wrapper.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
     /// Fails the test if it takes longer; 30 seconds by default.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -127,6 +135,11 @@ impl Call<'_> {
     /// Runs it to its end.
     pub fn run(self) -> Outcome {
         self.spawn().wait()
+    }
+
+    /// Runs it to its end, or kills it at the deadline and returns nothing.
+    pub fn run_or_kill(self) -> Option<Outcome> {
+        self.spawn().wait_or_kill().ok()
     }
 
     /// Starts it.
@@ -151,8 +164,9 @@ impl Call<'_> {
     }
 
     fn command(&self) -> Command {
-        let binary = self.runtime.binary.as_os_str();
-        let argv = [binary].into_iter().chain(self.globals.iter().chain(&self.args).map(OsString::as_os_str));
+        let binary = self.runtime.binary.clone().into_os_string();
+        let argv: Vec<_> =
+            self.wrapper.iter().chain([&binary]).chain(&self.globals).chain(&self.args).collect();
         let mut command = if self.private_mounts {
             let mut unshare = Command::new("unshare");
             unshare.args(["--mount", "--propagation", "private", "sh", "-ec"]);
@@ -163,8 +177,8 @@ impl Call<'_> {
             shell.arg("-ec").arg(format!("{}\nexec \"$@\"", self.prologue)).arg("sh").args(argv);
             shell
         } else {
-            let mut plain = Command::new(binary);
-            plain.args(argv.skip(1));
+            let mut plain = Command::new(argv[0]);
+            plain.args(&argv[1..]);
             plain
         };
         command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS").env("SPEC_TEST", &self.runtime.marker);
@@ -200,16 +214,25 @@ impl Running {
     }
 
     /// Waits for its end, and fails the test if that does not come in time.
-    pub fn wait(mut self) -> Outcome {
+    #[track_caller]
+    pub fn wait(self) -> Outcome {
+        match self.wait_or_kill() {
+            Ok(outcome) => outcome,
+            Err(outcome) => panic!("the runtime did not come to an end in time: {outcome}"),
+        }
+    }
+
+    /// Waits for its end; at the deadline kills it, and returns how far it came as an error.
+    fn wait_or_kill(mut self) -> Result<Outcome, Outcome> {
         while Instant::now() < self.deadline {
             if let Some(status) = self.child.try_wait().expect("wait for the runtime") {
-                return self.outcome(status);
+                return Ok(self.outcome(status));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
         let _ = self.child.kill();
         let status = self.child.wait().expect("reap the runtime");
-        panic!("the runtime did not come to an end in time: {}", self.outcome(status));
+        Err(self.outcome(status))
     }
 
     fn outcome(&self, status: ExitStatus) -> Outcome {
@@ -253,12 +276,12 @@ impl Outcome {
         self.stdout.trim().to_owned()
     }
 
-    /// Expects failure, and returns standard error.
+    /// Expects failure, and returns standard error; quotes that the text form of a log escapes are plain again.
     #[track_caller]
-    pub fn fails(&self) -> &str {
+    pub fn fails(&self) -> String {
         assert_ne!(self.code, 0, "expected to fail: {self}");
         assert!(self.code < 128 || self.code == 255, "died of a signal: {self}");
-        self.stderr.trim()
+        self.stderr.trim().replace("\\\"", "\"")
     }
 
     /// Expects failure with this text on standard error.

@@ -13,7 +13,7 @@
 //! | descriptors | payload of /proc/self/fd/N/…/tool | CVE-2024-21626 | resists |
 //! | descriptors | read the host through the descriptors of a joining process | CVE-2016-9962 | resists |
 //! | symlinks | /proc or /sys of the image is a symlink | CVE-2019-19921, -2023-27561, -2025-54867 | resists (patched) |
-//! | symlinks | mount point, bound file, cwd, masked path, tmpcopyup behind a symlink to the host | CVE-2019-18837, -2018-15664 | resists |
+//! | symlinks | mount point, bound file, cwd, masked path, tmpcopyup behind a symlink to the host | CVE-2019-18837 | resists |
 //! | symlinks | mount destination swapped midway: is something mounted on the host | CVE-2021-30465 | resists |
 //! | symlinks | mount destination swapped midway: is something made on the host | CVE-2024-45310 | **fails** (race) |
 //! | symlinks | directory of a device node swapped midway | CVE-2026-47766 | **fails** (race) |

@@ -1,5 +1,5 @@
-//! Class S: a path inside the container leads to the host, at once or after it was looked at (CVE-2018-15664,
-//! CVE-2019-18837, CVE-2019-19921, CVE-2021-30465, CVE-2023-27561, CVE-2024-45310, CVE-2025-54867, CVE-2026-41579,
+//! Class S: a path inside the container leads to the host, at once or after it was looked at (CVE-2019-18837,
+//! CVE-2019-19921, CVE-2021-30465, CVE-2023-27561, CVE-2024-45310, CVE-2025-54867, CVE-2026-41579,
 //! CVE-2026-47766).
 
 use std::fs;
