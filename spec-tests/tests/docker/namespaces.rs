@@ -82,7 +82,10 @@ pub fn cases() -> Vec<Case> {
             seat.docker(&["wait", &other])?.says("5\n").map(drop)
         }),
         case("network_of_another_container", |seat| {
-            let other = seat.start("other", &[BUSYBOX, "sh", "-c", "mkdir /w; echo hi > /w/index.html; exec httpd -f -p 7000 -h /w"])?;
+            let other = seat.start(
+                "other",
+                &[BUSYBOX, "sh", "-c", "mkdir /w; echo hi > /w/index.html; exec httpd -f -p 7000 -h /w"],
+            )?;
             let container = format!("container:{other}");
             let script =
                 "until wget -qO- http://127.0.0.1:7000/; do sleep 0.1; done 2>/dev/null; hostname | wc -c";

@@ -1,10 +1,10 @@
 //! Networks: none, bridges, names, and ports published to the host.
 
+use spec_tests::engine::Outcome;
 use spec_tests::engine::case::Expected::{Fails, Says, Shows};
 use spec_tests::engine::case::{Case, case, run};
 use spec_tests::engine::image::BUSYBOX;
 use spec_tests::engine::seat::Seat;
-use spec_tests::engine::Outcome;
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -35,9 +35,14 @@ pub fn cases() -> Vec<Case> {
             ],
             Shows(&["up\n", "/16"]),
         ),
-        run("host_network_shows_the_bridge", &["--network", "host", BUSYBOX, "ls", "-d", "/sys/class/net/docker0"], Says("/sys/class/net/docker0
-")),
-
+        run(
+            "host_network_shows_the_bridge",
+            &["--network", "host", BUSYBOX, "ls", "-d", "/sys/class/net/docker0"],
+            Says(
+                "/sys/class/net/docker0
+",
+            ),
+        ),
         run(
             "mac_address",
             &["--mac-address", "02:42:00:11:22:33", BUSYBOX, "cat", "/sys/class/net/eth0/address"],

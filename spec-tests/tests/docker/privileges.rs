@@ -148,14 +148,11 @@ fn seccomp() -> Vec<Case> {
             // socket(…, type | SOCK_CLOEXEC, …): the mask picks the type out of the flags.
             let profile = r#"[{"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
                               "args": [{"index": 1, "value": 15, "valueTwo": 2, "op": "SCMP_CMP_MASKED_EQ"}]}]"#;
-            with_profile(
-                seat,
-                profile,
-                "nslookup x 127.0.0.1 2>&1; nc -w 1 127.0.0.1 9 2>&1; true",
-            )?
-            .ok()?
-            .shows("socket: Permission denied")?.shows("Connection refused")
-            .map(drop)
+            with_profile(seat, profile, "nslookup x 127.0.0.1 2>&1; nc -w 1 127.0.0.1 9 2>&1; true")?
+                .ok()?
+                .shows("socket: Permission denied")?
+                .shows("Connection refused")
+                .map(drop)
         }),
         case("profile_that_allows_by_list", |seat| {
             let file = seat.dir("profile")?.join("list.json");
