@@ -21,8 +21,8 @@ use crate::sys::pidfd::PidFd;
 /// The environment of a hook whose `env` is empty.
 #[derive(Clone, Copy, Debug)]
 pub enum DefaultEnv<'a> {
-    /// That of the runtime: what runc and crun give.
-    Runtime,
+    /// None: what the runtime's caller has in its environment is nobody's business in a hook, as in runc.
+    Empty,
     /// These variables: `startContainer` hooks get those of the container's process.
     Of(&'a [String]),
 }
@@ -91,9 +91,8 @@ fn command(hook: &Hook, default_env: DefaultEnv) -> Result<Command> {
     }
     let own_env = hook.env().as_deref().unwrap_or_default();
     let env = match default_env {
-        _ if !own_env.is_empty() => own_env,
-        DefaultEnv::Of(env) => env,
-        DefaultEnv::Runtime => return Ok(command),
+        DefaultEnv::Of(env) if own_env.is_empty() => env,
+        _ => own_env,
     };
     command.env_clear().envs(env.iter().filter_map(|variable| variable.split_once('=')));
     Ok(command)
@@ -204,7 +203,7 @@ mod tests {
     }
 
     fn run_all(hooks: &[Hook]) -> Result<()> {
-        run_hooks("createRuntime", hooks, b"{\"id\":\"c1\"}", DefaultEnv::Runtime)
+        run_hooks("createRuntime", hooks, b"{\"id\":\"c1\"}", DefaultEnv::Empty)
     }
 
     #[test]
@@ -269,7 +268,7 @@ mod tests {
     fn state_that_nobody_reads_and_output_without_end_hold_nobody_up() -> Result<()> {
         let state = vec![b' '; 1 << 20];
         let hook = shell("head -c 1000000 /dev/zero >&2");
-        run_hooks("poststop", &[hook], &state, DefaultEnv::Runtime)
+        run_hooks("poststop", &[hook], &state, DefaultEnv::Empty)
     }
 
     #[test]

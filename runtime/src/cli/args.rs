@@ -330,6 +330,8 @@ pub struct PlanArgs {
     pub no_pivot: bool,
     /// `--no-new-keyring`
     pub no_new_keyring: bool,
+    /// `--steps`: only the names of the steps.
+    pub steps: bool,
 }
 
 impl Global {
@@ -665,6 +667,7 @@ impl PlanArgs {
             bundle: bundle(low),
             no_pivot: low.flag("no-pivot"),
             no_new_keyring: low.flag("no-new-keyring"),
+            steps: low.flag("steps"),
         })
     }
 }

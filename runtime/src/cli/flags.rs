@@ -286,6 +286,7 @@ fn plan(table: Command) -> Command {
         .arg(value("id", "ID").help("Plan for a container of this name [default: plan]"))
         .arg(flag("no-pivot").help("As with `create`"))
         .arg(flag("no-new-keyring").help("As with `create`"))
+        .arg(flag("steps").help("Print only the names of the steps, one a line"))
         .arg(
             Arg::new("bundle")
                 .value_name("BUNDLE")

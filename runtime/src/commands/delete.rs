@@ -66,7 +66,7 @@ fn destroy(container: &Container, report: &Report) -> Result<()> {
 fn run_poststop_hooks(container: &Container, report: &Report) {
     let state = OciState::of(&container.record, Status::Stopped).to_json();
     for (index, hook) in container.record.poststop.iter().enumerate() {
-        if let Err(err) = run_hook("poststop", index, hook, &state, DefaultEnv::Runtime) {
+        if let Err(err) = run_hook("poststop", index, hook, &state, DefaultEnv::Empty) {
             report.warning(&err.to_string());
         }
     }

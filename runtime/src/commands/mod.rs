@@ -25,6 +25,7 @@ use std::io::Write;
 
 pub use container::Container;
 
+use crate::apply::seal;
 use crate::cli::{Command, CommandLine, Global, Request, RootPath};
 use crate::error::{Context, Error, Result};
 use crate::report::Report;
@@ -90,6 +91,9 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn run(invocation: &Invocation, command: Command) -> Result<u8> {
+    if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
+        seal::ensure()?;
+    }
     match command {
         Command::Create(args) => create::run(invocation, args),
         Command::Delete(args) => delete::run(invocation, args),

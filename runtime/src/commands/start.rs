@@ -1,12 +1,18 @@
 //! `start`: lets the program of a created container run.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::{Container, Invocation};
 use crate::apply::hooks::{DefaultEnv, run_hooks};
 use crate::cli::IdArgs;
 use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::state::{OciState, Status};
+use crate::sys::clock::Deadline;
+use crate::sys::socket;
+
+/// How long `start` waits for init to execute the program before it returns all the same.
+const EXECUTION_WAIT: Duration = Duration::from_secs(60);
 
 /// Starts a container.
 pub fn run(invocation: &Invocation, args: IdArgs) -> Result<u8> {
@@ -37,7 +43,8 @@ fn release_init(container: &Container) -> Result<()> {
     let fifo = container.dir.open_fifo_for_start()?.ok_or_else(has_stopped)?;
     container.dir.remove_fifo()?;
     match nix::unistd::write(fifo.as_fd(), b"0") {
-        Ok(_) => Ok(()),
+        // Init keeps its end until it executes the program; startContainer hooks may take their time.
+        Ok(_) => socket::wait_until_unread(fifo.as_fd(), Deadline::after(EXECUTION_WAIT)),
         Err(Errno::EPIPE) => Err(has_stopped()),
         Err(errno) => Err(Error::kernel("write(exec.fifo)", errno)),
     }
@@ -48,7 +55,7 @@ fn run_poststart_hooks(container: &Container) -> Result<()> {
         return Ok(());
     }
     let state = OciState::of(&container.record, Status::Running).to_json();
-    run_hooks("poststart", &container.record.poststart, &state, DefaultEnv::Runtime).inspect_err(|_| {
+    run_hooks("poststart", &container.record.poststart, &state, DefaultEnv::Empty).inspect_err(|_| {
         best_effort(container.kill_and_wait(), "the hook's failure is what is reported");
     })
 }

@@ -24,9 +24,11 @@ pub(super) fn plan(plan: &Plan) -> String {
         if step.action.stage() == super::Stage::CreateCgroup {
             detail(&mut text, plan.cgroup.dirs.iter().map(ToString::to_string));
         }
+        if step.action.stage() == super::Stage::RestrictDevices {
+            detail(&mut text, std::iter::once(plan.cgroup.devices.to_string()));
+        }
         if step.action.stage() == super::Stage::LimitCgroup {
             detail(&mut text, plan.cgroup.writes.iter().map(ToString::to_string));
-            detail(&mut text, std::iter::once(plan.cgroup.devices.to_string()));
         }
     }
     if !plan.notes.is_empty() {

@@ -46,10 +46,10 @@ pub struct Request {
     pub no_pivot: bool,
     /// Keeps the caller's session keyring (`--no-new-keyring`).
     pub no_new_keyring: bool,
-    /// How many descriptors from 3 on the container gets (`--preserve-fds`, LISTEN_FDS).
+    /// How many descriptors from 3 on the container gets (`--preserve-fds`).
     pub preserve_fds: u32,
-    /// Starts at once: `run`.
-    pub start: bool,
+    /// How many more it gets after them from a caller that activates it by sockets (LISTEN_FDS).
+    pub listen_fds: u32,
 }
 
 /// What is true of the host; see `probe`.
@@ -57,8 +57,13 @@ pub struct Request {
 pub struct Host {
     /// The cgroup hierarchies.
     pub cgroup: cgroup::host::CgroupHost,
-    /// The effective user id of the runtime.
-    pub euid: u32,
+    /// What a process meets in its kernel.
+    pub machine: Machine,
+}
+
+/// What is true of the kernel, for any process.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
     /// AppArmor is enabled.
     pub apparmor: bool,
     /// SELinux is enabled.
@@ -189,6 +194,7 @@ pub enum Action {
     FindProgram,
     InstallSeccompListener,
     ReportCreated,
+    RestrictDevices,
     SaveCreated,
     AwaitStart,
     InstallSeccompLast,
@@ -210,6 +216,11 @@ impl Step {
     /// When it is done.
     pub fn stage(&self) -> Stage {
         self.action.stage()
+    }
+
+    /// What it does, in a few words.
+    pub fn what(&self) -> String {
+        explain::what(&self.action)
     }
 }
 
@@ -282,6 +293,7 @@ impl Action {
             FindProgram,
             InstallSeccompListener,
             ReportCreated,
+            RestrictDevices,
             SaveCreated,
             AwaitStart,
             InstallSeccompLast,
@@ -303,7 +315,7 @@ pub fn create(spec: &Spec, request: Request, host: &Host) -> Result<Plan> {
         &host.cgroup,
     )?;
     let seccomp = match linux.and_then(|linux| linux.seccomp().as_ref()) {
-        Some(profile) => Some(seccomp::compile(profile, host.native)?),
+        Some(profile) => Some(seccomp::compile(profile, host.machine.native)?),
         None => None,
     };
     let mut steps = lifecycle();
@@ -311,7 +323,7 @@ pub fn create(spec: &Spec, request: Request, host: &Host) -> Result<Plan> {
     steps.extend(mounts::steps(spec, &request, &cgroup)?);
     steps.extend(devices::steps(spec)?);
     steps.extend(sysctl::steps(spec)?);
-    steps.extend(process::steps(spec, &request, host, seccomp.as_ref())?);
+    steps.extend(process::steps(spec, &request, &host.machine, seccomp.as_ref())?);
     steps.extend(hook_steps(spec));
 
     let mut notes = spec.warnings().to_vec();
@@ -337,19 +349,19 @@ pub struct Joining<'a> {
     pub spec: &'a Spec,
     /// The container whose session keyring it joins; `None` keeps the caller's.
     pub keyring: Option<&'a str>,
-    /// Descriptors from 3 on that the process gets.
-    pub preserve_fds: u32,
+    /// What the caller wants beside the process.
+    pub request: &'a Request,
 }
 
 /// Decides how a process joins a running container.
 ///
 /// Errors: InvalidSpec or Unsupported, naming the field.
-pub fn exec(joining: &Joining, host: &Host) -> Result<(Vec<Step>, Option<seccomp::Filter>)> {
+pub fn exec(joining: &Joining, machine: &Machine) -> Result<(Vec<Step>, Option<seccomp::Filter>)> {
     let seccomp = match joining.spec.linux().and_then(|linux| linux.seccomp().as_ref()) {
-        Some(profile) => Some(seccomp::compile(profile, host.native)?),
+        Some(profile) => Some(seccomp::compile(profile, machine.native)?),
         None => None,
     };
-    let steps = process::exec_steps(joining, host, seccomp.as_ref())?;
+    let steps = process::exec_steps(joining, machine, seccomp.as_ref())?;
     Ok((order::sorted(steps), seccomp))
 }
 
@@ -359,6 +371,7 @@ fn lifecycle() -> Vec<Step> {
         Action::SaveRecord,
         Action::MakeStartFifo,
         Action::CreateCgroup,
+        Action::EnterCgroup,
         Action::ReleaseInit,
         Action::LimitCgroup,
         Action::NewSession,
@@ -367,6 +380,7 @@ fn lifecycle() -> Vec<Step> {
         Action::OpenProcfs,
         Action::SwitchRoot,
         Action::ReportCreated,
+        Action::RestrictDevices,
         Action::SaveCreated,
         Action::AwaitStart,
     ]

@@ -103,11 +103,21 @@ impl PropagationChange {
     pub(super) fn of_root(word: Option<&str>) -> PropagationChange {
         let propagation = match word.unwrap_or_default().trim_start_matches('r') {
             "shared" => Propagation::Shared,
-            "private" => Propagation::Private,
-            "unbindable" => Propagation::Unbindable,
+            // The root itself becomes unbindable in the end; before, it has to be bound once.
+            "private" | "unbindable" => Propagation::Private,
             _ => Propagation::Slave,
         };
         PropagationChange { propagation, recursive: true }
+    }
+
+    /// Cuts one mount off.
+    pub fn private() -> PropagationChange {
+        PropagationChange { propagation: Propagation::Private, recursive: false }
+    }
+
+    /// Keeps a tree from telling anyone of its mounts.
+    pub fn slave() -> PropagationChange {
+        PropagationChange { propagation: Propagation::Slave, recursive: true }
     }
 
     /// `MS_SHARED` and so on.
@@ -160,8 +170,13 @@ fn root(spec: &Spec) -> Result<Vec<Step>> {
         if !["shared", "slave", "private", "unbindable"].contains(&word.strip_prefix('r').unwrap_or(word)) {
             return Err(Error::invalid(format!("{field}: {word:?} is no propagation")));
         }
-        let change = PropagationChange { recursive: false, ..PropagationChange::of_root(Some(word)) };
-        if matches!(change.propagation, Propagation::Shared | Propagation::Unbindable) {
+        let last = match word.trim_start_matches('r') {
+            "shared" => Some(Propagation::Shared),
+            "unbindable" => Some(Propagation::Unbindable),
+            _ => None,
+        };
+        if let Some(propagation) = last {
+            let change = PropagationChange { propagation, recursive: false };
             steps.push(Step::of(field, Action::SetRootPropagation(change)));
         }
     }

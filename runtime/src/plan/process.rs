@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 
-use super::{Action, Host, Joining, Request, Step, seccomp};
+use super::{Action, Joining, Machine, Request, Step, seccomp};
 use crate::error::{Error, Result};
 use crate::spec::{Spec, oci};
 use crate::sys::credentials::{CapabilitySets, capability_number};
@@ -57,33 +57,33 @@ pub struct Program {
 pub(super) fn steps(
     spec: &Spec,
     request: &Request,
-    host: &Host,
+    machine: &Machine,
     filter: Option<&seccomp::Filter>,
 ) -> Result<Vec<Step>> {
     let Some(process) = spec.process() else {
         return Err(Error::invalid("process: is missing"));
     };
     if let Some(label) = spec.linux().and_then(|linux| linux.mount_label().as_deref()) {
-        if !label.is_empty() && !host.selinux {
+        if !label.is_empty() && !machine.selinux {
             return Err(Error::unsupported("linux.mountLabel: SELinux is not enabled on this host"));
         }
     }
-    let mut steps = shared(process, spec, host, filter)?;
+    let mut steps = shared(process, spec, machine, filter)?;
     steps.push(Step::of("process.cwd", Action::MakeWorkingDirectory(process.cwd().clone())));
     if !request.no_new_keyring {
         steps.push(Step::always(Action::JoinKeyring(keyring_name(&request.id))));
     }
-    steps.push(Step::of("process.args", Action::Execute(program(process, request.preserve_fds)?)));
+    steps.push(Step::of("process.args", Action::Execute(program(process, request)?)));
     Ok(steps)
 }
 
 /// The steps of a process that joins a container. Its supervisor brings it into the container's namespaces and cgroup.
 pub(super) fn exec_steps(
     joining: &Joining,
-    host: &Host,
+    machine: &Machine,
     filter: Option<&seccomp::Filter>,
 ) -> Result<Vec<Step>> {
-    let mut steps = shared(joining.process, joining.spec, host, filter)?;
+    let mut steps = shared(joining.process, joining.spec, machine, filter)?;
     steps.extend([Action::NewSession, Action::AwaitRelease, Action::JoinNamespaces].map(Step::always));
     if steps.iter().any(|step| writes_procfs(&step.action)) {
         steps.push(Step::always(Action::OpenProcfs));
@@ -92,7 +92,7 @@ pub(super) fn exec_steps(
         steps.push(Step::always(Action::JoinKeyring(keyring_name(name))));
     }
     steps.push(Step::always(Action::ReportCreated));
-    steps.push(Step::of("args", Action::Execute(program(joining.process, joining.preserve_fds)?)));
+    steps.push(Step::of("args", Action::Execute(program(joining.process, joining.request)?)));
     Ok(steps)
 }
 
@@ -108,7 +108,7 @@ fn writes_procfs(action: &Action) -> bool {
 fn shared(
     process: &oci::Process,
     spec: &Spec,
-    host: &Host,
+    machine: &Machine,
     filter: Option<&seccomp::Filter>,
 ) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
@@ -120,7 +120,7 @@ fn shared(
         steps.push(Step::of("process.oomScoreAdj", Action::AdjustOomScore(adjust)));
     }
     steps.extend(scheduling(process));
-    steps.extend(labels(process, host)?);
+    steps.extend(labels(process, machine)?);
     steps.extend(rlimits(process)?);
     if let Some(personality) = spec.linux().and_then(|linux| linux.personality().as_ref()) {
         let domain = match personality.domain() {
@@ -198,17 +198,17 @@ fn scheduler_attributes(scheduler: &oci::Scheduler) -> SchedulerAttributes {
 }
 
 /// A label that was asked for is applied, or nothing starts.
-fn labels(process: &oci::Process, host: &Host) -> Result<Vec<Step>> {
+fn labels(process: &oci::Process, machine: &Machine) -> Result<Vec<Step>> {
     let given = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
     let mut steps = Vec::new();
     if let Some(profile) = given(process.apparmor_profile()) {
-        if !host.apparmor {
+        if !machine.apparmor {
             return Err(Error::unsupported("process.apparmorProfile: AppArmor is not enabled on this host"));
         }
         steps.push(Step::of("process.apparmorProfile", Action::SetApparmorProfile(profile)));
     }
     if let Some(label) = given(process.selinux_label()) {
-        if !host.selinux {
+        if !machine.selinux {
             return Err(Error::unsupported("process.selinuxLabel: SELinux is not enabled on this host"));
         }
         steps.push(Step::of("process.selinuxLabel", Action::SetSelinuxLabel(label)));
@@ -305,7 +305,7 @@ fn capability_sets(sets: &oci::LinuxCapabilities) -> CapabilitySets {
     }
 }
 
-fn program(process: &oci::Process, preserve_fds: u32) -> Result<Program> {
+fn program(process: &oci::Process, request: &Request) -> Result<Program> {
     let args = process.args().as_deref().unwrap_or_default();
     if args.is_empty() {
         return Err(Error::invalid("process.args: is empty"));
@@ -318,12 +318,16 @@ fn program(process: &oci::Process, preserve_fds: u32) -> Result<Program> {
     let words = |list: &[String]| list.iter().map(crate::sys::c_string).collect::<Result<Vec<_>>>();
     let kept: Vec<String> =
         env.iter().filter(|entry| home.is_some() || !entry.starts_with("HOME=")).cloned().collect();
+    let activation = match request.listen_fds {
+        0 => Vec::new(),
+        count => words(&[format!("LISTEN_FDS={count}"), "LISTEN_PID=1".into()])?,
+    };
     Ok(Program {
         args: words(args)?,
-        env: words(&kept)?,
+        env: words(&kept)?.into_iter().chain(activation).collect(),
         search_path: value("PATH").unwrap_or_default(),
         needs_home: home.is_none(),
-        preserve_fds,
+        preserve_fds: request.preserve_fds + request.listen_fds,
     })
 }
 

@@ -1,6 +1,5 @@
 //! The host's cgroups, as this process sees them.
 
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -16,7 +15,7 @@ impl CgroupHost {
     /// # Errors
     /// `Unsupported` where no cgroups are mounted.
     pub fn read() -> Result<Self> {
-        let own = read_file("/proc/self/cgroup")?;
+        let own = cgroupfs::read_file("/proc/self/cgroup")?;
         let mut mounts = Mounts(None);
         match cgroupfs::version(Path::new(TOP)) {
             Some(Version::V2) => v2(&own, &mut mounts),
@@ -31,12 +30,12 @@ const TOP: &str = "/sys/fs/cgroup";
 
 fn v2(own: &str, mounts: &mut Mounts) -> Result<Mode> {
     let own = memberships(own).find(|(controllers, _)| controllers.is_empty()).map_or("/", |(_, own)| own);
-    let own = match below(own).filter(|own| is_there(Path::new(TOP), own)) {
+    let own = match below(own).filter(|own| own.as_os_str().is_empty() || is_there(Path::new(TOP), own)) {
         Some(own) => own.to_owned(),
         None => relative_to(mounts.root_of(Path::new(TOP))?, own),
     };
     let hierarchy = Hierarchy { controllers: vec![String::new()], mountpoint: TOP.into(), own };
-    let controllers = read_file(&format!("{TOP}/cgroup.controllers"))?;
+    let controllers = cgroupfs::read_file(&format!("{TOP}/cgroup.controllers"))?;
     let controllers = controllers.split_whitespace().map(str::to_owned).collect();
     Ok(Mode::V2 { hierarchy, controllers })
 }
@@ -121,7 +120,7 @@ impl Mounts {
 
     fn text(&mut self) -> Result<&str> {
         if self.0.is_none() {
-            self.0 = Some(read_file("/proc/self/mountinfo")?);
+            self.0 = Some(cgroupfs::read_file("/proc/self/mountinfo")?);
         }
         Ok(self.0.as_deref().unwrap_or_default())
     }
@@ -161,10 +160,6 @@ impl<'a> Mount<'a> {
         let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
         escapes.iter().fold(self.point.to_owned(), |point, (from, to)| point.replace(from, to)).into()
     }
-}
-
-fn read_file(path: &str) -> Result<String> {
-    fs::read_to_string(path).map_err(|err| Error::io(format!("read({path})"), &err))
 }
 
 #[cfg(test)]

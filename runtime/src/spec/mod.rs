@@ -128,6 +128,16 @@ pub enum HookKind {
 }
 
 impl HookKind {
+    /// All of them.
+    pub const ALL: [HookKind; 6] = [
+        HookKind::Prestart,
+        HookKind::CreateRuntime,
+        HookKind::CreateContainer,
+        HookKind::StartContainer,
+        HookKind::Poststart,
+        HookKind::Poststop,
+    ];
+
     /// The name in config.json.
     pub fn name(self) -> &'static str {
         match self {

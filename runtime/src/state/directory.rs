@@ -362,7 +362,7 @@ mod tests {
             owner: 0,
             annotations: BTreeMap::from([("k".into(), "v".into())]),
             private_pid_namespace: true,
-            has_user_namespace: false,
+            namespaces: 0,
             poststart: Vec::new(),
             poststop: Vec::new(),
         }

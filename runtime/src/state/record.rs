@@ -37,8 +37,8 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// Whether the container has a pid namespace of its own: then the kernel ends all its processes with init.
     pub private_pid_namespace: bool,
-    /// Whether the container has a user namespace, new or joined.
-    pub has_user_namespace: bool,
+    /// The `CLONE_NEW*` bits of the namespaces, new or joined, that aren't the runtime's own.
+    pub namespaces: u64,
     /// `hooks.poststart`, which `start` runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub poststart: Vec<Hook>,

@@ -32,6 +32,13 @@ pub fn version(path: &Path) -> Option<Version> {
     }
 }
 
+/// The whole text of the file at `path`.
+pub fn read_file(path: &str) -> Result<String> {
+    nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .and_then(|fd| read_all(fd.as_fd()))
+        .map_err(|errno| Error::kernel(format!("read({path})"), errno))
+}
+
 /// The directory of one cgroup in one hierarchy.
 pub struct Dir {
     fd: OwnedFd,

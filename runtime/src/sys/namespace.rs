@@ -101,6 +101,13 @@ pub fn setns(fd: impl AsFd, flags: u64) -> Result<()> {
         .named(|| format!("setns({})", flag_names(flags)))
 }
 
+/// `setdomainname`.
+pub fn set_domainname(name: &str) -> Result<()> {
+    // SAFETY: the kernel reads `len` bytes of the text during the call.
+    let ret = unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) };
+    check(ret.into(), || format!("setdomainname({name:?})")).map(drop)
+}
+
 /// The `CLONE_NEW*` type of the namespace that `fd` is open on (`NS_GET_NSTYPE`).
 ///
 /// Errors: ENOTTY where it is no namespace. Kernel: 4.11.

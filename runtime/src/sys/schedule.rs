@@ -64,3 +64,12 @@ pub fn set_affinity(pid: i32, cpus: &[usize]) -> Result<()> {
     let ret = unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, mask.len() * 8, mask.as_ptr()) };
     check(ret, || format!("sched_setaffinity({cpus:?})")).map(drop)
 }
+
+/// Lets a process use every CPU that its cpuset allows.
+pub fn set_affinity_to_all(pid: i32) -> Result<()> {
+    const CPUS_MAX: usize = 1024;
+    let mask = [u64::MAX; CPUS_MAX / 64];
+    // SAFETY: the kernel reads `size_of_val(&mask)` bytes of the mask during the call.
+    let ret = unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(&mask), mask.as_ptr()) };
+    check(ret, || "sched_setaffinity(all)".into()).map(drop)
+}

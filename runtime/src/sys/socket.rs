@@ -8,6 +8,9 @@ use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
 };
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::clock::Deadline;
 use super::{Named, shown};
 use crate::error::{Errno, Error, Result};
 
@@ -83,15 +86,24 @@ pub fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> Result<(usize, Vec<Owne
 
 /// `poll`: waits until one of `fds` can be read or its peer is gone, `timeout_ms` at most; says which are ready.
 pub fn wait_readable(fds: &[BorrowedFd], timeout_ms: u16) -> Result<Vec<bool>> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let deadline = std::time::Instant::now() + std::time::Duration::from_millis(timeout_ms.into());
     let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
-    loop {
-        let left_ms = deadline.saturating_duration_since(std::time::Instant::now()).as_millis() as u16;
-        match poll(&mut polled, PollTimeout::from(left_ms)) {
-            Ok(_) => return Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::kernel("poll()", errno)),
+    match poll(&mut polled, PollTimeout::from(timeout_ms)) {
+        Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
+        Err(Errno::EINTR) => Ok(vec![false; fds.len()]),
+        Err(errno) => Err(Error::kernel("poll()", errno)),
+    }
+}
+
+/// `poll`: waits until nobody has the other end of a fifo open for reading any more, or the deadline passes.
+pub fn wait_until_unread(fifo: BorrowedFd, deadline: Deadline) -> Result<()> {
+    while !deadline.passed() {
+        // Errors are reported without being asked for.
+        let mut polled = [PollFd::new(fifo, PollFlags::empty())];
+        match poll(&mut polled, PollTimeout::from(deadline.poll_timeout_ms())) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(Error::kernel("poll(fifo)", errno)),
         }
     }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
-use crate::plan::cgroup::{Dir as PlannedDir, Plan};
+use crate::plan::cgroup::{Dir as PlannedDir, Plan, Write};
 use crate::sys::cgroupfs::{self, Dir};
 
 use super::live::{pids_below, remove_tree};
@@ -63,9 +63,19 @@ impl CreatedCgroup {
 
     /// Writes all limits and restricts devices: after this the cgroup is what the plan says.
     pub fn limit(&self, plan: &Plan) -> Result<()> {
-        perform(self, &plan.writes)?;
-        let place = if self.is_v2 { self.dirs.first() } else { self.holder("devices") };
-        let created = place.ok_or_else(|| Error::internal("the devices cgroup is gone from the plan"))?;
+        self.limit_resources(plan)?;
+        self.restrict_devices(plan)
+    }
+
+    /// Writes all limits.
+    pub fn limit_resources(&self, plan: &Plan) -> Result<()> {
+        perform(self, &plan.writes)
+    }
+
+    /// Restricts devices. On v1 there is a moment in which none can be used, so no process of the cgroup may
+    /// be about to use one.
+    pub fn restrict_devices(&self, plan: &Plan) -> Result<()> {
+        let created = self.place_of("devices")?;
         let restricted = match self.is_v2 {
             true => devices::restrict_v2(&created.dir, &plan.devices, created.is_new),
             false => devices::restrict_v1(&created.dir, &plan.devices),
@@ -75,32 +85,34 @@ impl CreatedCgroup {
 
     /// Removes what [`create`] has made, parents included where nobody else uses them yet.
     pub fn undo(self) -> Result<()> {
-        let leaves: Vec<&Path> = self.dirs.iter().map(|created| created.dir.path()).collect();
+        let mut first = Ok(());
         for path in self.made.iter().rev() {
-            if leaves.contains(&path.as_path()) {
-                remove_tree(path)?;
+            if self.dirs.iter().any(|created| created.dir.path() == path) {
+                first = first.and(remove_tree(path));
             } else {
                 best_effort(cgroupfs::remove_dir(path), "another container may live in it by now");
             }
         }
-        Ok(())
+        first
     }
 
     fn build(&mut self, plan: &Plan) -> Result<()> {
         for planned in &plan.dirs {
             match self.make(planned) {
-                Err(_) if planned.optional => {}
+                // That it can't be made is no matter; that somebody else is in it is.
+                Err(err) if planned.optional && err.kind() != Kind::WrongState => {}
                 outcome => outcome.doing_with(|| format!("create cgroup {}", planned.path.display()))?,
             }
         }
         if self.is_v2 {
-            self.enable_controllers(plan)?;
+            return self.enable_controllers(plan);
         }
-        perform(self, &plan.before_enter)?;
-        match self.holder("cpuset") {
-            Some(created) if !self.is_v2 => inherit_cpuset(&created.dir),
-            _ => Ok(()),
+        if let Ok(cpuset) = self.place_of("cpuset") {
+            let given = |file: &str| plan.before_enter.iter().any(|write| write.file == file);
+            let path = cpuset.dir.path().display();
+            inherit_cpuset(cpuset, given).doing_with(|| format!("inherit the cpuset of {path}"))?;
         }
+        perform(self, &plan.before_enter)
     }
 
     fn make(&mut self, planned: &PlannedDir) -> Result<()> {
@@ -133,8 +145,11 @@ impl CreatedCgroup {
         Err(Error::kernel(format!("mkdir({})", path.display()), Errno::ENOENT))
     }
 
-    fn holder(&self, controller: &str) -> Option<&CreatedDir> {
-        self.dirs.iter().find(|created| created.controllers.iter().any(|name| name == controller))
+    /// The directory that holds the files of `controller`.
+    fn place_of(&self, controller: &str) -> Result<&CreatedDir> {
+        let holds = |created: &&CreatedDir| created.controllers.iter().any(|name| name == controller);
+        let found = if self.is_v2 { self.dirs.first() } else { self.dirs.iter().find(holds) };
+        found.ok_or_else(|| Error::internal(format!("the plan has no {controller} cgroup")))
     }
 
     fn enable_controllers(&self, plan: &Plan) -> Result<()> {
@@ -159,10 +174,7 @@ impl CreatedCgroup {
 
 impl Places for CreatedCgroup {
     fn place(&self, controller: &str) -> Result<&Dir> {
-        let created = if self.is_v2 { self.dirs.first() } else { self.holder(controller) };
-        created
-            .map(|created| &created.dir)
-            .ok_or_else(|| Error::internal(format!("the {controller} cgroup is gone from the plan")))
+        self.place_of(controller).map(|created| &created.dir)
     }
 }
 
@@ -203,12 +215,10 @@ fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
     if kind == "domain" {
         return Ok(());
     }
-    let needs_domain = |file: &str| !THREADED.contains(&file);
-    if let Some(write) = plan.writes.iter().find(|write| needs_domain(&write.controller)) {
-        return Err(Error::unsupported(format!(
-            "{}: the {} controller can't limit a cgroup that is {kind}",
-            write.field, write.controller
-        )));
+    let can_be_threaded = |write: &&Write| THREADED.contains(&write.controller.as_ref());
+    if let Some(Write { field, controller, .. }) = plan.writes.iter().find(|write| !can_be_threaded(write)) {
+        let cause = format!("{field}: the {controller} controller can't limit a cgroup that is {kind}");
+        return Err(Error::unsupported(cause));
     }
     match kind {
         "domain invalid" => dir.write("cgroup.type", "threaded"),
@@ -216,22 +226,29 @@ fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
     }
 }
 
-/// Gives a v1 cpuset the cpus and memory nodes of its parent where it has none, and the parent those of its
-/// own first: the kernel leaves them empty, and no process can join then.
-fn inherit_cpuset(dir: &Dir) -> Result<()> {
+/// Gives a v1 cpuset what its parent has of what the spec doesn't give it, and the parent what its own has
+/// first: the kernel leaves each empty, and takes no process into an empty one.
+fn inherit_cpuset(cpuset: &CreatedDir, given: impl Fn(&str) -> bool) -> Result<()> {
+    let dir = &cpuset.dir;
+    let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        inherit(dir, file).doing_with(|| format!("inherit {file} in {}", dir.path().display()))?;
+        let from_parent = filled(&parent, file)?;
+        let is_empty = || Ok(cpuset.is_new || dir.read(file)?.trim().is_empty());
+        if !given(file) && is_empty()? {
+            dir.write(file, from_parent.trim())?;
+        }
     }
     Ok(())
 }
 
-fn inherit(dir: &Dir, file: &str) -> Result<String> {
+/// What `file` says, after it has been given what the parent's says if that was nothing.
+fn filled(dir: &Dir, file: &str) -> Result<String> {
     let own = dir.read(file)?;
     if !own.trim().is_empty() {
         return Ok(own);
     }
-    let parent = dir.path().parent().unwrap_or(Path::new("/"));
-    let from_parent = inherit(&Dir::open(parent)?, file)?;
+    let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
+    let from_parent = filled(&parent, file)?;
     dir.write(file, from_parent.trim())?;
     Ok(from_parent)
 }

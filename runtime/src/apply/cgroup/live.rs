@@ -1,6 +1,6 @@
 //! The cgroup of a container that exists, found again by what its record says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -36,24 +36,16 @@ impl Cgroup {
     /// # Errors
     /// A path that leaves the cgroup, or a controller that the container has no cgroup of.
     pub fn below(&self, paths: &[(String, PathBuf)]) -> Result<Cgroup> {
-        let mut below: std::collections::BTreeMap<_, _> =
+        let mut below: BTreeMap<_, _> =
             self.paths.iter().map(|(controller, path)| (controller.to_owned(), path.to_owned())).collect();
-        for (controller, sub) in paths {
-            let stays = |part| matches!(part, Component::Normal(_) | Component::RootDir | Component::CurDir);
-            if !sub.components().all(stays) {
-                return Err(Error::invalid(format!("bad sub cgroup path: {}", sub.display())));
-            }
-            let sub: PathBuf = sub.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-            let mut found = false;
-            for (name, path) in &mut below {
-                if controller.is_empty() || controller == name {
-                    *path = path.join(&sub);
-                    found = true;
-                }
-            }
-            if !found {
+        for (controller, path) in paths {
+            let sub = inside(path)?;
+            let mut chosen =
+                below.iter_mut().filter(|(name, _)| controller.is_empty() || controller == *name).peekable();
+            if chosen.peek().is_none() {
                 return Err(Error::invalid(format!("the container has no cgroup of {controller:?}")));
             }
+            chosen.for_each(|(_, dir)| dir.push(&sub));
         }
         Ok(Cgroup { paths: CgroupPaths::new(below) })
     }
@@ -117,13 +109,15 @@ impl Cgroup {
     /// Kills every process of the cgroup and of those below it, frozen or not. They may still be dying when
     /// this returns.
     pub fn kill_all(&self) -> Result<()> {
-        const KILL: &str = "kill the container's processes";
         match self.killable().map(|dir| dir.write("cgroup.kill", "1")) {
-            Some(Ok(())) => {}
-            Some(Err(err)) if !is_gone(&err) && !err.is(Errno::EOPNOTSUPP) => return Err(err.context(KILL)),
+            Some(Ok(())) if self.paths.is_v2() => Ok(()),
+            // On a hybrid host some may have left the unified hierarchy.
+            Some(Ok(())) => self.signal_each(Signal::SIGKILL, false),
+            Some(Err(err)) if !is_gone(&err) && !err.is(Errno::EOPNOTSUPP) => Err(err),
             // v1 and kernels before 5.14 don't have it, and it doesn't work on threaded cgroups.
-            _ => self.signal_stopped(Signal::SIGKILL).doing(KILL)?,
+            _ => self.signal_stopped(Signal::SIGKILL),
         }
+        .doing("kill the container's processes")?;
         if !self.paths.is_v2() {
             // A process that v1 holds frozen dies only when it is let go.
             best_effort(self.thaw(), "without a freezer nothing is frozen");
@@ -151,21 +145,21 @@ impl Cgroup {
     pub fn remove(&self) -> Result<()> {
         let mut first = Ok(());
         for path in self.dirs() {
-            let removed = remove_tree(path);
-            if first.is_ok() {
-                first = removed.doing_with(|| format!("remove cgroup {}", path.display()));
-            }
+            let removed = remove_tree(path).doing_with(|| format!("remove cgroup {}", path.display()));
+            first = first.and(removed);
         }
         first
     }
 
-    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided.
+    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided: all of it, or as far as
+    /// the kernel lets us, nothing.
     pub fn update(&self, writes: &[Write]) -> Result<()> {
         let mut open = OpenDirs { paths: &self.paths, dirs: Vec::new() };
         for write in writes {
             open.open(&write.controller)?;
         }
-        perform(&open, writes)
+        let standing = open.standing(writes);
+        perform(&open, writes).inspect_err(|_| open.restore(&standing))
     }
 
     /// What the cgroup has used so far.
@@ -243,6 +237,14 @@ impl Cgroup {
     }
 }
 
+/// `path` relative to the cgroup that it is below; an error if it would leave it.
+fn inside(path: &Path) -> Result<PathBuf> {
+    match path.components().any(|part| part == Component::ParentDir) {
+        true => Err(Error::invalid(format!("bad sub cgroup path: {}", path.display()))),
+        false => Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect()),
+    }
+}
+
 /// Hierarchies in which nothing is limited, so that it is no failure not to be in them.
 const OPTIONAL: [&str; 3] = ["name=systemd", "misc", CgroupPaths::UNIFIED];
 
@@ -263,6 +265,25 @@ impl OpenDirs<'_> {
             self.dirs.push((controller.to_owned(), Dir::open(path)?));
         }
         Ok(())
+    }
+
+    /// What stands in the files that `writes` go into.
+    fn standing<'w>(&self, writes: &'w [Write]) -> Vec<(&'w Write, String)> {
+        let read = |write: &'w Write| {
+            let text = self.place(&write.controller).and_then(|dir| dir.read(&write.file)).ok()?;
+            Some((write, text))
+        };
+        writes.iter().filter_map(read).collect()
+    }
+
+    fn restore(&self, standing: &[(&Write, String)]) {
+        for (write, text) in standing.iter().rev() {
+            // A file of several lines takes them one by one.
+            for line in text.lines() {
+                let restored = self.place(&write.controller).and_then(|dir| dir.write(&write.file, line));
+                best_effort(restored, "not every file takes back what it says");
+            }
+        }
     }
 }
 
@@ -335,7 +356,8 @@ fn remove_when_empty(path: &Path) -> Result<()> {
     let mut pause = Duration::from_micros(100);
     loop {
         // v2 tells when the last process has left. v1 has to be asked.
-        let _told = Dir::open(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
+        let left = Dir::open(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
+        best_effort(left, "removing it tells what is wrong");
         match cgroupfs::remove_dir(path) {
             Err(err) if err.is(Errno::EBUSY) && Instant::now() < deadline => {}
             outcome => return outcome,

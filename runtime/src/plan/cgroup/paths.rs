@@ -53,10 +53,7 @@ impl Place {
     /// An absolute `linux.cgroupsPath` counts from the top, a relative one from the runtime's own cgroup,
     /// and without one the container's id is the name.
     pub fn choose(id: &str, cgroups_path: Option<&Path>) -> Result<Place> {
-        let asked = cgroups_path.unwrap_or(Path::new(""));
-        if asked.as_os_str().is_empty() {
-            return Ok(Place::Own(id.into()));
-        }
+        let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(id));
         let inner = without_dots(asked);
         if inner.as_os_str().is_empty() {
             let asked = asked.display();

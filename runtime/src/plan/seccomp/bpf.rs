@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::condition::Word;
 use crate::sys::seccomp::Instruction;
 
 /// `A = seccomp_data[k]`, a word.
@@ -108,21 +109,38 @@ impl Assembler {
         self.push(LOAD, offset)
     }
 
-    /// Loads the word at `offset`, masks it and compares it with `k`.
-    pub fn test(&mut self, offset: u32, mask: u32, compare: Compare, k: u32, yes: Entry, no: Entry) -> Entry {
+    /// Loads a word of an argument, masks it and compares it with its value.
+    pub fn test(&mut self, word: &Word, compare: Compare, yes: Entry, no: Entry) -> Entry {
+        let Word { offset, mask, value } = *word;
         let after_load = if mask == u32::MAX {
-            self.branch(compare, k, yes.having(offset), no.having(offset))
+            self.branch(compare, value, yes.having(offset), no.having(offset))
         } else {
-            self.branch(compare, k, yes.label, no.label);
+            self.branch(compare, value, yes.label, no.label);
             self.push(AND, mask)
         };
         Entry { label: self.load(offset), loaded: Some((offset, after_load)) }
     }
 
-    /// The program from its start.
+    /// The program from its start, without the loads that everybody skips.
     pub fn finish(mut self) -> Vec<Instruction> {
         self.reversed.reverse();
-        self.reversed
+        let program = self.reversed;
+        let mut reached = vec![false; program.len()];
+        reached[0] = true;
+        for (at, instruction) in program.iter().enumerate() {
+            if let (true, Some((yes, no))) = (reached[at], successors(at, instruction)) {
+                (reached[yes], reached[no]) = (true, true);
+            }
+        }
+        let places: Vec<usize> = reached
+            .iter()
+            .scan(0, |kept, reached| {
+                *kept += usize::from(*reached);
+                Some(*kept - usize::from(*reached))
+            })
+            .collect();
+        let stays = program.iter().enumerate().filter(|(at, _)| reached[*at]);
+        stays.map(|(at, instruction)| moved(instruction, at, &places)).collect()
     }
 
     /// A place that does what `target` does and that a branch written next, or next but one, can reach.
@@ -145,6 +163,28 @@ impl Assembler {
     fn push(&mut self, code: u16, k: u32) -> Label {
         self.reversed.push(Instruction { code, jt: 0, jf: 0, k });
         Label(self.reversed.len() - 1)
+    }
+}
+
+/// Where `instruction`, at `at`, goes on: if its comparison holds, and if not. A return goes nowhere.
+fn successors(at: usize, instruction: &Instruction) -> Option<(usize, usize)> {
+    let Instruction { code, jt, jf, k } = *instruction;
+    match code {
+        RETURN => None,
+        LOAD | AND => Some((at + 1, at + 1)),
+        JUMP => Some((at + 1 + k as usize, at + 1 + k as usize)),
+        _ => Some((at + 1 + usize::from(jt), at + 1 + usize::from(jf))),
+    }
+}
+
+/// The instruction as it reads once each is at its new place. They only draw nearer, so every jump still reaches.
+fn moved(instruction: &Instruction, at: usize, places: &[usize]) -> Instruction {
+    let Some((yes, no)) = successors(at, instruction) else { return *instruction };
+    let skipping = |target: usize| places[target] - places[at] - 1;
+    match instruction.code {
+        LOAD | AND => *instruction,
+        JUMP => Instruction { k: skipping(yes) as u32, ..*instruction },
+        _ => Instruction { jt: skipping(yes) as u8, jf: skipping(no) as u8, ..*instruction },
     }
 }
 

@@ -86,7 +86,7 @@ impl Condition {
     }
 
     /// The words of 32 bits that are compared, the high one first.
-    pub fn words(&self, width: Width) -> impl Iterator<Item = Word> {
+    pub fn words(&self, width: Width) -> impl DoubleEndedIterator<Item = Word> {
         let low = Word { offset: 16 + 8 * self.arg as u32, mask: self.mask as u32, value: self.value as u32 };
         let high =
             Word { offset: low.offset + 4, mask: (self.mask >> 32) as u32, value: (self.value >> 32) as u32 };

@@ -80,7 +80,9 @@ fn check_name(name: &str, action: Action, field: &str, index: usize) -> Result<(
     }
     // The runtime hands the listener over by a write, after the filter is in force: it would wait for itself.
     if name == "write" && action == Action::ScmpActNotify {
-        return Err(Error::invalid(format!("{field}: SCMP_ACT_NOTIFY can't be used for write")));
+        return Err(Error::invalid(format!(
+            "{field}.names[{index}]: SCMP_ACT_NOTIFY can't be used for write"
+        )));
     }
     Ok(())
 }

@@ -48,51 +48,37 @@ impl Section {
     }
 
     fn new(rules: &Rules, abi: Abi, with_x32: bool) -> Result<Section> {
-        let mut section = Section {
-            audit_arch: abi.audit_arch(),
-            segments: Vec::new(),
-            bodies: Vec::new(),
-            default: rules.default,
-        };
-        let mut listed = section.listed(rules, abi)?;
+        let (audit_arch, default) = (abi.audit_arch(), rules.default);
+        let mut section = Section { audit_arch, segments: Vec::new(), bodies: Vec::new(), default };
+        let uses = uses(rules, abi);
+        let mut unlisted = Unlisted { default, newer: newer(rules, &uses), x32: None };
+        let mut listed = section.listed(rules, abi, &uses)?;
         if with_x32 {
+            let uses = self::uses(rules, Abi::X32);
+            unlisted.x32 = Some(X32::Covered { newer: newer(rules, &uses) });
             // All of x32's numbers are larger than x86_64's.
-            listed.extend(section.listed(rules, Abi::X32)?);
+            listed.extend(section.listed(rules, Abi::X32, &uses)?);
+        } else if abi == Abi::X86_64 {
+            unlisted.x32 = Some(X32::Refused);
         }
-        section.lay_out(&listed, &Unlisted::new(rules, abi, with_x32).steps());
+        section.lay_out(&listed, &unlisted.steps());
         Ok(section)
     }
 
-    /// The numbers that rules speak of, sorted, with what they get.
-    fn listed(&mut self, rules: &Rules, abi: Abi) -> Result<Vec<(u32, Leaf)>> {
-        let mut uses = uses(rules, abi);
-        uses.sort_by_key(|used| used.number);
-        let per_number = uses.chunk_by(|a, b| a.number == b.number);
-        per_number.map(|uses| Ok((uses[0].number, self.leaf(rules, uses, abi.width())?))).collect()
-    }
-
-    /// What the system call gets that all of `uses`, in the order of the profile, speak of.
-    fn leaf(&mut self, rules: &Rules, uses: &[Use], width: Width) -> Result<Leaf> {
-        let mut body = Body::Tests(Vec::new());
-        for Use { rule, call, name, .. } in uses {
-            let rule = &rules.rules[*rule];
-            for conditions in &rule.alternatives {
-                let added = match call {
-                    None => body.add(conditions, rule.verdict, width),
-                    Some(call) => body.add(&through_multiplexer(conditions, *call), rule.verdict, width),
-                };
-                added.map_err(|_| {
-                    let field = &rule.field;
-                    Error::invalid(format!(
-                        "{field}: {name}: an earlier rule for the same arguments has another action"
-                    ))
-                })?;
+    /// What each of the numbers gets that rules speak of; sorted.
+    fn listed(&mut self, rules: &Rules, abi: Abi, uses: &[Use]) -> Result<Vec<(u32, Leaf)>> {
+        let mut listed = Vec::with_capacity(uses.len());
+        for uses in uses.chunk_by(|a, b| a.number == b.number) {
+            let mut body = Body::Tests(Vec::new());
+            uses.iter().try_for_each(|used| used.add_to(&mut body, rules, abi))?;
+            match body {
+                Body::Verdict(verdict) => listed.push((uses[0].number, Leaf::Verdict(verdict))),
+                // None of the rules says anything else than the default.
+                Body::Tests(tests) if tests.is_empty() => {}
+                tests => listed.push((uses[0].number, Leaf::Body(self.index_of(tests, abi.width())))),
             }
         }
-        Ok(match body {
-            Body::Verdict(verdict) => Leaf::Verdict(verdict),
-            tests => Leaf::Body(self.index_of(tests, width)),
-        })
+        Ok(listed)
     }
 
     fn index_of(&mut self, body: Body, width: Width) -> usize {
@@ -116,6 +102,9 @@ impl Section {
 
     /// Lays down what the numbers from `start` to before `end` get when no rule speaks of them.
     fn fill(&mut self, start: u64, end: u64, unlisted: &[(u32, u32)]) {
+        if start == end {
+            return;
+        }
         for (at, (from, verdict)) in unlisted.iter().enumerate() {
             let until = unlisted.get(at + 1).map_or(1 << 32, |(next, _)| u64::from(*next));
             let from = start.max(u64::from(*from));
@@ -132,28 +121,53 @@ impl Section {
     }
 }
 
-/// A rule that speaks of a number.
-struct Use<'a> {
+/// A number that the profile speaks of, by one of its names.
+#[derive(Clone, Copy)]
+struct Use {
     number: u32,
-    rule: usize,
-    name: &'a str,
-    /// The first argument that the number, a multiplexer, must have.
-    call: Option<u32>,
+    /// The index of the name in [`Rules::named`].
+    named: usize,
 }
 
-/// The uses of numbers of `abi`, in the order of the profile.
-fn uses(rules: &Rules, abi: Abi) -> Vec<Use<'_>> {
+/// The numbers of `abi` that the profile's names have, by themselves or through a multiplexer: sorted, and those of
+/// one number in the order of the profile.
+fn uses(rules: &Rules, abi: Abi) -> Vec<Use> {
     let mut uses = Vec::with_capacity(rules.named.len());
-    for (syscall, rule) in &rules.named {
-        let (Some(rule), name) = (*rule, syscall.name) else { continue };
-        if let Some(number) = syscall.number(abi) {
-            uses.push(Use { number, rule, name, call: None });
-        }
-        if let Some(multiplexed) = abi.multiplexed(name) {
-            uses.push(Use { number: multiplexed.number, rule, name, call: Some(multiplexed.call) });
-        }
+    for (named, (syscall, _)) in rules.named.iter().enumerate() {
+        let multiplexer = abi.multiplexed(syscall.name).map(|multiplexed| multiplexed.number);
+        uses.extend(syscall.number(abi).into_iter().chain(multiplexer).map(|number| Use { number, named }));
     }
+    uses.sort_by_key(|used| used.number);
     uses
+}
+
+/// The first number that is newer than the profile, if that makes a difference.
+fn newer(rules: &Rules, uses: &[Use]) -> Option<u32> {
+    uses.last().filter(|_| rules.newer_is_enosys).map(|largest| largest.number + 1)
+}
+
+impl Use {
+    /// Adds what the rule for this name, if it has one, says of the number.
+    fn add_to(&self, body: &mut Body, rules: &Rules, abi: Abi) -> Result<()> {
+        let (syscall, Some(rule)) = rules.named[self.named] else { return Ok(()) };
+        let (rule, width) = (&rules.rules[rule], abi.width());
+        let call = abi.multiplexed(syscall.name).filter(|multiplexed| multiplexed.number == self.number);
+        for conditions in &rule.alternatives {
+            let added = match call {
+                None => body.add(conditions, rule.verdict, width),
+                Some(through) => {
+                    body.add(&through_multiplexer(conditions, through.call), rule.verdict, width)
+                }
+            };
+            added.map_err(|_| {
+                let (field, name) = (&rule.field, syscall.name);
+                Error::invalid(format!(
+                    "{field}: {name}: an earlier rule for the same arguments has another action"
+                ))
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// A rule's conditions as libseccomp puts them to a multiplexer: the first argument selects the call, so what the
@@ -183,12 +197,6 @@ enum X32 {
 }
 
 impl Unlisted {
-    fn new(rules: &Rules, abi: Abi, with_x32: bool) -> Unlisted {
-        let newer = |abi| past_largest(rules, abi).filter(|_| rules.newer_is_enosys);
-        let x32 = if with_x32 { X32::Covered { newer: newer(Abi::X32) } } else { X32::Refused };
-        Unlisted { default: rules.default, newer: newer(abi), x32: (abi == Abi::X86_64).then_some(x32) }
-    }
-
     /// The steps of the function `verdict`: where it may change, and its value from there on.
     fn steps(&self) -> Vec<(u32, u32)> {
         let mut starts = vec![0];
@@ -228,12 +236,3 @@ const NEGATIVE: u32 = 1 << 31;
 
 /// -1: what a tracer sets the number to to have the call skipped; the filter sees that too.
 const SKIPPED: u32 = u32::MAX;
-
-/// The number after the largest that the profile knows for `abi`.
-///
-/// Calls that go through a multiplexer count only as the multiplexer, and number 0 alone not at all, as in runc.
-fn past_largest(rules: &Rules, abi: Abi) -> Option<u32> {
-    let direct = rules.named.iter().filter(|(syscall, _)| abi.multiplexed(syscall.name).is_none());
-    let largest = direct.filter_map(|(syscall, _)| syscall.number(abi)).max()?;
-    (largest > 0).then_some(largest + 1)
-}

@@ -12,30 +12,28 @@ pub const BAD_ARCHITECTURE: u32 = libc::SECCOMP_RET_KILL_THREAD;
 /// `errno` from a call that is newer than the profile.
 pub const NO_SUCH_CALL: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 
+/// The largest errno; the kernel takes a larger one for it.
+const ERRNO_MAX: u32 = 4095;
+
 /// The value that a filter returns for `action`; `errno_ret` comes from the profile's `field`.
 pub fn of(action: Action, errno_ret: Option<u32>, field: &str) -> Result<u32> {
-    let data = match (action, errno_ret) {
-        (Action::ScmpActErrno | Action::ScmpActTrace, None) => libc::EPERM as u32,
-        (Action::ScmpActErrno | Action::ScmpActTrace, Some(errno)) if errno <= libc::SECCOMP_RET_DATA => {
-            errno
-        }
-        (Action::ScmpActErrno | Action::ScmpActTrace, Some(errno)) => {
-            return Err(Error::invalid(format!("{field}: {errno} does not fit in 16 bits")));
-        }
-        (_, None) => 0,
-        (_, Some(_)) => return Err(Error::invalid(format!("{field}: {action} returns no errno"))),
+    let (value, data_max) = match action {
+        Action::ScmpActKill | Action::ScmpActKillThread => (libc::SECCOMP_RET_KILL_THREAD, None),
+        Action::ScmpActKillProcess => (libc::SECCOMP_RET_KILL_PROCESS, None),
+        Action::ScmpActTrap => (libc::SECCOMP_RET_TRAP, None),
+        Action::ScmpActErrno => (libc::SECCOMP_RET_ERRNO, Some(ERRNO_MAX)),
+        Action::ScmpActNotify => (libc::SECCOMP_RET_USER_NOTIF, None),
+        Action::ScmpActTrace => (libc::SECCOMP_RET_TRACE, Some(libc::SECCOMP_RET_DATA)),
+        Action::ScmpActLog => (libc::SECCOMP_RET_LOG, None),
+        Action::ScmpActAllow => (libc::SECCOMP_RET_ALLOW, None),
     };
-    Ok(data
-        | match action {
-            Action::ScmpActKill | Action::ScmpActKillThread => libc::SECCOMP_RET_KILL_THREAD,
-            Action::ScmpActKillProcess => libc::SECCOMP_RET_KILL_PROCESS,
-            Action::ScmpActTrap => libc::SECCOMP_RET_TRAP,
-            Action::ScmpActErrno => libc::SECCOMP_RET_ERRNO,
-            Action::ScmpActNotify => libc::SECCOMP_RET_USER_NOTIF,
-            Action::ScmpActTrace => libc::SECCOMP_RET_TRACE,
-            Action::ScmpActLog => libc::SECCOMP_RET_LOG,
-            Action::ScmpActAllow => libc::SECCOMP_RET_ALLOW,
-        })
+    match (errno_ret, data_max) {
+        (None, None) => Ok(value),
+        (None, Some(_)) => Ok(value | libc::EPERM as u32),
+        (Some(errno), Some(max)) if errno <= max => Ok(value | errno),
+        (Some(errno), Some(max)) => Err(Error::invalid(format!("{field}: {errno} is more than {max}"))),
+        (Some(_), None) => Err(Error::invalid(format!("{field}: {action} returns no errno"))),
+    }
 }
 
 /// Whether a call that the kernel does not have is let through to it, which then says ENOSYS by itself.
