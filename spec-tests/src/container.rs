@@ -12,6 +12,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::leftovers;
 use crate::runtime::{Call, Outcome, Runtime, eventually};
+use crate::subject::subject;
 use crate::view::View;
 
 /// A container of the runtime under test, with its directory, bundle, state root and cgroup.
@@ -38,6 +39,8 @@ impl Container {
     /// The same, for a runtime that finds cgroups mounted in another way.
     pub fn in_view(view: View, configure: impl FnOnce(&mut Bundle)) -> Container {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
+        // Asked first: without a runtime there is nothing to make, and nobody to clean up after it.
+        let _ = subject();
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         // The closing letter keeps one marker from being the beginning of another.
         let id = format!("ct{}n{number}x", std::process::id());

@@ -1,4 +1,6 @@
 //! Driven by strace: SIGKILL in place of the N-th call of a kind, in whichever process makes it.
+//!
+//! strace runs detached (`-D`): it stays for as long as the created container does, and the test waits for the runtime.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +31,11 @@ fn container() -> Container {
 fn places() -> Vec<(String, usize)> {
     let container = container();
     let log = container.path("strace");
-    container.create().by(["strace", "-f", "-qq", "-o", &log, "-e", &format!("trace={CALLS}")]).run().ok();
+    container
+        .create()
+        .by(["strace", "-D", "-f", "-qq", "-o", &log, "-e", &format!("trace={CALLS}")])
+        .run()
+        .ok();
     // The counter of strace is one per process: a place is the N-th call of the process that makes most of them.
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
     let mut places = Vec::new();
@@ -58,17 +64,9 @@ fn killed_at_a_system_call_delete_leaves_nothing() {
             let container = container();
             let inject = format!("inject={call}:signal=SIGKILL:when={number}");
             let log = container.path("strace");
-            let create = container.create().by([
-                "strace",
-                "-f",
-                "-qq",
-                "-o",
-                &log,
-                "-e",
-                &format!("trace={call}"),
-                "-e",
-                &inject,
-            ]);
+            let strace =
+                ["strace", "-D", "-f", "-qq", "-o", &log, "-e", &format!("trace={call}"), "-e", &inject];
+            let create = container.create().by(strace);
             let ended = create.deadline(Duration::from_secs(5)).run_or_kill();
             let place = format!("{call} #{number}{}", if ended.is_some() { "" } else { " (hung)" });
             left_after_delete(&container, &place).or(ended.is_none().then_some(place))
