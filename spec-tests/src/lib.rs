@@ -3,10 +3,12 @@
 //! The runtime under test is a binary, named by `CORTEN_BIN`; any OCI runtime with runc's command line will do, and
 //! a check that runc itself fails says so in its own text.
 
+pub mod bpf;
 pub mod bundle;
 pub mod cgroup;
 pub mod console;
 pub mod container;
+pub mod engine;
 pub mod leftovers;
 pub mod mountinfo;
 pub mod race;

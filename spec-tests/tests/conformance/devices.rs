@@ -35,7 +35,7 @@ fn default_links_are_there() {
 fn default_devices_work() {
     let mut container = Container::new(|_| {});
     let script = "echo x > /dev/null; head -c 4 /dev/zero | wc -c; head -c 4 /dev/urandom | wc -c
-                  echo x 2>/dev/null > /dev/full || echo full; echo hello > /dev/stdout";
+                  echo x 2>/dev/null > /dev/full || echo full; echo hello >> /dev/stdout";
     assert_eq!(container.sees(script), "4\n4\nfull\nhello");
 }
 

@@ -1,0 +1,109 @@
+//! JSON to `oci-spec`'s types, with the JSON path of whatever doesn't fit.
+//!
+//! The good case is one pass of serde_json. Only a text that fails is read again, more slowly, to say where.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{SIZE_BYTES_MAX, oci};
+use crate::error::{Error, Result};
+
+pub(super) fn config(text: &[u8]) -> Result<(oci::Spec, Vec<String>)> {
+    let (mut spec, warnings) = parse(text, "/process/capabilities")?;
+    drop_missing_pids_limit(&mut spec, text);
+    Ok((spec, warnings))
+}
+
+/// `pids: {}` sets no limit since spec 1.3, and a limit of 0 is a limit; the shared types can't tell them apart.
+fn drop_missing_pids_limit(spec: &mut oci::Spec, text: &[u8]) {
+    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
+    let Some(resources) = resources else { return };
+    if resources.pids().as_ref().is_some_and(|pids| pids.limit() == 0) {
+        let value: Option<Value> = serde_json::from_slice(text).ok();
+        let limit = value.as_ref().and_then(|value| value.pointer("/linux/resources/pids/limit"));
+        if limit.is_none_or(Value::is_null) {
+            resources.set_pids(None);
+        }
+    }
+}
+
+pub(super) fn process(text: &[u8]) -> Result<(oci::Process, Vec<String>)> {
+    parse(text, "/capabilities")
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8], capabilities: &str) -> Result<(T, Vec<String>)> {
+    if text.len() > SIZE_BYTES_MAX {
+        return Err(Error::invalid(format!("longer than {SIZE_BYTES_MAX} bytes")));
+    }
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(Error::invalid("empty"));
+    }
+    match serde_json::from_slice(text) {
+        Ok(value) => Ok((value, Vec::new())),
+        Err(_) => parse_again(text, capabilities),
+    }
+}
+
+/// Drops the capabilities that this version doesn't know, as the OCI spec asks, and tries once more.
+fn parse_again<T: DeserializeOwned>(text: &[u8], capabilities: &str) -> Result<(T, Vec<String>)> {
+    let mut value: Value = serde_json::from_slice(text).map_err(|err| Error::invalid(err.to_string()))?;
+    let warnings = value.pointer_mut(capabilities).map(drop_unknown_capabilities).unwrap_or_default();
+    match serde_path_to_error::deserialize(value) {
+        Ok(value) => Ok((value, warnings)),
+        Err(err) => {
+            let path = err.path().to_string();
+            let cause = err.into_inner().to_string();
+            Err(Error::invalid(if path == "." { cause } else { format!("{path}: {cause}") }))
+        }
+    }
+}
+
+fn drop_unknown_capabilities(sets: &mut Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (set, list) in sets.as_object_mut().into_iter().flatten() {
+        let Some(list) = list.as_array_mut() else { continue };
+        list.retain(|name| {
+            let known = !name.is_string() || oci::Capability::deserialize(name).is_ok();
+            if !known {
+                warnings
+                    .push(format!("process.capabilities.{set}: {name} is not known here and is left out"));
+            }
+            known
+        });
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_value_is_refused_with_its_path() {
+        let err =
+            config(br#"{"ociVersion":"1.0.2","linux":{"namespaces":[{"type":"wormhole"}]}}"#).unwrap_err();
+        assert!(err.to_string().starts_with("linux.namespaces[0].type: unknown variant `wormhole`"), "{err}");
+    }
+
+    #[test]
+    fn an_unknown_property_is_ignored() {
+        config(br#"{"ociVersion":"1.0.2","future":{"x":1}}"#).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_capability_is_left_out_with_a_warning() {
+        let text = br#"{"cwd":"/","user":{"uid":0,"gid":0},"capabilities":{"bounding":["CAP_KILL","CAP_TELEPORT"]}}"#;
+        let (process, warnings) = process(text).unwrap();
+        let bounding = process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap().len();
+        assert_eq!((bounding, warnings.len()), (1, 1));
+        assert!(warnings[0].contains("CAP_TELEPORT"));
+    }
+
+    #[test]
+    fn a_truncated_text_is_refused_in_one_line() {
+        let err = config(br#"{"ociVersion":"1.0.2","#).unwrap_err().to_string();
+        assert!(err.contains("EOF while parsing") && !err.contains('\n'), "{err}");
+        assert_eq!(config(b" \n").unwrap_err().to_string(), "empty");
+    }
+}

@@ -1,0 +1,313 @@
+//! A Docker engine of the test's own: Debian's dockerd, which brings its own containerd, on a [`Machine`].
+
+use std::fs;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::image::{BUSYBOX, busybox_archive};
+use super::machine::{Machine, REMAP_USER};
+use super::process::{Said, run, until};
+use super::sandbox::Sandbox;
+use super::{Outcome, Stop, ensure};
+
+/// The client that belongs to the engine under test; another one may come first on PATH.
+pub const CLIENT: &str = "/usr/bin/docker";
+
+/// Which of the two compared runtimes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Debian's runc, which says what is right.
+    Reference,
+    /// The runtime that is judged.
+    Tested,
+}
+
+impl Role {
+    /// The runtime's name in the engine, as in `docker run --runtime NAME`.
+    pub fn runtime(self) -> &'static str {
+        match self {
+            Role::Reference => "runc",
+            Role::Tested => "corten",
+        }
+    }
+
+    /// The runtime's name with every capability that this machine lacks taken out of what the engine asks for.
+    fn lenient_runtime(self) -> &'static str {
+        match self {
+            Role::Reference => "runc-lenient",
+            Role::Tested => "corten-lenient",
+        }
+    }
+}
+
+/// The binaries that are compared.
+#[derive(Clone, Debug)]
+pub struct Runtimes {
+    /// Debian's runc.
+    pub reference: PathBuf,
+    /// The runtime that is judged.
+    pub tested: PathBuf,
+}
+
+impl Runtimes {
+    fn of(&self, role: Role) -> &Path {
+        match role {
+            Role::Reference => &self.reference,
+            Role::Tested => &self.tested,
+        }
+    }
+}
+
+/// How an engine is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// The runtime of containers and builds that name none.
+    pub default_runtime: Role,
+    /// Whether containers get a user namespace.
+    pub userns_remap: bool,
+    /// Whether containers outlive the daemon.
+    pub live_restore: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup { default_runtime: Role::Reference, userns_remap: false, live_restore: false }
+    }
+}
+
+/// A running engine. Dropping it kills the daemon; what the daemon leaves ends with the sandbox.
+pub struct Engine {
+    dir: PathBuf,
+    cgroup: String,
+    runtimes: Runtimes,
+    setup: Setup,
+    machine: Machine,
+    daemon: Mutex<Option<Child>>,
+}
+
+impl Engine {
+    /// Starts an engine called `label` and loads the image.
+    pub fn start(sandbox: &Sandbox, label: &str, runtimes: &Runtimes, setup: Setup) -> Outcome<Self> {
+        let dir = sandbox.dir.join(label);
+        fs::create_dir_all(&dir).map_err(Stop::failed)?;
+        let engine = Engine {
+            cgroup: format!("{}/{label}", sandbox.cgroup),
+            machine: Machine::boot()?,
+            runtimes: runtimes.clone(),
+            daemon: Mutex::new(None),
+            setup,
+            dir,
+        };
+        engine.write_files().map_err(|err| Stop::failed(format!("{}: {err}", engine.dir.display())))?;
+        engine.start_daemon()?;
+        let archive = busybox_archive(&engine.dir)?;
+        engine.docker(&["import", &archive.to_string_lossy(), BUSYBOX], None)?.ok()?;
+        Ok(engine)
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub fn start_daemon(&self) -> Outcome {
+        let log = File::options().create(true).append(true).open(self.log_path()).map_err(Stop::failed)?;
+        let mut command = self.machine.command("dockerd");
+        command.args(self.daemon_flags()).env("PATH", self.daemon_path()).stdin(Stdio::null());
+        command.stdout(log.try_clone().map_err(Stop::failed)?).stderr(log);
+        *self.daemon() = Some(command.spawn().map_err(|err| Stop::failed(format!("dockerd: {err}")))?);
+        until("dockerd to answer", 30, || {
+            let ended = self.daemon().as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+            ended || self.docker(&["version"], None).is_ok_and(|said| said.code == 0)
+        })?;
+        self.docker(&["version"], None)?.ok().map_err(|_| Stop::failed(self.log_end()))?;
+        Ok(())
+    }
+
+    /// Ends the daemon by `signal` and waits for its end.
+    pub fn stop_daemon(&self, signal: Signal) -> Outcome {
+        let Some(mut child) = self.daemon().take() else { return Ok(()) };
+        kill(Pid::from_raw(child.id().cast_signed()), signal).map_err(Stop::failed)?;
+        until("dockerd to end", 40, || !matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Runs the engine's client to its end.
+    pub fn docker(&self, args: &[&str], input: Option<&[u8]>) -> Outcome<Said> {
+        run(self.client(CLIENT).args(args), input)
+    }
+
+    /// A command whose environment leads Docker's clients to this engine, and to nothing of the user's.
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", self.dir.join("home"))
+            .env("DOCKER_CONFIG", self.dir.join("home/.docker"))
+            .env("DOCKER_HOST", self.socket())
+            .env("LC_ALL", "C.UTF-8")
+            .env("TERM", "dumb");
+        command
+    }
+
+    /// The host that the engine runs on.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The engine's scratch directory; it is the same path for the test and for the engine.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The cgroup below which the engine puts its containers.
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
+    /// The runtime to name for containers that ask for all capabilities.
+    ///
+    /// `--privileged` asks for all that the kernel knows, and runc can't give what its own bounding set lacks. So
+    /// that the rest of `--privileged` can be tested as root of a container or of a small VM, the runtime is then
+    /// called through a script that strikes those capabilities from config.json and process.json.
+    pub fn privileged_runtime(&self, role: Role) -> &'static str {
+        if lacking_capabilities().is_empty() { role.runtime() } else { role.lenient_runtime() }
+    }
+
+    /// The argument lists with which the engine called its `runc` from PATH, one a line.
+    pub fn calls_of_runc_on_path(&self) -> String {
+        fs::read_to_string(self.dir.join("calls")).unwrap_or_default()
+    }
+
+    /// The last lines of the daemon's log.
+    pub fn log_end(&self) -> String {
+        let log = fs::read_to_string(self.log_path()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("the end of dockerd's log:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"))
+    }
+
+    fn daemon(&self) -> MutexGuard<'_, Option<Child>> {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn socket(&self) -> String {
+        format!("unix://{}", self.dir.join("docker.sock").display())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.join("dockerd.log")
+    }
+
+    fn daemon_flags(&self) -> Vec<String> {
+        let path = |name: &str| self.dir.join(name).display().to_string();
+        let mut flags: Vec<String> = [
+            ("host", self.socket()),
+            ("config-file", path("daemon.json")),
+            ("data-root", path("data")),
+            ("pidfile", path("docker.pid")),
+            ("exec-root", "/run/docker".into()),
+            ("cgroup-parent", self.cgroup.clone()),
+            ("default-runtime", self.setup.default_runtime.runtime().into()),
+            ("add-runtime", format!("corten={}", self.runtimes.tested.display())),
+            ("add-runtime", format!("runc-lenient={}", path("runc-lenient"))),
+            ("add-runtime", format!("corten-lenient={}", path("corten-lenient"))),
+            ("live-restore", self.setup.live_restore.to_string()),
+        ]
+        .map(|(flag, value)| format!("--{flag}={value}"))
+        .into();
+        if self.setup.userns_remap {
+            flags.push(format!("--userns-remap={REMAP_USER}"));
+        }
+        flags
+    }
+
+    /// BuildKit knows no named runtimes: it runs the `runc` that it finds on PATH.
+    fn daemon_path(&self) -> String {
+        let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        match self.setup.default_runtime {
+            Role::Reference => system.to_owned(),
+            Role::Tested => format!("{}:{system}", self.dir.join("path").display()),
+        }
+    }
+
+    fn write_files(&self) -> std::io::Result<()> {
+        fs::create_dir_all(self.dir.join("home/.docker"))?;
+        fs::create_dir_all(self.dir.join("path"))?;
+        fs::write(self.dir.join("daemon.json"), "{}")?;
+        for role in [Role::Reference, Role::Tested] {
+            let script = lenient_script(self.runtimes.of(role));
+            write_program(&self.dir.join(role.lenient_runtime()), &script)?;
+        }
+        let calls = self.dir.join("calls");
+        let tested = self.runtimes.tested.display();
+        let script = format!("#!/bin/sh\necho \"$@\" >> {}\nexec {tested} \"$@\"\n", calls.display());
+        write_program(&self.dir.join("path/runc"), &script)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.daemon().take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// The capabilities that the kernel knows and that this process can never give.
+pub fn lacking_capabilities() -> Vec<String> {
+    let held = caps::read(None, caps::CapSet::Bounding).unwrap_or_default();
+    let known = caps::runtime::thread_all_supported();
+    known.difference(&held).map(ToString::to_string).collect()
+}
+
+fn lenient_script(runtime: &Path) -> String {
+    let lacking: Vec<String> = lacking_capabilities().iter().map(|name| format!("{name:?}")).collect();
+    format!(
+        r#"#!/bin/sh
+for argument; do
+    case $before in
+    --bundle) file=$argument/config.json ;;
+    --process) file=$argument ;;
+    esac
+    before=$argument
+done
+if [ -n "$file" ]; then
+    spec=$(jq -c '(if .process then .process.capabilities else .capabilities end) |= map_values(. - [{}])' "$file")
+    echo "$spec" > "$file"
+fi
+exec {} "$@"
+"#,
+        lacking.join(", "),
+        runtime.display()
+    )
+}
+
+fn write_program(path: &Path, text: &str) -> std::io::Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
+/// Finds both runtimes: Debian's runc, and the one that `CORTEN_BIN` names or that stands beside this test.
+pub fn runtimes_from_environment() -> Outcome<Runtimes> {
+    let tested = match std::env::var_os("CORTEN_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => beside_this_test("corten")?,
+    };
+    let runtimes = Runtimes { reference: "/usr/sbin/runc".into(), tested };
+    for path in [&runtimes.reference, &runtimes.tested] {
+        ensure(path.is_absolute() && path.is_file(), || {
+            format!("no runtime at {}: set CORTEN_BIN to an absolute path", path.display())
+        })?;
+    }
+    Ok(runtimes)
+}
+
+/// Cargo puts tests into `deps/` beside the binaries of the same profile.
+fn beside_this_test(name: &str) -> Outcome<PathBuf> {
+    let test = std::env::current_exe().map_err(Stop::failed)?;
+    let profile = test.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+    Ok(profile.join(name))
+}

@@ -1,0 +1,168 @@
+//! One play of a case under one runtime, and what was said in it.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::PathBuf;
+
+use super::dockerd::{CLIENT, Engine, Role};
+use super::process::{Said, Terminal, run, until};
+use super::{Outcome, Stop};
+
+/// A case's hands and eyes: it drives the engine with one of the runtimes and takes the minutes.
+pub struct Seat<'a> {
+    engine: &'a Engine,
+    role: Role,
+    /// False where the engine's default runtime is the one to use.
+    names_runtime: bool,
+    /// What tells this play's containers, networks and volumes from those of any other.
+    suffix: String,
+    minutes: RefCell<Vec<Said>>,
+    containers: RefCell<Vec<String>>,
+}
+
+impl<'a> Seat<'a> {
+    /// A seat for the case `name` (which is unique among all cases).
+    pub fn new(engine: &'a Engine, role: Role, names_runtime: bool, name: &str) -> Self {
+        let tag = match role {
+            Role::Reference => "ref",
+            Role::Tested => "new",
+        };
+        let suffix = format!("-{}-{tag}", name.replace("::", "-"));
+        Seat {
+            engine,
+            role,
+            names_runtime,
+            suffix,
+            minutes: RefCell::default(),
+            containers: RefCell::default(),
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &'a Engine {
+        self.engine
+    }
+
+    /// Which runtime this seat is for.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// A name for a container, volume, network or image that no other play uses. The container of that name, if
+    /// there is one, is removed after the play.
+    pub fn name(&self, label: &str) -> String {
+        let name = format!("{label}{}", self.suffix);
+        self.containers.borrow_mut().push(name.clone());
+        name
+    }
+
+    /// An empty directory, at the same path here and on the engine's machine.
+    pub fn dir(&self, label: &str) -> Outcome<PathBuf> {
+        let dir = self.engine.dir().join(format!("{label}{}", self.suffix));
+        fs::create_dir_all(&dir).map_err(Stop::failed)?;
+        Ok(dir)
+    }
+
+    /// `docker ARGS…`, recorded.
+    pub fn docker(&self, args: &[&str]) -> Outcome<Said> {
+        self.record(self.engine.docker(args, None)?)
+    }
+
+    /// `docker ARGS…` with `input` on its standard input, recorded.
+    pub fn docker_reading(&self, args: &[&str], input: &str) -> Outcome<Said> {
+        self.record(self.engine.docker(args, Some(input.as_bytes()))?)
+    }
+
+    /// `docker ARGS…`, not recorded: for what differs from run to run, and for waiting.
+    pub fn ask(&self, args: &[&str]) -> Outcome<Said> {
+        self.engine.docker(args, None)
+    }
+
+    /// Repeats `docker ARGS…`, not recorded, until `part` is in its standard output.
+    pub fn wait_until(&self, args: &[&str], part: &str) -> Outcome {
+        let what = format!("{part:?} in docker {}", args.join(" "));
+        until(&what, 30, || self.ask(args).is_ok_and(|said| said.stdout.contains(part)))
+    }
+
+    /// `docker run --rm --runtime … ARGS…`, recorded.
+    pub fn run(&self, args: &[&str]) -> Outcome<Said> {
+        self.docker(&self.with_runtime(&["run", "--rm"], args))
+    }
+
+    /// `docker run --rm --runtime … ARGS…` with `input` on its standard input, recorded.
+    pub fn run_reading(&self, args: &[&str], input: &str) -> Outcome<Said> {
+        self.docker_reading(&self.with_runtime(&["run", "--rm"], args), input)
+    }
+
+    /// `docker run --detach --name LABEL… --runtime … ARGS…`, recorded; gives the container's name.
+    pub fn start(&self, label: &str, args: &[&str]) -> Outcome<String> {
+        let name = self.name(label);
+        self.docker(&self.with_runtime(&["run", "--detach", "--name", &name], args))?.ok()?;
+        Ok(name)
+    }
+
+    /// `docker create --name LABEL… --runtime … ARGS…`, recorded; gives the container's name.
+    pub fn create(&self, label: &str, args: &[&str]) -> Outcome<String> {
+        let name = self.name(label);
+        self.docker(&self.with_runtime(&["create", "--name", &name], args))?.ok()?;
+        Ok(name)
+    }
+
+    /// The flags that choose this seat's runtime for `docker run` and `docker create` with `args`.
+    pub fn with_runtime<'b>(&self, before: &[&'b str], args: &[&'b str]) -> Vec<&'b str> {
+        let mut all = before.to_vec();
+        if args.contains(&"--privileged") {
+            all.extend(["--runtime", self.engine.privileged_runtime(self.role)]);
+        } else if self.names_runtime {
+            all.extend(["--runtime", self.role.runtime()]);
+        }
+        all.extend(args);
+        all
+    }
+
+    /// `docker ARGS…` on a terminal of 30 rows and 100 columns; [`Seat::close`] records it.
+    pub fn terminal(&self, args: &[&str]) -> Outcome<Terminal> {
+        Terminal::open(self.engine.client(CLIENT).args(args), 30, 100)
+    }
+
+    /// Waits for the end of what runs on `terminal`, and records it.
+    pub fn close(&self, terminal: Terminal) -> Outcome<Said> {
+        self.record(terminal.ends()?)
+    }
+
+    /// A shell script on the engine's machine, which is the containers' host; recorded.
+    pub fn host(&self, script: &str) -> Outcome<Said> {
+        self.record(self.engine.machine().shell(script)?)
+    }
+
+    /// Any other client of the engine, such as docker-compose, with more environment; recorded.
+    pub fn client(&self, program: &str, args: &[&str], environment: &[(&str, &str)]) -> Outcome<Said> {
+        self.record(run(self.engine.client(program).args(args).envs(environment.iter().copied()), None)?)
+    }
+
+    /// The container's process as the host sees it.
+    pub fn pid(&self, container: &str) -> Outcome<String> {
+        Ok(self.ask(&["inspect", "--format", "{{.State.Pid}}", container])?.ok()?.word().to_owned())
+    }
+
+    /// Removes the play's containers and gives the minutes, with this play's own names taken out.
+    pub fn end(self) -> Vec<Said> {
+        let names = self.containers.into_inner();
+        if !names.is_empty() {
+            let mut remove = vec!["rm", "--force", "--volumes"];
+            remove.extend(names.iter().map(String::as_str));
+            drop(self.engine.docker(&remove, None));
+        }
+        let dir = self.engine.dir().to_string_lossy().into_owned();
+        let anonymous = |text: &str| text.replace(&self.suffix, "").replace(&dir, "<dir>");
+        let minutes = self.minutes.into_inner().into_iter();
+        minutes
+            .map(|said| Said { stdout: anonymous(&said.stdout), stderr: anonymous(&said.stderr), ..said })
+            .collect()
+    }
+
+    fn record(&self, said: Said) -> Outcome<Said> {
+        self.minutes.borrow_mut().push(said.clone());
+        Ok(said)
+    }
+}
