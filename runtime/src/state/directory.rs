@@ -45,6 +45,14 @@ impl Root {
             .mode(0o700)
             .create(path)
             .map_err(|err| Error::io(format!("mkdir({})", path.display()), &err))
+            // mkdir says EEXIST of a file too.
+            .map_err(|err| {
+                if err.is(Errno::EEXIST) {
+                    Error::kernel(format!("mkdir({})", path.display()), Errno::ENOTDIR)
+                } else {
+                    err
+                }
+            })
             .doing("make the root directory of states (--root)")?;
         Ok(Root { path: path.to_owned() })
     }
