@@ -74,13 +74,7 @@ impl Error {
             Errno::EPERM | Errno::EACCES => Kind::Denied,
             _ => Kind::Kernel,
         };
-        Error(Box::new(Inner {
-            kind,
-            context: Vec::new(),
-            cause: call.into(),
-            errno: Some(errno),
-            hint: None,
-        }))
+        Error(Box::new(Inner { kind, context: Vec::new(), cause: call.into(), errno: Some(errno), hint: None }))
     }
 
     /// The failure of an `std::io` operation on `what`.
@@ -195,9 +189,7 @@ mod tests {
 
     #[test]
     fn errno_text_is_the_one_that_callers_match() {
-        assert!(
-            Error::kernel("x", Errno::ENOENT).to_string().ends_with("no such file or directory (ENOENT)")
-        );
+        assert!(Error::kernel("x", Errno::ENOENT).to_string().ends_with("no such file or directory (ENOENT)"));
         assert!(Error::kernel("x", Errno::EACCES).to_string().ends_with("permission denied (EACCES)"));
         assert!(Error::kernel("x", Errno::ENOTDIR).to_string().ends_with("not a directory (ENOTDIR)"));
     }
