@@ -233,6 +233,9 @@ impl<'a> Supervisor<'a> {
             };
             // The child's copy of the supervisor's end would keep the channel open after the supervisor's death.
             drop(channel);
+            if let Some((_, lock)) = &self.dir {
+                lock.close_copy();
+            }
             if plan.intermediate { init::fork_and_run(inherited, flags) } else { init::run(inherited) }
         };
         self.init = Some(InitProcess { pid, pidfd: PidFd::from(pidfd), channel });
