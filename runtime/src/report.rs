@@ -45,7 +45,7 @@ impl Report {
     /// hands on what it finds on standard error, so the text is there as well.
     pub fn error(&self, err: &Error) {
         self.log("error", &err.to_string());
-        let mut text = format!("{NAME}: {err}\n");
+        let mut text = if err.is_verbatim() { format!("{err}\n") } else { format!("{NAME}: {err}\n") };
         if let Some(hint) = err.hint() {
             let _ = writeln!(text, "hint: {hint}");
         }

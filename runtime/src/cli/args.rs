@@ -523,7 +523,7 @@ impl ProcessArgs {
             cwd: low.path("cwd"),
             env: low.texts("env")?,
             tty: low.flag("tty"),
-            user: low.value("user", ExecUser::parse)?,
+            user: low.text("user")?.map(|user| ExecUser::parse(&user).doing("--user")).transpose()?,
             additional_gids: low.texts("additional-gids")?.iter().map(gid).collect::<Result<_>>()?,
             capabilities: low.texts("cap")?,
             no_new_privileges: low.flag("no-new-privs"),

@@ -79,11 +79,15 @@ pub(super) fn read_config(bundle: &Path) -> Result<Vec<u8>> {
 pub(super) fn decide(spec: &Spec, args: &CreateArgs) -> Result<Plan> {
     let bundle = std::fs::canonicalize(&args.bundle)
         .map_err(|err| Error::io(format!("find the bundle {}", args.bundle.display()), &err))?;
-    let rootfs = spec.rootfs_in(&bundle);
-    let rootfs = std::fs::canonicalize(&rootfs)
-        .map_err(|err| Error::io(format!("find the rootfs {} (root.path)", rootfs.display()), &err))?;
+    let named = spec.rootfs_in(&bundle);
+    let rootfs = std::fs::canonicalize(&named)
+        .map_err(|err| Error::io(format!("find the rootfs {} (root.path)", named.display()), &err))?;
     if !rootfs.is_dir() {
         return Err(Error::invalid(format!("root.path: {} is not a directory", rootfs.display())));
+    }
+    // What a link points to may change between this look and the mount.
+    if plan::clean(&named) != rootfs {
+        return Err(Error::invalid(format!("root.path: {} is reached by a symbolic link", named.display())));
     }
     let request = plan::Request {
         id: args.id.as_str().to_string(),

@@ -73,8 +73,8 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
             return FAILED;
         }
     };
+    let failed = if line.command_name().is_some_and(|name| name == "exec") { EXEC_FAILED } else { FAILED };
     let request = line.request();
-    let failed = if matches!(request, Ok(Request::Run(Command::Exec(_)))) { EXEC_FAILED } else { FAILED };
     let invocation = Invocation { global: line.global, report };
     let done = match request {
         Ok(Request::Run(command)) => {

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 pub use devices::{Device, DeviceSource};
 pub use mounts::{
     CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, Mount, MountSource, PropagationChange,
-    covers_allowed,
+    covers_allowed, inside as clean,
 };
 pub use namespaces::{IdMap, JoinedNamespace, TimeOffset};
 pub use order::{Actor, Needs, Stage, Undo};

@@ -423,7 +423,7 @@ pub(super) fn binds_whole_dev(spec: &Spec) -> bool {
 }
 
 /// A path of the config as an absolute path in the container, without `.` and `..`; those can't lead out of `/`.
-pub(super) fn inside(path: &Path) -> PathBuf {
+pub fn inside(path: &Path) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for component in path.components() {
         match component {

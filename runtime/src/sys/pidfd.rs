@@ -1,5 +1,7 @@
 //! Processes by handle: a pidfd names one process for as long as it is open, however often its number is reused.
 
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -102,16 +104,17 @@ impl ProcessStat {
     /// Reads `/proc/PID/stat`; nothing without such a process. Source: proc_pid_stat(5).
     pub fn read(pid: i32) -> Result<Option<ProcessStat>> {
         let path = format!("/proc/{pid}/stat");
-        match std::fs::read(&path) {
-            Ok(text) => match ProcessStat::parse(&text) {
+        // All the fields that are looked at come well before this.
+        let mut text = [0; 1024];
+        let read = File::open(&path).and_then(|mut file| file.read(&mut text));
+        match read.map_err(|err| Error::io(format!("read({path})"), &err)) {
+            Ok(len) => match ProcessStat::parse(&text[..len]) {
                 Some(stat) => Ok(Some(stat)),
                 None => Err(Error::internal(format!("read({path}): not the text of a process"))),
             },
-            Err(err) => match Error::io(format!("read({path})"), &err) {
-                // The process ended before the file was opened, or between that and the read.
-                err if err.is(Errno::ENOENT) || err.is(Errno::ESRCH) => Ok(None),
-                err => Err(err),
-            },
+            // The process ended before the file was opened, or between that and the read.
+            Err(err) if err.is(Errno::ENOENT) || err.is(Errno::ESRCH) => Ok(None),
+            Err(err) => Err(err),
         }
     }
 

@@ -96,9 +96,10 @@ pub fn install(program: &[Instruction], flags: FilterFlags) -> Result<Option<Own
 ///
 /// Asks by a filter at a null address: with flags that it knows the kernel goes on to read it and says EFAULT.
 pub fn flags_supported(flags: FilterFlags) -> bool {
-    let needed =
+    // The kernel refuses this one alone.
+    let with =
         if flags.contains(FilterFlags::WAIT_KILLABLE_RECV) { FilterFlags::NEW_LISTENER } else { flags };
-    set_mode_filter((flags | needed).bits(), std::ptr::null()) == Err(Errno::EFAULT)
+    set_mode_filter((flags | with).bits(), std::ptr::null()) == Err(Errno::EFAULT)
 }
 
 /// `seccomp(SECCOMP_GET_ACTION_AVAIL)`: whether the kernel knows the action of `verdict`, a filter's return value.

@@ -129,7 +129,7 @@ impl Engine {
     /// Ends the daemon by `signal` and waits for its end.
     pub fn stop_daemon(&self, signal: Signal) -> Outcome {
         let Some(mut child) = self.daemon().take() else { return Ok(()) };
-        kill(Pid::from_raw(child.id().cast_signed()), signal).map_err(Stop::failed)?;
+        kill(Pid::from_raw(child.id() as i32), signal).map_err(Stop::failed)?;
         until("dockerd to end", 40, || !matches!(child.try_wait(), Ok(None)))
     }
 

@@ -8,8 +8,12 @@ use regex_lite::Regex;
 const PATTERNS: &[(&str, &str)] = &[
     // What a runtime says of its own failure is its own; cases expect the phrases that callers rely on.
     (r"(?s)OCI runtime (\w+) failed: .*?: unknown", "OCI runtime $1 failed: <words>: unknown"),
-    // The client says this or not, depending on which of two answers it gets first.
-    (r#"(?m)^time="[^"]*" level=error msg="error waiting for container: [^\n]*\n"#, ""),
+    // The client says these or not, depending on which of two answers it gets first.
+    (
+        r#"(?m)^(time="[^"]*" level=error msg="|(\x1b\[\d+m)?ERRO(\x1b\[0m)?\[\d+\] )error waiting for container: [^\n]*\n"#,
+        "",
+    ),
+    (r"(?m)^failed to resize tty, using default size\n", ""),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
     (r"\b[0-9a-f]{64}\b", "<id>"),
     (r"\b[0-9a-f]{12}\b", "<id>"),

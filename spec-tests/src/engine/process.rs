@@ -9,6 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::pty::{OpenptyResult, Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::{Outcome, Stop, ensure};
 
@@ -155,6 +157,11 @@ impl Terminal {
     /// Types `keys`.
     pub fn types(&mut self, keys: &str) -> Outcome {
         self.keyboard.write_all(keys.as_bytes()).map_err(Stop::failed)
+    }
+
+    /// Sends the program a signal.
+    pub fn signal(&self, signal: Signal) -> Outcome {
+        kill(Pid::from_raw(self.child.id() as i32), signal).map_err(Stop::failed)
     }
 
     /// Waits until `text` appears after what earlier waits saw.

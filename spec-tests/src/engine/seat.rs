@@ -73,6 +73,14 @@ impl<'a> Seat<'a> {
         self.record(self.engine.docker(args, Some(input.as_bytes()))?)
     }
 
+        /// `docker ARGS…`, recorded with the lines of its output sorted: for lists that come in no order.
+    pub fn docker_sorted(&self, args: &[&str]) -> Outcome<Said> {
+        let said = self.ask(args)?;
+        let mut lines: Vec<&str> = said.stdout.lines().collect();
+        lines.sort_unstable();
+        self.record(Said { stdout: lines.iter().map(|line| format!("{line}\n")).collect(), ..said })
+    }
+
     /// `docker ARGS…`, not recorded: for what differs from run to run, and for waiting.
     pub fn ask(&self, args: &[&str]) -> Outcome<Said> {
         self.engine.docker(args, None)

@@ -19,9 +19,8 @@ fn stats_are_one_object_in_runcs_shape() {
     for key in ["cpu", "memory", "pids", "blkio"] {
         assert!(stats["data"][key].is_object(), "{key}: {stats}");
     }
-    for key in ["usage", "throttling"] {
-        assert!(stats["data"]["cpu"][key].is_object(), "cpu.{key}: {stats}");
-    }
+    // runc 1.5 leaves `throttling` out where nothing was throttled; 1.1 doesn't.
+    assert!(stats["data"]["cpu"]["usage"].is_object(), "{stats}");
 }
 
 #[test]

@@ -1,5 +1,150 @@
-use spec_tests::engine::case::Case;
+//! docker-compose: two services that need each other, a network with names, a volume.
+
+use std::fs;
+use std::path::PathBuf;
+
+use spec_tests::engine::case::{Case, On, case};
+use spec_tests::engine::dockerd::Role;
+use spec_tests::engine::process::{Said, run, until};
+use spec_tests::engine::seat::Seat;
+use spec_tests::engine::{Outcome, Stop};
 
 pub fn cases() -> Vec<Case> {
-    vec![]
+    vec![
+        case("a_project_with_the_default_runtime", |seat| whole_life(&Project::new(seat, "")?))
+            .on(On::DefaultRuntime),
+        case("a_project_that_names_the_runtime", |seat| {
+            let line = format!("runtime: {}", seat.role().runtime());
+            whole_life(&Project::new(seat, &line)?)
+        }),
+        case("run_and_scale", run_and_scale).on(On::DefaultRuntime),
+        case("a_service_is_built", a_service_is_built).on(On::DefaultRuntime),
+    ]
+}
+
+/// `web` serves what is in the volume; `client` reads it by the service's name and shows it.
+const TWO_SERVICES: &str = r#"
+version: "2.4"
+services:
+  web:
+    image: busybox
+    command: sh -c 'echo served > /data/index.html; echo web is up; exec httpd -f -p 80 -h /data'
+    volumes: ["data:/data"]
+    networks: {inner: {aliases: [store]}}
+    mem_limit: 64m
+    stop_grace_period: 0s
+    RUNTIME
+  client:
+    image: busybox
+    depends_on: [web]
+    command: sh -c 'until wget -qO- http://store/ 2>/dev/null; do sleep 0.05; done; exec sleep 100'
+    environment: {GREETING: hello}
+    user: alice
+    networks: [inner]
+    stop_grace_period: 0s
+    RUNTIME
+networks: {inner: {}}
+volumes: {data: {}}
+"#;
+
+struct Project<'a> {
+    seat: &'a Seat<'a>,
+    dir: PathBuf,
+    name: String,
+}
+
+impl<'a> Project<'a> {
+    fn new(seat: &'a Seat, runtime_line: &str) -> Outcome<Self> {
+        Self::of(seat, &TWO_SERVICES.replace("RUNTIME", runtime_line))
+    }
+
+    fn of(seat: &'a Seat, file: &str) -> Outcome<Self> {
+        let dir = seat.dir("project")?;
+        fs::write(dir.join("docker-compose.yml"), file).map_err(Stop::failed)?;
+        Ok(Project { seat, dir, name: seat.name("p") })
+    }
+
+    /// `docker-compose ARGS…`. It reports progress in an order that differs from run to run, so none of it is
+    /// recorded; what the cases expect of it is what counts.
+    fn compose(&self, args: &[&str]) -> Outcome<Said> {
+        let mut command = self.seat.engine().client("docker-compose");
+        command.current_dir(&self.dir).args(["--no-ansi", "--project-name", &self.name]).args(args);
+        run(&mut command, None)
+    }
+
+    fn waits_for(&self, args: &[&str], part: &str) -> Outcome {
+        until(&format!("{part:?} in docker-compose {}", args.join(" ")), 30, || {
+            self.compose(args).is_ok_and(|said| said.stdout.contains(part))
+        })
+    }
+}
+
+fn whole_life(project: &Project) -> Outcome {
+    let seat = project.seat;
+    project.compose(&["up", "--detach"])?.ok()?;
+    project.waits_for(&["logs", "client"], "served")?;
+    project.compose(&["logs"])?.ok()?.shows("web is up")?;
+    project
+        .compose(&["ps", "--services", "--filter", "status=running"])?
+        .ok()?
+        .shows("web")?
+        .shows("client")?;
+    project
+        .compose(&["exec", "-T", "client", "sh", "-c", "echo $GREETING $(id -un)"])?
+        .ok()?
+        .says("hello alice\n")?;
+    project.compose(&["exec", "-T", "client", "wget", "-qO-", "http://web/"])?.ok()?.says("served\n")?;
+    project.compose(&["exec", "-T", "web", "sh", "-c", "echo kept > /data/index.html; exit 3"])?.exits(3)?;
+    project.compose(&["restart", "web"])?.ok()?;
+    project.waits_for(&["exec", "-T", "client", "sh", "-c", "wget -qO- http://store/"], "served")?;
+    project.compose(&["pause", "web"])?.ok()?;
+    project.compose(&["unpause", "web"])?.ok()?;
+    project.compose(&["kill", "-s", "KILL", "web"])?.ok()?;
+    project.waits_for(&["ps", "web"], "Exit 137")?;
+    project.compose(&["up", "--detach"])?.ok()?;
+    project.compose(&["ps", "--services", "--filter", "status=running"])?.ok()?.shows("web")?;
+    runtime_is_the_seat_s(project)?;
+    project.compose(&["down", "--volumes"])?.ok()?;
+    for (what, list) in
+        [("container", ["ps", "-aq"]), ("network", ["network", "ls"]), ("volume", ["volume", "ls"])]
+    {
+        let filter = format!("label=com.docker.compose.project={}", project.name);
+        let quiet = if what == "container" { "--no-trunc" } else { "-q" };
+        seat.docker(&[&list[..], &[quiet, "--filter", &filter]].concat())?.ok()?.says("")?;
+    }
+    Ok(())
+}
+
+fn runtime_is_the_seat_s(project: &Project) -> Outcome {
+    let web = project.compose(&["ps", "-q", "web"])?.ok()?;
+    let said = project.seat.ask(&["inspect", "-f", "{{.HostConfig.Runtime}}", web.word()])?;
+    let expected = match project.seat.role() {
+        Role::Reference => "runc\n",
+        Role::Tested => "corten\n",
+    };
+    said.ok()?.says(expected).map(drop)
+}
+
+fn run_and_scale(seat: &Seat) -> Outcome {
+    let project = Project::new(seat, "")?;
+    project
+        .compose(&["run", "--rm", "-T", "client", "sh", "-c", "wget -qO- http://web/ && exit 4"])?
+        .exits(4)?
+        .says("served\n")?;
+    project.compose(&["up", "--detach", "--scale", "client=3"])?.ok()?;
+    project.waits_for(&["ps"], "client_3")?;
+    project.compose(&["top"])?.ok()?.shows("httpd -f -p 80")?;
+    project.compose(&["down", "--volumes"])?.ok().map(drop)
+}
+
+fn a_service_is_built(seat: &Seat) -> Outcome {
+    let file = "version: \"2.4\"\nservices:\n  job:\n    build: .\n    read_only: true\n    cap_drop: [ALL]\n    tmpfs: [/tmp]\n";
+    let project = Project::of(seat, file)?;
+    let dockerfile = "FROM busybox\nRUN echo built > /made\nCMD cat /made; grep CapEff /proc/self/status; touch /x; exit 6\n";
+    fs::write(project.dir.join("Dockerfile"), dockerfile).map_err(Stop::failed)?;
+    let said = project.compose(&["up", "--build", "--exit-code-from", "job"])?;
+    let expected =
+        said.exits(6)?.shows("built")?.shows("0000000000000000")?.shows("Read-only file system").map(drop);
+    project.compose(&["down", "--rmi", "local"])?.ok()?;
+    expected
 }

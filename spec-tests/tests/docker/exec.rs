@@ -1,5 +1,231 @@
-use spec_tests::engine::case::Case;
+//! `docker exec`: a second process in a running container.
+
+use spec_tests::engine::case::{Case, case};
+use spec_tests::engine::dockerd::Role;
+use spec_tests::engine::image::BUSYBOX;
+use spec_tests::engine::process::{Said, until};
+use spec_tests::engine::seat::Seat;
+use spec_tests::engine::{Outcome, Stop};
 
 pub fn cases() -> Vec<Case> {
-    vec![]
+    vec![
+        exec("output_and_errors_come_back", &[], &[], "echo out; echo err >&2", |said| {
+            said.ok()?.says("out\n")?.complains("err")
+        }),
+        exec("exit_code", &[], &[], "exit 42", |said| said.exits(42)),
+        exec("killed_is_137", &[], &[], "kill -9 $$", |said| said.exits(137)),
+        exec("as_another_user", &[], &["-u", "alice"], "id; echo $HOME", |said| {
+            said.ok()?.says("uid=1000(alice) gid=1000(alice) groups=50(staff),1000(alice)\n/home/alice\n")
+        }),
+        exec("as_user_and_group", &[], &["-u", "7:8"], "id -u; id -g", |said| said.ok()?.says("7\n8\n")),
+        exec(
+            "the_container_s_user_is_the_default",
+            &["--user", "alice"],
+            &[],
+            "id -un; grep CapEff /proc/self/status",
+            |said| said.ok()?.says("alice\nCapEff:\t0000000000000000\n"),
+        ),
+        exec(
+            "root_in_a_container_of_another_user",
+            &["--user", "alice"],
+            &["-u", "0"],
+            "id -un; grep CapEff /proc/self/status",
+            |said| said.ok()?.says("root\nCapEff:\t00000000a80425fb\n"),
+        ),
+        exec("group_add_holds_for_exec", &["--group-add", "audio"], &[], "id -G", |said| {
+            said.ok()?.says("0 63\n")
+        }),
+        exec("an_unknown_user_is_refused", &[], &["-u", "nosuch"], "true", |said| {
+            said.exits(126)?.shows("unable to find user")
+        }),
+        exec("working_directory", &["-w", "/etc"], &["-w", "/tmp"], "pwd", |said| said.ok()?.says("/tmp\n")),
+        exec("the_container_s_working_directory_is_the_default", &["-w", "/etc"], &[], "pwd", |said| {
+            said.ok()?.says("/etc\n")
+        }),
+        exec("a_missing_working_directory_is_refused", &[], &["-w", "/nosuch"], "pwd", |said| {
+            said.exits(126)?.shows("no such file or directory")
+        }),
+        exec(
+            "environment",
+            &["-e", "A=container", "-e", "B=container"],
+            &["-e", "B=exec", "-e", "C=exec"],
+            "echo $A $B $C $HOME",
+            |said| said.ok()?.says("container exec exec /root\n"),
+        ),
+        exec("stdin_is_dev_null_without_i", &[], &[], "wc -c", |said| said.ok()?.says("0\n")),
+        exec(
+            "same_protections_as_the_container",
+            &["--cap-drop", "CHOWN"],
+            &[],
+            "grep -E '^(Cap|Seccomp|NoNew|Groups)' /proc/1/status > /tmp/1; grep -E '^(Cap|Seccomp|NoNew|Groups)' /proc/self/status | diff /tmp/1 - && echo same",
+            |said| said.ok()?.says("same\n"),
+        ),
+        exec(
+            "no_new_privileges_holds",
+            &["--security-opt", "no-new-privileges"],
+            &[],
+            "grep NoNewPrivs /proc/self/status",
+            |said| said.ok()?.says("NoNewPrivs:\t1\n"),
+        ),
+        case("same_limits_as_the_container", same_limits),
+        exec(
+            "same_cgroup_as_the_container",
+            &["-m", "64m"],
+            &[],
+            "diff /proc/1/cgroup /proc/self/cgroup && echo same",
+            |said| said.ok()?.says("same\n"),
+        ),
+        exec(
+            "same_namespaces_as_the_container",
+            &[],
+            &[],
+            "cd /proc; for it in self/ns/*; do [ $(readlink $it) = $(readlink 1/${it#self/}) ] || echo $it differs; done; echo end",
+            |said| said.ok()?.says("end\n"),
+        ),
+        exec(
+            "same_oom_score_as_the_container",
+            &["--oom-score-adj", "321"],
+            &[],
+            "cat /proc/self/oom_score_adj",
+            |said| said.ok()?.says("321\n"),
+        ),
+        exec("same_umask_and_root", &[], &[], "umask; ls / | tr '\\n' ' '", |said| {
+            said.ok()?.shows("0022\n")
+        }),
+        exec("only_the_three_streams_are_open", &[], &[], "ls /proc/$$/fd | grep -v 3; true", |said| {
+            said.ok()?.says("0\n1\n2\n")
+        }),
+        exec("no_more_than_the_container_s_seccomp_profile_allows", &[], &[], "unshare -U true", |said| {
+            said.exits(1)?.complains("Operation not permitted")
+        }),
+        exec("pid_1_is_the_container_s", &["--init"], &[], "cat /proc/1/comm", |said| {
+            said.ok()?.says("docker-init\n")
+        }),
+        case("stdin_reaches_the_process", |seat| {
+            let name = sleeper(seat, &[])?;
+            seat.docker_reading(&["exec", "-i", &name, "sort"], "b\na\n")?.ok()?.says("a\nb\n").map(drop)
+        }),
+        case("privileged", |seat| {
+            let name = seat.name("c");
+            let runtime = seat.engine().privileged_runtime(seat.role());
+            seat.docker(&["run", "-d", "--name", &name, "--runtime", runtime, BUSYBOX, "sleep", "100"])?
+                .ok()?;
+            let script = "grep -E 'CapEff|CapBnd|Seccomp:' /proc/self/status";
+            let said = seat.docker(&["exec", "--privileged", &name, "sh", "-c", script])?;
+            said.ok()?.hides("CapEff:\t00000000")?.shows("Seccomp:\t2").map(drop)
+        }),
+        case("detached", |seat| {
+            let name = sleeper(seat, &[])?;
+            seat.docker(&["exec", "-d", &name, "sh", "-c", "echo done > /tmp/x; exec sleep 77"])?
+                .ok()?
+                .says("")?;
+            seat.wait_until(&["exec", &name, "ps", "-o", "args"], "sleep 77")?;
+            seat.docker(&["exec", &name, "cat", "/tmp/x"])?.ok()?.says("done\n").map(drop)
+        }),
+        case("a_missing_command_is_126", |seat| {
+            let name = sleeper(seat, &[])?;
+            let said = seat.docker(&["exec", &name, "nosuch"])?.exits(126)?;
+            said.shows("executable file not found in $PATH").map(drop)
+        }),
+        case("a_directory_as_command_is_126", |seat| {
+            let name = sleeper(seat, &[])?;
+            seat.docker(&["exec", &name, "/etc"])?.exits(126)?.shows("permission denied").map(drop)
+        }),
+        case("a_missing_container_is_refused", |seat| {
+            seat.docker(&["exec", "nosuch", "true"])?.exits(1)?.complains("No such container").map(drop)
+        }),
+        case("a_stopped_container_is_refused", |seat| {
+            let name = seat.start("c", &[BUSYBOX, "true"])?;
+            seat.docker(&["wait", &name])?.says("0\n")?;
+            seat.docker(&["exec", &name, "true"])?.exits(1)?.complains("is not running").map(drop)
+        }),
+        case("a_paused_container_is_refused", |seat| {
+            let name = sleeper(seat, &[])?;
+            seat.docker(&["pause", &name])?.ok()?;
+            let said = seat.docker(&["exec", &name, "true"])?;
+            seat.docker(&["unpause", &name])?.ok()?;
+            said.exits(1)?.complains("is paused, unpause the container before exec").map(drop)
+        }),
+        case("ends_with_the_container", |seat| {
+            let name =
+                seat.start("c", &[BUSYBOX, "sh", "-c", "until [ -e /tmp/go ]; do sleep 0.02; done; exit 3"])?;
+            let said = seat.docker(&["exec", &name, "sh", "-c", "touch /tmp/go; exec sleep 100"])?;
+            said.exits(137)?;
+            seat.docker(&["wait", &name])?.says("3\n").map(drop)
+        }),
+        case("its_orphans_are_the_container_s_pid_1_s", |seat| {
+            let name = sleeper(seat, &["--init"])?;
+            seat.docker(&["exec", &name, "sh", "-c", "sleep 88 & echo started"])?.ok()?.says("started\n")?;
+            seat.docker(&[
+                "exec",
+                &name,
+                "sh",
+                "-c",
+                "grep PPid /proc/$(pidof sleep | tr ' ' '\\n' | sort -n | tail -n1)/status",
+            ])?
+            .ok()?
+            .says("PPid:\t1\n")
+            .map(drop)
+        }),
+        case("many_at_once", many_at_once),
+        case("counts_in_the_container_s_pids_limit", |seat| {
+            let name = sleeper(seat, &["--pids-limit", "1"])?;
+            let said = seat.docker(&["exec", &name, "sh", "-c", "(true); echo forked"])?;
+            said.hides("forked")?.complains("can't fork").map(drop)
+        }),
+    ]
+}
+
+/// A case of one `docker exec` with `flags` in a container that was started with `container_flags`.
+fn exec(
+    name: &'static str,
+    container_flags: &'static [&'static str],
+    flags: &'static [&'static str],
+    script: &'static str,
+    check: fn(Said) -> Outcome<Said>,
+) -> Case {
+    case(name, move |seat| {
+        let container = sleeper(seat, container_flags)?;
+        let args = [&["exec"], flags, &[container.as_str(), "sh", "-c", script]].concat();
+        check(seat.docker(&args)?).map(drop)
+    })
+}
+
+fn sleeper(seat: &Seat, flags: &[&str]) -> Outcome<String> {
+    seat.start("c", &[flags, &[BUSYBOX, "sleep", "100"]].concat())
+}
+
+/// runc 1.1.5 races with Go's own raising of the soft limit and now and then leaves it raised, so what it says of
+/// the soft limit proves nothing.
+fn same_limits(seat: &Seat) -> Outcome {
+    let name = sleeper(seat, &["--ulimit", "nofile=123:456", "--ulimit", "nproc=900"])?;
+    seat.docker(&["exec", &name, "sh", "-c", "ulimit -Hn; grep -v files /proc/self/limits"])?
+        .ok()?
+        .shows("456\n")?;
+    let soft = seat.ask(&["exec", &name, "sh", "-c", "ulimit -n"])?.ok()?;
+    match seat.role() {
+        Role::Reference => Ok(()),
+        Role::Tested => soft.says("123\n").map(drop),
+    }
+}
+
+/// Twenty processes, started without waiting, that all show and all end.
+fn many_at_once(seat: &Seat) -> Outcome {
+    let name = sleeper(seat, &[])?;
+    std::thread::scope(|scope| {
+        let jobs: Vec<_> = (0..20)
+            .map(|number| {
+                let (engine, name) = (seat.engine(), name.as_str());
+                scope.spawn(move || engine.docker(&["exec", name, "echo", &number.to_string()], None))
+            })
+            .collect();
+        for (number, job) in jobs.into_iter().enumerate() {
+            let said = job.join().map_err(|_| Stop::failed("a client's thread panicked"))??;
+            said.ok()?.says(&format!("{number}\n"))?;
+        }
+        Ok(())
+    })?;
+    until("one process alone to be left", 10, || {
+        seat.ask(&["top", &name]).is_ok_and(|said| said.stdout.lines().count() == 2)
+    })
 }

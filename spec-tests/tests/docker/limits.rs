@@ -1,5 +1,333 @@
-use spec_tests::engine::case::Case;
+//! Resource limits: what stands in the cgroup, that it bites, and that it can be changed.
+
+use spec_tests::engine::case::Expected::{Fails, Says, Shows};
+use spec_tests::engine::case::{Case, case, run};
+use spec_tests::engine::image::BUSYBOX;
+use spec_tests::engine::seat::Seat;
+use spec_tests::engine::{Outcome, Stop, ensure};
 
 pub fn cases() -> Vec<Case> {
-    vec![]
+    [written(), enforced(), updated()].into_iter().flatten().collect()
+}
+
+fn written() -> Vec<Case> {
+    vec![
+        case("memory", |seat| {
+            cgroup(
+                seat,
+                &["-m", "64m"],
+                &[
+                    ("memory/memory.limit_in_bytes", "67108864"),
+                    ("memory/memory.memsw.limit_in_bytes", "134217728"),
+                ],
+            )
+        }),
+        case("memory_swap", |seat| {
+            cgroup(
+                seat,
+                &["-m", "64m", "--memory-swap", "96m"],
+                &[("memory/memory.memsw.limit_in_bytes", "100663296")],
+            )
+        }),
+        case("memory_without_swap", |seat| {
+            cgroup(
+                seat,
+                &["-m", "64m", "--memory-swap", "64m"],
+                &[("memory/memory.memsw.limit_in_bytes", "67108864")],
+            )
+        }),
+        case("memory_with_unlimited_swap", |seat| {
+            cgroup(
+                seat,
+                &["-m", "64m", "--memory-swap", "-1"],
+                &[("memory/memory.memsw.limit_in_bytes", "9223372036854771712")],
+            )
+        }),
+        case("memory_reservation", |seat| {
+            cgroup(
+                seat,
+                &["-m", "64m", "--memory-reservation", "32m"],
+                &[("memory/memory.soft_limit_in_bytes", "33554432")],
+            )
+        }),
+        case("memory_swappiness", |seat| {
+            cgroup(seat, &["--memory-swappiness", "7"], &[("memory/memory.swappiness", "7")])
+        }),
+        case("oom_kill_disable", |seat| {
+            cgroup(
+                seat,
+                &["-m", "64m", "--oom-kill-disable"],
+                &[("memory/memory.oom_control", "oom_kill_disable 1")],
+            )
+        }),
+        case("cpus", |seat| {
+            cgroup(
+                seat,
+                &["--cpus", "0.5"],
+                &[("cpu/cpu.cfs_quota_us", "50000"), ("cpu/cpu.cfs_period_us", "100000")],
+            )
+        }),
+        case("cpu_period_and_quota", |seat| {
+            cgroup(
+                seat,
+                &["--cpu-period", "50000", "--cpu-quota", "20000"],
+                &[("cpu/cpu.cfs_quota_us", "20000"), ("cpu/cpu.cfs_period_us", "50000")],
+            )
+        }),
+        case("cpu_shares", |seat| cgroup(seat, &["--cpu-shares", "512"], &[("cpu/cpu.shares", "512")])),
+        case("cpuset_cpus_and_mems", |seat| {
+            cgroup(
+                seat,
+                &["--cpuset-cpus", "0", "--cpuset-mems", "0"],
+                &[("cpuset/cpuset.cpus", "0"), ("cpuset/cpuset.mems", "0")],
+            )
+        }),
+        case("pids_limit", |seat| cgroup(seat, &["--pids-limit", "20"], &[("pids/pids.max", "20")])),
+        case("pids_unlimited", |seat| cgroup(seat, &["--pids-limit", "-1"], &[("pids/pids.max", "max")])),
+        case("device_read_and_write_rates", |seat| {
+            let disk = seat.engine().machine().shell(
+                "for it in vda sda nvme0n1 loop0; do [ -b /dev/$it ] && echo /dev/$it && break; done",
+            )?;
+            if disk.word().is_empty() {
+                return Err(Stop::Skipped("there is no block device to limit".into()));
+            }
+            let (read, write) = (format!("{}:1mb", disk.word()), format!("{}:100", disk.word()));
+            cgroup(
+                seat,
+                &["--device-read-bps", &read, "--device-write-iops", &write],
+                &[
+                    ("blkio/blkio.throttle.read_bps_device", " 1048576"),
+                    ("blkio/blkio.throttle.write_iops_device", " 100"),
+                ],
+            )
+        }),
+        run("blkio_weight", &["--blkio-weight", "300", BUSYBOX, "echo", "ran"], Says("ran\n")),
+        run(
+            "cpus_beyond_the_machine_s_are_refused",
+            &["--cpus", "1000", BUSYBOX, "true"],
+            Fails(125, "Range of CPUs"),
+        ),
+        run(
+            "a_cpuset_beyond_the_machine_s_is_refused",
+            &["--cpuset-cpus", "0-999", BUSYBOX, "true"],
+            Fails(125, "Requested CPUs are not available"),
+        ),
+        run(
+            "too_little_memory_is_refused",
+            &["-m", "1m", BUSYBOX, "true"],
+            Fails(125, "Minimum memory limit"),
+        ),
+        run(
+            "cpuset_is_what_the_process_sees",
+            &["--cpuset-cpus", "1", BUSYBOX, "grep", "Cpus_allowed_list", "/proc/self/status"],
+            Says("Cpus_allowed_list:\t1\n"),
+        ),
+        case("every_limit_at_once", |seat| {
+            let flags = [
+                "-m",
+                "96m",
+                "--cpus",
+                "1.5",
+                "--cpu-shares",
+                "100",
+                "--pids-limit",
+                "33",
+                "--cpuset-cpus",
+                "0,1",
+                "--memory-swappiness",
+                "0",
+                "--ulimit",
+                "nproc=90",
+            ];
+            cgroup(
+                seat,
+                &flags,
+                &[
+                    ("memory/memory.limit_in_bytes", "100663296"),
+                    ("cpu/cpu.cfs_quota_us", "150000"),
+                    ("cpu/cpu.shares", "100"),
+                    ("pids/pids.max", "33"),
+                    ("cpuset/cpuset.cpus", "0-1"),
+                ],
+            )
+        }),
+        case("the_cgroup_s_path", |seat| {
+            let said = seat.run(&[BUSYBOX, "cat", "/proc/self/cgroup"])?.ok()?;
+            said.shows(&format!(":memory:{}/", seat.engine().cgroup())).map(drop)
+        }),
+        case("cgroup_parent", |seat| {
+            let parent = format!("{}/family", seat.engine().cgroup());
+            let said = seat.run(&["--cgroup-parent", &parent, BUSYBOX, "cat", "/proc/self/cgroup"])?.ok()?;
+            said.shows(&format!(":pids:{parent}/")).map(drop)
+        }),
+        run(
+            "the_cgroup_view_inside_is_its_own_and_read_only",
+            &[BUSYBOX, "sh", "-c", "wc -l < /sys/fs/cgroup/pids/cgroup.procs; mkdir /sys/fs/cgroup/pids/x"],
+            Fails(1, "Read-only file system"),
+        ),
+    ]
+}
+
+fn enforced() -> Vec<Case> {
+    vec![
+        case("too_much_memory_is_an_oom_kill", |seat| {
+            let name = seat.name("c");
+            let flags = ["-m", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", EAT];
+            seat.docker(&seat.with_runtime(&["run", "--name", &name], &flags))?.exits(137)?;
+            let state = "{{.State.OOMKilled}} {{.State.ExitCode}} {{.State.Status}}";
+            seat.docker(&["inspect", "-f", state, &name])?.says("true 137 exited\n").map(drop)
+        }),
+        case("an_oom_kill_of_a_child_is_reported_and_survived", |seat| {
+            let script = format!("sh -c '{EAT}'; echo child ended with $?; exec sleep 100");
+            let name =
+                seat.start("c", &["-m", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", &script])?;
+            seat.wait_until(&["logs", &name], "child ended")?;
+            seat.docker(&["logs", &name])?.says("child ended with 137\n")?;
+            seat.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("running\n").map(drop)
+        }),
+        case("an_oom_kill_is_an_event", |seat| {
+            let name = seat.name("c");
+            let since = seat.ask(&["info", "-f", "{{.SystemTime}}"])?.word().to_owned();
+            let flags = ["-m", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", EAT];
+            seat.docker(&seat.with_runtime(&["run", "--name", &name], &flags))?.exits(137)?;
+            let until = seat.ask(&["info", "-f", "{{.SystemTime}}"])?.word().to_owned();
+            let filter = format!("container={name}");
+            let events = [
+                "events",
+                "--since",
+                &since,
+                "--until",
+                &until,
+                "--filter",
+                &filter,
+                "--format",
+                "{{.Action}}",
+            ];
+            let said = seat.ask(&events)?.ok()?;
+            said.shows("oom\n")?.shows("die\n").map(drop)
+        }),
+        run(
+            "too_many_processes_can_t_fork",
+            &["--pids-limit", "5", BUSYBOX, "sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done 2>&1"],
+            Fails(2, ""),
+        ),
+        run(
+            "the_file_size_limit_bites",
+            &[
+                "--ulimit",
+                "fsize=1024",
+                BUSYBOX,
+                "sh",
+                "-c",
+                "head -c 4096 /dev/zero > /x; echo $?; stat -c %s /x",
+            ],
+            Says("153\n1024\n"),
+        ),
+        run(
+            "shm_is_only_so_large",
+            &["--shm-size", "64k", BUSYBOX, "sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=100k count=1"],
+            Fails(1, "No space left"),
+        ),
+        case("the_memory_limit_does_not_fell_a_small_start", |seat| {
+            seat.run(&["-m", "6m", BUSYBOX, "echo", "small"])?.ok()?.says("small\n").map(drop)
+        }),
+        run(
+            "oom_score_adj_of_children",
+            &["--oom-score-adj", "300", BUSYBOX, "sh", "-c", "sh -c 'cat /proc/self/oom_score_adj'; true"],
+            Shows(&["300"]),
+        ),
+    ]
+}
+
+fn updated() -> Vec<Case> {
+    vec![
+        case("update_memory", |seat| {
+            update(
+                seat,
+                &["-m", "64m"],
+                &["--memory", "128m", "--memory-swap", "256m"],
+                &[
+                    ("memory/memory.limit_in_bytes", "134217728"),
+                    ("memory/memory.memsw.limit_in_bytes", "268435456"),
+                ],
+            )
+        }),
+        case("update_memory_downwards", |seat| {
+            update(
+                seat,
+                &["-m", "128m"],
+                &["--memory", "64m", "--memory-swap", "64m"],
+                &[
+                    ("memory/memory.limit_in_bytes", "67108864"),
+                    ("memory/memory.memsw.limit_in_bytes", "67108864"),
+                ],
+            )
+        }),
+        case("update_cpus", |seat| {
+            update(seat, &["--cpus", "1"], &["--cpus", "0.25"], &[("cpu/cpu.cfs_quota_us", "25000")])
+        }),
+        case("update_cpu_shares_and_set", |seat| {
+            update(
+                seat,
+                &[],
+                &["--cpu-shares", "300", "--cpuset-cpus", "1"],
+                &[("cpu/cpu.shares", "300"), ("cpuset/cpuset.cpus", "1")],
+            )
+        }),
+        case("update_pids_limit", |seat| {
+            update(seat, &["--pids-limit", "10"], &["--pids-limit", "40"], &[("pids/pids.max", "40")])
+        }),
+        case("update_leaves_the_devices_alone", |seat| {
+            let name = seat.start("c", &["--device", "/dev/kmsg", BUSYBOX, "sleep", "100"])?;
+            let list = ["exec", &name, "sort", "/sys/fs/cgroup/devices/devices.list"];
+            let before = seat.docker(&list)?.ok()?;
+            seat.docker(&["update", "--cpu-shares", "300", &name])?.ok()?;
+            seat.docker(&list)?.ok()?.says(&before.stdout).map(drop)
+        }),
+        case("update_of_a_stopped_container_holds_at_the_next_start", |seat| {
+            let name = seat
+                .create("c", &["-m", "64m", BUSYBOX, "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"])?;
+            seat.docker(&["update", "-m", "32m", "--memory-swap", "64m", &name])?.ok()?;
+            seat.docker(&["start", "-a", &name])?.ok()?.says("33554432\n").map(drop)
+        }),
+        case("update_of_a_paused_container", |seat| {
+            let name = seat.start("c", &[BUSYBOX, "sleep", "100"])?;
+            seat.docker(&["pause", &name])?.ok()?;
+            seat.docker(&["update", "--cpu-shares", "300", &name])?.ok()?;
+            seat.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("paused\n")?;
+            seat.docker(&["unpause", &name])?.ok()?;
+            seat.docker(&["exec", &name, "cat", "/sys/fs/cgroup/cpu/cpu.shares"])?
+                .ok()?
+                .says("300\n")
+                .map(drop)
+        }),
+    ]
+}
+
+/// Doubles a string until something stops it.
+const EAT: &str = "x=aaaaaaaa; while :; do x=$x$x; done";
+
+/// Starts a container with `flags`; each file of its cgroup, as it sees it, must hold its value.
+fn cgroup(seat: &Seat, flags: &[&str], expected: &[(&str, &str)]) -> Outcome {
+    let name = seat.start("c", &[flags, &[BUSYBOX, "sleep", "100"]].concat())?;
+    check_cgroup(seat, &name, expected)?;
+    let all = "cd /sys/fs/cgroup; grep . cpu/cpu.shares cpu/cpu.cfs_* cpuset/cpuset.cpus cpuset/cpuset.mems pids/pids.max \
+               memory/memory.*limit_in_bytes memory/memory.swappiness memory/memory.oom_control";
+    seat.docker(&["exec", &name, "sh", "-c", all]).map(drop)
+}
+
+fn update(seat: &Seat, first: &[&str], then: &[&str], expected: &[(&str, &str)]) -> Outcome {
+    let name = seat.start("c", &[first, &[BUSYBOX, "sleep", "100"]].concat())?;
+    seat.docker(&[&["update"], then, &[name.as_str()]].concat())?.ok()?;
+    check_cgroup(seat, &name, expected)
+}
+
+fn check_cgroup(seat: &Seat, name: &str, expected: &[(&str, &str)]) -> Outcome {
+    for (file, value) in expected {
+        let path = format!("/sys/fs/cgroup/{file}");
+        let said = seat.docker(&["exec", name, "cat", &path])?.ok()?;
+        let holds = if value.contains(' ') { said.stdout.contains(value) } else { said.word() == *value };
+        ensure(holds, || format!("{file} should hold {value:?}:\n{}", said.report()))?;
+    }
+    Ok(())
 }

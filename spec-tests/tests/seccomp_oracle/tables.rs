@@ -32,6 +32,22 @@ fn numbers_are_those_of_libseccomp() {
 }
 
 #[test]
+fn multiplexed_calls_are_those_of_libseccomp() {
+    for syscall in Syscall::all().iter().filter(|syscall| is_known_to_libseccomp(syscall)) {
+        let theirs = ScmpSyscall::from_name_by_arch(syscall.name, ScmpArch::X86)
+            .expect("known for one, known for all");
+        // It numbers them downward, from -100 for socketcall and from -200 for ipc.
+        let expected = match theirs.as_raw_syscall() {
+            number @ -199..=-101 => Some((102, -100 - number)),
+            number @ -299..=-201 => Some((117, -200 - number)),
+            _ => None,
+        };
+        let ours = Abi::X86.multiplexed(syscall.name).map(|m| (m.number, m.call as i32));
+        assert_eq!(ours, expected, "{}", syscall.name);
+    }
+}
+
+#[test]
 fn every_name_of_libseccomp_is_known() {
     for arch in [ScmpArch::X8664, ScmpArch::X86, ScmpArch::X32, ScmpArch::Aarch64, ScmpArch::Arm] {
         let bit = if arch == ScmpArch::X32 { 1 << 30 } else { 0 };

@@ -10,12 +10,13 @@
 //!
 //! - A rule whose action is the default one is passed over; so is a name that no system call has, with a warning.
 //! - Of several rules for one system call, an unconditional one stands before all conditional ones. Those are
-//!   tried in libseccomp's order ([`condition`]), and two that say different things of the same arguments are an
-//!   error. Where libseccomp confuses rules that compare the same 64-bit argument by order with different actions
-//!   (corrected in its 2.6.1), we keep to what the rules say.
-//! - The native architecture is always covered; one that the profile does not name kills the thread.
+//!   tried in libseccomp's order (`condition.rs`), and two that say different things of the same arguments are an
+//!   error. Where libseccomp confuses several conditional rules for one system call, we keep to what they say:
+//!   `spec-tests/tests/seccomp_oracle` has examples.
+//! - The native architecture is always covered; a call by another one that the profile does not name kills the
+//!   thread. On the ABIs with 32 bits, x32 among them, only the low halves of arguments are compared.
 //! - A system call whose number is larger than all that the profile names gets ENOSYS instead of the default
-//!   action, unless that one lets calls through: see [`section`]. (In runc a profile knows no number 0 and none of
+//!   action, unless that one lets calls through: see `section.rs`. (In runc a profile knows no number 0 and none of
 //!   32-bit x86's calls that have a multiplexer, which shows only in profiles that name hardly anything else.)
 
 mod abi;
@@ -120,7 +121,7 @@ pub const OPERATORS: [&str; 7] = [
     "SCMP_CMP_NE",
 ];
 
-/// The architectures that a profile may name, sorted; see [`abi::Abi::covered`] for what becomes of them.
+/// The architectures that a profile may name, sorted; [`Abi::covered`] says what becomes of them.
 pub const ARCHITECTURES: [&str; 18] = [
     "SCMP_ARCH_AARCH64",
     "SCMP_ARCH_ARM",

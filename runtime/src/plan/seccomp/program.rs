@@ -93,11 +93,11 @@ fn middle(segments: &[Segment]) -> usize {
     unevenness.enumerate().min_by_key(|(_, unevenness)| *unevenness).map_or(1, |(at, _)| at + 1)
 }
 
-/// How many system calls a segment counts for: hardly any with x32's bit, which few programs use, and never so many
-/// that the ranges without any calls matter.
+/// How much a segment counts: four for each of its calls, but one in all if they have x32's bit, which few programs
+/// use. Capped, so that the ranges without any calls don't matter.
 fn weight(from: u32, end: u32) -> u32 {
     const CALLS_MAX: u32 = 64;
-    if from >= X32_BIT { 1 } else { CALLS_MAX.min(end - from) * 4 }
+    if from >= X32_BIT { 1 } else { 4 * CALLS_MAX.min(end - from) }
 }
 
 fn write_body(asm: &mut Assembler, body: &Body, width: Width, fail: Entry) -> Entry {
