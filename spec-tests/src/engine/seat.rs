@@ -73,7 +73,7 @@ impl<'a> Seat<'a> {
         self.record(self.engine.docker(args, Some(input.as_bytes()))?)
     }
 
-        /// `docker ARGS…`, recorded with the lines of its output sorted: for lists that come in no order.
+    /// `docker ARGS…`, recorded with the lines of its output sorted: for lists that come in no order.
     pub fn docker_sorted(&self, args: &[&str]) -> Outcome<Said> {
         let said = self.ask(args)?;
         let mut lines: Vec<&str> = said.stdout.lines().collect();

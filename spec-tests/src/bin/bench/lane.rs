@@ -103,8 +103,19 @@ fn docker_default(workshop: &Workshop, view: View, cgroup: &str) -> Result<Value
         mount["source"] = json!(workshop.dir.join(destination.trim_start_matches("/etc/")));
     }
     if view == View::V2 {
-        // The file was written on cgroup v1; on v2 Docker asks for this one, too.
-        config["linux"]["namespaces"].as_array_mut().ok_or("no namespaces")?.push(json!({"type": "cgroup"}));
+        as_on_v2(&mut config["linux"]);
     }
     Ok(config)
+}
+
+/// The file was written on cgroup v1. On v2 Docker asks for a cgroup namespace, too; and what asks for nothing is taken
+/// out, since crun wants the controllers for it all the same, which the cgroup2 mount of a hybrid machine has not.
+fn as_on_v2(linux: &mut Value) {
+    if let Some(namespaces) = linux["namespaces"].as_array_mut() {
+        namespaces.push(json!({"type": "cgroup"}));
+    }
+    if let Some(resources) = linux["resources"].as_object_mut() {
+        resources.remove("memory");
+        resources.remove("blockIO");
+    }
 }

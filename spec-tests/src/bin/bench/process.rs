@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 
@@ -34,6 +36,15 @@ pub fn time(mut command: Command, errors: &Path) -> Result<Duration> {
     }
 }
 
+/// The CPU time that all children which have ended used, in user mode and in the kernel.
+///
+/// It says more than the time on the clock where other work takes its share of the processors.
+pub fn cpu_of_children() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let duration = |time: TimeVal| Duration::from_micros(time.num_microseconds().unsigned_abs());
+    Ok(duration(usage.user_time()) + duration(usage.system_time()))
+}
+
 /// Waits for a process that was orphaned and has become ours.
 pub fn reap(pid: i32) -> Result<()> {
     let pid = Pid::from_raw(pid).ok_or("not a pid")?;
@@ -53,6 +64,7 @@ fn ends_in_time(pid: Pid) -> Result<bool> {
 fn failed(command: &Command, in_time: bool, errors: &Path) -> Box<dyn Error + Send + Sync> {
     let said = String::from_utf8_lossy(&fs::read(errors).unwrap_or_default()).into_owned();
     let what = if in_time { "failed" } else { "has not ended in time" };
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let program =
+        Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     format!("{program} {what}: {}", said.trim().lines().last().unwrap_or("without a word")).into()
 }

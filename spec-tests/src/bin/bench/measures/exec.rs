@@ -1,18 +1,18 @@
 //! `exec` of `/bin/true` in a container that sleeps.
 
-use super::{Better, Entrant, Quantity, Taken, Unit, interleave, ms};
+use super::{Better, Entrant, Quantity, Taken, Unit, interleave, ms, with_cpu};
 use crate::lane::Lane;
 use crate::stage::Stage;
 use crate::{Result, process};
 
 pub fn take(stage: &Stage) -> Result<Taken> {
     let entrants = stage.lanes("exec")?.into_iter().map(entrant).collect();
-    let quantity =
-        Quantity { name: "exec", title: "exec of /bin/true", unit: Unit::Milliseconds, better: Better::Less };
-    interleave(entrants, stage.effort.rounds, [quantity])
+    let quantity = |name, title| Quantity { name, title, unit: Unit::Milliseconds, better: Better::Less };
+    let quantities = [quantity("exec", "exec of /bin/true"), quantity("exec-cpu", "CPU time of exec")];
+    interleave(entrants, stage.effort.rounds, quantities)
 }
 
-fn entrant(lane: Lane<'_>) -> Entrant<'_, 1> {
+fn entrant(lane: Lane<'_>) -> Entrant<'_, 2> {
     let name = lane.contender.name.clone();
     let mut sleeper = Sleeper { lane, init: None };
     Entrant { name, sample: Box::new(move || sleeper.sample()) }
@@ -25,13 +25,13 @@ struct Sleeper<'a> {
 }
 
 impl Sleeper<'_> {
-    fn sample(&mut self) -> Result<[f64; 1]> {
+    fn sample(&mut self) -> Result<[f64; 2]> {
         if self.init.is_none() {
             self.lane.bundle.args(["/bin/sleep", "1000"]).save();
             self.init = Some(self.lane.create()?.1);
             self.lane.time(["start", &self.lane.id])?;
         }
-        Ok([ms(self.lane.time(["exec", &self.lane.id, "/bin/true"])?)])
+        with_cpu(|| Ok(ms(self.lane.time(["exec", &self.lane.id, "/bin/true"])?)))
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::samples::Summary;
 use crate::stage::Stage;
-use crate::{Result, interrupt};
+use crate::{Result, interrupt, process};
 
 pub struct Measure {
     pub name: &'static str,
@@ -157,6 +157,13 @@ fn figures<const N: usize>(quantity: Quantity, seats: &[Seat<N>], index: usize) 
         }
     }
     figures
+}
+
+/// Takes a sample by `take`, and beside it the CPU time that was used for it, in ms.
+fn with_cpu(take: impl FnOnce() -> Result<f64>) -> Result<[f64; 2]> {
+    let before = process::cpu_of_children()?;
+    let taken = take()?;
+    Ok([taken, ms(process::cpu_of_children()? - before)])
 }
 
 fn ms(duration: Duration) -> f64 {
