@@ -39,7 +39,7 @@ impl<'a> Lane<'a> {
             contender,
             id: format!("{}-{own}", workshop.marker),
             bundle: Bundle { dir: dir.clone(), config },
-            state: workshop.dir.join("state").join(&contender.name),
+            state: workshop.states().join(&contender.name),
             errors: dir.join("errors"),
         };
         lane.bundle.save();

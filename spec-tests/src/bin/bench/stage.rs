@@ -1,5 +1,8 @@
 //! One view of cgroups, in which the contenders are measured.
 
+use std::process::Command;
+
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use spec_tests::view::View;
 
 use crate::Result;
@@ -44,11 +47,12 @@ impl Stage<'_> {
     }
 
     fn enter_view(&self) -> Result<()> {
-        use rustix::mount::{MountPropagationFlags, mount_change};
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        // Engines keep the states of their containers in /run, which is a tmpfs.
+        mount("tmpfs", self.workshop.states(), "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None)?;
         let Some(prologue) = self.view.prologue() else { return Ok(()) };
-        match std::process::Command::new("sh").args(["-ec", prologue]).status()?.success() {
+        match Command::new("sh").args(["-ec", prologue]).status()?.success() {
             true => Ok(()),
             false => Err(format!("no {} view of cgroups can be made", name(self.view)).into()),
         }

@@ -37,6 +37,7 @@ impl Workshop {
         let workshop = Workshop { marker, dir };
         workshop.take_down_after_panic();
         root::populate(&workshop.rootfs());
+        fs::create_dir(workshop.states())?;
         for file in ["resolv.conf", "hostname", "hosts"] {
             fs::write(workshop.dir.join(file), "127.0.0.1 localhost\n")?;
         }
@@ -49,6 +50,11 @@ impl Workshop {
     /// All contenders share one root filesystem, so none has the warmer cache.
     pub fn rootfs(&self) -> PathBuf {
         self.dir.join("rootfs")
+    }
+
+    /// Where the contenders keep the states of their containers.
+    pub fn states(&self) -> PathBuf {
+        self.dir.join("states")
     }
 
     /// Returns a helper, compiled at its first use.
