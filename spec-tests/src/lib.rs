@@ -2,6 +2,12 @@
 //!
 //! The runtime under test is a binary, named by `CORTEN_BIN`; any OCI runtime with runc's command line will do, and
 //! a check that runc itself fails says so in its own text.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `CORTEN_BIN` | the runtime under test; by default `release/corten` in the target directory of the tests |
+//! | `CORTEN_FAULTS_BIN` | Corten built with the feature `faults`, for the tests that end it at a named step |
+//! | `CORTEN_SKIPPED` | a file to which every skip, and every failure that was expected, is appended as a line |
 
 pub mod bpf;
 pub mod bundle;

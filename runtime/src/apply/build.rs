@@ -9,7 +9,7 @@ use nix::fcntl::{AT_FDCWD, OFlag};
 
 use super::idmap;
 use crate::error::{Context, Errno, Error, Result};
-use crate::plan::mount_options::{AttrChange, ms_flags};
+use crate::plan::mount_options::{AttrChange, HABITUALLY_CLEARED, ms_flags};
 use crate::plan::{FilesystemMount, IdMapSource, Mount, MountSource, PropagationChange};
 use crate::sys::{file, mount};
 
@@ -35,9 +35,7 @@ pub fn for_init(planned: &Mount, propagation: PropagationChange) -> Result<Owned
             IdMapSource::Namespace(path) => file::open_following_links(path, OFlag::O_RDONLY)?,
         };
         mount::set_id_map(built.as_fd(), namespace.as_fd(), *recursive).map_err(|err| match err.errno() {
-            Some(Errno::EINVAL) => {
-                err.with_hint("the filesystem of the source may not support id-mapped mounts")
-            }
+            Some(Errno::EINVAL) => err.with_hint("the filesystem of the source may not support idmap mounts"),
             _ => err,
         })?;
     }
@@ -48,6 +46,13 @@ pub fn for_init(planned: &Mount, propagation: PropagationChange) -> Result<Owned
 /// Attaches a bind mount with its attributes: they are there before anyone sees it, or, before Linux 5.12, right after.
 pub fn attach(built: &OwnedFd, target: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
     match set_attributes(built, attr, recursive) {
+        // Flags that a more privileged user namespace has set are locked; what only the habit of mount(2) would take
+        // back stays then.
+        Err(err) if err.is(Errno::EPERM) && attr.clear & HABITUALLY_CLEARED != 0 => {
+            let kept = AttrChange { set: attr.set, clear: attr.clear & !HABITUALLY_CLEARED };
+            set_attributes(built, kept, recursive)?;
+            mount::attach(built.as_fd(), target.as_fd())
+        }
         Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => {
             mount::attach(built.as_fd(), target.as_fd())?;
             change(built, attr)
@@ -85,9 +90,9 @@ pub fn fd_path(fd: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-/// Builds a new instance of a filesystem. `covered` is what it will be attached to.
-pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, covered: impl AsFd) -> Result<OwnedFd> {
-    match new_instance(filesystem, attributes, covered) {
+/// Builds a new instance of a filesystem; `mode` is that of its root, for a tmpfs.
+pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, mode: Option<u32>) -> Result<OwnedFd> {
+    match new_instance(filesystem, attributes, mode) {
         // The owner of the network namespace alone may mount its sysfs; the host's shows less, not more.
         Err(err) if filesystem.fstype == "sysfs" && err.is(Errno::EPERM) => {
             let built = bind(Path::new(HOST_SYSFS), true)?;
@@ -101,15 +106,14 @@ pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, covered: impl A
     }
 }
 
-fn new_instance(filesystem: &FilesystemMount, attributes: u64, covered: impl AsFd) -> Result<OwnedFd> {
+fn new_instance(filesystem: &FilesystemMount, attributes: u64, mode: Option<u32>) -> Result<OwnedFd> {
     let context = mount::fsopen(&filesystem.fstype).map_err(|err| match err.errno() {
         Some(Errno::ENODEV) => err.with_hint(format!("this kernel has no filesystem {}", filesystem.fstype)),
         _ => err,
     })?;
     let context = context.as_fd();
     mount::fsconfig_set_string(context, "source", &filesystem.source)?;
-    if filesystem.inherits_mode {
-        let mode = file::stat_of(covered)?.st_mode & 0o7777;
+    if let Some(mode) = mode {
         mount::fsconfig_set_string(context, "mode", &format!("{mode:o}"))?;
     }
     for option in &filesystem.options {

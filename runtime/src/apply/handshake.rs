@@ -151,7 +151,10 @@ impl Channel {
         self.await_readable()?;
         let mut buffer = vec![0_u8; MESSAGE_BYTES_MAX];
         let (len, mut fds) = match socket::receive(self.0.as_fd(), &mut buffer) {
-            Err(err) if err.is(Errno::ECONNRESET) => (0, Vec::new()),
+            // Init has gone without reading our last word. The kernel tells that first, and then what init had said.
+            Err(err) if err.is(Errno::ECONNRESET) => {
+                socket::receive(self.0.as_fd(), &mut buffer).unwrap_or_default()
+            }
             result => result?,
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

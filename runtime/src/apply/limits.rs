@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Context, Errno, Result};
+use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::plan::Rlimit;
 use crate::sys::{file, process};
 
@@ -10,7 +10,11 @@ use crate::sys::{file, process};
 pub fn adjust_oom_score(pid: i32, score: i32) -> Result<()> {
     let path = PathBuf::from(format!("/proc/{pid}/oom_score_adj"));
     file::write_following_links(&path, &score.to_string()).map_err(|err| match err.errno() {
-        Some(Errno::EACCES) => err.with_hint("lowering the score needs CAP_SYS_RESOURCE"),
+        // The usual text of EACCES makes engines believe that the program could not be executed (exit code 126).
+        Some(Errno::EACCES) => Error::new(
+            Kind::Denied,
+            "lowering the score needs CAP_SYS_RESOURCE (write(oom_score_adj): EACCES)",
+        ),
         _ => err,
     })
 }

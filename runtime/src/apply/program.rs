@@ -21,6 +21,8 @@ pub fn find(program: &Program) -> Result<CString> {
     if name.as_os_str().as_bytes().contains(&b'/') {
         return match check(name) {
             Ok(()) => c_string(name),
+            // Engines of different ages look for the one text or the other.
+            Err(Errno::EISDIR) => Err(refused(name, "is a directory: permission denied")),
             Err(Errno::ENOENT) => {
                 Err(refused(name, &format!("stat {}: no such file or directory", name.display())))
             }

@@ -111,8 +111,9 @@ impl Rootfs {
                 built
             }
             MountSource::Filesystem(filesystem) => {
+                let mode = self.mode_to_inherit(filesystem, &planned.destination);
                 let target = self.directory_target(planned, &filesystem.fstype)?;
-                let built = build::filesystem(filesystem, planned.attr.set, &target)?;
+                let built = build::filesystem(filesystem, planned.attr.set, mode)?;
                 if planned.copy_up {
                     super::copy_up::contents(&target, &built)
                         .doing_with(|| format!("copy {} up", planned.destination.display()))?;
@@ -140,6 +141,15 @@ impl Rootfs {
         Ok(())
     }
 
+    /// The mode of the directory that a tmpfs will cover; one that is missing has none to hand on.
+    fn mode_to_inherit(&self, filesystem: &FilesystemMount, destination: &Path) -> Option<u32> {
+        if !filesystem.inherits_mode {
+            return None;
+        }
+        let covered = self.root.open(destination, OFlag::O_PATH | OFlag::O_DIRECTORY).ok()?;
+        Some(file::stat_of(covered).ok()?.st_mode & 0o7777)
+    }
+
     /// Takes what the supervisor has built for this destination.
     pub fn take_built(&mut self, destination: &Path) -> Result<OwnedFd> {
         match self.built.iter().position(|(path, _)| path == destination) {
@@ -156,6 +166,10 @@ impl Rootfs {
         } else {
             self.root.make_file(&planned.destination)?
         };
+        if file::is_directory(&file::stat_of(&target)?) != directory {
+            let kind = if directory { "a directory" } else { "a file" };
+            return Err(Error::kernel(format!("mount {kind} onto another kind of thing"), Errno::ENOTDIR));
+        }
         self.check_procfs(&target, planned, || filesystem_magic(built))?;
         Ok(target)
     }
@@ -213,7 +227,7 @@ impl Rootfs {
             options: vec!["mode=755".into()],
             inherits_mode: false,
         };
-        let built = build::filesystem(&base, planned.attr.set & !ATTR_RDONLY, &target)?;
+        let built = build::filesystem(&base, planned.attr.set & !ATTR_RDONLY, None)?;
         mount::attach(built.as_fd(), target.as_fd())?;
         for (name, source) in &cgroup.hierarchies {
             let name = Path::new(name);
@@ -225,9 +239,7 @@ impl Rootfs {
                     mount::set_attributes(hierarchy.as_fd(), planned.attr.set, 0, false)?;
                     hierarchy
                 }
-                MountSource::Filesystem(filesystem) => {
-                    build::filesystem(filesystem, planned.attr.set, &below)?
-                }
+                MountSource::Filesystem(filesystem) => build::filesystem(filesystem, planned.attr.set, None)?,
                 _ => return Err(Error::internal("a v1 hierarchy is bound or mounted")),
             };
             mount::attach(hierarchy.as_fd(), below.as_fd())
@@ -311,7 +323,7 @@ impl Rootfs {
         // All masked directories share one instance: each new one would cost the kernel a shrinker.
         let copy = match &self.mask {
             Some(mask) => mount::clone_tree(mask.as_fd(), Path::new(""), false)?,
-            None => empty_directory(&target)?,
+            None => empty_directory()?,
         };
         mount::attach(copy.as_fd(), target.as_fd())?;
         if self.mask.is_none() {
@@ -340,12 +352,12 @@ impl Rootfs {
     }
 }
 
-fn empty_directory(covered: &OwnedFd) -> Result<OwnedFd> {
+fn empty_directory() -> Result<OwnedFd> {
     let filesystem = FilesystemMount {
         fstype: "tmpfs".into(),
         source: "tmpfs".into(),
         options: vec!["nr_blocks=1".into(), "nr_inodes=1".into(), "ro".into()],
         inherits_mode: false,
     };
-    build::filesystem(&filesystem, mount::MOUNT_ATTR_RDONLY, covered)
+    build::filesystem(&filesystem, mount::MOUNT_ATTR_RDONLY, None)
 }

@@ -134,7 +134,7 @@ impl<'a> Supervisor<'a> {
             Action::SetRlimits(rlimits) => {
                 self.expect(|message| matches!(message, Message::Limits))?;
                 limits::set_rlimits(self.init()?.pid, rlimits)?;
-                self.init()?.channel.go()
+                self.go()
             }
             Action::HandOverListener => self.hand_over_listener(),
             Action::RestrictDevices => {
@@ -214,7 +214,7 @@ impl<'a> Supervisor<'a> {
         let plan = self.creation.plan;
         let cgroup = self.cgroup()?.dir_fd();
         #[cfg(feature = "faults")]
-        super::trace::leave_pid_for_init();
+        super::trace::tie_supervisor()?;
         let forked = clone3(if plan.intermediate { 0 } else { flags }, cgroup, false)
             .map_err(|err| explained_clone(err, plan))?;
         let Forked::Parent { pid, pidfd } = forked else {
@@ -233,6 +233,9 @@ impl<'a> Supervisor<'a> {
             };
             // The child's copy of the supervisor's end would keep the channel open after the supervisor's death.
             drop(channel);
+            if let Some((_, lock)) = &self.dir {
+                lock.close_copy();
+            }
             if plan.intermediate { init::fork_and_run(inherited, flags) } else { init::run(inherited) }
         };
         self.init = Some(InitProcess { pid, pidfd: PidFd::from(pidfd), channel });
@@ -286,7 +289,7 @@ impl<'a> Supervisor<'a> {
         let record = &mut self.creation.record;
         record.init_process_pid = pid;
         record.init_process_start = start.unwrap_or(0);
-        self.init()?.channel.go()
+        self.go()
     }
 
     fn run_runtime_hooks(&mut self, hooks: &[(HookKind, oci::Hook)]) -> Result<()> {
@@ -301,7 +304,7 @@ impl<'a> Supervisor<'a> {
             run_hook(kind.name(), index, hook, &state, DefaultEnv::Empty)?;
             index += 1;
         }
-        self.init()?.channel.go()
+        self.go()
     }
 
     fn hand_over_listener(&mut self) -> Result<()> {
@@ -313,21 +316,29 @@ impl<'a> Supervisor<'a> {
             return Err(Error::internal("the filter has no listener"));
         };
         listener::hand_over(&self.init()?.pidfd, fd, to, &self.creation.record, Status::Creating, 0)?;
-        self.init()?.channel.go()
+        self.go()
     }
 
     fn save_created(&mut self) -> Result<()> {
         self.dir()?.save(&self.creation.record)?;
         let pid = self.init()?.pid;
         if let Some(path) = self.creation.pid_file {
-            write_pid_file(path, pid)?;
+            write_pid_file(path, pid).doing("--pid-file")?;
             self.pid_file_written = true;
         }
         if let Some(path) = self.creation.pidfd_socket {
             send_pidfd(path, &self.init()?.pidfd)?;
         }
-        self.init()?.channel.go()?;
+        self.go()?;
         self.expect(|message| matches!(message, Message::Independent)).map(drop)
+    }
+
+    /// Lets init go on; one that has gone has said why.
+    fn go(&mut self) -> Result<()> {
+        match self.init()?.channel.go() {
+            Err(err) if err.is(Errno::EPIPE) => self.expect(|_| false).and(Err(err)),
+            result => result,
+        }
     }
 
     /// Waits for init to say something; what it may say instead of `wanted` is that it failed, or nothing any more.

@@ -79,23 +79,34 @@ fn named(err: crate::error::Error, step: &Step) -> crate::error::Error {
 }
 
 #[cfg(feature = "faults")]
-pub use faults::leave_pid_for_init;
+pub use faults::tie_supervisor;
 
 #[cfg(feature = "faults")]
 mod faults {
+    use std::sync::OnceLock;
+
     use crate::error::{Error, Result};
     use crate::plan::Step;
+    use crate::sys::fault::Cord;
+
+    static SUPERVISOR: OnceLock<Cord> = OnceLock::new();
+
+    /// Lets init, which inherits the cord, kill the supervisor from inside its pid namespace.
+    pub fn tie_supervisor() -> Result<()> {
+        let cord = Cord::tie()?;
+        SUPERVISOR.get_or_init(|| cord);
+        Ok(())
+    }
 
     /// Ends the supervisor, or fails the step, if `CORTEN_FAULT` names it.
     pub(super) fn strike(step: &Step) -> Result<()> {
         let Ok(fault) = std::env::var("CORTEN_FAULT") else { return Ok(()) };
         match fault.split_once(':') {
             Some(("kill", name)) if name == step.stage().name() => {
-                leave_pid_for_init();
-                match SUPERVISOR.get() {
-                    Some(supervisor) => supervisor.send_signal(libc::SIGKILL)?,
-                    None => return Err(Error::internal("no handle on the supervisor")),
+                if SUPERVISOR.get().is_none() {
+                    tie_supervisor()?;
                 }
+                SUPERVISOR.get().ok_or_else(|| Error::internal("no cord"))?.pull()?;
                 // Init dies of its supervisor's death; until then it does nothing more.
                 loop {
                     nix::unistd::pause();
@@ -105,15 +116,6 @@ mod faults {
                 Err(Error::internal("fault injected").context(name.to_string()))
             }
             _ => Ok(()),
-        }
-    }
-
-    static SUPERVISOR: std::sync::OnceLock<crate::sys::pidfd::PidFd> = std::sync::OnceLock::new();
-
-    /// Init can't name its supervisor from inside a pid namespace, but it inherits a handle.
-    pub fn leave_pid_for_init() {
-        if let Ok(own) = crate::sys::pidfd::PidFd::open(nix::unistd::getpid().as_raw()) {
-            SUPERVISOR.get_or_init(|| own);
         }
     }
 }

@@ -30,6 +30,11 @@ pub fn delete(dir: ContainerDir, force: bool, report: &Report) -> Result<()> {
             dir.remove()?;
             return Err(err);
         }
+        // What a broken record named can't be known any more; that it is there must not keep the id taken for ever.
+        Err(err) if force && err.kind() == Kind::Internal => {
+            report.warning(&format!("{err}: whatever the container had besides its directory is left"));
+            return dir.remove();
+        }
         record => record?,
     };
     let container = Container { dir, record };

@@ -21,7 +21,7 @@ pub fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
     let signals = if args.detach { None } else { Some(Signals::collect()?) };
     let (process, console) = join(invocation, &args)?;
     if let Some(path) = &args.pid_file {
-        crate::apply::write_pid_file(path, process.pid)?;
+        crate::apply::write_pid_file(path, process.pid).doing("--pid-file")?;
     }
     if let Some(path) = &args.pidfd_socket {
         crate::apply::send_pidfd(path, &process.pidfd)?;
@@ -89,10 +89,11 @@ fn process(given: &ExecProcess, spec: &Spec) -> Result<oci::Process> {
         spec.process().ok_or_else(|| Error::invalid("process: is missing in the container's config"))?;
     match given {
         ExecProcess::File(path) => {
+            let flag = || format!("--process {}", path.display());
             let opened =
-                file::open_following_links(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK).doing("--process")?;
-            let text = file::read_limited(opened, SIZE_BYTES_MAX).doing("--process")?;
-            let (mut process, _) = spec::load_process(&text).doing("--process")?;
+                file::open_following_links(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK).doing_with(flag)?;
+            let text = file::read_limited(opened, SIZE_BYTES_MAX).doing_with(flag)?;
+            let (mut process, _) = spec::load_process(&text).doing_with(flag)?;
             if process.capabilities().is_none() {
                 process.set_capabilities(own.capabilities().clone());
             }

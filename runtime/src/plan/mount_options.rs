@@ -28,6 +28,10 @@ pub const ATTR_NODIRATIME: u64 = 0x80;
 /// `MOUNT_ATTR_NOSYMFOLLOW`: symbolic links aren't followed (Linux 5.14).
 pub const ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
 
+/// What a bind mount that is given any flag loses of its source's, unless it is named too: so did mount(2) with
+/// MS_REMOUNT|MS_BIND, and containers depend on it.
+pub const HABITUALLY_CLEARED: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
+
 /// `MS_RDONLY` to `MS_STRICTATIME` of mount(2), for a kernel without mount_setattr (before 5.12).
 const MS_OF_ATTR: [(u64, u64); 8] = [
     (ATTR_RDONLY, 1),

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::cgroup;
-use super::mount_options::{ATTR_RDONLY, AttrChange, Depth, MountOptions, Propagation};
+use super::mount_options::{ATTR_RDONLY, AttrChange, Depth, HABITUALLY_CLEARED, MountOptions, Propagation};
 use super::namespaces::{IdMap, id_maps};
 use super::{Action, Request, Step};
 use crate::error::{Error, Result};
@@ -211,10 +211,14 @@ fn mount(
         None if fstype == "cgroup" || fstype == "cgroup2" => cgroup_source(fstype, &options, spec, cgroup),
         None => filesystem(entry, fstype, &options, spec, field)?,
     };
+    let mut attr = options.attr;
+    if matches!(source, MountSource::Bind { .. }) && !attr.is_empty() {
+        attr.clear |= HABITUALLY_CLEARED & !attr.set;
+    }
     Ok(Mount {
         destination,
         source,
-        attr: options.attr,
+        attr,
         recursive_attr: options.recursive_attr,
         propagation: options
             .propagation

@@ -39,9 +39,42 @@ fn parse<T: DeserializeOwned>(text: &[u8], capabilities: &str) -> Result<(T, Vec
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(Error::invalid("empty"));
     }
+    refuse_nul(text)?;
     match serde_json::from_slice(text) {
         Ok(value) => Ok((value, Vec::new())),
         Err(_) => parse_again(text, capabilities),
+    }
+}
+
+/// The kernel's texts end at a NUL: one inside would be cut there, or refused half-way.
+fn refuse_nul(text: &[u8]) -> Result<()> {
+    const ESCAPE: &[u8] = b"\\u0000";
+    if !text.windows(ESCAPE.len()).any(|window| window == ESCAPE) {
+        return Ok(());
+    }
+    match serde_json::from_slice::<Value>(text).ok().and_then(|value| path_of_nul(&value)) {
+        Some(path) => Err(Error::invalid(format!("{path}: has a NUL byte inside"))),
+        None => Ok(()),
+    }
+}
+
+fn path_of_nul(value: &Value) -> Option<String> {
+    let join =
+        |key: &str, rest: String| if rest.is_empty() { key.to_string() } else { format!("{key}.{rest}") };
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .find_map(|(at, value)| Some(join(&format!("[{at}]"), path_of_nul(value)?))),
+        Value::Object(fields) => fields.iter().find_map(|(key, value)| {
+            if key.contains('\0') {
+                Some(key.escape_default().to_string())
+            } else {
+                Some(join(key, path_of_nul(value)?))
+            }
+        }),
+        _ => None,
     }
 }
 

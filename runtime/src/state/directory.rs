@@ -16,6 +16,7 @@ use super::{ContainerId, Record};
 use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::file;
+use crate::sys::process;
 
 const RECORD: &str = "state.json";
 const RECORD_UNFINISHED: &str = ".state.json.new";
@@ -45,6 +46,14 @@ impl Root {
             .mode(0o700)
             .create(path)
             .map_err(|err| Error::io(format!("mkdir({})", path.display()), &err))
+            // mkdir says EEXIST of a file too.
+            .map_err(|err| {
+                if err.is(Errno::EEXIST) {
+                    Error::kernel(format!("mkdir({})", path.display()), Errno::ENOTDIR)
+                } else {
+                    err
+                }
+            })
             .doing("make the root directory of states (--root)")?;
         Ok(Root { path: path.to_owned() })
     }
@@ -314,7 +323,15 @@ impl ContainerDir {
 }
 
 /// As long as it lives, no other command changes the container.
-pub struct Lock(#[expect(dead_code, reason = "held, never looked at")] Flock<OwnedFd>);
+pub struct Lock(Flock<OwnedFd>);
+
+impl Lock {
+    /// In a forked child: closes its copy, and leaves the lock to the parent. A copy would hold the lock for as long as
+    /// the child lives if the parent were killed.
+    pub fn close_copy(&self) {
+        process::close_copy(self.0.as_fd());
+    }
+}
 
 fn does_not_exist() -> Error {
     Error::new(Kind::NotFound, "container does not exist")

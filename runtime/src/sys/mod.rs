@@ -8,6 +8,8 @@ pub mod bpf;
 pub mod cgroupfs;
 pub mod clock;
 pub mod credentials;
+#[cfg(feature = "faults")]
+pub mod fault;
 pub mod file;
 pub mod keyring;
 pub mod memfd;

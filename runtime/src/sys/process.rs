@@ -104,6 +104,13 @@ pub fn take_inherited_fd(number: RawFd) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Closes a forked child's copy of a descriptor whose owner, in the child's memory, is never dropped.
+pub fn close_copy(fd: BorrowedFd) {
+    // SAFETY: the child ends in `execve` or `_exit` without running destructors, so nothing closes or uses this number
+    // again before another descriptor may take it.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
 /// Clears close-on-exec, so that the descriptor survives the next `execve`.
 pub fn keep_across_exec(fd: impl AsFd) -> Result<()> {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};

@@ -20,7 +20,7 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"\b[0-9A-Z]{26}\b", "<layer>"),
     (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "<mac>"),
     (r"\b(10|172|192)(\.\d{1,3}){3}\b", "<ip>"),
-    (r":(3[2-9]|[45]\d|6[0-5])\d{3}\b", ":<port>"),
+    (r"(<ip>|127\.0\.0\.1|0\.0\.0\.0|::|\]):\d{5}\b", "$1:<port>"),
     (r"(?i)\b(\d+|less than a|about an?) (second|minute)s?\b", "<moment>"),
     (r#""(Pid|StartedAtNs|ExecIDs)": ?\d+"#, r#""$1": <pid>"#),
     (r#""(Runtime|HostPort)": ?"[^"]*""#, r#""$1": <own>"#),

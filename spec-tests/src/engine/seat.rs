@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::dockerd::{CLIENT, Engine, Role};
 use super::process::{Said, Terminal, run, until};
@@ -146,6 +146,14 @@ impl<'a> Seat<'a> {
     /// Any other client of the engine, such as docker-compose, with more environment; recorded.
     pub fn client(&self, program: &str, args: &[&str], environment: &[(&str, &str)]) -> Outcome<Said> {
         self.record(run(self.engine.client(program).args(args).envs(environment.iter().copied()), None)?)
+    }
+
+    /// Skips the case where cgroups are not v1's, for cases that read or write its files.
+    pub fn needs_cgroup_v1(&self) -> Outcome {
+        match Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists() {
+            true => Ok(()),
+            false => Err(Stop::Skipped("the case is about cgroup v1, which this machine has not".into())),
+        }
     }
 
     /// The container's process as the host sees it.

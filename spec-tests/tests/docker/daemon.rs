@@ -7,6 +7,8 @@ use spec_tests::engine::process::until;
 use spec_tests::engine::seat::Seat;
 use spec_tests::engine::{Outcome, ensure};
 
+use crate::limits::MEMORY_LIMIT;
+
 pub fn cases() -> Vec<Case> {
     let live = On::ItsOwn { live_restore: true };
     let plain = On::ItsOwn { live_restore: false };
@@ -39,9 +41,7 @@ fn live_restore(seat: &Seat, signal: Signal) -> Outcome {
     until("the logs to go on", 10, || {
         seat.ask(&["logs", &name]).is_ok_and(|said| said.stdout.lines().count() > count)
     })?;
-    seat.docker(&["exec", &name, "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"])?
-        .ok()?
-        .says("67108864\n")?;
+    seat.docker(&["exec", &name, "sh", "-c", MEMORY_LIMIT])?.ok()?.says("67108864\n")?;
     seat.docker(&["update", "--pids-limit", "40", &name])?.ok()?;
     seat.docker(&["pause", &name])?.ok()?;
     seat.docker(&["unpause", &name])?.ok()?;

@@ -6,6 +6,8 @@ use spec_tests::engine::dockerd::Role;
 use spec_tests::engine::image::BUSYBOX;
 use spec_tests::engine::seat::Seat;
 
+use crate::limits::{MEMORY_LIMIT, PIDS_LIMIT};
+
 pub fn cases() -> Vec<Case> {
     let cases = vec![
         case("info_names_it", |seat| {
@@ -41,8 +43,8 @@ pub fn cases() -> Vec<Case> {
                 "-v",
                 "/v",
             ];
-            let script = "id -un; cat /proc/1/comm; touch /t/x && echo wrote; cat /sys/fs/cgroup/memory/memory.limit_in_bytes";
-            seat.run(&[&flags[..], &[BUSYBOX, "sh", "-c", script]].concat())?
+            let script = format!("id -un; cat /proc/1/comm; touch /t/x && echo wrote; {MEMORY_LIMIT}");
+            seat.run(&[&flags[..], &[BUSYBOX, "sh", "-c", &script]].concat())?
                 .ok()?
                 .says("alice\ndocker-init\nwrote\n67108864\n")
                 .map(drop)
@@ -60,7 +62,7 @@ fn a_whole_life(seat: &Seat) -> Outcome {
     seat.docker(&["pause", &name])?.ok()?;
     seat.docker(&["unpause", &name])?.ok()?;
     seat.docker(&["update", "--pids-limit", "50", &name])?.ok()?;
-    seat.docker(&["exec", &name, "cat", "/sys/fs/cgroup/pids/pids.max"])?.ok()?.says("50\n")?;
+    seat.docker(&["exec", &name, "sh", "-c", PIDS_LIMIT])?.ok()?.says("50\n")?;
     seat.docker(&["stop", &name])?.ok()?;
     seat.docker(&["inspect", "-f", "{{.State.ExitCode}}", &name])?.says("5\n")?;
     seat.docker(&["rm", &name])?.ok().map(drop)

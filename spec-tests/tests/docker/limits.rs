@@ -153,16 +153,21 @@ fn written() -> Vec<Case> {
         }),
         case("the_cgroup_s_path", |seat| {
             let said = seat.run(&[BUSYBOX, "cat", "/proc/self/cgroup"])?.ok()?;
-            said.shows(&format!(":memory:{}/", seat.engine().cgroup())).map(drop)
+            said.shows(&format!(":{}/", seat.engine().cgroup())).map(drop)
         }),
         case("cgroup_parent", |seat| {
             let parent = format!("{}/family", seat.engine().cgroup());
             let said = seat.run(&["--cgroup-parent", &parent, BUSYBOX, "cat", "/proc/self/cgroup"])?.ok()?;
-            said.shows(&format!(":pids:{parent}/")).map(drop)
+            said.shows(&format!(":{parent}/")).map(drop)
         }),
         run(
             "the_cgroup_view_inside_is_its_own_and_read_only",
-            &[BUSYBOX, "sh", "-c", "wc -l < /sys/fs/cgroup/pids/cgroup.procs; mkdir /sys/fs/cgroup/pids/x"],
+            &[
+                BUSYBOX,
+                "sh",
+                "-c",
+                "cd /sys/fs/cgroup; [ -d pids ] && cd pids; wc -l < cgroup.procs; mkdir x",
+            ],
             Fails(1, "Read-only file system"),
         ),
     ]
@@ -278,6 +283,7 @@ fn updated() -> Vec<Case> {
             update(seat, &["--pids-limit", "10"], &["--pids-limit", "40"], &[("pids/pids.max", "40")])
         }),
         case("update_leaves_the_devices_alone", |seat| {
+            seat.needs_cgroup_v1()?;
             let name = seat.start("c", &["--device", "/dev/kmsg", BUSYBOX, "sleep", "100"])?;
             let list = ["exec", &name, "sort", "/sys/fs/cgroup/devices/devices.list"];
             let before = seat.docker(&list)?.ok()?;
@@ -285,12 +291,12 @@ fn updated() -> Vec<Case> {
             seat.docker(&list)?.ok()?.says(&before.stdout).map(drop)
         }),
         case("update_of_a_stopped_container_holds_at_the_next_start", |seat| {
-            let name = seat
-                .create("c", &["-m", "64m", BUSYBOX, "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"])?;
+            let name = seat.create("c", &["-m", "64m", BUSYBOX, "sh", "-c", MEMORY_LIMIT])?;
             seat.docker(&["update", "-m", "32m", "--memory-swap", "64m", &name])?.ok()?;
             seat.docker(&["start", "-a", &name])?.ok()?.says("33554432\n").map(drop)
         }),
         case("update_of_a_paused_container", |seat| {
+            seat.needs_cgroup_v1()?;
             let name = seat.start("c", &[BUSYBOX, "sleep", "100"])?;
             seat.docker(&["pause", &name])?.ok()?;
             seat.docker(&["update", "--cpu-shares", "300", &name])?.ok()?;
@@ -304,11 +310,19 @@ fn updated() -> Vec<Case> {
     ]
 }
 
+/// A container's own memory limit, as it sees it.
+pub const MEMORY_LIMIT: &str =
+    "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max 2>/dev/null; true";
+
+/// A container's own limit of processes, as it sees it.
+pub const PIDS_LIMIT: &str = "cd /sys/fs/cgroup; cat pids/pids.max pids.max 2>/dev/null; true";
+
 /// Doubles a string until something stops it.
 const EAT: &str = "x=aaaaaaaa; while :; do x=$x$x; done";
 
 /// Starts a container with `flags`; each file of its cgroup, as it sees it, must hold its value.
 fn cgroup(seat: &Seat, flags: &[&str], expected: &[(&str, &str)]) -> Outcome {
+    seat.needs_cgroup_v1()?;
     let name = seat.start("c", &[flags, &[BUSYBOX, "sleep", "100"]].concat())?;
     check_cgroup(seat, &name, expected)?;
     let all = "cd /sys/fs/cgroup; grep . cpu/cpu.shares cpu/cpu.cfs_* cpuset/cpuset.cpus cpuset/cpuset.mems pids/pids.max \
@@ -317,6 +331,7 @@ fn cgroup(seat: &Seat, flags: &[&str], expected: &[(&str, &str)]) -> Outcome {
 }
 
 fn update(seat: &Seat, first: &[&str], then: &[&str], expected: &[(&str, &str)]) -> Outcome {
+    seat.needs_cgroup_v1()?;
     let name = seat.start("c", &[first, &[BUSYBOX, "sleep", "100"]].concat())?;
     seat.docker(&[&["update"], then, &[name.as_str()]].concat())?.ok()?;
     check_cgroup(seat, &name, expected)

@@ -172,8 +172,13 @@ fn streams() -> Vec<Case> {
             seat.docker(&["wait", &name])?.says("0\n")?;
             let said = seat.docker(&["logs", &name])?.ok()?;
             said.says("out 1\nout 2\nout 3\n")?.complains("err 1\nerr 2\nerr 3\n")?;
-            seat.ask(&["logs", "--tail", "2", &name])?.ok()?.shows("out 3\n")?;
+
             seat.docker(&["logs", "--timestamps", &name])?.ok()?.shows("Z out 1\n").map(drop)
+        }),
+        case("the_last_lines_of_the_logs", |seat| {
+            let name = seat.start("c", &[BUSYBOX, "seq", "9"])?;
+            seat.docker(&["wait", &name])?.says("0\n")?;
+            seat.docker(&["logs", "--tail", "2", &name])?.ok()?.says("8\n9\n").map(drop)
         }),
         case("logs_are_followed_to_the_end", |seat| {
             let name =

@@ -13,13 +13,18 @@ use crate::{one_line, refused};
 #[test]
 fn a_parent_whose_pids_are_used_up() {
     skip_if!(!cgroup::has("pids"), "no pids controller");
-    only_corten!("naming the pids limit");
-    let container = Container::new(|_| {});
+    let container = Container::new(|bundle| {
+        bundle.sh("sleep 0 & wait");
+    });
     let own = container.cgroup().dir("pids").unwrap();
     let parent = own.parent().unwrap();
     fs::create_dir_all(parent).unwrap();
     fs::write(parent.join("pids.max"), "0").unwrap();
     let outcome = container.run().run();
+    // A runtime that moves its child in when it is complete may start; then it is the payload that can't fork.
+    if outcome.stderr.contains("sh: can't fork") {
+        return;
+    }
     refused(&container, &outcome, &[], &["pids"]);
 }
 

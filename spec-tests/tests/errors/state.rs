@@ -25,7 +25,7 @@ fn a_directory_without_a_record_does_not_keep_others_from_being_listed() {
 }
 
 #[test]
-fn a_broken_record_is_an_error_and_can_be_deleted() {
+fn a_broken_record_is_an_error_and_is_not_forgotten() {
     for content in ["", "{", "null", "{\"id\": 7}", "\u{0}\u{1}"] {
         let container = Container::new(|_| {});
         container.create().run().ok();
@@ -34,7 +34,9 @@ fn a_broken_record_is_an_error_and_can_be_deleted() {
         container.command(["state", &container.id]).run().fails();
         container.command(["kill", &container.id, "KILL"]).run().fails();
         let forced = container.command(["delete", "--force", &container.id]).run();
-        assert!(spec_tests::subject::subject().is_runc_1_1() || forced.code == 0, "{forced}");
+        // Whoever can't read which processes and cgroups to take down may say so, but not forget the container.
+        let kept = container.runtime.root.join(&container.id).exists();
+        assert!(forced.code == 0 || kept, "{forced}");
         end(&container, init);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use spec_tests::container::Container;
 use spec_tests::runtime::eventually;
@@ -39,7 +40,8 @@ fn with_a_copy_of_the_runtime(script: &str) -> (Container, PathBuf) {
         .unwrap();
     });
     let copy = container.dir.join("runtime");
-    fs::copy(&subject().path, &copy).unwrap();
+    // By another process: a child that some other test forks meanwhile would keep the copy open, and busy.
+    assert!(Command::new("cp").arg(&subject().path).arg(&copy).status().unwrap().success());
     container.runtime.binary.clone_from(&copy);
     container.create().run().ok();
     container.start().ok();

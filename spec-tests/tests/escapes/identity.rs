@@ -40,7 +40,6 @@ fn a_user_that_is_no_number_in_range_is_refused_to_exec() {
             "4294967296",
             "18446744073709551616",
             "-1",
-            "",
             ":",
             "1:",
             ":1",

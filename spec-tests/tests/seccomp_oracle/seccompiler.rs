@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use corten::plan::seccomp::{Abi, Disassembly, Syscall, compile};
-use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompArg, LinuxSeccompOperator as Operator};
+use oci_spec::runtime::{
+    Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompOperator as Operator,
+};
 use proptest::prelude::*;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -36,14 +38,17 @@ proptest! {
             names: &["read", "write", "openat", "personality", "clone", "ioctl", "statx"],
             actions: &["TRAP"],
             operators: &["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"],
+            arguments: 3,
             conditions_max: 3,
         }.profiles(),
         machine in machines(),
     ) {
         let mut profile = profile(&json);
-        prop_assume!(profile.default_action().to_string() != "SCMP_ACT_TRAP");
-        profile.set_architectures(None);
-        equals_seccompiler(&profile, machine)?;
+        // It refuses a filter that does the same with what matches as with what does not.
+        if profile.default_action() != Action::ScmpActTrap {
+            profile.set_architectures(None);
+            equals_seccompiler(&profile, machine)?;
+        }
     }
 }
 
