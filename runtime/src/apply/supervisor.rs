@@ -231,11 +231,6 @@ impl<'a> Supervisor<'a> {
                 start_fifo: Some(start_fifo),
                 tracer: self.creation.tracer,
             };
-            // The child's copy of the supervisor's end would keep the channel open after the supervisor's death.
-            drop(channel);
-            if let Some((_, lock)) = &self.dir {
-                lock.close_copy();
-            }
             if plan.intermediate { init::fork_and_run(inherited, flags) } else { init::run(inherited) }
         };
         self.init = Some(InitProcess { pid, pidfd: PidFd::from(pidfd), channel });
