@@ -18,6 +18,7 @@ mod namespaces;
 mod paths;
 mod process;
 mod rootfs;
+mod seccomp;
 mod state;
 mod stats;
 mod sysctl;
