@@ -81,7 +81,7 @@ fn check_all(view: &str, host: CgroupHost) {
         let path = here().join(format!("tests/plans/{name}.{view}.txt"));
         let now = plan_of(name, host.clone()).explain();
         if std::env::var_os("UPDATE_PLANS").is_some() {
-            std::fs::write(&path, &now).unwrap();
+            std::fs::write(&path, &now).expect("a plan's file");
         } else if std::fs::read_to_string(&path).unwrap_or_default() != now {
             differing.push(path);
         }
@@ -97,12 +97,12 @@ fn plan_of(name: &str, cgroup: CgroupHost) -> Plan {
         ..Request::default()
     };
     let machine = Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64 };
-    plan::create(&spec_of(name), request, &Host { cgroup, machine }).unwrap()
+    plan::create(&spec_of(name), request, &Host { cgroup, machine }).expect("a plan")
 }
 
 fn spec_of(name: &str) -> Spec {
     let path = here().join(format!("../spec-tests/data/engine-configs/{name}.json"));
-    Spec::load(&std::fs::read(path).unwrap()).unwrap()
+    Spec::load(&std::fs::read(path).expect("a config")).expect("a spec")
 }
 
 fn here() -> PathBuf {
