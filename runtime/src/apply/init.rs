@@ -78,8 +78,8 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
         .and_then(|()| namespace::clone3(flags, None, true));
     match forked {
         Ok(Forked::Child) => run(intermediate.inherited),
-        Ok(Forked::Parent { pid, pidfd }) => {
-            let said = intermediate.inherited.channel.say(&Message::Forked(pid, pidfd));
+        Ok(Forked::Parent { pidfd, .. }) => {
+            let said = intermediate.inherited.channel.say(&Message::Forked(pidfd));
             process::exit_now(i32::from(said.is_err()))
         }
         Err(err) => {
