@@ -255,10 +255,11 @@ impl<'a> Supervisor<'a> {
     /// Takes the process that the intermediate one has forked for init.
     fn adopt_init(&mut self) -> Result<()> {
         let message = self.expect(|message| matches!(message, Message::Forked(..)))?;
-        if let (Message::Forked(pid, pidfd), Some(init)) = (message, &mut self.init) {
+        if let (Message::Forked(pidfd), Some(init)) = (message, &mut self.init) {
             process::wait(init.pid)?;
-            init.pid = pid;
             init.pidfd = PidFd::from(pidfd);
+            // The number that the intermediate process saw may be one of another pid namespace.
+            init.pid = init.pidfd.pid()?;
         }
         Ok(())
     }

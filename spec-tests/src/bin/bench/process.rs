@@ -11,16 +11,17 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 
-use crate::Result;
+use crate::{Result, interrupt};
 
 /// No command of a sound runtime takes as long, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a command from the start of its process to its end, which must be a good one.
 ///
-/// Errors: with what it wrote to standard error, which goes to the file `errors`. Not to a pipe: a container in the
+/// Errors: interrupted; or what it wrote to standard error, which goes to the file `errors`. Not to a pipe: a container in the
 /// background keeps the descriptors that it was created with.
 pub fn time(mut command: Command, errors: &Path) -> Result<Duration> {
+    interrupt::check()?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(errors)?);
     let begun = Instant::now();
     let mut child = command.spawn().map_err(|error| format!("{:?}: {error}", command.get_program()))?;

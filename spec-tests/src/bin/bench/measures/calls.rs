@@ -23,7 +23,7 @@ pub fn take(stage: &Stage) -> Result<Taken> {
     let quantities = [
         quantity("call-getppid", "getppid under the filter"),
         quantity("call-read", "read under the filter"),
-        quantity("call-personality", "personality under the filter, which looks at its argument"),
+        quantity("call-personality", "personality (argument tested) under the filter"),
         quantity("call-getppid-unfiltered", "getppid without a filter"),
         quantity("call-read-unfiltered", "read without a filter"),
         quantity("call-personality-unfiltered", "personality without a filter"),

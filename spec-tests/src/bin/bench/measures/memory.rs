@@ -1,6 +1,7 @@
 //! How much memory a `run` needs: its peak, and the smallest limit under which it works.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use spec_tests::view::View;
@@ -54,7 +55,7 @@ pub fn take_limit(stage: &Stage) -> Result<Taken> {
     interleave(entrants.collect(), search.rounds, [quantity])
 }
 
-fn peak(lane: &Lane, helper: &std::path::Path) -> Result<[f64; 1]> {
+fn peak(lane: &Lane, helper: &Path) -> Result<[f64; 1]> {
     let (told, run) = (lane.bundle.dir.join("peak"), lane.run_command());
     let mut command = Command::new(helper);
     command.arg(&told).arg(run.get_program()).args(run.get_args());

@@ -26,7 +26,7 @@ fn runtime(lane: Lane<'_>) -> Entrant<'_, 2> {
     Entrant { name, sample: Box::new(sample) }
 }
 
-/// The floor tells by itself how long the start of its container took: its own start doesn't count.
+/// The floor tells by itself how long the start of its container took: its own start doesn't count, save as CPU time.
 fn floor(workshop: &Workshop) -> Entrant<'_, 2> {
     Entrant { name: "floor".to_owned(), sample: Box::new(move || with_cpu(|| run_floor(workshop))) }
 }
