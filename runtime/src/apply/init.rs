@@ -47,8 +47,6 @@ pub struct Inherited<'a> {
     pub namespaces: Vec<(Namespace, OwnedFd)>,
     /// The process whose namespaces `exec` joins, and which ones (`CLONE_NEW*`).
     pub container: Option<(BorrowedFd<'a>, u64)>,
-    /// Mounts that the supervisor has built.
-    pub built: Vec<(PathBuf, OwnedFd)>,
     /// The caller's console socket.
     pub console_socket: Option<OwnedFd>,
     /// The fifo that `start` writes to.
@@ -75,7 +73,6 @@ impl Inherited<'_> {
         .into_iter()
         .flatten()
         .chain(self.namespaces.iter().map(|(_, fd)| fd.as_fd()))
-        .chain(self.built.iter().map(|(_, fd)| fd.as_fd()))
         .chain(self.tracer.descriptors())
         .map(|fd| fd.as_raw_fd());
         process::close_all_but(kept.chain(preserved.clone()))?;
@@ -118,6 +115,8 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
 
 struct Init<'a> {
     inherited: Inherited<'a>,
+    /// Mounts that the supervisor has built.
+    built: Vec<(PathBuf, OwnedFd)>,
     rootfs: Option<Rootfs>,
     /// A procfs that no path leads to, for what is written through /proc.
     procfs: Option<OwnedFd>,
@@ -131,6 +130,7 @@ impl<'a> Init<'a> {
     fn new(inherited: Inherited<'a>) -> Self {
         Init {
             inherited,
+            built: Vec::new(),
             rootfs: None,
             procfs: None,
             terminal: None,
@@ -175,6 +175,7 @@ impl<'a> Init<'a> {
             Action::SetPropagation(change) => {
                 rootfs::set_propagation(*change, &self.inherited.request.rootfs)
             }
+            Action::AskForMounts => self.ask_for_mounts(),
             Action::MountRootfs => self.mount_rootfs(),
             Action::OpenProcfs => self.open_procfs(),
             Action::Mount(planned) => {
@@ -247,8 +248,19 @@ impl<'a> Init<'a> {
         self.rootfs.as_mut().ok_or_else(|| Error::internal("the rootfs is not mounted yet"))
     }
 
+    fn ask_for_mounts(&mut self) -> Result<()> {
+        let namespace = file::open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
+        self.inherited.channel.say(&Message::Mounts(namespace))?;
+        for step in self.inherited.steps {
+            if let Action::BuildMount(mount) = &step.action {
+                self.built.push((mount.destination.clone(), self.inherited.channel.await_mount()?));
+            }
+        }
+        Ok(())
+    }
+
     fn mount_rootfs(&mut self) -> Result<()> {
-        let built = std::mem::take(&mut self.inherited.built);
+        let built = std::mem::take(&mut self.built);
         self.rootfs = Some(Rootfs::mount(&self.inherited.request.rootfs, built)?);
         Ok(())
     }
