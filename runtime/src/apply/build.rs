@@ -74,6 +74,11 @@ pub fn change(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
     }
 }
 
+/// Changes the attributes of a mount and of all below it, if there is something to change.
+pub fn change_tree(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
+    set_attributes(mounted, AttrChange::default(), attr)
+}
+
 /// Flags that a more privileged user namespace has set are locked; what only the habit of mount(2) would take back stays
 /// then.
 fn set_unlocked_attributes(built: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
@@ -105,8 +110,9 @@ pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, mode: Option<u3
     match new_instance(filesystem, attributes, mode) {
         // The owner of the network namespace alone may mount its sysfs; the host's shows less, not more.
         Err(err) if filesystem.fstype == "sysfs" && err.is(Errno::EPERM) => {
+            // With all that is mounted in it: what is below must not be less protected than what was asked for.
             let built = bind(Path::new(HOST_SYSFS), true)?;
-            mount::set_attributes(built.as_fd(), attributes, 0, false)?;
+            mount::set_attributes(built.as_fd(), attributes, 0, true)?;
             Ok(built)
         }
         Err(err) if filesystem.fstype == "proc" && err.is(Errno::EPERM) => {

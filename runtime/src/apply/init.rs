@@ -178,10 +178,7 @@ impl<'a> Init<'a> {
             Action::AskForMounts => self.ask_for_mounts(),
             Action::MountRootfs => self.mount_rootfs(),
             Action::OpenProcfs => self.open_procfs(),
-            Action::Mount(planned) => {
-                let sealed_later = self.is_sealed_later(&planned.destination);
-                self.rootfs()?.perform(planned, sealed_later)
-            }
+            Action::Mount(planned) => self.rootfs()?.perform(planned),
             Action::MakeDevice(device) => devices::make(self.rootfs()?, device),
             Action::MakeDeviceLink { target, name } => devices::make_link(self.rootfs()?, target, name),
             Action::MakeWorkingDirectory(path) => self.make_working_directory(path),
@@ -295,11 +292,6 @@ impl<'a> Init<'a> {
                 .doing_with(|| format!("join the {} namespace", namespace.name()))?;
         }
         Ok(())
-    }
-
-    fn is_sealed_later(&self, destination: &Path) -> bool {
-        let seals = |step: &Step| matches!(&step.action, Action::SealMount(sealed) if sealed == destination);
-        self.inherited.steps.iter().any(seals)
     }
 
     /// Mounts a procfs that is attached nowhere, so nothing in the container can cover or replace a file of it.
