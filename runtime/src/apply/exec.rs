@@ -11,7 +11,7 @@ use super::init::{self, Inherited};
 use super::supervisor::died;
 use super::trace::Tracer;
 use super::{limits, listener};
-use crate::error::{Context, Error, Kind, Result, best_effort};
+use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Action, Request, Rlimit, Step};
 use crate::state::{Record, Status};
@@ -78,8 +78,7 @@ fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
     } else {
         None
     };
-    let cgroup = joining.cgroup.dir_fd()?;
-    match clone3(0, cgroup.as_ref().map(AsFd::as_fd), false)? {
+    match clone_into(joining)? {
         Forked::Child => init::run(Inherited {
             steps: joining.steps,
             request: joining.request,
@@ -99,6 +98,21 @@ fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
             joining.console_socket = None;
             Ok((channel, Joined { pid, pidfd: PidFd::from(pidfd) }))
         }
+    }
+}
+
+/// Forks into the cgroup or, where that takes no processes, into the one below it that init is in: a container that
+/// manages cgroups of its own (systemd, an engine) gives its controllers on, and must move its processes down first.
+fn clone_into(joining: &Joining) -> Result<Forked> {
+    let cgroup = joining.cgroup.dir_fd()?;
+    match clone3(0, cgroup.as_ref().map(AsFd::as_fd), false) {
+        Err(err) if err.is(Errno::EBUSY) || err.is(Errno::EOPNOTSUPP) => {
+            match joining.cgroup.below_with(joining.record.init_process_pid)? {
+                Some(below) => clone3(0, below.dir_fd()?.as_ref().map(AsFd::as_fd), false),
+                None => Err(err),
+            }
+        }
+        result => result,
     }
 }
 

@@ -50,6 +50,26 @@ impl Cgroup {
         Ok(Cgroup { paths: CgroupPaths::new(below) })
     }
 
+    /// v2: the cgroup below this one that process `pid` is in; none if it is in this one, or somewhere else.
+    pub fn below_with(&self, pid: i32) -> Result<Option<Cgroup>> {
+        let memberships = cgroupfs::read_file(&format!("/proc/{pid}/cgroup"))?;
+        let Some(own) = memberships.lines().find_map(|line| line.strip_prefix("0::/")) else {
+            return Ok(None);
+        };
+        let own = Path::new(own);
+        // The one counts from the mountpoint, the other from the top: what ends this path begins the process's.
+        let above = own.ancestors().filter(|above| !above.as_os_str().is_empty());
+        let Some(shared) = above.into_iter().find(|above| self.main().ends_with(above)) else {
+            return Ok(None);
+        };
+        match own.strip_prefix(shared) {
+            Ok(sub) if !sub.as_os_str().is_empty() => {
+                self.below(&[(String::new(), sub.to_owned())]).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// v2: the directory, for `CLONE_INTO_CGROUP`. `None` on v1.
     pub fn dir_fd(&self) -> Result<Option<OwnedFd>> {
         if !self.paths.is_v2() {
