@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -53,8 +54,9 @@ impl OwnConsole {
 /// Waits for the process, handing on signals and, if there is one, the terminal; returns how it ended.
 pub fn attend(process: &PidFd, pid: i32, signals: &Signals, terminal: Option<OwnedFd>) -> Result<Ended> {
     let relay = terminal.map(Relay::start).transpose()?;
-    let ended = Attendance { process, pid, signals, relay: relay.as_ref(), input_open: true }.run()?;
-    if let Some(relay) = &relay {
+    let mut attendance = Attendance { process, pid, signals, relay };
+    let ended = attendance.run()?;
+    if let Some(relay) = &attendance.relay {
         relay.drain();
     }
     Ok(ended)
@@ -64,41 +66,38 @@ struct Attendance<'a> {
     process: &'a PidFd,
     pid: i32,
     signals: &'a Signals,
-    relay: Option<&'a Relay>,
-    input_open: bool,
+    relay: Option<Relay>,
 }
 
 impl Attendance<'_> {
     fn run(&mut self) -> Result<Ended> {
         loop {
-            let stdin = std::io::stdin();
-            let mut fds = vec![PollFd::new(self.signals.0.as_fd(), PollFlags::POLLIN)];
-            if let Some(relay) = self.relay {
-                fds.push(PollFd::new(relay.master.as_fd(), PollFlags::POLLIN));
-                if self.input_open {
-                    fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
-                }
-            }
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(Error::kernel("poll()", errno)),
-            }
-            let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
-            if let Some(relay) = self.relay {
-                if ready.get(1) == Some(&true)
-                    && relay.copy(relay.master.as_fd(), std::io::stdout().as_fd()) == 0
-                {
-                    // The last process has closed the terminal; its end is told by SIGCHLD.
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                }
-                if ready.get(2) == Some(&true) && relay.copy(stdin.as_fd(), relay.master.as_fd()) == 0 {
-                    self.input_open = false;
-                }
+            let (terminal, input) = self.wait()?;
+            if let Some(relay) = &mut self.relay {
+                relay.perform(terminal, input);
             }
             if let Some(ended) = self.handle_signals()? {
                 return Ok(ended);
             }
         }
+    }
+
+    /// Waits for a signal or for something to copy; gives what the terminal and the input are ready for.
+    fn wait(&self) -> Result<(PollFlags, PollFlags)> {
+        let stdin = std::io::stdin();
+        let mut fds = vec![PollFd::new(self.signals.0.as_fd(), PollFlags::POLLIN)];
+        if let Some(relay) = &self.relay {
+            fds.push(PollFd::new(relay.master.as_fd(), relay.wanted()));
+            if relay.takes_input() {
+                fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+            }
+        }
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::kernel("poll()", errno)),
+        }
+        let ready = |at: usize| fds.get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+        Ok((ready(1), ready(2)))
     }
 
     fn handle_signals(&mut self) -> Result<Option<Ended>> {
@@ -114,7 +113,7 @@ impl Attendance<'_> {
                     }
                 }
                 Ok(Signal::SIGWINCH) => {
-                    if let Some(relay) = self.relay {
+                    if let Some(relay) = &self.relay {
                         relay.resize();
                     }
                 }
@@ -138,12 +137,18 @@ impl Attendance<'_> {
 struct Relay {
     master: OwnedFd,
     before: Option<Termios>,
+    /// Input that the terminal hasn't taken yet. Nobody waits for it to do so: a process that reads nothing before its
+    /// own output is read would wait for us meanwhile.
+    waiting: Vec<u8>,
+    input_open: bool,
 }
 
 impl Relay {
     fn start(master: OwnedFd) -> Result<Relay> {
         let stdin = std::io::stdin();
-        let mut relay = Relay { master, before: None };
+        fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+            .map_err(|errno| Error::kernel("fcntl(F_SETFL, O_NONBLOCK)", errno))?;
+        let mut relay = Relay { master, before: None, waiting: Vec::new(), input_open: true };
         if stdin.is_terminal() {
             relay.resize();
             let before = termios::tcgetattr(&stdin).map_err(|errno| Error::kernel("tcgetattr()", errno))?;
@@ -165,15 +170,67 @@ impl Relay {
         }
     }
 
-    /// Copies what is there; 0 at the end of the input.
-    fn copy(&self, from: BorrowedFd, to: BorrowedFd) -> usize {
+    /// What the terminal is waited for.
+    fn wanted(&self) -> PollFlags {
+        if self.waiting.is_empty() { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT }
+    }
+
+    fn takes_input(&self) -> bool {
+        self.input_open && self.waiting.is_empty()
+    }
+
+    fn perform(&mut self, terminal: PollFlags, input: PollFlags) {
+        if terminal.contains(PollFlags::POLLOUT) {
+            self.feed();
+        }
+        if terminal.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR)
+            && self.show() == 0
+        {
+            // The last process has closed the terminal; its end is told by SIGCHLD.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        if !input.is_empty() {
+            self.take_input();
+        }
+    }
+
+    fn take_input(&mut self) {
         let mut buffer = [0_u8; BUFFER_BYTES];
-        let len = nix::unistd::read(from, &mut buffer).unwrap_or(0);
+        match nix::unistd::read(std::io::stdin(), &mut buffer) {
+            Ok(len) if len > 0 => self.waiting.extend_from_slice(&buffer[..len]),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            _ => self.input_open = false,
+        }
+        self.feed();
+    }
+
+    /// Gives the terminal as much input as it takes.
+    fn feed(&mut self) {
+        while !self.waiting.is_empty() {
+            match nix::unistd::write(&self.master, &self.waiting) {
+                Ok(written) => drop(self.waiting.drain(..written)),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
+                // Nobody reads any more; the container goes on all the same.
+                Err(_) => self.waiting.clear(),
+            }
+        }
+    }
+
+    /// Copies what the terminal shows; how much that was.
+    fn show(&self) -> usize {
+        let mut buffer = [0_u8; BUFFER_BYTES];
+        let len = nix::unistd::read(&self.master, &mut buffer).unwrap_or(0);
         let mut rest = &buffer[..len];
         while !rest.is_empty() {
-            match nix::unistd::write(to, rest) {
+            match nix::unistd::write(std::io::stdout(), rest) {
                 Ok(written) => rest = &rest[written..],
                 Err(Errno::EINTR) => {}
+                // The caller's pipe doesn't wait by itself.
+                Err(Errno::EAGAIN) => {
+                    let stdout = std::io::stdout();
+                    let _ = poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
+                }
                 // Nobody reads any more; the container goes on all the same.
                 Err(_) => return len,
             }
@@ -188,7 +245,7 @@ impl Relay {
             poll(&mut fds, PollTimeout::ZERO).is_ok()
                 && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
         };
-        while there(self.master.as_fd()) && self.copy(self.master.as_fd(), std::io::stdout().as_fd()) > 0 {}
+        while there(self.master.as_fd()) && self.show() > 0 {}
     }
 }
 
