@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::sys::{file, memfd, mount, process};
 
 const OWN_EXE: &str = "/proc/self/exe";
@@ -52,7 +52,7 @@ pub fn ensure() -> Result<()> {
 fn runs_sealed() -> bool {
     let Some(number) = process::executed_path()
         .and_then(|path| path.strip_prefix("/dev/fd/").and_then(|number| number.parse::<RawFd>().ok()))
-        .filter(|number| *number >= LOWEST_NUMBER)
+        .filter(|number| *number > 3)
     else {
         return false;
     };
@@ -87,11 +87,23 @@ fn overlay_image() -> Result<OwnedFd> {
     let mut failure = Error::internal("no second layer");
     for second in SECOND_LAYERS.iter().map(Path::new).filter(|second| !directory.starts_with(second)) {
         match overlay(directory, second) {
-            Ok(overlay) => return file::open_at(&overlay, Path::new(name), OFlag::O_PATH),
+            Ok(overlay) => {
+                let image = file::open_at(&overlay, Path::new(name), OFlag::O_PATH)?;
+                return if shows_own_exe(&image)? { Ok(image) } else { Err(Error::internal("another file")) };
+            }
             Err(err) => failure = err,
         }
     }
     Err(failure)
+}
+
+/// Whether the overlay's file is the one that runs: what is mounted on that alone (a single file bound into a container)
+/// an overlay doesn't show, and an upgrade may have put another one in its place.
+fn shows_own_exe(image: &OwnedFd) -> Result<bool> {
+    let own = file::stat_of(file::open_following_links(Path::new(OWN_EXE), OFlag::O_PATH)?)?;
+    let shown = file::stat_of(image)?;
+    // The device is the overlay's own.
+    Ok((own.st_ino, own.st_size, own.st_mtime) == (shown.st_ino, shown.st_size, shown.st_mtime))
 }
 
 fn overlay(directory: &Path, second: &Path) -> Result<OwnedFd> {
@@ -136,14 +148,21 @@ fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
     rewind(&marker)?;
     memfd::seal(&marker)?;
     let free = |number: RawFd| process::inherited_fd(number).is_none();
-    let number = (LOWEST_NUMBER..LOWEST_NUMBER + NUMBERS_TRIED_MAX)
-        .step_by(2)
-        .find(|number| free(*number) && free(number + 1))
-        .ok_or_else(|| Error::internal("no free descriptors for the sealed image"))?;
-    process::duplicate_to(&marker, number + 1, false)?;
-    process::duplicate_to(&image, number, false)?;
-    drop((image, marker));
-    process::take_inherited_fd(number).ok_or_else(|| Error::internal("the image's descriptor is gone"))
+    let find = |mut numbers: std::ops::Range<RawFd>| numbers.find(|number| free(*number) && free(number + 1));
+    let above = find(LOWEST_NUMBER..LOWEST_NUMBER + NUMBERS_TRIED_MAX);
+    // Where RLIMIT_NOFILE ends below that, there are the caller's own numbers, as far as he doesn't use them.
+    let candidates = [above, find(4..LOWEST_NUMBER - 1)];
+    for number in candidates.into_iter().flatten() {
+        match process::duplicate_to(&marker, number + 1, false) {
+            Err(err) if err.is(Errno::EBADF) => continue,
+            result => result?,
+        }
+        process::duplicate_to(&image, number, false)?;
+        drop((image, marker));
+        return process::take_inherited_fd(number)
+            .ok_or_else(|| Error::internal("the image's descriptor is gone"));
+    }
+    Err(Error::internal("no free descriptors for the sealed image").with_hint("is RLIMIT_NOFILE too low?"))
 }
 
 fn rewind(file: &OwnedFd) -> Result<()> {
