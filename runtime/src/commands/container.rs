@@ -34,10 +34,18 @@ impl Container {
         Ok((Container { dir, record }, lock))
     }
 
-    /// Where the container is in its life.
+    /// Where the container is in its life, for a command that only looks.
     pub fn status(&self) -> Result<Status> {
+        self.status_if(self.record.init_process_pid == 0 && self.dir.try_lock()?.is_none())
+    }
+
+    /// Where the container is in its life, for who holds its lock: `create` is not at work then.
+    pub fn status_locked(&self) -> Result<Status> {
+        self.status_if(false)
+    }
+
+    fn status_if(&self, being_created: bool) -> Result<Status> {
         let init_alive = self.record.init()?.is_some();
-        let being_created = self.record.init_process_pid == 0 && self.dir.try_lock()?.is_none();
         Ok(Status::of(Facts {
             being_created,
             init_alive,

@@ -38,7 +38,7 @@ pub fn delete(dir: ContainerDir, force: bool, report: &Report) -> Result<()> {
         record => record?,
     };
     let container = Container { dir, record };
-    match container.status()? {
+    match container.status_locked()? {
         Status::Stopped | Status::Created => {}
         _ if force => {}
         status => {

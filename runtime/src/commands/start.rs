@@ -25,7 +25,7 @@ pub fn run(invocation: &Invocation, args: IdArgs) -> Result<u8> {
 ///
 /// Errors: WrongState unless it is in the created state; Hook, and then the container is killed.
 pub fn start(container: &Container) -> Result<()> {
-    match container.status()? {
+    match container.status_locked()? {
         Status::Created => {}
         Status::Stopped => return Err(has_stopped()),
         Status::Running => return Err(wrong_state("cannot start an already running container")),
