@@ -34,7 +34,9 @@ use crate::sys::socket;
 /// How long one side works before the other hears of it: mounts of slow network filesystems, and hooks.
 pub const PATIENCE_MS: u64 = 600_000;
 
-const MESSAGE_BYTES_MAX: usize = 8 << 10;
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+/// JSON makes six bytes of one that is no text, and the rest of the message wants room too.
+const TEXT_BYTES_MAX: usize = 2 << 10;
 
 /// What init says.
 #[derive(Debug)]
@@ -227,8 +229,11 @@ impl AsFd for Channel {
 fn failure(err: &Error) -> Vec<u8> {
     let mut text = err.to_string();
     // The message must fit; the end of an error is its cause, so the middle is what can go.
-    if text.len() > MESSAGE_BYTES_MAX / 2 {
-        text = text.chars().take(MESSAGE_BYTES_MAX / 8).chain("…".chars()).collect();
+    if text.len() > TEXT_BYTES_MAX {
+        let quarter =
+            |chars: &mut dyn Iterator<Item = char>| chars.take(TEXT_BYTES_MAX / 4).collect::<Vec<char>>();
+        let (beginning, end) = (quarter(&mut text.chars()), quarter(&mut text.chars().rev()));
+        text = beginning.into_iter().chain(['…']).chain(end.into_iter().rev()).collect();
     }
     let failure = Failure {
         kind: KINDS.iter().position(|kind| *kind == err.kind()).unwrap_or(KINDS.len() - 1) as u8,
@@ -286,7 +291,11 @@ mod tests {
     #[test]
     fn a_very_long_error_still_fits() {
         let (supervisor, init) = Channel::pair().unwrap();
-        init.say(&Message::Failed(Error::invalid("x".repeat(100_000)))).unwrap();
-        assert!(matches!(supervisor.listen().unwrap(), Message::Failed(_)));
+        for text in ["x", "\u{1}", "…"] {
+            let err = Error::kernel(text.repeat(100_000), Errno::EPERM).with_hint(text.repeat(10_000));
+            init.say(&Message::Failed(err)).unwrap();
+            let Message::Failed(told) = supervisor.listen().unwrap() else { panic!("not a failure") };
+            assert!(told.to_string().ends_with("(EPERM)"), "the cause stands at the end");
+        }
     }
 }
