@@ -1,6 +1,7 @@
 //! The supervisor: the `corten` process while it creates a container. It performs its steps of the plan top to bottom,
 //! waits for init where the plan says so, and takes back all it did if anything fails.
 
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -164,6 +165,12 @@ impl<'a> Supervisor<'a> {
         if kind != joined.namespace.flag() {
             let path = joined.path.display();
             return Err(Error::invalid(format!("{path} is not a {name} namespace")));
+        }
+        let steps = &self.creation.plan.steps;
+        if let Some(step) = steps.iter().find(|step| step.action.changes() == Some(joined.namespace)) {
+            if is_own(&fd, file_name(joined.namespace))? {
+                return Err(Error::invalid(format!("is the host's own, which {} would change", step.field)));
+            }
         }
         match joined.namespace {
             Namespace::Pid => self.enter_for_children(libc::CLONE_NEWPID as u64, "pid", fd),
@@ -440,6 +447,12 @@ fn own_namespace(name: &str) -> Result<OwnedFd> {
     file::open_following_links(&Path::new("/proc/self/ns").join(name), OFlag::O_RDONLY)
 }
 
+/// Its name in `/proc/PID/ns`.
+fn file_name(namespace: Namespace) -> &'static str {
+    let known = namespace::NAMES.iter().find(|(flag, _)| *flag == namespace.flag());
+    known.map_or(namespace.name(), |(_, name)| name)
+}
+
 fn is_own(fd: &OwnedFd, name: &str) -> Result<bool> {
     let own = own_namespace(name)?;
     Ok(file::same_file(&file::stat_of(&own)?, &file::stat_of(fd)?))
@@ -449,7 +462,16 @@ fn is_own(fd: &OwnedFd, name: &str) -> Result<bool> {
 pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = std::fs::write(&unfinished, pid.to_string())
+    let open = || std::fs::OpenOptions::new().write(true).create_new(true).open(&unfinished);
+    // Never through a link that somebody has put there, nor into a file of his: what has this name is a leftover.
+    let written = match open() {
+        Err(err) if err.kind() == ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&unfinished).and_then(|()| open())
+        }
+        opened => opened,
+    };
+    let written = written
+        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
         .and_then(|()| std::fs::rename(&unfinished, path))
         .map_err(|err| Error::io(format!("write the pid file {}", path.display()), &err));
     if written.is_err() {

@@ -26,10 +26,10 @@ pub use mounts::{
 };
 pub use namespaces::{IdMap, JoinedNamespace, TimeOffset};
 pub use order::{Actor, Needs, Stage, Undo};
-pub use process::{Program, Rlimit, User};
+pub use process::{DEFAULT_UMASK, Program, Rlimit, User};
 
 use crate::error::Result;
-use crate::spec::{HookKind, Spec, oci};
+use crate::spec::{HookKind, Namespace, Spec, oci};
 use crate::sys::credentials::CapabilitySets;
 use crate::sys::schedule::SchedulerAttributes;
 
@@ -239,6 +239,15 @@ macro_rules! stage_of {
 }
 
 impl Action {
+    /// The namespace that it changes as a whole, for all that are in it.
+    pub fn changes(&self) -> Option<Namespace> {
+        match self {
+            Action::SetHostname(_) | Action::SetDomainname(_) => Some(Namespace::Uts),
+            Action::WriteSysctl { path, .. } => sysctl::owner(path),
+            _ => None,
+        }
+    }
+
     /// When it is done: every action has the stage of its name.
     pub fn stage(&self) -> Stage {
         stage_of!(

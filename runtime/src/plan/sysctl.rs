@@ -55,17 +55,10 @@ fn check(path: &str, namespaces: &Namespaces, field: &str) -> Result<()> {
     if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
         return Err(Error::invalid(format!("{field}: is no sysctl")));
     }
-    let owner = if IPC.contains(&path) || path.starts_with("fs/mqueue/") {
-        Namespace::Ipc
-    } else if path.starts_with("net/") {
-        Namespace::Network
-    } else if path == "kernel/domainname" {
-        Namespace::Uts
-    } else if path == "kernel/hostname" {
+    if path == "kernel/hostname" {
         return Err(Error::invalid(format!("{field}: is what `hostname` sets")));
-    } else if path.starts_with("user/") {
-        Namespace::User
-    } else {
+    }
+    let Some(owner) = owner(path) else {
         return Err(Error::invalid(format!(
             "{field}: is not confined to a namespace, so it would change the host"
         )));
@@ -77,6 +70,21 @@ fn check(path: &str, namespaces: &Namespaces, field: &str) -> Result<()> {
         "{field}: would change the host: the container has no {} namespace of its own",
         owner.name()
     )))
+}
+
+/// The namespace that confines a sysctl.
+pub(super) fn owner(path: &str) -> Option<Namespace> {
+    if IPC.contains(&path) || path.starts_with("fs/mqueue/") {
+        Some(Namespace::Ipc)
+    } else if path.starts_with("net/") {
+        Some(Namespace::Network)
+    } else if path == "kernel/domainname" {
+        Some(Namespace::Uts)
+    } else if path.starts_with("user/") {
+        Some(Namespace::User)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
