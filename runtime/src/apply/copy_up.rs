@@ -46,7 +46,8 @@ fn copy_entry(from: &Dir, to: &OwnedFd, name: &Path, depth: usize) -> Result<()>
             keep_owner_and_mode(&made, &stat)
         }
         SFlag::S_IFREG => {
-            let source = file::open_at(from, name, OFlag::O_RDONLY)?;
+            // It may be a fifo by now, which nobody writes to.
+            let source = file::open_at(from, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
             let made = file::create_at(to, name, OFlag::O_WRONLY, 0o600)?;
             crate::sys::memfd::copy(source.as_fd(), made.as_fd(), stat.st_size as u64)?;
             keep_owner_and_mode(&made, &stat)

@@ -19,7 +19,7 @@ use super::trace::Tracer;
 use super::{console, devices, identity, program};
 use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::plan::seccomp::Filter;
-use crate::plan::{Action, Actor, Program, Request, Step};
+use crate::plan::{Action, Actor, DEFAULT_UMASK, Program, Request, Step};
 use crate::spec::{HookKind, Namespace};
 use crate::state::{OciState, Record, Status};
 use crate::sys::namespace::Forked;
@@ -186,7 +186,10 @@ impl<'a> Init<'a> {
             Action::AskForHooks => self.inherited.channel.ask(&Message::Hooks),
             Action::RunContainerHooks(hooks) => {
                 let state = self.state(Status::Creating);
-                run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)
+                process::set_umask(DEFAULT_UMASK);
+                run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)?;
+                process::set_umask(0);
+                Ok(())
             }
             Action::SwitchRoot if self.inherited.request.no_pivot => self.rootfs()?.move_to_root(),
             Action::SwitchRoot => self.rootfs()?.pivot(),
@@ -421,12 +424,18 @@ impl<'a> Init<'a> {
         // It stays open until the program is executed, which tells `start` that it runs.
         let Some(fifo) = &self.inherited.start_fifo else { return Ok(()) };
         let mut byte = [0_u8; 1];
+        let mut unlinked = false;
         loop {
             socket::wait_readable(&[fifo.as_fd()], u16::MAX)?;
             match nix::unistd::read(fifo, &mut byte) {
                 Ok(1) => return Ok(()),
-                // Nobody has it open for writing (any more): `start` was killed before it wrote.
-                Ok(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
+                // `start` has taken the name away, so nobody else can come, and was killed before it wrote.
+                Ok(_) if unlinked => return Err(Error::internal("`start` died before it said so")),
+                Ok(_) => {
+                    // Whoever opened it has gone again; the next look tells what stood in it if it has no name now.
+                    unlinked = file::stat_of(fifo)?.st_nlink == 0;
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(errno) => return Err(Error::kernel("read(exec.fifo)", errno)),
             }

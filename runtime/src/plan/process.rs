@@ -11,7 +11,7 @@ use crate::sys::credentials::{CapabilitySets, capability_number};
 use crate::sys::schedule::SchedulerAttributes;
 
 /// What the runtime and its hooks use too; callers rely on it where the config names no umask.
-const DEFAULT_UMASK: u32 = 0o022;
+pub const DEFAULT_UMASK: u32 = 0o022;
 
 /// The user of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
