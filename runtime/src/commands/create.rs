@@ -117,9 +117,9 @@ pub(super) fn check_preserved(asked_by: &str, count: u32) -> Result<()> {
 /// LISTEN_PID says whom they are for: an engine that was itself started by its socket hands its environment on, and
 /// what stands at these numbers then is no socket for a container.
 fn listen_fds() -> u32 {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-    match number("LISTEN_PID") {
-        Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),
+    let number = |text: Result<String, _>| text.ok().and_then(|text| text.parse::<u32>().ok());
+    match number(std::env::var("LISTEN_PID")) {
+        Some(pid) if pid == std::process::id() => number(std::env::var("LISTEN_FDS")).unwrap_or(0),
         _ => 0,
     }
 }

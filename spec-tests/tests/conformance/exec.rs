@@ -282,3 +282,22 @@ fn a_hundred_execs_leave_nothing() {
 fn bits(line: &str) -> u64 {
     u64::from_str_radix(line.split_whitespace().last().expect("a mask"), 16).expect("hexadecimal")
 }
+
+#[test]
+fn exec_joins_init_below_a_cgroup_that_gives_its_controllers_on() {
+    not_in_runc_1_1!("it fails");
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle.args(["sleep", "1000"]);
+        let limit = serde_json::json!([{"pageSize": "2MB", "limit": 1 << 30}]);
+        bundle.set("/linux/resources/hugepageLimits", limit);
+    });
+    container.create().run().ok();
+    container.start().ok();
+    let dir = container.cgroup().unified();
+    // As systemd does it in a container, or an engine.
+    fs::create_dir(dir.join("init")).unwrap();
+    fs::write(dir.join("init/cgroup.procs"), container.pid().to_string()).unwrap();
+    fs::write(dir.join("cgroup.subtree_control"), "+hugetlb").unwrap();
+    let outcome = container.exec(&["cat", "/proc/self/cgroup"]).run().ok();
+    assert!(outcome.lines().any(|line| line.starts_with("0::") && line.ends_with("/init")), "{outcome}");
+}

@@ -259,3 +259,26 @@ fn what_a_hook_prints_does_not_mix_with_state_or_the_payload() {
     container.bundle.hook("createRuntime", "echo noise");
     assert_eq!(container.sees("echo payload"), "payload");
 }
+
+#[test]
+fn what_a_hook_makes_is_not_writable_to_all() {
+    let mut container = Container::new(|_| {});
+    let mut masks = Vec::new();
+    for kind in ["createRuntime", "createContainer", "startContainer"] {
+        let seen = if kind == "startContainer" { "/umask".to_string() } else { container.path(kind) };
+        container.bundle.push(
+            &format!("/hooks/{kind}"),
+            json!({"path": "/bin/sh", "args": ["sh", "-c", format!("umask > {seen}")]}),
+        );
+        masks.push(if kind == "startContainer" {
+            container.bundle.rootfs().join("umask")
+        } else {
+            seen.into()
+        });
+    }
+    container.bundle.args(["true"]);
+    container.run().prologue("umask 022").run().ok();
+    for mask in masks {
+        assert_eq!(std::fs::read_to_string(&mask).unwrap().trim(), "0022", "{}", mask.display());
+    }
+}

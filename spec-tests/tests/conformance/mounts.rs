@@ -290,3 +290,26 @@ pub fn tree_with_submount(tree: &str) -> String {
         "mkdir -p {tree}/sub; mount -t tmpfs tree {tree}; mkdir {tree}/sub; mount -t tmpfs sub {tree}/sub; touch {tree}/sub/below"
     )
 }
+
+#[test]
+fn of_two_mounts_on_one_place_the_one_that_asks_is_read_only() {
+    let mut container = Container::new(|_| {});
+    let volume = container.path("volume");
+    std::fs::create_dir(&volume).unwrap();
+    container.bundle.mount("bind", &volume, "/mnt", &["bind", "rw"]).mount("tmpfs", "tmpfs", "/mnt", &["ro"]);
+    let seen = container.sees("grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f6 | cut -d, -f1");
+    assert_eq!(seen, "rw\nro");
+}
+
+#[test]
+fn a_recursive_attribute_of_a_cgroup_mount_is_applied() {
+    not_in_runc_1_1!("rro came later");
+    for view in spec_tests::view::View::all() {
+        let mut container = Container::in_view(*view, |bundle| {
+            bundle.unmount("/sys/fs/cgroup").mount("cgroup", "cgroup", "/sys/fs/cgroup", &["rro"]);
+        });
+        let seen = container
+            .sees("grep /sys/fs/cgroup /proc/self/mountinfo | cut -d' ' -f6 | cut -d, -f1 | sort -u");
+        assert_eq!(seen, "ro", "{view:?}");
+    }
+}

@@ -79,3 +79,15 @@ fn refused(name: &str, value: &str, shared: &[&str]) {
     container.create().run().fails();
     container.assert_nothing_left();
 }
+
+#[test]
+fn a_sysctl_of_the_hosts_network_named_by_path_is_refused() {
+    let file = "/proc/sys/net/ipv4/ip_default_ttl";
+    let before = std::fs::read_to_string(file).unwrap();
+    let container = Container::new(|bundle| {
+        bundle.namespace("network", Some("/proc/self/ns/net"));
+        bundle.set("/linux/sysctl", json!({"net.ipv4.ip_default_ttl": before.trim()}));
+    });
+    container.run().run().fails();
+    container.assert_nothing_left();
+}

@@ -150,3 +150,14 @@ fn a_terminal_works_on_a_readonly_root() {
     });
     terminal.read_until("on");
 }
+
+#[test]
+fn much_input_does_not_hold_up_the_output() {
+    let container = Container::new(|bundle| {
+        bundle.set("/process/terminal", true).args(["cat"]);
+    });
+    let running = container.run().stdin(format!("{}\n", "x".repeat(40)).repeat(25_000)).spawn();
+    spec_tests::runtime::eventually("the output of all input", || running.stdout().len() > 1_000_000);
+    container.kill("KILL").ok();
+    assert_eq!(running.wait().code, 137);
+}

@@ -105,6 +105,18 @@ fn killed_before_any_step_delete_leaves_nothing() {
 }
 
 #[test]
+fn what_a_killed_create_left_is_stopped_and_needs_no_force_to_be_deleted() {
+    skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    for step in ["make-start-fifo", "create-cgroup", "clone-init", "release-init", "mount-rootfs"] {
+        let container = container(View::Plain, rich);
+        container.create().env("CORTEN_FAULT", format!("kill:{step}")).run();
+        assert_eq!(container.status(), "stopped", "{step}");
+        container.delete().ok();
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
 fn killed_before_a_step_of_create_the_runtime_really_dies() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
     at_each(&places(), |place| {

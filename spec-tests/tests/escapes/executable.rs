@@ -111,3 +111,17 @@ fn has_interpreter(elf: &[u8]) -> bool {
     let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     (0..count).any(|index| number(table + index * size, 4) == 3)
 }
+
+#[test]
+fn a_binary_that_is_bound_as_a_file_runs_itself() {
+    let container = Container::new(|bundle| {
+        bundle.args(["true"]);
+    });
+    let empty = container.file("corten", "");
+    std::fs::set_permissions(&empty, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let bound = format!("mount --bind {} {empty}", spec_tests::subject::subject().path.display());
+    let mut container = container;
+    container.runtime.binary = empty.into();
+    container.run().private_mounts().prologue(&bound).run().ok();
+    container.runtime.binary = spec_tests::subject::subject().path.clone();
+}

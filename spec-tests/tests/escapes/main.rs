@@ -35,6 +35,8 @@
 //! | identity | `exec -u 1` | CVE-2026-30892 | resists |
 //! | identity | uid beyond 32 bits, -1, or no number: create | CVE-2024-40635, -2026-46680 | resists |
 //! | identity | the same: exec | CVE-2024-40635, -2026-46680 | **fails** (4294967296 is 0) |
+//! | locks | in a user namespace, undo what a mount of the host forbids or hides | | resists (refuses) |
+//! | state | a link in place of the unfinished pid file | | resists |
 //! | state | state directory open to others, abstract sockets, ids with slashes | CVE-2024-25621, -2020-15257 | resists |
 //! | denial | /etc/passwd is a fifo | | **fails** (hangs) |
 //! | denial | /etc/passwd of 64 GiB, fork bombs, stopped payloads, 6000 mappings | CVE-2021-43784 | resists |
@@ -44,6 +46,7 @@ mod denial;
 mod descriptors;
 mod executable;
 mod identity;
+mod locks;
 mod procfs;
 mod state;
 mod symlinks;
