@@ -42,6 +42,10 @@ struct Inner {
     cause: String,
     errno: Option<Errno>,
     hint: Option<String>,
+    /// The text is whole: what the caller was doing isn't put before it.
+    verbatim: bool,
+    /// The text names the errno already.
+    told: bool,
 }
 
 /// `Result` with our [`Error`].
@@ -50,7 +54,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure of `kind` whose innermost text is `cause`.
     pub fn new(kind: Kind, cause: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, context: Vec::new(), cause: cause.into(), errno: None, hint: None }))
+        Error(Box::new(Inner {
+            kind,
+            context: Vec::new(),
+            cause: cause.into(),
+            errno: None,
+            hint: None,
+            verbatim: false,
+            told: false,
+        }))
     }
 
     /// A field of config.json (or of process.json) that can't be carried out as written.
@@ -74,13 +86,17 @@ impl Error {
             Errno::EPERM | Errno::EACCES => Kind::Denied,
             _ => Kind::Kernel,
         };
-        Error(Box::new(Inner {
-            kind,
-            context: Vec::new(),
-            cause: call.into(),
-            errno: Some(errno),
-            hint: None,
-        }))
+        let mut err = Error::new(kind, call);
+        err.0.errno = Some(errno);
+        err
+    }
+
+    /// An error that another process told us as text.
+    pub fn told(kind: Kind, text: impl Into<String>, errno: Option<Errno>) -> Self {
+        let mut err = Error::new(kind, text);
+        err.0.errno = errno;
+        err.0.told = true;
+        err
     }
 
     /// The failure of an `std::io` operation on `what`.
@@ -106,9 +122,28 @@ impl Error {
         self.0.errno == Some(errno)
     }
 
+    /// Whether another process of ours told it, with all of its context.
+    pub fn is_told(&self) -> bool {
+        self.0.told
+    }
+
+    /// Makes this text the whole message, for the few that callers compare as a whole.
+    pub fn verbatim(mut self) -> Self {
+        self.0.context.clear();
+        self.0.verbatim = true;
+        self
+    }
+
+    /// Whether the text is the whole message, without a word of ours before it.
+    pub fn is_verbatim(&self) -> bool {
+        self.0.verbatim
+    }
+
     /// Adds what the caller was doing, as a verb phrase: `mount proc on /proc (mounts[0])`.
     pub fn context(mut self, doing: impl Into<String>) -> Self {
-        self.0.context.push(doing.into());
+        if !self.0.verbatim {
+            self.0.context.push(doing.into());
+        }
         self
     }
 
@@ -136,7 +171,7 @@ impl fmt::Display for Error {
             write!(f, "{doing}: ")?;
         }
         f.write_str(&self.0.cause)?;
-        if let Some(errno) = self.0.errno {
+        if let Some(errno) = self.0.errno.filter(|_| !self.0.told) {
             let text = errno.desc();
             let mut chars = text.chars();
             let first = chars.next().map(|c| c.to_ascii_lowercase()).unwrap_or_default();

@@ -2,4 +2,13 @@
 //!
 //! ARCHITECTURE.md at the root of the repository is the map.
 
+pub mod apply;
+pub mod cli;
+pub mod commands;
 pub mod error;
+pub mod plan;
+pub mod probe;
+pub mod report;
+pub mod spec;
+pub mod state;
+pub mod sys;

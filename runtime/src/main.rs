@@ -1,1 +1,7 @@
-fn main() {}
+//! The `corten` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    corten::commands::main(std::env::args_os()).into()
+}

@@ -1,0 +1,135 @@
+//! Builds mounts, detached and with their final attributes; attaching is the caller's.
+//!
+//! The supervisor builds those that need rights on the host (see `plan::mounts`), init all others.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, OFlag};
+
+use super::idmap;
+use crate::error::{Context, Errno, Error, Result};
+use crate::plan::mount_options::{AttrChange, HABITUALLY_CLEARED, ms_flags};
+use crate::plan::{FilesystemMount, IdMapSource, Mount, MountSource, PropagationChange};
+use crate::sys::{file, mount};
+
+/// What stands in for a new sysfs where the network namespace isn't the container's to show.
+const HOST_SYSFS: &str = "/sys";
+
+/// Builds a bind mount from the host's path.
+pub fn bind(path: &Path, recursive: bool) -> Result<OwnedFd> {
+    mount::clone_tree(AT_FDCWD, path, recursive)
+}
+
+/// Builds a bind mount that init, in another user namespace, will attach: with its id map, its attributes, and cut
+/// off from the host's mounts as `propagation` says.
+pub fn for_init(planned: &Mount, propagation: PropagationChange) -> Result<OwnedFd> {
+    let MountSource::Bind { path, recursive } = &planned.source else {
+        return Err(Error::internal("only bind mounts are built for init"));
+    };
+    let built = bind(path, *recursive)?;
+    mount::set_propagation(built.as_fd(), propagation.flag(), true)?;
+    if let Some((source, recursive)) = &planned.id_map {
+        let namespace = match source {
+            IdMapSource::Maps(maps) => idmap::user_namespace(maps)?,
+            IdMapSource::Namespace(path) => file::open_following_links(path, OFlag::O_RDONLY)?,
+        };
+        mount::set_id_map(built.as_fd(), namespace.as_fd(), *recursive).map_err(|err| match err.errno() {
+            Some(Errno::EINVAL) => err.with_hint("the filesystem of the source may not support idmap mounts"),
+            _ => err,
+        })?;
+    }
+    set_attributes(&built, planned.attr, planned.recursive_attr)?;
+    Ok(built)
+}
+
+/// Attaches a bind mount with its attributes: they are there before anyone sees it, or, before Linux 5.12, right after.
+pub fn attach(built: &OwnedFd, target: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
+    match set_attributes(built, attr, recursive) {
+        // Flags that a more privileged user namespace has set are locked; what only the habit of mount(2) would take
+        // back stays then.
+        Err(err) if err.is(Errno::EPERM) && attr.clear & HABITUALLY_CLEARED != 0 => {
+            let kept = AttrChange { set: attr.set, clear: attr.clear & !HABITUALLY_CLEARED };
+            set_attributes(built, kept, recursive)?;
+            mount::attach(built.as_fd(), target.as_fd())
+        }
+        Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => {
+            mount::attach(built.as_fd(), target.as_fd())?;
+            change(built, attr)
+        }
+        result => {
+            result?;
+            mount::attach(built.as_fd(), target.as_fd())
+        }
+    }
+}
+
+/// Changes the attributes of an attached mount; before Linux 5.12 by a remount, which wants all of them anew.
+pub fn change(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
+    match mount::set_attributes(mounted.as_fd(), attr.set, attr.clear, false) {
+        Err(err) if err.is(Errno::ENOSYS) => {
+            let all = mount::attributes_of(mounted)? & !attr.clear | attr.set;
+            let flags = ms_flags(all) | libc::MS_REMOUNT | libc::MS_BIND;
+            mount::mount_legacy("", &fd_path(mounted), "", flags, "")
+        }
+        result => result,
+    }
+}
+
+fn set_attributes(built: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
+    for (change, tree) in [(attr, false), (recursive, true)] {
+        if !change.is_empty() {
+            mount::set_attributes(built.as_fd(), change.set, change.clear, tree)?;
+        }
+    }
+    Ok(())
+}
+
+/// A name for a descriptor, for the calls that take only paths.
+pub fn fd_path(fd: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+/// Builds a new instance of a filesystem; `mode` is that of its root, for a tmpfs.
+pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, mode: Option<u32>) -> Result<OwnedFd> {
+    match new_instance(filesystem, attributes, mode) {
+        // The owner of the network namespace alone may mount its sysfs; the host's shows less, not more.
+        Err(err) if filesystem.fstype == "sysfs" && err.is(Errno::EPERM) => {
+            let built = bind(Path::new(HOST_SYSFS), true)?;
+            mount::set_attributes(built.as_fd(), attributes, 0, false)?;
+            Ok(built)
+        }
+        Err(err) if filesystem.fstype == "proc" && err.is(Errno::EPERM) => {
+            Err(err.with_hint("an outer container may mask /proc; start it with its /proc unmasked"))
+        }
+        result => result,
+    }
+}
+
+fn new_instance(filesystem: &FilesystemMount, attributes: u64, mode: Option<u32>) -> Result<OwnedFd> {
+    let context = mount::fsopen(&filesystem.fstype).map_err(|err| match err.errno() {
+        Some(Errno::ENODEV) => err.with_hint(format!("this kernel has no filesystem {}", filesystem.fstype)),
+        _ => err,
+    })?;
+    let context = context.as_fd();
+    mount::fsconfig_set_string(context, "source", &filesystem.source)?;
+    if let Some(mode) = mode {
+        mount::fsconfig_set_string(context, "mode", &format!("{mode:o}"))?;
+    }
+    for option in &filesystem.options {
+        match option.split_once('=') {
+            Some((key, value)) => mount::fsconfig_set_string(context, key, value)?,
+            None => mount::fsconfig_set_flag(context, option)?,
+        }
+    }
+    mount::fsconfig_create(context)?;
+    mount::fsmount(context, attributes)
+}
+
+/// Changes what is mounted on `target`, with the one call that does it: mount(2).
+pub fn remount(filesystem: &FilesystemMount, planned: &Mount, target: &OwnedFd) -> Result<()> {
+    let flags = libc::MS_REMOUNT | ms_flags(planned.attr.set);
+    let data = filesystem.options.join(",");
+    mount::mount_legacy(&filesystem.source, &fd_path(target), &filesystem.fstype, flags, &data)
+        .doing_with(|| format!("remount {}", planned.destination.display()))
+}

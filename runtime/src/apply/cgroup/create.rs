@@ -1,0 +1,254 @@
+//! A new container's cgroup, up to the moment when its process runs in it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::plan::cgroup::{Dir as PlannedDir, Plan, Write};
+use crate::sys::cgroupfs::{self, Dir};
+
+use super::live::{pids_below, remove_tree};
+use super::write::{Places, perform};
+use super::{devices, freezer};
+
+/// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
+pub struct CreatedCgroup {
+    dirs: Vec<CreatedDir>,
+    /// What wasn't there before, in the order in which it was made.
+    made: Vec<PathBuf>,
+    is_v2: bool,
+}
+
+struct CreatedDir {
+    controllers: Vec<String>,
+    dir: Dir,
+    optional: bool,
+    is_new: bool,
+}
+
+/// Makes the cgroup of `plan` and prepares it for a process to join. If that fails, what was made is removed.
+///
+/// # Errors
+/// `WrongState` if a cgroup of that path has processes or is frozen. Otherwise what the kernel says, with the
+/// path.
+pub fn create(plan: &Plan) -> Result<CreatedCgroup> {
+    let mut cgroup = CreatedCgroup { dirs: Vec::new(), made: Vec::new(), is_v2: plan.is_v2() };
+    match cgroup.build(plan) {
+        Ok(()) => Ok(cgroup),
+        Err(err) => {
+            best_effort(cgroup.undo(), "the first failure is the one to tell");
+            Err(err)
+        }
+    }
+}
+
+impl CreatedCgroup {
+    /// v2: the directory, for `CLONE_INTO_CGROUP`. `None` on v1, where a process has to [`enter`](Self::enter).
+    pub fn dir_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.dirs.first().filter(|_| self.is_v2).map(|created| created.dir.as_fd())
+    }
+
+    /// Moves process `pid` into the cgroup.
+    pub fn enter(&self, pid: i32) -> Result<()> {
+        for created in &self.dirs {
+            let entered = created.dir.write("cgroup.procs", &pid.to_string());
+            let path = created.dir.path().display();
+            match entered.doing_with(|| format!("move process {pid} into the cgroup {path}")) {
+                Err(_) if created.optional => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all limits and restricts devices: after this the cgroup is what the plan says.
+    pub fn limit(&self, plan: &Plan) -> Result<()> {
+        self.limit_resources(plan)?;
+        self.restrict_devices(plan)
+    }
+
+    /// Writes all limits.
+    pub fn limit_resources(&self, plan: &Plan) -> Result<()> {
+        perform(self, &plan.writes)
+    }
+
+    /// Restricts devices. On v1 there is a moment in which none can be used, so no process of the cgroup may
+    /// be about to use one.
+    pub fn restrict_devices(&self, plan: &Plan) -> Result<()> {
+        let created = self.place_of("devices")?;
+        let restricted = match self.is_v2 {
+            true => devices::restrict_v2(&created.dir, &plan.devices, created.is_new),
+            false => devices::restrict_v1(&created.dir, &plan.devices),
+        };
+        restricted.doing("restrict devices (linux.resources.devices)")
+    }
+
+    /// Removes what [`create`] has made, parents included where nobody else uses them yet.
+    pub fn undo(self) -> Result<()> {
+        let mut first = Ok(());
+        for path in self.made.iter().rev() {
+            if self.dirs.iter().any(|created| created.dir.path() == path) {
+                first = first.and(remove_tree(path));
+            } else {
+                best_effort(cgroupfs::remove_dir(path), "another container may live in it by now");
+            }
+        }
+        first
+    }
+
+    fn build(&mut self, plan: &Plan) -> Result<()> {
+        for planned in &plan.dirs {
+            match self.make(planned) {
+                // That it can't be made is no matter; that somebody else is in it is.
+                Err(err) if planned.optional && err.kind() != Kind::WrongState => {}
+                outcome => outcome.doing_with(|| format!("create cgroup {}", planned.path.display()))?,
+            }
+        }
+        if self.is_v2 {
+            return self.enable_controllers(plan);
+        }
+        if let Ok(cpuset) = self.place_of("cpuset") {
+            let given = |file: &str| plan.before_enter.iter().any(|write| write.file == file);
+            let path = cpuset.dir.path().display();
+            inherit_cpuset(cpuset, given).doing_with(|| format!("inherit the cpuset of {path}"))?;
+        }
+        perform(self, &plan.before_enter)
+    }
+
+    fn make(&mut self, planned: &PlannedDir) -> Result<()> {
+        let is_new = self.make_with_parents(&planned.path, &planned.mountpoint)?;
+        let dir = Dir::open(&planned.path)?;
+        if !is_new {
+            refuse_used(&dir)?;
+        }
+        let PlannedDir { controllers, optional, .. } = planned;
+        self.dirs.push(CreatedDir { controllers: controllers.clone(), dir, optional: *optional, is_new });
+        Ok(())
+    }
+
+    /// Makes the directory and what it lacks above it; whether the directory itself is new.
+    fn make_with_parents(&mut self, path: &Path, mountpoint: &Path) -> Result<bool> {
+        // Another runtime may take a parent that it made away again just before we make something in it.
+        for _ in 0..PARENT_TRIES {
+            match cgroupfs::make_dir(path) {
+                Err(err) if err.is(Errno::ENOENT) => {
+                    let parent = path.parent().filter(|parent| parent.starts_with(mountpoint)).ok_or(err)?;
+                    self.make_with_parents(parent, mountpoint)?;
+                }
+                outcome => {
+                    let is_new = outcome?;
+                    self.made.extend(is_new.then(|| path.to_owned()));
+                    return Ok(is_new);
+                }
+            }
+        }
+        Err(Error::kernel(format!("mkdir({})", path.display()), Errno::ENOENT))
+    }
+
+    /// The directory that holds the files of `controller`.
+    fn place_of(&self, controller: &str) -> Result<&CreatedDir> {
+        let holds = |created: &&CreatedDir| created.controllers.iter().any(|name| name == controller);
+        let found = if self.is_v2 { self.dirs.first() } else { self.dirs.iter().find(holds) };
+        found.ok_or_else(|| Error::internal(format!("the plan has no {controller} cgroup")))
+    }
+
+    fn enable_controllers(&self, plan: &Plan) -> Result<()> {
+        let (Some(created), Some(planned)) = (self.dirs.first(), plan.dirs.first()) else { return Ok(()) };
+        let lacks = |there: &str| {
+            let there: Vec<&str> = there.split_whitespace().collect();
+            plan.enable.iter().any(|wanted| !there.contains(&wanted.as_str()))
+        };
+        if lacks(&created.dir.read("cgroup.controllers")?) {
+            let parents: Vec<&Path> = planned.path.ancestors().skip(1).collect();
+            let parents = parents.iter().rev().skip_while(|parent| !parent.starts_with(&planned.mountpoint));
+            for parent in parents {
+                let parent = Dir::open(parent)?;
+                if lacks(&parent.read("cgroup.subtree_control")?) {
+                    enable(&parent, &plan.enable);
+                }
+            }
+        }
+        settle_type(&created.dir, plan)
+    }
+}
+
+impl Places for CreatedCgroup {
+    fn place(&self, controller: &str) -> Result<&Dir> {
+        self.place_of(controller).map(|created| &created.dir)
+    }
+}
+
+const PARENT_TRIES: usize = 16;
+
+/// A container never shares a cgroup with processes that are none of its own.
+fn refuse_used(dir: &Dir) -> Result<()> {
+    let processes = pids_below(dir.path())?.len();
+    if processes != 0 {
+        let cause = format!("container's cgroup is not empty: {processes} process(es) found");
+        return Err(Error::new(Kind::WrongState, cause));
+    }
+    // A process that joins a frozen cgroup doesn't even get to say that it is there.
+    if freezer::is_frozen(dir)? {
+        return Err(Error::new(Kind::WrongState, "container's cgroup unexpectedly frozen"));
+    }
+    Ok(())
+}
+
+/// Gives `controllers` to the cgroups below `parent`. Those that can't be given are missed when a limit needs
+/// them: its file isn't there then.
+fn enable(parent: &Dir, controllers: &[String]) {
+    let all: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
+    // The kernel takes all of one write or none.
+    if parent.write("cgroup.subtree_control", &all.join(" ")).is_err() {
+        for one in &all {
+            best_effort(parent.write("cgroup.subtree_control", one), "a limit that needs it will tell");
+        }
+    }
+}
+
+/// Sees to it that a process can join: below a threaded cgroup a new one can't take processes as it is.
+fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
+    const THREADED: [&str; 4] = ["cpu", "cpuset", "perf_event", "pids"];
+
+    let kind = dir.read("cgroup.type")?;
+    let kind = kind.trim();
+    if kind == "domain" {
+        return Ok(());
+    }
+    let can_be_threaded = |write: &&Write| THREADED.contains(&write.controller.as_ref());
+    if let Some(Write { field, controller, .. }) = plan.writes.iter().find(|write| !can_be_threaded(write)) {
+        let cause = format!("{field}: the {controller} controller can't limit a cgroup that is {kind}");
+        return Err(Error::unsupported(cause));
+    }
+    match kind {
+        "domain invalid" => dir.write("cgroup.type", "threaded"),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a v1 cpuset what its parent has of what the spec doesn't give it, and the parent what its own has
+/// first: the kernel leaves each empty, and takes no process into an empty one.
+fn inherit_cpuset(cpuset: &CreatedDir, given: impl Fn(&str) -> bool) -> Result<()> {
+    let dir = &cpuset.dir;
+    let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let from_parent = filled(&parent, file)?;
+        let is_empty = || Ok(cpuset.is_new || dir.read(file)?.trim().is_empty());
+        if !given(file) && is_empty()? {
+            dir.write(file, from_parent.trim())?;
+        }
+    }
+    Ok(())
+}
+
+/// What `file` says, after it has been given what the parent's says if that was nothing.
+fn filled(dir: &Dir, file: &str) -> Result<String> {
+    let own = dir.read(file)?;
+    if !own.trim().is_empty() {
+        return Ok(own);
+    }
+    let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
+    let from_parent = filled(&parent, file)?;
+    dir.write(file, from_parent.trim())?;
+    Ok(from_parent)
+}

@@ -1,0 +1,57 @@
+//! Restricts a cgroup to the devices of a policy.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::error::{Context, Errno, Result};
+use crate::plan::cgroup::devices::Policy;
+use crate::sys::bpf;
+use crate::sys::cgroupfs::Dir;
+
+/// v1: lines for the controller. There is a moment in which nothing is allowed, so no process may be in the
+/// cgroup that needs a device.
+pub(super) fn restrict_v1(dir: &Dir, policy: &Policy) -> Result<()> {
+    let (mut allow, mut deny) = (None, None);
+    for line in policy.v1_lines() {
+        let (file, name) =
+            if line.allow { (&mut allow, "devices.allow") } else { (&mut deny, "devices.deny") };
+        if file.is_none() {
+            *file = Some(dir.open_to_write(name)?);
+        }
+        if let Some(file) = file {
+            file.write(&line.text).doing_with(|| format!("{} {}", verb(line.allow), line.text))?;
+        }
+    }
+    Ok(())
+}
+
+fn verb(allow: bool) -> &'static str {
+    if allow { "allow" } else { "deny" }
+}
+
+/// v2: an eBPF program. A cgroup that was there before may have some, which give way to it.
+pub(super) fn restrict_v2(dir: &Dir, policy: &Policy, is_new: bool) -> Result<()> {
+    let old = if is_new { Vec::new() } else { attached(dir)? };
+    if policy.allows_everything() {
+        return old.iter().try_for_each(|old| bpf::detach_device_program(dir.as_fd(), old.as_fd()));
+    }
+    let program = bpf::load_device_program(&policy.program())?;
+    if let [old] = &old[..] {
+        return bpf::replace_device_program(dir.as_fd(), program.as_fd(), old.as_fd());
+    }
+    // All attached programs have to agree, so with the new one there first, no access slips through.
+    bpf::attach_device_program(dir.as_fd(), program.as_fd())?;
+    old.iter().try_for_each(|old| bpf::detach_device_program(dir.as_fd(), old.as_fd()))
+}
+
+fn attached(dir: &Dir) -> Result<Vec<OwnedFd>> {
+    let mut programs = Vec::new();
+    for id in bpf::device_program_ids(dir.as_fd())? {
+        match bpf::program_by_id(id) {
+            // An LSM may keep somebody's program from us. It stays, and can only forbid more.
+            Err(err) if err.is(Errno::EPERM) || err.is(Errno::EACCES) => {}
+            Err(err) if err.is(Errno::ENOENT) => {}
+            program => programs.push(program?),
+        }
+    }
+    Ok(programs)
+}

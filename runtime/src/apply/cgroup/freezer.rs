@@ -1,0 +1,100 @@
+//! Stops and continues all processes of a cgroup.
+
+use std::os::fd::AsFd;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::error::{Errno, Error, Result, best_effort};
+use crate::sys::cgroupfs::{self, Dir};
+
+use super::PATIENCE;
+
+/// Stops all processes of a v2 cgroup, and returns once they have stopped. If they don't, they go on.
+pub(super) fn freeze_v2(dir: &Dir) -> Result<()> {
+    dir.write("cgroup.freeze", "1")?;
+    let frozen = wait_for_event(dir, "frozen", "1");
+    if frozen.is_err() {
+        best_effort(thaw_v2(dir), "a cgroup that is half frozen is worse than none");
+    }
+    frozen
+}
+
+/// Lets all processes of a v2 cgroup go on.
+pub(super) fn thaw_v2(dir: &Dir) -> Result<()> {
+    dir.write("cgroup.freeze", "0")
+}
+
+/// Stops all processes of a v1 cgroup, and returns once they have stopped. If they don't, they go on.
+pub(super) fn freeze_v1(dir: &Dir) -> Result<()> {
+    let frozen = try_freeze_v1(dir);
+    if frozen.is_err() {
+        best_effort(thaw_v1(dir), "a cgroup that is half frozen is worse than none");
+    }
+    frozen
+}
+
+/// Lets all processes of a v1 cgroup go on.
+pub(super) fn thaw_v1(dir: &Dir) -> Result<()> {
+    dir.write("freezer.state", "THAWED")
+}
+
+/// Whether the cgroup itself, and not only one above it, is frozen. A cgroup that is gone isn't.
+pub(super) fn is_frozen(dir: &Dir) -> Result<bool> {
+    if let Some(state) = read_if_there(dir, "cgroup.freeze")? {
+        return Ok(state.trim() == "1");
+    }
+    let state = read_if_there(dir, "freezer.state")?;
+    if state.is_none_or(|state| state.trim() == "THAWED") {
+        return Ok(false);
+    }
+    // Kernels have told who froze it since 3.8.
+    Ok(read_if_there(dir, "freezer.self_freezing")?.is_none_or(|own| own.trim() == "1"))
+}
+
+/// Waits until `cgroup.events` of a v2 cgroup says `key value`.
+pub(super) fn wait_for_event(dir: &Dir, key: &str, value: &str) -> Result<()> {
+    let events = dir.open_to_watch("cgroup.events")?;
+    let deadline = Instant::now() + PATIENCE;
+    let line = format!("{key} {value}");
+    loop {
+        // Reading is also what makes the next poll wait for a change after it.
+        let text = cgroupfs::read_from_start(events.as_fd())?;
+        if text.lines().any(|known| known == line) {
+            return Ok(());
+        }
+        if !cgroupfs::wait_for_change(events.as_fd(), deadline)? && Instant::now() >= deadline {
+            let cause = format!("cgroup.events of {} doesn't say {line:?} in time", dir.path().display());
+            return Err(Error::kernel(cause, Errno::ETIMEDOUT));
+        }
+    }
+}
+
+fn try_freeze_v1(dir: &Dir) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_micros(10);
+    for attempt in 1.. {
+        dir.write("freezer.state", "FROZEN")?;
+        if dir.read("freezer.state")?.trim() == "FROZEN" {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        // A process that forks or joins meanwhile keeps v1 in FREEZING; asking again is what helps, and now
+        // and then letting all of them go on first.
+        if attempt % 32 == 0 {
+            thaw_v1(dir)?;
+        }
+        sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+    Err(Error::kernel(format!("freezer.state of {} stays FREEZING", dir.path().display()), Errno::ETIMEDOUT))
+}
+
+fn read_if_there(dir: &Dir, file: &str) -> Result<Option<String>> {
+    match dir.read(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(err) if err.is(Errno::ENOENT) || err.is(Errno::ENODEV) => Ok(None),
+        Err(err) => Err(err),
+    }
+}

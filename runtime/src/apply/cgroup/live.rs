@@ -1,0 +1,368 @@
+//! The cgroup of a container that exists, found again by what its record says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+
+use crate::error::{Context, Errno, Error, Result, best_effort};
+use crate::plan::cgroup::{CgroupPaths, Write};
+use crate::sys::cgroupfs::{self, Dir};
+
+use super::oom::OomWatch;
+use super::stats::{self, Stats};
+use super::write::{Places, perform};
+use super::{PATIENCE, freezer};
+
+/// A container's cgroup. Opening it touches nothing: each operation looks at what it needs.
+pub struct Cgroup {
+    paths: CgroupPaths,
+}
+
+impl Cgroup {
+    /// The cgroup that a record describes.
+    pub fn open(paths: CgroupPaths) -> Cgroup {
+        Cgroup { paths }
+    }
+
+    /// A cgroup below this one, for `exec --cgroup`: a path for each controller that has one, or for all of
+    /// them under `""`.
+    ///
+    /// # Errors
+    /// A path that leaves the cgroup, or a controller that the container has no cgroup of.
+    pub fn below(&self, paths: &[(String, PathBuf)]) -> Result<Cgroup> {
+        let mut below: BTreeMap<_, _> =
+            self.paths.iter().map(|(controller, path)| (controller.to_owned(), path.to_owned())).collect();
+        for (controller, path) in paths {
+            let sub = inside(path)?;
+            let mut chosen =
+                below.iter_mut().filter(|(name, _)| controller.is_empty() || controller == *name).peekable();
+            if chosen.peek().is_none() {
+                return Err(Error::invalid(format!("the container has no cgroup of {controller:?}")));
+            }
+            chosen.for_each(|(_, dir)| dir.push(&sub));
+        }
+        Ok(Cgroup { paths: CgroupPaths::new(below) })
+    }
+
+    /// v2: the directory, for `CLONE_INTO_CGROUP`. `None` on v1.
+    pub fn dir_fd(&self) -> Result<Option<OwnedFd>> {
+        if !self.paths.is_v2() {
+            return Ok(None);
+        }
+        let dir = Dir::open(self.main())?;
+        let fd = dir.as_fd().try_clone_to_owned();
+        fd.map(Some).map_err(|err| Error::io("dup", &err))
+    }
+
+    /// Moves process `pid` into the cgroup.
+    pub fn enter(&self, pid: i32) -> Result<()> {
+        let optional: BTreeSet<&Path> = match self.paths.is_v2() {
+            true => BTreeSet::new(),
+            false => OPTIONAL.iter().filter_map(|name| self.paths.get(name)).collect(),
+        };
+        for path in self.dirs() {
+            let entered = Dir::open(path).and_then(|dir| dir.write("cgroup.procs", &pid.to_string()));
+            match entered.doing_with(|| format!("move process {pid} into the cgroup {}", path.display())) {
+                Err(_) if optional.contains(path) => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the cgroup is there.
+    pub fn exists(&self) -> bool {
+        self.main().exists()
+    }
+
+    /// All processes of the cgroup and of those below it. A cgroup that is gone has none.
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        pids_below(self.main()).doing("list the container's processes")
+    }
+
+    /// Stops all processes, and returns once they have stopped.
+    pub fn freeze(&self) -> Result<()> {
+        self.with_freezer(freezer::freeze_v1, freezer::freeze_v2).doing("freeze the container's cgroup")
+    }
+
+    /// Lets all processes go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.with_freezer(freezer::thaw_v1, freezer::thaw_v2).doing("thaw the container's cgroup")
+    }
+
+    /// Whether the container is frozen. One whose cgroup is gone, or that has no freezer, isn't.
+    pub fn is_frozen(&self) -> Result<bool> {
+        let Some(path) = self.paths.get("freezer") else { return Ok(false) };
+        match Dir::open(path) {
+            Err(err) if err.is(Errno::ENOENT) => Ok(false),
+            dir => freezer::is_frozen(&dir?),
+        }
+        .doing("look whether the container is frozen")
+    }
+
+    /// Kills every process of the cgroup and of those below it, frozen or not. They may still be dying when
+    /// this returns.
+    pub fn kill_all(&self) -> Result<()> {
+        match self.killable().map(|dir| dir.write("cgroup.kill", "1")) {
+            Some(Ok(())) if self.paths.is_v2() => Ok(()),
+            // On a hybrid host some may have left the unified hierarchy.
+            Some(Ok(())) => self.signal_each(Signal::SIGKILL, false),
+            Some(Err(err)) if !is_gone(&err) && !err.is(Errno::EOPNOTSUPP) => Err(err),
+            // v1 and kernels before 5.14 don't have it, and it doesn't work on threaded cgroups.
+            _ => self.signal_stopped(Signal::SIGKILL),
+        }
+        .doing("kill the container's processes")?;
+        if !self.paths.is_v2() {
+            // A process that v1 holds frozen dies only when it is let go.
+            best_effort(self.thaw(), "without a freezer nothing is frozen");
+        }
+        Ok(())
+    }
+
+    /// Sends `signal` to every process of the cgroup and of those below it, while none of them can fork. A
+    /// frozen container stays frozen, unless it is killed.
+    pub fn signal_all(&self, signal: i32) -> Result<()> {
+        match signal {
+            libc::SIGKILL => self.kill_all(),
+            _ => {
+                let signal = Signal::try_from(signal)
+                    .map_err(|errno| Error::kernel(format!("kill(SIG{signal})"), errno))?;
+                self.signal_stopped(signal).doing("signal the container's processes")
+            }
+        }
+    }
+
+    /// Removes the cgroup and those below it. Processes that are about to end are waited for.
+    ///
+    /// # Errors
+    /// EBUSY where processes stay.
+    pub fn remove(&self) -> Result<()> {
+        let mut first = Ok(());
+        for path in self.dirs() {
+            let removed = remove_tree(path).doing_with(|| format!("remove cgroup {}", path.display()));
+            first = first.and(removed);
+        }
+        first
+    }
+
+    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided: all of it, or as far as
+    /// the kernel lets us, nothing.
+    pub fn update(&self, writes: &[Write]) -> Result<()> {
+        let mut open = OpenDirs { paths: &self.paths, dirs: Vec::new() };
+        for write in writes {
+            open.open(&write.controller)?;
+        }
+        let standing = open.standing(writes);
+        perform(&open, writes).inspect_err(|_| open.restore(&standing))
+    }
+
+    /// What the cgroup has used so far.
+    pub fn stats(&self) -> Result<Stats> {
+        stats::read(&self.paths).doing("read the container's statistics")
+    }
+
+    /// How often the OOM killer has killed a process of the cgroup; `None` if nobody counts.
+    pub fn oom_kills(&self) -> Option<u64> {
+        let file = if self.paths.is_v2() { "memory.events" } else { "memory.oom_control" };
+        let text = Dir::open(self.paths.get("memory")?).and_then(|dir| dir.read(file)).ok()?;
+        stats::keyed(&text).find(|(key, _)| *key == "oom_kill").map(|(_, count)| count)
+    }
+
+    /// Starts to watch for the container being out of memory.
+    pub fn watch_oom(&self) -> Result<OomWatch> {
+        let path = self.paths.get("memory").ok_or_else(|| Error::unsupported("memory controller missing"))?;
+        let watch = if self.paths.is_v2() { OomWatch::on_v2(path) } else { OomWatch::on_v1(path) };
+        watch.doing_with(|| format!("watch {} for being out of memory", path.display()))
+    }
+
+    /// The directory whose processes stand for those of the container.
+    fn main(&self) -> &Path {
+        let preferred = ["devices", "freezer", "pids"].iter().find_map(|name| self.paths.get(name));
+        preferred.or_else(|| self.paths.iter().map(|(_, path)| path).next()).unwrap_or(Path::new(""))
+    }
+
+    /// Each directory once: controllers may share a hierarchy.
+    fn dirs(&self) -> BTreeSet<&Path> {
+        self.paths.iter().map(|(_, path)| path).collect()
+    }
+
+    /// The directory to be asked for `cgroup.kill`: in the unified hierarchy, if the container is in it, which
+    /// on a hybrid host it may not be.
+    fn killable(&self) -> Option<Dir> {
+        let dir = Dir::open(self.paths.iter().find(|(name, _)| *name == CgroupPaths::UNIFIED)?.1).ok()?;
+        let joined = self.paths.is_v2()
+            || dir.read("cgroup.events").is_ok_and(|events| events.lines().any(|line| line == "populated 1"));
+        joined.then_some(dir)
+    }
+
+    fn with_freezer(&self, v1: fn(&Dir) -> Result<()>, v2: fn(&Dir) -> Result<()>) -> Result<()> {
+        let path = self.paths.get("freezer");
+        let path = path.ok_or_else(|| Error::unsupported("the container has no cgroup with a freezer"))?;
+        let dir = Dir::open(path)?;
+        if self.paths.is_v2() { v2(&dir) } else { v1(&dir) }
+    }
+
+    fn signal_stopped(&self, signal: Signal) -> Result<()> {
+        let was_frozen = self.is_frozen().unwrap_or(false);
+        let frozen = was_frozen || self.freeze().is_ok();
+        let signalled = self.signal_each(signal, frozen);
+        if !was_frozen || signal == Signal::SIGKILL {
+            best_effort(self.thaw(), "without a freezer nothing is frozen");
+        }
+        signalled
+    }
+
+    /// Processes that aren't stopped may fork meanwhile, so they are counted until no new ones turn up.
+    fn signal_each(&self, signal: Signal, stopped: bool) -> Result<()> {
+        let mut signalled = BTreeSet::new();
+        for _ in 0..FORK_RACES {
+            let new: Vec<i32> = self.pids()?.into_iter().filter(|pid| signalled.insert(*pid)).collect();
+            for &pid in &new {
+                match signal::kill(Pid::from_raw(pid), signal) {
+                    Ok(()) | Err(Errno::ESRCH) => {}
+                    Err(errno) => return Err(Error::kernel(format!("kill({pid}, {signal})"), errno)),
+                }
+            }
+            if stopped || new.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `path` relative to the cgroup that it is below; an error if it would leave it.
+fn inside(path: &Path) -> Result<PathBuf> {
+    match path.components().any(|part| part == Component::ParentDir) {
+        true => Err(Error::invalid(format!("bad sub cgroup path: {}", path.display()))),
+        false => Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect()),
+    }
+}
+
+/// Hierarchies in which nothing is limited, so that it is no failure not to be in them.
+const OPTIONAL: [&str; 3] = ["name=systemd", "misc", CgroupPaths::UNIFIED];
+
+const FORK_RACES: usize = 100;
+
+/// The directories that an update writes into.
+struct OpenDirs<'a> {
+    paths: &'a CgroupPaths,
+    dirs: Vec<(String, Dir)>,
+}
+
+impl OpenDirs<'_> {
+    fn open(&mut self, controller: &str) -> Result<()> {
+        if self.dirs.iter().all(|(name, _)| name != controller) {
+            let path = self.paths.get(controller);
+            let path =
+                path.ok_or_else(|| Error::unsupported(format!("the container has no {controller} cgroup")))?;
+            self.dirs.push((controller.to_owned(), Dir::open(path)?));
+        }
+        Ok(())
+    }
+
+    /// What stands in the files that `writes` go into.
+    fn standing<'w>(&self, writes: &'w [Write]) -> Vec<(&'w Write, String)> {
+        let read = |write: &'w Write| {
+            let text = self.place(&write.controller).and_then(|dir| dir.read(&write.file)).ok()?;
+            Some((write, text))
+        };
+        writes.iter().filter_map(read).collect()
+    }
+
+    fn restore(&self, standing: &[(&Write, String)]) {
+        for (write, text) in standing.iter().rev() {
+            // A file of several lines takes them one by one.
+            for line in text.lines() {
+                let restored = self.place(&write.controller).and_then(|dir| dir.write(&write.file, line));
+                best_effort(restored, "not every file takes back what it says");
+            }
+        }
+    }
+}
+
+impl Places for OpenDirs<'_> {
+    fn place(&self, controller: &str) -> Result<&Dir> {
+        let found = self.dirs.iter().find(|(name, _)| name == controller);
+        found
+            .map(|(_, dir)| dir)
+            .ok_or_else(|| Error::internal(format!("the {controller} cgroup isn't open")))
+    }
+}
+
+/// All processes of the cgroup at `path` and of those below it; none if it is gone. Those of other pid
+/// namespaces, which have no number here, are left out.
+pub(super) fn pids_below(path: &Path) -> Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    match collect_pids(path, &mut pids) {
+        Err(err) if !is_gone(&err) => Err(err),
+        _ => Ok(pids),
+    }
+}
+
+fn collect_pids(path: &Path, pids: &mut Vec<i32>) -> Result<()> {
+    let dir = Dir::open(path)?;
+    let listed = match dir.read("cgroup.procs") {
+        // In a threaded cgroup only threads can be listed.
+        Err(err) if err.is(Errno::EOPNOTSUPP) => dir.read("cgroup.threads")?,
+        listed => listed?,
+    };
+    pids.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
+    if dir.has_children()? {
+        for child in children(path)? {
+            match collect_pids(&child, pids) {
+                Err(err) if is_gone(&err) => {}
+                outcome => outcome?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a call failed because the cgroup has been removed.
+pub(super) fn is_gone(err: &Error) -> bool {
+    err.is(Errno::ENOENT) || err.is(Errno::ENODEV)
+}
+
+fn children(path: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |err| Error::io(format!("readdir({})", path.display()), &err);
+    let entries = fs::read_dir(path).map_err(failed)?;
+    let dirs = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    Ok(dirs.map(|entry| entry.path()).collect())
+}
+
+/// Removes the cgroup at `path` and those below it, the deepest first; one that is gone is fine.
+pub(super) fn remove_tree(path: &Path) -> Result<()> {
+    // Mostly there is nothing below it, and nothing in it any more.
+    match cgroupfs::remove_dir(path) {
+        Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => {}
+        outcome => return outcome,
+    }
+    match children(path) {
+        Err(err) if is_gone(&err) => return Ok(()),
+        children => children?.iter().try_for_each(|child| remove_tree(child))?,
+    }
+    remove_when_empty(path)
+}
+
+fn remove_when_empty(path: &Path) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_micros(100);
+    loop {
+        // v2 tells when the last process has left. v1 has to be asked.
+        let left = Dir::open(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
+        best_effort(left, "removing it tells what is wrong");
+        match cgroupfs::remove_dir(path) {
+            Err(err) if err.is(Errno::EBUSY) && Instant::now() < deadline => {}
+            outcome => return outcome,
+        }
+        sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,97 @@
+//! Tells when a container is out of memory.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::sys::cgroupfs::{self, Dir};
+
+use super::live::is_gone;
+use super::stats;
+
+/// What a watch has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OomEvent {
+    /// The container was out of memory (v1), or the OOM killer has killed one of its processes (v2).
+    Oom,
+    /// The container's last process is gone, or its cgroup is: nothing will follow.
+    Gone,
+}
+
+/// A watch for the container being out of memory. Readable (POLLIN) when there is something to
+/// [`read`](Self::read).
+pub struct OomWatch {
+    dir: Dir,
+    seen: u64,
+    source: Source,
+}
+
+enum Source {
+    /// An eventfd that the memory controller adds to, and the file that it was registered with.
+    V1 { event: OwnedFd, _control: OwnedFd },
+    /// Changes of `memory.events` and `cgroup.events`.
+    V2 { queue: OwnedFd },
+}
+
+impl OomWatch {
+    pub(super) fn on_v1(path: &Path) -> Result<OomWatch> {
+        let dir = Dir::open(path)?;
+        let (event, control) = (cgroupfs::event_fd()?, dir.open_to_watch("memory.oom_control")?);
+        dir.write("cgroup.event_control", &format!("{} {}", event.as_raw_fd(), control.as_raw_fd()))?;
+        Ok(OomWatch { dir, seen: 0, source: Source::V1 { event, _control: control } })
+    }
+
+    pub(super) fn on_v2(path: &Path) -> Result<OomWatch> {
+        let dir = Dir::open(path)?;
+        let queue = cgroupfs::watch_files(path, &["memory.events", "cgroup.events"])?;
+        let seen = count(&dir, "memory.events", "oom_kill").unwrap_or(0);
+        Ok(OomWatch { dir, seen, source: Source::V2 { queue } })
+    }
+
+    /// What has happened since the last time, if anything has.
+    pub fn read(&mut self) -> Result<Option<OomEvent>> {
+        match &self.source {
+            Source::V1 { event, .. } => {
+                let happened = cgroupfs::take_events(event.as_fd())?;
+                // The kernel says so, too, when the cgroup is removed.
+                let there = self.dir.path().exists();
+                Ok(happened.then_some(if there { OomEvent::Oom } else { OomEvent::Gone }))
+            }
+            Source::V2 { queue } => {
+                cgroupfs::take_modifications(queue.as_fd())?;
+                self.read_v2()
+            }
+        }
+    }
+
+    fn read_v2(&mut self) -> Result<Option<OomEvent>> {
+        match count(&self.dir, "memory.events", "oom_kill") {
+            Ok(kills) if kills > self.seen => {
+                self.seen = kills;
+                return Ok(Some(OomEvent::Oom));
+            }
+            Err(err) if is_gone(&err) => return Ok(Some(OomEvent::Gone)),
+            outcome => drop(outcome?),
+        }
+        match count(&self.dir, "cgroup.events", "populated") {
+            Ok(1..) => Ok(None),
+            Err(err) if !is_gone(&err) => Err(err),
+            _ => Ok(Some(OomEvent::Gone)),
+        }
+    }
+}
+
+impl AsFd for OomWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.source {
+            Source::V1 { event, .. } => event.as_fd(),
+            Source::V2 { queue } => queue.as_fd(),
+        }
+    }
+}
+
+fn count(dir: &Dir, file: &str, key: &str) -> Result<u64> {
+    let text = dir.read(file)?;
+    let found = stats::keyed(&text).find(|(known, _)| *known == key);
+    found.map(|(_, count)| count).ok_or_else(|| Error::internal(format!("{file} has no {key}")))
+}

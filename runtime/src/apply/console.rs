@@ -1,0 +1,61 @@
+//! The container's terminal: made in the container's own devpts, its other end handed to the caller.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+use super::inside::Root;
+use crate::error::{Context, Error, Kind, Result};
+use crate::sys::{file, mount, process, socket, tty};
+
+const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+/// The name that goes with the descriptor; callers show it to nobody.
+const MASTER_NAME: &[u8] = b"/dev/ptmx";
+
+/// Opens a terminal in the container and sends its master to `socket`; gives the end that the process gets.
+///
+/// Nothing is opened by a name that an image or a process in the container could have replaced: the multiplexer is
+/// checked to be devpts's own, and the peer comes from the kernel.
+pub fn open(root: &Root, size: Option<(u16, u16)>, socket: BorrowedFd) -> Result<OwnedFd> {
+    let master = root.open_without_links(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
+    let stat = file::stat_of(&master)?;
+    let multiplexer = nix::sys::stat::makedev(5, 2);
+    if file::filesystem_magic(&master)? != DEVPTS_SUPER_MAGIC || stat.st_rdev != multiplexer {
+        return Err(Error::new(Kind::Denied, "/dev/pts/ptmx is not the multiplexer of a devpts"));
+    }
+    tty::unlock(&master)?;
+    let peer = tty::open_peer(&master)?;
+    if let Some((rows, columns)) = size {
+        tty::set_size(&master, rows, columns)?;
+    }
+    socket::send(socket, MASTER_NAME, &[master.as_fd()]).doing("send the terminal to the console socket")?;
+    Ok(peer)
+}
+
+/// Binds the terminal on /dev/console.
+pub fn bind(root: &Root, peer: &OwnedFd) -> Result<()> {
+    let dev = root.open_without_links(Path::new("/dev"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    let name = Path::new("console");
+    match file::create_at(&dev, name, OFlag::O_RDONLY, 0o666) {
+        Err(err) if !err.is(crate::error::Errno::EEXIST) => return Err(err),
+        _ => {}
+    }
+    let target = file::open_at(&dev, name, OFlag::O_PATH)?;
+    let node = mount::clone_tree(peer.as_fd(), Path::new(""), false)?;
+    mount::attach(node.as_fd(), target.as_fd()).doing("bind the terminal on /dev/console")
+}
+
+/// Makes the terminal the standard streams of this process and the controlling terminal of its session.
+pub fn take(peer: &OwnedFd) -> Result<()> {
+    for number in 0..=2 {
+        process::duplicate_to(peer, number, false)?;
+    }
+    tty::make_controlling(peer)
+}
+
+/// Gives the terminal to the user of the process, who may want to reopen it by name.
+pub fn give(peer: &OwnedFd, uid: u32) -> Result<()> {
+    let group = file::stat_of(peer)?.st_gid;
+    file::change_owner(peer, uid, group).doing("give the terminal to the user of the process")
+}

@@ -1,0 +1,69 @@
+//! `tmpcopyup`: what a directory held is copied into the tmpfs that will cover it.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::dir::Dir;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, SFlag};
+
+use crate::error::{Error, Result};
+use crate::sys::file;
+
+/// Directories deeper than this are refused; the kernel's own limit on path lengths is near.
+const DEPTH_MAX: usize = 256;
+
+/// Copies all that is in `from` to `to`: directories, files, links and special files, with owners and modes.
+pub fn contents(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    let (from, to) = (file::open_at(from, Path::new("."), flags)?, file::open_at(to, Path::new("."), flags)?);
+    copy_directory(from, &to, 0)
+}
+
+fn copy_directory(from: OwnedFd, to: &OwnedFd, depth: usize) -> Result<()> {
+    if depth > DEPTH_MAX {
+        return Err(Error::invalid(format!("directories more than {DEPTH_MAX} deep")));
+    }
+    let mut dir = Dir::from_fd(from).map_err(|errno| Error::kernel("fdopendir()", errno))?;
+    let names: Vec<_> = dir.iter().filter_map(|entry| Some(entry.ok()?.file_name().to_owned())).collect();
+    for name in names.iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")) {
+        copy_entry(&dir, to, Path::new(OsStr::from_bytes(name.to_bytes())), depth)?;
+    }
+    Ok(())
+}
+
+fn copy_entry(from: &Dir, to: &OwnedFd, name: &Path, depth: usize) -> Result<()> {
+    let stat = file::stat_at(from, name)?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    match kind {
+        SFlag::S_IFDIR => {
+            file::make_directory_at(to, name, 0o700)?;
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+            let made = file::open_at(to, name, flags)?;
+            copy_directory(file::open_at(from, name, flags)?, &made, depth + 1)?;
+            keep_owner_and_mode(&made, &stat)
+        }
+        SFlag::S_IFREG => {
+            let source = file::open_at(from, name, OFlag::O_RDONLY)?;
+            let made = file::create_at(to, name, OFlag::O_WRONLY, 0o600)?;
+            crate::sys::memfd::copy(source.as_fd(), made.as_fd(), stat.st_size as u64)?;
+            keep_owner_and_mode(&made, &stat)
+        }
+        SFlag::S_IFLNK => {
+            file::make_symlink_at(&file::read_link_at(from, name)?, to, name)?;
+            file::change_owner_at(to, name, stat.st_uid, stat.st_gid)
+        }
+        _ => {
+            file::make_node_at(to, name, kind, stat.st_mode & 0o7777, stat.st_rdev)?;
+            file::change_owner_at(to, name, stat.st_uid, stat.st_gid)
+        }
+    }
+}
+
+/// Owner first: changing it clears the set-user-id bit.
+fn keep_owner_and_mode(made: &OwnedFd, stat: &FileStat) -> Result<()> {
+    file::change_owner(made, stat.st_uid, stat.st_gid)?;
+    file::change_mode(made, stat.st_mode & 0o7777)
+}

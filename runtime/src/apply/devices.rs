@@ -1,0 +1,95 @@
+//! Init makes device nodes and the links beside them.
+//!
+//! /dev is opened once for each, within the root and without following a link: an image whose /dev is a link would
+//! have the runtime make and remove files elsewhere.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, SFlag, makedev};
+
+use super::rootfs::Rootfs;
+use crate::error::{Errno, Error, Kind, Result};
+use crate::plan::{Device, DeviceSource};
+use crate::sys::{file, mount};
+
+/// Makes one node, or binds the host's.
+pub fn make(rootfs: &mut Rootfs, device: &Device) -> Result<()> {
+    let parent = device.path.parent().unwrap_or(Path::new("/"));
+    let directory = match rootfs.root.open_without_links(parent, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+        Err(err) if err.is(Errno::ENOENT) => rootfs.root.make_directories(parent)?,
+        result => result?,
+    };
+    let Some(name) = device.path.file_name().map(Path::new) else {
+        return Err(Error::invalid(format!("{} names no device", device.path.display())));
+    };
+    match device.source {
+        DeviceSource::Made => make_node(&directory, name, device),
+        DeviceSource::Bound => bind(rootfs, &directory, name, device),
+    }
+}
+
+fn make_node(directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
+    let kind = SFlag::from_bits_truncate(device.kind);
+    match file::make_node_at(directory, name, kind, device.mode, number(device)) {
+        Err(err) if err.is(Errno::EEXIST) => check(&file::stat_at(directory, name)?, device),
+        result => {
+            result?;
+            // The mode of mknod(2) passed no umask: init has none until it becomes the container's user.
+            let made = file::open_at(directory, name, OFlag::O_PATH)?;
+            check(&file::stat_of(&made)?, device)?;
+            if (device.uid, device.gid) == (0, 0) {
+                return Ok(());
+            }
+            file::change_owner_at(directory, name, device.uid, device.gid)
+        }
+    }
+}
+
+fn bind(rootfs: &mut Rootfs, directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
+    let node = rootfs.take_built(&device.path)?;
+    check(&file::stat_of(&node)?, device)?;
+    match file::create_at(directory, name, OFlag::O_RDONLY, 0o644) {
+        Err(err) if !err.is(Errno::EEXIST) => return Err(err),
+        _ => {}
+    }
+    let target = file::open_at(directory, name, OFlag::O_PATH)?;
+    mount::attach(node.as_fd(), target.as_fd())
+}
+
+/// A node that was there already, or that someone put in the place of ours, must be the one that was asked for.
+fn check(stat: &FileStat, device: &Device) -> Result<()> {
+    let numbered = device.kind == libc::S_IFIFO || stat.st_rdev == number(device);
+    if stat.st_mode & libc::S_IFMT == device.kind && numbered {
+        return Ok(());
+    }
+    let text = format!("{} is there and is another thing than this device", device.path.display());
+    Err(Error::new(Kind::Denied, text))
+}
+
+fn number(device: &Device) -> u64 {
+    if device.kind == libc::S_IFIFO { 0 } else { makedev(device.major.into(), device.minor.into()) }
+}
+
+/// Makes one of the links that every /dev has.
+pub fn make_link(rootfs: &Rootfs, target: &str, name: &str) -> Result<()> {
+    let dev = match rootfs.root.open_without_links(Path::new("/dev"), OFlag::O_PATH | OFlag::O_DIRECTORY) {
+        Err(err) if err.is(Errno::ENOENT) => rootfs.root.make_directories(Path::new("/dev"))?,
+        result => result?,
+    };
+    if name == "core" && rootfs.root.open(Path::new(target), OFlag::O_PATH).is_err() {
+        return Ok(());
+    }
+    match file::make_symlink_at(Path::new(target), &dev, Path::new(name)) {
+        Err(err) if err.is(Errno::EEXIST) && name == "ptmx" => replace_link(&dev, target, name),
+        Err(err) if err.is(Errno::EEXIST) => Ok(()),
+        result => result,
+    }
+}
+
+/// /dev/ptmx must lead to the container's own instance, whatever the image has there.
+fn replace_link(dev: &OwnedFd, target: &str, name: &str) -> Result<()> {
+    file::unlink_at(dev, Path::new(name))?;
+    file::make_symlink_at(Path::new(target), dev, Path::new(name))
+}

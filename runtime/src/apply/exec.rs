@@ -1,0 +1,165 @@
+//! The supervisor of `exec`: brings one more process into a running container.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+use super::cgroup::Cgroup;
+use super::handshake::{Channel, Message};
+use super::init::{self, Inherited};
+use super::supervisor::died;
+use super::trace::Tracer;
+use super::{limits, listener};
+use crate::error::{Context, Error, Kind, Result, best_effort};
+use crate::plan::seccomp::Filter;
+use crate::plan::{Action, Request, Rlimit, Step};
+use crate::state::{Record, Status};
+use crate::sys::namespace::{self, Forked, clone3};
+use crate::sys::pidfd::PidFd;
+use crate::sys::{file, process, schedule};
+
+/// What `exec` is given.
+pub struct Joining<'a> {
+    /// The container.
+    pub record: &'a Record,
+    /// The cgroup that the process joins.
+    pub cgroup: &'a Cgroup,
+    /// What the process does, in order.
+    pub steps: &'a [Step],
+    /// The seccomp filter.
+    pub filter: Option<&'a Filter>,
+    /// The id, and the descriptors to keep.
+    pub request: &'a Request,
+    /// The caller's console socket, connected.
+    pub console_socket: Option<OwnedFd>,
+    /// The CPUs that the process may use: before it joins the cgroup, and in the end (`execCPUAffinity`).
+    pub affinity: (Vec<usize>, Vec<usize>),
+    /// Times the steps.
+    pub tracer: &'a Tracer,
+}
+
+/// A process in the container that has executed its program.
+pub struct Joined {
+    /// Its pid, for the host.
+    pub pid: i32,
+    /// Its handle.
+    pub pidfd: PidFd,
+}
+
+/// Starts a process in the container of the record, and returns once it has become its program.
+///
+/// Errors: WrongState if the container doesn't run; otherwise what the failing step says, and no process is left.
+pub fn exec(mut joining: Joining) -> Result<Joined> {
+    let Some(container) = joining.record.init()? else {
+        return Err(Error::new(Kind::WrongState, "cannot exec in a stopped container"));
+    };
+    // Whatever is in the container must not trace this process once it has joined, nor look into its descriptors.
+    process::set_dumpable(false)?;
+    let (channel, process) = fork(&mut joining, &container)?;
+    match supervise(&joining, &channel, &process) {
+        Ok(()) => Ok(process),
+        Err(err) => {
+            best_effort(process.pidfd.send_signal(libc::SIGKILL), "it may have ended already");
+            best_effort(process::wait(process.pid), "it may be reaped already");
+            Err(err)
+        }
+    }
+}
+
+/// Forks the process into the pid namespace of the container and, on cgroup v2, into its cgroup.
+fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
+    let (channel, process_channel) = Channel::pair()?;
+    let pid_namespace = joining.record.namespaces & libc::CLONE_NEWPID as u64;
+    let own = if pid_namespace != 0 {
+        let own = file::open_following_links(Path::new("/proc/self/ns/pid"), OFlag::O_RDONLY)?;
+        namespace::setns(container, pid_namespace).doing("join the pid namespace of the container")?;
+        Some(own)
+    } else {
+        None
+    };
+    let cgroup = joining.cgroup.dir_fd()?;
+    match clone3(0, cgroup.as_ref().map(AsFd::as_fd), false)? {
+        Forked::Child => {
+            drop(channel);
+            init::run(Inherited {
+                steps: joining.steps,
+                request: joining.request,
+                filter: joining.filter,
+                record: joining.record,
+                channel: process_channel,
+                namespaces: Vec::new(),
+                container: Some((container.as_fd(), joining.record.namespaces)),
+                built: Vec::new(),
+                console_socket: joining.console_socket.take(),
+                start_fifo: None,
+                tracer: joining.tracer,
+            })
+        }
+        Forked::Parent { pid, pidfd } => {
+            if let Some(own) = own {
+                namespace::setns(&own, pid_namespace).doing("return to the runtime's own pid namespace")?;
+            }
+            joining.console_socket = None;
+            Ok((channel, Joined { pid, pidfd: PidFd::from(pidfd) }))
+        }
+    }
+}
+
+/// Does for the process what takes rights on the host, and waits until it has executed its program.
+fn supervise(joining: &Joining, channel: &Channel, process: &Joined) -> Result<()> {
+    let (initial, last) = &joining.affinity;
+    if !initial.is_empty() {
+        schedule::set_affinity(process.pid, initial).doing("process.execCPUAffinity.initial")?;
+    }
+    if joining.cgroup.dir_fd()?.is_none() {
+        joining.cgroup.enter(process.pid)?;
+    }
+    if !last.is_empty() {
+        schedule::set_affinity(process.pid, last).doing("process.execCPUAffinity.final")?;
+    } else if initial.is_empty() {
+        let all = schedule::set_affinity_to_all(process.pid);
+        best_effort(
+            all,
+            "a caller that is pinned to a CPU should not pin the process; its cpuset still holds",
+        );
+    }
+    for step in joining.steps {
+        if let Action::AdjustOomScore(score) = &step.action {
+            limits::adjust_oom_score(process.pid, *score).doing("process.oomScoreAdj")?;
+        }
+    }
+    channel.go()?;
+    let mut created = false;
+    loop {
+        match channel.listen()? {
+            Message::Limits => limits::set_rlimits(process.pid, rlimits(joining.steps))?,
+            Message::Listener(fd) => hand_over_listener(joining, process, fd)?,
+            Message::Created => created = true,
+            Message::Independent => continue,
+            Message::Failed(err) => return Err(err),
+            // The channel closes when the program is executed, and not before `Created`, save for one that was killed.
+            Message::Gone if created => return Ok(()),
+            Message::Gone => return Err(died(process::wait(process.pid)?, joining.cgroup.oom_kills())),
+            other => return Err(Error::internal(format!("the process said {} out of turn", other.name()))),
+        }
+        channel.go()?;
+    }
+}
+
+fn hand_over_listener(joining: &Joining, process: &Joined, fd: i32) -> Result<()> {
+    match joining.filter.and_then(|filter| filter.listener.as_ref()) {
+        Some(to) => listener::hand_over(&process.pidfd, fd, to, joining.record, Status::Running, process.pid),
+        None => Err(Error::internal("the filter has no listener")),
+    }
+}
+
+fn rlimits(steps: &[Step]) -> &[Rlimit] {
+    steps
+        .iter()
+        .find_map(|step| match &step.action {
+            Action::SetRlimits(rlimits) => Some(rlimits.as_slice()),
+            _ => None,
+        })
+        .unwrap_or_default()
+}

@@ -1,0 +1,205 @@
+//! `run` and `exec` in the foreground: hand signals and terminal on, wait for the process, and end as it did.
+
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::termios::{self, SetArg, Termios};
+
+use crate::error::{Errno, Error, Result, best_effort};
+use crate::sys::pidfd::PidFd;
+use crate::sys::process::{self, Ended};
+use crate::sys::{socket, tty};
+
+const BUFFER_BYTES: usize = 16 << 10;
+
+/// Signals that reach this process while it stands in for the container's. From here on none of them ends it.
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Blocks all signals and collects them.
+    pub fn collect() -> Result<Signals> {
+        let mut all = SigSet::all();
+        // These tell of faults of this process itself.
+        for own in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL] {
+            all.remove(own);
+        }
+        all.thread_block().map_err(|errno| Error::kernel("sigprocmask()", errno))?;
+        SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .map(Signals)
+            .map_err(|errno| Error::kernel("signalfd()", errno))
+    }
+}
+
+/// Where the terminal of a foreground process arrives: the console socket that the runtime is itself.
+pub struct OwnConsole(OwnedFd);
+
+impl OwnConsole {
+    /// The end that is kept, and the one that init gets.
+    pub fn pair() -> Result<(OwnConsole, OwnedFd)> {
+        socket::message_pair().map(|(own, init)| (OwnConsole(own), init))
+    }
+
+    /// Takes the terminal that init has opened.
+    pub fn receive(self) -> Result<OwnedFd> {
+        let mut name = [0_u8; 64];
+        let (_, mut fds) = socket::receive(self.0.as_fd(), &mut name)?;
+        fds.pop().ok_or_else(|| Error::internal("init sent no terminal"))
+    }
+}
+
+/// Waits for the process, handing on signals and, if there is one, the terminal; returns how it ended.
+pub fn attend(process: &PidFd, pid: i32, signals: &Signals, terminal: Option<OwnedFd>) -> Result<Ended> {
+    let relay = terminal.map(Relay::start).transpose()?;
+    let ended = Attendance { process, pid, signals, relay: relay.as_ref(), input_open: true }.run()?;
+    if let Some(relay) = &relay {
+        relay.drain();
+    }
+    Ok(ended)
+}
+
+struct Attendance<'a> {
+    process: &'a PidFd,
+    pid: i32,
+    signals: &'a Signals,
+    relay: Option<&'a Relay>,
+    input_open: bool,
+}
+
+impl Attendance<'_> {
+    fn run(&mut self) -> Result<Ended> {
+        loop {
+            let stdin = std::io::stdin();
+            let mut fds = vec![PollFd::new(self.signals.0.as_fd(), PollFlags::POLLIN)];
+            if let Some(relay) = self.relay {
+                fds.push(PollFd::new(relay.master.as_fd(), PollFlags::POLLIN));
+                if self.input_open {
+                    fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+                }
+            }
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Error::kernel("poll()", errno)),
+            }
+            let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+            if let Some(relay) = self.relay {
+                if ready.get(1) == Some(&true)
+                    && relay.copy(relay.master.as_fd(), std::io::stdout().as_fd()) == 0
+                {
+                    // The last process has closed the terminal; its end is told by SIGCHLD.
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                if ready.get(2) == Some(&true) && relay.copy(stdin.as_fd(), relay.master.as_fd()) == 0 {
+                    self.input_open = false;
+                }
+            }
+            if let Some(ended) = self.handle_signals()? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    fn handle_signals(&mut self) -> Result<Option<Ended>> {
+        while let Some(info) =
+            self.signals.0.read_signal().map_err(|errno| Error::kernel("read(signalfd)", errno))?
+        {
+            match Signal::try_from(info.ssi_signo as i32) {
+                Ok(Signal::SIGCHLD) => {
+                    while let Some((pid, ended)) = process::reap_any() {
+                        if pid == self.pid {
+                            return Ok(Some(ended));
+                        }
+                    }
+                }
+                Ok(Signal::SIGWINCH) => {
+                    if let Some(relay) = self.relay {
+                        relay.resize();
+                    }
+                }
+                // Go's runtime interrupts itself with it; a parent that is written in Go must not wake the container.
+                Ok(Signal::SIGURG) => {}
+                // A reader of ours has gone; the container's own pipes tell it themselves.
+                Ok(Signal::SIGPIPE) => {}
+                _ => {
+                    best_effort(
+                        self.process.send_signal(info.ssi_signo as i32),
+                        "it may have ended meanwhile",
+                    );
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Copies between the caller's standard streams and the container's terminal.
+struct Relay {
+    master: OwnedFd,
+    before: Option<Termios>,
+}
+
+impl Relay {
+    fn start(master: OwnedFd) -> Result<Relay> {
+        let stdin = std::io::stdin();
+        let mut relay = Relay { master, before: None };
+        if stdin.is_terminal() {
+            relay.resize();
+            let before = termios::tcgetattr(&stdin).map_err(|errno| Error::kernel("tcgetattr()", errno))?;
+            let mut raw = before.clone();
+            termios::cfmakeraw(&mut raw);
+            termios::tcsetattr(&stdin, SetArg::TCSANOW, &raw)
+                .map_err(|errno| Error::kernel("tcsetattr()", errno))?;
+            relay.before = Some(before);
+        }
+        Ok(relay)
+    }
+
+    /// Gives the container's terminal the size of the caller's.
+    fn resize(&self) {
+        if let Some((rows, columns)) =
+            best_effort(tty::size(std::io::stdin()), "the caller may have no terminal")
+        {
+            best_effort(tty::set_size(&self.master, rows, columns), "the container may have closed it");
+        }
+    }
+
+    /// Copies what is there; 0 at the end of the input.
+    fn copy(&self, from: BorrowedFd, to: BorrowedFd) -> usize {
+        let mut buffer = [0_u8; BUFFER_BYTES];
+        let len = nix::unistd::read(from, &mut buffer).unwrap_or(0);
+        let mut rest = &buffer[..len];
+        while !rest.is_empty() {
+            match nix::unistd::write(to, rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(Errno::EINTR) => {}
+                // Nobody reads any more; the container goes on all the same.
+                Err(_) => return len,
+            }
+        }
+        len
+    }
+
+    /// Copies what the process has written before its end.
+    fn drain(&self) {
+        let there = |fd: BorrowedFd| {
+            let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+            poll(&mut fds, PollTimeout::ZERO).is_ok()
+                && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
+        };
+        while there(self.master.as_fd()) && self.copy(self.master.as_fd(), std::io::stdout().as_fd()) > 0 {}
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let restored = termios::tcsetattr(std::io::stdin(), SetArg::TCSANOW, before);
+            best_effort(
+                restored.map_err(|errno| Error::kernel("tcsetattr()", errno)),
+                "a caller whose terminal is gone needs it no more",
+            );
+        }
+    }
+}

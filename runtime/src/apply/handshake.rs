@@ -1,0 +1,268 @@
+//! What supervisor and init say to each other while a container is created.
+//!
+//! ```text
+//! supervisor                                   init
+//!     │ clone3 ──────────────────────────────▶ │ new session, first namespaces
+//!     │ cgroup, id maps                        │
+//!     │ ── Go ───────────────────────────────▶ │ mounts, devices, console …
+//!     │ resource limits                        │
+//!     │ ◀─────────────────────────────── Hooks │ (only if there are runtime hooks)
+//!     │ run them ── Go ──────────────────────▶ │ new root, protections …
+//!     │ ◀────────────────────────────── Limits │ (only if there are rlimits)
+//!     │ prlimit ── Go ───────────────────────▶ │ user, capabilities …
+//!     │ ◀─────────────────────── Listener(fd) │ (only if the filter has a listener)
+//!     │ pidfd_getfd ── Go ───────────────────▶ │
+//!     │ ◀───────────────────────────── Created │
+//!     │ devices, record, pid file ── Go ─────▶ │ no longer dies with the supervisor
+//!     │ ◀───────────────────────── Independent │ waits for `start`
+//! ```
+//!
+//! At any point init may say `Failed` instead, and exits. If the supervisor is gone, init finds the channel closed and
+//! exits; the kernel kills it as well, so it can't be left behind half-made.
+//!
+//! A message is one SEQPACKET datagram: a tag byte and, for `Failed`, the error as JSON.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::sys::socket;
+
+/// How long one side works before the other hears of it: mounts of slow network filesystems, and hooks.
+pub const PATIENCE_MS: u64 = 600_000;
+
+const MESSAGE_BYTES_MAX: usize = 8 << 10;
+
+/// What init says.
+#[derive(Debug)]
+pub enum Message {
+    /// Everything is mounted: run the runtime hooks.
+    Hooks,
+    /// Set the rlimits.
+    Limits,
+    /// The filter's listener is this descriptor of init.
+    Listener(i32),
+    /// An intermediate process has forked init, and this is its handle.
+    Forked(OwnedFd),
+    /// The container is complete.
+    Created,
+    /// Init no longer dies with the supervisor. Until then the supervisor must not end.
+    Independent,
+    /// A step failed.
+    Failed(Error),
+    /// Init is gone, or has become the program.
+    Gone,
+}
+
+impl Message {
+    /// The word for errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Message::Hooks => "Hooks",
+            Message::Limits => "Limits",
+            Message::Listener(_) => "Listener",
+            Message::Forked(..) => "Forked",
+            Message::Created => "Created",
+            Message::Independent => "Independent",
+            Message::Failed(_) => "Failed",
+            Message::Gone => "Gone",
+        }
+    }
+}
+
+/// One end of the channel.
+pub struct Channel(OwnedFd);
+
+/// An error on its way from init to the supervisor.
+#[derive(Serialize, Deserialize)]
+struct Failure {
+    kind: u8,
+    text: String,
+    errno: Option<i32>,
+    hint: Option<String>,
+    verbatim: bool,
+}
+
+const KINDS: [Kind; 9] = [
+    Kind::InvalidSpec,
+    Kind::NotFound,
+    Kind::AlreadyExists,
+    Kind::WrongState,
+    Kind::Unsupported,
+    Kind::Denied,
+    Kind::Kernel,
+    Kind::Hook,
+    Kind::Internal,
+];
+
+impl Channel {
+    /// Both ends.
+    pub fn pair() -> Result<(Channel, Channel)> {
+        let (supervisor, init) = socket::message_pair().doing("make the channel to init")?;
+        Ok((Channel(supervisor), Channel(init)))
+    }
+
+    /// Supervisor: lets init go on.
+    pub fn go(&self) -> Result<()> {
+        socket::send(self.0.as_fd(), b"G", &[])
+    }
+
+    /// Init: waits until it may go on.
+    ///
+    /// Errors: Internal if the supervisor is gone or takes too long.
+    pub fn await_go(&self) -> Result<()> {
+        self.await_readable()?;
+        let mut byte = [0_u8; 1];
+        match socket::receive(self.0.as_fd(), &mut byte)? {
+            (1, _) if byte[0] == b'G' => Ok(()),
+            (0, _) => Err(Error::internal("the supervisor is gone")),
+            _ => Err(Error::internal("the supervisor said something else than go")),
+        }
+    }
+
+    /// Init: says something that needs no answer, or whose answer is awaited apart.
+    pub fn say(&self, message: &Message) -> Result<()> {
+        match message {
+            Message::Hooks => self.send(b"H", &[]),
+            Message::Limits => self.send(b"L", &[]),
+            Message::Listener(fd) => self.send(format!("N{fd}").as_bytes(), &[]),
+            Message::Forked(pidfd) => self.send(b"F", &[pidfd.as_fd()]),
+            Message::Created => self.send(b"C", &[]),
+            Message::Independent => self.send(b"I", &[]),
+            Message::Failed(err) => self.fail(err),
+            Message::Gone => Ok(()),
+        }
+    }
+
+    /// Init: says that it failed.
+    pub fn fail(&self, err: &Error) -> Result<()> {
+        self.send(&failure(err), &[])
+    }
+
+    /// Init: says something and waits until it may go on.
+    pub fn ask(&self, message: &Message) -> Result<()> {
+        self.say(message)?;
+        self.await_go()
+    }
+
+    /// Supervisor: waits for what init says next.
+    pub fn listen(&self) -> Result<Message> {
+        self.await_readable()?;
+        let mut buffer = vec![0_u8; MESSAGE_BYTES_MAX];
+        let (len, mut fds) = match socket::receive(self.0.as_fd(), &mut buffer) {
+            // Init has gone without reading our last word. The kernel tells that first, and then what init had said.
+            Err(err) if err.is(Errno::ECONNRESET) => {
+                socket::receive(self.0.as_fd(), &mut buffer).unwrap_or_default()
+            }
+            result => result?,
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let number =
+            |bytes: &[u8]| text(bytes).parse::<i32>().map_err(|_| Error::internal("init said no number"));
+        match &buffer[..len] {
+            [] => Ok(Message::Gone),
+            [b'H'] => Ok(Message::Hooks),
+            [b'L'] => Ok(Message::Limits),
+            [b'C'] => Ok(Message::Created),
+            [b'I'] => Ok(Message::Independent),
+            [b'N', rest @ ..] => Ok(Message::Listener(number(rest)?)),
+            [b'F'] => match fds.pop() {
+                Some(pidfd) => Ok(Message::Forked(pidfd)),
+                None => Err(Error::internal("init's pidfd is missing")),
+            },
+            [b'E', rest @ ..] => Ok(Message::Failed(error(rest))),
+            other => Err(Error::internal(format!("init said {:?}", text(other)))),
+        }
+    }
+
+    fn send(&self, bytes: &[u8], fds: &[BorrowedFd]) -> Result<()> {
+        socket::send(self.0.as_fd(), bytes, fds)
+    }
+
+    fn await_readable(&self) -> Result<()> {
+        let deadline = crate::sys::clock::Deadline::after(std::time::Duration::from_millis(PATIENCE_MS));
+        while !socket::wait_readable(&[self.0.as_fd()], deadline.poll_timeout_ms())?[0] {
+            if deadline.passed() {
+                return Err(Error::internal(format!(
+                    "no word from the other side for {} s",
+                    PATIENCE_MS / 1000
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn failure(err: &Error) -> Vec<u8> {
+    let mut text = err.to_string();
+    // The message must fit; the end of an error is its cause, so the middle is what can go.
+    if text.len() > MESSAGE_BYTES_MAX / 2 {
+        text = text.chars().take(MESSAGE_BYTES_MAX / 8).chain("…".chars()).collect();
+    }
+    let failure = Failure {
+        kind: KINDS.iter().position(|kind| *kind == err.kind()).unwrap_or(KINDS.len() - 1) as u8,
+        text,
+        errno: err.errno().map(|errno| errno as i32),
+        hint: err.hint().map(|hint| hint.chars().take(512).collect()),
+        verbatim: err.is_verbatim(),
+    };
+    let mut bytes = vec![b'E'];
+    bytes.extend(serde_json::to_vec(&failure).unwrap_or_default());
+    bytes
+}
+
+fn error(bytes: &[u8]) -> Error {
+    let Ok(failure) = serde_json::from_slice::<Failure>(bytes) else {
+        return Error::internal("init failed and said why in a way that can't be read");
+    };
+    let kind = KINDS.get(usize::from(failure.kind)).copied().unwrap_or(Kind::Internal);
+    let mut err = Error::told(kind, failure.text, failure.errno.map(Errno::from_raw));
+    if failure.verbatim {
+        err = err.verbatim();
+    }
+    match failure.hint {
+        Some(hint) => err.with_hint(hint),
+        None => err,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_init_arrives_whole() {
+        let (supervisor, init) = Channel::pair().unwrap();
+        let err =
+            Error::kernel("fsmount(0)", Errno::EPERM).context("mount proc on /proc").with_hint("unmask it");
+        init.say(&Message::Failed(err)).unwrap();
+        let Message::Failed(told) = supervisor.listen().unwrap() else { panic!("not a failure") };
+        assert_eq!(told.to_string(), "mount proc on /proc: fsmount(0): operation not permitted (EPERM)");
+        assert_eq!((told.kind(), told.hint()), (Kind::Denied, Some("unmask it")));
+        assert!(told.is(Errno::EPERM));
+    }
+
+    #[test]
+    fn a_closed_channel_is_gone_for_the_supervisor_and_an_error_for_init() {
+        let (supervisor, init) = Channel::pair().unwrap();
+        drop(init);
+        assert!(matches!(supervisor.listen().unwrap(), Message::Gone));
+        let (supervisor, init) = Channel::pair().unwrap();
+        drop(supervisor);
+        assert!(init.ask(&Message::Created).is_err());
+    }
+
+    #[test]
+    fn a_very_long_error_still_fits() {
+        let (supervisor, init) = Channel::pair().unwrap();
+        init.say(&Message::Failed(Error::invalid("x".repeat(100_000)))).unwrap();
+        assert!(matches!(supervisor.listen().unwrap(), Message::Failed(_)));
+    }
+}

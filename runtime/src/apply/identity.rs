@@ -1,0 +1,89 @@
+//! Who the container's process is and what it may do. Every change here takes something away, in an order in which
+//! each still has the right to be made.
+
+use nix::sys::signal::Signal;
+
+use crate::error::{Context, Errno, Result};
+use crate::plan::User;
+use crate::sys::credentials::{self, CapabilitySets};
+use crate::sys::{file, process};
+
+/// 1:3. All containers share its node on the host: whose it is must not change.
+const NULL_DEVICE: u64 = 1 << 8 | 3;
+
+/// Becomes root of the user namespace, if it has one.
+///
+/// The groups of the caller go too: they are the host's.
+pub fn become_root() -> Result<()> {
+    // A namespace without an id 0 (EINVAL) leaves the caller what it is, with all capabilities in the namespace.
+    ignoring_unmapped(credentials::set_gid(0))?;
+    ignoring_unmapped(credentials::set_uid(0))?;
+    match credentials::set_groups(&[]) {
+        // Denied by the writer of the maps: then nobody in the namespace can drop or gain groups.
+        Err(err) if err.is(Errno::EPERM) => Ok(()),
+        result => result,
+    }?;
+    rearm()
+}
+
+fn ignoring_unmapped(result: Result<()>) -> Result<()> {
+    match result {
+        Err(err) if err.is(Errno::EINVAL) => Ok(()),
+        result => result,
+    }
+}
+
+/// Changes to the user of the process; its permitted capabilities stay until [`set_capabilities`].
+pub fn change_user(user: &User) -> Result<()> {
+    give_standard_streams(user.uid)?;
+    credentials::keep_capabilities(true)?;
+    credentials::set_groups(&user.groups).map_err(|err| match err.errno() {
+        Some(Errno::EINVAL) => err.with_hint("a group of process.user.additionalGids has no mapping"),
+        _ => err,
+    })?;
+    credentials::set_gid(user.gid).map_err(|err| unmapped(err, "process.user.gid"))?;
+    credentials::set_uid(user.uid).map_err(|err| unmapped(err, "process.user.uid"))?;
+    credentials::keep_capabilities(false)?;
+    process::set_umask(user.umask);
+    rearm()
+}
+
+/// Lets the user of the process reopen its standard streams by name (`/dev/stdout`): they were opened by root.
+fn give_standard_streams(uid: u32) -> Result<()> {
+    for stream in (0..=2).filter_map(process::inherited_fd) {
+        let stat = file::stat_of(stream)?;
+        let is_device = stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == NULL_DEVICE;
+        if stat.st_uid == uid || is_device {
+            continue;
+        }
+        match file::change_owner(stream, uid, stat.st_gid) {
+            // A stream of another user namespace, a read-only file, a host's special file: it stays as it is.
+            Err(err) if [Errno::EINVAL, Errno::EPERM, Errno::EROFS].iter().any(|errno| err.is(*errno)) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+fn unmapped(err: crate::error::Error, field: &str) -> crate::error::Error {
+    match err.errno() {
+        Some(Errno::EINVAL) => err.with_hint(format!("{field} has no mapping in the user namespace")),
+        _ => err,
+    }
+}
+
+/// Sets all capability sets but the bounding one.
+pub fn set_capabilities(sets: &CapabilitySets) -> Result<()> {
+    credentials::set_capabilities(sets).map_err(|err| match err.errno() {
+        Some(Errno::EPERM) => err.with_hint("the runtime itself lacks one of these capabilities"),
+        _ => err,
+    })?;
+    credentials::set_ambient(sets.ambient)?;
+    rearm()
+}
+
+/// A change of credentials makes the kernel forget the parent death signal, and may make the process dumpable again.
+fn rearm() -> Result<()> {
+    process::set_parent_death_signal(Some(Signal::SIGKILL)).doing("keep dying with the supervisor")?;
+    process::set_dumpable(false)
+}

@@ -1,0 +1,44 @@
+//! A user namespace made for its maps alone, as id-mapped mounts want one.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use nix::fcntl::OFlag;
+
+use crate::error::{Context, Result};
+use crate::plan::{IdMap, IdMapping};
+use crate::sys::namespace::{Forked, clone3};
+use crate::sys::{file, process};
+
+/// A user namespace with these maps; it lasts as long as the descriptor or a mount that uses it.
+pub fn user_namespace(maps: &IdMapping) -> Result<OwnedFd> {
+    let (pid, pidfd) = match clone3(libc::CLONE_NEWUSER as u64, None, false)? {
+        Forked::Child => loop {
+            // It has nothing to do but be there; the supervisor kills it, and so does the supervisor's death.
+            if process::set_parent_death_signal(Some(nix::sys::signal::Signal::SIGKILL)).is_err() {
+                process::exit_now(1);
+            }
+            nix::unistd::pause();
+        },
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    let namespace = write_maps(pid, &maps.uids, &maps.gids)
+        .and_then(|()| file::open_following_links(&of(pid, "ns/user"), OFlag::O_RDONLY));
+    crate::sys::pidfd::PidFd::from(pidfd).send_signal(libc::SIGKILL)?;
+    process::wait(pid)?;
+    namespace.doing("make a user namespace for an id-mapped mount")
+}
+
+/// Writes the maps of the user namespace that process `pid` has made.
+pub fn write_maps(pid: i32, uids: &[IdMap], gids: &[IdMap]) -> Result<()> {
+    file::write_following_links(&of(pid, "uid_map"), &lines(uids)).doing("write uid_map")?;
+    file::write_following_links(&of(pid, "gid_map"), &lines(gids)).doing("write gid_map")
+}
+
+fn of(pid: i32, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{file}"))
+}
+
+fn lines(maps: &[IdMap]) -> String {
+    maps.iter().map(|map| format!("{} {} {}\n", map.container, map.host, map.size)).collect()
+}

@@ -1,0 +1,459 @@
+//! Init: the child that becomes the container's process. It performs its steps of the plan and ends in `execve`, or in
+//! an error that the supervisor hears of; it never returns, unwinds or panics.
+//!
+//! The process of `exec` is one too: it joins namespaces instead of making them, and has fewer steps.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+
+use super::handshake::{Channel, Message};
+use super::hooks::{DefaultEnv, run_hooks};
+use super::inside::Root;
+use super::rootfs::{self, Rootfs};
+use super::trace::Tracer;
+use super::{console, devices, identity, program};
+use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::plan::seccomp::Filter;
+use crate::plan::{Action, Actor, Program, Request, Step};
+use crate::spec::{HookKind, Namespace};
+use crate::state::{OciState, Record, Status};
+use crate::sys::namespace::Forked;
+use crate::sys::seccomp::FilterFlags;
+use crate::sys::{credentials, file, keyring, mount, namespace, net, process, schedule, seccomp, socket};
+
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+const PROC_ROOT_INODE: u64 = 1;
+/// `KEY_USR_SEARCH`: processes of the same user may look keys up.
+const KEYRING_SEARCH: u32 = 0x0008_0000;
+
+/// What init inherits from the supervisor.
+pub struct Inherited<'a> {
+    /// All steps of the plan, also the supervisor's.
+    pub steps: &'a [Step],
+    /// The caller's wishes.
+    pub request: &'a Request,
+    /// The seccomp filter.
+    pub filter: Option<&'a Filter>,
+    /// The container, for the state that hooks get.
+    pub record: &'a Record,
+    /// The line to the supervisor.
+    pub channel: Channel,
+    /// Namespaces to join, opened by the supervisor.
+    pub namespaces: Vec<(Namespace, OwnedFd)>,
+    /// The process whose namespaces `exec` joins, and which ones (`CLONE_NEW*`).
+    pub container: Option<(BorrowedFd<'a>, u64)>,
+    /// Mounts that the supervisor has built.
+    pub built: Vec<(PathBuf, OwnedFd)>,
+    /// The caller's console socket.
+    pub console_socket: Option<OwnedFd>,
+    /// The fifo that `start` writes to.
+    pub start_fifo: Option<OwnedFd>,
+    /// Times the steps.
+    pub tracer: &'a Tracer,
+}
+
+/// Performs init's steps. Returns only an error, which has been reported.
+pub fn run(inherited: Inherited) -> ! {
+    let mut init = Init::new(inherited);
+    let err = match init.perform_all() {
+        Ok(never) => match never {},
+        Err(err) => err,
+    };
+    init.report(&err);
+    process::exit_now(1)
+}
+
+/// The intermediate process: joins the namespaces, forks init as a child of the supervisor, and is done. The pid
+/// namespace of init then belongs to the joined user namespace, as a procfs in it demands.
+pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
+    let mut intermediate = Init::new(inherited);
+    let forked = process::set_parent_death_signal(Some(Signal::SIGKILL))
+        .and_then(|()| intermediate.join_namespaces())
+        .and_then(|()| identity::become_root())
+        .and_then(|()| namespace::clone3(flags, None, true));
+    match forked {
+        Ok(Forked::Child) => run(intermediate.inherited),
+        Ok(Forked::Parent { pidfd, .. }) => {
+            let said = intermediate.inherited.channel.say(&Message::Forked(pidfd));
+            process::exit_now(i32::from(said.is_err()))
+        }
+        Err(err) => {
+            intermediate.report(&err);
+            process::exit_now(1)
+        }
+    }
+}
+
+struct Init<'a> {
+    inherited: Inherited<'a>,
+    rootfs: Option<Rootfs>,
+    /// A procfs that no path leads to, for what is written through /proc.
+    procfs: Option<OwnedFd>,
+    /// The end of the terminal that the process gets.
+    terminal: Option<OwnedFd>,
+    working_directory_entered: bool,
+    program: Option<CString>,
+}
+
+impl<'a> Init<'a> {
+    fn new(inherited: Inherited<'a>) -> Self {
+        Init {
+            inherited,
+            rootfs: None,
+            procfs: None,
+            terminal: None,
+            working_directory_entered: false,
+            program: None,
+        }
+    }
+
+    fn perform_all(&mut self) -> Result<Infallible> {
+        process::set_parent_death_signal(Some(Signal::SIGKILL))?;
+        // Modes of what is made here are those of the plan.
+        process::set_umask(0);
+        let (steps, tracer) = (self.inherited.steps, self.inherited.tracer);
+        for step in steps.iter().filter(|step| step.stage().actor() == Actor::Init) {
+            if let Action::Execute(program) = &step.action {
+                return self.execute(program);
+            }
+            tracer.step(step, || self.perform(step))?;
+        }
+        Err(Error::internal("the plan has nothing to execute"))
+    }
+
+    /// Tells the supervisor; where it has gone after `create`, the caller's stderr is all there is.
+    fn report(&self, err: &Error) {
+        if self.inherited.channel.fail(err).is_err() {
+            eprintln!("{err}");
+        }
+    }
+
+    fn perform(&mut self, step: &Step) -> Result<()> {
+        match &step.action {
+            Action::NewSession => process::new_session(),
+            Action::JoinNamespaces => self.join_namespaces(),
+            Action::UnshareFirst(flags) | Action::UnshareNamespaces(flags) => namespace::unshare(*flags),
+            Action::AwaitRelease => self.inherited.channel.await_go(),
+            Action::BecomeRoot => identity::become_root(),
+            Action::JoinKeyring(name) => join_keyring(name),
+            Action::BringLoopbackUp => net::bring_loopback_up(),
+            Action::SetHostname(name) => named(nix::unistd::sethostname(name), "sethostname"),
+            Action::SetDomainname(name) => namespace::set_domainname(name),
+            Action::SetPropagation(change) => {
+                rootfs::set_propagation(*change, &self.inherited.request.rootfs)
+            }
+            Action::MountRootfs => self.mount_rootfs(),
+            Action::OpenProcfs => self.open_procfs(),
+            Action::Mount(planned) => {
+                let sealed_later = self.is_sealed_later(&planned.destination);
+                self.rootfs()?.perform(planned, sealed_later)
+            }
+            Action::MakeDevice(device) => devices::make(self.rootfs()?, device),
+            Action::MakeDeviceLink { target, name } => devices::make_link(self.rootfs()?, target, name),
+            Action::MakeWorkingDirectory(path) => self.make_working_directory(path),
+            Action::OpenConsole(size) => self.open_console(*size),
+            Action::AskForHooks => self.inherited.channel.ask(&Message::Hooks),
+            Action::RunContainerHooks(hooks) => {
+                let state = self.state(Status::Creating);
+                run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)
+            }
+            Action::SwitchRoot if self.inherited.request.no_pivot => self.rootfs()?.move_to_root(),
+            Action::SwitchRoot => self.rootfs()?.pivot(),
+            Action::SetRootPropagation(change) => self.rootfs()?.set_root_propagation(*change),
+            Action::SealMount(destination) => self.rootfs()?.seal(destination),
+            Action::SealRoot => self.rootfs()?.seal_root(),
+            Action::WriteSysctl { path, value } => self.write_procfs(&format!("sys/{path}"), value),
+            Action::ProtectPath(path) => self.rootfs()?.protect(path),
+            Action::MaskPath(path) => self.rootfs()?.hide(path),
+            Action::SetScheduler(attributes) => schedule::set_scheduler(attributes),
+            Action::SetIoPriority { class, priority } => schedule::set_io_priority(*class, *priority),
+            Action::SetPersonality(domain) => schedule::set_personality(*domain),
+            Action::SetApparmorProfile(profile) => self.set_apparmor_profile(profile),
+            Action::SetSelinuxLabel(label) => self.write_own("attr/exec", label),
+            Action::AskForLimits => self.inherited.channel.ask(&Message::Limits),
+            Action::SetNoNewPrivileges => process::set_no_new_privileges(),
+            Action::InstallSeccomp | Action::InstallSeccompListener | Action::InstallSeccompLast => {
+                self.install_filter()
+            }
+            Action::LimitBoundingSet(keep) => credentials::limit_bounding_set(*keep),
+            Action::EnterWorkingDirectory(path) => self.enter_working_directory(path),
+            Action::ChangeUser(user) => {
+                if let Some(terminal) = &self.terminal {
+                    console::give(terminal, user.uid)?;
+                }
+                identity::change_user(user)
+            }
+            Action::SetCapabilities(sets) => identity::set_capabilities(sets),
+            Action::VerifyWorkingDirectory(path) => self.verify_working_directory(path),
+            Action::FindProgram => self.find_program(),
+            Action::ReportCreated => self.report_created(),
+            Action::AwaitStart => self.await_start(),
+            Action::RunStartHooks(hooks) => self.run_start_hooks(hooks),
+            Action::Execute(_)
+            | Action::SaveRecord
+            | Action::MakeStartFifo
+            | Action::CreateCgroup
+            | Action::OpenNamespace(_)
+            | Action::BuildMount(_)
+            | Action::NewTimeNamespace(_)
+            | Action::CloneInit(_)
+            | Action::EnterCgroup
+            | Action::MapIds { .. }
+            | Action::AdjustOomScore(_)
+            | Action::ReleaseInit
+            | Action::LimitCgroup
+            | Action::RunRuntimeHooks(_)
+            | Action::SetRlimits(_)
+            | Action::HandOverListener
+            | Action::RestrictDevices
+            | Action::SaveCreated => Err(Error::internal(format!("{} is not for init", step.stage().name()))),
+        }
+    }
+
+    fn rootfs(&mut self) -> Result<&mut Rootfs> {
+        self.rootfs.as_mut().ok_or_else(|| Error::internal("the rootfs is not mounted yet"))
+    }
+
+    fn mount_rootfs(&mut self) -> Result<()> {
+        let built = std::mem::take(&mut self.inherited.built);
+        self.rootfs = Some(Rootfs::mount(&self.inherited.request.rootfs, built)?);
+        Ok(())
+    }
+
+    /// Joins what the config names by path, or the whole container in an `exec`.
+    ///
+    /// Namespaces that the runtime owns come before the user namespace, in which it no longer could; those that only
+    /// the root of that user namespace may join come after.
+    fn join_namespaces(&mut self) -> Result<()> {
+        if let Some((container, flags)) = self.inherited.container {
+            let user = libc::CLONE_NEWUSER as u64;
+            // The pid namespace is the one that the supervisor forked this process into.
+            let others = flags & !user & !(libc::CLONE_NEWPID as u64);
+            namespace::setns(container, others)?;
+            if flags & user != 0 {
+                namespace::setns(container, user)?;
+                identity::become_root()?;
+            }
+            return Ok(());
+        }
+        let mut later = Vec::new();
+        let listed = std::mem::take(&mut self.inherited.namespaces);
+        let (user, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(ns, _)| *ns == Namespace::User);
+        for (namespace, fd) in others {
+            match namespace::setns(&fd, namespace.flag()) {
+                Err(err) if err.is(Errno::EPERM) && !user.is_empty() => later.push((namespace, fd)),
+                result => result.doing_with(|| format!("join the {} namespace", namespace.name()))?,
+            }
+        }
+        for (namespace, fd) in user.into_iter().chain(later) {
+            namespace::setns(&fd, namespace.flag())
+                .doing_with(|| format!("join the {} namespace", namespace.name()))?;
+        }
+        Ok(())
+    }
+
+    fn is_sealed_later(&self, destination: &Path) -> bool {
+        let seals = |step: &Step| matches!(&step.action, Action::SealMount(sealed) if sealed == destination);
+        self.inherited.steps.iter().any(seals)
+    }
+
+    /// Mounts a procfs that is attached nowhere, so nothing in the container can cover or replace a file of it.
+    fn open_procfs(&mut self) -> Result<()> {
+        self.procfs = Some(match detached_procfs() {
+            Ok(procfs) => procfs,
+            // An outer container or an LSM may forbid new ones; the visible one serves if it is whole.
+            Err(err) if err.is(Errno::EPERM) || err.is(Errno::EACCES) => visible_procfs().map_err(|_| err)?,
+            Err(err) => return Err(err),
+        });
+        Ok(())
+    }
+
+    /// Writes a file of the private procfs.
+    fn write_procfs(&self, path: &str, text: &str) -> Result<()> {
+        let procfs = self.procfs.as_ref().ok_or_else(|| Error::internal("no procfs is open"))?;
+        file::write_beneath(procfs, Path::new(path), text)
+    }
+
+    /// Writes a file of this process in the private procfs.
+    fn write_own(&self, name: &str, text: &str) -> Result<()> {
+        let procfs = self.procfs.as_ref().ok_or_else(|| Error::internal("no procfs is open"))?;
+        let opened = file::open_beneath_following_self(procfs, name, OFlag::O_WRONLY)?;
+        file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/thread-self/{name}`"))
+    }
+
+    fn set_apparmor_profile(&self, profile: &str) -> Result<()> {
+        let text = format!("exec {profile}");
+        match self.write_own("attr/apparmor/exec", &text) {
+            Err(err) if err.is(Errno::ENOENT) => self.write_own("attr/exec", &text),
+            result => result,
+        }
+        .map_err(|err| match err.errno() {
+            Some(Errno::ENOENT) => err.with_hint(format!("is the profile {profile} loaded?")),
+            _ => err,
+        })
+    }
+
+    fn make_working_directory(&mut self, path: &Path) -> Result<()> {
+        match self.rootfs()?.root.make_directories(path) {
+            // What is there and is no directory is for the process to stumble over, with a clearer error.
+            Err(err) if err.is(Errno::ENOTDIR) || err.is(Errno::EROFS) => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    fn open_console(&mut self, size: Option<(u16, u16)>) -> Result<()> {
+        let Some(socket) = self.inherited.console_socket.take() else {
+            return Err(Error::internal("there is no console socket"));
+        };
+        // `exec` is in the container already; `create` is about to be.
+        let peer = match &self.rootfs {
+            Some(rootfs) => {
+                let peer = console::open(&rootfs.root, size, socket.as_fd())?;
+                console::bind(&rootfs.root, &peer)?;
+                peer
+            }
+            None => {
+                let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+                console::open(&Root::new(root), size, socket.as_fd())?
+            }
+        };
+        console::take(&peer)?;
+        self.terminal = Some(peer);
+        Ok(())
+    }
+
+    /// The state that hooks in the container's namespaces get.
+    fn state(&self, status: Status) -> Vec<u8> {
+        let record =
+            Record { init_process_pid: nix::unistd::getpid().as_raw(), ..self.inherited.record.clone() };
+        OciState::of(&record, status).to_json()
+    }
+
+    fn install_filter(&self) -> Result<()> {
+        let Some(filter) = self.inherited.filter else { return Ok(()) };
+        let Some(listener) = install(filter)? else { return Ok(()) };
+        // The supervisor fetches it by number; from here on a system call may wait for the agent's verdict.
+        self.inherited.channel.ask(&Message::Listener(listener.as_raw_fd()))
+    }
+
+    fn enter_working_directory(&mut self, path: &Path) -> Result<()> {
+        match file::change_directory(path) {
+            Err(err) if err.is(Errno::EACCES) => Ok(()),
+            result => {
+                result?;
+                self.working_directory_entered = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// A working directory outside of the root would be a way out: an inherited descriptor could have been its name.
+    fn verify_working_directory(&mut self, path: &Path) -> Result<()> {
+        if !self.working_directory_entered {
+            file::change_directory(path)?;
+        }
+        let current = file::current_directory()?;
+        if current.is_absolute() && !current.starts_with("(unreachable)") {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Denied,
+            format!("the working directory {} is outside of the container", path.display()),
+        ))
+    }
+
+    fn find_program(&mut self) -> Result<()> {
+        let program = self.inherited.steps.iter().find_map(|step| match &step.action {
+            Action::Execute(program) => Some(program),
+            _ => None,
+        });
+        let program = program.ok_or_else(|| Error::internal("the plan has nothing to execute"))?;
+        self.program = Some(program::find(program)?);
+        Ok(())
+    }
+
+    /// From here on the container outlives its supervisor.
+    fn report_created(&self) -> Result<()> {
+        self.inherited.channel.ask(&Message::Created)?;
+        process::set_parent_death_signal(None)?;
+        self.inherited.channel.say(&Message::Independent)
+    }
+
+    /// Waits for `start`, however long: this is the one wait without a deadline.
+    fn await_start(&mut self) -> Result<()> {
+        // It stays open until the program is executed, which tells `start` that it runs.
+        let Some(fifo) = &self.inherited.start_fifo else { return Ok(()) };
+        let mut byte = [0_u8; 1];
+        loop {
+            socket::wait_readable(&[fifo.as_fd()], u16::MAX)?;
+            match nix::unistd::read(fifo, &mut byte) {
+                Ok(1) => return Ok(()),
+                // Nobody has it open for writing (any more): `start` was killed before it wrote.
+                Ok(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(errno) => return Err(Error::kernel("read(exec.fifo)", errno)),
+            }
+        }
+    }
+
+    fn run_start_hooks(&self, hooks: &[crate::spec::oci::Hook]) -> Result<()> {
+        let env = self.inherited.steps.iter().find_map(|step| match &step.action {
+            Action::Execute(program) => Some(&program.env),
+            _ => None,
+        });
+        let env: Vec<String> =
+            env.into_iter().flatten().map(|entry| entry.to_string_lossy().into_owned()).collect();
+        let state = self.state(Status::Created);
+        run_hooks(HookKind::StartContainer.name(), hooks, &state, DefaultEnv::Of(&env))
+    }
+
+    fn execute(&mut self, program: &Program) -> Result<Infallible> {
+        let path = self.program.take().ok_or_else(|| Error::internal("the program was not looked for"))?;
+        program::execute(program, &path, self.procfs.as_ref().map(AsFd::as_fd))
+    }
+}
+
+/// A flag that nobody asked for is dropped where the kernel doesn't know it; one that was asked for is an error then.
+fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
+    match seccomp::install(&filter.program, filter.flags | filter.optional_flags) {
+        Err(err) if err.is(Errno::EINVAL) && filter.optional_flags != FilterFlags::NONE => {
+            seccomp::install(&filter.program, filter.flags)
+        }
+        result => result,
+    }
+}
+
+fn named(result: nix::Result<()>, call: &str) -> Result<()> {
+    result.map_err(|errno| Error::kernel(format!("{call}()"), errno))
+}
+
+fn join_keyring(name: &str) -> Result<()> {
+    match keyring::join_session_keyring(name) {
+        // A kernel without keys, or a filter of an outer container: then there are none to keep apart.
+        Err(err) if err.is(Errno::ENOSYS) || err.is(Errno::EPERM) => Ok(()),
+        result => keyring::add_permissions(result?, KEYRING_SEARCH),
+    }
+}
+
+fn detached_procfs() -> Result<OwnedFd> {
+    let context = mount::fsopen("proc")?;
+    mount::fsconfig_create(context.as_fd())?;
+    let attributes = mount::MOUNT_ATTR_NOSUID | mount::MOUNT_ATTR_NODEV | mount::MOUNT_ATTR_NOEXEC;
+    let procfs = mount::fsmount(context.as_fd(), attributes)?;
+    // The mount itself can't be read from; its root can.
+    file::open_at(&procfs, Path::new("."), OFlag::O_PATH | OFlag::O_DIRECTORY)
+}
+
+fn visible_procfs() -> Result<OwnedFd> {
+    let procfs = file::open_following_links(Path::new("/proc"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    let inode = file::stat_of(&procfs)?.st_ino;
+    if file::filesystem_magic(&procfs)? == PROC_SUPER_MAGIC && inode == PROC_ROOT_INODE {
+        return Ok(procfs);
+    }
+    Err(Error::new(Kind::Denied, "/proc is not a procfs"))
+}

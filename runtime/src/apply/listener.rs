@@ -1,0 +1,45 @@
+//! Hands the listener of a seccomp filter to the agent that answers it.
+
+use std::os::fd::AsFd;
+
+use serde::Serialize;
+
+use crate::error::{Context, Result};
+use crate::plan::seccomp::Listener;
+use crate::state::{OciState, Record, Status};
+use crate::sys::pidfd::PidFd;
+use crate::sys::socket;
+
+/// `ContainerProcessState` of the runtime spec: what comes with the descriptor.
+#[derive(Serialize)]
+struct ContainerProcessState<'a> {
+    #[serde(rename = "ociVersion")]
+    oci_version: &'a str,
+    fds: [&'static str; 1],
+    pid: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
+    state: OciState<'a>,
+}
+
+/// Fetches descriptor `fd` of the process and sends it to the agent. `pid` 0 means that the process is init.
+pub fn hand_over(
+    process: &PidFd,
+    fd: i32,
+    to: &Listener,
+    record: &Record,
+    status: Status,
+    pid: i32,
+) -> Result<()> {
+    let listener = process.fetch_fd(fd)?;
+    let message = ContainerProcessState {
+        oci_version: &record.oci_version,
+        fds: ["seccompFd"],
+        pid: if pid == 0 { record.init_process_pid } else { pid },
+        metadata: to.metadata.as_deref(),
+        state: OciState::of(record, status),
+    };
+    let text = serde_json::to_vec(&message).unwrap_or_default();
+    let agent = socket::connect(&to.path).doing("connect to the seccomp agent")?;
+    socket::send(agent.as_fd(), &text, &[listener.as_fd()]).doing("send the listener to the seccomp agent")
+}

@@ -1,0 +1,28 @@
+//! 3. EFFECTS: performs a finished plan, and never looks at the spec.
+//!
+//! `supervisor` and `init` are the two processes of a start, `handshake` is what they say to each other; the other files
+//! perform the steps of one subsystem each.
+
+mod build;
+pub mod cgroup;
+mod console;
+mod copy_up;
+mod devices;
+pub mod exec;
+pub mod foreground;
+pub mod handshake;
+pub mod hooks;
+mod identity;
+mod idmap;
+mod init;
+mod inside;
+mod limits;
+mod listener;
+mod program;
+mod rootfs;
+pub mod seal;
+mod supervisor;
+mod trace;
+
+pub use supervisor::{Created, Creation, create, send_pidfd, write_pid_file};
+pub use trace::Tracer;

@@ -1,0 +1,106 @@
+//! Finds the program and becomes it.
+//!
+//! The texts of these errors are matched by engines, which make exit codes 126 and 127 of them.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use crate::error::{Errno, Error, Kind, Result};
+use crate::plan::Program;
+use crate::sys::{c_string, file, process};
+
+const PASSWD_BYTES_MAX: usize = 4 << 20;
+
+/// Finds the program like a shell does: a name without a slash along PATH.
+pub fn find(program: &Program) -> Result<CString> {
+    let name = Path::new(OsStr::from_bytes(program.args[0].to_bytes()));
+    if name.as_os_str().as_bytes().contains(&b'/') {
+        return match check(name) {
+            Ok(()) => c_string(name),
+            // Engines of different ages look for the one text or the other.
+            Err(Errno::EISDIR) => Err(refused(name, "is a directory: permission denied")),
+            Err(Errno::ENOENT) => {
+                Err(refused(name, &format!("stat {}: no such file or directory", name.display())))
+            }
+            Err(errno) => Err(refused(name, &text(errno))),
+        };
+    }
+    // As Go's LookPath: a file that may not be executed is passed over.
+    for directory in program.search_path.split(':') {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let candidate: PathBuf = Path::new(directory).join(name);
+        if check(&candidate).is_ok() {
+            return c_string(&candidate);
+        }
+    }
+    Err(refused(name, "executable file not found in $PATH"))
+}
+
+fn check(path: &Path) -> Result<(), Errno> {
+    let stat = nix::sys::stat::stat(path)?;
+    if file::is_directory(&stat) {
+        return Err(Errno::EISDIR);
+    }
+    match process::may_execute(path) {
+        Ok(()) => Ok(()),
+        Err(err) => Err(err.errno().unwrap_or(Errno::EACCES)),
+    }
+}
+
+fn refused(name: &Path, why: &str) -> Error {
+    Error::new(Kind::InvalidSpec, format!("exec: \"{}\": {why}", name.display()))
+}
+
+fn text(errno: Errno) -> String {
+    errno.desc().to_lowercase()
+}
+
+/// Becomes the program; returns only an error.
+pub fn execute(
+    program: &Program,
+    path: &CString,
+    procfs: Option<BorrowedFd>,
+) -> Result<std::convert::Infallible> {
+    let mut env = program.env.clone();
+    if program.needs_home {
+        env.push(c_string(format!("HOME={}", home_of(crate::sys::credentials::effective_uid())))?);
+    }
+    process::reset_signals()?;
+    process::close_on_exec_from(3 + program.preserve_fds as i32, procfs)?;
+    process::execute(path, &program.args, &env).map_err(|err| {
+        let why = err.errno().map_or_else(String::new, text);
+        Error::told(err.kind(), format!("exec {}: {why}", path.to_string_lossy()), err.errno()).verbatim()
+    })
+}
+
+/// The home directory that the container's /etc/passwd gives a user; `/` if it gives none.
+fn home_of(uid: u32) -> String {
+    let passwd = file::open_following_links(Path::new("/etc/passwd"), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
+        .and_then(|file| file::read_limited(file.as_fd(), PASSWD_BYTES_MAX));
+    let passwd = crate::error::best_effort(passwd, "an image without users has no homes").unwrap_or_default();
+    home_in(&String::from_utf8_lossy(&passwd), uid).unwrap_or("/").to_string()
+}
+
+fn home_in(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.len() >= 6 && fields[2].parse() == Ok(uid)).then(|| fields[5]).filter(|home| !home.is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::home_in;
+
+    #[test]
+    fn home_is_found_by_number_and_never_by_a_name_that_looks_like_one() {
+        let passwd = "1000:x:0:0::/evil:/bin/sh\nweb:x:1000:1000:,,,:/home/web:/bin/sh\nshort:x:5\n";
+        assert_eq!(home_in(passwd, 1000), Some("/home/web"));
+        assert_eq!(home_in(passwd, 0), Some("/evil"));
+        assert_eq!(home_in(passwd, 5), None);
+    }
+}

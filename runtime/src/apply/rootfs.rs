@@ -1,0 +1,364 @@
+//! Init builds the container's root: the rootfs, the mounts on it, the switch to it, what is sealed and hidden.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, OFlag};
+
+use super::build;
+use super::inside::Root;
+use crate::error::{Context, Errno, Error, Result};
+use crate::plan::mount_options::{ATTR_RDONLY, AttrChange};
+use crate::plan::{CgroupV1Mount, FilesystemMount, Mount, MountSource, PropagationChange, covers_allowed};
+use crate::sys::file::{self, filesystem_magic};
+use crate::sys::mount;
+
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+const READ_ONLY: AttrChange = AttrChange { set: ATTR_RDONLY, clear: 0 };
+
+/// The container's root while init builds it.
+pub struct Rootfs {
+    /// Where everything is resolved.
+    pub root: Root,
+    /// Mounts that the supervisor has built, in the order of the plan.
+    built: Vec<(PathBuf, OwnedFd)>,
+    /// Mounts that are filled before they become read-only.
+    unsealed: Vec<(PathBuf, OwnedFd)>,
+    /// The empty directory that covers masked ones, once there is one.
+    mask: Option<OwnedFd>,
+}
+
+/// Sets how all mounts of the new namespace hear of the host's, and the host of theirs.
+pub fn set_propagation(change: PropagationChange, rootfs: &Path) -> Result<()> {
+    let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    propagate(&root, change, Path::new("/"))?;
+    if change.flag() == libc::MS_SHARED {
+        // pivot_root refuses a root whose parent would tell its peers of the switch.
+        let parent = parent_mount(rootfs)?;
+        let fd = file::open_following_links(&parent, OFlag::O_PATH)?;
+        propagate(&fd, PropagationChange::private(), &parent)
+            .doing_with(|| format!("make {} private", parent.display()))?;
+    }
+    Ok(())
+}
+
+fn propagate(target: impl AsFd, change: PropagationChange, path: &Path) -> Result<()> {
+    match mount::set_propagation(target.as_fd(), change.flag(), change.recursive) {
+        Err(err) if err.is(Errno::ENOSYS) => {
+            let flags = change.flag() | if change.recursive { libc::MS_REC } else { 0 };
+            mount::mount_legacy("", path, "", flags, "")
+        }
+        result => result,
+    }
+}
+
+/// The mountpoint that `path` lies on. Only shared roots need it, so mountinfo is read for them alone.
+fn parent_mount(path: &Path) -> Result<PathBuf> {
+    let text =
+        std::fs::read_to_string("/proc/self/mountinfo").map_err(|err| Error::io("read mountinfo", &err))?;
+    text.lines()
+        .filter_map(|line| line.split(' ').nth(4).map(unescaped))
+        .filter(|mountpoint| path.starts_with(mountpoint))
+        .max_by_key(|mountpoint| mountpoint.as_os_str().len())
+        .ok_or_else(|| Error::internal(format!("{} lies on no mount", path.display())))
+}
+
+/// mountinfo writes blanks and backslashes as octal numbers.
+fn unescaped(text: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = text.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let octal = bytes.get(at + 1..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if bytes[at] == b'\\' => {
+                plain.push(byte);
+                at += 4;
+            }
+            _ => {
+                plain.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    PathBuf::from(std::ffi::OsString::from_vec(plain))
+}
+
+impl Rootfs {
+    /// Makes the rootfs a mount of its own, with all that is mounted in it.
+    pub fn mount(path: &Path, built: Vec<(PathBuf, OwnedFd)>) -> Result<Rootfs> {
+        let tree = mount::clone_tree(AT_FDCWD, path, true)?;
+        let target = file::open_following_links(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        mount::attach(tree.as_fd(), target.as_fd())?;
+        Ok(Rootfs { root: Root::new(tree), built, unsealed: Vec::new(), mask: None })
+    }
+
+    /// Performs one entry of `mounts`. `sealed_later` mounts stay at hand until then.
+    pub fn perform(&mut self, planned: &Mount, sealed_later: bool) -> Result<()> {
+        let mounted = match &planned.source {
+            MountSource::Bind { path, recursive } => {
+                let (built, target);
+                if planned.built_by_supervisor {
+                    built = self.take_built(&planned.destination)?;
+                    target = self.bind_target(&built, planned)?;
+                    mount::attach(built.as_fd(), target.as_fd())?;
+                } else {
+                    built = build::bind(path, *recursive)?;
+                    target = self.bind_target(&built, planned)?;
+                    build::attach(&built, &target, planned.attr, planned.recursive_attr)?;
+                }
+                built
+            }
+            MountSource::Filesystem(filesystem) => {
+                let mode = self.mode_to_inherit(filesystem, &planned.destination);
+                let target = self.directory_target(planned, &filesystem.fstype)?;
+                let built = build::filesystem(filesystem, planned.attr.set, mode)?;
+                if planned.copy_up {
+                    super::copy_up::contents(&target, &built)
+                        .doing_with(|| format!("copy {} up", planned.destination.display()))?;
+                }
+                if !planned.recursive_attr.is_empty() {
+                    let change = planned.recursive_attr;
+                    mount::set_attributes(built.as_fd(), change.set, change.clear, true)?;
+                }
+                mount::attach(built.as_fd(), target.as_fd())?;
+                built
+            }
+            MountSource::Remount(filesystem) => {
+                let target = self.root.open(&planned.destination, OFlag::O_PATH)?;
+                build::remount(filesystem, planned, &target)?;
+                target
+            }
+            MountSource::CgroupV1(cgroup) => self.attach_cgroup_v1(cgroup, planned)?,
+        };
+        for change in &planned.propagation {
+            propagate(&mounted, *change, &build::fd_path(&mounted))?;
+        }
+        if sealed_later {
+            self.unsealed.push((planned.destination.clone(), mounted));
+        }
+        Ok(())
+    }
+
+    /// The mode of the directory that a tmpfs will cover; one that is missing has none to hand on.
+    fn mode_to_inherit(&self, filesystem: &FilesystemMount, destination: &Path) -> Option<u32> {
+        if !filesystem.inherits_mode {
+            return None;
+        }
+        let covered = self.root.open(destination, OFlag::O_PATH | OFlag::O_DIRECTORY).ok()?;
+        Some(file::stat_of(covered).ok()?.st_mode & 0o7777)
+    }
+
+    /// Takes what the supervisor has built for this destination.
+    pub fn take_built(&mut self, destination: &Path) -> Result<OwnedFd> {
+        match self.built.iter().position(|(path, _)| path == destination) {
+            Some(at) => Ok(self.built.remove(at).1),
+            None => Err(Error::internal(format!("nothing was built for {}", destination.display()))),
+        }
+    }
+
+    /// What a bind is mounted on: a directory or a file, as its source is.
+    fn bind_target(&self, built: &OwnedFd, planned: &Mount) -> Result<OwnedFd> {
+        let directory = file::is_directory(&file::stat_of(built)?);
+        let target = if directory {
+            self.root.make_directories(&planned.destination)?
+        } else {
+            self.root.make_file(&planned.destination)?
+        };
+        if file::is_directory(&file::stat_of(&target)?) != directory {
+            let kind = if directory { "a directory" } else { "a file" };
+            return Err(Error::kernel(format!("mount {kind} onto another kind of thing"), Errno::ENOTDIR));
+        }
+        self.check_procfs(&target, planned, || filesystem_magic(built))?;
+        Ok(target)
+    }
+
+    /// What a filesystem is mounted on. For the kernel's own views it must be a real directory, whose path no image
+    /// has bent: later writes go through them.
+    fn directory_target(&self, planned: &Mount, fstype: &str) -> Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let target = if matches!(fstype, "proc" | "sysfs") {
+            match self.root.open_without_links(&planned.destination, flags) {
+                Err(err) if err.is(Errno::ENOENT) => self.root.make_directories(&planned.destination)?,
+                Err(err) if err.is(Errno::ELOOP) || err.is(Errno::ENOTDIR) => {
+                    return Err(err.with_hint(format!(
+                        "{} of the image must be a directory, not a link",
+                        planned.destination.display()
+                    )));
+                }
+                result => result?,
+            }
+        } else {
+            self.root.make_directories(&planned.destination)?
+        };
+        self.check_procfs(&target, planned, || Ok(if fstype == "proc" { PROC_SUPER_MAGIC } else { 0 }))?;
+        Ok(target)
+    }
+
+    /// Refuses to cover what init and the container's programs take for the kernel's word, by whatever link it was
+    /// reached. `magic` is that of what would be mounted.
+    fn check_procfs(
+        &self,
+        target: &OwnedFd,
+        planned: &Mount,
+        magic: impl FnOnce() -> Result<i64>,
+    ) -> Result<()> {
+        let onto_proc = planned.destination == Path::new("/proc");
+        let covers_procfs = filesystem_magic(target)? == PROC_SUPER_MAGIC;
+        if !onto_proc && !covers_procfs {
+            return Ok(());
+        }
+        let below = planned.destination.strip_prefix("/proc").unwrap_or(Path::new("?"));
+        if covers_procfs && covers_allowed(below) {
+            return Ok(());
+        }
+        if magic()? == PROC_SUPER_MAGIC {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("{} must stay the kernel's own", planned.destination.display())))
+    }
+
+    fn attach_cgroup_v1(&self, cgroup: &CgroupV1Mount, planned: &Mount) -> Result<OwnedFd> {
+        let target = self.root.make_directories(&planned.destination)?;
+        let base = FilesystemMount {
+            fstype: "tmpfs".into(),
+            source: "cgroup".into(),
+            options: vec!["mode=755".into()],
+            inherits_mode: false,
+        };
+        let built = build::filesystem(&base, planned.attr.set & !ATTR_RDONLY, None)?;
+        mount::attach(built.as_fd(), target.as_fd())?;
+        for (name, source) in &cgroup.hierarchies {
+            let name = Path::new(name);
+            file::make_directory_at(&built, name, 0o755)?;
+            let below = file::open_at(&built, name, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+            let attached = match source {
+                MountSource::Bind { path, recursive } => {
+                    let set = AttrChange { set: planned.attr.set, clear: 0 };
+                    build::attach(&build::bind(path, *recursive)?, &below, set, AttrChange::default())
+                }
+                MountSource::Filesystem(filesystem) => {
+                    let hierarchy = build::filesystem(filesystem, planned.attr.set, None)?;
+                    mount::attach(hierarchy.as_fd(), below.as_fd())
+                }
+                _ => Err(Error::internal("a v1 hierarchy is bound or mounted")),
+            };
+            attached.doing_with(|| format!("attach the {} hierarchy", name.display()))?;
+        }
+        for (link, name) in &cgroup.links {
+            file::make_symlink_at(Path::new(name), &built, Path::new(link))?;
+        }
+        if planned.attr.set & ATTR_RDONLY != 0 {
+            build::change(&built, READ_ONLY)?;
+        }
+        Ok(built)
+    }
+
+    /// Switches to the new root; the old one is gone from the namespace.
+    pub fn pivot(&mut self) -> Result<()> {
+        let old = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        file::enter_directory(&self.root)?;
+        mount::pivot_root_here()?;
+        // The old root lies on top of the new one now. What is taken away here must stay on the host, so it stops
+        // telling the host first.
+        file::enter_directory(&old)?;
+        propagate(&old, PropagationChange::slave(), Path::new("."))?;
+        mount::detach(Path::new("."))?;
+        file::change_directory(Path::new("/"))
+    }
+
+    /// `--no-pivot`: moves the rootfs onto `/`, for hosts whose root is a ramdisk. The host's mounts stay in the
+    /// namespace, so those that could be reached through a new procfs or sysfs are taken away first.
+    pub fn move_to_root(&mut self) -> Result<()> {
+        for path in ["/proc", "/sys"] {
+            match mount::detach(Path::new(path)) {
+                Err(err) if err.is(Errno::EINVAL) || err.is(Errno::ENOENT) => {}
+                result => result?,
+            }
+        }
+        file::enter_directory(&self.root)?;
+        let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        mount::attach(self.root.as_fd(), root.as_fd())?;
+        nix::unistd::chroot(".").map_err(|errno| Error::kernel("chroot(\".\")", errno))?;
+        file::change_directory(Path::new("/"))
+    }
+
+    /// Sets how the root passes mounts on.
+    pub fn set_root_propagation(&self, change: PropagationChange) -> Result<()> {
+        propagate(&self.root, change, Path::new("/"))
+    }
+
+    /// Makes a mount read-only that had to be filled before.
+    pub fn seal(&mut self, destination: &Path) -> Result<()> {
+        let at = self
+            .unsealed
+            .iter()
+            .position(|(path, _)| path == destination)
+            .ok_or_else(|| Error::internal(format!("{} was not mounted", destination.display())))?;
+        let (_, mounted) = self.unsealed.remove(at);
+        build::change(&mounted, READ_ONLY)
+    }
+
+    /// Makes the root read-only.
+    pub fn seal_root(&self) -> Result<()> {
+        let root = self.root.open(Path::new("/"), OFlag::O_PATH)?;
+        build::change(&root, READ_ONLY)
+    }
+
+    /// Makes one path read-only; one that is missing needs no protection.
+    pub fn protect(&self, path: &Path) -> Result<()> {
+        let Some(target) = self.open_if_there(path)? else { return Ok(()) };
+        let copy = mount::clone_tree(target.as_fd(), Path::new(""), true)?;
+        build::attach(&copy, &target, READ_ONLY, AttrChange::default())
+    }
+
+    /// Hides one path: a directory behind an empty one, a file behind /dev/null; one that is missing is hidden enough.
+    pub fn hide(&mut self, path: &Path) -> Result<()> {
+        let Some(target) = self.open_if_there(path)? else { return Ok(()) };
+        if !file::is_directory(&file::stat_of(&target)?) {
+            let null = self.null_device()?;
+            let copy = mount::clone_tree(null.as_fd(), Path::new(""), false)?;
+            return mount::attach(copy.as_fd(), target.as_fd());
+        }
+        // All masked directories share one instance: each new one would cost the kernel a shrinker.
+        let copy = match &self.mask {
+            Some(mask) => mount::clone_tree(mask.as_fd(), Path::new(""), false)?,
+            None => empty_directory()?,
+        };
+        mount::attach(copy.as_fd(), target.as_fd())?;
+        if self.mask.is_none() {
+            self.mask = Some(copy);
+        }
+        Ok(())
+    }
+
+    /// The container's /dev/null, if it is what it says: whatever lies there else would be bound over a path that
+    /// must not be written to.
+    fn null_device(&self) -> Result<OwnedFd> {
+        let null = self.root.open_without_links(Path::new("/dev/null"), OFlag::O_PATH)?;
+        let stat = file::stat_of(&null)?;
+        let device = nix::sys::stat::makedev(1, 3);
+        if stat.st_mode & libc::S_IFMT != libc::S_IFCHR || stat.st_rdev != device {
+            return Err(Error::new(crate::error::Kind::Denied, "/dev/null is not the null device"));
+        }
+        Ok(null)
+    }
+
+    fn open_if_there(&self, path: &Path) -> Result<Option<OwnedFd>> {
+        match self.root.open(path, OFlag::O_PATH) {
+            Err(err) if err.is(Errno::ENOENT) || err.is(Errno::ENOTDIR) => Ok(None),
+            result => result.map(Some),
+        }
+    }
+}
+
+fn empty_directory() -> Result<OwnedFd> {
+    let filesystem = FilesystemMount {
+        fstype: "tmpfs".into(),
+        source: "tmpfs".into(),
+        options: vec!["nr_blocks=1".into(), "nr_inodes=1".into(), "ro".into()],
+        inherits_mode: false,
+    };
+    build::filesystem(&filesystem, mount::MOUNT_ATTR_RDONLY, None)
+}

@@ -1,0 +1,153 @@
+//! The runtime's own binary can't be overwritten from inside a container.
+//!
+//! A process that enters a container can be caught there as `/proc/PID/exe`, and a container may name `/proc/self/exe` as
+//! its program: both are handles on the runtime's file (CVE-2019-5736). So whatever enters a container first executes
+//! itself from a place that nobody can write to: a detached overlay of which the file's directory is the lower layer and
+//! which has no upper one, or, where there is no overlayfs to be had, a sealed copy in memory. Where neither works,
+//! nothing is entered. A read-only bind mount won't do: CAP_SYS_ADMIN can make it writable again.
+
+use std::ffi::CString;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::sys::{file, memfd, mount, process};
+
+const OWN_EXE: &str = "/proc/self/exe";
+/// overlayfs wants two lower layers where there is no upper one; what the second holds is never looked at.
+const SECOND_LAYERS: [&str; 3] = ["/run", "/tmp", "/var"];
+/// Descriptors of a caller are numbered from the bottom; the two of the sealed image stand above.
+const LOWEST_NUMBER: RawFd = 50;
+const NUMBERS_TRIED_MAX: RawFd = 4096;
+
+/// Makes sure that this process runs from a sealed image: returns if it does, and otherwise executes one.
+///
+/// Errors: Denied if no sealed image can be made.
+pub fn ensure() -> Result<()> {
+    if runs_sealed() {
+        return Ok(());
+    }
+    let image = overlay_image()
+        .or_else(|_| memory_image())
+        .map_err(|err| err.with_kind(Kind::Denied).context("protect the runtime's own binary"))?;
+    let image = with_marker(image)?;
+    let words = |words: &mut dyn Iterator<Item = std::ffi::OsString>| -> Result<Vec<CString>> {
+        words.map(crate::sys::c_string).collect()
+    };
+    let args = words(&mut std::env::args_os())?;
+    let env = words(&mut std::env::vars_os().map(|(mut name, value)| {
+        name.push("=");
+        name.push(value);
+        name
+    }))?;
+    match process::execute_fd(&image, &args, &env).doing("execute the sealed image")? {}
+}
+
+/// Whether this process was executed from a sealed image: the kernel tells by which descriptor it was executed, and the
+/// next one is a sealed file in memory that names the image. A caller's environment has no say in it.
+fn runs_sealed() -> bool {
+    let Some(number) = process::executed_path()
+        .and_then(|path| path.strip_prefix("/dev/fd/").and_then(|number| number.parse::<RawFd>().ok()))
+        .filter(|number| *number >= LOWEST_NUMBER)
+    else {
+        return false;
+    };
+    // Both are taken, so that they are closed: no number of theirs may reach the container.
+    let (Some(_image), Some(marker)) =
+        (process::take_inherited_fd(number), process::take_inherited_fd(number + 1))
+    else {
+        return false;
+    };
+    let mut told = Vec::new();
+    let sealed = memfd::is_sealed(&marker);
+    let read = std::fs::File::from(marker).take(64).read_to_end(&mut told).is_ok();
+    sealed && read && identity_of_own_exe().is_ok_and(|own| own == told)
+}
+
+fn identity_of_own_exe() -> Result<Vec<u8>> {
+    let own = file::open_following_links(Path::new(OWN_EXE), OFlag::O_PATH)?;
+    identity(&own)
+}
+
+fn identity(image: &OwnedFd) -> Result<Vec<u8>> {
+    let stat = file::stat_of(image)?;
+    Ok(format!("corten {}:{}", stat.st_dev, stat.st_ino).into_bytes())
+}
+
+/// A view of the binary through an overlay that has no upper layer: nothing can be written through it.
+fn overlay_image() -> Result<OwnedFd> {
+    let path = std::fs::read_link(OWN_EXE).map_err(|err| Error::io("readlink(/proc/self/exe)", &err))?;
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Error::internal("the binary has no directory"));
+    };
+    let mut failure = Error::internal("no second layer");
+    for second in SECOND_LAYERS.iter().map(Path::new).filter(|second| !directory.starts_with(second)) {
+        match overlay(directory, second) {
+            Ok(overlay) => return file::open_at(&overlay, Path::new(name), OFlag::O_PATH),
+            Err(err) => failure = err,
+        }
+    }
+    Err(failure)
+}
+
+fn overlay(directory: &Path, second: &Path) -> Result<OwnedFd> {
+    let context = mount::fsopen("overlay")?;
+    let layers =
+        PathBuf::from(std::ffi::OsString::from_vec([escaped(directory), escaped(second)].join(&b':')));
+    mount::fsconfig_set_string(context.as_fd(), "lowerdir", &layers.to_string_lossy())?;
+    // Saves a line in the kernel's log where the two layers are on different filesystems.
+    let quiet = mount::fsconfig_set_string(context.as_fd(), "xino", "off");
+    crate::error::best_effort(quiet, "kernels before 4.17 don't know it");
+    mount::fsconfig_create(context.as_fd())?;
+    let attributes = mount::MOUNT_ATTR_RDONLY | mount::MOUNT_ATTR_NODEV | mount::MOUNT_ATTR_NOSUID;
+    mount::fsmount(context.as_fd(), attributes)
+}
+
+/// overlayfs separates layers by colons.
+fn escaped(path: &Path) -> Vec<u8> {
+    let mut text = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b':' | b'\\') {
+            text.push(b'\\');
+        }
+        text.push(*byte);
+    }
+    text
+}
+
+/// A copy of the binary in memory, sealed against every change.
+fn memory_image() -> Result<OwnedFd> {
+    let own = file::open_following_links(Path::new(OWN_EXE), OFlag::O_RDONLY)?;
+    let image = memfd::create("corten")?;
+    memfd::copy(&own, &image, file::stat_of(&own)?.st_size as u64)?;
+    file::change_mode(&image, 0o555)?;
+    memfd::seal(&image)?;
+    Ok(image)
+}
+
+/// Puts the image at a number whose successor holds the marker; both survive the `execve`.
+fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
+    let marker = memfd::create("corten-sealed")?;
+    file::write_whole(marker.as_fd(), &identity(&image)?, "memfd")?;
+    rewind(&marker)?;
+    memfd::seal(&marker)?;
+    let free = |number: RawFd| process::inherited_fd(number).is_none();
+    let number = (LOWEST_NUMBER..LOWEST_NUMBER + NUMBERS_TRIED_MAX)
+        .step_by(2)
+        .find(|number| free(*number) && free(number + 1))
+        .ok_or_else(|| Error::internal("no free descriptors for the sealed image"))?;
+    process::duplicate_to(&marker, number + 1, false)?;
+    process::duplicate_to(&image, number, false)?;
+    drop((image, marker));
+    process::take_inherited_fd(number).ok_or_else(|| Error::internal("the image's descriptor is gone"))
+}
+
+fn rewind(file: &OwnedFd) -> Result<()> {
+    nix::unistd::lseek(file, 0, nix::unistd::Whence::SeekSet)
+        .map(drop)
+        .map_err(|errno| Error::kernel(format!("lseek({})", file.as_raw_fd()), errno))
+}

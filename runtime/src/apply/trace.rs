@@ -1,0 +1,121 @@
+//! `--trace FILE`: the plan with times beside it, as a Chrome trace that Perfetto opens.
+//!
+//! Supervisor and init write to the same file, one event a line, each line in one `write`; the array is left open, as
+//! the format allows, since nobody knows which of the two ends last.
+//!
+//! A build with the feature `faults` also ends or fails a step that `CORTEN_FAULT` names: `kill:STEP`, `fail:STEP`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Instant;
+
+use nix::fcntl::OFlag;
+
+use crate::error::{Context, Result};
+use crate::plan::{Actor, Step};
+use crate::sys::file;
+
+/// Writes events, if a trace was asked for.
+pub struct Tracer {
+    file: Option<OwnedFd>,
+    started: Instant,
+}
+
+impl Tracer {
+    /// A tracer that writes to `path`, or nothing.
+    pub fn to(path: Option<&Path>) -> Result<Tracer> {
+        let started = Instant::now();
+        let Some(path) = path else { return Ok(Tracer { file: None, started }) };
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_TRUNC;
+        let file = file::create_following_links(path, flags, 0o644).doing("--trace")?;
+        file::write_whole(file.as_fd(), b"[\n", "trace")?;
+        Ok(Tracer { file: Some(file), started })
+    }
+
+    /// Performs a step, and writes how long it took.
+    pub fn step<T>(&self, step: &Step, perform: impl FnOnce() -> Result<T>) -> Result<T> {
+        #[cfg(feature = "faults")]
+        faults::strike(step)?;
+        if self.file.is_none() {
+            return perform().map_err(|err| named(err, step));
+        }
+        let begun = self.started.elapsed();
+        let result = perform().map_err(|err| named(err, step));
+        let took = self.started.elapsed() - begun;
+        let (name, thread) = match step.stage().actor() {
+            Actor::Supervisor => ("supervisor", 1),
+            Actor::Init => ("init", 2),
+        };
+        self.write(&format!(
+            "{{\"name\":\"{}\",\"cat\":\"{name}\",\"ph\":\"X\",\"ts\":{:.1},\"dur\":{:.1},\"pid\":1,\"tid\":{thread},\
+             \"args\":{{\"what\":{:?},\"field\":{:?}}}}},\n",
+            step.stage().name(),
+            begun.as_nanos() as f64 / 1000.0,
+            took.as_nanos() as f64 / 1000.0,
+            step.what(),
+            step.field,
+        ));
+        result
+    }
+
+    fn write(&self, line: &str) {
+        if let Some(file) = &self.file {
+            let written = file::write_whole(file.as_fd(), line.as_bytes(), "trace");
+            crate::error::best_effort(written, "a full disk under the trace must not end a container");
+        }
+    }
+}
+
+/// Says in an error which step failed and which field asked for it.
+fn named(err: crate::error::Error, step: &Step) -> crate::error::Error {
+    // What init failed at is another step than the one at which the supervisor heard of it.
+    if err.is_told() {
+        return err;
+    }
+    let (name, what) = (step.stage().name().replace('-', " "), step.what());
+    let what = if what.len() > 160 || what.is_empty() { String::new() } else { format!(" {what}") };
+    let field = if step.field.is_empty() { String::new() } else { format!(" ({})", step.field) };
+    err.context(format!("{name}{what}{field}"))
+}
+
+#[cfg(feature = "faults")]
+pub use faults::tie_supervisor;
+
+#[cfg(feature = "faults")]
+mod faults {
+    use std::sync::OnceLock;
+
+    use crate::error::{Error, Result};
+    use crate::plan::Step;
+    use crate::sys::fault::Cord;
+
+    static SUPERVISOR: OnceLock<Cord> = OnceLock::new();
+
+    /// Lets init, which inherits the cord, kill the supervisor from inside its pid namespace.
+    pub fn tie_supervisor() -> Result<()> {
+        let cord = Cord::tie()?;
+        SUPERVISOR.get_or_init(|| cord);
+        Ok(())
+    }
+
+    /// Ends the supervisor, or fails the step, if `CORTEN_FAULT` names it.
+    pub(super) fn strike(step: &Step) -> Result<()> {
+        let Ok(fault) = std::env::var("CORTEN_FAULT") else { return Ok(()) };
+        match fault.split_once(':') {
+            Some(("kill", name)) if name == step.stage().name() => {
+                if SUPERVISOR.get().is_none() {
+                    tie_supervisor()?;
+                }
+                SUPERVISOR.get().ok_or_else(|| Error::internal("no cord"))?.pull()?;
+                // Init dies of its supervisor's death; until then it does nothing more.
+                loop {
+                    nix::unistd::pause();
+                }
+            }
+            Some(("fail", name)) if name == step.stage().name() => {
+                Err(Error::internal("fault injected").context(name.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! `create`: load, plan, apply.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use super::Invocation;
+use crate::apply::foreground::OwnConsole;
+use crate::apply::{self, Created, Creation, Tracer};
+use crate::cli::{CgroupManager, CreateArgs};
+use crate::error::{Context, Error, Result};
+use crate::plan::{self, Plan};
+use crate::probe;
+use crate::spec::{HookKind, Namespace, SIZE_BYTES_MAX, Spec};
+use crate::state::Record;
+use crate::sys::clock::Timestamp;
+use crate::sys::{file, process, socket};
+
+/// Creates a container.
+pub fn run(invocation: &Invocation, args: CreateArgs) -> Result<u8> {
+    let console = Console::Handed(args.console_socket.clone());
+    create(invocation, args, console).map(|_| 0)
+}
+
+/// Where the container's terminal goes, if it has one.
+pub enum Console {
+    /// To the caller's socket.
+    Handed(Option<PathBuf>),
+    /// To this very process, which runs the container in the foreground.
+    Own,
+}
+
+/// A container that waits for `start`, and its terminal if this process keeps that.
+pub struct Ready {
+    /// The container.
+    pub created: Created,
+    /// Its terminal arrives here.
+    pub console: Option<OwnConsole>,
+}
+
+/// Creates a container from a bundle.
+///
+/// Errors: what is wrong with the config, or what the failing step says; then nothing of the container is left.
+pub fn create(invocation: &Invocation, args: CreateArgs, console: Console) -> Result<Ready> {
+    if invocation.global.cgroup_manager == CgroupManager::Disabled {
+        return Err(Error::unsupported("--cgroup-manager disabled: not supported yet"));
+    }
+    let tracer = Tracer::to(invocation.global.trace.as_deref())?;
+    let config = read_config(&args.bundle)?;
+    let spec = Spec::load(&config).doing("config.json")?;
+    let plan = decide(&spec, &args)?;
+    invocation.report.debug(|| plan.explain());
+    let terminal = spec.process().and_then(|process| process.terminal()).unwrap_or(false);
+    let (console, console_socket) = connect_console(console, terminal)?;
+    let created = apply::create(Creation {
+        root: &invocation.root_to_create_in()?,
+        id: &args.id,
+        record: record(&spec, &plan),
+        config: &config,
+        console_socket,
+        pid_file: args.pid_file.as_deref(),
+        pidfd_socket: args.pidfd_socket.as_deref(),
+        tracer: &tracer,
+        plan: &plan,
+    })?;
+    Ok(Ready { created, console })
+}
+
+/// Reads the config.json of a bundle.
+pub(super) fn read_config(bundle: &Path) -> Result<Vec<u8>> {
+    let path = bundle.join("config.json");
+    let opened = file::open_following_links(&path, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+    file::read_limited(opened, SIZE_BYTES_MAX).doing("config.json")
+}
+
+/// Decides what creating the container means on this host.
+pub(super) fn decide(spec: &Spec, args: &CreateArgs) -> Result<Plan> {
+    let bundle = std::fs::canonicalize(&args.bundle)
+        .map_err(|err| Error::io(format!("find the bundle {}", args.bundle.display()), &err))?;
+    let named = spec.rootfs_in(&bundle);
+    let rootfs = std::fs::canonicalize(&named)
+        .map_err(|err| Error::io(format!("find the rootfs {} (root.path)", named.display()), &err))?;
+    if !rootfs.is_dir() {
+        return Err(Error::invalid(format!("root.path: {} is not a directory", rootfs.display())));
+    }
+    // What a link points to may change between this look and the mount.
+    if plan::clean(&named) != rootfs {
+        return Err(Error::invalid(format!("root.path: {} is reached by a symbolic link", named.display())));
+    }
+    let request = plan::Request {
+        id: args.id.as_str().to_string(),
+        bundle,
+        rootfs,
+        no_pivot: args.no_pivot,
+        no_new_keyring: args.no_new_keyring,
+        preserve_fds: args.preserve_fds,
+        listen_fds: listen_fds(),
+    };
+    check_preserved(3 + request.preserve_fds as i32)?;
+    plan::create(spec, request, &probe::host()?)
+}
+
+/// A number that stands for nothing would become some descriptor of ours.
+pub(super) fn check_preserved(end: i32) -> Result<()> {
+    match (3..end).find(|number| process::inherited_fd(*number).is_none()) {
+        Some(number) => Err(Error::invalid(format!("--preserve-fds: descriptor {number} is not open"))),
+        None => Ok(()),
+    }
+}
+
+/// How many sockets systemd, or who does as it does, hands to the container.
+fn listen_fds() -> u32 {
+    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// Connects the console socket before anything is made, and finds terminal and socket to be of one mind.
+pub(super) fn connect_console(
+    console: Console,
+    terminal: bool,
+) -> Result<(Option<OwnConsole>, Option<OwnedFd>)> {
+    match (terminal, console) {
+        (true, Console::Own) => OwnConsole::pair().map(|(own, init)| (Some(own), Some(init))),
+        (true, Console::Handed(Some(path))) => {
+            socket::connect(&path).doing("--console-socket").map(|socket| (None, Some(socket)))
+        }
+        (true, Console::Handed(None)) => Err(Error::invalid(
+            "process.terminal: needs --console-socket where nobody stays to attend the terminal",
+        )),
+        (false, Console::Handed(Some(_))) => Err(Error::invalid(
+            "--console-socket: is for a process with a terminal, and process.terminal is false",
+        )),
+        (false, _) => Ok((None, None)),
+    }
+}
+
+fn record(spec: &Spec, plan: &Plan) -> Record {
+    let annotations: BTreeMap<String, String> =
+        spec.oci().annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Record {
+        oci_version: spec.oci().version().clone(),
+        id: plan.request.id.clone(),
+        init_process_pid: 0,
+        init_process_start: 0,
+        created: Timestamp::now().to_string(),
+        cgroup_paths: plan.cgroup.paths(),
+        bundle: plan.request.bundle.clone(),
+        rootfs: plan.request.rootfs.clone(),
+        owner: crate::sys::credentials::effective_uid(),
+        annotations,
+        private_pid_namespace: spec.namespaces().is_new(Namespace::Pid),
+        namespaces: plan.private_namespaces,
+        poststart: spec.hooks(HookKind::Poststart).to_vec(),
+        poststop: spec.hooks(HookKind::Poststop).to_vec(),
+    }
+}

@@ -1,0 +1,91 @@
+//! `events`: what a container uses, again and again, and when it runs out of memory.
+
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
+
+use super::{Container, Invocation, print};
+use crate::apply::cgroup::stats::Stats;
+use crate::apply::cgroup::{OomEvent, OomWatch};
+use crate::cli::EventsArgs;
+use crate::error::{Errno, Error, Kind, Result};
+use crate::report::Report;
+use crate::state::Status;
+use crate::sys::clock::Deadline;
+
+/// Prints events of a container until it is gone, or its usage once.
+pub fn run(invocation: &Invocation, args: EventsArgs) -> Result<u8> {
+    let container = Container::open(&invocation.root()?, &args.id)?;
+    if container.status()? == Status::Stopped {
+        return Err(Error::new(Kind::WrongState, format!("container with id {} is not running", args.id)));
+    }
+    if args.once {
+        print_usage(&container)?;
+    } else {
+        follow(&container, &args, &invocation.report)?;
+    }
+    Ok(0)
+}
+
+fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<()> {
+    let mut watch = container.cgroup().watch_oom()?;
+    let mut next_usage = Deadline::after(args.interval);
+    loop {
+        wait(&watch, next_usage)?;
+        match watch.read()? {
+            Some(OomEvent::Gone) => return Ok(()),
+            Some(OomEvent::Oom) => print_event(&Event::Oom { id: args.id.as_str() })?,
+            None => {}
+        }
+        if next_usage.passed() {
+            next_usage = Deadline::after(args.interval);
+            if !container.cgroup().exists() {
+                return Ok(());
+            }
+            if let Err(err) = print_usage(container) {
+                // Half of the cgroup may be gone: the watch tells when all of it is.
+                report.warning(&err.to_string());
+            }
+        }
+    }
+}
+
+fn wait(watch: &OomWatch, deadline: Deadline) -> Result<()> {
+    let mut fds = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::from(deadline.poll_timeout_ms())) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(Error::kernel("poll(memory events)", errno)),
+    }
+}
+
+fn print_usage(container: &Container) -> Result<()> {
+    let usage = container.cgroup().stats()?;
+    print_event(&Event::Stats { id: &container.record.id, data: Box::new(usage) })
+}
+
+fn print_event(event: &Event) -> Result<()> {
+    let json = serde_json::to_string(event).map_err(|err| Error::internal(err.to_string()))?;
+    print(json + "\n")
+}
+
+/// One line of output, in runc's shape.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Event<'a> {
+    Oom { id: &'a str },
+    Stats { id: &'a str, data: Box<Stats> },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_have_the_shape_that_callers_look_for() {
+        let oom = serde_json::to_string(&Event::Oom { id: "c1" }).expect("json");
+        assert_eq!(oom, r#"{"type":"oom","id":"c1"}"#);
+        let stats = serde_json::to_string(&Event::Stats { id: "c1", data: Box::default() }).expect("json");
+        assert!(stats.starts_with(r#"{"type":"stats","id":"c1","data":{"cpu":{"#), "{stats}");
+    }
+}

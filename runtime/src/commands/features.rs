@@ -1,0 +1,153 @@
+//! `features`: what this build of the runtime can do, whatever the host can.
+//!
+//! Source: runtime-spec features.md.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::print;
+use crate::cli::{SPEC_VERSION, VERSION};
+use crate::error::{Error, Result};
+use crate::plan::mount_options::MOUNT_OPTIONS;
+use crate::plan::seccomp;
+use crate::spec::HookKind;
+use crate::sys::credentials::capability_names;
+
+const HOOKS: [HookKind; 6] = [
+    HookKind::Prestart,
+    HookKind::CreateRuntime,
+    HookKind::CreateContainer,
+    HookKind::StartContainer,
+    HookKind::Poststart,
+    HookKind::Poststop,
+];
+
+/// Prints the features, and nothing else on any stream: CRI-O parses both as one.
+pub fn run() -> Result<u8> {
+    let mut json = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    features()
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))
+        .map_err(|err| Error::internal(err.to_string()))?;
+    json.push(b'\n');
+    print(json)?;
+    Ok(0)
+}
+
+fn features() -> Features {
+    Features {
+        oci_version_min: "1.0.0",
+        oci_version_max: SPEC_VERSION,
+        hooks: HOOKS.map(HookKind::name).into(),
+        mount_options: MOUNT_OPTIONS.iter().map(|(word, _)| *word).collect(),
+        linux: Linux {
+            namespaces: vec!["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+            capabilities: capability_names(u64::MAX),
+            cgroup: Cgroup { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
+            seccomp: Seccomp {
+                enabled: true,
+                actions: seccomp::ACTIONS.into(),
+                operators: seccomp::OPERATORS.into(),
+                archs: seccomp::ARCHITECTURES.into(),
+                known_flags: seccomp::known_flags().map(|(name, _)| name).collect(),
+                supported_flags: seccomp::known_flags().map(|(name, _)| name).collect(),
+            },
+            apparmor: Enabled { enabled: true },
+            selinux: Enabled { enabled: true },
+            intel_rdt: Enabled { enabled: false },
+            mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
+            net_devices: Enabled { enabled: false },
+        },
+        annotations: BTreeMap::from([("org.corten.version", VERSION)]),
+        potentially_unsafe_config_annotations: vec!["org.criu.config", "org.systemd.property.", "run.oci."],
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Features {
+    oci_version_min: &'static str,
+    oci_version_max: &'static str,
+    hooks: Vec<&'static str>,
+    mount_options: Vec<&'static str>,
+    linux: Linux,
+    annotations: BTreeMap<&'static str, &'static str>,
+    /// Engines that hand on a user's annotations leave these out; one that ends with a dot is a prefix.
+    potentially_unsafe_config_annotations: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Linux {
+    namespaces: Vec<&'static str>,
+    capabilities: Vec<String>,
+    cgroup: Cgroup,
+    seccomp: Seccomp,
+    apparmor: Enabled,
+    selinux: Enabled,
+    intel_rdt: Enabled,
+    mount_extensions: MountExtensions,
+    net_devices: Enabled,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cgroup {
+    v1: bool,
+    v2: bool,
+    systemd: bool,
+    systemd_user: bool,
+    rdma: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Seccomp {
+    enabled: bool,
+    actions: Vec<&'static str>,
+    operators: Vec<&'static str>,
+    archs: Vec<&'static str>,
+    known_flags: Vec<String>,
+    supported_flags: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct MountExtensions {
+    idmap: Enabled,
+}
+
+#[derive(Serialize)]
+struct Enabled {
+    enabled: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_the_specification_take_the_features() {
+        let json = serde_json::to_value(features()).expect("json");
+        let typed: oci_spec::runtime::Features =
+            serde_json::from_value(json.clone()).expect("the field's type");
+        let linux = typed.linux().as_ref().expect("linux");
+        assert_eq!(linux.namespaces().as_ref().map(Vec::len), Some(8));
+        assert_eq!(linux.seccomp().as_ref().and_then(|seccomp| *seccomp.enabled()), Some(true));
+        assert_eq!(json["ociVersionMax"], "1.3.0");
+    }
+
+    #[test]
+    fn what_engines_ask_for_is_there() {
+        let json = serde_json::to_value(features()).expect("json");
+        let options = json["mountOptions"].to_string();
+        for word in ["\"rro\"", "\"ro\"", "\"rbind\"", "\"rprivate\"", "\"tmpcopyup\""] {
+            assert!(options.contains(word), "{word}");
+        }
+        assert_eq!(json["linux"]["mountExtensions"]["idmap"]["enabled"], true);
+        let hooks =
+            ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+        assert_eq!(json["hooks"], serde_json::json!(hooks));
+        assert!(json["linux"]["capabilities"].to_string().contains("CAP_SYS_ADMIN"));
+    }
+}

@@ -1,0 +1,133 @@
+//! One file per command: load, decide, apply, save.
+//!
+//! Each has a `run` that takes what was typed, and beside it the operation itself, which the shim calls.
+
+mod container;
+pub mod create;
+pub mod delete;
+pub mod events;
+pub mod exec;
+pub mod features;
+pub mod kill;
+pub mod list;
+pub mod pause;
+pub mod plan;
+pub mod ps;
+pub mod resume;
+pub mod run;
+pub mod spec;
+pub mod start;
+pub mod state;
+pub mod update;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+pub use container::Container;
+
+use crate::apply::seal;
+use crate::cli::{Command, CommandLine, Global, Request, RootPath};
+use crate::error::{Context, Error, Result};
+use crate::report::Report;
+use crate::state::Root;
+
+/// The exit code of a command that failed.
+const FAILED: u8 = 1;
+
+/// The exit code of `exec` when it failed: any smaller one may be that of the process.
+const EXEC_FAILED: u8 = 255;
+
+/// What a command runs with.
+pub struct Invocation {
+    /// The global flags.
+    pub global: Global,
+    /// Where messages go.
+    pub report: Report,
+}
+
+impl Invocation {
+    /// The directory of states, which may not exist.
+    pub fn root(&self) -> Result<Root> {
+        match &self.global.root {
+            RootPath::Default => Root::default_path().map(|path| Root::at(&path)),
+            RootPath::Given(path) => Ok(Root::at(path)),
+        }
+    }
+
+    /// The directory of states, made if need be.
+    pub fn root_to_create_in(&self) -> Result<Root> {
+        match &self.global.root {
+            RootPath::Default => Root::open_or_create(&Root::default_path()?),
+            RootPath::Given(path) => Root::open_or_create(path),
+        }
+    }
+}
+
+/// Carries out a command line and returns the exit code.
+pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
+    let opened = CommandLine::parse(argv).and_then(|line| Ok((open_report(&line)?, line)));
+    let (report, mut line) = match opened {
+        Ok(opened) => opened,
+        Err(err) => {
+            Report::default().error(&err);
+            return FAILED;
+        }
+    };
+    let failed = if line.command_name().is_some_and(|name| name == "exec") { EXEC_FAILED } else { FAILED };
+    let request = line.request();
+    let invocation = Invocation { global: line.global, report };
+    let done = match request {
+        Ok(Request::Run(command)) => {
+            let doing = command.doing();
+            run(&invocation, command).doing(&doing)
+        }
+        Ok(Request::Print(text)) => print(&text).map(|()| 0),
+        Err(err) => Err(err),
+    };
+    done.unwrap_or_else(|err| {
+        invocation.report.error(&err);
+        failed
+    })
+}
+
+fn run(invocation: &Invocation, command: Command) -> Result<u8> {
+    if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
+        seal::ensure()?;
+    }
+    match command {
+        Command::Create(args) => create::run(invocation, args),
+        Command::Delete(args) => delete::run(invocation, args),
+        Command::Events(args) => events::run(invocation, args),
+        Command::Exec(args) => exec::run(invocation, *args),
+        Command::Features => features::run(),
+        Command::Kill(args) => kill::run(invocation, args),
+        Command::List(args) => list::run(invocation, args),
+        Command::Pause(args) => pause::run(invocation, args),
+        Command::Plan(args) => plan::run(invocation, args),
+        Command::Ps(args) => ps::run(invocation, args),
+        Command::Resume(args) => resume::run(invocation, args),
+        Command::Run(args) => run::run(invocation, args),
+        Command::Spec(args) => spec::run(args),
+        Command::Start(args) => start::run(invocation, args),
+        Command::State(args) => state::run(invocation, args),
+        Command::Update(args) => update::run(invocation, *args),
+    }
+}
+
+fn open_report(line: &CommandLine) -> Result<Report> {
+    // A container whose log's directory is gone still has to be killed and deleted.
+    let may_do_without =
+        ["kill", "delete"].iter().any(|name| line.command_name().is_some_and(|of| of == *name));
+    if may_do_without {
+        Ok(Report::open_if_possible(&line.global.log))
+    } else {
+        Report::open(&line.global.log)
+    }
+}
+
+/// Writes `text` to standard output.
+fn print(text: impl AsRef<[u8]>) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_ref()).and_then(|()| stdout.flush());
+    written.map_err(|err| Error::io("write(stdout)", &err))
+}

@@ -1,0 +1,202 @@
+//! A limit as a write into a file of the cgroup.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// One value for one file of the cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The controller that the file belongs to.
+    pub controller: Cow<'static, str>,
+    /// The file.
+    pub file: Cow<'static, str>,
+    /// What is written.
+    pub value: Value,
+    /// What this is for, as a verb phrase: `limit memory`.
+    pub aim: &'static str,
+    /// The field of config.json that asks for it.
+    pub field: Cow<'static, str>,
+    /// What a failure means.
+    pub on_failure: OnFailure,
+    /// A file with a number that the value must exceed; looked at before anything at all is written.
+    pub must_exceed: Option<&'static str>,
+}
+
+/// What is written. All but the first depend on what stands in the cgroup already, and occur in updates only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// This text.
+    Text(String),
+    /// The quota that stands in `cpu.max`, with this period.
+    PeriodForQuota(u64),
+    /// So much swap that it makes up this total with what stands in `memory.max`.
+    SwapInTotal(u64),
+    /// So much swap that the total of memory and swap stays what it is when memory gets this limit.
+    SwapBesideLimit(u64),
+}
+
+/// What a failed write means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The limit can't be had: an error.
+    Fail,
+    /// Without the file (ENOENT) there is nothing to limit: the same as having written it.
+    IgnoreMissing,
+    /// Without the file (ENOENT), this value goes into this other one.
+    Use(&'static str, String),
+    /// EINVAL: the value may fit once the others stand, so it is tried again after them.
+    RetryLast,
+}
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}: {} ({})", self.file, self.value, self.aim, self.field)
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) => f.write_str(text),
+            Value::PeriodForQuota(period) => write!(f, "<its quota> {period}"),
+            Value::SwapInTotal(total) => write!(f, "{total} - <memory.max>"),
+            Value::SwapBesideLimit(limit) => write!(f, "<memory.swap.max> + <memory.max> - {limit}"),
+        }
+    }
+}
+
+impl Write {
+    /// A write of `text` to `file`, whose name starts with its controller's; any failure is an error.
+    pub(super) fn new(
+        file: impl Into<Cow<'static, str>>,
+        text: impl ToString,
+        aim: &'static str,
+        field: impl Into<Cow<'static, str>>,
+    ) -> Write {
+        Write::with(file, Value::text(text), aim, field)
+    }
+
+    /// As [`Write::new`], of a value that may depend on what stands in the cgroup.
+    pub(super) fn with(
+        file: impl Into<Cow<'static, str>>,
+        value: Value,
+        aim: &'static str,
+        field: impl Into<Cow<'static, str>>,
+    ) -> Write {
+        let (file, field) = (file.into(), field.into());
+        let controller = controller_of(&file).to_owned().into();
+        Write { controller, file, value, aim, field, on_failure: OnFailure::Fail, must_exceed: None }
+    }
+
+    pub(super) fn or(self, on_failure: OnFailure) -> Write {
+        Write { on_failure, ..self }
+    }
+
+    /// `condition` is for writes that may fail in one case only.
+    pub(super) fn or_if(self, condition: bool, on_failure: OnFailure) -> Write {
+        if condition { self.or(on_failure) } else { self }
+    }
+
+    pub(super) fn above(self, file: &'static str) -> Write {
+        Write { must_exceed: Some(file), ..self }
+    }
+}
+
+impl Value {
+    pub(super) fn text(text: impl ToString) -> Value {
+        Value::Text(text.to_string())
+    }
+}
+
+/// The limits of one container while they are put together.
+pub(super) struct Limits<'a> {
+    pub before_enter: Vec<Write>,
+    pub writes: Vec<Write>,
+    pub notes: Vec<String>,
+    version: &'static str,
+    has: &'a dyn Fn(&str) -> bool,
+}
+
+impl<'a> Limits<'a> {
+    /// `has` knows which controllers there are.
+    pub fn new(version: &'static str, has: &'a dyn Fn(&str) -> bool) -> Self {
+        Limits { before_enter: Vec::new(), writes: Vec::new(), notes: Vec::new(), version, has }
+    }
+
+    /// Adds `write`; an error if its controller isn't there.
+    pub fn add(&mut self, write: Write) -> Result<()> {
+        self.check(&write)?;
+        self.writes.push(write);
+        Ok(())
+    }
+
+    /// As [`Limits::add`], for what has to stand before a process joins.
+    pub fn add_before_enter(&mut self, write: Write) -> Result<()> {
+        self.check(&write)?;
+        self.before_enter.push(write);
+        Ok(())
+    }
+
+    /// Says that `field` is passed over, if it was `asked` for.
+    pub fn pass_over(&mut self, asked: bool, field: &str, why: &str) {
+        if asked {
+            self.notes.push(format!("{field}: passed over, {why}"));
+        }
+    }
+
+    fn check(&self, write: &Write) -> Result<()> {
+        if (self.has)(&write.controller) {
+            return Ok(());
+        }
+        let Write { field, controller, .. } = write;
+        let version = self.version;
+        let cause = format!("{field}: the {controller} controller is not there (cgroup {version})");
+        Err(Error::unsupported(cause))
+    }
+}
+
+/// The controller that a file belongs to: what its name starts with, `memory.max`. On v2, cgroup v1's `blkio`
+/// is called `io`.
+fn controller_of(file: &str) -> &str {
+    file.split('.').next().unwrap_or(file)
+}
+
+/// A memory size as the spec has it: `-1` is no limit, 0 and absence say nothing.
+pub(super) fn size(value: Option<i64>, field: &str) -> Result<Option<i64>> {
+    match value {
+        None | Some(0) => Ok(None),
+        Some(value) if value < -1 => Err(Error::invalid(format!("{field}: {value} is not a size"))),
+        some => Ok(some),
+    }
+}
+
+/// A weight of block I/O as the spec has it: 10 to 1000, and 0 and absence say nothing.
+pub(super) fn io_weight(value: Option<u16>, field: &str) -> Result<Option<u16>> {
+    match value {
+        None | Some(0) => Ok(None),
+        Some(10..=1000) => Ok(value),
+        Some(other) => Err(Error::invalid(format!("{field}: {other} is not within 10 and 1000"))),
+    }
+}
+
+/// The limit on processes as both versions write it.
+pub(super) fn pids_max(limit: i64) -> String {
+    match limit {
+        // No process could run in a cgroup of none; systemd, too, takes it for one.
+        0 => "1".to_owned(),
+        1.. => limit.to_string(),
+        _ => "max".to_owned(),
+    }
+}
+
+/// A value that was given and isn't 0: in these fields 0 has always meant "not given".
+pub(super) fn set<T: PartialEq + Default>(value: Option<T>) -> Option<T> {
+    value.filter(|value| *value != T::default())
+}
+
+/// A text that was given and isn't empty.
+pub(super) fn set_text(value: &Option<String>) -> Option<&str> {
+    value.as_deref().filter(|text| !text.is_empty())
+}

@@ -1,0 +1,147 @@
+//! Device nodes and the links beside them in /dev.
+//!
+//! In a user namespace nobody may make device nodes, so there the host's nodes are bound in place; the supervisor
+//! opens them. Where the config binds a whole /dev, it is left as it is.
+
+use std::path::{Path, PathBuf};
+
+use super::mount_options::AttrChange;
+use super::mounts::{self, Mount, MountSource};
+use super::{Action, Step};
+use crate::error::{Error, Result};
+use crate::spec::{Namespace, Spec, oci};
+
+/// A device node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Where, in the container.
+    pub path: PathBuf,
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
+    pub kind: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner, by container id.
+    pub uid: u32,
+    /// Group, by container id.
+    pub gid: u32,
+    /// How it comes there.
+    pub source: DeviceSource,
+}
+
+/// How a device node comes into the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceSource {
+    /// It is made.
+    Made,
+    /// The host's is bound.
+    Bound,
+}
+
+/// Every container has these, by the OCI spec: path, major, minor.
+const DEFAULT: [(&str, u32, u32); 6] = [
+    ("/dev/null", 1, 3),
+    ("/dev/random", 1, 8),
+    ("/dev/full", 1, 7),
+    ("/dev/tty", 5, 0),
+    ("/dev/zero", 1, 5),
+    ("/dev/urandom", 1, 9),
+];
+
+const LINKS: [(&str, &str); 5] = [
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    // init makes this one only where the procfs has a kcore.
+    ("/proc/kcore", "core"),
+];
+
+/// A new pts instance has a ptmx of its own; a node in /dev would open the host's.
+const PTMX: (&str, &str) = ("pts/ptmx", "ptmx");
+
+pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
+    if mounts::binds_whole_dev(spec) {
+        return Ok(Vec::new());
+    }
+    let source =
+        if spec.namespaces().is_private(Namespace::User) { DeviceSource::Bound } else { DeviceSource::Made };
+    let mut devices = listed(spec, source)?;
+    for (path, major, minor) in DEFAULT {
+        if !devices.iter().any(|(_, device)| device.path == Path::new(path)) {
+            let (kind, mode) = (libc::S_IFCHR, 0o666);
+            let device = Device { path: path.into(), kind, major, minor, mode, uid: 0, gid: 0, source };
+            devices.push(("default devices".into(), device));
+        }
+    }
+    let mut steps = Vec::new();
+    for (field, device) in devices {
+        if source == DeviceSource::Bound {
+            steps.push(Step::of(field.clone(), Action::BuildMount(Box::new(host_node(&device)))));
+        }
+        steps.push(Step::of(field, Action::MakeDevice(device)));
+    }
+    let links = LINKS.into_iter().chain([PTMX]);
+    steps.extend(
+        links.map(|(target, name)| Step::of("default devices", Action::MakeDeviceLink { target, name })),
+    );
+    Ok(steps)
+}
+
+fn listed(spec: &Spec, source: DeviceSource) -> Result<Vec<(String, Device)>> {
+    let list = spec.linux().and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
+    let mut devices: Vec<(String, Device)> = Vec::new();
+    for (index, entry) in list.iter().enumerate() {
+        let field = format!("linux.devices[{index}]");
+        // /dev/ptmx is always the link to the container's own pts.
+        if entry.path() == Path::new("/dev/ptmx") {
+            continue;
+        }
+        let device = Device {
+            path: mounts::inside(entry.path()),
+            kind: kind(entry.typ(), &field)?,
+            major: number(entry.major(), &field, "major")?,
+            minor: number(entry.minor(), &field, "minor")?,
+            mode: entry.file_mode().unwrap_or(0o666) & 0o7777,
+            uid: entry.uid().unwrap_or(0),
+            gid: entry.gid().unwrap_or(0),
+            source,
+        };
+        // Docker lists a device twice when `--device` names a default one; the last word counts.
+        devices.retain(|(_, earlier)| earlier.path != device.path);
+        devices.push((field, device));
+    }
+    Ok(devices)
+}
+
+fn kind(kind: oci::LinuxDeviceType, field: &str) -> Result<u32> {
+    match kind {
+        oci::LinuxDeviceType::B => Ok(libc::S_IFBLK),
+        oci::LinuxDeviceType::C | oci::LinuxDeviceType::U => Ok(libc::S_IFCHR),
+        oci::LinuxDeviceType::P => Ok(libc::S_IFIFO),
+        oci::LinuxDeviceType::A => {
+            Err(Error::invalid(format!("{field}.type: \"a\" is for cgroup rules only")))
+        }
+    }
+}
+
+fn number(number: i64, field: &str, name: &str) -> Result<u32> {
+    u32::try_from(number).map_err(|_| Error::invalid(format!("{field}.{name}: {number} is no device number")))
+}
+
+/// The host's node, to be bound where none can be made.
+fn host_node(device: &Device) -> Mount {
+    Mount {
+        destination: device.path.clone(),
+        source: MountSource::Bind { path: device.path.clone(), recursive: false },
+        attr: AttrChange::default(),
+        recursive_attr: AttrChange::default(),
+        propagation: Vec::new(),
+        id_map: None,
+        copy_up: false,
+        built_by_supervisor: true,
+    }
+}

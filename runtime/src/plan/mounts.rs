@@ -1,0 +1,454 @@
+//! `mounts`, the root filesystem, and the paths that are protected or hidden.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::cgroup;
+use super::mount_options::{ATTR_RDONLY, AttrChange, Depth, HABITUALLY_CLEARED, MountOptions, Propagation};
+use super::namespaces::{IdMap, id_maps};
+use super::{Action, Request, Step};
+use crate::error::{Error, Result};
+use crate::spec::{Namespace, NamespaceSource, Spec, oci};
+
+/// One mount of the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where, in the container: absolute, without `.` and `..`.
+    pub destination: PathBuf,
+    /// What.
+    pub source: MountSource,
+    /// Attributes of this mount.
+    pub attr: AttrChange,
+    /// Attributes of this mount and all below it.
+    pub recursive_attr: AttrChange,
+    /// Applied one after the other, once attached.
+    pub propagation: Vec<PropagationChange>,
+    /// Shows the ids of the files through a map; `true` for all mounts below too.
+    pub id_map: Option<(IdMapSource, bool)>,
+    /// Copies what the mountpoint held into the new tmpfs.
+    pub copy_up: bool,
+    /// The supervisor has built it: init only attaches it.
+    pub built_by_supervisor: bool,
+}
+
+/// What is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountSource {
+    /// Something that is mounted already, by its path on the host.
+    Bind {
+        /// The path, absolute.
+        path: PathBuf,
+        /// With all that is mounted below.
+        recursive: bool,
+    },
+    /// A new instance of a filesystem.
+    Filesystem(FilesystemMount),
+    /// A change of what is mounted there already.
+    Remount(FilesystemMount),
+    /// A tmpfs with one entry for each v1 hierarchy.
+    CgroupV1(CgroupV1Mount),
+}
+
+/// A filesystem and its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesystemMount {
+    /// `proc`, `tmpfs`, …
+    pub fstype: String,
+    /// The device, or a name.
+    pub source: String,
+    /// Flags of the superblock (`sync`) and options (`mode=755`), in order.
+    pub options: Vec<String>,
+    /// A tmpfs without a `mode=` takes over that of the directory it covers.
+    pub inherits_mode: bool,
+}
+
+/// The v1 hierarchies as a container sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupV1Mount {
+    /// Name of the directory and what is mounted on it.
+    pub hierarchies: Vec<(String, MountSource)>,
+    /// `cpu` → `cpu,cpuacct`.
+    pub links: Vec<(String, String)>,
+}
+
+/// Whose map an id-mapped mount shows its files through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdMapSource {
+    /// These maps.
+    Maps(IdMapping),
+    /// Those of the user namespace at this path.
+    Namespace(PathBuf),
+}
+
+/// Maps of users and groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMapping {
+    /// Lines of a `uid_map`.
+    pub uids: Vec<IdMap>,
+    /// Lines of a `gid_map`.
+    pub gids: Vec<IdMap>,
+}
+
+/// A change of how mount events travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PropagationChange {
+    /// Which way.
+    pub propagation: Propagation,
+    /// For all mounts below too.
+    pub recursive: bool,
+}
+
+impl PropagationChange {
+    /// What `linux.rootfsPropagation` asks of all mounts before the root is built. By default they hear of what the
+    /// host mounts, and the host hears nothing of them.
+    pub(super) fn of_root(word: Option<&str>) -> PropagationChange {
+        let propagation = match word.unwrap_or_default().trim_start_matches('r') {
+            "shared" => Propagation::Shared,
+            // The root itself becomes unbindable in the end; before, it has to be bound once.
+            "private" | "unbindable" => Propagation::Private,
+            _ => Propagation::Slave,
+        };
+        PropagationChange { propagation, recursive: true }
+    }
+
+    /// Cuts one mount off.
+    pub fn private() -> PropagationChange {
+        PropagationChange { propagation: Propagation::Private, recursive: false }
+    }
+
+    /// Keeps a tree from telling anyone of its mounts.
+    pub fn slave() -> PropagationChange {
+        PropagationChange { propagation: Propagation::Slave, recursive: true }
+    }
+
+    /// `MS_SHARED` and so on.
+    pub fn flag(self) -> u64 {
+        match self.propagation {
+            Propagation::Shared => libc::MS_SHARED,
+            Propagation::Slave => libc::MS_SLAVE,
+            Propagation::Private => libc::MS_PRIVATE,
+            Propagation::Unbindable => libc::MS_UNBINDABLE,
+        }
+    }
+}
+
+pub(super) fn steps(spec: &Spec, request: &Request, cgroup: &cgroup::Plan) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    let in_user_namespace = spec.namespaces().is_private(Namespace::User);
+    for (index, entry) in spec.mounts().iter().enumerate() {
+        let field = format!("mounts[{index}]");
+        let mut mount = mount(entry, &field, spec, request, cgroup)?;
+        let bind = matches!(mount.source, MountSource::Bind { .. });
+        if bind && (in_user_namespace || mount.id_map.is_some()) {
+            mount.built_by_supervisor = true;
+            steps.push(Step::of(field.clone(), Action::BuildMount(Box::new(mount.clone()))));
+        }
+        if sealed_late(&mount) {
+            mount.attr.set &= !ATTR_RDONLY;
+            steps.push(Step::of(field.clone(), Action::SealMount(mount.destination.clone())));
+        }
+        steps.push(Step::of(field, Action::Mount(Box::new(mount))));
+    }
+    steps.extend(root(spec)?);
+    Ok(steps)
+}
+
+/// /dev and every tmpfs are filled after they are mounted; read-only comes last.
+fn sealed_late(mount: &Mount) -> bool {
+    let MountSource::Filesystem(filesystem) = &mount.source else { return false };
+    let filled = mount.destination == Path::new("/dev") || filesystem.fstype == "tmpfs";
+    filled && mount.attr.set & ATTR_RDONLY != 0
+}
+
+fn root(spec: &Spec) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    if spec.root_readonly() {
+        steps.push(Step::of("root.readonly", Action::SealRoot));
+    }
+    let Some(linux) = spec.linux() else { return Ok(steps) };
+    if let Some(word) = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty()) {
+        let field = "linux.rootfsPropagation";
+        if !["shared", "slave", "private", "unbindable"].contains(&word.strip_prefix('r').unwrap_or(word)) {
+            return Err(Error::invalid(format!("{field}: {word:?} is no propagation")));
+        }
+        let last = match word.trim_start_matches('r') {
+            "shared" => Some(Propagation::Shared),
+            "unbindable" => Some(Propagation::Unbindable),
+            _ => None,
+        };
+        if let Some(propagation) = last {
+            let change = PropagationChange { propagation, recursive: false };
+            steps.push(Step::of(field, Action::SetRootPropagation(change)));
+        }
+    }
+    for (index, path) in linux.readonly_paths().iter().flatten().enumerate() {
+        let step = Action::ProtectPath(inside(Path::new(path)));
+        steps.push(Step::of(format!("linux.readonlyPaths[{index}]"), step));
+    }
+    let mut masked: Vec<PathBuf> = Vec::new();
+    for (index, path) in linux.masked_paths().iter().flatten().enumerate() {
+        let path = inside(Path::new(path));
+        if !masked.contains(&path) {
+            masked.push(path.clone());
+            steps.push(Step::of(format!("linux.maskedPaths[{index}]"), Action::MaskPath(path)));
+        }
+    }
+    Ok(steps)
+}
+
+fn mount(
+    entry: &oci::Mount,
+    field: &str,
+    spec: &Spec,
+    request: &Request,
+    cgroup: &cgroup::Plan,
+) -> Result<Mount> {
+    let options = MountOptions::of(entry.options().iter().flatten().map(String::as_str));
+    let fstype = entry.typ().as_deref().unwrap_or_default();
+    let destination = inside(entry.destination());
+    check_procfs(&destination, fstype, &options, field)?;
+    let source = match options.bind.or((fstype == "bind").then_some(Depth::One)) {
+        Some(depth) => bind(entry, depth, &options, request, field)?,
+        None if fstype == "cgroup" || fstype == "cgroup2" => cgroup_source(fstype, &options, spec, cgroup),
+        None => filesystem(entry, fstype, &options, spec, field)?,
+    };
+    let mut attr = options.attr;
+    if matches!(source, MountSource::Bind { .. }) && !attr.is_empty() {
+        attr.clear |= HABITUALLY_CLEARED & !attr.set;
+    }
+    Ok(Mount {
+        destination,
+        source,
+        attr,
+        recursive_attr: options.recursive_attr,
+        propagation: options
+            .propagation
+            .iter()
+            .map(|(propagation, depth)| PropagationChange {
+                propagation: *propagation,
+                recursive: *depth == Depth::Tree,
+            })
+            .collect(),
+        id_map: id_map(entry, &options, spec, field)?,
+        copy_up: options.tmp_copy_up,
+        built_by_supervisor: false,
+    })
+}
+
+fn bind(
+    entry: &oci::Mount,
+    depth: Depth,
+    options: &MountOptions,
+    request: &Request,
+    field: &str,
+) -> Result<MountSource> {
+    if let Some(word) = options.data.first() {
+        return Err(Error::invalid(format!("{field}.options: {word:?} is no option of a bind mount")));
+    }
+    let Some(path) = entry.source().as_deref().filter(|path| !path.as_os_str().is_empty()) else {
+        return Err(Error::invalid(format!("{field}.source: a bind mount needs one")));
+    };
+    Ok(MountSource::Bind { path: request.bundle.join(path), recursive: depth == Depth::Tree })
+}
+
+fn filesystem(
+    entry: &oci::Mount,
+    fstype: &str,
+    options: &MountOptions,
+    spec: &Spec,
+    field: &str,
+) -> Result<MountSource> {
+    if fstype.is_empty() || (fstype == "none" && !options.remount) {
+        return Err(Error::invalid(format!("{field}.type: is missing, and no option says bind")));
+    }
+    let mut words: Vec<String> = options.superblock.iter().map(ToString::to_string).collect();
+    // One instance of a tmpfs or of /dev serves this container alone, and is filled before it is made read-only.
+    if options.attr.set & ATTR_RDONLY != 0
+        && fstype != "tmpfs"
+        && inside(entry.destination()) != Path::new("/dev")
+    {
+        words.push("ro".into());
+    }
+    words.extend(options.data.iter().map(ToString::to_string));
+    if let Some(label) = mount_label(spec).filter(|_| takes_label(fstype)) {
+        words.push(format!("context={label}"));
+    }
+    let source =
+        entry.source().as_ref().map_or(fstype.into(), |source| source.to_string_lossy().into_owned());
+    let filesystem = FilesystemMount {
+        fstype: fstype.to_string(),
+        source,
+        inherits_mode: fstype == "tmpfs" && !options.data.iter().any(|word| word.starts_with("mode=")),
+        options: words,
+    };
+    Ok(if options.remount { MountSource::Remount(filesystem) } else { MountSource::Filesystem(filesystem) })
+}
+
+fn mount_label(spec: &Spec) -> Option<&str> {
+    spec.linux()?.mount_label().as_deref().filter(|label| !label.is_empty())
+}
+
+/// Filesystems whose files the kernel labels by itself.
+fn takes_label(fstype: &str) -> bool {
+    !matches!(fstype, "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue")
+}
+
+fn cgroup_source(fstype: &str, options: &MountOptions, spec: &Spec, cgroup: &cgroup::Plan) -> MountSource {
+    let own_view = spec.namespaces().is_private(Namespace::Cgroup);
+    let filesystem = |fstype: &str, options: Vec<String>| {
+        let (fstype, source) = (fstype.to_string(), "cgroup".to_string());
+        MountSource::Filesystem(FilesystemMount { fstype, source, options, inherits_mode: false })
+    };
+    let data = || options.data.iter().map(ToString::to_string).collect();
+    match &cgroup.dirs[..] {
+        [_] if cgroup.is_v2() && own_view => filesystem("cgroup2", data()),
+        // Without a namespace to confine the view, a container with ids of its own sees its own cgroup alone.
+        [only] if cgroup.is_v2() && spec.namespaces().is_private(Namespace::User) => {
+            MountSource::Bind { path: only.path.clone(), recursive: true }
+        }
+        [only] if cgroup.is_v2() => MountSource::Bind { path: only.mountpoint.clone(), recursive: true },
+        _ if fstype == "cgroup2" => filesystem("cgroup2", data()),
+        dirs => MountSource::CgroupV1(cgroup_v1(own_view, dirs)),
+    }
+}
+
+fn cgroup_v1(own_view: bool, dirs: &[cgroup::Dir]) -> CgroupV1Mount {
+    let mut mount = CgroupV1Mount { hierarchies: Vec::new(), links: Vec::new() };
+    for dir in dirs.iter().filter(|dir| !dir.is_unified()) {
+        let Some(name) = dir.mountpoint.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+            continue;
+        };
+        let source = if own_view {
+            MountSource::Filesystem(FilesystemMount {
+                fstype: "cgroup".into(),
+                source: "cgroup".into(),
+                options: dir
+                    .controllers
+                    .iter()
+                    .flat_map(|controller| hierarchy_options(controller))
+                    .collect(),
+                inherits_mode: false,
+            })
+        } else {
+            MountSource::Bind { path: dir.path.clone(), recursive: false }
+        };
+        let others = dir.controllers.iter().filter(|own| !own.contains('=') && **own != name);
+        mount.links.extend(others.map(|own| (own.clone(), name.clone())));
+        mount.hierarchies.push((name, source));
+    }
+    mount
+}
+
+/// A named hierarchy has no controller, and says so.
+fn hierarchy_options(controller: &str) -> Vec<String> {
+    if controller.starts_with("name=") {
+        vec!["none".into(), controller.into()]
+    } else {
+        vec![controller.into()]
+    }
+}
+
+fn id_map(
+    entry: &oci::Mount,
+    options: &MountOptions,
+    spec: &Spec,
+    field: &str,
+) -> Result<Option<(IdMapSource, bool)>> {
+    let own = entry.uid_mappings().as_deref().zip(entry.gid_mappings().as_deref());
+    if own.is_none() && options.id_map.is_none() {
+        return Ok(None);
+    }
+    if options.bind.is_none() && entry.typ().as_deref() != Some("bind") {
+        return Err(Error::invalid(format!("{field}: only a bind mount can be id-mapped")));
+    }
+    let source = match (own, spec.namespaces().source(Namespace::User)) {
+        (Some((uids, gids)), _) => {
+            IdMapSource::Maps(IdMapping { uids: id_maps(Some(uids)), gids: id_maps(Some(gids)) })
+        }
+        (None, NamespaceSource::Path(path)) => IdMapSource::Namespace(path.clone()),
+        (None, NamespaceSource::New) => {
+            let linux = spec.linux();
+            IdMapSource::Maps(IdMapping {
+                uids: id_maps(linux.and_then(|linux| linux.uid_mappings().as_deref())),
+                gids: id_maps(linux.and_then(|linux| linux.gid_mappings().as_deref())),
+            })
+        }
+        (None, NamespaceSource::Host) => {
+            return Err(Error::invalid(format!("{field}: idmap without mappings needs a user namespace")));
+        }
+    };
+    Ok(Some((source, options.id_map == Some(Depth::Tree))))
+}
+
+/// Files of procfs that engines such as LXCFS may cover with their own.
+const PROCFS_FILES: [&str; 10] = [
+    "cpuinfo",
+    "diskstats",
+    "loadavg",
+    "meminfo",
+    "slabinfo",
+    "stat",
+    "swaps",
+    "sys/crypto/fips_enabled",
+    "sys/kernel/ns_last_pid",
+    "uptime",
+];
+
+/// What init reads and writes below /proc must be the kernel's own: only a procfs goes on /proc, and only harmless
+/// files below it may be covered. (Init resolves links and checks again by the filesystem's magic number.)
+fn check_procfs(destination: &Path, fstype: &str, options: &MountOptions, field: &str) -> Result<()> {
+    let Ok(below) = destination.strip_prefix("/proc") else { return Ok(()) };
+    let bind = options.bind.is_some() || fstype == "bind";
+    if below.as_os_str().is_empty() {
+        // A bind of the host's procfs is one too; init checks that.
+        return if fstype == "proc" || bind {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!("{field}: only a procfs may be mounted on /proc, not {fstype}")))
+        };
+    }
+    if covers_allowed(below) || fstype == "proc" {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{field}: {} must stay the kernel's own", destination.display())))
+}
+
+/// Whether this path below /proc may be covered by a mount.
+pub fn covers_allowed(below_proc: &Path) -> bool {
+    PROCFS_FILES.iter().any(|file| Path::new(file) == below_proc)
+}
+
+/// Whether /dev comes as a whole from the host, devices and all.
+pub(super) fn binds_whole_dev(spec: &Spec) -> bool {
+    spec.mounts().iter().any(|entry| {
+        let options = MountOptions::of(entry.options().iter().flatten().map(String::as_str));
+        let bind = options.bind.is_some() || entry.typ().as_deref() == Some("bind");
+        bind && inside(entry.destination()) == Path::new("/dev")
+    })
+}
+
+/// A path of the config as an absolute path in the container, without `.` and `..`; those can't lead out of `/`.
+pub fn inside(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => clean.push(part),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_of_the_config_leads_out_of_the_root() {
+        assert_eq!(inside(Path::new("../../etc")), Path::new("/etc"));
+        assert_eq!(inside(Path::new("/a/./b/../c")), Path::new("/a/c"));
+        assert_eq!(inside(Path::new("data")), Path::new("/data"));
+    }
+}

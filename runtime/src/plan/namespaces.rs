@@ -1,0 +1,148 @@
+//! Which namespaces are made, by whom and in which order; id maps; names; time offsets.
+//!
+//! Without a user namespace, the clone makes what is cheap and init unshares the network by itself: that is by far the
+//! most expensive one, and the supervisor makes the cgroup meanwhile. With a new user namespace the clone makes it and
+//! the pid namespace alone; all others must belong to its mapped root, so init unshares them once it is that root. With
+//! a joined one an intermediate process joins it and forks init, whose pid namespace then belongs to it.
+
+use std::path::PathBuf;
+
+use super::{Action, PropagationChange, Step};
+use crate::spec::{Namespace, Namespaces, Spec, oci};
+
+/// A namespace that init joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinedNamespace {
+    /// Its type.
+    pub namespace: Namespace,
+    /// Where it is, on the host.
+    pub path: PathBuf,
+}
+
+/// One line of a `uid_map` or `gid_map`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdMap {
+    /// First id inside.
+    pub container: u32,
+    /// First id outside.
+    pub host: u32,
+    /// How many.
+    pub size: u32,
+}
+
+/// One line of `timens_offsets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeOffset {
+    /// `monotonic` or `boottime`.
+    pub clock: String,
+    /// Whole seconds.
+    pub seconds: i64,
+    /// Nanoseconds beside them.
+    pub nanoseconds: u32,
+}
+
+/// Whether init must be forked by a process that has joined the user namespace before.
+pub(super) fn needs_intermediate(namespaces: &Namespaces) -> bool {
+    namespaces.is_private(Namespace::User) && !namespaces.is_new(Namespace::User)
+}
+
+pub(super) fn steps(spec: &Spec) -> Vec<Step> {
+    let namespaces = spec.namespaces();
+    let mut steps = joined(namespaces);
+    steps.extend(made(namespaces));
+    if let Some(linux) = spec.linux() {
+        steps.extend(time(linux, namespaces));
+        steps.extend(user(linux, namespaces));
+        let propagation = PropagationChange::of_root(linux.rootfs_propagation().as_deref());
+        steps.push(Step::of("linux.rootfsPropagation", Action::SetPropagation(propagation)));
+    }
+    if namespaces.is_new(Namespace::Network) {
+        steps.push(Step::of("linux.namespaces", Action::BringLoopbackUp));
+    }
+    steps.extend(names(spec));
+    steps
+}
+
+fn joined(namespaces: &Namespaces) -> Vec<Step> {
+    let mut steps: Vec<Step> = namespaces
+        .joined()
+        .map(|(namespace, path)| {
+            let joined = JoinedNamespace { namespace, path: path.to_path_buf() };
+            Step::of(format!("linux.namespaces[{}]", namespace.name()), Action::OpenNamespace(joined))
+        })
+        .collect();
+    if !steps.is_empty() {
+        steps.push(Step::of("linux.namespaces", Action::JoinNamespaces));
+    }
+    steps
+}
+
+fn made(namespaces: &Namespaces) -> Vec<Step> {
+    let new = namespaces.new_flags() & !Namespace::Time.flag();
+    let (at_clone, first, later) = if namespaces.is_private(Namespace::User) {
+        let at_clone = new & (Namespace::User.flag() | Namespace::Pid.flag());
+        (at_clone, 0, new & !at_clone)
+    } else {
+        let first = new & Namespace::Network.flag();
+        let later = new & Namespace::Cgroup.flag();
+        (new & !first & !later, first, later)
+    };
+    let mut steps = vec![Step::of("linux.namespaces", Action::CloneInit(at_clone))];
+    if first != 0 {
+        steps.push(Step::of("linux.namespaces", Action::UnshareFirst(first)));
+    }
+    if later != 0 {
+        steps.push(Step::of("linux.namespaces", Action::UnshareNamespaces(later)));
+    }
+    steps
+}
+
+fn time(linux: &oci::Linux, namespaces: &Namespaces) -> Option<Step> {
+    if !namespaces.is_new(Namespace::Time) {
+        return None;
+    }
+    let mut offsets: Vec<TimeOffset> = linux
+        .time_offsets()
+        .iter()
+        .flatten()
+        .map(|(clock, offset)| TimeOffset {
+            clock: clock.clone(),
+            seconds: offset.secs().unwrap_or(0),
+            nanoseconds: offset.nanosecs().unwrap_or(0),
+        })
+        .collect();
+    offsets.sort_by(|a, b| a.clock.cmp(&b.clock));
+    Some(Step::of("linux.timeOffsets", Action::NewTimeNamespace(offsets)))
+}
+
+fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Vec<Step> {
+    if !namespaces.is_private(Namespace::User) {
+        return Vec::new();
+    }
+    let mut steps = vec![Step::of("linux.namespaces", Action::BecomeRoot)];
+    if namespaces.is_new(Namespace::User) {
+        let maps = Action::MapIds {
+            uids: id_maps(linux.uid_mappings().as_deref()),
+            gids: id_maps(linux.gid_mappings().as_deref()),
+        };
+        steps.push(Step::of("linux.uidMappings, linux.gidMappings", maps));
+    }
+    steps
+}
+
+/// The lines of an id map.
+pub(super) fn id_maps(mappings: Option<&[oci::LinuxIdMapping]>) -> Vec<IdMap> {
+    mappings
+        .unwrap_or_default()
+        .iter()
+        .map(|map| IdMap { container: map.container_id(), host: map.host_id(), size: map.size() })
+        .collect()
+}
+
+fn names(spec: &Spec) -> Vec<Step> {
+    let given = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+    let hostname = given(spec.oci().hostname()).map(|name| Step::of("hostname", Action::SetHostname(name)));
+    let domainname =
+        given(spec.oci().domainname()).map(|name| Step::of("domainname", Action::SetDomainname(name)));
+    hostname.into_iter().chain(domainname).collect()
+}

@@ -1,0 +1,362 @@
+//! The container's process: who it is, what it may do, how it is scheduled, what it executes.
+//!
+//! `create` and `exec` share nearly all of it.
+
+use std::ffi::CString;
+
+use super::{Action, Joining, Machine, Request, Step, seccomp};
+use crate::error::{Error, Result};
+use crate::spec::{Spec, oci};
+use crate::sys::credentials::{CapabilitySets, capability_number};
+use crate::sys::schedule::SchedulerAttributes;
+
+/// What the runtime and its hooks use too; callers rely on it where the config names no umask.
+const DEFAULT_UMASK: u32 = 0o022;
+
+/// The user of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// User id, in the container's user namespace.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// File mode creation mask.
+    pub umask: u32,
+}
+
+/// One rlimit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rlimit {
+    /// `RLIMIT_NOFILE`.
+    pub name: String,
+    /// Its number.
+    pub resource: u32,
+    /// Soft limit.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+}
+
+/// What is executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its arguments, its own name first.
+    pub args: Vec<CString>,
+    /// Its environment; of a name given twice the later one.
+    pub env: Vec<CString>,
+    /// Where a name without a slash is looked for.
+    pub search_path: String,
+    /// HOME is missing: it is looked up in the container's /etc/passwd.
+    pub needs_home: bool,
+    /// Descriptors from 3 on that it gets.
+    pub preserve_fds: u32,
+}
+
+pub(super) fn steps(
+    spec: &Spec,
+    request: &Request,
+    machine: &Machine,
+    filter: Option<&seccomp::Filter>,
+) -> Result<Vec<Step>> {
+    let Some(process) = spec.process() else {
+        return Err(Error::invalid("process: is missing"));
+    };
+    if let Some(label) = spec.linux().and_then(|linux| linux.mount_label().as_deref()) {
+        if !label.is_empty() && !machine.selinux {
+            return Err(Error::unsupported("linux.mountLabel: SELinux is not enabled on this host"));
+        }
+    }
+    let mut steps = shared(process, spec, machine, filter)?;
+    steps.push(Step::of("process.cwd", Action::MakeWorkingDirectory(process.cwd().clone())));
+    if !request.no_new_keyring {
+        steps.push(Step::always(Action::JoinKeyring(keyring_name(&request.id))));
+    }
+    steps.push(Step::of("process.args", Action::Execute(program(process, request)?)));
+    Ok(steps)
+}
+
+/// The steps of a process that joins a container. Its supervisor brings it into the container's namespaces and cgroup.
+pub(super) fn exec_steps(
+    joining: &Joining,
+    machine: &Machine,
+    filter: Option<&seccomp::Filter>,
+) -> Result<Vec<Step>> {
+    let mut steps = shared(joining.process, joining.spec, machine, filter)?;
+    steps.extend([Action::NewSession, Action::AwaitRelease, Action::JoinNamespaces].map(Step::always));
+    if steps.iter().any(|step| writes_procfs(&step.action)) {
+        steps.push(Step::always(Action::OpenProcfs));
+    }
+    if let Some(name) = joining.keyring {
+        steps.push(Step::always(Action::JoinKeyring(keyring_name(name))));
+    }
+    steps.push(Step::always(Action::ReportCreated));
+    steps.push(Step::of("args", Action::Execute(program(joining.process, joining.request)?)));
+    Ok(steps)
+}
+
+/// The session keyring of a container, by the name that runc gives it.
+fn keyring_name(id: &str) -> String {
+    format!("_ses.{id}")
+}
+
+fn writes_procfs(action: &Action) -> bool {
+    matches!(action, Action::SetApparmorProfile(_) | Action::SetSelinuxLabel(_))
+}
+
+fn shared(
+    process: &oci::Process,
+    spec: &Spec,
+    machine: &Machine,
+    filter: Option<&seccomp::Filter>,
+) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    if process.terminal().unwrap_or(false) {
+        let size = process.console_size().as_ref().map(|size| (size.height() as u16, size.width() as u16));
+        steps.push(Step::of("process.terminal", Action::OpenConsole(size)));
+    }
+    if let Some(adjust) = process.oom_score_adj() {
+        steps.push(Step::of("process.oomScoreAdj", Action::AdjustOomScore(adjust)));
+    }
+    steps.extend(scheduling(process));
+    steps.extend(labels(process, machine)?);
+    steps.extend(rlimits(process)?);
+    if let Some(personality) = spec.linux().and_then(|linux| linux.personality().as_ref()) {
+        let domain = match personality.domain() {
+            oci::LinuxPersonalityDomain::PerLinux => 0x0000,
+            oci::LinuxPersonalityDomain::PerLinux32 => 0x0008,
+        };
+        steps.push(Step::of("linux.personality", Action::SetPersonality(domain)));
+    }
+    steps.extend(privileges(process, filter)?);
+    let user = process.user();
+    steps.push(Step::of(
+        "process.user",
+        Action::ChangeUser(User {
+            uid: user.uid(),
+            gid: user.gid(),
+            groups: user.additional_gids().clone().unwrap_or_default(),
+            umask: user.umask().unwrap_or(DEFAULT_UMASK),
+        }),
+    ));
+    steps.push(Step::of("process.cwd", Action::EnterWorkingDirectory(process.cwd().clone())));
+    steps.push(Step::of("process.cwd", Action::VerifyWorkingDirectory(process.cwd().clone())));
+    steps.push(Step::of("process.args", Action::FindProgram));
+    Ok(steps)
+}
+
+fn scheduling(process: &oci::Process) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if let Some(scheduler) = process.scheduler() {
+        steps.push(Step::of("process.scheduler", Action::SetScheduler(scheduler_attributes(scheduler))));
+    }
+    if let Some(io) = process.io_priority() {
+        let class = match io.class() {
+            oci::IOPriorityClass::IoprioClassRt => 1,
+            oci::IOPriorityClass::IoprioClassBe => 2,
+            oci::IOPriorityClass::IoprioClassIdle => 3,
+        };
+        let action = Action::SetIoPriority { class, priority: io.priority() as u32 };
+        steps.push(Step::of("process.ioPriority", action));
+    }
+    steps
+}
+
+fn scheduler_attributes(scheduler: &oci::Scheduler) -> SchedulerAttributes {
+    use oci::{LinuxSchedulerFlag as Flag, LinuxSchedulerPolicy as Policy};
+    let policy = match scheduler.policy() {
+        Policy::SchedOther => libc::SCHED_OTHER,
+        Policy::SchedFifo => libc::SCHED_FIFO,
+        Policy::SchedRr => libc::SCHED_RR,
+        Policy::SchedBatch => libc::SCHED_BATCH,
+        Policy::SchedIso => 4,
+        Policy::SchedIdle => libc::SCHED_IDLE,
+        Policy::SchedDeadline => libc::SCHED_DEADLINE,
+    };
+    let flag = |flag: &Flag| -> u64 {
+        match flag {
+            Flag::SchedResetOnFork => 0x01,
+            Flag::SchedFlagReclaim => 0x02,
+            Flag::SchedFlagDLOverrun => 0x04,
+            Flag::SchedFlagKeepPolicy => 0x08,
+            Flag::SchedFlagKeepParams => 0x10,
+            Flag::SchedFlagUtilClampMin => 0x20,
+            Flag::SchedFlagUtilClampMax => 0x40,
+        }
+    };
+    SchedulerAttributes {
+        size: 0,
+        policy: policy as u32,
+        flags: scheduler.flags().iter().flatten().map(flag).fold(0, |all, flag| all | flag),
+        nice: scheduler.nice().unwrap_or(0),
+        priority: scheduler.priority().unwrap_or(0) as u32,
+        runtime_ns: scheduler.runtime().unwrap_or(0),
+        deadline_ns: scheduler.deadline().unwrap_or(0),
+        period_ns: scheduler.period().unwrap_or(0),
+    }
+}
+
+/// A label that was asked for is applied, or nothing starts.
+fn labels(process: &oci::Process, machine: &Machine) -> Result<Vec<Step>> {
+    let given = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
+    let mut steps = Vec::new();
+    if let Some(profile) = given(process.apparmor_profile()) {
+        if !machine.apparmor {
+            return Err(Error::unsupported("process.apparmorProfile: AppArmor is not enabled on this host"));
+        }
+        steps.push(Step::of("process.apparmorProfile", Action::SetApparmorProfile(profile)));
+    }
+    if let Some(label) = given(process.selinux_label()) {
+        if !machine.selinux {
+            return Err(Error::unsupported("process.selinuxLabel: SELinux is not enabled on this host"));
+        }
+        steps.push(Step::of("process.selinuxLabel", Action::SetSelinuxLabel(label)));
+    }
+    Ok(steps)
+}
+
+fn rlimits(process: &oci::Process) -> Result<Vec<Step>> {
+    let limits: Vec<Rlimit> = process
+        .rlimits()
+        .iter()
+        .flatten()
+        .map(|limit| Rlimit {
+            name: limit.typ().to_string(),
+            resource: resource_number(limit.typ()),
+            soft: limit.soft(),
+            hard: limit.hard(),
+        })
+        .collect();
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![
+        Step::of("process.rlimits", Action::AskForLimits),
+        Step::of("process.rlimits", Action::SetRlimits(limits)),
+    ])
+}
+
+#[allow(clippy::unnecessary_cast, reason = "glibc's numbers are unsigned, musl's are signed")]
+fn resource_number(kind: oci::PosixRlimitType) -> u32 {
+    use oci::PosixRlimitType as Type;
+    let number = match kind {
+        Type::RlimitCpu => libc::RLIMIT_CPU,
+        Type::RlimitFsize => libc::RLIMIT_FSIZE,
+        Type::RlimitData => libc::RLIMIT_DATA,
+        Type::RlimitStack => libc::RLIMIT_STACK,
+        Type::RlimitCore => libc::RLIMIT_CORE,
+        Type::RlimitRss => libc::RLIMIT_RSS,
+        Type::RlimitNproc => libc::RLIMIT_NPROC,
+        Type::RlimitNofile => libc::RLIMIT_NOFILE,
+        Type::RlimitMemlock => libc::RLIMIT_MEMLOCK,
+        Type::RlimitAs => libc::RLIMIT_AS,
+        Type::RlimitLocks => libc::RLIMIT_LOCKS,
+        Type::RlimitSigpending => libc::RLIMIT_SIGPENDING,
+        Type::RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
+        Type::RlimitNice => libc::RLIMIT_NICE,
+        Type::RlimitRtprio => libc::RLIMIT_RTPRIO,
+        Type::RlimitRttime => libc::RLIMIT_RTTIME,
+    };
+    number as u32
+}
+
+/// Capabilities, no_new_privs, and the seccomp filter at its place among them.
+fn privileges(process: &oci::Process, filter: Option<&seccomp::Filter>) -> Result<Vec<Step>> {
+    let no_new_privileges = process.no_new_privileges().unwrap_or(false);
+    let mut steps = Vec::new();
+    if no_new_privileges {
+        steps.push(Step::of("process.noNewPrivileges", Action::SetNoNewPrivileges));
+    }
+    if let Some(filter) = filter {
+        steps.push(Step::of(
+            "linux.seccomp",
+            match (no_new_privileges, &filter.listener) {
+                // Only CAP_SYS_ADMIN or no_new_privs lets a process filter itself.
+                (false, _) => Action::InstallSeccomp,
+                (true, Some(_)) => Action::InstallSeccompListener,
+                (true, None) => Action::InstallSeccompLast,
+            },
+        ));
+        if filter.listener.is_some() {
+            steps.push(Step::of("linux.seccomp.listenerPath", Action::HandOverListener));
+        }
+    }
+    let sets = process.capabilities().as_ref().map(capability_sets).unwrap_or_default();
+    steps.push(Step::of("process.capabilities.bounding", Action::LimitBoundingSet(sets.bounding)));
+    steps.push(Step::of("process.capabilities", Action::SetCapabilities(sets)));
+    Ok(steps)
+}
+
+fn capability_sets(sets: &oci::LinuxCapabilities) -> CapabilitySets {
+    let mask = |set: &Option<oci::Capabilities>| {
+        set.iter()
+            .flatten()
+            .filter_map(|capability| capability_number(&format!("CAP_{capability}")))
+            .fold(0, |mask, number| mask | 1 << number)
+    };
+    let (permitted, inheritable) = (mask(sets.permitted()), mask(sets.inheritable()));
+    CapabilitySets {
+        bounding: mask(sets.bounding()),
+        effective: mask(sets.effective()),
+        inheritable,
+        permitted,
+        // The kernel takes only what is permitted and inheritable; runc drops the rest with a warning.
+        ambient: mask(sets.ambient()) & permitted & inheritable,
+    }
+}
+
+fn program(process: &oci::Process, request: &Request) -> Result<Program> {
+    let args = process.args().as_deref().unwrap_or_default();
+    if args.is_empty() {
+        return Err(Error::invalid("process.args: is empty"));
+    }
+    let env = deduplicated(process.env().as_deref().unwrap_or_default());
+    let value = |name: &str| {
+        env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=')).map(ToString::to_string)
+    };
+    let home = value("HOME").filter(|home| !home.is_empty());
+    let words = |list: &[String]| list.iter().map(crate::sys::c_string).collect::<Result<Vec<_>>>();
+    let kept: Vec<String> =
+        env.iter().filter(|entry| home.is_some() || !entry.starts_with("HOME=")).cloned().collect();
+    let activation = match request.listen_fds {
+        0 => Vec::new(),
+        count => words(&[format!("LISTEN_FDS={count}"), "LISTEN_PID=1".into()])?,
+    };
+    Ok(Program {
+        args: words(args)?,
+        env: words(&kept)?.into_iter().chain(activation).collect(),
+        search_path: value("PATH").unwrap_or_default(),
+        needs_home: home.is_none(),
+        preserve_fds: request.preserve_fds + request.listen_fds,
+    })
+}
+
+/// Of a name given twice the later value stays, at the place of the earlier one. An entry without `=` is dropped.
+fn deduplicated(env: &[String]) -> Vec<String> {
+    use std::collections::HashMap;
+    let mut place: HashMap<&str, usize> = HashMap::with_capacity(env.len());
+    let mut kept: Vec<String> = Vec::with_capacity(env.len());
+    for entry in env {
+        let Some((name, _)) = entry.split_once('=') else { continue };
+        match place.get(name) {
+            Some(at) => kept[*at] = entry.clone(),
+            None => {
+                place.insert(name, kept.len());
+                kept.push(entry.clone());
+            }
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::deduplicated;
+
+    #[test]
+    fn of_a_variable_given_twice_the_later_counts() {
+        let env = ["A=1", "B=2", "A=3", "broken", "C="].map(String::from);
+        assert_eq!(deduplicated(&env), ["A=3", "B=2", "C="]);
+    }
+}

@@ -1,0 +1,219 @@
+//! The host's cgroups, as this process sees them.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
+use crate::sys::cgroupfs::{self, Version};
+
+impl CgroupHost {
+    /// Reads which hierarchies there are, where they are mounted, and which cgroup is ours in each.
+    ///
+    /// Looks at the usual places below `/sys/fs/cgroup`; only what isn't found there, as in some nested
+    /// containers, makes it read the table of mounts, which can be long.
+    ///
+    /// # Errors
+    /// `Unsupported` where no cgroups are mounted.
+    pub fn read() -> Result<Self> {
+        let own = cgroupfs::read_file("/proc/self/cgroup")?;
+        let mut mounts = Mounts(None);
+        match cgroupfs::version(Path::new(TOP)) {
+            Some(Version::V2) => v2(&own, &mut mounts),
+            _ => v1(&own, &mut mounts),
+        }
+        .map(|mode| CgroupHost { mode })
+    }
+}
+
+/// Where cgroups are mounted everywhere: v2 itself, and v1 hierarchies below it.
+const TOP: &str = "/sys/fs/cgroup";
+
+fn v2(own: &str, mounts: &mut Mounts) -> Result<Mode> {
+    let own = memberships(own).find(|(controllers, _)| controllers.is_empty()).map_or("/", |(_, own)| own);
+    let own = match below(own).filter(|own| own.as_os_str().is_empty() || is_there(Path::new(TOP), own)) {
+        Some(own) => own.to_owned(),
+        None => relative_to(mounts.root_of(Path::new(TOP))?, own),
+    };
+    let hierarchy = Hierarchy { controllers: vec![String::new()], mountpoint: TOP.into(), own };
+    let controllers = cgroupfs::read_file(&format!("{TOP}/cgroup.controllers"))?;
+    let controllers = controllers.split_whitespace().map(str::to_owned).collect();
+    Ok(Mode::V2 { hierarchy, controllers })
+}
+
+fn v1(own: &str, mounts: &mut Mounts) -> Result<Mode> {
+    let mut hierarchies = Vec::new();
+    for (controllers, own) in memberships(own) {
+        let found = if controllers.is_empty() {
+            in_usual_place("unified", own)
+        } else {
+            match usual_names(controllers).find_map(|name| in_usual_place(name, own)) {
+                None => mounts.find(controllers, own)?,
+                found => found,
+            }
+        };
+        if let Some((mountpoint, own)) = found {
+            let controllers = controllers.split(',').map(str::to_owned).collect();
+            hierarchies.push(Hierarchy { controllers, mountpoint, own });
+        }
+    }
+    if hierarchies.iter().all(|hierarchy| hierarchy.controllers == [""]) {
+        return Err(Error::unsupported(format!("no cgroup hierarchy is mounted at {TOP}")));
+    }
+    Ok(Mode::V1 { hierarchies })
+}
+
+/// The lines of `/proc/PID/cgroup`: the controllers of a hierarchy, and the cgroup of the process in it.
+fn memberships(table: &str) -> impl Iterator<Item = (&str, &str)> {
+    table.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        Some((fields.next()?, fields.next()?))
+    })
+}
+
+/// The directories that a hierarchy is usually mounted at: `cpu,cpuacct`, or one controller of several, or a
+/// name.
+fn usual_names(controllers: &str) -> impl Iterator<Item = &str> {
+    let all = controllers.strip_prefix("name=").unwrap_or(controllers);
+    std::iter::once(all).chain(controllers.split(',').filter(move |name| *name != controllers))
+}
+
+fn in_usual_place(name: &str, own: &str) -> Option<(PathBuf, PathBuf)> {
+    let (mountpoint, own) = (Path::new(TOP).join(name), below(own)?);
+    is_there(&mountpoint, own).then(|| (mountpoint, own.to_owned()))
+}
+
+/// Whether a process of cgroup `own` finds it below `mountpoint`, as it does unless the mount shows another
+/// part of the hierarchy than the process's cgroup namespace does.
+fn is_there(mountpoint: &Path, own: &Path) -> bool {
+    cgroupfs::version(&mountpoint.join(own)).is_some()
+}
+
+/// `own` relative to the top; `None` if it is above that of our cgroup namespace.
+fn below(own: &str) -> Option<&Path> {
+    let own = Path::new(own.strip_prefix('/')?);
+    own.components().all(|part| matches!(part, Component::Normal(_))).then_some(own)
+}
+
+/// `own` relative to a mount that shows the hierarchy from `root` on. What isn't below that can't be reached,
+/// so the top of the mount stands for it.
+fn relative_to(root: &str, own: &str) -> PathBuf {
+    let inner = Path::new(own).strip_prefix(root).unwrap_or(Path::new(""));
+    let clean = inner.components().all(|part| matches!(part, Component::Normal(_)));
+    if clean { inner.to_owned() } else { PathBuf::new() }
+}
+
+/// The table of mounts, read when it is first asked.
+struct Mounts(Option<String>);
+
+impl Mounts {
+    /// Where the v1 hierarchy of `controllers` is mounted, if it is, and `own` relative to that.
+    fn find(&mut self, controllers: &str, own: &str) -> Result<Option<(PathBuf, PathBuf)>> {
+        Ok(find_v1(self.text()?, controllers, own))
+    }
+
+    /// Which part of its file system the mount at `mountpoint` shows.
+    fn root_of(&mut self, mountpoint: &Path) -> Result<&str> {
+        // The last one hides those before it.
+        let mut mounts = self.text()?.lines().rev().filter_map(Mount::parse);
+        Ok(mounts.find(|mount| mount.point() == mountpoint).map_or("/", |mount| mount.root))
+    }
+
+    fn text(&mut self) -> Result<&str> {
+        if self.0.is_none() {
+            self.0 = Some(cgroupfs::read_file("/proc/self/mountinfo")?);
+        }
+        Ok(self.0.as_deref().unwrap_or_default())
+    }
+}
+
+fn find_v1(table: &str, controllers: &str, own: &str) -> Option<(PathBuf, PathBuf)> {
+    let wanted: Vec<&str> = controllers.split(',').collect();
+    let mount = table.lines().filter_map(Mount::parse).find(|mount| {
+        mount.file_system == "cgroup" && mount.options.split(',').any(|option| wanted.contains(&option))
+    })?;
+    Some((mount.point(), relative_to(mount.root, own)))
+}
+
+/// What matters of a line of `/proc/PID/mountinfo`.
+struct Mount<'a> {
+    root: &'a str,
+    point: &'a str,
+    file_system: &'a str,
+    options: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (mount, super_block) = line.split_once(" - ")?;
+        let mut mount = mount.split(' ').skip(3);
+        let mut super_block = super_block.split(' ');
+        Some(Mount {
+            root: mount.next()?,
+            point: mount.next()?,
+            file_system: super_block.next()?,
+            options: super_block.nth(1)?,
+        })
+    }
+
+    fn point(&self) -> PathBuf {
+        // The kernel escapes what would end the field or the line.
+        let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+        escapes.iter().fold(self.point.to_owned(), |point, (from, to)| point.replace(from, to)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NESTED: &str = "\
+        31 23 0:28 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs rw,mode=755\n\
+        32 31 0:29 /docker/abc /sys/fs/cgroup/cpu,cpuacct ro master:9 - cgroup cgroup rw,cpu,cpuacct\n\
+        33 31 0:30 /docker/abc /my\\040cgroups/memory rw - cgroup cgroup rw,memory\n\
+        34 31 0:31 / /sys/fs/cgroup/systemd rw - cgroup systemd rw,xattr,name=systemd\n";
+
+    fn find(controllers: &str, own: &str) -> Option<(String, String)> {
+        let (point, own) = find_v1(NESTED, controllers, own)?;
+        Some((point.to_str()?.to_owned(), own.to_str()?.to_owned()))
+    }
+
+    #[test]
+    fn mount_of_a_part_of_the_hierarchy_shortens_our_path() {
+        let found = |point: &str, own: &str| Some((point.to_owned(), own.to_owned()));
+        assert_eq!(find("cpu,cpuacct", "/docker/abc"), found("/sys/fs/cgroup/cpu,cpuacct", ""));
+        assert_eq!(find("memory", "/docker/abc/init"), found("/my cgroups/memory", "init"));
+        assert_eq!(find("memory", "/docker/abcdef"), found("/my cgroups/memory", ""));
+        assert_eq!(find("memory", "/../x"), found("/my cgroups/memory", ""));
+        assert_eq!(find("name=systemd", "/docker/abc"), found("/sys/fs/cgroup/systemd", "docker/abc"));
+        assert_eq!(find("pids", "/"), None);
+    }
+
+    #[test]
+    fn memberships_keep_colons_of_paths() {
+        let lines: Vec<_> = memberships("9:name=systemd:/a:b\n3:cpu,cpuacct:/\n0::/x\n").collect();
+        assert_eq!(lines, [("name=systemd", "/a:b"), ("cpu,cpuacct", "/"), ("", "/x")]);
+    }
+
+    #[test]
+    fn usual_places_of_a_hierarchy() {
+        let names = |controllers| usual_names(controllers).collect::<Vec<_>>();
+        assert_eq!(names("cpu,cpuacct"), ["cpu,cpuacct", "cpu", "cpuacct"]);
+        assert_eq!(names("memory"), ["memory"]);
+        assert_eq!(names("name=systemd"), ["systemd"]);
+    }
+
+    #[test]
+    fn own_cgroup_above_the_namespace_is_not_below_the_mount() {
+        assert_eq!(below("/"), Some(Path::new("")));
+        assert_eq!(below("/a/b"), Some(Path::new("a/b")));
+        assert_eq!(below("/../a"), None);
+    }
+
+    #[test]
+    fn this_host_can_be_read() {
+        match CgroupHost::read() {
+            Ok(host) => println!("{host:?}"),
+            Err(err) => println!("skipped: {err}"),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! How an error leaves the program: one line for people on standard error, one record for engines in a log file.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use crate::cli::{LogFormat, LogLevel, LogTarget, NAME};
+use crate::error::{Context, Error, Result, best_effort};
+use crate::sys::clock::Timestamp;
+
+/// Where messages go.
+#[derive(Debug, Default)]
+pub struct Report {
+    log: Option<File>,
+    format: LogFormat,
+    level: LogLevel,
+}
+
+impl Report {
+    /// Opens the log file of `target`, if it names one.
+    pub fn open(target: &LogTarget) -> Result<Report> {
+        let open = |path| OpenOptions::new().append(true).create(true).mode(0o644).open(path);
+        let log = match &target.file {
+            Some(path) => Some(
+                open(path)
+                    .map_err(|err| Error::io(format!("open({:?}, O_APPEND|O_CREAT)", path), &err))
+                    .doing("open the log file (--log)")?,
+            ),
+            None => None,
+        };
+        Ok(Report { log, format: target.format, level: target.level })
+    }
+
+    /// As [`Report::open`], but without a log file rather than with an error: a container whose log is gone still
+    /// has to be killed and deleted.
+    pub fn open_if_possible(target: &LogTarget) -> Report {
+        let stderr_only = LogTarget { file: None, ..target.clone() };
+        Report::open(target).or_else(|_| Report::open(&stderr_only)).unwrap_or_default()
+    }
+
+    /// Reports the failure of the command. It is said once, at the top.
+    ///
+    /// The log file has one record and nothing else, for podman reads the whole file as one JSON value, and conmon
+    /// hands on what it finds on standard error, so the text is there as well.
+    pub fn error(&self, err: &Error) {
+        self.log("error", &err.to_string());
+        let mut text = if err.is_verbatim() { format!("{err}\n") } else { format!("{NAME}: {err}\n") };
+        if let Some(hint) = err.hint() {
+            let _ = writeln!(text, "hint: {hint}");
+        }
+        print_to_stderr(&text);
+    }
+
+    /// Reports what didn't go well but fails nothing.
+    ///
+    /// Engines that read JSON expect nothing in it but the error, so a warning isn't for them unless they debug.
+    pub fn warning(&self, text: &str) {
+        if self.level > LogLevel::Warning {
+            return;
+        }
+        if self.format == LogFormat::Json && self.level != LogLevel::Debug {
+            print_to_stderr(&format!("{NAME}: warning: {text}\n"));
+        } else {
+            self.log_or_print("warning", text);
+        }
+    }
+
+    /// Reports a step, for who debugs. `text` is put together only then.
+    pub fn debug(&self, text: impl FnOnce() -> String) {
+        if self.level == LogLevel::Debug {
+            self.log_or_print("debug", &text());
+        }
+    }
+
+    fn log_or_print(&self, level: &str, text: &str) {
+        if self.log.is_some() {
+            self.log(level, text);
+        } else {
+            print_to_stderr(&record(self.format, level, text, Timestamp::now()));
+        }
+    }
+
+    fn log(&self, level: &str, text: &str) {
+        if let Some(mut log) = self.log.as_ref() {
+            let record = record(self.format, level, text, Timestamp::now());
+            // In one call, so that records of commands at work at the same time don't mix.
+            let written = log.write_all(record.as_bytes()).map_err(|err| Error::io("write(--log)", &err));
+            best_effort(written, "the same text goes to standard error");
+        }
+    }
+}
+
+fn print_to_stderr(text: &str) {
+    let written =
+        std::io::stderr().write_all(text.as_bytes()).map_err(|err| Error::io("write(stderr)", &err));
+    best_effort(written, "there is nowhere else to say it");
+}
+
+/// One record of the shape that logrus gives it, which is what engines parse.
+fn record(format: LogFormat, level: &str, text: &str, time: Timestamp) -> String {
+    let time = time.to_whole_seconds();
+    match format {
+        LogFormat::Text => format!("time=\"{time}\" level={level} msg={}\n", quoted(text)),
+        LogFormat::Json => {
+            let text = serde_json::Value::from(text);
+            format!("{{\"level\":\"{level}\",\"msg\":{text},\"time\":\"{time}\"}}\n")
+        }
+    }
+}
+
+/// The text in double quotes, on one line.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => quoted.extend(c.escape_unicode()),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::error::{Errno, Kind};
+
+    fn log_of(format: LogFormat, level: LogLevel, say: impl FnOnce(&Report)) -> String {
+        let name = format!("corten-report-{}-{format:?}-{level:?}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let target = LogTarget { file: Some(file.clone()), format, level };
+        say(&Report::open(&target).expect("a log file"));
+        let text = std::fs::read_to_string(&file).expect("the log");
+        std::fs::remove_file(file).expect("remove");
+        text
+    }
+
+    #[test]
+    fn json_log_has_one_record_and_no_warning() {
+        let log = log_of(LogFormat::Json, LogLevel::Warning, |report| {
+            report.warning("careful");
+            report.debug(|| panic!("not asked for"));
+            report.error(&Error::kernel("mount(\"proc\")", Errno::EPERM).context("create c1"));
+        });
+        let record: serde_json::Value = serde_json::from_str(&log).expect("one JSON value");
+        assert_eq!(record["level"], "error");
+        assert_eq!(record["msg"], "create c1: mount(\"proc\"): operation not permitted (EPERM)");
+        assert!(log.starts_with("{\"level\":\"error\",\"msg\":\"create c1"), "{log}");
+        assert_eq!(record["time"].as_str().map(str::len), Some("2026-08-22T10:11:12Z".len()));
+    }
+
+    #[test]
+    fn debug_log_tells_everything() {
+        let log = log_of(LogFormat::Json, LogLevel::Debug, |report| {
+            report.warning("careful");
+            report.debug(|| "a step".into());
+        });
+        let levels: Vec<bool> =
+            log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).collect();
+        assert_eq!(levels, [true, true]);
+        assert!(log.contains("\"level\":\"debug\""));
+    }
+
+    #[test]
+    fn text_log_is_on_one_line_per_record() {
+        let log = log_of(LogFormat::Text, LogLevel::Warning, |report| {
+            report.error(&Error::new(Kind::Internal, "a \"b\"\nc\\d\u{7}"));
+        });
+        assert!(log.ends_with("Z\" level=error msg=\"a \\\"b\\\"\\nc\\\\d\\u{7}\"\n"), "{log}");
+        assert!(log.starts_with("time=\"20"));
+    }
+
+    #[test]
+    fn log_that_cannot_be_written_is_an_error_or_left_out() {
+        let file = Some(PathBuf::from("/nonexistent/log"));
+        let target = LogTarget { file, ..LogTarget::default() };
+        let err = Report::open(&target).expect_err("no such directory").to_string();
+        assert!(err.starts_with("open the log file (--log): open(\"/nonexistent/log\""), "{err}");
+        assert!(Report::open_if_possible(&target).log.is_none());
+    }
+}

@@ -1,0 +1,152 @@
+//! JSON to `oci-spec`'s types, with the JSON path of whatever doesn't fit.
+//!
+//! A good text is read in one pass. Only one that fails is looked at again, for capabilities that nobody knows.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{SIZE_BYTES_MAX, oci};
+use crate::error::{Error, Result};
+
+pub(super) fn config(text: &[u8]) -> Result<(oci::Spec, Vec<String>)> {
+    let (mut spec, warnings) = parse(text, "/process/capabilities")?;
+    drop_missing_pids_limit(&mut spec, text);
+    Ok((spec, warnings))
+}
+
+/// `pids: {}` sets no limit since spec 1.3, and a limit of 0 is a limit; the shared types can't tell them apart.
+fn drop_missing_pids_limit(spec: &mut oci::Spec, text: &[u8]) {
+    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
+    let Some(resources) = resources else { return };
+    if resources.pids().as_ref().is_some_and(|pids| pids.limit() == 0) {
+        let value: Option<Value> = serde_json::from_slice(text).ok();
+        let limit = value.as_ref().and_then(|value| value.pointer("/linux/resources/pids/limit"));
+        if limit.is_none_or(Value::is_null) {
+            resources.set_pids(None);
+        }
+    }
+}
+
+pub(super) fn process(text: &[u8]) -> Result<(oci::Process, Vec<String>)> {
+    parse(text, "/capabilities")
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8], capabilities: &str) -> Result<(T, Vec<String>)> {
+    if text.len() > SIZE_BYTES_MAX {
+        return Err(Error::invalid(format!("longer than {SIZE_BYTES_MAX} bytes")));
+    }
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(Error::invalid("empty"));
+    }
+    refuse_nul(text)?;
+    match read(text) {
+        Ok(value) => Ok((value, Vec::new())),
+        // The OCI spec asks to pass over capabilities that nobody knows; all else that doesn't fit stays an error.
+        Err(err) => match without_unknown_capabilities(text, capabilities) {
+            Some((text, warnings)) => Ok((read(&text)?, warnings)),
+            None => Err(err),
+        },
+    }
+}
+
+/// One pass over the text. The types of a whole config make much code, so this is the only place that reads them.
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|err| {
+        let path = err.path().to_string();
+        let cause = err.into_inner().to_string();
+        Error::invalid(if path == "." { cause } else { format!("{path}: {cause}") })
+    })?;
+    json.end().map_err(|err| Error::invalid(err.to_string()))?;
+    Ok(value)
+}
+
+/// The kernel's texts end at a NUL: one inside would be cut there, or refused half-way.
+fn refuse_nul(text: &[u8]) -> Result<()> {
+    const ESCAPE: &[u8] = b"\\u0000";
+    if !text.windows(ESCAPE.len()).any(|window| window == ESCAPE) {
+        return Ok(());
+    }
+    match serde_json::from_slice::<Value>(text).ok().and_then(|value| path_of_nul(&value)) {
+        Some(path) => Err(Error::invalid(format!("{path}: has a NUL byte inside"))),
+        None => Ok(()),
+    }
+}
+
+fn path_of_nul(value: &Value) -> Option<String> {
+    let join =
+        |key: &str, rest: String| if rest.is_empty() { key.to_string() } else { format!("{key}.{rest}") };
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .find_map(|(at, value)| Some(join(&format!("[{at}]"), path_of_nul(value)?))),
+        Value::Object(fields) => fields.iter().find_map(|(key, value)| {
+            if key.contains('\0') {
+                Some(key.escape_default().to_string())
+            } else {
+                Some(join(key, path_of_nul(value)?))
+            }
+        }),
+        _ => None,
+    }
+}
+
+/// The text without the capabilities that this version doesn't know, and a warning for each; `None` if it has none.
+fn without_unknown_capabilities(text: &[u8], capabilities: &str) -> Option<(Vec<u8>, Vec<String>)> {
+    let mut value: Value = serde_json::from_slice(text).ok()?;
+    let warnings = drop_unknown_capabilities(value.pointer_mut(capabilities)?);
+    let text = serde_json::to_vec(&value).ok()?;
+    (!warnings.is_empty()).then_some((text, warnings))
+}
+
+fn drop_unknown_capabilities(sets: &mut Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (set, list) in sets.as_object_mut().into_iter().flatten() {
+        let Some(list) = list.as_array_mut() else { continue };
+        list.retain(|name| {
+            let known = !name.is_string() || oci::Capability::deserialize(name).is_ok();
+            if !known {
+                warnings
+                    .push(format!("process.capabilities.{set}: {name} is not known here and is left out"));
+            }
+            known
+        });
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_value_is_refused_with_its_path() {
+        let err =
+            config(br#"{"ociVersion":"1.0.2","linux":{"namespaces":[{"type":"wormhole"}]}}"#).unwrap_err();
+        assert!(err.to_string().starts_with("linux.namespaces[0].type: unknown variant `wormhole`"), "{err}");
+    }
+
+    #[test]
+    fn an_unknown_property_is_ignored() {
+        config(br#"{"ociVersion":"1.0.2","future":{"x":1}}"#).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_capability_is_left_out_with_a_warning() {
+        let text = br#"{"cwd":"/","user":{"uid":0,"gid":0},"capabilities":{"bounding":["CAP_KILL","CAP_TELEPORT"]}}"#;
+        let (process, warnings) = process(text).unwrap();
+        let bounding = process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap().len();
+        assert_eq!((bounding, warnings.len()), (1, 1));
+        assert!(warnings[0].contains("CAP_TELEPORT"));
+    }
+
+    #[test]
+    fn a_truncated_text_is_refused_in_one_line() {
+        let err = config(br#"{"ociVersion":"1.0.2","#).unwrap_err().to_string();
+        assert!(err.contains("EOF while parsing") && !err.contains('\n'), "{err}");
+        assert_eq!(config(b" \n").unwrap_err().to_string(), "empty");
+    }
+}

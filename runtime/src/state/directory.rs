@@ -1,0 +1,499 @@
+//! Where states are kept: the root, one directory for each container, and the lock on it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::dir::Dir;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::{Mode, SFlag};
+use nix::unistd::UnlinkatFlags;
+
+use super::{ContainerId, Record};
+use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::sys::clock::Deadline;
+use crate::sys::file;
+use crate::sys::process;
+
+const RECORD: &str = "state.json";
+const RECORD_UNFINISHED: &str = ".state.json.new";
+const CONFIG: &str = "config.json";
+const FIFO: &str = "exec.fifo";
+
+/// A record is a few hundred bytes, and annotations and hooks come on top.
+const RECORD_SIZE_MAX: usize = 16 << 20;
+
+/// How long a command waits for another one that works on the same container.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// The first pause between two tries for the lock, doubled up to the last one.
+const LOCK_PAUSE_FIRST: Duration = Duration::from_millis(1);
+const LOCK_PAUSE_LAST: Duration = Duration::from_millis(50);
+
+/// The directory that all containers' directories are in.
+pub struct Root {
+    path: PathBuf,
+}
+
+impl Root {
+    /// The root at `path`, made with mode 0700 if it isn't there.
+    pub fn open_or_create(path: &Path) -> Result<Root> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|err| Error::io(format!("mkdir({})", path.display()), &err))
+            // mkdir says EEXIST of a file too.
+            .map_err(|err| {
+                if err.is(Errno::EEXIST) {
+                    Error::kernel(format!("mkdir({})", path.display()), Errno::ENOTDIR)
+                } else {
+                    err
+                }
+            })
+            .doing("make the root directory of states (--root)")?;
+        Ok(Root { path: path.to_owned() })
+    }
+
+    /// The root at `path`. Whether it is there shows when a container is looked for.
+    pub fn at(path: &Path) -> Root {
+        Root { path: path.to_owned() }
+    }
+
+    /// Where the root is when nobody says so: `/run/corten`, or `$XDG_RUNTIME_DIR/corten` for a user who isn't root.
+    ///
+    /// The XDG one is made here, since only here it is known to be one: anything in `$XDG_RUNTIME_DIR` without the
+    /// sticky bit may be cleaned away.
+    pub fn default_path() -> Result<PathBuf> {
+        let for_root = Path::new("/run/corten");
+        let xdg = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+        let Some(xdg) = xdg.filter(|_| is_rootless()) else { return Ok(for_root.to_owned()) };
+        let path = PathBuf::from(xdg).join("corten");
+        Root::open_or_create(&path).doing("use $XDG_RUNTIME_DIR")?;
+        fs::set_permissions(&path, Permissions::from_mode(0o1700))
+            .map_err(|err| Error::io(format!("chmod({}, 01700)", path.display()), &err))?;
+        Ok(path)
+    }
+
+    /// The ids of all containers with the uid of who made each, sorted; directories that can't be containers are
+    /// passed over.
+    ///
+    /// Errors: NotFound without the root.
+    pub fn list(&self) -> Result<Vec<(ContainerId, u32)>> {
+        let entries = fs::read_dir(&self.path).map_err(|err| {
+            let missing = err.kind() == ErrorKind::NotFound;
+            let err = Error::io(format!("open({})", self.path.display()), &err);
+            if missing { err.with_kind(Kind::NotFound) } else { err }
+        })?;
+        let mut containers = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|err| Error::io(format!("getdents({})", self.path.display()), &err))?;
+            let Ok(id) = ContainerId::parse(entry.file_name()) else { continue };
+            // The entry may be gone again: `delete` doesn't wait for `list`.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                containers.push((id, metadata.uid()));
+            }
+        }
+        containers.sort();
+        Ok(containers)
+    }
+
+    fn open(&self) -> Result<OwnedFd> {
+        file::open_following_links(&self.path, OFlag::O_PATH | OFlag::O_DIRECTORY)
+    }
+}
+
+/// Root in a user namespace is no root, unless it says that it is: the rule that runc has.
+fn is_rootless() -> bool {
+    let in_user_namespace = || {
+        let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        !map.is_empty() && !map.split_whitespace().eq(["0", "0", "4294967295"])
+    };
+    let called_root = || std::env::var_os("USER").as_deref() == Some(OsStr::new("root"));
+    !nix::unistd::geteuid().is_root() || in_user_namespace() && !called_root()
+}
+
+/// The directory of one container.
+pub struct ContainerDir {
+    root: OwnedFd,
+    dir: OwnedFd,
+    id: ContainerId,
+    path: PathBuf,
+}
+
+impl ContainerDir {
+    /// Makes the directory of a new container.
+    ///
+    /// Errors: AlreadyExists.
+    pub fn create(root: &Root, id: &ContainerId) -> Result<ContainerDir> {
+        match file::make_directory_at(root.open()?, id.as_ref(), 0o700) {
+            Err(err) if err.is(Errno::EEXIST) => {
+                Err(Error::new(Kind::AlreadyExists, "container with given ID already exists"))
+            }
+            result => result.and_then(|()| ContainerDir::open(root, id)),
+        }
+    }
+
+    /// Opens the directory of a container.
+    ///
+    /// Errors: NotFound.
+    pub fn open(root: &Root, id: &ContainerId) -> Result<ContainerDir> {
+        let missing = |err: Error| if err.is(Errno::ENOENT) { does_not_exist() } else { err };
+        let root_dir = root.open().map_err(missing)?;
+        let dir =
+            file::open_at(&root_dir, id.as_ref(), OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(missing)?;
+        Ok(ContainerDir { root: root_dir, dir, id: id.clone(), path: root.path.join(id) })
+    }
+
+    /// Locks the container against every other command that changes it, once the one at work is done.
+    ///
+    /// Tries without blocking, with a pause between tries that grows from 1 to 50 ms: flock(2) has no deadline of
+    /// its own, and a signal to interrupt it is more machinery than a pause that only a second command at the same
+    /// container ever makes.
+    ///
+    /// Errors: WrongState at the deadline; NotFound if the other command deleted the container.
+    pub fn lock(&self) -> Result<Lock> {
+        let deadline = Deadline::after(LOCK_WAIT);
+        let mut pause = LOCK_PAUSE_FIRST;
+        loop {
+            if let Some(lock) = self.try_lock()? {
+                return if self.is_linked()? { Ok(lock) } else { Err(does_not_exist()) };
+            }
+            if deadline.passed() {
+                let waited = LOCK_WAIT.as_secs();
+                return Err(Error::new(
+                    Kind::WrongState,
+                    format!("container {} is held by another command for {waited} seconds now", self.id),
+                ));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LOCK_PAUSE_LAST);
+        }
+    }
+
+    /// Locks the container if no other command holds it.
+    ///
+    /// The lock sits on an open file of its own, not on [`ContainerDir::fd`]; it is let go when the guard is
+    /// dropped, even if a child still has a copy of the descriptor.
+    pub fn try_lock(&self) -> Result<Option<Lock>> {
+        let this = file::open_at(&self.dir, Path::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        match Flock::lock(this, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Lock(lock))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(Error::kernel(format!("flock({})", self.path.display()), errno)),
+        }
+    }
+
+    /// Reads the record.
+    ///
+    /// Errors: NotFound if `create` died before it wrote one.
+    pub fn load(&self) -> Result<Record> {
+        let file = match file::open_at(&self.dir, Path::new(RECORD), OFlag::O_RDONLY) {
+            Err(err) if err.is(Errno::ENOENT) => return Err(does_not_exist()),
+            result => result?,
+        };
+        let json = file::read_limited(file, RECORD_SIZE_MAX).doing_with(|| self.shown(RECORD))?;
+        serde_json::from_slice(&json).map_err(|err| Error::internal(format!("{}: {err}", self.shown(RECORD))))
+    }
+
+    /// Writes the record: a reader sees the old one or the new one, never half of one.
+    pub fn save(&self, record: &Record) -> Result<()> {
+        let json = serde_json::to_vec(record)
+            .map_err(|err| Error::invalid(format!("bundle or rootfs path: {err}")))?;
+        self.write_new(RECORD_UNFINISHED, &json)?;
+        nix::fcntl::renameat(&self.dir, RECORD_UNFINISHED, &self.dir, RECORD)
+            .map_err(|errno| Error::kernel(format!("rename({})", self.shown(RECORD)), errno))
+    }
+
+    /// Keeps a copy of config.json as it was loaded.
+    pub fn save_config(&self, json: &[u8]) -> Result<()> {
+        self.write_new(CONFIG, json)
+    }
+
+    /// Opens the copy of config.json.
+    pub fn open_config(&self) -> Result<OwnedFd> {
+        file::open_at(&self.dir, Path::new(CONFIG), OFlag::O_RDONLY).doing_with(|| self.shown(CONFIG))
+    }
+
+    /// Makes the fifo that init waits at until `start`.
+    pub fn make_fifo(&self) -> Result<()> {
+        file::make_node_at(&self.dir, Path::new(FIFO), SFlag::S_IFIFO, 0o600, 0)
+            .doing_with(|| self.shown(FIFO))
+    }
+
+    /// Opens init's end of the fifo; it can be polled at once, whether or not `start` has come.
+    pub fn open_fifo_for_init(&self) -> Result<OwnedFd> {
+        file::open_at(&self.dir, Path::new(FIFO), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
+            .doing_with(|| self.shown(FIFO))
+    }
+
+    /// Opens the end of the fifo that `start` writes to; nothing if init is dead or has been started.
+    pub fn open_fifo_for_start(&self) -> Result<Option<OwnedFd>> {
+        match file::open_at(&self.dir, Path::new(FIFO), OFlag::O_WRONLY | OFlag::O_NONBLOCK) {
+            Ok(fifo) => Ok(Some(fifo)),
+            // ENXIO: the fifo has no reader.
+            Err(err) if err.is(Errno::ENXIO) || err.is(Errno::ENOENT) => Ok(None),
+            Err(err) => Err(err).doing_with(|| self.shown(FIFO)),
+        }
+    }
+
+    /// Removes the fifo: from here on the container counts as started.
+    pub fn remove_fifo(&self) -> Result<()> {
+        file::unlink_at(&self.dir, Path::new(FIFO)).doing_with(|| self.shown(FIFO))
+    }
+
+    /// Whether the fifo is there.
+    pub fn fifo_exists(&self) -> Result<bool> {
+        match file::stat_at(&self.dir, Path::new(FIFO)) {
+            Ok(_) => Ok(true),
+            Err(err) if err.is(Errno::ENOENT) => Ok(false),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Removes the directory with all that is in it. The record goes last: as long as it is there, `delete` can be
+    /// said again.
+    pub fn remove(&self) -> Result<()> {
+        for name in self.file_names()?.iter().filter(|name| *name != RECORD) {
+            self.remove_file(name)?;
+        }
+        self.remove_file(OsStr::new(RECORD))?;
+        match nix::unistd::unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(Error::kernel(format!("rmdir({})", self.path.display()), errno)),
+        }
+    }
+
+    /// The directory itself.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// The container's id.
+    pub fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    /// Where the directory is, to be shown.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        // A file of that name is what a killed command left.
+        self.remove_file(OsStr::new(name))?;
+        let new = file::create_at(&self.dir, Path::new(name), OFlag::O_WRONLY, 0o600)?;
+        File::from(new)
+            .write_all(bytes)
+            .map_err(|err| Error::io(format!("write({})", self.shown(name)), &err))
+    }
+
+    /// Whether the directory is still there under its name: an unlinked one has no links left.
+    fn is_linked(&self) -> Result<bool> {
+        Ok(file::stat_of(&self.dir)?.st_nlink > 0)
+    }
+
+    fn file_names(&self) -> Result<Vec<OsString>> {
+        let failed = |errno| Error::kernel(format!("getdents({})", self.path.display()), errno);
+        let mut list =
+            Dir::openat(&self.dir, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
+        let names: nix::Result<Vec<OsString>> = list
+            .iter()
+            .map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()))
+            .collect();
+        let mut names = names.map_err(failed)?;
+        names.retain(|name| name != "." && name != "..");
+        Ok(names)
+    }
+
+    fn remove_file(&self, name: &OsStr) -> Result<()> {
+        match file::unlink_at(&self.dir, Path::new(name)) {
+            Err(err) if err.is(Errno::ENOENT) => Ok(()),
+            result => result.doing_with(|| self.path.display().to_string()),
+        }
+    }
+
+    fn shown(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+}
+
+/// As long as it lives, no other command changes the container.
+pub struct Lock(Flock<OwnedFd>);
+
+impl Lock {
+    /// In a forked child: closes its copy, and leaves the lock to the parent. A copy would hold the lock for as long as
+    /// the child lives if the parent were killed.
+    pub fn close_copy(&self) {
+        process::close_copy(self.0.as_fd());
+    }
+}
+
+fn does_not_exist() -> Error {
+    Error::new(Kind::NotFound, "container does not exist")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// A root directory of its own for each test, gone with it.
+    struct TestRoot(Root);
+
+    impl TestRoot {
+        fn new() -> TestRoot {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let name =
+                format!("corten-state-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            TestRoot(Root::open_or_create(&std::env::temp_dir().join(name)).expect("a root directory"))
+        }
+    }
+
+    impl Drop for TestRoot {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0.path);
+        }
+    }
+
+    fn id(text: &str) -> ContainerId {
+        ContainerId::parse(text).expect("an id")
+    }
+
+    fn record() -> Record {
+        Record {
+            oci_version: "1.3.0".into(),
+            id: "c1".into(),
+            init_process_pid: 0,
+            init_process_start: 0,
+            created: "2026-08-22T10:11:12.5Z".into(),
+            cgroup_paths: Default::default(),
+            bundle: "/b".into(),
+            rootfs: "/b/rootfs".into(),
+            owner: 0,
+            annotations: BTreeMap::from([("k".into(), "v".into())]),
+            private_pid_namespace: true,
+            namespaces: 0,
+            poststart: Vec::new(),
+            poststop: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn record_is_read_back_as_it_was_saved() -> Result<()> {
+        let root = TestRoot::new();
+        let dir = ContainerDir::create(&root.0, &id("c1"))?;
+        assert_eq!(dir.load().expect_err("no record yet").kind(), Kind::NotFound);
+        dir.save(&record())?;
+        let started = Record { init_process_pid: 42, init_process_start: 4711, ..record() };
+        dir.save(&started)?;
+        assert_eq!(ContainerDir::open(&root.0, &id("c1"))?.load()?, started);
+        Ok(())
+    }
+
+    #[test]
+    fn record_has_runcs_key_names() {
+        let json = serde_json::to_value(record()).expect("json");
+        for key in ["id", "init_process_pid", "init_process_start", "created", "cgroup_paths"] {
+            assert!(json.get(key).is_some(), "{key}");
+        }
+        assert!(json.get("poststop").is_none());
+    }
+
+    #[test]
+    fn second_container_of_an_id_is_refused() -> Result<()> {
+        let root = TestRoot::new();
+        ContainerDir::create(&root.0, &id("c1"))?;
+        let err = ContainerDir::create(&root.0, &id("c1")).err().expect("refused");
+        assert_eq!(err.kind(), Kind::AlreadyExists);
+        assert_eq!(err.to_string(), "container with given ID already exists");
+        Ok(())
+    }
+
+    #[test]
+    fn unknown_container_and_unknown_root_do_not_exist() {
+        let root = TestRoot::new();
+        for root in [&root.0, &Root::at(Path::new("/nonexistent"))] {
+            let err = ContainerDir::open(root, &id("c1")).err().expect("not there");
+            assert_eq!(err.kind(), Kind::NotFound);
+            assert_eq!(err.to_string(), "container does not exist");
+        }
+    }
+
+    #[test]
+    fn link_in_place_of_a_container_is_not_followed() {
+        let root = TestRoot::new();
+        std::os::unix::fs::symlink("/etc", root.0.path.join("c1")).expect("symlink");
+        assert!(ContainerDir::open(&root.0, &id("c1")).is_err());
+    }
+
+    #[test]
+    fn lock_excludes_and_is_let_go_when_dropped() -> Result<()> {
+        let root = TestRoot::new();
+        let dir = ContainerDir::create(&root.0, &id("c1"))?;
+        let other = ContainerDir::open(&root.0, &id("c1"))?;
+        let lock = dir.lock()?;
+        assert!(other.try_lock()?.is_none());
+        drop(lock);
+        assert!(other.try_lock()?.is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn lock_on_a_deleted_container_tells_that_it_is_gone() -> Result<()> {
+        let root = TestRoot::new();
+        let dir = ContainerDir::create(&root.0, &id("c1"))?;
+        ContainerDir::open(&root.0, &id("c1"))?.remove()?;
+        assert_eq!(dir.lock().err().expect("gone").kind(), Kind::NotFound);
+        Ok(())
+    }
+
+    #[test]
+    fn fifo_has_no_writer_s_end_without_init() -> Result<()> {
+        let root = TestRoot::new();
+        let dir = ContainerDir::create(&root.0, &id("c1"))?;
+        assert!(!dir.fifo_exists()?);
+        dir.make_fifo()?;
+        assert!(dir.fifo_exists()?);
+        assert!(dir.open_fifo_for_start()?.is_none());
+        let _init = dir.open_fifo_for_init()?;
+        assert!(dir.open_fifo_for_start()?.is_some());
+        dir.remove_fifo()?;
+        assert!(dir.open_fifo_for_start()?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn remove_takes_everything_away() -> Result<()> {
+        let root = TestRoot::new();
+        let dir = ContainerDir::create(&root.0, &id("c1"))?;
+        dir.save(&record())?;
+        dir.save_config(b"{}")?;
+        dir.make_fifo()?;
+        dir.remove()?;
+        dir.remove()?;
+        assert!(root.0.list()?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn list_is_sorted_and_passes_over_what_is_no_container() -> Result<()> {
+        let root = TestRoot::new();
+        for name in ["b", "a", "c"] {
+            ContainerDir::create(&root.0, &id(name))?;
+        }
+        fs::write(root.0.path.join("file"), "").expect("a file");
+        fs::create_dir(root.0.path.join("not an id")).expect("a directory");
+        let names: Vec<String> = root.0.list()?.into_iter().map(|(id, _)| id.to_string()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! What is stored of a container, as `state.json`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use oci_spec::runtime::Hook;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::plan::cgroup::CgroupPaths;
+use crate::sys::pidfd::PidFd;
+
+/// What every command after `create` needs to know of a container, in a few hundred bytes.
+///
+/// Keys that runc's `state.json` has as well are named as there: tools peek at them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The `ociVersion` of the container's config.json.
+    #[serde(rename = "ociVersion")]
+    pub oci_version: String,
+    /// The container's id.
+    pub id: String,
+    /// Init, as the host numbers it; 0 as long as `create` has no process.
+    pub init_process_pid: i32,
+    /// When init started, in clock ticks since boot: with the pid, it names one process for ever.
+    pub init_process_start: u64,
+    /// When the container was created, as RFC 3339 text.
+    pub created: String,
+    /// The container's cgroup. It stands here before it is made, so that `delete` finds a half-made one.
+    pub cgroup_paths: CgroupPaths,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// The root filesystem, absolute.
+    pub rootfs: PathBuf,
+    /// The uid of who created the container.
+    pub owner: u32,
+    /// The annotations of config.json.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Whether the container has a pid namespace of its own: then the kernel ends all its processes with init.
+    pub private_pid_namespace: bool,
+    /// The `CLONE_NEW*` bits of the namespaces, new or joined, that aren't the runtime's own.
+    pub namespaces: u64,
+    /// `hooks.poststart`, which `start` runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub poststart: Vec<Hook>,
+    /// `hooks.poststop`, which `delete` runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub poststop: Vec<Hook>,
+}
+
+impl Record {
+    /// A handle on init, if it still runs.
+    pub fn init(&self) -> Result<Option<PidFd>> {
+        match self.init_process_pid {
+            0 => Ok(None),
+            pid => PidFd::open_same(pid, self.init_process_start),
+        }
+    }
+}

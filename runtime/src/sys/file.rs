@@ -1,0 +1,232 @@
+//! Files by descriptor: opening in a root, making nodes relative to a directory, reading and writing small files.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{self, AtFlags, OFlag, OpenHow, ResolveFlag};
+use nix::sys::stat::{self, FileStat, Mode, SFlag};
+use nix::unistd;
+
+use super::{Named, shown};
+use crate::error::{Errno, Error, Result};
+
+/// `RESOLVE_IN_ROOT` retries after a rename in the tree made the kernel give up.
+const RESOLVE_TRIES_MAX: usize = 128;
+
+/// `open(path)`, following links: for the host's own paths only.
+pub fn open_following_links(path: &Path, flags: OFlag) -> Result<OwnedFd> {
+    fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({})", shown(path)))
+}
+
+/// `open(path, O_CREAT)`: for the host's own paths only.
+pub fn create_following_links(path: &Path, flags: OFlag, mode: u32) -> Result<OwnedFd> {
+    fcntl::open(path, flags | OFlag::O_CLOEXEC | OFlag::O_CREAT, Mode::from_bits_truncate(mode))
+        .named(|| format!("open({}, O_CREAT)", shown(path)))
+}
+
+/// `openat(dir, name, O_NOFOLLOW)` of one path component.
+pub fn open_at(dir: impl AsFd, name: &Path, flags: OFlag) -> Result<OwnedFd> {
+    fcntl::openat(dir, name, flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())
+        .named(|| format!("openat({})", shown(name)))
+}
+
+/// `openat(dir, name, O_CREAT|O_EXCL|O_NOFOLLOW)`.
+pub fn create_at(dir: impl AsFd, name: &Path, flags: OFlag, mode: u32) -> Result<OwnedFd> {
+    let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_CREAT | OFlag::O_EXCL;
+    fcntl::openat(dir, name, flags, Mode::from_bits_truncate(mode))
+        .named(|| format!("openat({}, O_CREAT|O_EXCL)", shown(name)))
+}
+
+/// `openat2(root, path, RESOLVE_IN_ROOT)`: `/`, `..` and every symlink stay within `root`; magic links are refused.
+///
+/// Errors: ELOOP for a magic link; ENOENT. Kernel: 5.6. Source: openat2(2).
+pub fn open_in_root(root: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd> {
+    openat2(root, path, flags, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS)
+}
+
+/// As [`open_in_root`], but any symlink on the way is ELOOP.
+pub fn open_in_root_without_links(root: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd> {
+    openat2(root, path, flags, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS)
+}
+
+/// `openat2(RESOLVE_BENEATH|NO_XDEV|NO_SYMLINKS)`: a path that stays on the filesystem of `dir`, without any link.
+/// For trusted trees such as a private procfs, where a mount or a link on the way would be an attack.
+pub fn open_beneath(dir: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd> {
+    let resolve =
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS;
+    openat2(dir, path, flags, resolve)
+}
+
+fn openat2(dir: impl AsFd, path: &Path, flags: OFlag, resolve: ResolveFlag) -> Result<OwnedFd> {
+    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
+    for _ in 0..RESOLVE_TRIES_MAX {
+        match fcntl::openat2(dir.as_fd(), path, how) {
+            // A rename or a mount during the walk: the kernel can't vouch for the root and asks for another try.
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            result => return result.named(|| format!("openat2({}, {resolve:?})", shown(path))),
+        }
+    }
+    Err(Error::kernel(format!("openat2({}): renamed under our feet", shown(path)), Errno::EAGAIN))
+}
+
+/// `fstat`.
+pub fn stat_of(file: impl AsFd) -> Result<FileStat> {
+    stat::fstat(file).named(|| "fstat()".into())
+}
+
+/// `fstatat(AT_SYMLINK_NOFOLLOW)`.
+pub fn stat_at(dir: impl AsFd, name: &Path) -> Result<FileStat> {
+    stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).named(|| format!("fstatat({})", shown(name)))
+}
+
+/// Whether a mode is that of a directory.
+pub fn is_directory(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+}
+
+/// Whether a mode is that of a symbolic link.
+pub fn is_symlink(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK
+}
+
+/// The magic number of the filesystem that `file` is on (`fstatfs`).
+pub fn filesystem_magic(file: impl AsFd) -> Result<i64> {
+    let fs = nix::sys::statfs::fstatfs(file).named(|| "fstatfs()".into())?;
+    Ok(fs.filesystem_type().0 as i64)
+}
+
+/// `mkdirat`.
+pub fn make_directory_at(dir: impl AsFd, name: &Path, mode: u32) -> Result<()> {
+    stat::mkdirat(dir, name, Mode::from_bits_truncate(mode)).named(|| format!("mkdirat({})", shown(name)))
+}
+
+/// `mknodat`. `kind` is `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
+pub fn make_node_at(dir: impl AsFd, name: &Path, kind: SFlag, mode: u32, device: u64) -> Result<()> {
+    stat::mknodat(dir, name, kind, Mode::from_bits_truncate(mode), device)
+        .named(|| format!("mknodat({}, {kind:?}, {device:#x})", shown(name)))
+}
+
+/// `symlinkat`.
+pub fn make_symlink_at(target: &Path, dir: impl AsFd, name: &Path) -> Result<()> {
+    unistd::symlinkat(target, dir, name).named(|| format!("symlinkat({}, {})", shown(target), shown(name)))
+}
+
+/// `unlinkat` of a file.
+pub fn unlink_at(dir: impl AsFd, name: &Path) -> Result<()> {
+    unistd::unlinkat(dir, name, unistd::UnlinkatFlags::NoRemoveDir)
+        .named(|| format!("unlinkat({})", shown(name)))
+}
+
+/// `readlinkat`.
+pub fn read_link_at(dir: impl AsFd, name: &Path) -> Result<PathBuf> {
+    fcntl::readlinkat(dir, name).named(|| format!("readlinkat({})", shown(name))).map(PathBuf::from)
+}
+
+/// `fchownat(AT_SYMLINK_NOFOLLOW)`.
+pub fn change_owner_at(dir: impl AsFd, name: &Path, uid: u32, gid: u32) -> Result<()> {
+    let (owner, group) = (Some(unistd::Uid::from_raw(uid)), Some(unistd::Gid::from_raw(gid)));
+    unistd::fchownat(dir, name, owner, group, AtFlags::AT_SYMLINK_NOFOLLOW)
+        .named(|| format!("fchownat({}, {uid}, {gid})", shown(name)))
+}
+
+/// `fchown`.
+pub fn change_owner(file: impl AsFd, uid: u32, gid: u32) -> Result<()> {
+    unistd::fchown(file, Some(unistd::Uid::from_raw(uid)), Some(unistd::Gid::from_raw(gid)))
+        .named(|| format!("fchown({uid}, {gid})"))
+}
+
+/// `fchmod`.
+pub fn change_mode(file: impl AsFd, mode: u32) -> Result<()> {
+    stat::fchmod(file, Mode::from_bits_truncate(mode)).named(|| format!("fchmod({mode:o})"))
+}
+
+/// `fchdir`.
+pub fn enter_directory(dir: impl AsFd) -> Result<()> {
+    unistd::fchdir(dir).named(|| "fchdir()".into())
+}
+
+/// `chdir`.
+pub fn change_directory(path: &Path) -> Result<()> {
+    unistd::chdir(path).named(|| format!("chdir({})", shown(path)))
+}
+
+/// The current directory as the kernel sees it from the current root; a path that starts with `(unreachable)`
+/// lies outside.
+pub fn current_directory() -> Result<PathBuf> {
+    let mut buffer = vec![0_u8; libc::PATH_MAX as usize];
+    // glibc's getcwd turns an unreachable directory into ENOENT or looks for another name; the call itself tells.
+    // SAFETY: the kernel writes at most `len` bytes into the buffer, which outlives the call.
+    let ret = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
+    let len = super::check(ret, || "getcwd()".into())? as usize;
+    buffer.truncate(len.saturating_sub(1));
+    Ok(PathBuf::from(std::ffi::OsString::from_vec(buffer)))
+}
+
+/// `write`, all of `bytes` in one call, as files of /proc and cgroupfs want it.
+pub fn write_whole(file: BorrowedFd, bytes: &[u8], name: &str) -> Result<()> {
+    match unistd::write(file, bytes).named(|| format!("write({name})"))? {
+        len if len == bytes.len() => Ok(()),
+        len => Err(Error::internal(format!("write({name}): took {len} of {} bytes", bytes.len()))),
+    }
+}
+
+/// Opens `path` below `dir` without following any link and writes `text` in one call.
+pub fn write_beneath(dir: impl AsFd, path: &Path, text: &str) -> Result<()> {
+    let file = open_beneath(dir, path, OFlag::O_WRONLY)?;
+    write_whole(file.as_fd(), text.as_bytes(), &path.to_string_lossy())
+}
+
+/// Writes `text` in one call to a file of the host.
+pub fn write_following_links(path: &Path, text: &str) -> Result<()> {
+    let file = open_following_links(path, OFlag::O_WRONLY)?;
+    write_whole(file.as_fd(), text.as_bytes(), &path.to_string_lossy())
+}
+
+/// Reads a file that is at most `size_max` bytes long.
+///
+/// Errors: InvalidSpec past that size.
+pub fn read_limited(file: impl AsFd, size_max: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(16 << 10);
+    let mut chunk = [0_u8; 16 << 10];
+    loop {
+        match unistd::read(file.as_fd(), &mut chunk) {
+            Ok(0) => return Ok(bytes),
+            Ok(len) if bytes.len() + len > size_max => {
+                return Err(Error::invalid(format!("longer than {size_max} bytes")));
+            }
+            Ok(len) => bytes.extend_from_slice(&chunk[..len]),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::kernel("read()", errno)),
+        }
+    }
+}
+
+/// Whether two stats are of one file.
+pub fn same_file(a: &FileStat, b: &FileStat) -> bool {
+    (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+}
+
+/// `"/proc/self/fd/N"`-like text of a relative path inside a procfs: `self/fd/N`.
+pub fn fd_link(fd: BorrowedFd) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("self/fd/{}", fd.as_raw_fd()))
+}
+
+/// Whether `bytes` of a path have a component `..`.
+pub fn has_parent_component(path: &Path) -> bool {
+    path.as_os_str().as_bytes().split(|byte| *byte == b'/').any(|part| part == b"..")
+}
+
+use std::os::unix::ffi::OsStringExt;
+
+/// Opens `/proc/self/NAME` below a private procfs: `self` is the one link that is followed, since procfs made it.
+pub fn open_beneath_following_self(procfs: impl AsFd, name: &str, flags: OFlag) -> Result<OwnedFd> {
+    let path = PathBuf::from(format!("self/{name}"));
+    openat2(
+        procfs,
+        &path,
+        flags,
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    )
+}

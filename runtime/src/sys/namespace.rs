@@ -1,0 +1,129 @@
+//! Namespaces: making a child in new ones, leaving old ones, joining those of a process.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::sched::CloneFlags;
+
+use super::{Named, check};
+use crate::error::Result;
+
+/// The `CLONE_NEW*` bits, each with its name in `/proc/PID/ns`.
+pub const NAMES: [(u64, &str); 8] = [
+    (libc::CLONE_NEWCGROUP as u64, "cgroup"),
+    (libc::CLONE_NEWIPC as u64, "ipc"),
+    (libc::CLONE_NEWNET as u64, "net"),
+    (libc::CLONE_NEWNS as u64, "mnt"),
+    (libc::CLONE_NEWPID as u64, "pid"),
+    (libc::CLONE_NEWTIME as u64, "time"),
+    (libc::CLONE_NEWUSER as u64, "user"),
+    (libc::CLONE_NEWUTS as u64, "uts"),
+];
+
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Which side of a [`clone3`] this is.
+pub enum Forked {
+    /// The new process.
+    Child,
+    /// The caller, with the child's pid and a descriptor of it.
+    Parent {
+        /// The child's pid in the caller's pid namespace.
+        pid: i32,
+        /// The child's pidfd.
+        pidfd: OwnedFd,
+    },
+}
+
+/// `clone3(flags)`: forks a child into the namespaces of `flags` and into `cgroup`, and returns its pidfd.
+///
+/// The child has its own copy of this memory (never `CLONE_VM`) and sends SIGCHLD to its parent.
+/// With `sibling` the new process is a child of the caller's own parent.
+///
+/// Errors: EPERM without CAP_SYS_ADMIN unless NEWUSER is set; ENOSPC at the nesting limit; EAGAIN at the pids
+/// limit; EBUSY, EOPNOTSUPP or EACCES where the cgroup takes no process.
+/// Kernel: 5.3; `cgroup` 5.7. Source: clone(2).
+pub fn clone3(flags: u64, cgroup: Option<BorrowedFd>, sibling: bool) -> Result<Forked> {
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: flags | libc::CLONE_PIDFD as u64 | if sibling { libc::CLONE_PARENT as u64 } else { 0 },
+        pidfd: (&raw mut pidfd) as u64,
+        // The kernel refuses an exit signal together with CLONE_PARENT and takes the caller's own.
+        exit_signal: if sibling { 0 } else { libc::SIGCHLD as u64 },
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: `args` lives on this stack until the call returns; the kernel copies it and writes only through
+    // `args.pidfd`. Without CLONE_VM the child has its own copy of this memory, and the process is
+    // single-threaded, so no lock is held by a thread that the child lacks.
+    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+    match check(ret, || format!("clone3({})", flag_names(flags)))? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent {
+            pid: pid as i32,
+            // SAFETY: the call succeeded, so the kernel has stored a fresh descriptor here.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        }),
+    }
+}
+
+/// `struct clone_args` up to the cgroup field.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// `unshare(flags)`: moves the caller into new namespaces (its future children, for pid and time).
+pub fn unshare(flags: u64) -> Result<()> {
+    // SAFETY: takes an integer only.
+    let ret = unsafe { libc::unshare(flags as i32) };
+    check(ret.into(), || format!("unshare({})", flag_names(flags))).map(drop)
+}
+
+/// `setns(fd, flags)`: joins the namespace that `fd` is open on, or those of the process of a pidfd.
+///
+/// `flags` of 0 takes a namespace of any type. Kernel: 5.8 for a pidfd. Source: setns(2).
+pub fn setns(fd: impl AsFd, flags: u64) -> Result<()> {
+    nix::sched::setns(fd, CloneFlags::from_bits_retain(flags as i32))
+        .named(|| format!("setns({})", flag_names(flags)))
+}
+
+/// `setdomainname`.
+pub fn set_domainname(name: &str) -> Result<()> {
+    // SAFETY: the kernel reads `len` bytes of the text during the call.
+    let ret = unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) };
+    check(ret.into(), || format!("setdomainname({name:?})")).map(drop)
+}
+
+/// The `CLONE_NEW*` type of the namespace that `fd` is open on (`NS_GET_NSTYPE`).
+///
+/// Errors: ENOTTY where it is no namespace. Kernel: 4.11.
+pub fn namespace_type(fd: impl AsFd) -> Result<u64> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: this ioctl takes no argument.
+    let ret = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), NS_GET_NSTYPE as _) };
+    check(ret.into(), || "ioctl(NS_GET_NSTYPE)".into()).map(|flags| flags as u64)
+}
+
+/// `NEWNS|NEWPID`, for errors and plans.
+pub fn flag_names(flags: u64) -> String {
+    let names: Vec<String> = NAMES
+        .iter()
+        .filter(|(bit, _)| flags & bit != 0)
+        .map(|(_, name)| format!("NEW{}", if *name == "mnt" { "NS".into() } else { name.to_uppercase() }))
+        .collect();
+    if names.is_empty() { "0".into() } else { names.join("|") }
+}

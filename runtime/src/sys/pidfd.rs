@@ -1,0 +1,195 @@
+//! Processes by handle: a pidfd names one process for as long as it is open, however often its number is reused.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::clock::Deadline;
+use super::{Named, check};
+use crate::error::{Errno, Error, Result};
+
+/// A handle on a process.
+#[derive(Debug)]
+pub struct PidFd(OwnedFd);
+
+impl PidFd {
+    /// `pidfd_open(pid)`.
+    ///
+    /// Errors: ESRCH without such a process; EINVAL for a pid that isn't positive.
+    /// Kernel: 5.3. Source: pidfd_open(2).
+    pub fn open(pid: i32) -> Result<PidFd> {
+        // SAFETY: the kernel takes two integers and touches no memory of ours.
+        let ret = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = check(ret, || format!("pidfd_open({pid})"))?;
+        // SAFETY: the kernel has just made this descriptor, and nothing else knows its number.
+        Ok(PidFd(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+    }
+
+    /// The process's number in the caller's pid namespace, whoever has made the handle.
+    ///
+    /// Errors: ESRCH once it is reaped, or if the namespace doesn't hold it. Source: pidfd_open(2), proc_pid_fdinfo(5).
+    pub fn pid(&self) -> Result<i32> {
+        let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
+        let text = std::fs::read_to_string(&path).map_err(|err| Error::io(format!("read({path})"), &err))?;
+        let field = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+        match field.and_then(|pid| pid.trim().parse().ok()) {
+            Some(pid) if pid > 0 => Ok(pid),
+            _ => Err(Error::kernel(format!("read({path})"), Errno::ESRCH)),
+        }
+    }
+
+    /// `pidfd_send_signal(signal)`; signal 0 only asks whether the process is there.
+    ///
+    /// Errors: ESRCH once the process is reaped (a zombie still takes signals); EPERM; EINVAL for a signal number
+    /// out of range. Kernel: 5.1. Source: pidfd_send_signal(2).
+    pub fn send_signal(&self, signal: i32) -> Result<()> {
+        let no_info = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: with a null `info` the kernel fills in what kill(2) would; it reads no memory of ours.
+        let ret =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, no_info, 0) };
+        check(ret, || format!("pidfd_send_signal({signal})")).map(drop)
+    }
+
+    /// `pidfd_getfd(fd)`: a copy of one of the process's descriptors.
+    ///
+    /// Errors: EBADF where it has no such descriptor; EPERM without the right to trace it.
+    /// Kernel: 5.6. Source: pidfd_getfd(2).
+    pub fn fetch_fd(&self, fd: i32) -> Result<OwnedFd> {
+        // SAFETY: the kernel takes three integers and touches no memory of ours.
+        let ret = unsafe { libc::syscall(libc::SYS_pidfd_getfd, self.0.as_raw_fd(), fd, 0) };
+        let fd = check(ret, || format!("pidfd_getfd({fd})"))?;
+        // SAFETY: the kernel has just made this descriptor, and nothing else knows its number.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    }
+
+    /// Waits for the process to end, and tells whether it did before the deadline. A zombie has ended.
+    pub fn wait_for_exit(&self, deadline: Deadline) -> Result<bool> {
+        loop {
+            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::from(deadline.poll_timeout_ms())) {
+                Ok(0) if deadline.passed() => return Ok(false),
+                Ok(0) | Err(Errno::EINTR) => {}
+                other => return other.map(|_| true).named(|| "poll(pidfd)".into()),
+            }
+        }
+    }
+
+    /// The handle of process `pid` if it is the one that started at `start_ticks` and it runs.
+    ///
+    /// The handle is taken first and the start time is read after: a process that took the number in between
+    /// can't have started at the same tick as its predecessor.
+    pub fn open_same(pid: i32, start_ticks: u64) -> Result<Option<PidFd>> {
+        let pidfd = match PidFd::open(pid) {
+            Err(err) if err.is(Errno::ESRCH) => return Ok(None),
+            result => result?,
+        };
+        let same =
+            ProcessStat::read(pid)?.is_some_and(|stat| stat.start_ticks == start_ticks && stat.is_alive());
+        Ok(same.then_some(pidfd))
+    }
+}
+
+impl AsFd for PidFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for PidFd {
+    /// Takes over the handle that clone3(2) returned.
+    fn from(fd: OwnedFd) -> PidFd {
+        PidFd(fd)
+    }
+}
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessStat {
+    /// `R`, `S`, `D`, `Z`…
+    pub state: u8,
+    /// When it started, in clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+impl ProcessStat {
+    /// Reads `/proc/PID/stat`; nothing without such a process. Source: proc_pid_stat(5).
+    pub fn read(pid: i32) -> Result<Option<ProcessStat>> {
+        let path = format!("/proc/{pid}/stat");
+        // All the fields that are looked at come well before this.
+        let mut text = [0; 1024];
+        let read = File::open(&path).and_then(|mut file| file.read(&mut text));
+        match read.map_err(|err| Error::io(format!("read({path})"), &err)) {
+            Ok(len) => match ProcessStat::parse(&text[..len]) {
+                Some(stat) => Ok(Some(stat)),
+                None => Err(Error::internal(format!("read({path}): not the text of a process"))),
+            },
+            // The process ended before the file was opened, or between that and the read.
+            Err(err) if err.is(Errno::ENOENT) || err.is(Errno::ESRCH) => Ok(None),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Whether it runs: neither a zombie nor about to vanish.
+    pub fn is_alive(self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x')
+    }
+
+    /// Its name, the second field, may hold anything, spaces and parentheses included: the last `)` ends it.
+    fn parse(text: &[u8]) -> Option<ProcessStat> {
+        let after_name = text.iter().rposition(|byte| *byte == b')')? + 2;
+        let mut fields = text.get(after_name..)?.split(|byte| byte.is_ascii_whitespace());
+        let state = *fields.next()?.first()?;
+        // Field 22 of the file; field 3, the state, was the first one here.
+        let start_ticks = std::str::from_utf8(fields.nth(22 - 4)?).ok()?.parse().ok()?;
+        Some(ProcessStat { state, start_ticks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn stat_of_a_process_with_an_awkward_name() {
+        let text = b"42 (a) R 1) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 8192 1 18446744073709551615\n";
+        assert_eq!(ProcessStat::parse(text), Some(ProcessStat { state: b'S', start_ticks: 987_654 }));
+        assert_eq!(ProcessStat::parse(b"42 (sh"), None);
+        assert_eq!(ProcessStat::parse(b"42 (sh)"), None);
+    }
+
+    #[test]
+    fn a_zombie_has_ended() {
+        let mut child = Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().expect("spawn");
+        let pid = child.id() as i32;
+        let pidfd = PidFd::open(pid).expect("a handle");
+        assert!(pidfd.wait_for_exit(Deadline::after(Duration::from_secs(10))).expect("poll"));
+        let stat = ProcessStat::read(pid).expect("read").expect("a zombie has a stat");
+        assert!(!stat.is_alive());
+        assert!(PidFd::open_same(pid, stat.start_ticks).expect("open").is_none());
+        assert_eq!(pidfd.pid().expect("a number"), pid);
+        child.wait().expect("wait");
+        assert!(pidfd.pid().expect_err("reaped").is(Errno::ESRCH));
+        assert!(pidfd.send_signal(0).expect_err("reaped").is(Errno::ESRCH));
+    }
+
+    #[test]
+    fn another_start_time_is_another_process() -> Result<()> {
+        let pid = std::process::id() as i32;
+        let stat = ProcessStat::read(pid)?.expect("stat of this process");
+        assert!(PidFd::open_same(pid, stat.start_ticks)?.is_some());
+        assert!(PidFd::open_same(pid, stat.start_ticks + 1)?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn wait_gives_up_at_the_deadline() -> Result<()> {
+        let this = PidFd::open(std::process::id() as i32)?;
+        assert!(!this.wait_for_exit(Deadline::after(Duration::from_millis(5)))?);
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Unix sockets: the pair between supervisor and init, and descriptors handed over to callers.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use nix::sys::socket::{
+    self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::clock::Deadline;
+use super::{Named, shown};
+use crate::error::{Errno, Error, Result};
+
+/// A connected pair that keeps message boundaries.
+pub fn message_pair() -> Result<(OwnedFd, OwnedFd)> {
+    socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .named(|| "socketpair(SEQPACKET)".into())
+}
+
+/// Connects to the listening stream socket at `path`, which may be longer than a socket address holds.
+pub fn connect(path: &Path) -> Result<OwnedFd> {
+    let socket = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+        .named(|| "socket(AF_UNIX)".into())?;
+    // A socket's address holds 107 bytes; the way round is the short name of an open descriptor.
+    let handle;
+    let short;
+    let address = if path.as_os_str().len() < 108 {
+        path
+    } else {
+        handle = super::file::open_following_links(path, nix::fcntl::OFlag::O_PATH)?;
+        short = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        Path::new(&short)
+    };
+    let address = UnixAddr::new(address).named(|| format!("connect({})", shown(path)))?;
+    socket::connect(socket.as_raw_fd(), &address).named(|| format!("connect({})", shown(path)))?;
+    Ok(socket)
+}
+
+/// `sendmsg`: one message, with descriptors beside it. A broken pipe is EPIPE, never a signal.
+pub fn send(socket: BorrowedFd, bytes: &[u8], fds: &[BorrowedFd]) -> Result<()> {
+    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control = if raw.is_empty() { &[][..] } else { &rights[..] };
+    loop {
+        let sent = socket::sendmsg::<()>(
+            socket.as_raw_fd(),
+            &[IoSlice::new(bytes)],
+            control,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        );
+        match sent {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::kernel("sendmsg()", errno)),
+        }
+    }
+}
+
+/// `recvmsg`: one message and the descriptors that came with it, at most `FDS_MAX`; no bytes means the peer is gone.
+pub fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
+    const FDS_MAX: usize = 4;
+    let mut control = nix::cmsg_space!([RawFd; FDS_MAX]);
+    loop {
+        let mut parts = [IoSliceMut::new(buffer)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        match socket::recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+            Ok(message) => {
+                let mut fds = Vec::new();
+                for part in message.cmsgs().named(|| "recvmsg(SCM_RIGHTS)".into())? {
+                    if let ControlMessageOwned::ScmRights(raw) = part {
+                        // SAFETY: the kernel has just made these descriptors for us, and nothing else holds them.
+                        fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+                    }
+                }
+                return Ok((message.bytes, fds));
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::kernel("recvmsg()", errno)),
+        }
+    }
+}
+
+/// `poll`: waits until one of `fds` can be read or its peer is gone, `timeout_ms` at most; says which are ready.
+pub fn wait_readable(fds: &[BorrowedFd], timeout_ms: u16) -> Result<Vec<bool>> {
+    let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+    match poll(&mut polled, PollTimeout::from(timeout_ms)) {
+        Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
+        Err(Errno::EINTR) => Ok(vec![false; fds.len()]),
+        Err(errno) => Err(Error::kernel("poll()", errno)),
+    }
+}
+
+/// `poll`: waits until nobody has the other end of a fifo open for reading any more, or the deadline passes.
+pub fn wait_until_unread(fifo: BorrowedFd, deadline: Deadline) -> Result<()> {
+    while !deadline.passed() {
+        // Errors are reported without being asked for.
+        let mut polled = [PollFd::new(fifo, PollFlags::empty())];
+        match poll(&mut polled, PollTimeout::from(deadline.poll_timeout_ms())) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(Error::kernel("poll(fifo)", errno)),
+        }
+    }
+    Ok(())
+}

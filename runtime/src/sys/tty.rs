@@ -1,0 +1,55 @@
+//! Pseudo-terminals.
+
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+
+use super::check;
+use crate::error::Result;
+
+const TIOCGPTPEER: libc::c_ulong = 0x5441;
+
+/// `ioctl(TIOCSPTLCK, 0)`: lets the other end of a terminal be opened.
+pub fn unlock(master: impl AsFd) -> Result<()> {
+    let unlocked: libc::c_int = 0;
+    // SAFETY: the kernel reads one int during the call.
+    let ret = unsafe { libc::ioctl(master.as_fd().as_raw_fd(), libc::TIOCSPTLCK as _, &raw const unlocked) };
+    check(ret.into(), || "ioctl(TIOCSPTLCK)".into()).map(drop)
+}
+
+/// `ioctl(TIOCGPTPEER)`: the other end of a terminal, without any path that could have been replaced.
+///
+/// Kernel: 4.13. Source: ioctl_tty(2).
+pub fn open_peer(master: impl AsFd) -> Result<OwnedFd> {
+    let flags = (OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).bits();
+    // SAFETY: takes an integer only.
+    let ret = unsafe { libc::ioctl(master.as_fd().as_raw_fd(), TIOCGPTPEER as _, flags) };
+    let fd = check(ret.into(), || "ioctl(TIOCGPTPEER)".into())?;
+    // SAFETY: the successful call has just made this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// `ioctl(TIOCSWINSZ)`.
+pub fn set_size(terminal: impl AsFd, rows: u16, columns: u16) -> Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel reads the structure during the call.
+    let ret = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) };
+    check(ret.into(), || format!("ioctl(TIOCSWINSZ, {rows}x{columns})")).map(drop)
+}
+
+/// `ioctl(TIOCGWINSZ)`: rows and columns.
+pub fn size(terminal: impl AsFd) -> Result<(u16, u16)> {
+    // SAFETY: an all-zero winsize is valid; the kernel fills it during the call.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let ret = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCGWINSZ as _, &raw mut size) };
+    check(ret.into(), || "ioctl(TIOCGWINSZ)".into())?;
+    Ok((size.ws_row, size.ws_col))
+}
+
+/// `ioctl(TIOCSCTTY)`: makes it the controlling terminal of the session.
+pub fn make_controlling(terminal: impl AsFd) -> Result<()> {
+    // SAFETY: takes an integer only.
+    let ret = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSCTTY as _, 0) };
+    check(ret.into(), || "ioctl(TIOCSCTTY)".into()).map(drop)
+}

@@ -1,0 +1,121 @@
+//! A contender's own place for one measure: its state directory, its bundle, its cgroups.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use spec_tests::bundle::Bundle;
+use spec_tests::view::View;
+
+use crate::contender::Contender;
+use crate::stage::Stage;
+use crate::workshop::Workshop;
+use crate::{Result, process};
+
+/// What Docker writes for `docker run` without options.
+const DOCKER_DEFAULT: &str = include_str!("../../../data/engine-configs/docker-28.5-run-default.json");
+
+pub struct Lane<'a> {
+    pub contender: &'a Contender,
+    /// The container and its bundle: Docker's defaults with `/bin/true` as the program.
+    pub id: String,
+    pub bundle: Bundle,
+    state: PathBuf,
+    errors: PathBuf,
+}
+
+impl<'a> Lane<'a> {
+    /// Makes a lane for a contender in the view of the stage; `name` is one that no other lane of the contender has.
+    pub fn lay(stage: &Stage<'a>, contender: &'a Contender, name: &str) -> Result<Lane<'a>> {
+        let workshop = stage.workshop;
+        let own = format!("{}-{}-{name}", contender.name, crate::stage::name(stage.view));
+        let dir = workshop.dir.join("lanes").join(&own);
+        fs::create_dir_all(&dir)?;
+        let config = docker_default(workshop, stage.view, &format!("/{}/{own}", workshop.marker))?;
+        let lane = Lane {
+            contender,
+            id: format!("{}-{own}", workshop.marker),
+            bundle: Bundle { dir: dir.clone(), config },
+            state: workshop.states().join(&contender.name),
+            errors: dir.join("errors"),
+        };
+        lane.bundle.save();
+        Ok(lane)
+    }
+
+    /// `BINARY --root STATE ARGS…`
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.contender.binary);
+        command.arg("--root").arg(&self.state).args(args);
+        command
+    }
+
+    /// Times one command.
+    pub fn time<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Duration> {
+        self.time_command(self.command(args))
+    }
+
+    /// Times a command that was prepared, which may be one of another program.
+    pub fn time_command(&self, command: Command) -> Result<Duration> {
+        process::time(command, &self.errors)
+    }
+
+    /// `run --bundle BUNDLE ID`
+    pub fn run_command(&self) -> Command {
+        let mut command = self.command(["run", "--bundle"]);
+        command.arg(&self.bundle.dir).arg(&self.id);
+        command
+    }
+
+    /// Creates the container in the background and returns the pid of its init, which has become the bench's child.
+    pub fn create(&self) -> Result<(Duration, i32)> {
+        let pid_file = self.bundle.dir.join("pid");
+        let mut command = self.command(["create", "--pid-file"]);
+        command.arg(&pid_file).arg("--bundle").arg(&self.bundle.dir).arg(&self.id);
+        let took = self.time_command(command)?;
+        Ok((took, fs::read_to_string(pid_file)?.trim().parse()?))
+    }
+
+    /// Takes the container away, in whatever state a failure has left it.
+    pub fn clear(&self) {
+        // Nothing to take away is the usual case, and an error to some.
+        let _ = self.time(["delete", "--force", &self.id]);
+    }
+}
+
+/// Docker's config.json with the places on the host replaced by the bench's, and without Docker's own hooks.
+fn docker_default(workshop: &Workshop, view: View, cgroup: &str) -> Result<Value> {
+    let mut config: Value = serde_json::from_str(DOCKER_DEFAULT)?;
+    // crun 1.8 refuses later ones; nothing in this config needs one.
+    config["ociVersion"] = "1.0.2".into();
+    config["root"]["path"] = json!(workshop.rootfs());
+    config["process"]["args"] = json!(["/bin/true"]);
+    config["linux"]["cgroupsPath"] = cgroup.into();
+    if let Some(fields) = config.as_object_mut() {
+        fields.remove("hooks");
+    }
+    for mount in config["mounts"].as_array_mut().into_iter().flatten().filter(|mount| mount["type"] == "bind")
+    {
+        let destination = mount["destination"].as_str().unwrap_or_default();
+        mount["source"] = json!(workshop.dir.join(destination.trim_start_matches("/etc/")));
+    }
+    if view == View::V2 {
+        as_on_v2(&mut config["linux"]);
+    }
+    Ok(config)
+}
+
+/// The file was written on cgroup v1. On v2 Docker asks for a cgroup namespace, too; and what asks for nothing is taken
+/// out, since crun wants the controllers for it all the same, which the cgroup2 mount of a hybrid machine has not.
+fn as_on_v2(linux: &mut Value) {
+    if let Some(namespaces) = linux["namespaces"].as_array_mut() {
+        namespaces.push(json!({"type": "cgroup"}));
+    }
+    if let Some(resources) = linux["resources"].as_object_mut() {
+        resources.remove("memory");
+        resources.remove("blockIO");
+    }
+}

@@ -1,0 +1,69 @@
+//! Corten beside its peers, and beside the least that the kernel asks for, in one run on one machine.
+//!
+//! ```text
+//! CORTEN_BIN=/path/to/corten cargo run --release -p spec-tests --bin bench -- [OPTIONS]
+//! ```
+//!
+//! `--help` lists the options. The peers are whichever of crun, runc and youki are on PATH. They take turns (ABAB…),
+//! so that whatever else the machine does hits all alike; absolute figures drift, ratios hold. Needs root, and leaves
+//! nothing behind but the JSON.
+
+mod contender;
+mod interrupt;
+mod lane;
+mod measures;
+mod options;
+mod process;
+mod report;
+mod samples;
+mod stage;
+mod table;
+mod workshop;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use options::{Options, Typed};
+use report::Report;
+use stage::Stage;
+use workshop::Workshop;
+
+/// What a fallible function of the bench returns: nobody branches on its errors, they are read.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    let done = match Options::parse(std::env::args().skip(1)) {
+        Ok(Typed::Help) => {
+            print!("{}", options::HELP);
+            Ok(())
+        }
+        Ok(Typed::Run(options)) => bench(&options),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(options: &Options) -> Result<()> {
+    interrupt::listen()?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let contenders = contender::find(&options.beside)?;
+    let workshop = Workshop::open()?;
+    let mut report = Report::new(&contenders, options.effort.rounds);
+    for (number, view) in options.views.iter().enumerate() {
+        let stage =
+            Stage { workshop: &workshop, view: *view, contenders: &contenders, effort: &options.effort };
+        let wanted = measures::ALL.iter().filter(|measure| number == 0 || measure.in_each_view);
+        for measure in wanted.filter(|measure| options.wants(measure.name)) {
+            eprintln!("{}: {}", stage::name(*view), measure.name);
+            report.add(*view, measure.name, stage.perform(measure.take)?);
+        }
+    }
+    table::print(&report);
+    report.save(&options.json)
+}

@@ -1,0 +1,144 @@
+//! What is measured, how often, and where the figures go.
+
+use std::path::PathBuf;
+
+use spec_tests::view::View;
+
+use crate::{Result, measures, stage};
+
+pub const HELP: &str = "\
+Usage: bench [OPTIONS]
+
+  --rounds N          samples of each timing (60)
+  --quick             few rounds of everything, to see that the bench works
+  --view VIEW         only this view of cgroups: v1 or v2; may be repeated
+  --only MEASURE      only this measure: run, lifecycle, exec, parallel, peak-memory, memory-limit, calls; may be repeated
+  --beside NAME=PATH  a further runtime; may be repeated
+  --json FILE         where the figures go (target/bench.json)
+  --help              prints this
+
+CORTEN_BIN names the Corten to measure; else it is release/corten in the target directory that holds the bench.
+";
+
+/// What was typed.
+pub enum Typed {
+    Help,
+    Run(Options),
+}
+
+pub struct Options {
+    pub effort: Effort,
+    pub views: Vec<View>,
+    /// Names of measures; none stands for all.
+    pub only: Vec<String>,
+    pub beside: Vec<(String, PathBuf)>,
+    pub json: PathBuf,
+}
+
+/// How often, how long, how closely.
+pub struct Effort {
+    pub rounds: usize,
+    pub parallel: Parallel,
+    pub limit: LimitSearch,
+    pub calls: Calls,
+}
+
+pub struct Parallel {
+    pub rounds: usize,
+    pub runs: usize,
+    pub at_once: usize,
+}
+
+pub struct LimitSearch {
+    pub rounds: usize,
+    /// A limit works if so many runs in a row do.
+    pub tries: usize,
+    pub step_bytes: u64,
+}
+
+pub struct Calls {
+    pub rounds: usize,
+    pub batches: usize,
+    pub calls_per_batch: usize,
+}
+
+impl Options {
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Typed> {
+        let mut options = Options {
+            effort: Effort::full(),
+            views: Vec::new(),
+            only: Vec::new(),
+            beside: Vec::new(),
+            json: PathBuf::from("target/bench.json"),
+        };
+        let mut rounds = None;
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--help" => return Ok(Typed::Help),
+                "--quick" => options.effort = Effort::quick(),
+                "--rounds" => rounds = Some(positive(&value()?)?),
+                "--view" => options.views.push(view(&value()?)?),
+                "--only" => options.only.push(measure(value()?)?),
+                "--beside" => options.beside.push(named_path(&value()?)?),
+                "--json" => options.json = PathBuf::from(value()?),
+                _ => return Err(format!("unknown option {word}; --help lists them").into()),
+            }
+        }
+        if let Some(rounds) = rounds {
+            options.effort.rounds = rounds;
+        }
+        if options.views.is_empty() {
+            options.views = View::all().to_vec();
+        }
+        Ok(Typed::Run(options))
+    }
+
+    pub fn wants(&self, measure: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == measure)
+    }
+}
+
+impl Effort {
+    fn full() -> Effort {
+        Effort {
+            rounds: 60,
+            parallel: Parallel { rounds: 3, runs: 200, at_once: 20 },
+            limit: LimitSearch { rounds: 3, tries: 3, step_bytes: 32 << 10 },
+            calls: Calls { rounds: 10, batches: 20, calls_per_batch: 20_000 },
+        }
+    }
+
+    fn quick() -> Effort {
+        Effort {
+            rounds: 3,
+            parallel: Parallel { rounds: 1, runs: 8, at_once: 4 },
+            limit: LimitSearch { rounds: 1, tries: 1, step_bytes: 8 << 20 },
+            calls: Calls { rounds: 1, batches: 2, calls_per_batch: 1000 },
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<usize> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("{text} is not a number of rounds").into()),
+    }
+}
+
+fn view(text: &str) -> Result<View> {
+    let named = View::all().iter().find(|view| stage::name(**view) == text);
+    named.copied().ok_or_else(|| format!("this machine has no view {text}").into())
+}
+
+fn measure(text: String) -> Result<String> {
+    if measures::ALL.iter().any(|measure| measure.name == text) {
+        return Ok(text);
+    }
+    Err(format!("there is no measure {text}; --help lists them").into())
+}
+
+fn named_path(text: &str) -> Result<(String, PathBuf)> {
+    let (name, path) = text.split_once('=').ok_or_else(|| format!("{text} is not NAME=PATH"))?;
+    Ok((name.to_owned(), PathBuf::from(path)))
+}

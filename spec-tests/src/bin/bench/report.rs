@@ -1,0 +1,172 @@
+//! All figures of a bench, the ratios between them, and whether the targets are reached.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+use spec_tests::view::View;
+
+use crate::contender::Contender;
+use crate::measures::{Figures, Taken};
+use crate::{Result, stage};
+
+/// The runtime that the targets are about.
+pub const SUBJECT: &str = "corten";
+
+#[derive(Serialize)]
+pub struct Report {
+    pub machine: Machine,
+    pub rounds: usize,
+    pub contenders: Vec<Named>,
+    pub measures: Vec<Measured>,
+    pub skipped: Vec<Skipped>,
+    pub targets: Vec<Verdict>,
+}
+
+#[derive(Serialize)]
+pub struct Machine {
+    pub kernel: String,
+    pub cpus: usize,
+    /// The load average over a minute before the bench began: what else was going on.
+    pub load: f64,
+}
+
+#[derive(Serialize)]
+pub struct Named {
+    pub name: String,
+    pub version: String,
+    pub bytes: u64,
+    pub bytes_with_libraries: u64,
+}
+
+#[derive(Serialize)]
+pub struct Measured {
+    pub view: &'static str,
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// The median of each contender, divided by that of another.
+    pub ratios: Vec<Ratio>,
+}
+
+#[derive(Serialize)]
+pub struct Ratio {
+    pub contender: String,
+    pub to: &'static str,
+    pub ratio: f64,
+}
+
+#[derive(Serialize)]
+pub struct Skipped {
+    pub view: &'static str,
+    pub measure: &'static str,
+    pub reason: String,
+}
+
+/// A target and how far the subject is from it.
+#[derive(Serialize)]
+pub struct Verdict {
+    pub view: &'static str,
+    pub measure: &'static str,
+    pub to: &'static str,
+    pub at_most: f64,
+    pub ratio: f64,
+    pub reached: bool,
+}
+
+struct Target {
+    measure: &'static str,
+    /// None for all.
+    view: Option<View>,
+    to: &'static str,
+    at_most: f64,
+}
+
+/// Those whom ratios are taken to.
+const YARDSTICKS: [&str; 2] = ["crun", "floor"];
+
+const TARGETS: [Target; 5] = [
+    Target { measure: "run", view: None, to: "crun", at_most: 0.5 },
+    Target { measure: "run", view: Some(View::V1), to: "floor", at_most: 2.0 },
+    Target { measure: "lifecycle", view: None, to: "crun", at_most: 0.5 },
+    Target { measure: "exec", view: None, to: "crun", at_most: 0.5 },
+    Target { measure: "peak-memory", view: None, to: "crun", at_most: 0.6 },
+];
+
+impl Report {
+    pub fn new(contenders: &[Contender], rounds: usize) -> Report {
+        let named = |contender: &Contender| Named {
+            name: contender.name.clone(),
+            version: contender.version.clone(),
+            bytes: contender.bytes,
+            bytes_with_libraries: contender.bytes_with_libraries,
+        };
+        Report {
+            machine: Machine::here(),
+            rounds,
+            contenders: contenders.iter().map(named).collect(),
+            measures: Vec::new(),
+            skipped: Vec::new(),
+            targets: Vec::new(),
+        }
+    }
+
+    /// Takes up what a measure came to.
+    pub fn add(&mut self, view: View, measure: &'static str, taken: Taken) {
+        match taken {
+            Taken::Skipped(reason) => self.skipped.push(Skipped { view: stage::name(view), measure, reason }),
+            Taken::Figures(all) => all.into_iter().for_each(|figures| self.add_figures(view, figures)),
+        }
+    }
+
+    /// Writes all of it as JSON.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        fs::write(path, serde_json::to_vec_pretty(self)?)
+            .map_err(|error| format!("write {}: {error}", path.display()).into())
+    }
+
+    fn add_figures(&mut self, view: View, figures: Figures) {
+        let ratios = ratios(&figures);
+        for target in TARGETS.iter().filter(|target| target.is_about(view, figures.name)) {
+            let found = ratios.iter().find(|ratio| ratio.contender == SUBJECT && ratio.to == target.to);
+            self.targets.extend(found.map(|ratio| target.judge(view, ratio.ratio)));
+        }
+        self.measures.push(Measured { view: stage::name(view), figures, ratios });
+    }
+}
+
+impl Target {
+    fn is_about(&self, view: View, measure: &str) -> bool {
+        self.measure == measure && self.view.is_none_or(|own| own == view)
+    }
+
+    fn judge(&self, view: View, ratio: f64) -> Verdict {
+        let Target { measure, to, at_most, .. } = *self;
+        Verdict { view: stage::name(view), measure, to, at_most, ratio, reached: ratio <= at_most }
+    }
+}
+
+impl Machine {
+    fn here() -> Machine {
+        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Machine {
+            kernel: text("/proc/sys/kernel/osrelease").trim().to_owned(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            load: text("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
+        }
+    }
+}
+
+fn ratios(figures: &Figures) -> Vec<Ratio> {
+    let mut ratios = Vec::new();
+    for to in YARDSTICKS {
+        let Some(base) = figures.contenders.iter().find(|figure| figure.contender == to) else { continue };
+        for figure in figures.contenders.iter().filter(|figure| figure.contender != to) {
+            let ratio = figure.summary.median / base.summary.median;
+            ratios.push(Ratio { contender: figure.contender.clone(), to, ratio });
+        }
+    }
+    ratios
+}

@@ -1,0 +1,82 @@
+//! The report as text, for whoever sits before it.
+
+use crate::measures::{Better, Figure, Unit};
+use crate::report::{Measured, Report};
+
+/// Prints the report to standard output.
+pub fn print(report: &Report) {
+    let machine = &report.machine;
+    println!("Linux {}, {} CPUs, load {} before", machine.kernel, machine.cpus, machine.load);
+    println!(
+        "{} rounds in turns; median, and the 10th and 90th percentile; ratios of medians\n",
+        report.rounds
+    );
+    println!("{:<34}{:>12}{:>16}{:>18}", "", "version", "binary, KiB", "with libraries");
+    for contender in &report.contenders {
+        let (alone, together) = (contender.bytes >> 10, contender.bytes_with_libraries >> 10);
+        println!("  {:<32}{:>12}{alone:>16}{together:>18}", contender.name, contender.version);
+    }
+    for measured in &report.measures {
+        print_measured(measured);
+    }
+    println!();
+    for skipped in &report.skipped {
+        println!("skipped: {}, {}: {}", skipped.view, skipped.measure, skipped.reason);
+    }
+    for verdict in &report.targets {
+        println!(
+            "{}: {}, {}: {:.2} × {}, target ≤ {}",
+            if verdict.reached { "reached" } else { "MISSED " },
+            verdict.view,
+            verdict.measure,
+            verdict.ratio,
+            verdict.to,
+            verdict.at_most,
+        );
+    }
+}
+
+fn print_measured(measured: &Measured) {
+    let figures = &measured.figures;
+    let more = if figures.better == Better::More { "; more is better" } else { "" };
+    let title = format!("{}: {}, {}{more}", measured.view, figures.title, unit(figures.unit));
+    println!("\n{title:<56}{:>9}{:>9}{:>9}{:>9}{:>9}", "median", "p10", "p90", "× crun", "× floor");
+    for figure in &figures.contenders {
+        print_figure(measured, figure);
+    }
+    for failed in &figures.failed {
+        println!("  {:<12}{}", failed.contender, failed.reason);
+    }
+}
+
+fn print_figure(measured: &Measured, figure: &Figure) {
+    let ratio = |to: &str| {
+        let found =
+            measured.ratios.iter().find(|ratio| ratio.contender == figure.contender && ratio.to == to);
+        found.map_or(String::new(), |ratio| format!("{:.2}", ratio.ratio))
+    };
+    let number = |value: f64| match measured.figures.unit {
+        Unit::Milliseconds => format!("{value:.2}"),
+        Unit::Nanoseconds | Unit::PerSecond => format!("{value:.1}"),
+        Unit::Kibibytes => format!("{value:.0}"),
+    };
+    let summary = &figure.summary;
+    println!(
+        "  {:<54}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        figure.contender,
+        number(summary.median),
+        number(summary.p10),
+        number(summary.p90),
+        ratio("crun"),
+        ratio("floor"),
+    );
+}
+
+fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Milliseconds => "ms",
+        Unit::Nanoseconds => "ns",
+        Unit::PerSecond => "1/s",
+        Unit::Kibibytes => "KiB",
+    }
+}

@@ -1,0 +1,231 @@
+//! One throw-away container, the centre of nearly every test: made, used, and taken down with a look at what is left.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+use crate::bundle::Bundle;
+use crate::cgroup::Cgroup;
+use crate::leftovers;
+use crate::runtime::{Call, Outcome, Runtime, eventually};
+use crate::subject::subject;
+use crate::view::View;
+
+/// A container of the runtime under test, with its directory, bundle, state root and cgroup.
+///
+/// Dropping it runs `delete --force`, fails the test if anything is left, and removes the rest.
+pub struct Container {
+    /// Its id, found in the name of everything that belongs to it.
+    pub id: String,
+    /// Its bundle; config.json is written by each `create` and `run`.
+    pub bundle: Bundle,
+    /// The runtime, with a state root that no other test shares.
+    pub runtime: Runtime,
+    /// A directory of the host for whatever the test needs.
+    pub dir: PathBuf,
+    extra_ids: Vec<String>,
+}
+
+impl Container {
+    /// Makes a bundle that asks for what Docker asks for by default, changed by `configure`.
+    pub fn new(configure: impl FnOnce(&mut Bundle)) -> Container {
+        Container::in_view(View::Plain, configure)
+    }
+
+    /// The same, for a runtime that finds cgroups mounted in another way.
+    pub fn in_view(view: View, configure: impl FnOnce(&mut Bundle)) -> Container {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        // Asked first: without a runtime there is nothing to make, and nobody to clean up after it.
+        let _ = subject();
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        // The closing letter keeps one marker from being the beginning of another.
+        let id = format!("ct{}n{number}x", std::process::id());
+        let dir = std::env::temp_dir().join(&id);
+        fs::create_dir_all(dir.join("bundle")).expect("make a test directory");
+        let mut runtime = Runtime::new(&dir, &id);
+        runtime.view = view;
+        let mut bundle = Bundle::create(dir.join("bundle"), &format!("/{id}/c"));
+        configure(&mut bundle);
+        Container { id, bundle, runtime, dir, extra_ids: Vec::new() }
+    }
+
+    /// Makes and starts a container that sleeps.
+    pub fn sleeping(configure: impl FnOnce(&mut Bundle)) -> Container {
+        let container = Container::new(|bundle| {
+            bundle.args(["sleep", "1000"]);
+            configure(bundle);
+        });
+        container.create().run().ok();
+        container.start().ok();
+        container
+    }
+
+    /// Runs a shell script as the payload, in the foreground, and returns what it printed.
+    #[track_caller]
+    pub fn sees(&mut self, script: &str) -> String {
+        self.bundle.sh(script);
+        self.run().run().ok()
+    }
+
+    /// Prepares `create`, after writing config.json.
+    pub fn create(&self) -> Call<'_> {
+        self.create_with::<&str>([])
+    }
+
+    /// Prepares `create` with more flags.
+    pub fn create_with<S: AsRef<OsStr>>(&self, flags: impl IntoIterator<Item = S>) -> Call<'_> {
+        self.bundle_command("create", flags)
+    }
+
+    /// Prepares `run`, after writing config.json.
+    pub fn run(&self) -> Call<'_> {
+        self.run_with::<&str>([])
+    }
+
+    /// Prepares `run` with more flags.
+    pub fn run_with<S: AsRef<OsStr>>(&self, flags: impl IntoIterator<Item = S>) -> Call<'_> {
+        self.bundle_command("run", flags)
+    }
+
+    /// Runs `start`.
+    pub fn start(&self) -> Outcome {
+        self.command(["start", &self.id]).run()
+    }
+
+    /// Runs `kill` with a signal.
+    pub fn kill(&self, signal: &str) -> Outcome {
+        self.command(["kill", &self.id, signal]).run()
+    }
+
+    /// Runs `delete`.
+    pub fn delete(&self) -> Outcome {
+        self.command(["delete", &self.id]).run()
+    }
+
+    /// Prepares `exec ID ARGS…`.
+    pub fn exec(&self, args: &[&str]) -> Call<'_> {
+        self.exec_with(&[], args)
+    }
+
+    /// Prepares `exec FLAGS… ID ARGS…`.
+    pub fn exec_with(&self, flags: &[&str], args: &[&str]) -> Call<'_> {
+        self.command([&["exec"], flags, &[&self.id], args].concat())
+    }
+
+    /// Runs a shell script by `exec`, and returns what it printed.
+    #[track_caller]
+    pub fn inside(&self, script: &str) -> String {
+        self.exec(&["sh", "-c", script]).run().ok()
+    }
+
+    /// Prepares any command.
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Call<'_> {
+        self.runtime.call(args)
+    }
+
+    /// What `state` says.
+    pub fn state(&self) -> Value {
+        serde_json::from_str(&self.command(["state", &self.id]).run().ok()).expect("state prints JSON")
+    }
+
+    /// The status that `state` tells.
+    pub fn status(&self) -> String {
+        self.state()["status"].as_str().expect("a status").to_owned()
+    }
+
+    /// The pid of the container's first process, on the host.
+    pub fn pid(&self) -> u32 {
+        u32::try_from(self.state()["pid"].as_u64().expect("a pid")).expect("a pid")
+    }
+
+    /// Waits until the container's payload has ended.
+    #[track_caller]
+    pub fn wait_stopped(&self) {
+        eventually("stopped", || self.status() == "stopped");
+    }
+
+    /// The container's cgroup.
+    pub fn cgroup(&self) -> Cgroup {
+        Cgroup { path: format!("/{}/c", self.id) }
+    }
+
+    /// A path in the test's own directory, as text.
+    pub fn path(&self, name: &str) -> String {
+        self.dir.join(name).to_str().expect("a UTF-8 path").to_owned()
+    }
+
+    /// Writes a file in the test's own directory, and returns its path.
+    pub fn file(&self, name: &str, content: &str) -> String {
+        fs::write(self.dir.join(name), content).expect("write a file");
+        self.path(name)
+    }
+
+    /// Has a further container of the same runtime deleted at the end.
+    pub fn also_delete(&mut self, id: &str) {
+        self.extra_ids.push(id.to_owned());
+    }
+
+    /// What the container has left behind by now.
+    pub fn leftovers(&self) -> Vec<String> {
+        leftovers::find(&self.id, &self.cgroup(), &self.runtime.root)
+    }
+
+    /// Fails the test if the container has left anything behind.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let found = self.leftovers();
+        assert!(found.is_empty(), "left behind:\n{}", found.join("\n"));
+    }
+
+    /// Takes away by hand whatever is left, so that a test that has found it can go on.
+    pub fn sweep(&self) {
+        remove_by_hand(&self.id);
+        let _ = fs::remove_dir_all(&self.runtime.root);
+    }
+
+    fn bundle_command<S: AsRef<OsStr>>(&self, verb: &str, flags: impl IntoIterator<Item = S>) -> Call<'_> {
+        self.bundle.save();
+        let mut args = vec![verb.into(), "--bundle".into(), self.bundle.dir.clone().into_os_string()];
+        args.extend(flags.into_iter().map(|flag| flag.as_ref().to_owned()));
+        args.push(self.id.clone().into());
+        self.command(args)
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let mut forced = Vec::new();
+        for id in self.extra_ids.iter().chain([&self.id]) {
+            forced.push(self.command(["delete", "--force", id]).run());
+        }
+        let found = self.leftovers();
+        remove_by_hand(&self.id);
+        let _ = fs::remove_dir_all(&self.dir);
+        if !std::thread::panicking() {
+            assert!(forced.iter().all(|outcome| outcome.code == 0), "delete --force: {}", forced[0]);
+            assert!(found.is_empty(), "left behind after delete --force:\n{}", found.join("\n"));
+        }
+    }
+}
+
+/// Takes away what a runtime under test left: only what bears the marker of this test.
+fn remove_by_hand(marker: &str) {
+    Cgroup { path: format!("/{marker}/c") }.thaw();
+    for pid in leftovers::processes(marker) {
+        if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    for path in leftovers::mounts(marker).iter().rev() {
+        let _ = Command::new("umount").arg("--lazy").arg(path).status();
+    }
+    if !leftovers::processes(marker).is_empty() {
+        // They die in a moment; a cgroup can be removed only then.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    Cgroup { path: format!("/{marker}") }.remove();
+}

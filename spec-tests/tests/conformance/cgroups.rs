@@ -1,0 +1,355 @@
+//! cgroups: where the container is put, and its resources as the kernel then shows them.
+
+use serde_json::{Value, json};
+use spec_tests::cgroup;
+use spec_tests::container::Container;
+use spec_tests::view::View;
+use spec_tests::{not_in_runc_1_1, skip_if};
+
+/// Creates a container with these resources beside the device rules.
+fn with_resources(resources: Value) -> Container {
+    Container::sleeping(|bundle| {
+        for (name, value) in resources.as_object().unwrap() {
+            bundle.set(&format!("/linux/resources/{name}"), value.clone());
+        }
+    })
+}
+
+#[test]
+fn the_container_is_in_the_cgroup_it_names_in_every_hierarchy() {
+    let container = Container::sleeping(|_| {});
+    let seen = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+    let path = container.cgroup().path;
+    for line in seen.lines().filter(|line| !line.starts_with("0::")) {
+        assert!(line.ends_with(&path), "{line}");
+    }
+}
+
+#[test]
+fn the_container_is_in_its_cgroup_on_v2() {
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    container.create().run().ok();
+    let seen = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+    assert!(seen.lines().any(|line| line == format!("0::{}", container.cgroup().path)), "{seen}");
+}
+
+#[test]
+fn a_container_that_names_no_cgroup_gets_one_of_its_own() {
+    let container = Container::sleeping(|bundle| {
+        bundle.config["linux"].as_object_mut().unwrap().remove("cgroupsPath");
+    });
+    let seen = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+    assert!(seen.lines().any(|line| line.contains(&container.id)), "{seen}");
+}
+
+#[test]
+fn a_relative_cgroup_path_is_taken_below_one_of_the_runtimes_choice() {
+    let mut container = Container::new(|_| {});
+    container.bundle.set("/linux/cgroupsPath", container.id.clone());
+    assert!(container.sees("cat /proc/self/cgroup").contains(&container.id));
+}
+
+#[test]
+fn the_cgroup_of_a_container_is_removed_and_that_above_it_is_left_alone() {
+    let container = Container::sleeping(|_| {});
+    assert!(!container.cgroup().existing().is_empty());
+    container.command(["delete", "--force", &container.id]).run().ok();
+    assert_eq!(container.cgroup().existing(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn sub_cgroups_that_the_container_made_are_removed_with_it() {
+    let container = Container::sleeping(|_| {});
+    for dir in container.cgroup().existing() {
+        std::fs::create_dir_all(dir.join("below/deeper")).unwrap();
+    }
+    container.command(["delete", "--force", &container.id]).run().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_process_in_a_sub_cgroup_ends_with_the_container() {
+    let container = Container::sleeping(|bundle| {
+        bundle.share_namespace("pid").sh("sleep 1000 & sleep 1000 & wait");
+    });
+    spec_tests::runtime::eventually("three processes", || {
+        spec_tests::leftovers::processes(&container.id).len() == 3
+    });
+    let pids = spec_tests::leftovers::processes(&container.id);
+    for dir in container.cgroup().existing() {
+        std::fs::create_dir(dir.join("below")).unwrap();
+        // Where this hierarchy has not got them, the kernel refuses nothing: they are the test's own processes.
+        let _ = std::fs::write(dir.join("below/cgroup.procs"), pids.last().unwrap().to_string());
+    }
+    container.command(["delete", "--force", &container.id]).run().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn memory_limits() {
+    skip_if!(!cgroup::has("memory"), "no memory controller");
+    let mib = 1 << 20;
+    let container = with_resources(json!({"memory": {"limit": 64 * mib, "reservation": 32 * mib}}));
+    let cgroup = container.cgroup();
+    assert_eq!(cgroup.read_either("memory.limit_in_bytes", "memory.max"), (64 * mib).to_string());
+    assert_eq!(cgroup.read_either("memory.soft_limit_in_bytes", "memory.low"), (32 * mib).to_string());
+}
+
+#[test]
+fn memory_and_swap() {
+    let swap_file = |container: &Container| {
+        container.cgroup().read_either("memory.memsw.limit_in_bytes", "memory.swap.max")
+    };
+    skip_if!(
+        !cgroup::has("memory") || swap_file(&with_resources(json!({}))).is_empty(),
+        "no swap accounting"
+    );
+    let mib = 1 << 20;
+    let container = with_resources(json!({"memory": {"limit": 64 * mib, "swap": 96 * mib}}));
+    let expected = if cgroup::is_v1("memory") { 96 * mib } else { 32 * mib };
+    assert_eq!(swap_file(&container), expected.to_string());
+}
+
+#[test]
+fn memory_of_minus_one_is_no_limit() {
+    skip_if!(!cgroup::has("memory"), "no memory controller");
+    let container = with_resources(json!({"memory": {"limit": -1, "swap": -1}}));
+    let seen = container.cgroup().read_either("memory.limit_in_bytes", "memory.max");
+    assert!(seen == "max" || seen.parse::<u64>().unwrap() > 1 << 60, "{seen}");
+}
+
+#[test]
+fn memory_swappiness_and_oom_killer_on_v1() {
+    skip_if!(!cgroup::is_v1("memory"), "no v1 memory hierarchy");
+    let container =
+        with_resources(json!({"memory": {"limit": 1 << 26, "swappiness": 30, "disableOOMKiller": true}}));
+    assert_eq!(container.cgroup().read("memory.swappiness"), "30");
+    assert!(container.cgroup().read("memory.oom_control").starts_with("oom_kill_disable 1"));
+}
+
+#[test]
+fn kernel_memory_is_passed_over() {
+    skip_if!(!cgroup::is_v1("memory"), "no v1 memory hierarchy");
+    let container =
+        with_resources(json!({"memory": {"limit": 1 << 26, "kernel": 1 << 24, "kernelTCP": 1 << 23}}));
+    assert_eq!(container.cgroup().read("memory.limit_in_bytes"), (1 << 26).to_string());
+}
+
+#[test]
+fn a_payload_over_its_memory_limit_is_killed() {
+    skip_if!(!cgroup::has("memory"), "no memory controller");
+    let mut container = Container::new(|bundle| {
+        bundle.set("/linux/resources/memory", json!({"limit": 16 << 20, "swap": 16 << 20}));
+    });
+    container.bundle.args(["tail", "-c", "64m", "/dev/zero"]);
+    assert_eq!(container.run().run().code, 137);
+}
+
+#[test]
+fn cpu_shares_and_quota() {
+    skip_if!(!cgroup::has("cpu"), "no cpu controller");
+    let container = with_resources(json!({"cpu": {"shares": 1024, "quota": 50_000, "period": 100_000}}));
+    let cgroup = container.cgroup();
+    if cgroup::is_v1("cpu") {
+        assert_eq!(cgroup.read("cpu.shares"), "1024");
+        assert_eq!(cgroup.read("cpu.cfs_quota_us"), "50000");
+        assert_eq!(cgroup.read("cpu.cfs_period_us"), "100000");
+    } else {
+        assert_eq!(cgroup.read("cpu.max"), "50000 100000");
+    }
+}
+
+#[test]
+fn cpu_shares_become_a_weight_on_v2() {
+    skip_if!(!cgroup::has("cpu") || cgroup::is_v1("cpu"), "no v2 cpu controller");
+    not_in_runc_1_1!("uses the older formula");
+    for (shares, weight) in [(2, "1"), (1024, "100"), (262_144, "10000")] {
+        let container = with_resources(json!({"cpu": {"shares": shares}}));
+        assert_eq!(container.cgroup().read("cpu.weight"), weight, "{shares}");
+    }
+}
+
+#[test]
+fn cpu_quota_alone_and_period_alone() {
+    skip_if!(!cgroup::is_v1("cpu"), "no v1 cpu hierarchy");
+    let container = with_resources(json!({"cpu": {"quota": 20_000}}));
+    assert_eq!(container.cgroup().read("cpu.cfs_quota_us"), "20000");
+    let container = with_resources(json!({"cpu": {"period": 50_000}}));
+    assert_eq!(container.cgroup().read("cpu.cfs_period_us"), "50000");
+    let container = with_resources(json!({"cpu": {"quota": -1}}));
+    assert_eq!(container.cgroup().read("cpu.cfs_quota_us"), "-1");
+}
+
+#[test]
+fn cpu_burst() {
+    not_in_runc_1_1!("knows no cpu.burst");
+    skip_if!(!cgroup::has("cpu"), "no cpu controller");
+    let container = with_resources(json!({"cpu": {"quota": 50_000, "period": 100_000, "burst": 20_000}}));
+    let seen = container.cgroup().read_either("cpu.cfs_burst_us", "cpu.max.burst");
+    assert_eq!(seen, "20000");
+}
+
+#[test]
+fn cpu_idle() {
+    not_in_runc_1_1!("knows no cpu.idle");
+    skip_if!(!cgroup::has("cpu"), "no cpu controller");
+    let container = with_resources(json!({"cpu": {"idle": 1}}));
+    assert_eq!(container.cgroup().read("cpu.idle"), "1");
+}
+
+#[test]
+fn cpuset() {
+    skip_if!(!cgroup::has("cpuset"), "no cpuset controller");
+    let mut container = Container::new(|bundle| {
+        bundle.set("/linux/resources/cpu", json!({"cpus": "0", "mems": "0"}));
+    });
+    assert_eq!(
+        container.sees("grep -E 'Cpus_allowed_list|Mems_allowed_list' /proc/self/status | cut -f2"),
+        "0\n0"
+    );
+}
+
+#[test]
+fn pids_limit() {
+    skip_if!(!cgroup::has("pids"), "no pids controller");
+    assert_eq!(with_resources(json!({"pids": {"limit": 17}})).cgroup().read("pids.max"), "17");
+    assert_eq!(with_resources(json!({"pids": {"limit": -1}})).cgroup().read("pids.max"), "max");
+    assert_eq!(with_resources(json!({})).cgroup().read("pids.max"), "max");
+}
+
+#[test]
+fn a_pids_limit_of_0_allows_one_process() {
+    not_in_runc_1_1!("takes 0 for no limit");
+    skip_if!(!cgroup::has("pids"), "no pids controller");
+    let container = Container::new(|bundle| {
+        bundle.set("/linux/resources/pids", json!({"limit": 0})).sh("sleep 10 & wait");
+    });
+    let outcome = container.run().run();
+    assert!(outcome.stderr.contains("can't fork"), "{outcome}");
+}
+
+#[test]
+fn a_payload_at_its_pids_limit_cannot_fork() {
+    skip_if!(!cgroup::has("pids"), "no pids controller");
+    let container = Container::new(|bundle| {
+        bundle
+            .set("/linux/resources/pids", json!({"limit": 5}))
+            .sh("for i in 1 2 3 4 5 6; do sleep 10 & done; wait");
+    });
+    let outcome = container.run().run();
+    assert!(outcome.stderr.contains("can't fork"), "{outcome}");
+}
+
+#[test]
+fn blkio_weight_and_throttles_on_v1() {
+    skip_if!(!cgroup::is_v1("blkio"), "no v1 blkio hierarchy");
+    let device = root_device();
+    skip_if!(device.is_none(), "the root filesystem has no block device");
+    let (major, minor) = device.unwrap();
+    let container = with_resources(json!({"blockIO": {
+        "throttleReadBpsDevice": [{"major": major, "minor": minor, "rate": 1_048_576}],
+        "throttleWriteIOPSDevice": [{"major": major, "minor": minor, "rate": 500}],
+    }}));
+    let cgroup = container.cgroup();
+    assert_eq!(cgroup.read("blkio.throttle.read_bps_device"), format!("{major}:{minor} 1048576"));
+    assert_eq!(cgroup.read("blkio.throttle.write_iops_device"), format!("{major}:{minor} 500"));
+}
+
+#[test]
+fn blkio_weight_on_v1() {
+    skip_if!(!cgroup::is_v1("blkio"), "no v1 blkio hierarchy");
+    let file = ["blkio.bfq.weight", "blkio.weight"]
+        .into_iter()
+        .find(|file| !with_resources(json!({})).cgroup().read(file).is_empty());
+    skip_if!(file.is_none(), "no blkio weight in this kernel");
+    let container = with_resources(json!({"blockIO": {"weight": 300}}));
+    let seen = container.cgroup().read(file.unwrap());
+    assert!(seen == "300" || seen == "default 300", "{seen}");
+}
+
+#[test]
+fn hugepage_limits() {
+    skip_if!(!cgroup::has("hugetlb"), "no hugetlb controller");
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle.set("/linux/resources/hugepageLimits", json!([{"pageSize": "2MB", "limit": 4_194_304}]));
+        bundle.args(["sleep", "1000"]);
+    });
+    container.create().run().ok();
+    assert_eq!(container.cgroup().read_either("hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max"), "4194304");
+}
+
+#[test]
+fn unified_keys_are_written_on_v2() {
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle
+            .set("/linux/resources/unified", json!({"cgroup.max.descendants": "7"}))
+            .args(["sleep", "1000"]);
+    });
+    container.create().run().ok();
+    let seen = std::fs::read_to_string(container.cgroup().unified().join("cgroup.max.descendants")).unwrap();
+    assert_eq!(seen.trim(), "7");
+}
+
+#[test]
+fn unified_keys_are_refused_on_v1() {
+    skip_if!(!cgroup::is_v1("pids"), "no v1 hierarchies");
+    let container = Container::new(|bundle| {
+        bundle.set("/linux/resources/unified", json!({"memory.max": "1000000"}));
+    });
+    container.create().run().fails();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_unified_key_with_a_slash_is_refused() {
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle.set("/linux/resources/unified", json!({"../cgroup.max.depth": "7"}));
+    });
+    container.create().run().fails();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_limit_whose_controller_is_missing_is_an_error() {
+    skip_if!(
+        cgroup::is_v1("memory") == cgroup::has("memory") && !cgroup::is_v1("memory"),
+        "v2 has all controllers here"
+    );
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle.set("/linux/resources/memory", json!({"limit": 64 << 20}));
+    });
+    container.create().run().fails();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn limits_bind_before_the_payload_runs() {
+    skip_if!(!cgroup::is_v1("pids"), "reads the v1 path");
+    let mut container = Container::new(|bundle| {
+        bundle.set("/linux/resources/pids", json!({"limit": 23}));
+    });
+    assert_eq!(container.sees("cat /sys/fs/cgroup/pids/pids.max"), "23");
+}
+
+#[test]
+fn a_frozen_cgroup_is_not_entered() {
+    skip_if!(!cgroup::is_v1("freezer"), "no v1 freezer");
+    let container = Container::new(|_| {});
+    let dir = container.cgroup().dir("freezer").unwrap();
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("freezer.state"), "FROZEN").unwrap();
+    container.create().run().fails();
+    std::fs::write(dir.join("freezer.state"), "THAWED").unwrap();
+    container.cgroup().remove();
+}
+
+/// The numbers of the disk that holds the root filesystem; throttles take whole disks.
+fn root_device() -> Option<(u64, u64)> {
+    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let line = mountinfo.lines().find(|line| line.split(' ').nth(4) == Some("/"))?;
+    let (major, minor) = line.split(' ').nth(2)?.split_once(':')?;
+    let whole = std::fs::exists(format!("/sys/dev/block/{major}:{minor}/queue")).ok()?;
+    whole.then_some((major.parse().ok()?, minor.parse().ok()?))
+}

@@ -1,0 +1,224 @@
+//! The command line itself: versions, features, logs, and the spellings that callers use.
+
+use std::fs;
+
+use serde_json::Value;
+use spec_tests::container::Container;
+
+#[test]
+fn version_names_the_runtime_and_the_spec() {
+    let container = Container::new(|_| {});
+    for flag in ["--version", "-v"] {
+        let text = container.command([flag]).without_globals().run().ok();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].contains(" version "), "{text}");
+        assert!(lines.iter().any(|line| line.starts_with("commit: ")), "{text}");
+        assert!(lines.iter().any(|line| line.starts_with("spec: 1.")), "{text}");
+    }
+}
+
+#[test]
+fn features_are_json_and_nothing_else() {
+    let container = Container::new(|_| {});
+    let outcome = container.command(["features"]).without_globals().run();
+    let features: Value = serde_json::from_str(&outcome.ok()).unwrap();
+    assert_eq!(outcome.stderr, "");
+    for key in ["ociVersionMin", "ociVersionMax"] {
+        assert!(features[key].as_str().is_some_and(|version| version.starts_with("1.")), "{key}");
+    }
+    let has = |pointer: &str, word: &str| {
+        features
+            .pointer(pointer)
+            .and_then(Value::as_array)
+            .is_some_and(|list| list.iter().any(|item| item == word))
+    };
+    assert!(
+        has("/hooks", "createRuntime") && has("/mountOptions", "rro") && has("/linux/namespaces", "user")
+    );
+    assert!(has("/linux/capabilities", "CAP_SYS_ADMIN") && has("/linux/seccomp/actions", "SCMP_ACT_ERRNO"));
+    assert_eq!(features["linux"]["cgroup"]["v1"], true);
+    assert_eq!(features["linux"]["cgroup"]["v2"], true);
+}
+
+#[test]
+fn features_tell_of_idmapped_mounts() {
+    spec_tests::not_in_runc_1_1!("knows no idmapped mounts");
+    let container = Container::new(|_| {});
+    let features: Value = serde_json::from_str(&container.command(["features"]).run().ok()).unwrap();
+    assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
+}
+
+#[test]
+fn features_are_indented_by_four() {
+    let container = Container::new(|_| {});
+    let text = container.command(["features"]).run().ok();
+    assert!(text.lines().nth(1).unwrap().starts_with("    \""), "{text}");
+}
+
+#[test]
+fn spec_writes_a_config_that_runs() {
+    let container = Container::new(|_| {});
+    let dir = container.bundle.dir.to_str().unwrap();
+    container.command(["spec", "--bundle", dir]).without_globals().run().ok();
+    let path = container.bundle.dir.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(config["process"]["terminal"], true);
+    assert_eq!(config["root"]["path"], "rootfs");
+    config["process"]["terminal"] = false.into();
+    config["process"]["args"] = serde_json::json!(["echo", "hello"]);
+    config["linux"]["cgroupsPath"] = container.cgroup().path.into();
+    fs::write(&path, config.to_string()).unwrap();
+    assert_eq!(container.command(["run", "--bundle", dir, &container.id]).run().ok(), "hello");
+}
+
+#[test]
+fn spec_does_not_overwrite() {
+    let container = Container::new(|_| {});
+    container.bundle.save();
+    let dir = container.bundle.dir.to_str().unwrap();
+    container.command(["spec", "--bundle", dir]).run().fails();
+}
+
+#[test]
+fn spec_rootless_asks_for_a_user_namespace() {
+    let container = Container::new(|_| {});
+    container.command(["spec", "--rootless", "--bundle", container.bundle.dir.to_str().unwrap()]).run().ok();
+    let config: Value =
+        serde_json::from_slice(&fs::read(container.bundle.dir.join("config.json")).unwrap()).unwrap();
+    let namespaces = config["linux"]["namespaces"].as_array().unwrap();
+    assert!(namespaces.iter().any(|namespace| namespace["type"] == "user"));
+    assert_eq!(config["linux"]["uidMappings"][0]["size"], 1);
+}
+
+#[test]
+fn a_log_in_json_holds_one_error_record_per_failing_command() {
+    let container = Container::new(|bundle| {
+        bundle.args(["nope"]);
+    });
+    let log = container.path("log.json");
+    let globals = ["--log", &log, "--log-format", "json"];
+    let outcome = container.run().global(globals).run();
+    outcome.fails();
+    let text = fs::read_to_string(&log).unwrap();
+    let records: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+    assert_eq!(records.len(), 1, "{text}");
+    assert_eq!(records[0]["level"], "error");
+    let message = records[0]["msg"].as_str().unwrap();
+    assert!(message.contains(r#"exec: "nope": executable file not found in $PATH"#), "{message}");
+    let time = records[0]["time"].as_str().unwrap();
+    assert!(time.len() >= "2026-08-22T10:11:12Z".len() && time.as_bytes()[10] == b'T', "{time}");
+    assert!(outcome.stderr.contains("executable file not found in $PATH"), "{outcome}");
+}
+
+#[test]
+fn a_log_is_appended_to() {
+    let container = Container::new(|_| {});
+    let log = container.path("log.json");
+    for _ in 0..2 {
+        container.command(["state", "nobody"]).global(["--log", &log, "--log-format", "json"]).run().fails();
+    }
+    assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn a_command_that_succeeds_logs_nothing() {
+    let mut container = Container::new(|_| {});
+    container.bundle.args(["true"]);
+    let log = container.path("log.json");
+    let outcome = container.run().global(["--log", &log, "--log-format", "json"]).run();
+    outcome.ok();
+    assert_eq!((outcome.stderr.as_str(), fs::read_to_string(&log).unwrap_or_default().as_str()), ("", ""));
+}
+
+#[test]
+fn an_unknown_log_format_is_refused() {
+    Container::new(|_| {}).command(["list"]).global(["--log-format", "xml"]).run().fails();
+}
+
+#[test]
+fn long_options_may_have_a_single_dash() {
+    let container = Container::new(|_| {});
+    container.bundle.save();
+    let pid_file = container.path("pid");
+    let dir = container.bundle.dir.to_str().unwrap();
+    container
+        .command(["create", "-bundle", dir, "-pid-file", &pid_file, "-no-new-keyring", &container.id])
+        .run()
+        .ok();
+    assert!(fs::exists(pid_file).unwrap());
+    container.command(["delete", "-force", &container.id]).run().ok();
+}
+
+#[test]
+fn flags_may_follow_the_id() {
+    let container = Container::new(|bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    container.bundle.save();
+    let dir = container.bundle.dir.to_str().unwrap();
+    let mut help = container.command(["run", &container.id, "--bundle", dir, "--detach"]).run();
+    if help.code != 0 {
+        // runc takes flags after positionals on some commands only; delete is the one that engines rely on.
+        help = container.command(["run", "--bundle", dir, "--detach", &container.id]).run();
+    }
+    help.ok();
+    container.command(["delete", &container.id, "--force"]).run().ok();
+}
+
+#[test]
+fn values_may_follow_an_equals_sign() {
+    let container = Container::new(|_| {});
+    container.bundle.save();
+    let dir = format!("--bundle={}", container.bundle.dir.display());
+    let pid_file = format!("--pid-file={}", container.path("pid"));
+    container.command(["create", &dir, &pid_file, "--no-pivot=false", &container.id]).run().ok();
+    container.command(["delete", "--force=true", &container.id]).run().ok();
+}
+
+#[test]
+fn an_unknown_flag_is_refused() {
+    let container = Container::new(|_| {});
+    container.create_with(["--no-such-flag"]).run().fails();
+    container.command(["list"]).global(["--no-such-flag"]).run().fails();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_missing_or_surplus_argument_is_refused() {
+    let container = Container::new(|_| {});
+    container.command(["state"]).run().fails();
+    container.command(["state", "one", "two"]).run().fails();
+    container.command(["kill"]).run().fails();
+}
+
+#[test]
+fn help_exits_with_0() {
+    let container = Container::new(|_| {});
+    for args in [&["--help"][..], &["create", "--help"], &["exec", "--help"], &["list", "-h"]] {
+        assert!(
+            container.command(args).without_globals().run().ok().to_lowercase().contains("usage"),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn debug_tells_what_is_done_and_changes_nothing_else() {
+    let mut container = Container::new(|_| {});
+    container.bundle.sh("echo payload");
+    let log = container.path("log");
+    let outcome = container.run().global(["--debug", "--log", &log]).run();
+    assert_eq!(outcome.ok(), "payload");
+    assert!(!fs::read_to_string(log).unwrap().is_empty());
+}
+
+#[test]
+fn the_systemd_driver_is_refused_where_there_is_no_systemd() {
+    spec_tests::skip_if!(fs::exists("/run/systemd/system").unwrap(), "systemd runs here");
+    let container = Container::new(|bundle| {
+        bundle.set("/linux/cgroupsPath", "system.slice:spec:test");
+    });
+    container.create().global(["--systemd-cgroup"]).run().fails_with("systemd");
+    container.assert_nothing_left();
+}

@@ -1,0 +1,284 @@
+//! exec: a further process in a running container.
+
+use std::fs;
+
+use serde_json::json;
+use spec_tests::cgroup;
+use spec_tests::console::{FdSocket, Terminal};
+use spec_tests::container::Container;
+use spec_tests::not_in_runc_1_1;
+use spec_tests::view::View;
+
+#[test]
+fn exec_joins_every_namespace_of_the_container() {
+    let container = Container::sleeping(|_| {});
+    let of_init = "for n in mnt net uts pid ipc cgroup user; do readlink /proc/1/ns/$n; done";
+    let of_exec = "for n in mnt net uts pid ipc cgroup user; do readlink /proc/self/ns/$n; done";
+    assert_eq!(container.inside(of_exec), container.inside(of_init));
+}
+
+#[test]
+fn exec_joins_the_cgroup_of_the_container() {
+    let container = Container::sleeping(|_| {});
+    assert_eq!(container.inside("cat /proc/self/cgroup"), container.inside("cat /proc/1/cgroup"));
+    assert!(container.inside("cat /proc/self/cgroup").contains(&container.id));
+}
+
+#[test]
+fn exec_passes_the_exit_code_through() {
+    let container = Container::sleeping(|_| {});
+    assert_eq!(container.exec(&["sh", "-c", "exit 42"]).run().code, 42);
+    assert_eq!(container.exec(&["sh", "-c", "kill -9 $$"]).run().code, 128 + 9);
+}
+
+#[test]
+fn exec_passes_standard_streams_through() {
+    let container = Container::sleeping(|_| {});
+    let outcome = container.exec(&["sh", "-c", "cat; echo problem >&2"]).stdin("hello").run();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("hello", "problem\n"));
+}
+
+#[test]
+fn exec_into_an_unknown_container_exits_with_255() {
+    let outcome = Container::new(|_| {}).exec(&["true"]).run();
+    assert_eq!(outcome.code, 255);
+    outcome.fails_with("container does not exist");
+}
+
+#[test]
+fn exec_into_a_stopped_container_exits_with_255() {
+    let container = Container::sleeping(|_| {});
+    container.kill("KILL").ok();
+    container.wait_stopped();
+    assert_eq!(container.exec(&["true"]).run().code, 255);
+}
+
+#[test]
+fn exec_of_a_missing_file_says_so_once() {
+    let container = Container::sleeping(|_| {});
+    let outcome = container.exec(&["nope"]).run();
+    assert_eq!(outcome.code, 255);
+    outcome.fails_with(r#"exec: "nope": executable file not found in $PATH"#);
+}
+
+#[test]
+fn exec_environment_is_that_of_config_json_with_additions() {
+    let container = Container::sleeping(|bundle| {
+        bundle.set("/process/env", json!(["PATH=/bin", "A=1", "B=2"]));
+    });
+    let outcome = container.exec_with(&["-e", "B=3", "-e", "C=4"], &["sh", "-c", "echo $A $B $C"]).run();
+    assert_eq!(outcome.ok(), "1 3 4");
+    assert_eq!(container.exec_with(&["--env=A=5"], &["sh", "-c", "echo $A $B"]).run().ok(), "5 2");
+}
+
+#[test]
+fn exec_sets_the_working_directory() {
+    let container = Container::sleeping(|_| {});
+    assert_eq!(container.exec_with(&["--cwd", "/tmp"], &["pwd"]).run().ok(), "/tmp");
+    assert_eq!(container.exec(&["pwd"]).run().ok(), "/");
+}
+
+#[test]
+fn exec_sets_user_group_and_additional_groups() {
+    let container = Container::sleeping(|_| {});
+    let id = "id -u; id -g; id -G";
+    let outcome = container.exec_with(&["--user", "1000:1001"], &["sh", "-c", id]).run();
+    assert_eq!(outcome.ok(), "1000\n1001\n1001");
+    let flags = ["--user", "1000:1001", "--additional-gids", "100", "--additional-gids", "65534"];
+    let outcome = container.exec_with(&flags, &["sh", "-c", id]).run();
+    assert_eq!(outcome.ok(), "1000\n1001\n1001 100 65534");
+}
+
+#[test]
+fn exec_with_a_user_and_no_group_uses_group_0() {
+    let container = Container::sleeping(|_| {});
+    assert_eq!(container.exec_with(&["-u", "1"], &["sh", "-c", "id -u; id -g"]).run().ok(), "1\n0");
+}
+
+#[test]
+fn exec_adds_a_capability() {
+    let container = Container::sleeping(|_| {});
+    let script = "grep CapEff /proc/self/status";
+    let plain = bits(&container.inside(script));
+    let raised = bits(&container.exec_with(&["--cap", "CAP_SYS_ADMIN"], &["sh", "-c", script]).run().ok());
+    assert_eq!(raised & !plain, 1 << 21);
+}
+
+#[test]
+fn exec_sets_no_new_privileges() {
+    let container = Container::sleeping(|_| {});
+    let script = "grep NoNewPrivs /proc/self/status";
+    assert_eq!(container.inside(script), "NoNewPrivs:\t0");
+    let outcome = container.exec_with(&["--no-new-privs"], &["sh", "-c", script]).run();
+    assert_eq!(outcome.ok(), "NoNewPrivs:\t1");
+}
+
+#[test]
+fn exec_preserves_the_descriptors_it_is_told_to() {
+    let container = Container::sleeping(|_| {});
+    let file = container.file("message", "hello from 3");
+    let outcome = container
+        .exec_with(&["--preserve-fds", "1"], &["sh", "-c", "cat <&3; ls /proc/self/fd"])
+        .prologue(&format!("exec 3<{file} 4<{file}"))
+        .run();
+    // The last is the directory that ls itself reads.
+    assert_eq!(outcome.ok(), "hello from 30\n1\n2\n3\n4");
+    let outcome = container
+        .exec(&["sh", "-c", "ls -l /proc/self/fd"])
+        .prologue(&format!("exec 3<{file} 4<{file}"))
+        .run();
+    assert!(!outcome.ok().contains("message"), "{outcome}");
+}
+
+#[test]
+fn exec_takes_a_process_file() {
+    let container = Container::sleeping(|_| {});
+    let process = json!({
+        "cwd": "/tmp", "args": ["sh", "-c", "pwd; id -u; echo $X; grep CapEff /proc/self/status"],
+        "env": ["PATH=/bin", "X=y"], "user": {"uid": 7, "gid": 8},
+        "capabilities": {"bounding": [], "effective": [], "permitted": []},
+    });
+    let file = container.file("process.json", &process.to_string());
+    let expected = "/tmp\n7\ny\nCapEff:\t0000000000000000";
+    assert_eq!(container.command(["exec", "--process", &file, &container.id]).run().ok(), expected);
+    assert_eq!(container.command(["exec", "-p", &file, &container.id]).run().ok(), expected);
+}
+
+#[test]
+fn exec_detached_writes_the_pid_and_returns() {
+    let container = Container::sleeping(|_| {});
+    let pid_file = container.path("exec-pid");
+    container.exec_with(&["--detach", "--pid-file", &pid_file], &["sleep", "1234"]).run().ok();
+    let pid = fs::read_to_string(pid_file).unwrap();
+    assert_eq!(fs::read(format!("/proc/{pid}/cmdline")).unwrap(), b"sleep\x001234\0");
+}
+
+#[test]
+fn exec_that_fails_writes_no_pid_file() {
+    let container = Container::sleeping(|_| {});
+    let pid_file = container.path("exec-pid");
+    let flags = ["--detach", "--pid-file", &pid_file];
+    assert_eq!(container.exec_with(&flags, &["nope"]).run().code, 255);
+    assert!(!fs::exists(pid_file).unwrap());
+}
+
+#[test]
+fn exec_with_a_terminal_sends_its_master_to_the_console_socket() {
+    let container = Container::sleeping(|_| {});
+    let socket = FdSocket::listen(container.path("sock"));
+    let path = socket.path.to_str().unwrap();
+    let script = "tty; stty size; read line; echo got $line";
+    let flags = ["--tty", "--detach", "--console-socket", path];
+    container.exec_with(&flags, &["sh", "-c", script]).run().ok();
+    let mut terminal = Terminal::from_master(socket.receive().0);
+    terminal.read_until("/dev/pts/");
+    terminal.write("hello\n");
+    terminal.read_until("got hello");
+}
+
+#[test]
+fn exec_with_a_terminal_in_the_foreground_relays_it() {
+    let container = Container::sleeping(|_| {});
+    let (mut terminal, slave) = Terminal::open();
+    terminal.resize(33, 77);
+    let running =
+        container.exec_with(&["-t"], &["sh", "-c", "tty; stty size; read x; exit 5"]).terminal(slave).spawn();
+    terminal.read_until("33 77");
+    terminal.write("\n");
+    assert_eq!(running.wait().code, 5);
+}
+
+#[test]
+fn exec_console_size_is_applied() {
+    let container = Container::sleeping(|_| {});
+    let socket = FdSocket::listen(container.path("sock"));
+    let process = json!({
+        "cwd": "/", "args": ["sh", "-c", "stty size; sleep 100"], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0},
+        "terminal": true, "consoleSize": {"height": 12, "width": 34},
+    });
+    let file = container.file("process.json", &process.to_string());
+    let path = socket.path.to_str().unwrap();
+    container.command(["exec", "-d", "--console-socket", path, "-p", &file, &container.id]).run().ok();
+    let mut terminal = Terminal::from_master(socket.receive().0);
+    terminal.read_until("12 34");
+}
+
+#[test]
+fn exec_into_a_paused_container_is_refused() {
+    let container = Container::sleeping(|_| {});
+    container.command(["pause", &container.id]).run().ok();
+    container.exec(&["true"]).run().fails_with("paused");
+}
+
+#[test]
+fn exec_into_a_paused_container_with_ignore_paused_waits_for_resume() {
+    let container = Container::sleeping(|_| {});
+    container.command(["pause", &container.id]).run().ok();
+    let running = container.exec_with(&["--ignore-paused"], &["echo", "awake"]).spawn();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(running.stdout(), "");
+    container.command(["resume", &container.id]).run().ok();
+    assert_eq!(running.wait().ok(), "awake");
+}
+
+#[test]
+fn exec_goes_into_a_sub_cgroup_on_v1() {
+    spec_tests::skip_if!(!cgroup::is_v1("pids"), "no v1 pids hierarchy");
+    let container = Container::sleeping(|_| {});
+    for controller in ["pids", "cpu"] {
+        fs::create_dir(container.cgroup().dir(controller).unwrap().join("sub")).unwrap();
+    }
+    let flags = ["--cgroup", "pids:sub", "--cgroup", "cpu:sub"];
+    let outcome = container.exec_with(&flags, &["cat", "/proc/self/cgroup"]).run().ok();
+    let path = format!("{}/sub", container.cgroup().path);
+    assert_eq!(outcome.lines().filter(|line| line.ends_with(&path)).count(), 2, "{outcome}");
+}
+
+#[test]
+fn exec_goes_into_a_sub_cgroup_on_v2() {
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    container.create().run().ok();
+    container.start().ok();
+    fs::create_dir(container.cgroup().unified().join("sub")).unwrap();
+    let outcome = container.exec_with(&["--cgroup", "/sub"], &["cat", "/proc/self/cgroup"]).run().ok();
+    let path = format!("0::{}/sub", container.cgroup().path);
+    // Without a cgroup namespace the path is the host's.
+    assert!(outcome.lines().any(|line| line == path || line == "0::/sub"), "{outcome}");
+    assert_eq!(container.exec_with(&["--cgroup", "/missing"], &["true"]).run().code, 255);
+}
+
+#[test]
+fn exec_reads_what_follows_the_id_as_the_command() {
+    let container = Container::sleeping(|_| {});
+    assert_eq!(container.exec(&["echo", "--cwd", "-t", "-x"]).run().ok(), "--cwd -t -x");
+}
+
+#[test]
+fn exec_sends_a_pidfd() {
+    not_in_runc_1_1!("--pidfd-socket came later");
+    let container = Container::sleeping(|_| {});
+    let socket = FdSocket::listen(container.path("sock"));
+    let running =
+        container.exec_with(&["--pidfd-socket", socket.path.to_str().unwrap()], &["sleep", "1"]).spawn();
+    let (pidfd, _) = socket.receive();
+    rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL).expect("a pidfd");
+    assert_eq!(running.wait().code, 128 + 9);
+}
+
+#[test]
+fn a_hundred_execs_leave_nothing() {
+    let container = Container::sleeping(|_| {});
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..25).for_each(|_| assert_eq!(container.inside("echo $((6*7))"), "42")));
+        }
+    });
+    let pids = container.command(["ps", "--format", "json", &container.id]).run().ok();
+    assert_eq!(pids, format!("[{}]", container.pid()));
+}
+
+fn bits(line: &str) -> u64 {
+    u64::from_str_radix(line.split_whitespace().last().expect("a mask"), 16).expect("hexadecimal")
+}

@@ -1,0 +1,182 @@
+//! create, start, run, delete: the order of things and the exit codes.
+
+use std::fs;
+
+use spec_tests::container::Container;
+use spec_tests::runtime::eventually;
+
+#[test]
+fn create_does_not_run_the_payload_until_start() {
+    let container = Container::new(|bundle| {
+        bundle.sh("touch /started; sleep 1000");
+    });
+    container.create().run().ok();
+    assert_eq!(container.status(), "created");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(!container.bundle.rootfs().join("started").exists());
+
+    container.start().ok();
+    assert_eq!(container.status(), "running");
+    eventually("started", || container.bundle.rootfs().join("started").exists());
+}
+
+#[test]
+fn delete_after_the_end_leaves_nothing() {
+    let container = Container::sleeping(|_| {});
+    container.kill("KILL").ok();
+    container.wait_stopped();
+    container.delete().ok();
+    container.assert_nothing_left();
+    container.command(["state", &container.id]).run().fails_with("does not exist");
+}
+
+#[test]
+fn delete_of_a_created_container_ends_it() {
+    let container = Container::new(|_| {});
+    container.create().run().ok();
+    container.delete().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn run_in_the_foreground_deletes_the_container_at_its_end() {
+    let mut container = Container::new(|_| {});
+    assert_eq!(container.sees("echo $$"), "1");
+    container.assert_nothing_left();
+}
+
+#[test]
+fn run_with_keep_leaves_a_stopped_container() {
+    let container = Container::new(|_| {});
+    let help = container.command(["run", "--help"]).run();
+    spec_tests::skip_if!(!help.stdout.contains("keep"), "run has no --keep");
+    container.run_with(["--keep"]).run().ok();
+    assert_eq!(container.status(), "stopped");
+    container.delete().ok();
+}
+
+#[test]
+fn run_passes_the_exit_code_through() {
+    let mut container = Container::new(|_| {});
+    container.bundle.sh("exit 7");
+    assert_eq!(container.run().run().code, 7);
+}
+
+#[test]
+fn run_exits_with_128_and_the_signal_that_killed_the_payload() {
+    let mut container = Container::new(|_| {});
+    // Another process kills pid 1 from outside: it is immune to what comes from its own namespace.
+    container.bundle.sh("touch /started; sleep 1000");
+    let running = container.run().spawn();
+    eventually("started", || container.bundle.rootfs().join("started").exists());
+    container.kill("KILL").ok();
+    assert_eq!(running.wait().code, 128 + 9);
+}
+
+#[test]
+fn run_forwards_signals_to_the_payload() {
+    let mut container = Container::new(|_| {});
+    container.bundle.sh("trap 'echo got it; exit 3' TERM; touch /started; while :; do sleep 0.02; done");
+    let running = container.run().spawn();
+    eventually("started", || container.bundle.rootfs().join("started").exists());
+    let pid = rustix::process::Pid::from_raw(running.pid() as i32).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("kill");
+    let outcome = running.wait();
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (3, "got it\n"));
+}
+
+#[test]
+fn run_passes_standard_input_and_error_through() {
+    let mut container = Container::new(|_| {});
+    container.bundle.sh("cat; echo problem >&2");
+    let outcome = container.run().stdin("hello").run();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("hello", "problem\n"));
+}
+
+#[test]
+fn run_detached_returns_while_the_payload_goes_on() {
+    let container = Container::new(|bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    container.run_with(["--detach"]).run().ok();
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn pid_file_holds_the_pid_and_nothing_else() {
+    let container = Container::new(|bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    let pid_file = container.path("pid");
+    container.create_with(["--pid-file", &pid_file]).run().ok();
+    assert_eq!(fs::read_to_string(pid_file).unwrap(), container.pid().to_string());
+    let beside = fs::read_dir(&container.dir).unwrap().flatten();
+    let partial = beside.filter(|entry| entry.file_name().to_string_lossy().contains("pid")).count();
+    assert_eq!(partial, 1, "a temporary pid file is left");
+}
+
+#[test]
+fn create_under_a_taken_id_is_refused() {
+    let container = Container::sleeping(|_| {});
+    container.create().run().fails_with("container with given ID already exists");
+    container.run().run().fails_with("container with given ID already exists");
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn create_outlives_the_process_that_called_it() {
+    let container = Container::new(|bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    container.create().run().ok();
+    assert_eq!(container.status(), "created");
+    container.start().ok();
+    container.inside("true");
+}
+
+#[test]
+fn start_of_an_unknown_container_is_refused() {
+    Container::new(|_| {}).start().fails_with("container does not exist");
+}
+
+#[test]
+fn start_twice_is_refused() {
+    let container = Container::sleeping(|_| {});
+    container.start().fails();
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn start_of_a_stopped_container_is_refused() {
+    let container = Container::sleeping(|_| {});
+    container.kill("KILL").ok();
+    container.wait_stopped();
+    container.start().fails();
+}
+
+#[test]
+fn bundle_is_the_working_directory_by_default() {
+    let container = Container::new(|bundle| {
+        bundle.sh("echo here");
+    });
+    container.bundle.save();
+    let enter = format!("cd {}", container.bundle.dir.display());
+    assert_eq!(container.command(["run", &container.id]).prologue(&enter).run().ok(), "here");
+}
+
+#[test]
+fn no_pivot_still_gives_the_container_its_root() {
+    let mut container = Container::new(|_| {});
+    container.bundle.sh("ls / | grep -c bundle; ls /bin/busybox");
+    let outcome = container.run_with(["--no-pivot"]).run();
+    assert_eq!(outcome.ok(), "0\n/bin/busybox");
+}
+
+#[test]
+fn twenty_containers_at_a_time_all_start_and_end() {
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| assert_eq!(Container::new(|_| {}).sees("echo $$"), "1"));
+        }
+    });
+}

@@ -1,0 +1,228 @@
+//! Every option word of a mount, and what the kernel then shows in mountinfo.
+
+use spec_tests::container::Container;
+use spec_tests::mountinfo::mounts_on;
+use spec_tests::{not_in_runc_1_1, skip_if};
+
+use crate::mounts::tree_with_submount;
+
+/// Words, what must then be among the mount's options, and what must not.
+const WORDS: [(&[&str], &[&str], &[&str]); 25] = [
+    (&[], &["rw", "relatime"], &["nosuid", "nodev", "noexec"]),
+    (&["ro"], &["ro"], &["rw"]),
+    (&["rw"], &["rw"], &["ro"]),
+    (&["ro", "rw"], &["rw"], &["ro"]),
+    (&["nosuid"], &["nosuid"], &[]),
+    (&["nosuid", "suid"], &[], &["nosuid"]),
+    (&["nodev"], &["nodev"], &[]),
+    (&["nodev", "dev"], &[], &["nodev"]),
+    (&["noexec"], &["noexec"], &[]),
+    (&["noexec", "exec"], &[], &["noexec"]),
+    (&["nosuid", "nodev", "noexec", "ro"], &["nosuid", "nodev", "noexec", "ro"], &[]),
+    (&["noatime"], &["noatime"], &["relatime"]),
+    (&["noatime", "atime"], &[], &["noatime"]),
+    (&["nodiratime"], &["nodiratime"], &[]),
+    (&["nodiratime", "diratime"], &[], &["nodiratime"]),
+    (&["relatime"], &["relatime"], &["noatime"]),
+    (&["strictatime"], &[], &["relatime", "noatime"]),
+    (&["sync"], &["sync"], &[]),
+    (&["sync", "async"], &[], &["sync"]),
+    (&["dirsync"], &["dirsync"], &[]),
+    (&["mand", "nomand"], &["rw"], &["mand"]),
+    (&["size=128k"], &["size=128k"], &[]),
+    (&["mode=700"], &["mode=700"], &[]),
+    (&["nr_inodes=77"], &["nr_inodes=77"], &[]),
+    (&["norelatime"], &["rw"], &["noatime"]),
+];
+
+#[test]
+fn every_word_on_a_tmpfs() {
+    let mut container = Container::new(|bundle| {
+        for (number, (words, _, _)) in WORDS.iter().enumerate() {
+            bundle.mount("tmpfs", "tmpfs", &format!("/m/{number}"), words);
+        }
+    });
+    let mountinfo = container.sees("cat /proc/self/mountinfo");
+    for (number, (words, present, absent)) in WORDS.iter().enumerate() {
+        check(&mountinfo, &format!("/m/{number}"), words, present, absent);
+    }
+}
+
+#[test]
+fn every_flag_on_a_bind() {
+    let flags = || {
+        WORDS
+            .iter()
+            .filter(|(words, _, _)| !words.iter().any(|word| word.contains('=') || word.contains("sync")))
+    };
+    let mut container = Container::new(|_| {});
+    std::fs::create_dir(container.dir.join("data")).unwrap();
+    let data = container.path("data");
+    for (number, (words, _, _)) in flags().enumerate() {
+        container.bundle.mount("bind", &data, &format!("/m/{number}"), &[&["bind"], *words].concat());
+    }
+    let mountinfo = container.sees("cat /proc/self/mountinfo");
+    for (number, (words, present, absent)) in flags().enumerate() {
+        check(&mountinfo, &format!("/m/{number}"), words, present, absent);
+    }
+}
+
+#[test]
+fn newer_words() {
+    not_in_runc_1_1!("knows no defaults, iversion, lazytime, silent, nosymfollow");
+    let words: [(&[&str], &[&str], &[&str]); 8] = [
+        (&["defaults"], &["rw"], &["nosuid", "nodev", "noexec"]),
+        (&["nosymfollow"], &["nosymfollow"], &[]),
+        (&["nosymfollow", "symfollow"], &[], &["nosymfollow"]),
+        (&["lazytime"], &["lazytime"], &[]),
+        (&["lazytime", "nolazytime"], &[], &["lazytime"]),
+        (&["silent"], &["rw"], &[]),
+        (&["loud"], &["rw"], &[]),
+        (&["noiversion"], &["rw"], &[]),
+    ];
+    let mut container = Container::new(|bundle| {
+        for (number, (words, _, _)) in words.iter().enumerate() {
+            bundle.mount("tmpfs", "tmpfs", &format!("/m/{number}"), words);
+        }
+    });
+    let mountinfo = container.sees("cat /proc/self/mountinfo");
+    for (number, (words, present, absent)) in words.iter().enumerate() {
+        check(&mountinfo, &format!("/m/{number}"), words, present, absent);
+    }
+}
+
+#[test]
+fn propagation_words() {
+    let cases = [
+        ("private", None),
+        ("rprivate", None),
+        ("shared", Some("shared:")),
+        ("rshared", Some("shared:")),
+        ("slave", None),
+        ("rslave", None),
+        ("unbindable", Some("unbindable")),
+        ("runbindable", Some("unbindable")),
+    ];
+    let mut container = Container::new(|bundle| {
+        for (word, _) in cases {
+            bundle.mount("tmpfs", "tmpfs", &format!("/m/{word}"), &[word]);
+        }
+    });
+    let mountinfo = container.sees("cat /proc/self/mountinfo");
+    for (word, tag) in cases {
+        let mount = mounts_on(&mountinfo, &format!("/m/{word}")).pop().expect(word);
+        assert_eq!(
+            mount.tags.first().map(|seen| seen.trim_end_matches(char::is_numeric)),
+            tag,
+            "{word}: {mountinfo}"
+        );
+    }
+}
+
+#[test]
+fn a_slave_of_a_shared_tree_receives_what_is_mounted_later() {
+    let container = Container::new(|bundle| {
+        let tree = bundle.dir.parent().unwrap().join("tree");
+        bundle.mount("bind", &tree, "/slave", &["rbind", "rslave"]).mount(
+            "bind",
+            &tree,
+            "/private",
+            &["rbind", "rprivate"],
+        );
+        // The hook mounts in the namespace of the runtime, after the container has its own.
+        bundle.hook("poststart", &format!("mkdir {0}/later; mount -t tmpfs later {0}/later", tree.display()));
+        bundle.sh("for i in $(seq 100); do grep -q ' /slave/later ' /proc/self/mountinfo && break; sleep 0.02; done
+                   grep -c ' /slave/later ' /proc/self/mountinfo; grep -c ' /private/later ' /proc/self/mountinfo; true");
+    });
+    let tree = container.path("tree");
+    let prologue = format!("mkdir {tree}; mount -t tmpfs tree {tree}; mount --make-shared {tree}");
+    assert_eq!(container.run().private_mounts().prologue(&prologue).run().ok(), "1\n0");
+}
+
+#[test]
+fn recursive_words_reach_what_is_mounted_below() {
+    let cases: [(&str, &str, bool); 12] = [
+        ("rro", "ro", true),
+        ("rrw", "ro", false),
+        ("rnosuid", "nosuid", true),
+        ("rsuid", "nosuid", false),
+        ("rnodev", "nodev", true),
+        ("rdev", "nodev", false),
+        ("rnoexec", "noexec", true),
+        ("rexec", "noexec", false),
+        ("rnoatime", "noatime", true),
+        ("rnodiratime", "nodiratime", true),
+        ("rdiratime", "nodiratime", false),
+        ("rrelatime", "relatime", true),
+    ];
+    let mut container = Container::new(|_| {});
+    let tree = container.path("tree");
+    for (word, _, _) in cases {
+        container.bundle.mount("bind", &tree, &format!("/m/{word}"), &["rbind", word]);
+    }
+    container.bundle.sh("cat /proc/self/mountinfo");
+    let mountinfo = container.run().private_mounts().prologue(&tree_with_submount(&tree)).run().ok();
+    for (word, option, present) in cases {
+        for place in [format!("/m/{word}"), format!("/m/{word}/sub")] {
+            let (wanted, unwanted): (&[&str], &[&str]) =
+                if present { (&[option], &[]) } else { (&[], &[option]) };
+            check(&mountinfo, &place, &[word], wanted, unwanted);
+        }
+    }
+}
+
+#[test]
+fn ro_alone_leaves_what_is_mounted_below_writable() {
+    let mut container = Container::new(|_| {});
+    let tree = container.path("tree");
+    container.bundle.mount("bind", &tree, "/m", &["rbind", "ro"]);
+    container.bundle.sh("touch /m/x 2>/dev/null || echo refused; touch /m/sub/x && echo may");
+    let outcome = container.run().private_mounts().prologue(&tree_with_submount(&tree)).run();
+    assert_eq!(outcome.ok(), "refused\nmay");
+}
+
+#[test]
+fn a_bind_keeps_the_flags_of_its_source_where_no_word_says_otherwise() {
+    let mut container = Container::new(|_| {});
+    let tree = container.path("tree");
+    container.bundle.mount("bind", &tree, "/kept", &["bind"]);
+    container.bundle.sh("cat /proc/self/mountinfo");
+    let prologue = format!("mkdir {tree}; mount -t tmpfs -o nosuid,nodev,noexec tree {tree}");
+    let mountinfo = container.run().private_mounts().prologue(&prologue).run().ok();
+    check(&mountinfo, "/kept", &["bind"], &["nosuid", "nodev", "noexec"], &[]);
+}
+
+#[test]
+fn a_bind_may_clear_the_flags_of_its_source() {
+    not_in_runc_1_1!("leaves the flags of the source");
+    let mut container = Container::new(|_| {});
+    let tree = container.path("tree");
+    container.bundle.mount("bind", &tree, "/cleared", &["bind", "suid", "dev", "exec"]);
+    container.bundle.sh("cat /proc/self/mountinfo");
+    let prologue = format!("mkdir {tree}; mount -t tmpfs -o nosuid,nodev,noexec tree {tree}");
+    let mountinfo = container.run().private_mounts().prologue(&prologue).run().ok();
+    check(&mountinfo, "/cleared", &["suid", "dev", "exec"], &[], &["nosuid", "nodev", "noexec"]);
+}
+
+#[test]
+fn a_readonly_remount_of_an_existing_mount_holds() {
+    let mut container = Container::new(|bundle| {
+        bundle.mount("tmpfs", "tmpfs", "/t", &[]).mount("tmpfs", "tmpfs", "/t", &["remount", "ro"]);
+    });
+    container.bundle.sh("touch /t/x 2>/dev/null || echo refused");
+    let outcome = container.run().run();
+    skip_if!(outcome.code != 0, "remount as a mount of its own is refused");
+    assert_eq!(outcome.ok(), "refused");
+}
+
+#[track_caller]
+fn check(mountinfo: &str, place: &str, words: &[&str], present: &[&str], absent: &[&str]) {
+    let mounts = mounts_on(mountinfo, place);
+    let mount = mounts.last().unwrap_or_else(|| panic!("nothing on {place} ({words:?}): {mountinfo}"));
+    for option in present {
+        assert!(mount.has(option), "{words:?} on {place}: no {option} in {mount:?}");
+    }
+    for option in absent {
+        assert!(!mount.has(option), "{words:?} on {place}: {option} in {mount:?}");
+    }
+}

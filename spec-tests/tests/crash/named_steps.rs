@@ -1,0 +1,140 @@
+//! Driven by the names of the steps: a binary built with the feature `faults` dies or fails where `CORTEN_FAULT` says.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use spec_tests::bundle::Bundle;
+use spec_tests::container::Container;
+use spec_tests::skip_if;
+use spec_tests::view::View;
+
+use crate::{at_each, left_after_delete};
+
+/// What to ask for in a bundle.
+type Configure = fn(&mut Bundle);
+
+/// Bundles that between them ask for every kind of step.
+const BUNDLES: [Configure; 2] = [rich, in_a_user_namespace];
+
+/// The first step of those that come when create has ended.
+const FIRST_AFTER_CREATE: &str = "await-start";
+
+/// A step of one of them, for a runtime with one view of cgroups.
+struct Place {
+    view: View,
+    configure: Configure,
+    step: String,
+    /// Whether create takes the step, not what comes after it.
+    of_create: bool,
+}
+
+impl Place {
+    /// A fresh container for the binary with faults.
+    fn container(&self) -> Container {
+        container(self.view, self.configure)
+    }
+}
+
+fn rich(bundle: &mut Bundle) {
+    for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
+        bundle.push(&format!("/hooks/{kind}"), json!({"path": "/bin/true"}));
+    }
+    bundle
+        .namespace("cgroup", None)
+        .mount("tmpfs", "tmpfs", "/copied", &["tmpcopyup", "shared"])
+        .mount("bind", "/bin/busybox", "/bound", &["bind", "ro"])
+        .set("/root/readonly", true)
+        .set("/linux/rootfsPropagation", "rslave")
+        .set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}))
+        .set(
+            "/linux/devices",
+            json!([{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666}]),
+        )
+        .set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))
+        .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]))
+        .set("/process/oomScoreAdj", 10)
+        .set("/process/noNewPrivileges", true)
+        .args(["sleep", "1000"]);
+}
+
+fn in_a_user_namespace(bundle: &mut Bundle) {
+    bundle.user_namespace(100_000).args(["sleep", "1000"]);
+}
+
+/// The binary with faults, if there is one.
+fn binary() -> Option<PathBuf> {
+    std::env::var_os("CORTEN_FAULTS_BIN").map(PathBuf::from)
+}
+
+fn container(view: View, configure: Configure) -> Container {
+    let mut container = Container::in_view(view, configure);
+    container.runtime.binary = binary().expect("a binary with faults");
+    container
+}
+
+/// Every step of every bundle in every view.
+fn places() -> Vec<Place> {
+    let mut places = Vec::new();
+    for view in View::all() {
+        for configure in BUNDLES {
+            let container = container(*view, configure);
+            container.bundle.save();
+            let dir = container.bundle.dir.to_str().expect("a UTF-8 path");
+            let steps = container.command(["plan", "--steps", dir]).run().ok();
+            let mut of_create = true;
+            for step in steps.lines() {
+                of_create &= step != FIRST_AFTER_CREATE;
+                places.push(Place { view: *view, configure, step: step.to_owned(), of_create });
+            }
+        }
+    }
+    places
+}
+
+#[test]
+fn killed_before_any_step_delete_leaves_nothing() {
+    skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    at_each(&places(), |place| {
+        let container = place.container();
+        let fault = format!("kill:{}", place.step);
+        if container.create().env("CORTEN_FAULT", &fault).run().code == 0 {
+            container.command(["start", &container.id]).env("CORTEN_FAULT", &fault).run();
+        }
+        left_after_delete(&container, &format!("{:?} {fault}", place.view))
+    });
+}
+
+#[test]
+fn killed_before_a_step_of_create_the_runtime_really_dies() {
+    skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    at_each(&places(), |place| {
+        let container = place.container();
+        let fault = format!("kill:{}", place.step);
+        let outcome = container.create().env("CORTEN_FAULT", &fault).run();
+        (place.of_create && outcome.code != 128 + 9).then(|| format!("{:?} {fault}: {outcome}", place.view))
+    });
+}
+
+#[test]
+fn a_step_that_fails_is_named_in_one_line_and_leaves_nothing() {
+    skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    at_each(&places(), |place| {
+        let container = place.container();
+        let fault = format!("fail:{}", place.step);
+        let outcome = container.create().env("CORTEN_FAULT", &fault).run();
+        if outcome.code == 0 {
+            return None;
+        }
+        let mut complaint = String::new();
+        if !outcome.stderr.contains(&place.step) || outcome.stderr.trim().lines().count() != 1 {
+            complaint = format!("{:?} {fault}: not one line that names the step: {outcome}", place.view);
+        }
+        let left = container.leftovers();
+        if !left.is_empty() {
+            complaint =
+                format!("{:?} {fault}: left before delete: {}; {complaint}", place.view, left.join(", "));
+        }
+        container.sweep();
+        (!complaint.is_empty()).then_some(complaint)
+    });
+}

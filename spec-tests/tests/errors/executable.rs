@@ -1,0 +1,115 @@
+//! The payload can't be executed. Docker and podman turn these phrases into exit codes 126 and 127.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use spec_tests::container::Container;
+use spec_tests::only_corten;
+
+use crate::{one_line, refused};
+
+/// A container whose payload is /payload, with this content and mode.
+fn payload(content: &str, mode: u32) -> Container {
+    Container::new(|bundle| {
+        let path = bundle.rootfs().join("payload");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        bundle.args(["/payload"]);
+    })
+}
+
+#[test]
+fn a_payload_that_is_not_in_path() {
+    let container = Container::new(|bundle| {
+        bundle.args(["nope"]);
+    });
+    let phrase = r#"exec: "nope": executable file not found in $PATH"#;
+    refused(&container, &container.create().run(), &[phrase], &[]);
+    refused(&container, &container.run().run(), &[phrase], &[]);
+}
+
+#[test]
+fn a_payload_that_does_not_exist() {
+    let container = Container::new(|bundle| {
+        bundle.args(["/nope"]);
+    });
+    refused(&container, &container.create().run(), &["/nope", "no such file or directory"], &[]);
+    refused(&container, &container.run().run(), &["/nope", "no such file or directory"], &[]);
+}
+
+#[test]
+fn a_payload_that_may_not_be_executed() {
+    let container = payload("#!/bin/sh\n", 0o644);
+    refused(&container, &container.create().run(), &["/payload", "permission denied"], &[]);
+}
+
+#[test]
+fn a_payload_that_is_a_directory() {
+    let container = Container::new(|bundle| {
+        bundle.args(["/etc"]);
+    });
+    let outcome = container.run().run();
+    let text = outcome.fails();
+    assert!(text.contains("is a directory") || text.contains("permission denied"), "{outcome}");
+    refused(&container, &outcome, &["/etc"], &[]);
+}
+
+#[test]
+fn a_payload_of_no_known_format() {
+    let container = payload("neither ELF nor script", 0o755);
+    refused(&container, &container.run().run(), &["exec format error"], &[]);
+}
+
+#[test]
+fn a_script_whose_interpreter_is_missing_is_one_line_of_run() {
+    let container = payload("#!/nope\n", 0o755);
+    let outcome = container.run().run();
+    refused(&container, &outcome, &["/payload: no such file or directory"], &[]);
+    assert!(one_line(&outcome.fails()), "{outcome}");
+}
+
+#[test]
+fn a_script_whose_interpreter_is_missing_is_one_line_of_exec() {
+    let container = Container::sleeping(|bundle| {
+        let path = bundle.rootfs().join("payload");
+        fs::write(&path, "#!/nope\n").unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    });
+    let outcome = container.exec(&["/payload"]).run();
+    assert!(outcome.fails().contains("/payload: no such file or directory"), "{outcome}");
+    assert!(one_line(&outcome.fails()), "{outcome}");
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn exec_exits_with_255_whatever_is_wrong() {
+    only_corten!("255 even where execve itself fails");
+    let container = Container::sleeping(|_| {});
+    for args in [&["nope"][..], &["/nope"], &["/etc"], &["/etc/passwd"]] {
+        assert_eq!(container.exec(args).run().code, 255, "{args:?}");
+    }
+}
+
+#[test]
+fn no_payload_at_all() {
+    let container = Container::new(|bundle| {
+        bundle.set("/process/args", serde_json::json!([]));
+    });
+    refused(&container, &container.create().run(), &["args"], &["process.args"]);
+}
+
+#[test]
+fn an_argument_with_a_nul() {
+    let container = Container::new(|bundle| {
+        bundle.args(["echo", "a\0b"]);
+    });
+    refused(&container, &container.run().run(), &[], &["process.args"]);
+}
+
+#[test]
+fn a_variable_without_a_name() {
+    let container = Container::new(|bundle| {
+        bundle.set("/process/env", serde_json::json!(["PATH=/bin", "A=1\0B"]));
+    });
+    refused(&container, &container.run().run(), &[], &["process.env"]);
+}

@@ -1,0 +1,105 @@
+//! State directories that an earlier run, a crash or a reboot left behind.
+
+use std::fs;
+use std::path::Path;
+
+use spec_tests::container::Container;
+
+#[test]
+fn a_directory_without_a_record_is_in_the_way_until_it_is_deleted() {
+    let container = Container::new(|_| {});
+    fs::create_dir_all(container.runtime.root.join(&container.id)).unwrap();
+    container.create().run().fails_with("already exists");
+    container.command(["state", &container.id]).run().fails_with("does not exist");
+    container.command(["delete", "--force", &container.id]).run().ok();
+    container.create().run().ok();
+}
+
+#[test]
+fn a_directory_without_a_record_does_not_keep_others_from_being_listed() {
+    let container = Container::sleeping(|_| {});
+    fs::create_dir_all(container.runtime.root.join("half-made")).unwrap();
+    assert!(container.command(["list", "--quiet"]).run().stdout.contains(&container.id));
+    assert!(container.command(["list", "--format", "json"]).run().stdout.contains(&container.id));
+    container.command(["delete", "--force", "half-made"]).run().ok();
+}
+
+#[test]
+fn a_broken_record_is_an_error_and_is_not_forgotten() {
+    for content in ["", "{", "null", "{\"id\": 7}", "\u{0}\u{1}"] {
+        let container = Container::new(|_| {});
+        container.create().run().ok();
+        let init = container.pid();
+        overwrite_records(&container.runtime.root.join(&container.id), content);
+        container.command(["state", &container.id]).run().fails();
+        container.command(["kill", &container.id, "KILL"]).run().fails();
+        let forced = container.command(["delete", "--force", &container.id]).run();
+        // Whoever can't read which processes and cgroups to take down may say so, but not forget the container.
+        let kept = container.runtime.root.join(&container.id).exists();
+        assert!(forced.code == 0 || kept, "{forced}");
+        end(&container, init);
+    }
+}
+
+#[test]
+fn a_container_whose_first_process_was_killed_is_stopped_and_can_be_deleted() {
+    let container = Container::sleeping(|_| {});
+    let pid = rustix::process::Pid::from_raw(container.pid() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    container.wait_stopped();
+    container.delete().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_container_whose_cgroup_is_gone_can_be_deleted() {
+    let container = Container::sleeping(|_| {});
+    container.kill("KILL").ok();
+    container.wait_stopped();
+    spec_tests::runtime::eventually("empty", || {
+        container.cgroup().remove();
+        container.cgroup().existing().is_empty()
+    });
+    container.delete().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_container_whose_bundle_is_gone_can_be_used_and_deleted() {
+    let container = Container::sleeping(|_| {});
+    fs::remove_file(container.bundle.dir.join("config.json")).unwrap();
+    assert_eq!(container.status(), "running");
+    container.kill("KILL").ok();
+    container.wait_stopped();
+    container.delete().ok();
+}
+
+#[test]
+fn a_record_of_another_root_is_not_found() {
+    let mut container = Container::sleeping(|_| {});
+    let other = container.dir.join("other-state");
+    fs::create_dir(&other).unwrap();
+    let own = std::mem::replace(&mut container.runtime.root, other);
+    let outcome = container.command(["state", &container.id]).run();
+    container.runtime.root = own;
+    outcome.fails_with("does not exist");
+}
+
+fn overwrite_records(dir: &Path, content: &str) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        if entry.file_type().unwrap().is_file() {
+            fs::write(entry.path(), content).unwrap();
+        }
+    }
+}
+
+/// Without its record a runtime can't know of the process: the test takes it down, and what is left of it.
+fn end(container: &Container, init: u32) {
+    let pid = rustix::process::Pid::from_raw(init as i32).unwrap();
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    spec_tests::runtime::eventually("ended", || {
+        container.cgroup().remove();
+        container.cgroup().existing().is_empty()
+    });
+    let _ = fs::remove_dir_all(container.runtime.root.join(&container.id));
+}

@@ -1,0 +1,97 @@
+//! Class F: a descriptor of the host leaks into the container (CVE-2016-9962, CVE-2024-21626).
+
+use std::fs;
+
+use spec_tests::container::Container;
+use spec_tests::runtime::eventually;
+use spec_tests::victim::{SECRET, Victim};
+
+#[test]
+fn a_working_directory_behind_a_leaked_descriptor_is_refused() {
+    let mut container = Container::new(|_| {});
+    let victim = Victim::of(&container);
+    container.bundle.sh(&format!("cat ../../../../../../../../..{}/secret; true", victim.text()));
+    for fd in 3..=64 {
+        container.bundle.set("/process/cwd", format!("/proc/self/fd/{fd}"));
+        let outcome = container.run().run();
+        assert!(!outcome.stdout.contains(SECRET), "through descriptor {fd}: {outcome}");
+        outcome.fails();
+    }
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_working_directory_behind_a_leaked_descriptor_is_refused_to_exec() {
+    let container = Container::sleeping(|_| {});
+    let victim = Victim::of(&container);
+    let read = format!("cat ../../../../../../../../..{}/secret; true", victim.text());
+    for fd in 3..=64 {
+        let outcome =
+            container.exec_with(&["--cwd", &format!("/proc/self/fd/{fd}")], &["sh", "-c", &read]).run();
+        assert!(!outcome.stdout.contains(SECRET), "through descriptor {fd}: {outcome}");
+        outcome.fails();
+    }
+}
+
+#[test]
+fn a_working_directory_that_is_a_symlink_to_a_descriptor_is_refused() {
+    let mut container = Container::new(|_| {});
+    let victim = Victim::of(&container);
+    container.bundle.sh(&format!("cat ../../../../../../../../..{}/secret; true", victim.text()));
+    for fd in 3..=20 {
+        let link = container.bundle.rootfs().join(format!("link{fd}"));
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{fd}"), link).unwrap();
+        container.bundle.set("/process/cwd", format!("/link{fd}"));
+        let outcome = container.run().run();
+        assert!(!outcome.stdout.contains(SECRET), "through descriptor {fd}: {outcome}");
+    }
+}
+
+#[test]
+fn an_executable_behind_a_leaked_descriptor_is_not_run() {
+    let mut container = Container::new(|_| {});
+    let victim = Victim::of(&container);
+    fs::write(victim.path.join("tool"), "#!/bin/sh\necho escaped\n").unwrap();
+    for fd in 3..=20 {
+        container.bundle.args([format!("/proc/self/fd/{fd}{}/tool", victim.text()).as_str()]);
+        let outcome = container.run().run();
+        assert!(!outcome.stdout.contains("escaped"), "through descriptor {fd}: {outcome}");
+    }
+}
+
+#[test]
+fn a_joining_process_shows_the_container_no_descriptor_of_the_host() {
+    let container = Container::new(|_| {});
+    let victim = Victim::of(&container);
+    let mut container = container;
+    container.bundle.sh(&format!(
+        "touch /ready
+         while [ ! -e /stop ]; do
+             for link in /proc/[0-9]*/fd/* /proc/[0-9]*/cwd /proc/[0-9]*/root; do
+                 cat $link/../../../../../../../../..{0}/secret $link{0}/secret 2> /dev/null
+             done
+         done",
+        victim.text()
+    ));
+    container.create().run().ok();
+    let started = container.command(["start", &container.id]).run();
+    started.ok();
+    eventually("the attacker is ready", || container.bundle.rootfs().join("ready").exists());
+    let created = fs::read_dir(container.dir.join("outputs")).unwrap().flatten();
+    let outputs: Vec<_> = created.map(|entry| entry.path()).collect();
+    for _ in 0..100 {
+        container.exec(&["true"]).run().ok();
+    }
+    fs::write(container.bundle.rootfs().join("stop"), "").unwrap();
+    container.wait_stopped();
+    let seen: String = outputs.iter().map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
+    assert!(!seen.contains(SECRET), "the container read the host's file");
+}
+
+#[test]
+fn the_environment_of_the_runtime_is_not_shown() {
+    let container = Container::sleeping(|_| {});
+    let seen =
+        container.exec(&["sh", "-c", "cat /proc/1/environ /proc/self/environ"]).env("PASSWORD", SECRET).run();
+    assert!(!seen.ok().contains(SECRET));
+}

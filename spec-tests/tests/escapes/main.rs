@@ -1,0 +1,48 @@
+//! Published escapes from container runtimes, each tried for real against a temporary victim.
+//!
+//! Everything here is aimed at files and directories of the test itself; nothing of the machine is at stake.
+//! What runc 1.1.5 of Debian 12 (1.1.5+ds1-1+deb12u1) makes of each was seen by running it. Its failures are marked
+//! `known_to_fail_on_runc_1_1_5` in the code: they are reported as expected there, and fail the test anywhere else.
+//!
+//! | file | attack | published as | runc 1.1.5 |
+//! |---|---|---|---|
+//! | executable | overwrite the binary of a joining process, through /proc/PID/exe | CVE-2019-5736 | resists |
+//! | executable | the same by a payload of /proc/self/exe and by `#!/proc/self/exe` | CVE-2019-5736 | resists |
+//! | executable | have the binary load the container's libraries | CVE-2019-5736 | **fails** (dynamic) |
+//! | descriptors | cwd of /proc/self/fd/N, of create and exec, plain and by symlink | CVE-2024-21626 | resists (patched) |
+//! | descriptors | payload of /proc/self/fd/N/…/tool | CVE-2024-21626 | resists |
+//! | descriptors | read the host through the descriptors of a joining process | CVE-2016-9962 | resists |
+//! | symlinks | /proc or /sys of the image is a symlink | CVE-2019-19921, -2023-27561, -2025-54867 | resists (patched) |
+//! | symlinks | mount point, bound file, cwd, masked path, tmpcopyup behind a symlink to the host | CVE-2019-18837 | resists |
+//! | symlinks | mount destination swapped midway: is something mounted on the host | CVE-2021-30465 | resists |
+//! | symlinks | mount destination swapped midway: is something made on the host | CVE-2024-45310 | **fails** (race) |
+//! | symlinks | directory of a device node swapped midway | CVE-2026-47766 | **fails** (race) |
+//! | symlinks | /dev of the image is a symlink to the host | CVE-2026-41579, -47766 | **fails** |
+//! | symlinks | /dev/pts, or the place of a device, is a symlink to the host | CVE-2026-41579, -47766 | resists |
+//! | procfs | something else than procfs on /proc | CVE-2019-16884 | resists |
+//! | procfs | a bind over a part of /proc, by dots and by symlink too | CVE-2019-16884 | resists |
+//! | procfs | a tmpfs over a part of /proc | CVE-2019-16884, -2025-52881 | **fails** |
+//! | procfs | /dev/null is a symlink, a file, or swapped midway | CVE-2025-31133 | **fails** (all three) |
+//! | procfs | /dev/console is a symlink | CVE-2025-52565 | **fails** |
+//! | procfs | ptmx and pts are the attacker's | CVE-2025-52565 | resists |
+//! | procfs | sysctl written to a file of the image, or through its symlink | CVE-2025-52881 | **fails** (both) |
+//! | procfs | oom_score_adj written to a file of the image | CVE-2025-52881 | resists |
+//! | procfs | write to cgroups, to release_agent, to what /proc and /sys have of danger | CVE-2023-25809 | resists |
+//! | capabilities | inheritable set of exec | CVE-2022-27650, -2022-29162, -2025-27612 | resists |
+//! | capabilities | regain privileges by setuid, by exec, past seccomp | | resists |
+//! | identity | name of digits in passwd | CVE-2016-3697 | resists |
+//! | identity | `exec -u 1` | CVE-2026-30892 | resists |
+//! | identity | uid beyond 32 bits, -1, or no number: create | CVE-2024-40635, -2026-46680 | resists |
+//! | identity | the same: exec | CVE-2024-40635, -2026-46680 | **fails** (4294967296 is 0) |
+//! | state | state directory open to others, abstract sockets, ids with slashes | CVE-2024-25621, -2020-15257 | resists |
+//! | denial | /etc/passwd is a fifo | | **fails** (hangs) |
+//! | denial | /etc/passwd of 64 GiB, fork bombs, stopped payloads, 6000 mappings | CVE-2021-43784 | resists |
+
+mod capabilities;
+mod denial;
+mod descriptors;
+mod executable;
+mod identity;
+mod procfs;
+mod state;
+mod symlinks;
