@@ -8,7 +8,7 @@ PREFIX  ?= /usr/local
 CARGO   ?= cargo
 
 # One file that runs everywhere: libc is linked in. `--target` keeps the flag away from build scripts and macros.
-STATIC  := RUSTFLAGS="-C target-feature=+crt-static"
+STATIC  := RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
 # Several suites at once would measure each other; within one, tests run side by side.
 SUITES  := cgroup_real conformance crash errors escapes seccomp_oracle
 

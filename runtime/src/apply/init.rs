@@ -282,11 +282,8 @@ impl<'a> Init<'a> {
     /// Writes a file of this process in the private procfs.
     fn write_own(&self, name: &str, text: &str) -> Result<()> {
         let procfs = self.procfs.as_ref().ok_or_else(|| Error::internal("no procfs is open"))?;
-        let path = format!("thread-self/{name}");
-        let opened = file::open_beneath_following_self(procfs, &path, OFlag::O_WRONLY).or_else(|_| {
-            file::open_beneath_following_self(procfs, &format!("self/{name}"), OFlag::O_WRONLY)
-        })?;
-        file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/{path}`"))
+        let opened = file::open_beneath_following_self(procfs, name, OFlag::O_WRONLY)?;
+        file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/thread-self/{name}`"))
     }
 
     fn set_apparmor_profile(&self, profile: &str) -> Result<()> {

@@ -1,3 +1,5 @@
+//! What a command line means: each command with its arguments as values that can't be wrong.
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

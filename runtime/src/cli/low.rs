@@ -1,3 +1,5 @@
+//! What was typed, in one spelling.
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;

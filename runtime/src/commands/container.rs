@@ -1,3 +1,5 @@
+//! A container that exists: what most commands begin with, and what several of them do with it.
+
 use std::time::Duration;
 
 use crate::apply::cgroup::Cgroup;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::mounts::{FilesystemMount, MountSource};
-use super::{Action, Actor, IdMap, Mount, Plan, Step, Undo};
+use super::{Action, Actor, IdMap, Mount, Plan, Stage, Step, Undo, seccomp};
 use crate::sys::credentials::capability_names;
 use crate::sys::mount::attribute_names;
 use crate::sys::namespace::flag_names;
@@ -21,13 +21,19 @@ pub(super) fn plan(plan: &Plan) -> String {
             actor = Some(now);
         }
         line(&mut text, step);
-        if step.action.stage() == super::Stage::CreateCgroup {
+        if step.stage() == Stage::CreateCgroup {
             detail(&mut text, plan.cgroup.dirs.iter().map(ToString::to_string));
         }
-        if step.action.stage() == super::Stage::RestrictDevices {
+        if matches!(
+            step.stage(),
+            Stage::InstallSeccomp | Stage::InstallSeccompListener | Stage::InstallSeccompLast
+        ) {
+            detail(&mut text, plan.seccomp.iter().map(filter));
+        }
+        if step.stage() == Stage::RestrictDevices {
             detail(&mut text, std::iter::once(plan.cgroup.devices.to_string()));
         }
-        if step.action.stage() == super::Stage::LimitCgroup {
+        if step.stage() == Stage::LimitCgroup {
             detail(&mut text, plan.cgroup.writes.iter().map(ToString::to_string));
         }
     }
@@ -36,6 +42,11 @@ pub(super) fn plan(plan: &Plan) -> String {
         detail(&mut text, plan.notes.iter().cloned());
     }
     text
+}
+
+fn filter(filter: &seccomp::Filter) -> String {
+    let listener = filter.listener.as_ref().map(|to| format!(", listener to {}", to.path.display()));
+    format!("{} instructions, flags {}{}", filter.program.len(), filter.flags, listener.unwrap_or_default())
 }
 
 fn line(text: &mut String, step: &Step) {

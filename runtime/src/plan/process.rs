@@ -237,6 +237,7 @@ fn rlimits(process: &oci::Process) -> Result<Vec<Step>> {
     ])
 }
 
+#[allow(clippy::unnecessary_cast, reason = "glibc's numbers are unsigned, musl's are signed")]
 fn resource_number(kind: oci::PosixRlimitType) -> u32 {
     use oci::PosixRlimitType as Type;
     let number = match kind {

@@ -1,6 +1,6 @@
 //! JSON to `oci-spec`'s types, with the JSON path of whatever doesn't fit.
 //!
-//! The good case is one pass of serde_json. Only a text that fails is read again, more slowly, to say where.
+//! A good text is read in one pass. Only one that fails is looked at again, for capabilities that nobody knows.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -40,10 +40,26 @@ fn parse<T: DeserializeOwned>(text: &[u8], capabilities: &str) -> Result<(T, Vec
         return Err(Error::invalid("empty"));
     }
     refuse_nul(text)?;
-    match serde_json::from_slice(text) {
+    match read(text) {
         Ok(value) => Ok((value, Vec::new())),
-        Err(_) => parse_again(text, capabilities),
+        // The OCI spec asks to pass over capabilities that nobody knows; all else that doesn't fit stays an error.
+        Err(err) => match without_unknown_capabilities(text, capabilities) {
+            Some((text, warnings)) => Ok((read(&text)?, warnings)),
+            None => Err(err),
+        },
     }
+}
+
+/// One pass over the text. The types of a whole config make much code, so this is the only place that reads them.
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|err| {
+        let path = err.path().to_string();
+        let cause = err.into_inner().to_string();
+        Error::invalid(if path == "." { cause } else { format!("{path}: {cause}") })
+    })?;
+    json.end().map_err(|err| Error::invalid(err.to_string()))?;
+    Ok(value)
 }
 
 /// The kernel's texts end at a NUL: one inside would be cut there, or refused half-way.
@@ -78,18 +94,12 @@ fn path_of_nul(value: &Value) -> Option<String> {
     }
 }
 
-/// Drops the capabilities that this version doesn't know, as the OCI spec asks, and tries once more.
-fn parse_again<T: DeserializeOwned>(text: &[u8], capabilities: &str) -> Result<(T, Vec<String>)> {
-    let mut value: Value = serde_json::from_slice(text).map_err(|err| Error::invalid(err.to_string()))?;
-    let warnings = value.pointer_mut(capabilities).map(drop_unknown_capabilities).unwrap_or_default();
-    match serde_path_to_error::deserialize(value) {
-        Ok(value) => Ok((value, warnings)),
-        Err(err) => {
-            let path = err.path().to_string();
-            let cause = err.into_inner().to_string();
-            Err(Error::invalid(if path == "." { cause } else { format!("{path}: {cause}") }))
-        }
-    }
+/// The text without the capabilities that this version doesn't know, and a warning for each; `None` if it has none.
+fn without_unknown_capabilities(text: &[u8], capabilities: &str) -> Option<(Vec<u8>, Vec<String>)> {
+    let mut value: Value = serde_json::from_slice(text).ok()?;
+    let warnings = drop_unknown_capabilities(value.pointer_mut(capabilities)?);
+    let text = serde_json::to_vec(&value).ok()?;
+    (!warnings.is_empty()).then_some((text, warnings))
 }
 
 fn drop_unknown_capabilities(sets: &mut Value) -> Vec<String> {

@@ -193,7 +193,7 @@ fn id_maps(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
                 "linux.uidMappings, linux.gidMappings: a new user namespace needs both",
             ));
         }
-    } else if !namespaces.is_private(Namespace::User) && !(uids.is_empty() && gids.is_empty()) {
+    } else if !namespaces.is_private(Namespace::User) && (!uids.is_empty() || !gids.is_empty()) {
         return Err(Error::invalid(
             "linux.uidMappings, linux.gidMappings: there is no user namespace to map into",
         ));

@@ -1,3 +1,5 @@
+//! Where states are kept: the root, one directory for each container, and the lock on it.
+
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Write};

@@ -1,3 +1,5 @@
+//! The name of a container, which is also the name of its directory.
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! What is stored of a container, as `state.json`.
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

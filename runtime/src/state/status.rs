@@ -1,3 +1,5 @@
+//! Where a container is in its life, derived from facts; and that as the OCI state.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;

@@ -27,6 +27,19 @@ impl PidFd {
         Ok(PidFd(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
     }
 
+    /// The process's number in the caller's pid namespace, whoever has made the handle.
+    ///
+    /// Errors: ESRCH once it is reaped, or if the namespace doesn't hold it. Source: pidfd_open(2), proc_pid_fdinfo(5).
+    pub fn pid(&self) -> Result<i32> {
+        let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
+        let text = std::fs::read_to_string(&path).map_err(|err| Error::io(format!("read({path})"), &err))?;
+        let field = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+        match field.and_then(|pid| pid.trim().parse().ok()) {
+            Some(pid) if pid > 0 => Ok(pid),
+            _ => Err(Error::kernel(format!("read({path})"), Errno::ESRCH)),
+        }
+    }
+
     /// `pidfd_send_signal(signal)`; signal 0 only asks whether the process is there.
     ///
     /// Errors: ESRCH once the process is reaped (a zombie still takes signals); EPERM; EINVAL for a signal number
@@ -158,7 +171,9 @@ mod tests {
         let stat = ProcessStat::read(pid).expect("read").expect("a zombie has a stat");
         assert!(!stat.is_alive());
         assert!(PidFd::open_same(pid, stat.start_ticks).expect("open").is_none());
+        assert_eq!(pidfd.pid().expect("a number"), pid);
         child.wait().expect("wait");
+        assert!(pidfd.pid().expect_err("reaped").is(Errno::ESRCH));
         assert!(pidfd.send_signal(0).expect_err("reaped").is(Errno::ESRCH));
     }
 

@@ -31,12 +31,13 @@ pub struct Case {
     /// Unique within its theme; a behaviour.
     pub name: &'static str,
     on: On,
+    controllers: &'static [&'static str],
     play: Box<dyn Fn(&Seat) -> Outcome + Send + Sync>,
 }
 
 /// A case that is told step by step. `play` fails where something is not as it must be, whatever the runtime.
 pub fn case(name: &'static str, play: impl Fn(&Seat) -> Outcome + Send + Sync + 'static) -> Case {
-    Case { name, on: On::NamedRuntime, play: Box::new(play) }
+    Case { name, on: On::NamedRuntime, controllers: &[], play: Box::new(play) }
 }
 
 /// A case that is one `docker run --rm ARGS…`.
@@ -48,6 +49,11 @@ impl Case {
     /// The same case on another engine.
     pub fn on(self, on: On) -> Self {
         Case { on, ..self }
+    }
+
+    /// The same case, skipped on a machine without those cgroup controllers.
+    pub fn needs(self, controllers: &'static [&'static str]) -> Self {
+        Case { controllers, ..self }
     }
 }
 
@@ -125,7 +131,7 @@ impl Stage {
     fn play(&self, case: &Case, name: &str, role: Role) -> Outcome<(Outcome, Vec<Said>)> {
         let sit = |engine: &Engine, names_runtime: bool| {
             let seat = Seat::new(engine, role, names_runtime, name);
-            let outcome = (case.play)(&seat);
+            let outcome = seat.needs_controllers(case.controllers).and_then(|()| (case.play)(&seat));
             (outcome, seat.end())
         };
         match (case.on, role) {

@@ -156,6 +156,19 @@ impl<'a> Seat<'a> {
         }
     }
 
+    /// Skips the case where one of the cgroup controllers is not to be had.
+    pub fn needs_controllers(&self, names: &[&str]) -> Outcome {
+        let on_v2 = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+        let lacks = |name: &&&str| {
+            !on_v2.split_whitespace().any(|it| it == **name)
+                && !Path::new("/sys/fs/cgroup").join(name).is_dir()
+        };
+        match names.iter().find(lacks) {
+            None => Ok(()),
+            Some(name) => Err(Stop::Skipped(format!("this machine has no {name} controller"))),
+        }
+    }
+
     /// The container's process as the host sees it.
     pub fn pid(&self, container: &str) -> Outcome<String> {
         Ok(self.ask(&["inspect", "--format", "{{.State.Pid}}", container])?.ok()?.word().to_owned())

@@ -42,7 +42,8 @@ pub fn cases() -> Vec<Case> {
             leaves_nothing(seat, &name, |seat, name| {
                 seat.docker(&["start", "-a", name])?.exits(137).map(drop)
             })
-        }),
+        })
+        .needs(&["memory"]),
         case("after_nested_cgroups", |seat| {
             let script = "cd /sys/fs/cgroup; [ -d pids ] && cd pids; mkdir -p a/b && echo $$ > a/b/cgroup.procs && echo nested";
             let name = seat.create("c", &["--privileged", BUSYBOX, "sh", "-c", script])?;

@@ -13,8 +13,12 @@ pub fn cases() -> Vec<Case> {
     let live = On::ItsOwn { live_restore: true };
     let plain = On::ItsOwn { live_restore: false };
     vec![
-        case("live_restore_over_a_restart", |seat| live_restore(seat, Signal::SIGTERM)).on(live),
-        case("live_restore_over_a_crash", |seat| live_restore(seat, Signal::SIGKILL)).on(live),
+        case("live_restore_over_a_restart", |seat| live_restore(seat, Signal::SIGTERM))
+            .needs(&["memory", "pids"])
+            .on(live),
+        case("live_restore_over_a_crash", |seat| live_restore(seat, Signal::SIGKILL))
+            .needs(&["memory", "pids"])
+            .on(live),
         case("live_restore_notices_an_end_that_it_missed", live_restore_notices_an_end).on(live),
         case("live_restore_of_a_paused_container", live_restore_of_a_paused).on(live),
         case("without_live_restore_containers_stop", containers_stop).on(plain),

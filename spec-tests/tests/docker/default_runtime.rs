@@ -48,8 +48,9 @@ pub fn cases() -> Vec<Case> {
                 .ok()?
                 .says("alice\ndocker-init\nwrote\n67108864\n")
                 .map(drop)
-        }),
-        case("a_whole_life", a_whole_life),
+        })
+        .needs(&["cpu", "memory"]),
+        case("a_whole_life", a_whole_life).needs(&["pids"]),
     ];
     cases.into_iter().map(|case| case.on(On::DefaultRuntime)).collect()
 }

@@ -172,7 +172,8 @@ pub fn cases() -> Vec<Case> {
             let name = sleeper(seat, &["--pids-limit", "1"])?;
             let said = seat.docker(&["exec", &name, "sh", "-c", "(true); echo forked"])?;
             said.hides("forked")?.complains("can't fork").map(drop)
-        }),
+        })
+        .needs(&["pids"]),
     ]
 }
 

@@ -106,22 +106,26 @@ fn written() -> Vec<Case> {
             "cpus_beyond_the_machine_s_are_refused",
             &["--cpus", "1000", BUSYBOX, "true"],
             Fails(125, "Range of CPUs"),
-        ),
+        )
+        .needs(&["cpu"]),
         run(
             "a_cpuset_beyond_the_machine_s_is_refused",
             &["--cpuset-cpus", "0-999", BUSYBOX, "true"],
             Fails(125, "Requested CPUs are not available"),
-        ),
+        )
+        .needs(&["cpuset"]),
         run(
             "too_little_memory_is_refused",
             &["-m", "1m", BUSYBOX, "true"],
             Fails(125, "Minimum memory limit"),
-        ),
+        )
+        .needs(&["memory"]),
         run(
             "cpuset_is_what_the_process_sees",
             &["--cpuset-cpus", "1", BUSYBOX, "grep", "Cpus_allowed_list", "/proc/self/status"],
             Says("Cpus_allowed_list:\t1\n"),
-        ),
+        )
+        .needs(&["cpuset"]),
         case("every_limit_at_once", |seat| {
             let flags = [
                 "-m",
@@ -152,12 +156,22 @@ fn written() -> Vec<Case> {
             )
         }),
         case("the_cgroup_s_path", |seat| {
-            let said = seat.run(&[BUSYBOX, "cat", "/proc/self/cgroup"])?.ok()?;
+            let said = seat.run(&["--cgroupns", "host", BUSYBOX, "cat", "/proc/self/cgroup"])?.ok()?;
             said.shows(&format!(":{}/", seat.engine().cgroup())).map(drop)
         }),
         case("cgroup_parent", |seat| {
             let parent = format!("{}/family", seat.engine().cgroup());
-            let said = seat.run(&["--cgroup-parent", &parent, BUSYBOX, "cat", "/proc/self/cgroup"])?.ok()?;
+            let said = seat
+                .run(&[
+                    "--cgroupns",
+                    "host",
+                    "--cgroup-parent",
+                    &parent,
+                    BUSYBOX,
+                    "cat",
+                    "/proc/self/cgroup",
+                ])?
+                .ok()?;
             said.shows(&format!(":{parent}/")).map(drop)
         }),
         run(
@@ -181,7 +195,8 @@ fn enforced() -> Vec<Case> {
             seat.docker(&seat.with_runtime(&["run", "--name", &name], &flags))?.exits(137)?;
             let state = "{{.State.OOMKilled}} {{.State.ExitCode}} {{.State.Status}}";
             seat.docker(&["inspect", "-f", state, &name])?.says("true 137 exited\n").map(drop)
-        }),
+        })
+        .needs(&["memory"]),
         case("an_oom_kill_of_a_child_is_reported_and_survived", |seat| {
             let script = format!("sh -c '{EAT}'; echo child ended with $?; exec sleep 100");
             let name =
@@ -189,7 +204,8 @@ fn enforced() -> Vec<Case> {
             seat.wait_until(&["logs", &name], "child ended")?;
             seat.docker(&["logs", &name])?.says("child ended with 137\n")?;
             seat.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("running\n").map(drop)
-        }),
+        })
+        .needs(&["memory"]),
         case("an_oom_kill_is_an_event", |seat| {
             let name = seat.name("c");
             let since = seat.ask(&["info", "-f", "{{.SystemTime}}"])?.word().to_owned();
@@ -210,12 +226,14 @@ fn enforced() -> Vec<Case> {
             ];
             let said = seat.ask(&events)?.ok()?;
             said.shows("oom\n")?.shows("die\n").map(drop)
-        }),
+        })
+        .needs(&["memory"]),
         run(
             "too_many_processes_can_t_fork",
             &["--pids-limit", "5", BUSYBOX, "sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done 2>&1"],
             Fails(2, ""),
-        ),
+        )
+        .needs(&["pids"]),
         run(
             "the_file_size_limit_bites",
             &[
@@ -235,7 +253,8 @@ fn enforced() -> Vec<Case> {
         ),
         case("the_memory_limit_does_not_fell_a_small_start", |seat| {
             seat.run(&["-m", "6m", BUSYBOX, "echo", "small"])?.ok()?.says("small\n").map(drop)
-        }),
+        })
+        .needs(&["memory"]),
         run(
             "oom_score_adj_of_children",
             &["--oom-score-adj", "300", BUSYBOX, "sh", "-c", "sh -c 'cat /proc/self/oom_score_adj'; true"],
@@ -294,7 +313,8 @@ fn updated() -> Vec<Case> {
             let name = seat.create("c", &["-m", "64m", BUSYBOX, "sh", "-c", MEMORY_LIMIT])?;
             seat.docker(&["update", "-m", "32m", "--memory-swap", "64m", &name])?.ok()?;
             seat.docker(&["start", "-a", &name])?.ok()?.says("33554432\n").map(drop)
-        }),
+        })
+        .needs(&["memory"]),
         case("update_of_a_paused_container", |seat| {
             seat.needs_cgroup_v1()?;
             let name = seat.start("c", &[BUSYBOX, "sleep", "100"])?;

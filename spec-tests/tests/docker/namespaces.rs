@@ -20,7 +20,6 @@ pub fn cases() -> Vec<Case> {
                     ("uts", false),
                     ("mnt", false),
                     ("user", true),
-                    ("cgroup", true),
                 ],
             )
         }),

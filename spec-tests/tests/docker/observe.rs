@@ -31,7 +31,8 @@ fn descriptions() -> Vec<Case> {
                 seat.docker(&["inspect", "-f", &format!("{{{{json .{part}}}}}"), &name])?.ok()?.shows("{")?;
             }
             Ok(())
-        }),
+        })
+        .needs(&["cpu", "memory"]),
         case("inspect_of_a_stopped_container", |seat| {
             let name = seat.start("c", &[BUSYBOX, "sh", "-c", "exit 5"])?;
             seat.docker(&["wait", &name])?.says("5\n")?;
@@ -133,7 +134,8 @@ fn figures() -> Vec<Case> {
             let percent: f64 = fields[1].trim_end_matches('%').parse().unwrap_or_default();
             ensure((5.0..60.0).contains(&percent), || said.report())?;
             ensure(fields[2] == "3", || said.report())
-        }),
+        })
+        .needs(&["cpu", "memory", "pids"]),
         case("stats_of_a_stopped_container_are_nought", |seat| {
             let name = seat.start("c", &[BUSYBOX, "true"])?;
             seat.docker(&["wait", &name])?.says("0\n")?;
@@ -158,7 +160,8 @@ fn figures() -> Vec<Case> {
                  (.memory_stats.stats | keys | length), (.blkio_stats | keys)]'"
             );
             seat.host(&curl)?.ok()?.shows("[1,67108864,true,true,").map(drop)
-        }),
+        })
+        .needs(&["memory", "pids"]),
     ]
 }
 

@@ -90,7 +90,7 @@ pub fn cases() -> Vec<Case> {
                 "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max pids/pids.max pids.max 2>/dev/null; true",
             ],
             Says("67108864\n30\n"),
-        ),
+        ).needs(&["memory", "pids"]),
         run("init", &["--init", BUSYBOX, "cat", "/proc/1/comm"], Says("docker-init\n")),
         run("exit_codes", &[BUSYBOX, "sh", "-c", "exit 9"], Fails(9, "")),
         run(

@@ -1,0 +1,119 @@
+//! Seccomp filters as a container meets them. That a filter means what its profile says is proved apart, by
+//! `seccomp_oracle`.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use serde_json::{Value, json};
+use spec_tests::bundle::Bundle;
+use spec_tests::console::FdSocket;
+use spec_tests::container::Container;
+
+fn forbid_mkdir(bundle: &mut Bundle, rule: Value) {
+    let mut rule = rule;
+    rule["names"] = json!(["mkdir", "mkdirat"]);
+    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}));
+}
+
+#[test]
+fn a_rule_with_an_errno_gives_that_errno() {
+    for no_new_privileges in [true, false] {
+        let mut container = Container::new(|bundle| {
+            forbid_mkdir(bundle, json!({"action": "SCMP_ACT_ERRNO", "errnoRet": 28}));
+            bundle.set("/process/noNewPrivileges", no_new_privileges);
+        });
+        let seen = container.sees("mkdir /tmp/x 2>&1; grep Seccomp: /proc/self/status | tr -d '\\t'");
+        assert!(seen.contains("No space left on device"), "{seen}");
+        assert!(seen.contains("Seccomp:2"), "{seen}");
+    }
+}
+
+#[test]
+fn a_rule_that_kills_ends_the_process_with_sigsys() {
+    let mut container =
+        Container::new(|bundle| forbid_mkdir(bundle, json!({"action": "SCMP_ACT_KILL_PROCESS"})));
+    container.bundle.args(["mkdir", "/tmp/x"]);
+    assert_eq!(container.run().run().code, 128 + 31);
+}
+
+#[test]
+fn the_process_of_exec_is_filtered_too() {
+    let container = Container::sleeping(|bundle| {
+        forbid_mkdir(bundle, json!({"action": "SCMP_ACT_ERRNO", "errnoRet": 28}))
+    });
+    let outcome = container.exec(&["sh", "-c", "mkdir /tmp/x 2>&1; true"]).run();
+    assert!(outcome.ok().contains("No space left on device"));
+}
+
+#[test]
+fn an_unknown_system_call_is_passed_over() {
+    let mut container = Container::new(|bundle| {
+        let rule = json!({"names": ["teleport", "mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28});
+        bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}));
+    });
+    assert_eq!(container.sees("echo here"), "here");
+}
+
+#[test]
+fn a_listener_is_handed_to_the_agent_with_the_containers_state() {
+    for no_new_privileges in [true, false] {
+        let mut container =
+            Container::new(|bundle| forbid_mkdir(bundle, json!({"action": "SCMP_ACT_NOTIFY"})));
+        let agent = FdSocket::listen(container.dir.join("agent.sock"));
+        container.bundle.set("/linux/seccomp/listenerPath", agent.path.to_str().unwrap());
+        container.bundle.set("/linux/seccomp/listenerMetadata", "meta");
+        container.bundle.set("/process/noNewPrivileges", no_new_privileges);
+        container.bundle.args(["sleep", "1000"]);
+        container.bundle.save();
+        let state = std::thread::scope(|scope| {
+            let created = scope.spawn(|| container.create().run());
+            let (listener, text) = agent.receive();
+            assert_is_listener(&listener);
+            created.join().unwrap().ok();
+            serde_json::from_str::<Value>(&text).unwrap()
+        });
+        assert_eq!(state["fds"], json!(["seccompFd"]), "{state}");
+        assert_eq!(state["metadata"], "meta", "{state}");
+        assert_eq!(state["pid"], container.pid(), "{state}");
+        assert_eq!(state["state"]["id"], container.id, "{state}");
+        assert_eq!(state["state"]["status"], "creating", "{state}");
+        container.start().ok();
+        assert_eq!(container.status(), "running");
+    }
+}
+
+#[test]
+fn exec_hands_a_listener_over_too() {
+    let container = Container::new(|bundle| forbid_mkdir(bundle, json!({"action": "SCMP_ACT_NOTIFY"})));
+    let agent = FdSocket::listen(container.dir.join("agent.sock"));
+    let mut container = container;
+    container.bundle.set("/linux/seccomp/listenerPath", agent.path.to_str().unwrap());
+    container.bundle.args(["sleep", "1000"]);
+    container.bundle.save();
+    std::thread::scope(|scope| {
+        let created = scope.spawn(|| container.create().run());
+        agent.receive();
+        created.join().unwrap().ok();
+        container.start().ok();
+        let exec = scope.spawn(|| container.exec(&["true"]).run());
+        let (listener, text) = agent.receive();
+        assert_is_listener(&listener);
+        let state: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(state["state"]["status"], "running", "{state}");
+        assert_ne!(state["pid"], container.pid(), "{state}");
+        exec.join().unwrap().ok();
+    });
+}
+
+#[test]
+fn a_listener_that_nobody_takes_is_an_error() {
+    let mut container = Container::new(|bundle| forbid_mkdir(bundle, json!({"action": "SCMP_ACT_NOTIFY"})));
+    let nowhere = container.path("nowhere.sock");
+    container.bundle.set("/linux/seccomp/listenerPath", nowhere);
+    container.create().run().fails();
+    container.assert_nothing_left();
+}
+
+fn assert_is_listener(fd: &OwnedFd) {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
+    assert!(link.to_string_lossy().contains("seccomp"), "{link:?}");
+}
