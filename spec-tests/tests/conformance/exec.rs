@@ -105,20 +105,6 @@ fn exec_adds_a_capability() {
 }
 
 #[test]
-fn exec_makes_an_added_capability_ambient_if_the_container_may_inherit_it() {
-    not_in_runc_1_1!("makes added capabilities ambient in no case");
-    let container = Container::sleeping(|bundle| {
-        bundle.capabilities(&["CAP_CHOWN"]).set("/process/capabilities/inheritable", json!(["CAP_SYSLOG"]));
-    });
-    let ambient = |capability| {
-        let script = "grep CapAmb /proc/self/status";
-        bits(&container.exec_with(&["--cap", capability], &["sh", "-c", script]).run().ok())
-    };
-    assert_eq!(ambient("CAP_SYSLOG"), 1 << 34);
-    assert_eq!(ambient("CAP_SYS_ADMIN"), 0);
-}
-
-#[test]
 fn exec_sets_no_new_privileges() {
     let container = Container::sleeping(|_| {});
     let script = "grep NoNewPrivs /proc/self/status";
