@@ -1,26 +1,27 @@
 //! The commands that work on a container which is there already, on one that stands in for what `create` makes: a
 //! directory with a record, a fifo, a process, and a cgroup of its own.
 
-use std::fs::File;
-use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use corten::apply::cgroup::{self, Cgroup};
 use corten::plan::cgroup::{decide, host::CgroupHost};
 use corten::state::{ContainerDir, ContainerId, Record, Root};
 use corten::sys::pidfd::ProcessStat;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::{Hook, HookBuilder};
 use serde_json::Value;
 
-/// A container whose init sleeps; its end of the fifo is the test's.
+/// A container whose init sleeps, while a thread of the test waits at its end of the fifo.
 struct Container {
     root: PathBuf,
     id: String,
     init: Child,
-    fifo: File,
+    started: Arc<AtomicBool>,
     cgroup: Cgroup,
 }
 
@@ -46,7 +47,7 @@ impl Container {
             .and_then(|root| ContainerDir::create(&root, &ContainerId::parse(&id)?))
             .expect("a directory");
         dir.make_fifo().expect("a fifo");
-        let fifo = File::from(dir.open_fifo_for_init().expect("init's end"));
+        let started = wait_for_start(dir.open_fifo_for_init().expect("init's end"));
         let init = Command::new("sleep").arg("600").spawn().expect("init");
         created.enter(init.id() as i32).expect("enter the cgroup");
         let mut record = Record {
@@ -61,20 +62,13 @@ impl Container {
             owner: 0,
             annotations: [("k".to_string(), "v".to_string())].into(),
             private_pid_namespace: true,
-            has_user_namespace: false,
+            namespaces: 0,
             poststart: Vec::new(),
             poststop: Vec::new(),
         };
         change(&mut record);
         dir.save(&record).expect("a record");
-        Some(Container { root, id, init, fifo, cgroup: Cgroup::open(plan.paths()) })
-    }
-
-    /// What `start` has written to init.
-    fn told(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.fifo.read_to_end(&mut bytes).expect("the other end is closed");
-        bytes
+        Some(Container { root, id, init, started, cgroup: Cgroup::open(plan.paths()) })
     }
 
     fn run(&self, command: &str) -> Output {
@@ -131,6 +125,19 @@ impl Drop for Container {
     }
 }
 
+/// Takes the byte that `start` writes and closes the fifo, as init does when it executes the program.
+fn wait_for_start(fifo: OwnedFd) -> Arc<AtomicBool> {
+    let started = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&started);
+    std::thread::spawn(move || {
+        let mut fds = [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)];
+        let waited = poll(&mut fds, PollTimeout::from(30_000_u16));
+        let byte = nix::unistd::read(&fifo, &mut [0; 8]);
+        tell.store(waited == Ok(1) && byte == Ok(1), Ordering::SeqCst);
+    });
+    started
+}
+
 fn stat(child: &Child) -> ProcessStat {
     ProcessStat::read(child.id() as i32).expect("stat").expect("not reaped yet")
 }
@@ -145,7 +152,7 @@ fn life_from_created_to_deleted() {
     let Some(mut container) = Container::create() else { return };
     assert_eq!(container.status(), "created");
     container.ok("start ID");
-    assert_eq!(container.told().len(), 1);
+    assert!(container.started.load(Ordering::SeqCst));
     assert_eq!(container.status(), "running");
     assert!(container.fails("start ID").contains("cannot start an already running container"));
     assert!(container.fails("delete ID").ends_with("that is not stopped: running\n"));

@@ -80,22 +80,19 @@ fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
     };
     let cgroup = joining.cgroup.dir_fd()?;
     match clone3(0, cgroup.as_ref().map(AsFd::as_fd), false)? {
-        Forked::Child => {
-            drop(channel);
-            init::run(Inherited {
-                steps: joining.steps,
-                request: joining.request,
-                filter: joining.filter,
-                record: joining.record,
-                channel: process_channel,
-                namespaces: Vec::new(),
-                container: Some((container.as_fd(), joining.record.namespaces)),
-                built: Vec::new(),
-                console_socket: joining.console_socket.take(),
-                start_fifo: None,
-                tracer: joining.tracer,
-            })
-        }
+        Forked::Child => init::run(Inherited {
+            steps: joining.steps,
+            request: joining.request,
+            filter: joining.filter,
+            record: joining.record,
+            channel: process_channel,
+            namespaces: Vec::new(),
+            container: Some((container.as_fd(), joining.record.namespaces)),
+            built: Vec::new(),
+            console_socket: joining.console_socket.take(),
+            start_fifo: None,
+            tracer: joining.tracer,
+        }),
         Forked::Parent { pid, pidfd } => {
             if let Some(own) = own {
                 namespace::setns(&own, pid_namespace).doing("return to the runtime's own pid namespace")?;

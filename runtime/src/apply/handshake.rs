@@ -43,8 +43,8 @@ pub enum Message {
     Limits,
     /// The filter's listener is this descriptor of init.
     Listener(i32),
-    /// An intermediate process has forked init, and this is its pid.
-    Forked(i32, OwnedFd),
+    /// An intermediate process has forked init, and this is its handle.
+    Forked(OwnedFd),
     /// The container is complete.
     Created,
     /// Init no longer dies with the supervisor. Until then the supervisor must not end.
@@ -127,7 +127,7 @@ impl Channel {
             Message::Hooks => self.send(b"H", &[]),
             Message::Limits => self.send(b"L", &[]),
             Message::Listener(fd) => self.send(format!("N{fd}").as_bytes(), &[]),
-            Message::Forked(pid, pidfd) => self.send(format!("F{pid}").as_bytes(), &[pidfd.as_fd()]),
+            Message::Forked(pidfd) => self.send(b"F", &[pidfd.as_fd()]),
             Message::Created => self.send(b"C", &[]),
             Message::Independent => self.send(b"I", &[]),
             Message::Failed(err) => self.fail(err),
@@ -167,8 +167,8 @@ impl Channel {
             [b'C'] => Ok(Message::Created),
             [b'I'] => Ok(Message::Independent),
             [b'N', rest @ ..] => Ok(Message::Listener(number(rest)?)),
-            [b'F', rest @ ..] => match fds.pop() {
-                Some(pidfd) => Ok(Message::Forked(number(rest)?, pidfd)),
+            [b'F'] => match fds.pop() {
+                Some(pidfd) => Ok(Message::Forked(pidfd)),
                 None => Err(Error::internal("init's pidfd is missing")),
             },
             [b'E', rest @ ..] => Ok(Message::Failed(error(rest))),

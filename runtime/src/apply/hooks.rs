@@ -21,7 +21,7 @@ use crate::sys::pidfd::PidFd;
 /// The environment of a hook whose `env` is empty.
 #[derive(Clone, Copy, Debug)]
 pub enum DefaultEnv<'a> {
-    /// None: what the runtime's caller has in its environment is nobody's business in a hook, as in runc.
+    /// None: what the runtime's caller has in its environment is nobody's business in a hook. (runc hands it on.)
     Empty,
     /// These variables: `startContainer` hooks get those of the container's process.
     Of(&'a [String]),

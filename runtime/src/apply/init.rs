@@ -57,6 +57,32 @@ pub struct Inherited<'a> {
     pub tracer: &'a Tracer,
 }
 
+impl Inherited<'_> {
+    /// Closes what init has from the supervisor, or the supervisor from its caller, and doesn't need itself.
+    ///
+    /// Close-on-exec is not enough. The names of the program, of the working directory and of the home directory come
+    /// from an image, and may go through `/proc/self/fd`: a directory of the host that is open here would lead them,
+    /// by `..`, to any file of the host. Copies of the lock and of the supervisor's end of the channel would outlive
+    /// the supervisor, too.
+    fn close_others(&self) -> Result<()> {
+        let preserved = self.request.preserved();
+        let kept = [
+            Some(self.channel.as_fd()),
+            self.container.map(|(container, _)| container),
+            self.console_socket.as_ref().map(AsFd::as_fd),
+            self.start_fifo.as_ref().map(AsFd::as_fd),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(self.namespaces.iter().map(|(_, fd)| fd.as_fd()))
+        .chain(self.built.iter().map(|(_, fd)| fd.as_fd()))
+        .chain(self.tracer.descriptors())
+        .map(|fd| fd.as_raw_fd());
+        process::close_all_but(kept.chain(preserved.clone()))?;
+        preserved.filter_map(process::inherited_fd).try_for_each(process::keep_across_exec)
+    }
+}
+
 /// Performs init's steps. Returns only an error, which has been reported.
 pub fn run(inherited: Inherited) -> ! {
     let mut init = Init::new(inherited);
@@ -73,13 +99,14 @@ pub fn run(inherited: Inherited) -> ! {
 pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
     let mut intermediate = Init::new(inherited);
     let forked = process::set_parent_death_signal(Some(Signal::SIGKILL))
+        .and_then(|()| intermediate.inherited.close_others())
         .and_then(|()| intermediate.join_namespaces())
         .and_then(|()| identity::become_root())
         .and_then(|()| namespace::clone3(flags, None, true));
     match forked {
         Ok(Forked::Child) => run(intermediate.inherited),
-        Ok(Forked::Parent { pid, pidfd }) => {
-            let said = intermediate.inherited.channel.say(&Message::Forked(pid, pidfd));
+        Ok(Forked::Parent { pidfd, .. }) => {
+            let said = intermediate.inherited.channel.say(&Message::Forked(pidfd));
             process::exit_now(i32::from(said.is_err()))
         }
         Err(err) => {
@@ -114,6 +141,7 @@ impl<'a> Init<'a> {
 
     fn perform_all(&mut self) -> Result<Infallible> {
         process::set_parent_death_signal(Some(Signal::SIGKILL))?;
+        self.inherited.close_others()?;
         // Modes of what is made here are those of the plan.
         process::set_umask(0);
         let (steps, tracer) = (self.inherited.steps, self.inherited.tracer);
@@ -282,11 +310,8 @@ impl<'a> Init<'a> {
     /// Writes a file of this process in the private procfs.
     fn write_own(&self, name: &str, text: &str) -> Result<()> {
         let procfs = self.procfs.as_ref().ok_or_else(|| Error::internal("no procfs is open"))?;
-        let path = format!("thread-self/{name}");
-        let opened = file::open_beneath_following_self(procfs, &path, OFlag::O_WRONLY).or_else(|_| {
-            file::open_beneath_following_self(procfs, &format!("self/{name}"), OFlag::O_WRONLY)
-        })?;
-        file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/{path}`"))
+        let opened = file::open_beneath_following_self(procfs, name, OFlag::O_WRONLY)?;
+        file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/thread-self/{name}`"))
     }
 
     fn set_apparmor_profile(&self, profile: &str) -> Result<()> {

@@ -42,7 +42,7 @@ pub fn set_propagation(change: PropagationChange, rootfs: &Path) -> Result<()> {
     Ok(())
 }
 
-fn propagate(target: &OwnedFd, change: PropagationChange, path: &Path) -> Result<()> {
+fn propagate(target: impl AsFd, change: PropagationChange, path: &Path) -> Result<()> {
     match mount::set_propagation(target.as_fd(), change.flag(), change.recursive) {
         Err(err) if err.is(Errno::ENOSYS) => {
             let flags = change.flag() | if change.recursive { libc::MS_REC } else { 0 };
@@ -233,23 +233,24 @@ impl Rootfs {
             let name = Path::new(name);
             file::make_directory_at(&built, name, 0o755)?;
             let below = file::open_at(&built, name, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-            let hierarchy = match source {
+            let attached = match source {
                 MountSource::Bind { path, recursive } => {
-                    let hierarchy = build::bind(path, *recursive)?;
-                    mount::set_attributes(hierarchy.as_fd(), planned.attr.set, 0, false)?;
-                    hierarchy
+                    let set = AttrChange { set: planned.attr.set, clear: 0 };
+                    build::attach(&build::bind(path, *recursive)?, &below, set, AttrChange::default())
                 }
-                MountSource::Filesystem(filesystem) => build::filesystem(filesystem, planned.attr.set, None)?,
-                _ => return Err(Error::internal("a v1 hierarchy is bound or mounted")),
+                MountSource::Filesystem(filesystem) => {
+                    let hierarchy = build::filesystem(filesystem, planned.attr.set, None)?;
+                    mount::attach(hierarchy.as_fd(), below.as_fd())
+                }
+                _ => Err(Error::internal("a v1 hierarchy is bound or mounted")),
             };
-            mount::attach(hierarchy.as_fd(), below.as_fd())
-                .doing_with(|| format!("attach the {} hierarchy", name.display()))?;
+            attached.doing_with(|| format!("attach the {} hierarchy", name.display()))?;
         }
         for (link, name) in &cgroup.links {
             file::make_symlink_at(Path::new(name), &built, Path::new(link))?;
         }
         if planned.attr.set & ATTR_RDONLY != 0 {
-            mount::set_attributes(built.as_fd(), ATTR_RDONLY, 0, false)?;
+            build::change(&built, READ_ONLY)?;
         }
         Ok(built)
     }
@@ -285,7 +286,7 @@ impl Rootfs {
 
     /// Sets how the root passes mounts on.
     pub fn set_root_propagation(&self, change: PropagationChange) -> Result<()> {
-        mount::set_propagation(self.root.as_fd(), change.flag(), change.recursive)
+        propagate(&self.root, change, Path::new("/"))
     }
 
     /// Makes a mount read-only that had to be filled before.

@@ -231,11 +231,6 @@ impl<'a> Supervisor<'a> {
                 start_fifo: Some(start_fifo),
                 tracer: self.creation.tracer,
             };
-            // The child's copy of the supervisor's end would keep the channel open after the supervisor's death.
-            drop(channel);
-            if let Some((_, lock)) = &self.dir {
-                lock.close_copy();
-            }
             if plan.intermediate { init::fork_and_run(inherited, flags) } else { init::run(inherited) }
         };
         self.init = Some(InitProcess { pid, pidfd: PidFd::from(pidfd), channel });
@@ -260,10 +255,11 @@ impl<'a> Supervisor<'a> {
     /// Takes the process that the intermediate one has forked for init.
     fn adopt_init(&mut self) -> Result<()> {
         let message = self.expect(|message| matches!(message, Message::Forked(..)))?;
-        if let (Message::Forked(pid, pidfd), Some(init)) = (message, &mut self.init) {
+        if let (Message::Forked(pidfd), Some(init)) = (message, &mut self.init) {
             process::wait(init.pid)?;
-            init.pid = pid;
             init.pidfd = PidFd::from(pidfd);
+            // The number that the intermediate process saw may be one of another pid namespace.
+            init.pid = init.pidfd.pid()?;
         }
         Ok(())
     }

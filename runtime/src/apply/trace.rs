@@ -5,7 +5,7 @@
 //!
 //! A build with the feature `faults` also ends or fails a step that `CORTEN_FAULT` names: `kill:STEP`, `fail:STEP`.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Instant;
 
@@ -58,6 +58,14 @@ impl Tracer {
         result
     }
 
+    /// What the tracer has open.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let file = self.file.as_ref().map(AsFd::as_fd).into_iter();
+        #[cfg(feature = "faults")]
+        let file = file.chain(faults::cord());
+        file
+    }
+
     fn write(&self, line: &str) {
         if let Some(file) = &self.file {
             let written = file::write_whole(file.as_fd(), line.as_bytes(), "trace");
@@ -83,6 +91,7 @@ pub use faults::tie_supervisor;
 
 #[cfg(feature = "faults")]
 mod faults {
+    use std::os::fd::{AsFd, BorrowedFd};
     use std::sync::OnceLock;
 
     use crate::error::{Error, Result};
@@ -96,6 +105,11 @@ mod faults {
         let cord = Cord::tie()?;
         SUPERVISOR.get_or_init(|| cord);
         Ok(())
+    }
+
+    /// The end of the cord that a pull goes to.
+    pub(super) fn cord() -> Option<BorrowedFd<'static>> {
+        SUPERVISOR.get().map(AsFd::as_fd)
     }
 
     /// Ends the supervisor, or fails the step, if `CORTEN_FAULT` names it.

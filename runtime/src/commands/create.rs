@@ -98,21 +98,30 @@ pub(super) fn decide(spec: &Spec, args: &CreateArgs) -> Result<Plan> {
         preserve_fds: args.preserve_fds,
         listen_fds: listen_fds(),
     };
-    check_preserved(3 + request.preserve_fds as i32)?;
+    check_preserved("--preserve-fds", request.preserve_fds)?;
+    check_preserved("LISTEN_FDS", request.preserve_fds.saturating_add(request.listen_fds))?;
     plan::create(spec, request, &probe::host()?)
 }
 
 /// A number that stands for nothing would become some descriptor of ours.
-pub(super) fn check_preserved(end: i32) -> Result<()> {
+pub(super) fn check_preserved(asked_by: &str, count: u32) -> Result<()> {
+    let end = i32::try_from(count).ok().and_then(|count| count.checked_add(3)).unwrap_or(i32::MAX);
     match (3..end).find(|number| process::inherited_fd(*number).is_none()) {
-        Some(number) => Err(Error::invalid(format!("--preserve-fds: descriptor {number} is not open"))),
+        Some(number) => Err(Error::invalid(format!("{asked_by}: descriptor {number} is not open"))),
         None => Ok(()),
     }
 }
 
 /// How many sockets systemd, or who does as it does, hands to the container.
+///
+/// LISTEN_PID says whom they are for: an engine that was itself started by its socket hands its environment on, and
+/// what stands at these numbers then is no socket for a container.
 fn listen_fds() -> u32 {
-    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    match number("LISTEN_PID") {
+        Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// Connects the console socket before anything is made, and finds terminal and socket to be of one mind.

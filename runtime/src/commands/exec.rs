@@ -39,7 +39,7 @@ fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnC
     let process = process(&args.process, &spec)?;
     let request =
         Request { id: args.id.as_str().to_string(), preserve_fds: args.preserve_fds, ..Request::default() };
-    check_preserved(3 + args.preserve_fds as i32)?;
+    check_preserved("--preserve-fds", args.preserve_fds)?;
     let joining =
         plan::Joining { process: &process, spec: &spec, request: &request, keyring: Some(args.id.as_str()) };
     let (steps, filter) = plan::exec(&joining, &probe::machine())?;

@@ -30,6 +30,7 @@ use crate::cli::{Command, CommandLine, Global, Request, RootPath};
 use crate::error::{Context, Error, Result};
 use crate::report::Report;
 use crate::state::Root;
+use crate::sys::process;
 
 /// The exit code of a command that failed.
 const FAILED: u8 = 1;
@@ -93,6 +94,8 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
 fn run(invocation: &Invocation, command: Command) -> Result<u8> {
     if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
         seal::ensure()?;
+        // What a caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
+        process::close_on_exec_from(3, None)?;
     }
     match command {
         Command::Create(args) => create::run(invocation, args),

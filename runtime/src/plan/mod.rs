@@ -52,6 +52,13 @@ pub struct Request {
     pub listen_fds: u32,
 }
 
+impl Request {
+    /// The numbers of the descriptors that the container gets, beside its standard streams.
+    pub fn preserved(&self) -> std::ops::Range<i32> {
+        3..3 + (self.preserve_fds + self.listen_fds) as i32
+    }
+}
+
 /// What is true of the host; see `probe`.
 #[derive(Clone, Debug)]
 pub struct Host {

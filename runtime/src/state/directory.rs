@@ -18,7 +18,6 @@ use super::{ContainerId, Record};
 use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::file;
-use crate::sys::process;
 
 const RECORD: &str = "state.json";
 const RECORD_UNFINISHED: &str = ".state.json.new";
@@ -325,15 +324,7 @@ impl ContainerDir {
 }
 
 /// As long as it lives, no other command changes the container.
-pub struct Lock(Flock<OwnedFd>);
-
-impl Lock {
-    /// In a forked child: closes its copy, and leaves the lock to the parent. A copy would hold the lock for as long as
-    /// the child lives if the parent were killed.
-    pub fn close_copy(&self) {
-        process::close_copy(self.0.as_fd());
-    }
-}
+pub struct Lock(#[allow(dead_code, reason = "it is held, not looked at")] Flock<OwnedFd>);
 
 fn does_not_exist() -> Error {
     Error::new(Kind::NotFound, "container does not exist")

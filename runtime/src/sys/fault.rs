@@ -1,6 +1,6 @@
 //! A cord between two processes: a pull at one end kills the process at the other. Only in builds with `faults`.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::{Named, check};
 use crate::error::Result;
@@ -32,6 +32,12 @@ impl Cord {
     /// Kills the process that tied the cord.
     pub fn pull(&self) -> Result<()> {
         nix::unistd::write(&self.pulled, b"!").named(|| "write(cord)".into()).map(drop)
+    }
+}
+
+impl AsFd for Cord {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pulled.as_fd()
     }
 }
 

@@ -65,24 +65,62 @@ pub fn close_on_exec_from(first: RawFd, procfs: Option<BorrowedFd>) -> Result<()
 }
 
 fn close_on_exec_each(first: RawFd, procfs: Option<BorrowedFd>) -> Result<()> {
-    use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-    let list = match procfs {
-        Some(procfs) => super::file::open_beneath_following_self(procfs, "fd", OFlag::O_DIRECTORY)?,
-        None => super::file::open_following_links(Path::new("/proc/self/fd"), OFlag::O_DIRECTORY)?,
-    };
-    let mut dir = nix::dir::Dir::from_fd(list).named(|| "fdopendir()".into())?;
-    let numbers: Vec<RawFd> = dir
-        .iter()
-        .filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok())
-        .filter(|fd| *fd >= first)
-        .collect();
-    for number in numbers {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    for number in open_numbers(procfs)?.into_iter().filter(|number| *number >= first) {
         // SAFETY: the number was listed as open in this process a moment ago, and it is only borrowed for fcntl.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         match fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)) {
             Ok(_) | Err(Errno::EBADF) => {}
             Err(errno) => return Err(Error::kernel(format!("fcntl({number}, F_SETFD)"), errno)),
         }
+    }
+    Ok(())
+}
+
+/// The numbers of all open descriptors.
+fn open_numbers(procfs: Option<BorrowedFd>) -> Result<Vec<RawFd>> {
+    use nix::fcntl::OFlag;
+    let list = match procfs {
+        Some(procfs) => super::file::open_beneath_following_self(procfs, "fd", OFlag::O_DIRECTORY)?,
+        None => super::file::open_following_links(Path::new("/proc/self/fd"), OFlag::O_DIRECTORY)?,
+    };
+    let mut dir = nix::dir::Dir::from_fd(list).named(|| "fdopendir()".into())?;
+    Ok(dir.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()).collect())
+}
+
+/// In a forked child: closes every descriptor from 3 on but those in `kept`.
+///
+/// What owns one of the others, in the child's copy of its parent's memory, must neither be used nor dropped.
+/// Kernel: 5.9 (`close_range`); before, one close per descriptor that `/proc/self/fd` lists.
+pub fn close_all_but(kept: impl IntoIterator<Item = RawFd>) -> Result<()> {
+    let mut kept: Vec<RawFd> = kept.into_iter().filter(|number| *number >= 3).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for number in &kept {
+        if *number > first {
+            match close_range(first, *number as libc::c_uint - 1) {
+                Err(err) if err.is(Errno::ENOSYS) => return close_each_but(&kept),
+                result => result?,
+            }
+        }
+        first = number + 1;
+    }
+    match close_range(first, libc::c_uint::MAX) {
+        Err(err) if err.is(Errno::ENOSYS) => close_each_but(&kept),
+        result => result,
+    }
+}
+
+fn close_range(first: RawFd, last: libc::c_uint) -> Result<()> {
+    // SAFETY: the caller vouches that nothing uses a descriptor of this range again; see `close_all_but`.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    check(ret, || format!("close_range({first}, {last})")).map(drop)
+}
+
+fn close_each_but(kept: &[RawFd]) -> Result<()> {
+    for number in open_numbers(None)?.into_iter().filter(|number| *number >= 3 && !kept.contains(number)) {
+        // SAFETY: as in `close_range`. The descriptor of the listing is closed by now, which EBADF says.
+        unsafe { libc::close(number) };
     }
     Ok(())
 }
@@ -102,13 +140,6 @@ pub fn take_inherited_fd(number: RawFd) -> Option<OwnedFd> {
     inherited_fd(number)?;
     // SAFETY: the number is open, and by this function's contract it has no other owner.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// Closes a forked child's copy of a descriptor whose owner, in the child's memory, is never dropped.
-pub fn close_copy(fd: BorrowedFd) {
-    // SAFETY: the child ends in `execve` or `_exit` without running destructors, so nothing closes or uses this number
-    // again before another descriptor may take it.
-    unsafe { libc::close(fd.as_raw_fd()) };
 }
 
 /// Clears close-on-exec, so that the descriptor survives the next `execve`.

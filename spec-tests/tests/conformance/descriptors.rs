@@ -63,6 +63,22 @@ fn sockets_of_socket_activation_are_handed_on() {
 }
 
 #[test]
+fn sockets_that_are_for_another_process_are_not_handed_on() {
+    let mut container = Container::new(|_| {});
+    let file = container.file("file", "");
+    container.bundle.sh(&format!("echo $LISTEN_FDS $LISTEN_PID; {OPEN}"));
+    for pid in ["1", ""] {
+        let outcome = container
+            .run()
+            .env("LISTEN_FDS", "1")
+            .env("LISTEN_PID", pid)
+            .prologue(&format!("exec 3<{file}"))
+            .run();
+        assert_eq!(outcome.ok(), "0 1 2 3", "LISTEN_PID {pid:?}");
+    }
+}
+
+#[test]
 fn create_sends_a_pidfd() {
     not_in_runc_1_1!("--pidfd-socket came later");
     let container = Container::new(|bundle| {

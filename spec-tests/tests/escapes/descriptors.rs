@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use serde_json::json;
 use spec_tests::container::Container;
 use spec_tests::runtime::eventually;
 use spec_tests::victim::{SECRET, Victim};
@@ -50,13 +51,48 @@ fn a_working_directory_that_is_a_symlink_to_a_descriptor_is_refused() {
 #[test]
 fn an_executable_behind_a_leaked_descriptor_is_not_run() {
     let mut container = Container::new(|_| {});
-    let victim = Victim::of(&container);
-    fs::write(victim.path.join("tool"), "#!/bin/sh\necho escaped\n").unwrap();
-    for fd in 3..=20 {
-        container.bundle.args([format!("/proc/self/fd/{fd}{}/tool", victim.text()).as_str()]);
-        let outcome = container.run().run();
-        assert!(!outcome.stdout.contains("escaped"), "through descriptor {fd}: {outcome}");
+    let tool = tool_of_the_host(&container);
+    for fd in 3..=64 {
+        for up in ["", UP] {
+            container.bundle.args([&format!("/proc/self/fd/{fd}{up}{tool}"), "echo", "escaped"]);
+            let outcome = container.run().run();
+            assert_ne!(outcome.stdout.trim(), "escaped", "through descriptor {fd}: {outcome}");
+        }
     }
+}
+
+#[test]
+fn an_executable_behind_a_leaked_descriptor_is_not_run_by_exec() {
+    let container = Container::sleeping(|_| {});
+    let tool = tool_of_the_host(&container);
+    for fd in 3..=64 {
+        let outcome = container.exec(&[&format!("/proc/self/fd/{fd}{UP}{tool}"), "echo", "escaped"]).run();
+        assert_ne!(outcome.stdout.trim(), "escaped", "through descriptor {fd}: {outcome}");
+    }
+}
+
+const UP: &str = "/../../../../../../../..";
+
+/// A static program: a script would be read after its descriptor is closed.
+fn tool_of_the_host(container: &Container) -> String {
+    let busybox = container.path("busybox");
+    fs::copy("/bin/busybox", &busybox).unwrap();
+    busybox
+}
+
+/// A hook in the container executes what the image has at its path.
+#[test]
+fn a_hook_in_the_container_gets_no_descriptor_of_the_caller() {
+    let mut container = Container::new(|_| {});
+    let victim = Victim::of(&container);
+    let script = "exec > /seen; cat /proc/self/fd/9/secret; ls /proc/self/fd/";
+    container
+        .bundle
+        .push("/hooks/startContainer", json!({"path": "/bin/sh", "args": ["sh", "-c", script]}))
+        .args(["true"]);
+    container.run().prologue(&format!("exec 9<{}", victim.text())).run().ok();
+    let seen = fs::read_to_string(container.bundle.rootfs().join("seen")).unwrap();
+    assert_eq!(seen.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"], "ls itself has 3");
 }
 
 #[test]
