@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::termios::{self, SetArg, Termios};
+use nix::sys::termios::{self, OutputFlags, SetArg, Termios};
 
 use crate::error::{Errno, Error, Result, best_effort};
 use crate::sys::pidfd::PidFd;
@@ -149,6 +149,8 @@ impl Relay {
             let before = termios::tcgetattr(&stdin).map_err(|errno| Error::kernel("tcgetattr()", errno))?;
             let mut raw = before.clone();
             termios::cfmakeraw(&mut raw);
+            // The container's terminal leaves line ends to this one.
+            raw.output_flags.insert(OutputFlags::OPOST);
             termios::tcsetattr(&stdin, SetArg::TCSANOW, &raw)
                 .map_err(|errno| Error::kernel("tcsetattr()", errno))?;
             relay.before = Some(before);

@@ -105,6 +105,20 @@ fn exec_adds_a_capability() {
 }
 
 #[test]
+fn exec_makes_an_added_capability_ambient_if_the_container_may_inherit_it() {
+    not_in_runc_1_1!("makes added capabilities ambient in no case");
+    let container = Container::sleeping(|bundle| {
+        bundle.capabilities(&["CAP_CHOWN"]).set("/process/capabilities/inheritable", json!(["CAP_SYSLOG"]));
+    });
+    let ambient = |capability| {
+        let script = "grep CapAmb /proc/self/status";
+        bits(&container.exec_with(&["--cap", capability], &["sh", "-c", script]).run().ok())
+    };
+    assert_eq!(ambient("CAP_SYSLOG"), 1 << 34);
+    assert_eq!(ambient("CAP_SYS_ADMIN"), 0);
+}
+
+#[test]
 fn exec_sets_no_new_privileges() {
     let container = Container::sleeping(|_| {});
     let script = "grep NoNewPrivs /proc/self/status";
@@ -142,6 +156,16 @@ fn exec_takes_a_process_file() {
     let expected = "/tmp\n7\ny\nCapEff:\t0000000000000000";
     assert_eq!(container.command(["exec", "--process", &file, &container.id]).run().ok(), expected);
     assert_eq!(container.command(["exec", "-p", &file, &container.id]).run().ok(), expected);
+}
+
+#[test]
+fn exec_takes_a_process_file_without_a_user() {
+    let container = Container::sleeping(|bundle| {
+        bundle.set("/process/user/uid", 7);
+    });
+    let process = json!({ "cwd": "/", "args": ["id", "-u"], "env": ["PATH=/bin"] });
+    let file = container.file("process.json", &process.to_string());
+    assert_eq!(container.command(["exec", "--process", &file, &container.id]).run().ok(), "0");
 }
 
 #[test]
