@@ -10,8 +10,8 @@ use nix::fcntl::{AT_FDCWD, OFlag};
 use super::idmap;
 use crate::error::{Context, Errno, Error, Result};
 use crate::plan::mount_options::{AttrChange, HABITUALLY_CLEARED, ms_flags};
-use crate::plan::{FilesystemMount, IdMapSource, Mount, MountSource, PropagationChange};
-use crate::sys::{file, mount};
+use crate::plan::{FilesystemMount, IdMapSource, Mount, MountSource};
+use crate::sys::{file, mount, namespace};
 
 /// What stands in for a new sysfs where the network namespace isn't the container's to show.
 const HOST_SYSFS: &str = "/sys";
@@ -21,38 +21,36 @@ pub fn bind(path: &Path, recursive: bool) -> Result<OwnedFd> {
     mount::clone_tree(AT_FDCWD, path, recursive)
 }
 
-/// Builds a bind mount that init, in another user namespace, will attach: with its id map, its attributes, and cut
-/// off from the host's mounts as `propagation` says.
-pub fn for_init(planned: &Mount, propagation: PropagationChange) -> Result<OwnedFd> {
+/// Builds a bind mount that init, in another user namespace, will attach: with its id map and its attributes.
+///
+/// It is copied from `namespace`, init's own: the kernel has locked there what the host's mounts forbid and hide, and
+/// no mount of it tells the host of its own.
+pub fn for_init(planned: &Mount, namespace: &OwnedFd) -> Result<OwnedFd> {
     let MountSource::Bind { path, recursive } = &planned.source else {
         return Err(Error::internal("only bind mounts are built for init"));
     };
-    let built = bind(path, *recursive)?;
-    mount::set_propagation(built.as_fd(), propagation.flag(), true)?;
-    if let Some((source, recursive)) = &planned.id_map {
-        let namespace = match source {
+    let id_map = planned.id_map.as_ref().map(|(source, recursive)| {
+        let users = match source {
             IdMapSource::Maps(maps) => idmap::user_namespace(maps)?,
             IdMapSource::Namespace(path) => file::open_following_links(path, OFlag::O_RDONLY)?,
         };
-        mount::set_id_map(built.as_fd(), namespace.as_fd(), *recursive).map_err(|err| match err.errno() {
+        Ok((users, *recursive))
+    });
+    let id_map = id_map.transpose()?;
+    let built = namespace::in_mounts_of(namespace, || bind(path, *recursive))?;
+    if let Some((users, recursive)) = id_map {
+        mount::set_id_map(built.as_fd(), users.as_fd(), recursive).map_err(|err| match err.errno() {
             Some(Errno::EINVAL) => err.with_hint("the filesystem of the source may not support idmap mounts"),
             _ => err,
         })?;
     }
-    set_attributes(&built, planned.attr, planned.recursive_attr)?;
+    set_unlocked_attributes(&built, planned.attr, planned.recursive_attr)?;
     Ok(built)
 }
 
 /// Attaches a bind mount with its attributes: they are there before anyone sees it, or, before Linux 5.12, right after.
 pub fn attach(built: &OwnedFd, target: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
-    match set_attributes(built, attr, recursive) {
-        // Flags that a more privileged user namespace has set are locked; what only the habit of mount(2) would take
-        // back stays then.
-        Err(err) if err.is(Errno::EPERM) && attr.clear & HABITUALLY_CLEARED != 0 => {
-            let kept = AttrChange { set: attr.set, clear: attr.clear & !HABITUALLY_CLEARED };
-            set_attributes(built, kept, recursive)?;
-            mount::attach(built.as_fd(), target.as_fd())
-        }
+    match set_unlocked_attributes(built, attr, recursive) {
         Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => {
             mount::attach(built.as_fd(), target.as_fd())?;
             change(built, attr)
@@ -71,6 +69,23 @@ pub fn change(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
             let all = mount::attributes_of(mounted)? & !attr.clear | attr.set;
             let flags = ms_flags(all) | libc::MS_REMOUNT | libc::MS_BIND;
             mount::mount_legacy("", &fd_path(mounted), "", flags, "")
+        }
+        result => result,
+    }
+}
+
+/// Changes the attributes of a mount and of all below it, if there is something to change.
+pub fn change_tree(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
+    set_attributes(mounted, AttrChange::default(), attr)
+}
+
+/// Flags that a more privileged user namespace has set are locked; what only the habit of mount(2) would take back stays
+/// then.
+fn set_unlocked_attributes(built: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
+    match set_attributes(built, attr, recursive) {
+        Err(err) if err.is(Errno::EPERM) && attr.clear & HABITUALLY_CLEARED != 0 => {
+            let kept = AttrChange { set: attr.set, clear: attr.clear & !HABITUALLY_CLEARED };
+            set_attributes(built, kept, recursive)
         }
         result => result,
     }
@@ -95,8 +110,9 @@ pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, mode: Option<u3
     match new_instance(filesystem, attributes, mode) {
         // The owner of the network namespace alone may mount its sysfs; the host's shows less, not more.
         Err(err) if filesystem.fstype == "sysfs" && err.is(Errno::EPERM) => {
+            // With all that is mounted in it: what is below must not be less protected than what was asked for.
             let built = bind(Path::new(HOST_SYSFS), true)?;
-            mount::set_attributes(built.as_fd(), attributes, 0, false)?;
+            mount::set_attributes(built.as_fd(), attributes, 0, true)?;
             Ok(built)
         }
         Err(err) if filesystem.fstype == "proc" && err.is(Errno::EPERM) => {

@@ -88,7 +88,6 @@ fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
             channel: process_channel,
             namespaces: Vec::new(),
             container: Some((container.as_fd(), joining.record.namespaces)),
-            built: Vec::new(),
             console_socket: joining.console_socket.take(),
             start_fifo: None,
             tracer: joining.tracer,

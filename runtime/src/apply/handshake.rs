@@ -4,8 +4,10 @@
 //! supervisor                                   init
 //!     │ clone3 ──────────────────────────────▶ │ new session, first namespaces
 //!     │ cgroup, id maps                        │
-//!     │ ── Go ───────────────────────────────▶ │ mounts, devices, console …
+//!     │ ── Go ───────────────────────────────▶ │ last namespaces
 //!     │ resource limits                        │
+//!     │ ◀────────────────────── Mounts(fd) │ (only if the supervisor builds some)
+//!     │ build them ── Mount(fd) … ───────────▶ │ mounts, devices, console …
 //!     │ ◀─────────────────────────────── Hooks │ (only if there are runtime hooks)
 //!     │ run them ── Go ──────────────────────▶ │ new root, protections …
 //!     │ ◀────────────────────────────── Limits │ (only if there are rlimits)
@@ -37,6 +39,8 @@ const MESSAGE_BYTES_MAX: usize = 8 << 10;
 /// What init says.
 #[derive(Debug)]
 pub enum Message {
+    /// This is the mount namespace: build the mounts that init can't.
+    Mounts(OwnedFd),
     /// Everything is mounted: run the runtime hooks.
     Hooks,
     /// Set the rlimits.
@@ -59,6 +63,7 @@ impl Message {
     /// The word for errors.
     pub fn name(&self) -> &'static str {
         match self {
+            Message::Mounts(_) => "Mounts",
             Message::Hooks => "Hooks",
             Message::Limits => "Limits",
             Message::Listener(_) => "Listener",
@@ -108,6 +113,20 @@ impl Channel {
         socket::send(self.0.as_fd(), b"G", &[])
     }
 
+    /// Supervisor: hands init a mount that was built for it.
+    pub fn hand_over_mount(&self, mount: BorrowedFd) -> Result<()> {
+        self.send(b"B", &[mount])
+    }
+
+    /// Init: waits for a mount that the supervisor builds.
+    ///
+    /// Errors: Internal if the supervisor is gone or takes too long.
+    pub fn await_mount(&self) -> Result<OwnedFd> {
+        self.await_readable()?;
+        let (_, mut fds) = socket::receive(self.0.as_fd(), &mut [0_u8; 1])?;
+        fds.pop().ok_or_else(|| Error::internal("the supervisor is gone"))
+    }
+
     /// Init: waits until it may go on.
     ///
     /// Errors: Internal if the supervisor is gone or takes too long.
@@ -124,6 +143,7 @@ impl Channel {
     /// Init: says something that needs no answer, or whose answer is awaited apart.
     pub fn say(&self, message: &Message) -> Result<()> {
         match message {
+            Message::Mounts(namespace) => self.send(b"M", &[namespace.as_fd()]),
             Message::Hooks => self.send(b"H", &[]),
             Message::Limits => self.send(b"L", &[]),
             Message::Listener(fd) => self.send(format!("N{fd}").as_bytes(), &[]),
@@ -162,6 +182,10 @@ impl Channel {
             |bytes: &[u8]| text(bytes).parse::<i32>().map_err(|_| Error::internal("init said no number"));
         match &buffer[..len] {
             [] => Ok(Message::Gone),
+            [b'M'] => match fds.pop() {
+                Some(namespace) => Ok(Message::Mounts(namespace)),
+                None => Err(Error::internal("init's mount namespace is missing")),
+            },
             [b'H'] => Ok(Message::Hooks),
             [b'L'] => Ok(Message::Limits),
             [b'C'] => Ok(Message::Created),

@@ -48,8 +48,6 @@ pub struct Inherited<'a> {
     pub namespaces: Vec<(Namespace, OwnedFd)>,
     /// The process whose namespaces `exec` joins, and which ones (`CLONE_NEW*`).
     pub container: Option<(BorrowedFd<'a>, u64)>,
-    /// Mounts that the supervisor has built.
-    pub built: Vec<(PathBuf, OwnedFd)>,
     /// The caller's console socket.
     pub console_socket: Option<OwnedFd>,
     /// The fifo that `start` writes to.
@@ -76,7 +74,6 @@ impl Inherited<'_> {
         .into_iter()
         .flatten()
         .chain(self.namespaces.iter().map(|(_, fd)| fd.as_fd()))
-        .chain(self.built.iter().map(|(_, fd)| fd.as_fd()))
         .chain(self.tracer.descriptors())
         .map(|fd| fd.as_raw_fd());
         process::close_all_but(kept.chain(preserved.clone()))?;
@@ -119,6 +116,8 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
 
 struct Init<'a> {
     inherited: Inherited<'a>,
+    /// Mounts that the supervisor has built.
+    built: Vec<(PathBuf, OwnedFd)>,
     rootfs: Option<Rootfs>,
     /// A procfs that no path leads to, for what is written through /proc.
     procfs: Option<OwnedFd>,
@@ -132,6 +131,7 @@ impl<'a> Init<'a> {
     fn new(inherited: Inherited<'a>) -> Self {
         Init {
             inherited,
+            built: Vec::new(),
             rootfs: None,
             procfs: None,
             terminal: None,
@@ -176,12 +176,10 @@ impl<'a> Init<'a> {
             Action::SetPropagation(change) => {
                 rootfs::set_propagation(*change, &self.inherited.request.rootfs)
             }
+            Action::AskForMounts => self.ask_for_mounts(),
             Action::MountRootfs => self.mount_rootfs(),
             Action::OpenProcfs => self.open_procfs(),
-            Action::Mount(planned) => {
-                let sealed_later = self.is_sealed_later(&planned.destination);
-                self.rootfs()?.perform(planned, sealed_later)
-            }
+            Action::Mount(planned) => self.rootfs()?.perform(planned),
             Action::MakeDevice(device) => devices::make(self.rootfs()?, device),
             Action::MakeDeviceLink { target, name } => devices::make_link(self.rootfs()?, target, name),
             Action::MakeWorkingDirectory(path) => self.make_working_directory(path),
@@ -255,8 +253,19 @@ impl<'a> Init<'a> {
         self.rootfs.as_mut().ok_or_else(|| Error::internal("the rootfs is not mounted yet"))
     }
 
+    fn ask_for_mounts(&mut self) -> Result<()> {
+        let namespace = file::open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
+        self.inherited.channel.say(&Message::Mounts(namespace))?;
+        for step in self.inherited.steps {
+            if let Action::BuildMount(mount) = &step.action {
+                self.built.push((mount.destination.clone(), self.inherited.channel.await_mount()?));
+            }
+        }
+        Ok(())
+    }
+
     fn mount_rootfs(&mut self) -> Result<()> {
-        let built = std::mem::take(&mut self.inherited.built);
+        let built = std::mem::take(&mut self.built);
         self.rootfs = Some(Rootfs::mount(&self.inherited.request.rootfs, built)?);
         Ok(())
     }
@@ -291,11 +300,6 @@ impl<'a> Init<'a> {
                 .doing_with(|| format!("join the {} namespace", namespace.name()))?;
         }
         Ok(())
-    }
-
-    fn is_sealed_later(&self, destination: &Path) -> bool {
-        let seals = |step: &Step| matches!(&step.action, Action::SealMount(sealed) if sealed == destination);
-        self.inherited.steps.iter().any(seals)
     }
 
     /// Mounts a procfs that is attached nowhere, so nothing in the container can cover or replace a file of it.

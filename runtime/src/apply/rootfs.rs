@@ -94,8 +94,8 @@ impl Rootfs {
         Ok(Rootfs { root: Root::new(tree), built, unsealed: Vec::new(), mask: None })
     }
 
-    /// Performs one entry of `mounts`. `sealed_later` mounts stay at hand until then.
-    pub fn perform(&mut self, planned: &Mount, sealed_later: bool) -> Result<()> {
+    /// Performs one entry of `mounts`. What is sealed later stays at hand until then.
+    pub fn perform(&mut self, planned: &Mount) -> Result<()> {
         let mounted = match &planned.source {
             MountSource::Bind { path, recursive } => {
                 let (built, target);
@@ -118,24 +118,26 @@ impl Rootfs {
                     super::copy_up::contents(&target, &built)
                         .doing_with(|| format!("copy {} up", planned.destination.display()))?;
                 }
-                if !planned.recursive_attr.is_empty() {
-                    let change = planned.recursive_attr;
-                    mount::set_attributes(built.as_fd(), change.set, change.clear, true)?;
-                }
+                build::change_tree(&built, planned.recursive_attr)?;
                 mount::attach(built.as_fd(), target.as_fd())?;
                 built
             }
             MountSource::Remount(filesystem) => {
                 let target = self.root.open(&planned.destination, OFlag::O_PATH)?;
                 build::remount(filesystem, planned, &target)?;
+                build::change_tree(&target, planned.recursive_attr)?;
                 target
             }
-            MountSource::CgroupV1(cgroup) => self.attach_cgroup_v1(cgroup, planned)?,
+            MountSource::CgroupV1(cgroup) => {
+                let built = self.attach_cgroup_v1(cgroup, planned)?;
+                build::change_tree(&built, planned.recursive_attr)?;
+                built
+            }
         };
         for change in &planned.propagation {
             propagate(&mounted, *change, &build::fd_path(&mounted))?;
         }
-        if sealed_later {
+        if planned.sealed_later {
             self.unsealed.push((planned.destination.clone(), mounted));
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! waits for init where the plan says so, and takes back all it did if anything fails.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
@@ -15,7 +15,7 @@ use super::trace::Tracer;
 use super::{build, idmap, limits, listener};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
-use crate::plan::{Action, Actor, JoinedNamespace, Mount, Plan, PropagationChange, Step, TimeOffset};
+use crate::plan::{Action, Actor, JoinedNamespace, Mount, Plan, Step, TimeOffset};
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Root, Status};
 use crate::sys::clock::Deadline;
@@ -86,7 +86,8 @@ struct Supervisor<'a> {
     dir: Option<(ContainerDir, Lock)>,
     cgroup: Option<CreatedCgroup>,
     namespaces: Vec<(Namespace, OwnedFd)>,
-    built: Vec<(PathBuf, OwnedFd)>,
+    /// Init's, from when it asks for mounts.
+    mount_namespace: Option<OwnedFd>,
     /// The supervisor's own namespaces, for after a clone into others.
     own: Vec<(u64, OwnedFd)>,
     init: Option<InitProcess>,
@@ -106,7 +107,7 @@ impl<'a> Supervisor<'a> {
             dir: None,
             cgroup: None,
             namespaces: Vec::new(),
-            built: Vec::new(),
+            mount_namespace: None,
             own: Vec::new(),
             init: None,
             pid_file_written: false,
@@ -184,14 +185,18 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
+    /// Builds a mount in init's mount namespace, with the rights of the host.
     fn build_mount(&mut self, mount: &Mount) -> Result<()> {
-        let propagation = self.creation.plan.steps.iter().find_map(|step| match &step.action {
-            Action::SetPropagation(change) => Some(*change),
-            _ => None,
-        });
-        let built = build::for_init(mount, propagation.unwrap_or(PropagationChange::slave()))?;
-        self.built.push((mount.destination.clone(), built));
-        Ok(())
+        if self.mount_namespace.is_none() {
+            let message = self.expect(|message| matches!(message, Message::Mounts(_)))?;
+            self.mount_namespace =
+                if let Message::Mounts(namespace) = message { Some(namespace) } else { None };
+        }
+        let Some(namespace) = &self.mount_namespace else {
+            return Err(Error::internal("init sent no mount namespace"));
+        };
+        let built = build::for_init(mount, namespace)?;
+        self.init()?.channel.hand_over_mount(built.as_fd())
     }
 
     fn new_time_namespace(&mut self, offsets: &[TimeOffset]) -> Result<()> {
@@ -226,7 +231,6 @@ impl<'a> Supervisor<'a> {
                 channel: init_channel,
                 namespaces: std::mem::take(&mut self.namespaces),
                 container: None,
-                built: std::mem::take(&mut self.built),
                 console_socket: self.creation.console_socket.take(),
                 start_fifo: Some(start_fifo),
                 tracer: self.creation.tracer,
@@ -239,7 +243,6 @@ impl<'a> Supervisor<'a> {
         if plan.intermediate {
             self.adopt_init()?;
         }
-        self.built.clear();
         self.namespaces.clear();
         self.creation.console_socket = None;
         Ok(())

@@ -143,5 +143,6 @@ fn host_node(device: &Device) -> Mount {
         id_map: None,
         copy_up: false,
         built_by_supervisor: true,
+        sealed_later: false,
     }
 }

@@ -129,8 +129,6 @@ pub enum Action {
     MakeStartFifo,
     CreateCgroup,
     OpenNamespace(JoinedNamespace),
-    /// The mount at this place of `Plan::steps`' mounts and devices, by its destination.
-    BuildMount(Box<Mount>),
     NewTimeNamespace(Vec<TimeOffset>),
     /// `CLONE_NEW*` bits.
     CloneInit(u64),
@@ -156,6 +154,9 @@ pub enum Action {
     SetHostname(String),
     SetDomainname(String),
     SetPropagation(PropagationChange),
+    AskForMounts,
+    /// The mount at this place of `Plan::steps`' mounts and devices, by its destination.
+    BuildMount(Box<Mount>),
     MountRootfs,
     OpenProcfs,
     Mount(Box<Mount>),
@@ -252,7 +253,6 @@ impl Action {
             MakeStartFifo,
             CreateCgroup,
             OpenNamespace,
-            BuildMount,
             NewTimeNamespace,
             CloneInit,
             EnterCgroup,
@@ -271,6 +271,8 @@ impl Action {
             SetHostname,
             SetDomainname,
             SetPropagation,
+            AskForMounts,
+            BuildMount,
             MountRootfs,
             OpenProcfs,
             Mount,
@@ -336,6 +338,9 @@ pub fn create(spec: &Spec, request: Request, host: &Host) -> Result<Plan> {
     steps.extend(namespaces::steps(spec));
     steps.extend(mounts::steps(spec, &request, &cgroup)?);
     steps.extend(devices::steps(spec)?);
+    if steps.iter().any(|step| matches!(step.action, Action::BuildMount(_))) {
+        steps.push(Step::always(Action::AskForMounts));
+    }
     steps.extend(sysctl::steps(spec)?);
     steps.extend(process::steps(spec, &request, &host.machine, seccomp.as_ref())?);
     steps.extend(hook_steps(spec));

@@ -28,6 +28,8 @@ pub struct Mount {
     pub copy_up: bool,
     /// The supervisor has built it: init only attaches it.
     pub built_by_supervisor: bool,
+    /// It is filled first, and read-only in the end: a later step seals it.
+    pub sealed_later: bool,
 }
 
 /// What is mounted.
@@ -144,6 +146,7 @@ pub(super) fn steps(spec: &Spec, request: &Request, cgroup: &cgroup::Plan) -> Re
         }
         if sealed_late(&mount) {
             mount.attr.set &= !ATTR_RDONLY;
+            mount.sealed_later = true;
             steps.push(Step::of(field.clone(), Action::SealMount(mount.destination.clone())));
         }
         steps.push(Step::of(field, Action::Mount(Box::new(mount))));
@@ -231,6 +234,7 @@ fn mount(
         id_map: id_map(entry, &options, spec, field)?,
         copy_up: options.tmp_copy_up,
         built_by_supervisor: false,
+        sealed_later: false,
     })
 }
 

@@ -81,8 +81,6 @@ stages! {
     CreateCgroup = "create-cgroup", Supervisor, Nothing, RemoveCgroup;
     /// Opens a namespace to join, while the host's paths can still be seen.
     OpenNamespace = "open-namespace", Supervisor, Nothing, Nothing;
-    /// Builds a mount that init, in a user namespace of its own, has no right to build.
-    BuildMount = "build-mount", Supervisor, Nothing, Nothing;
     /// Makes the time namespace and its offsets; only children that are forked afterwards enter it.
     NewTimeNamespace = "new-time-namespace", Supervisor, Nothing, Nothing;
     /// Clones init.
@@ -120,6 +118,11 @@ stages! {
     SetDomainname = "set-domainname", Init, Capabilities, Nothing;
     /// Cuts the mounts off from the host's.
     SetPropagation = "set-propagation", Init, Capabilities, Nothing;
+    /// Hands the supervisor the mount namespace, and waits for the mounts that it builds there.
+    AskForMounts = "ask-for-mounts", Init, Nothing, Nothing;
+    /// Builds a mount that init, in a user namespace of its own, has no right to build. In init's mount namespace: there
+    /// the flags of the host's mounts, and what they hide, are locked.
+    BuildMount = "build-mount", Supervisor, Nothing, Nothing;
     /// Makes the rootfs a mount of its own.
     MountRootfs = "mount-rootfs", Init, Capabilities, Nothing;
     /// Mounts a procfs of init's own that no path leads to, for all that is written through /proc.

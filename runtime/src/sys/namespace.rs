@@ -1,11 +1,13 @@
 //! Namespaces: making a child in new ones, leaving old ones, joining those of a process.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use nix::sched::CloneFlags;
 
+use super::file::{enter_directory, open_following_links};
 use super::{Named, check};
-use crate::error::Result;
+use crate::error::{Context, Result};
 
 /// The `CLONE_NEW*` bits, each with its name in `/proc/PID/ns`.
 pub const NAMES: [(u64, &str); 8] = [
@@ -99,6 +101,23 @@ pub fn unshare(flags: u64) -> Result<()> {
 pub fn setns(fd: impl AsFd, flags: u64) -> Result<()> {
     nix::sched::setns(fd, CloneFlags::from_bits_retain(flags as i32))
         .named(|| format!("setns({})", flag_names(flags)))
+}
+
+/// Does something in another mount namespace, and returns to this one, to its root and its working directory.
+///
+/// Errors: those of `work`; EPERM without CAP_SYS_CHROOT. Where the way back fails, that is the error.
+pub fn in_mounts_of<T>(namespace: impl AsFd, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    use nix::fcntl::OFlag;
+    let place = |path: &str| open_following_links(Path::new(path), OFlag::O_PATH | OFlag::O_DIRECTORY);
+    let own = open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
+    let (root, current) = (place("/")?, place(".")?);
+    setns(namespace, libc::CLONE_NEWNS as u64)?;
+    let result = work();
+    setns(&own, libc::CLONE_NEWNS as u64).doing("return to the runtime's own mount namespace")?;
+    enter_directory(&root)?;
+    nix::unistd::chroot(".").named(|| "chroot(\".\")".into())?;
+    enter_directory(&current)?;
+    result
 }
 
 /// `setdomainname`.
