@@ -16,8 +16,9 @@ const MASTER_NAME: &[u8] = b"/dev/ptmx";
 /// Opens a terminal in the container and sends its master to `socket`; gives the end that the process gets.
 ///
 /// Nothing is opened by a name that an image or a process in the container could have replaced: the multiplexer is
-/// checked to be devpts's own, and the peer comes from the kernel.
-pub fn open(root: &Root, size: Option<(u16, u16)>, socket: BorrowedFd) -> Result<OwnedFd> {
+/// checked to be devpts's own, and the peer comes from the kernel. Where the runtime itself relays what is written
+/// (`relayed`), a line end becomes CR LF in the caller's terminal, if that is where it goes, and nowhere else.
+pub fn open(root: &Root, size: Option<(u16, u16)>, relayed: bool, socket: BorrowedFd) -> Result<OwnedFd> {
     let master = root.open_without_links(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
     let stat = file::stat_of(&master)?;
     let multiplexer = nix::sys::stat::makedev(5, 2);
@@ -28,6 +29,9 @@ pub fn open(root: &Root, size: Option<(u16, u16)>, socket: BorrowedFd) -> Result
     let peer = tty::open_peer(&master)?;
     if let Some((rows, columns)) = size {
         tty::set_size(&master, rows, columns)?;
+    }
+    if relayed {
+        tty::keep_line_ends(&master)?;
     }
     socket::send(socket, MASTER_NAME, &[master.as_fd()]).doing("send the terminal to the console socket")?;
     Ok(peer)

@@ -7,7 +7,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::termios::{self, SetArg, Termios};
+use nix::sys::termios::{self, OutputFlags, SetArg, Termios};
 
 use crate::error::{Errno, Error, Result, best_effort};
 use crate::sys::pidfd::PidFd;
@@ -154,6 +154,8 @@ impl Relay {
             let before = termios::tcgetattr(&stdin).map_err(|errno| Error::kernel("tcgetattr()", errno))?;
             let mut raw = before.clone();
             termios::cfmakeraw(&mut raw);
+            // The container's terminal leaves line ends to this one.
+            raw.output_flags.insert(OutputFlags::OPOST);
             termios::tcsetattr(&stdin, SetArg::TCSANOW, &raw)
                 .map_err(|errno| Error::kernel("tcsetattr()", errno))?;
             relay.before = Some(before);

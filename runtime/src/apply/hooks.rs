@@ -132,6 +132,7 @@ fn wait(child: &Child, output: &mut Output, deadline: Option<Deadline>) -> Resul
 fn failure(status: ExitStatus, stderr: &Output) -> String {
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
+        (None, Some(libc::SIGSYS)) => "killed by the seccomp filter: bad system call".into(),
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => status.to_string(),
     };

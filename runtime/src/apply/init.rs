@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, run_hooks};
@@ -186,6 +187,8 @@ impl<'a> Init<'a> {
             Action::AskForHooks => self.inherited.channel.ask(&Message::Hooks),
             Action::RunContainerHooks(hooks) => {
                 let state = self.state(Status::Creating);
+                // Hooks written for runc name what they change of the rootfs by a relative path.
+                file::enter_directory(&self.rootfs()?.root)?;
                 process::set_umask(DEFAULT_UMASK);
                 run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)?;
                 process::set_umask(0);
@@ -205,6 +208,11 @@ impl<'a> Init<'a> {
             Action::SetApparmorProfile(profile) => self.set_apparmor_profile(profile),
             Action::SetSelinuxLabel(label) => self.write_own("attr/exec", label),
             Action::AskForLimits => self.inherited.channel.ask(&Message::Limits),
+            Action::MarkDescriptors { kept } => {
+                // The root is built, and init may wait for long.
+                self.rootfs = None;
+                process::close_on_exec_from(*kept as i32, self.procfs.take().as_ref().map(AsFd::as_fd))
+            }
             Action::SetNoNewPrivileges => process::set_no_new_privileges(),
             Action::InstallSeccomp | Action::InstallSeccompListener | Action::InstallSeccompLast => {
                 self.install_filter()
@@ -345,16 +353,17 @@ impl<'a> Init<'a> {
         let Some(socket) = self.inherited.console_socket.take() else {
             return Err(Error::internal("there is no console socket"));
         };
+        let relayed = self.inherited.request.terminal_relayed;
         // `exec` is in the container already; `create` is about to be.
         let peer = match &self.rootfs {
             Some(rootfs) => {
-                let peer = console::open(&rootfs.root, size, socket.as_fd())?;
+                let peer = console::open(&rootfs.root, size, relayed, socket.as_fd())?;
                 console::bind(&rootfs.root, &peer)?;
                 peer
             }
             None => {
                 let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-                console::open(&Root::new(root), size, socket.as_fd())?
+                console::open(&Root::new(root), size, relayed, socket.as_fd())?
             }
         };
         console::take(&peer)?;
@@ -403,13 +412,16 @@ impl<'a> Init<'a> {
     }
 
     fn find_program(&mut self) -> Result<()> {
+        self.program = Some(program::find(self.planned_program()?)?);
+        Ok(())
+    }
+
+    fn planned_program(&self) -> Result<&'a Program> {
         let program = self.inherited.steps.iter().find_map(|step| match &step.action {
             Action::Execute(program) => Some(program),
             _ => None,
         });
-        let program = program.ok_or_else(|| Error::internal("the plan has nothing to execute"))?;
-        self.program = Some(program::find(program)?);
-        Ok(())
+        program.ok_or_else(|| Error::internal("the plan has nothing to execute"))
     }
 
     /// From here on the container outlives its supervisor.
@@ -423,12 +435,16 @@ impl<'a> Init<'a> {
     fn await_start(&mut self) -> Result<()> {
         // It stays open until the program is executed, which tells `start` that it runs.
         let Some(fifo) = &self.inherited.start_fifo else { return Ok(()) };
+        let (ends, signals) = ending_signals()?;
         let mut byte = [0_u8; 1];
         let mut unlinked = false;
         loop {
-            socket::wait_readable(&[fifo.as_fd()], u16::MAX)?;
+            socket::wait_readable(&[fifo.as_fd(), signals.as_fd()], u16::MAX)?;
+            if let Ok(Some(signal)) = signals.read_signal() {
+                process::exit_now(128 + signal.ssi_signo as i32);
+            }
             match nix::unistd::read(fifo, &mut byte) {
-                Ok(1) => return Ok(()),
+                Ok(1) => return named(ends.thread_unblock(), "sigprocmask"),
                 // `start` has taken the name away, so nobody else can come, and was killed before it wrote.
                 Ok(_) if unlinked => return Err(Error::internal("`start` died before it said so")),
                 Ok(_) => {
@@ -443,19 +459,15 @@ impl<'a> Init<'a> {
     }
 
     fn run_start_hooks(&self, hooks: &[crate::spec::oci::Hook]) -> Result<()> {
-        let env = self.inherited.steps.iter().find_map(|step| match &step.action {
-            Action::Execute(program) => Some(&program.env),
-            _ => None,
-        });
-        let env: Vec<String> =
-            env.into_iter().flatten().map(|entry| entry.to_string_lossy().into_owned()).collect();
+        let env = program::environment(self.planned_program()?)?;
+        let env: Vec<String> = env.iter().map(|entry| entry.to_string_lossy().into_owned()).collect();
         let state = self.state(Status::Created);
         run_hooks(HookKind::StartContainer.name(), hooks, &state, DefaultEnv::Of(&env))
     }
 
     fn execute(&mut self, program: &Program) -> Result<Infallible> {
         let path = self.program.take().ok_or_else(|| Error::internal("the program was not looked for"))?;
-        program::execute(program, &path, self.procfs.as_ref().map(AsFd::as_fd))
+        program::execute(program, &path)
     }
 }
 
@@ -471,6 +483,17 @@ fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
 
 fn named(result: nix::Result<()>, call: &str) -> Result<()> {
     result.map_err(|errno| Error::kernel(format!("{call}()"), errno))
+}
+
+/// Signals that end a process by default. Those that don't ask for them never reach the first process of a pid
+/// namespace, and a container that was created and not started has to heed `kill` all the same.
+fn ending_signals() -> Result<(SigSet, SignalFd)> {
+    let ends: SigSet =
+        [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM].into_iter().collect();
+    named(ends.thread_block(), "sigprocmask")?;
+    SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map(|signals| (ends, signals))
+        .map_err(|errno| Error::kernel("signalfd()", errno))
 }
 
 fn join_keyring(name: &str) -> Result<()> {

@@ -40,6 +40,6 @@ pub fn hand_over(
         state: OciState::of(record, status),
     };
     let text = serde_json::to_vec(&message).unwrap_or_default();
-    let agent = socket::connect(&to.path).doing("connect to the seccomp agent")?;
+    let agent = socket::connect(&to.path).doing("failed to connect with seccomp agent")?;
     socket::send(agent.as_fd(), &text, &[listener.as_fd()]).doing("send the listener to the seccomp agent")
 }

@@ -3,7 +3,7 @@
 //! The texts of these errors are matched by engines, which make exit codes 126 and 127 of them.
 
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -60,21 +60,22 @@ fn text(errno: Errno) -> String {
 }
 
 /// Becomes the program; returns only an error.
-pub fn execute(
-    program: &Program,
-    path: &CString,
-    procfs: Option<BorrowedFd>,
-) -> Result<std::convert::Infallible> {
-    let mut env = program.env.clone();
-    if program.needs_home {
-        env.push(c_string(format!("HOME={}", home_of(crate::sys::credentials::effective_uid())))?);
-    }
+pub fn execute(program: &Program, path: &CString) -> Result<std::convert::Infallible> {
+    let env = environment(program)?;
     process::reset_signals()?;
-    process::close_on_exec_from(3 + program.preserve_fds as i32, procfs)?;
     process::execute(path, &program.args, &env).map_err(|err| {
         let why = err.errno().map_or_else(String::new, text);
         Error::told(err.kind(), format!("exec {}: {why}", path.to_string_lossy()), err.errno()).verbatim()
     })
+}
+
+/// The program's environment, with the HOME that the container gives its user if the config names none.
+pub fn environment(program: &Program) -> Result<Vec<CString>> {
+    let mut env = program.env.clone();
+    if program.needs_home {
+        env.push(c_string(format!("HOME={}", home_of(crate::sys::credentials::effective_uid())))?);
+    }
+    Ok(env)
 }
 
 /// The home directory that the container's /etc/passwd gives a user; `/` if it gives none.

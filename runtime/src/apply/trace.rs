@@ -121,10 +121,10 @@ mod faults {
                     tie_supervisor()?;
                 }
                 SUPERVISOR.get().ok_or_else(|| Error::internal("no cord"))?.pull()?;
-                // Init dies of its supervisor's death; until then it does nothing more.
-                loop {
-                    nix::unistd::pause();
-                }
+                // Init dies of its supervisor's death; until then it does nothing more. One whose supervisor had gone
+                // before, after `start`, ends by itself.
+                std::thread::sleep(std::time::Duration::from_secs(2));
+                crate::sys::process::exit_now(1)
             }
             Some(("fail", name)) if name == step.stage().name() => {
                 Err(Error::internal("fault injected").context(name.to_string()))

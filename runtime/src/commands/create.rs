@@ -50,7 +50,11 @@ pub fn create(invocation: &Invocation, args: CreateArgs, console: Console) -> Re
     let tracer = Tracer::to(invocation.global.trace.as_deref())?;
     let config = read_config(&args.bundle)?;
     let spec = Spec::load(&config).doing("config.json")?;
-    let plan = decide(&spec, &args)?;
+    for warning in spec.warnings() {
+        invocation.report.warning(warning);
+    }
+    let mut plan = decide(&spec, &args)?;
+    plan.request.terminal_relayed = matches!(console, Console::Own);
     invocation.report.debug(|| plan.explain());
     let terminal = spec.process().and_then(|process| process.terminal()).unwrap_or(false);
     let (console, console_socket) = connect_console(console, terminal)?;
@@ -95,6 +99,7 @@ pub(super) fn decide(spec: &Spec, args: &CreateArgs) -> Result<Plan> {
         rootfs,
         no_pivot: args.no_pivot,
         no_new_keyring: args.no_new_keyring,
+        terminal_relayed: false,
         preserve_fds: args.preserve_fds,
         listen_fds: listen_fds(),
     };
@@ -117,9 +122,11 @@ pub(super) fn check_preserved(asked_by: &str, count: u32) -> Result<()> {
 /// LISTEN_PID says whom they are for: an engine that was itself started by its socket hands its environment on, and
 /// what stands at these numbers then is no socket for a container.
 fn listen_fds() -> u32 {
-    let number = |text: Result<String, _>| text.ok().and_then(|text| text.parse::<u32>().ok());
-    match number(std::env::var("LISTEN_PID")) {
-        Some(pid) if pid == std::process::id() => number(std::env::var("LISTEN_FDS")).unwrap_or(0),
+    let number = |text: String| text.parse::<u32>().ok();
+    match std::env::var("LISTEN_PID").ok().and_then(number) {
+        Some(pid) if pid == std::process::id() => {
+            std::env::var("LISTEN_FDS").ok().and_then(number).unwrap_or(0)
+        }
         _ => 0,
     }
 }

@@ -37,16 +37,21 @@ fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnC
     let config = file::read_limited(container.dir.open_config()?, SIZE_BYTES_MAX)?;
     let spec = Spec::load(&config).doing("config.json")?;
     let process = process(&args.process, &spec)?;
-    let request =
-        Request { id: args.id.as_str().to_string(), preserve_fds: args.preserve_fds, ..Request::default() };
-    check_preserved("--preserve-fds", args.preserve_fds)?;
-    let joining =
-        plan::Joining { process: &process, spec: &spec, request: &request, keyring: Some(args.id.as_str()) };
-    let (steps, filter) = plan::exec(&joining, &probe::machine())?;
     let console = match &args.console_socket {
         None if !args.detach => Console::Own,
         socket => Console::Handed(socket.clone()),
     };
+    let request = Request {
+        id: args.id.as_str().to_string(),
+        terminal_relayed: matches!(console, Console::Own),
+        preserve_fds: args.preserve_fds,
+        ..Request::default()
+    };
+    check_preserved("--preserve-fds", args.preserve_fds)?;
+    let joining =
+        plan::Joining { process: &process, spec: &spec, request: &request, keyring: Some(args.id.as_str()) };
+    let (steps, filter) = plan::exec(&joining, &probe::machine())?;
+    invocation.report.debug(|| plan::explain_exec(&steps));
     let (console, console_socket) = connect_console(console, process.terminal().unwrap_or(false))?;
     let below: Vec<_> = args
         .cgroups
@@ -142,7 +147,8 @@ fn changed(mut process: oci::Process, changes: &ProcessArgs) -> Result<oci::Proc
     Ok(process)
 }
 
-/// Adds to what the process may do, and never to what it hands on (CVE-2022-29162).
+/// Adds to what the process may do, and hands it on only where the container's own process may: nothing becomes
+/// inheritable (CVE-2022-29162), and what isn't can't become ambient.
 fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Result<oci::LinuxCapabilities> {
     let mut added = oci::Capabilities::new();
     for name in names {
@@ -154,6 +160,9 @@ fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Resu
     };
     let (bounding, effective, permitted) =
         (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
+    let inheritable = sets.inheritable().clone().unwrap_or_default();
+    let ambient = with(sets.ambient()).unwrap_or_default().intersection(&inheritable).copied().collect();
+    sets.set_ambient(Some(ambient));
     sets.set_bounding(bounding);
     sets.set_effective(effective);
     sets.set_permitted(permitted);

@@ -44,6 +44,13 @@ pub(super) fn plan(plan: &Plan) -> String {
     text
 }
 
+/// The steps of `exec`: all are init's but what stands in the table as the supervisor's.
+pub(super) fn exec(steps: &[Step]) -> String {
+    let mut text = String::from("process that joins\n");
+    steps.iter().for_each(|step| line(&mut text, step));
+    text
+}
+
 fn filter(filter: &seccomp::Filter) -> String {
     let listener = filter.listener.as_ref().map(|to| format!(", listener to {}", to.path.display()));
     format!("{} instructions, flags {}{}", filter.program.len(), filter.flags, listener.unwrap_or_default())
@@ -119,6 +126,7 @@ pub(super) fn what(action: &Action) -> String {
             hooks.iter().map(|hook| hook.path().display().to_string()).collect::<Vec<_>>().join(", ")
         }
         Action::WriteSysctl { path, value } => format!("{path} = {value}"),
+        Action::MarkDescriptors { kept } => format!("all but the first {kept}"),
         Action::SetScheduler(attributes) => format!(
             "policy {} flags {:#x} nice {} priority {}",
             attributes.policy, attributes.flags, attributes.nice, attributes.priority

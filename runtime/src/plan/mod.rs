@@ -46,6 +46,8 @@ pub struct Request {
     pub no_pivot: bool,
     /// Keeps the caller's session keyring (`--no-new-keyring`).
     pub no_new_keyring: bool,
+    /// The runtime stays in the foreground and relays the container's terminal.
+    pub terminal_relayed: bool,
     /// How many descriptors from 3 on the container gets (`--preserve-fds`).
     pub preserve_fds: u32,
     /// How many more it gets after them from a caller that activates it by sockets (LISTEN_FDS).
@@ -191,6 +193,10 @@ pub enum Action {
     AskForLimits,
     SetRlimits(Vec<Rlimit>),
     HandOverListener,
+    /// The program gets the first so many.
+    MarkDescriptors {
+        kept: u32,
+    },
     SetNoNewPrivileges,
     InstallSeccomp,
     /// A bit mask by capability number.
@@ -301,6 +307,7 @@ impl Action {
             AskForLimits,
             SetRlimits,
             HandOverListener,
+            MarkDescriptors,
             SetNoNewPrivileges,
             InstallSeccomp,
             LimitBoundingSet,
@@ -384,6 +391,11 @@ pub fn exec(joining: &Joining, machine: &Machine) -> Result<(Vec<Step>, Option<s
     };
     let steps = process::exec_steps(joining, machine, seccomp.as_ref())?;
     Ok((order::sorted(steps), seccomp))
+}
+
+/// The steps of `exec` as text, for `--debug`.
+pub fn explain_exec(steps: &[Step]) -> String {
+    explain::exec(steps)
 }
 
 /// The frame of every start.

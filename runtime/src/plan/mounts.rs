@@ -207,12 +207,12 @@ fn mount(
 ) -> Result<Mount> {
     let options = MountOptions::of(entry.options().iter().flatten().map(String::as_str));
     let fstype = entry.typ().as_deref().unwrap_or_default();
-    let destination = inside(entry.destination());
+    let destination = destination(entry, request);
     check_procfs(&destination, fstype, &options, field)?;
     let source = match options.bind.or((fstype == "bind").then_some(Depth::One)) {
         Some(depth) => bind(entry, depth, &options, request, field)?,
         None if fstype == "cgroup" || fstype == "cgroup2" => cgroup_source(fstype, &options, spec, cgroup),
-        None => filesystem(entry, fstype, &options, spec, field)?,
+        None => filesystem(entry, &destination, fstype, &options, spec, field)?,
     };
     let mut attr = options.attr;
     if matches!(source, MountSource::Bind { .. }) && !attr.is_empty() {
@@ -238,6 +238,15 @@ fn mount(
     })
 }
 
+/// Where, in the container. Callers of runc may write it as it is on the host, below the rootfs.
+fn destination(entry: &oci::Mount, request: &Request) -> PathBuf {
+    let destination = inside(entry.destination());
+    match destination.strip_prefix(&request.rootfs) {
+        Ok(below) if !request.rootfs.as_os_str().is_empty() => Path::new("/").join(below),
+        _ => destination,
+    }
+}
+
 fn bind(
     entry: &oci::Mount,
     depth: Depth,
@@ -256,6 +265,7 @@ fn bind(
 
 fn filesystem(
     entry: &oci::Mount,
+    destination: &Path,
     fstype: &str,
     options: &MountOptions,
     spec: &Spec,
@@ -266,10 +276,7 @@ fn filesystem(
     }
     let mut words: Vec<String> = options.superblock.iter().map(ToString::to_string).collect();
     // One instance of a tmpfs or of /dev serves this container alone, and is filled before it is made read-only.
-    if options.attr.set & ATTR_RDONLY != 0
-        && fstype != "tmpfs"
-        && inside(entry.destination()) != Path::new("/dev")
-    {
+    if options.attr.set & ATTR_RDONLY != 0 && fstype != "tmpfs" && destination != Path::new("/dev") {
         words.push("ro".into());
     }
     words.extend(options.data.iter().map(ToString::to_string));

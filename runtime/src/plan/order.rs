@@ -172,6 +172,8 @@ stages! {
     /// Sets the rlimits of init from outside, since raising one needs a right on the host. When init asks: a low
     /// limit would hinder its own work.
     SetRlimits = "set-rlimits", Supervisor, Nothing, Nothing;
+    /// Marks every descriptor close-on-exec that the program isn't given. Before seccomp, which may forbid it.
+    MarkDescriptors = "mark-descriptors", Init, Nothing, Nothing;
     /// Forbids new privileges.
     SetNoNewPrivileges = "set-no-new-privileges", Init, Nothing, Nothing;
     /// Installs the seccomp filter where `noNewPrivileges` is not set: that needs a capability, so before they go.

@@ -50,8 +50,6 @@ pub struct Program {
     pub search_path: String,
     /// HOME is missing: it is looked up in the container's /etc/passwd.
     pub needs_home: bool,
-    /// Descriptors from 3 on that it gets.
-    pub preserve_fds: u32,
 }
 
 pub(super) fn steps(
@@ -73,6 +71,7 @@ pub(super) fn steps(
     if !request.no_new_keyring {
         steps.push(Step::always(Action::JoinKeyring(keyring_name(&request.id))));
     }
+    steps.push(descriptors(request));
     steps.push(Step::of("process.args", Action::Execute(program(process, request)?)));
     Ok(steps)
 }
@@ -92,8 +91,13 @@ pub(super) fn exec_steps(
         steps.push(Step::always(Action::JoinKeyring(keyring_name(name))));
     }
     steps.push(Step::always(Action::ReportCreated));
+    steps.push(descriptors(joining.request));
     steps.push(Step::of("args", Action::Execute(program(joining.process, joining.request)?)));
     Ok(steps)
+}
+
+fn descriptors(request: &Request) -> Step {
+    Step::always(Action::MarkDescriptors { kept: 3 + request.preserve_fds + request.listen_fds })
 }
 
 /// The session keyring of a container, by the name that runc gives it.
@@ -328,7 +332,6 @@ fn program(process: &oci::Process, request: &Request) -> Result<Program> {
         env: words(&kept)?.into_iter().chain(activation).collect(),
         search_path: value("PATH").unwrap_or_default(),
         needs_home: home.is_none(),
-        preserve_fds: request.preserve_fds + request.listen_fds,
     })
 }
 

@@ -31,9 +31,10 @@ impl Spec {
     ///
     /// Errors: InvalidSpec with the JSON path of what is wrong; Unsupported with the name of the field.
     pub fn load(text: &[u8]) -> Result<Spec> {
-        let (oci, warnings) = parse::config(text)?;
+        let (oci, mut warnings) = parse::config(text)?;
         let namespaces = Namespaces::of(&oci)?;
         validate::config(&oci, &namespaces)?;
+        warnings.extend(oci.process().iter().flat_map(validate::ambient_out_of_reach));
         Ok(Spec { oci, namespaces, warnings })
     }
 

@@ -4,13 +4,13 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{SIZE_BYTES_MAX, oci};
 use crate::error::{Error, Result};
 
 pub(super) fn config(text: &[u8]) -> Result<(oci::Spec, Vec<String>)> {
-    let (mut spec, warnings) = parse(text, "/process/capabilities")?;
+    let (mut spec, warnings) = parse(text, "/process")?;
     drop_missing_pids_limit(&mut spec, text);
     Ok((spec, warnings))
 }
@@ -29,10 +29,10 @@ fn drop_missing_pids_limit(spec: &mut oci::Spec, text: &[u8]) {
 }
 
 pub(super) fn process(text: &[u8]) -> Result<(oci::Process, Vec<String>)> {
-    parse(text, "/capabilities")
+    parse(text, "")
 }
 
-fn parse<T: DeserializeOwned>(text: &[u8], capabilities: &str) -> Result<(T, Vec<String>)> {
+fn parse<T: DeserializeOwned>(text: &[u8], process: &str) -> Result<(T, Vec<String>)> {
     if text.len() > SIZE_BYTES_MAX {
         return Err(Error::invalid(format!("longer than {SIZE_BYTES_MAX} bytes")));
     }
@@ -42,8 +42,8 @@ fn parse<T: DeserializeOwned>(text: &[u8], capabilities: &str) -> Result<(T, Vec
     refuse_nul(text)?;
     match read(text) {
         Ok(value) => Ok((value, Vec::new())),
-        // The OCI spec asks to pass over capabilities that nobody knows; all else that doesn't fit stays an error.
-        Err(err) => match without_unknown_capabilities(text, capabilities) {
+        // What callers rely on and the shared types don't take is mended; all else that doesn't fit stays an error.
+        Err(err) => match mended(text, process) {
             Some((text, warnings)) => Ok((read(&text)?, warnings)),
             None => Err(err),
         },
@@ -94,12 +94,40 @@ fn path_of_nul(value: &Value) -> Option<String> {
     }
 }
 
-/// The text without the capabilities that this version doesn't know, and a warning for each; `None` if it has none.
-fn without_unknown_capabilities(text: &[u8], capabilities: &str) -> Option<(Vec<u8>, Vec<String>)> {
+/// The text without the capabilities that this version doesn't know, as the OCI spec asks, and with what the shared
+/// types miss in the process at the pointer `process`; `None` if there is nothing to mend.
+fn mended(text: &[u8], process: &str) -> Option<(Vec<u8>, Vec<String>)> {
     let mut value: Value = serde_json::from_slice(text).ok()?;
-    let warnings = drop_unknown_capabilities(value.pointer_mut(capabilities)?);
-    let text = serde_json::to_vec(&value).ok()?;
-    (!warnings.is_empty()).then_some((text, warnings))
+    let before = value.clone();
+    let process = value.pointer_mut(process)?.as_object_mut()?;
+    complete_user(process);
+    process.get_mut("scheduler").map(rename_scheduler_flags);
+    let warnings = process.get_mut("capabilities").map(drop_unknown_capabilities).unwrap_or_default();
+    (value != before).then_some((serde_json::to_vec(&value).ok()?, warnings))
+}
+
+/// Callers of runc leave out a user or a group that is 0.
+fn complete_user(process: &mut Map<String, Value>) {
+    let user = process.entry("user").or_insert(Value::Null);
+    if user.is_null() {
+        *user = Value::Object(Map::new());
+    }
+    if let Some(user) = user.as_object_mut() {
+        for id in ["uid", "gid"] {
+            user.entry(id).or_insert_with(|| Value::from(0));
+        }
+    }
+}
+
+/// The shared types misspell two of the flags that the spec has.
+fn rename_scheduler_flags(scheduler: &mut Value) {
+    for flag in scheduler.pointer_mut("/flags").and_then(Value::as_array_mut).into_iter().flatten() {
+        match flag.as_str() {
+            Some("SCHED_FLAG_RESET_ON_FORK") => *flag = "SCHED_RESET_ON_FORK".into(),
+            Some("SCHED_FLAG_DL_OVERRUN") => *flag = "SCHED_FLAG_D_L_OVERRUN".into(),
+            _ => {}
+        }
+    }
 }
 
 fn drop_unknown_capabilities(sets: &mut Value) -> Vec<String> {
@@ -141,6 +169,29 @@ mod tests {
         let bounding = process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap().len();
         assert_eq!((bounding, warnings.len()), (1, 1));
         assert!(warnings[0].contains("CAP_TELEPORT"));
+    }
+
+    #[test]
+    fn a_user_or_group_left_out_is_root() {
+        for user in [r#""#, r#","user":null"#, r#","user":{}"#, r#","user":{"gid":0}"#] {
+            let text = format!(r#"{{"cwd":"/"{user}}}"#);
+            let (process, _) = process(text.as_bytes()).unwrap();
+            assert_eq!((process.user().uid(), process.user().gid()), (0, 0), "{text}");
+        }
+        let (spec, _) = config(br#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":7}}}"#).unwrap();
+        let user = spec.process().as_ref().unwrap().user();
+        assert_eq!((user.uid(), user.gid()), (7, 0));
+    }
+
+    #[test]
+    fn scheduler_flags_are_spelled_as_in_the_spec() {
+        let flags = ["RESET_ON_FORK", "RECLAIM", "DL_OVERRUN", "KEEP_POLICY", "KEEP_PARAMS"];
+        let flags: Vec<String> = flags.iter().map(|flag| format!("SCHED_FLAG_{flag}")).collect();
+        let scheduler = serde_json::json!({ "policy": "SCHED_BATCH", "flags": flags });
+        let text = serde_json::json!({ "cwd": "/", "scheduler": scheduler }).to_string();
+        let (process, _) = process(text.as_bytes()).unwrap();
+        let known = process.scheduler().as_ref().unwrap().flags().as_ref().unwrap().len();
+        assert_eq!(known, 5);
     }
 
     #[test]

@@ -94,6 +94,22 @@ pub(super) fn process(process: &oci::Process, at: &str) -> Result<()> {
     scheduler(process, at)
 }
 
+/// The kernel makes nothing ambient that isn't permitted and inheritable; runc warns and goes on, so callers rely on it.
+pub(super) fn ambient_out_of_reach(process: &oci::Process) -> Vec<String> {
+    let Some(sets) = process.capabilities() else { return Vec::new() };
+    let has = |set: &Option<oci::Capabilities>, wanted| set.as_ref().is_some_and(|set| set.contains(wanted));
+    let ambient = sets.ambient().iter().flatten();
+    ambient
+        .filter(|wanted| !has(sets.permitted(), wanted) || !has(sets.inheritable(), wanted))
+        .map(|wanted| {
+            format!(
+                "process.capabilities.ambient: can't raise ambient capability CAP_{wanted}: \
+                 it is not both permitted and inheritable"
+            )
+        })
+        .collect()
+}
+
 fn scheduler(process: &oci::Process, at: &str) -> Result<()> {
     use oci::LinuxSchedulerPolicy as Policy;
     let Some(scheduler) = process.scheduler() else { return Ok(()) };

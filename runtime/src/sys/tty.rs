@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::OFlag;
+use nix::sys::termios::{self, OutputFlags, SetArg};
 
-use super::check;
+use super::{Named, check};
 use crate::error::Result;
 
 const TIOCGPTPEER: libc::c_ulong = 0x5441;
@@ -27,6 +28,13 @@ pub fn open_peer(master: impl AsFd) -> Result<OwnedFd> {
     let fd = check(ret.into(), || "ioctl(TIOCGPTPEER)".into())?;
     // SAFETY: the successful call has just made this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// `tcsetattr` without ONLCR: a line end that is written to the terminal is read from its master as it is.
+pub fn keep_line_ends(terminal: impl AsFd) -> Result<()> {
+    let mut attributes = termios::tcgetattr(&terminal).named(|| "tcgetattr()".into())?;
+    attributes.output_flags.remove(OutputFlags::ONLCR);
+    termios::tcsetattr(&terminal, SetArg::TCSANOW, &attributes).named(|| "tcsetattr()".into())
 }
 
 /// `ioctl(TIOCSWINSZ)`.

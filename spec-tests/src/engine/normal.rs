@@ -7,7 +7,10 @@ use regex_lite::Regex;
 /// Patterns and their replacements, in order.
 const PATTERNS: &[(&str, &str)] = &[
     // What a runtime says of its own failure is its own; cases expect the phrases that callers rely on.
-    (r"(?s)OCI runtime (\w+) failed: .*?: unknown", "OCI runtime $1 failed: <words>: unknown"),
+    (
+        r"(?s)OCI runtime (\w+) failed: .*?: unknown(\.?[\r\n]|: |\.?$)",
+        "OCI runtime $1 failed: <words>: unknown$2",
+    ),
     // The client says these or not, depending on which of two answers it gets first.
     (
         r#"(?m)^(time="[^"]*" level=error msg="|(\x1b\[\d+m)?ERRO(\x1b\[0m)?\[\d+\] )error waiting for container: [^\n]*\n"#,
@@ -72,6 +75,10 @@ mod tests {
         check(
             "OCI runtime exec failed: exec failed: x: y: unknown",
             "OCI runtime exec failed: <words>: unknown",
+        );
+        check(
+            "OCI runtime create failed: load: unknown variant x: unknown.\n",
+            "OCI runtime create failed: <words>: unknown.\n",
         );
         check("limit 67108864, port 8080", "limit 67108864, port 8080");
     }

@@ -38,7 +38,7 @@ pub fn enter() -> Sandbox {
     match status {
         Ok(status) => exit(status.code().unwrap_or(1)),
         Err(err) => {
-            eprintln!("the engine tests' sandbox: setpriv, unshare, docker-init: {err}");
+            eprintln!("the engine tests' sandbox: its directory under /tmp, or setpriv: {err}");
             exit(1)
         }
     }
@@ -54,7 +54,8 @@ impl Sandbox {
 /// `setpriv` ties the sandbox to this process, `--kill-child` ties the namespace to the sandbox, and `docker-init`
 /// is its pid 1, since daemons leave orphans that somebody has to reap.
 fn run_inside(dir: &Path) -> std::io::Result<ExitStatus> {
-    fs::create_dir_all(dir)?;
+    // Not if it is there already: under /tmp it could be anybody's.
+    fs::create_dir(dir)?;
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
         .args(["--propagation", "private", "docker-init", "--"])

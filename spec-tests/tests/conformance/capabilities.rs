@@ -81,6 +81,18 @@ fn all_capabilities_are_given_to_who_asks() {
 }
 
 #[test]
+fn an_ambient_capability_out_of_reach_is_left_out_with_a_warning() {
+    let mut container = Container::new(|bundle| {
+        bundle.capabilities(&["CAP_CHOWN", "CAP_KILL"]);
+        bundle.set("/process/capabilities/inheritable", json!(["CAP_KILL"]));
+    });
+    container.bundle.args(["grep", "CapAmb", "/proc/self/status"]);
+    let outcome = container.run().run();
+    assert_eq!(outcome.ok(), "CapAmb:\t0000000000000020");
+    assert!(outcome.stderr.contains("can't raise ambient capability CAP_CHOWN: "), "{outcome}");
+}
+
+#[test]
 fn a_missing_capability_is_really_missing() {
     let mut container = Container::new(|bundle| {
         bundle.capabilities(&[]);

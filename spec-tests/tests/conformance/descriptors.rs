@@ -1,5 +1,7 @@
 //! Descriptors that cross into the container, and those that do not.
 
+use std::path::Path;
+
 use spec_tests::console::FdSocket;
 use spec_tests::container::Container;
 use spec_tests::not_in_runc_1_1;
@@ -14,6 +16,22 @@ fn nothing_but_the_standard_streams_is_open() {
     container.bundle.args(["ls", "/proc/self/fd"]);
     let outcome = container.run().prologue(&format!("exec 3<{file} 4>{file} 7</ 9<{file}")).run();
     assert_eq!(outcome.ok(), "0\n1\n2\n3");
+}
+
+#[test]
+fn a_container_that_waits_for_start_holds_nothing_of_the_host() {
+    not_in_runc_1_1!("keeps what its caller had open");
+    let container = Container::new(|_| {});
+    let file = container.file("file", "");
+    container.create().prologue(&format!("exec 3<{file} 7</ 9<{file}")).run().ok();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", container.pid())).unwrap();
+    let targets = open.map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap());
+    let host: Vec<_> = targets
+        .filter(|target| target.is_absolute() && !target.ends_with("exec.fifo"))
+        .filter(|target| ![Path::new("/dev/null"), Path::new("/")].contains(&target.as_path()))
+        .filter(|target| !target.starts_with(container.path("")) || target.ends_with("file"))
+        .collect();
+    assert!(host.is_empty(), "{host:?}");
 }
 
 #[test]

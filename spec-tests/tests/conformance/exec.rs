@@ -145,6 +145,16 @@ fn exec_takes_a_process_file() {
 }
 
 #[test]
+fn exec_takes_a_process_file_without_a_user() {
+    let container = Container::sleeping(|bundle| {
+        bundle.set("/process/user/uid", 7);
+    });
+    let process = json!({ "cwd": "/", "args": ["id", "-u"], "env": ["PATH=/bin"] });
+    let file = container.file("process.json", &process.to_string());
+    assert_eq!(container.command(["exec", "--process", &file, &container.id]).run().ok(), "0");
+}
+
+#[test]
 fn exec_detached_writes_the_pid_and_returns() {
     let container = Container::sleeping(|_| {});
     let pid_file = container.path("exec-pid");

@@ -118,6 +118,34 @@ fn hooks_outside_run_in_the_namespaces_of_the_runtime() {
 }
 
 #[test]
+fn create_container_hooks_begin_in_the_rootfs() {
+    let mut container = Container::new(|_| {});
+    container.bundle.hook("createContainer", "touch here");
+    assert_eq!(container.sees("ls /here"), "/here");
+}
+
+#[test]
+fn start_container_hooks_have_the_environment_of_the_process_and_its_home() {
+    not_in_runc_1_1!("gives them an empty environment");
+    let mut container = Container::new(|bundle| {
+        bundle.set("/process/env", json!(["PATH=/bin", "A=1"]));
+    });
+    container.bundle.hook("startContainer", "echo $A $HOME > /seen");
+    assert_eq!(container.sees("cat /seen"), "1 /root");
+}
+
+#[test]
+fn start_container_hooks_inherit_no_descriptor() {
+    not_in_runc_1_1!("gives them an empty environment");
+    let mut container = Container::new(|_| {});
+    let file = container.file("file", "");
+    container.bundle.hook("startContainer", "ls /proc/self/fd > /seen");
+    container.bundle.sh("cat /seen");
+    let outcome = container.run().prologue(&format!("exec 3<{file} 7</ 9<{file}")).run();
+    assert_eq!(outcome.ok(), "0\n1\n2\n3");
+}
+
+#[test]
 fn prestart_finds_the_containers_namespaces_made() {
     let mut container = Container::new(|_| {});
     let log = container.file("log", "");

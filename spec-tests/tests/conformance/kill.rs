@@ -64,6 +64,16 @@ fn kill_of_a_stopped_container_is_refused() {
 }
 
 #[test]
+fn kill_of_a_created_container_takes_effect() {
+    for signal in ["HUP", "INT", "TERM", "KILL"] {
+        let container = Container::new(|_| {});
+        container.create().run().ok();
+        container.kill(signal).ok();
+        container.wait_stopped();
+    }
+}
+
+#[test]
 fn kill_of_an_unknown_container_is_refused() {
     Container::new(|_| {}).command(["kill", "nobody", "TERM"]).run().fails_with("container does not exist");
 }

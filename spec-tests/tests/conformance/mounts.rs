@@ -1,7 +1,7 @@
 //! Mounts of every type, and where they land.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 
 use spec_tests::container::Container;
 use spec_tests::view::View;
@@ -33,6 +33,24 @@ fn a_tmpfs_without_a_mode_keeps_that_of_the_directory() {
         bundle.mount("tmpfs", "tmpfs", "/t", &[]);
     });
     assert_eq!(container.sees("stat -c %a /t"), "711");
+}
+
+#[test]
+fn a_tmpfs_on_a_new_directory_is_for_everyone() {
+    let mut container = Container::new(|bundle| {
+        bundle.mount("tmpfs", "tmpfs", "/brand/new", &[]);
+    });
+    assert_eq!(container.sees("stat -c %a /brand/new"), "1777");
+    assert_eq!(fs::metadata(container.bundle.rootfs().join("brand/new")).unwrap().mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn a_destination_may_be_written_as_it_is_on_the_host() {
+    let mut container = Container::new(|bundle| {
+        let on_the_host = bundle.rootfs().join("brand/new");
+        bundle.mount("tmpfs", "tmpfs", on_the_host.to_str().unwrap(), &[]);
+    });
+    assert_eq!(container.sees("grep -c ' /brand/new ' /proc/mounts"), "1");
 }
 
 #[test]

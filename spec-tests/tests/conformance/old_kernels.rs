@@ -9,7 +9,7 @@ use spec_tests::{only_corten, skip_if};
 
 /// Runs a container in which every kind of protection is asked for, with `call` missing from the kernel.
 fn seen_without(call: &str) -> String {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/root/readonly", true);
         bundle.mount("bind", "/bin", "/mnt", &["rbind", "ro", "nosuid"]);
         bundle.set("/linux/readonlyPaths", json!(["/proc/sys", "/proc/bus"]));

@@ -68,6 +68,22 @@ fn run_in_the_foreground_relays_input_output_and_exit_code() {
 }
 
 #[test]
+fn run_and_exec_in_the_foreground_leave_line_ends_to_the_callers_terminal() {
+    let mut container = Container::new(|bundle| {
+        bundle.set("/process/terminal", true);
+    });
+    assert_eq!(container.sees("echo one; echo two"), "one\ntwo");
+
+    let container = Container::sleeping(|_| {});
+    assert_eq!(container.exec_with(&["--tty"], &["sh", "-c", "echo one; echo two"]).run().ok(), "one\ntwo");
+    let (mut terminal, slave) = Terminal::open();
+    let running =
+        container.exec_with(&["--tty"], &["sh", "-c", "echo one; echo two"]).terminal(slave).spawn();
+    terminal.read_until("one\r\ntwo\r\n");
+    assert_eq!(running.wait().code, 0);
+}
+
+#[test]
 fn run_in_the_foreground_hands_the_size_on() {
     let container = Container::new(|bundle| {
         bundle

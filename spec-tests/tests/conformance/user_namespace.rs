@@ -37,6 +37,23 @@ fn the_containers_root_is_nobody_special_on_the_host() {
 }
 
 #[test]
+fn the_user_and_pid_namespaces_of_another_container_are_joined() {
+    let owner = Container::sleeping(|bundle| {
+        bundle.user_namespace(FIRST);
+    });
+    let container = Container::sleeping(|bundle| {
+        for kind in ["user", "pid"] {
+            bundle.namespace(kind, Some(&format!("/proc/{}/ns/{kind}", owner.pid())));
+        }
+    });
+    let script = "for n in user pid; do readlink /proc/self/ns/$n; done";
+    assert_eq!(container.inside(script), owner.inside(script));
+    container.kill("KILL").ok();
+    container.wait_stopped();
+    assert_eq!(owner.status(), "running");
+}
+
+#[test]
 fn a_mapped_user_runs_the_payload() {
     let mut container = Container::new(|bundle| {
         bundle.user_namespace(FIRST).set("/process/user/uid", 5).set("/process/user/gid", 6);

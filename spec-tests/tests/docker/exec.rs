@@ -92,7 +92,7 @@ pub fn cases() -> Vec<Case> {
         exec("same_umask_and_root", &[], &[], "umask; ls / | tr '\\n' ' '", |said| {
             said.ok()?.shows("0022\n")
         }),
-        exec("only_the_three_streams_are_open", &[], &[], "ls /proc/$$/fd | grep -v 3; true", |said| {
+        exec("only_the_three_streams_are_open", &[], &[], "ls /proc/$$/fd; true", |said| {
             said.ok()?.says("0\n1\n2\n")
         }),
         exec("no_more_than_the_container_s_seccomp_profile_allows", &[], &[], "unshare -U true", |said| {

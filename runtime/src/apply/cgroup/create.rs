@@ -53,7 +53,7 @@ impl CreatedCgroup {
         for created in &self.dirs {
             let entered = created.dir.write("cgroup.procs", &pid.to_string());
             let path = created.dir.path().display();
-            match entered.doing_with(|| format!("move process {pid} into the cgroup {path}")) {
+            match entered.doing_with(|| format!("adding pid {pid} to the cgroup {path}")) {
                 Err(_) if created.optional => {}
                 outcome => outcome?,
             }

@@ -43,7 +43,9 @@ impl Cgroup {
             let mut chosen =
                 below.iter_mut().filter(|(name, _)| controller.is_empty() || controller == *name).peekable();
             if chosen.peek().is_none() {
-                return Err(Error::invalid(format!("the container has no cgroup of {controller:?}")));
+                return Err(Error::invalid(format!(
+                    "unknown controller {controller:?}: the container has no cgroup of it"
+                )));
             }
             chosen.for_each(|(_, dir)| dir.push(&sub));
         }
@@ -88,7 +90,7 @@ impl Cgroup {
         };
         for path in self.dirs() {
             let entered = Dir::open(path).and_then(|dir| dir.write("cgroup.procs", &pid.to_string()));
-            match entered.doing_with(|| format!("move process {pid} into the cgroup {}", path.display())) {
+            match entered.doing_with(|| format!("adding pid {pid} to the cgroup {}", path.display())) {
                 Err(_) if optional.contains(path) => {}
                 outcome => outcome?,
             }

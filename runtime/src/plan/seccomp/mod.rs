@@ -407,7 +407,7 @@ mod tests {
         );
         check_error(
             &rule(r#"{"names":["read","write"],"action":"SCMP_ACT_NOTIFY"}"#),
-            "linux.seccomp.syscalls[0].names[1]: SCMP_ACT_NOTIFY can't be used for write",
+            "linux.seccomp.syscalls[0].names[1]: SCMP_ACT_NOTIFY cannot be used for the write syscall",
         );
         check_error(
             &rule(r#"{"names":[""],"action":"SCMP_ACT_LOG"}"#),

@@ -81,7 +81,7 @@ fn check_name(name: &str, action: Action, field: &str, index: usize) -> Result<(
     // The runtime hands the listener over by a write, after the filter is in force: it would wait for itself.
     if name == "write" && action == Action::ScmpActNotify {
         return Err(Error::invalid(format!(
-            "{field}.names[{index}]: SCMP_ACT_NOTIFY can't be used for write"
+            "{field}.names[{index}]: SCMP_ACT_NOTIFY cannot be used for the write syscall"
         )));
     }
     Ok(())

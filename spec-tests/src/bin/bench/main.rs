@@ -4,8 +4,8 @@
 //! CORTEN_BIN=/path/to/corten cargo run --release -p spec-tests --bin bench -- [OPTIONS]
 //! ```
 //!
-//! `--help` lists the options. The peers are whichever of crun, runc and youki are on PATH. They take turns (ABAB…),
-//! so that whatever else the machine does hits all alike; absolute figures drift, ratios hold. Needs root, and leaves
+//! `--help` lists the options. The peers are whichever of crun, runc and youki are on PATH. They take turns, so
+//! that whatever else the machine does hits all alike; absolute figures drift, ratios hold. Needs root, and leaves
 //! nothing behind but the JSON.
 
 mod contender;

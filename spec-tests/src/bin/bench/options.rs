@@ -1,6 +1,8 @@
 //! What is measured, how often, and where the figures go.
 
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use spec_tests::view::View;
 
@@ -10,6 +12,7 @@ pub const HELP: &str = "\
 Usage: bench [OPTIONS]
 
   --rounds N          samples of each timing (60)
+  --rest MS           how long the machine rests before each sample (0)
   --quick             few rounds of everything, to see that the bench works
   --view VIEW         only this view of cgroups: v1 or v2; may be repeated
   --only MEASURE      only this measure: run, lifecycle, exec, parallel, peak-memory, memory-limit, calls; may be repeated
@@ -38,6 +41,7 @@ pub struct Options {
 /// How often, how long, how closely.
 pub struct Effort {
     pub rounds: usize,
+    pub rest: Duration,
     pub parallel: Parallel,
     pub limit: LimitSearch,
     pub calls: Calls,
@@ -71,13 +75,14 @@ impl Options {
             beside: Vec::new(),
             json: PathBuf::from("target/bench.json"),
         };
-        let mut rounds = None;
+        let (mut rounds, mut rest) = (None, None);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
                 "--help" => return Ok(Typed::Help),
                 "--quick" => options.effort = Effort::quick(),
-                "--rounds" => rounds = Some(positive(&value()?)?),
+                "--rounds" => rounds = Some(number::<usize>(&value()?)?.max(1)),
+                "--rest" => rest = Some(Duration::from_millis(number(&value()?)?)),
                 "--view" => options.views.push(view(&value()?)?),
                 "--only" => options.only.push(measure(value()?)?),
                 "--beside" => options.beside.push(named_path(&value()?)?),
@@ -85,9 +90,8 @@ impl Options {
                 _ => return Err(format!("unknown option {word}; --help lists them").into()),
             }
         }
-        if let Some(rounds) = rounds {
-            options.effort.rounds = rounds;
-        }
+        options.effort.rounds = rounds.unwrap_or(options.effort.rounds);
+        options.effort.rest = rest.unwrap_or(options.effort.rest);
         if options.views.is_empty() {
             options.views = View::all().to_vec();
         }
@@ -103,6 +107,7 @@ impl Effort {
     fn full() -> Effort {
         Effort {
             rounds: 60,
+            rest: Duration::ZERO,
             parallel: Parallel { rounds: 3, runs: 200, at_once: 20 },
             limit: LimitSearch { rounds: 3, tries: 3, step_bytes: 32 << 10 },
             calls: Calls { rounds: 10, batches: 20, calls_per_batch: 20_000 },
@@ -112,6 +117,7 @@ impl Effort {
     fn quick() -> Effort {
         Effort {
             rounds: 3,
+            rest: Duration::ZERO,
             parallel: Parallel { rounds: 1, runs: 8, at_once: 4 },
             limit: LimitSearch { rounds: 1, tries: 1, step_bytes: 8 << 20 },
             calls: Calls { rounds: 1, batches: 2, calls_per_batch: 1000 },
@@ -119,11 +125,8 @@ impl Effort {
     }
 }
 
-fn positive(text: &str) -> Result<usize> {
-    match text.parse() {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err(format!("{text} is not a number of rounds").into()),
-    }
+fn number<T: FromStr>(text: &str) -> Result<T> {
+    text.parse().map_err(|_| format!("{text} is not a number").into())
 }
 
 fn view(text: &str) -> Result<View> {

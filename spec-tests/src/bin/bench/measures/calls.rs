@@ -28,7 +28,7 @@ pub fn take(stage: &Stage) -> Result<Taken> {
         quantity("call-read-unfiltered", "read without a filter"),
         quantity("call-personality-unfiltered", "personality without a filter"),
     ];
-    interleave(entrants, effort.rounds, quantities)
+    interleave(entrants, stage.turns(effort.rounds), quantities)
 }
 
 fn entrant<'a>(mut filtered: Lane<'a>, mut unfiltered: Lane<'a>, effort: &Calls) -> Entrant<'a, 6> {

@@ -9,7 +9,7 @@ pub fn take(stage: &Stage) -> Result<Taken> {
     let entrants = stage.lanes("exec")?.into_iter().map(entrant).collect();
     let quantity = |name, title| Quantity { name, title, unit: Unit::Milliseconds, better: Better::Less };
     let quantities = [quantity("exec", "exec of /bin/true"), quantity("exec-cpu", "CPU time of exec")];
-    interleave(entrants, stage.effort.rounds, quantities)
+    interleave(entrants, stage.turns(stage.effort.rounds), quantities)
 }
 
 fn entrant(lane: Lane<'_>) -> Entrant<'_, 2> {

@@ -14,7 +14,7 @@ pub fn take(stage: &Stage) -> Result<Taken> {
         quantity("start", "start alone"),
         quantity("delete", "delete alone"),
     ];
-    interleave(entrants, stage.effort.rounds, quantities)
+    interleave(entrants, stage.turns(stage.effort.rounds), quantities)
 }
 
 fn entrant(lane: Lane<'_>) -> Entrant<'_, 4> {

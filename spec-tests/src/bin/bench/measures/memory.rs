@@ -33,7 +33,7 @@ pub fn take_peak(stage: &Stage) -> Result<Taken> {
         unit: Unit::Kibibytes,
         better: Better::Less,
     };
-    interleave(entrants.collect(), stage.effort.rounds, [quantity])
+    interleave(entrants.collect(), stage.turns(stage.effort.rounds), [quantity])
 }
 
 /// Limits the container by `linux.resources.memory.limit`, lower and lower.
@@ -52,7 +52,7 @@ pub fn take_limit(stage: &Stage) -> Result<Taken> {
         unit: Unit::Kibibytes,
         better: Better::Less,
     };
-    interleave(entrants.collect(), search.rounds, [quantity])
+    interleave(entrants.collect(), stage.turns(search.rounds), [quantity])
 }
 
 fn peak(lane: &Lane, helper: &Path) -> Result<[f64; 1]> {

@@ -98,25 +98,67 @@ struct Entrant<'a, const N: usize> {
     sample: Box<dyn FnMut() -> Result<[f64; N]> + 'a>,
 }
 
-/// Lets the entrants take their samples in turns, each round beginning with another, after one that doesn't count.
+/// Lets the entrants take their samples in turns, after one round that doesn't count.
 ///
-/// Whoever fails is out, and the figures say why.
+/// Each round has an order of its own: what one leaves to be done in the kernel (the end of a network namespace, a
+/// grace period of RCU) hits whoever is next, and that must not always be the same. Who fails is out, and the figures
+/// say why.
 fn interleave<const N: usize>(
     entrants: Vec<Entrant<N>>,
-    rounds: usize,
+    turns: Turns,
     quantities: [Quantity; N],
 ) -> Result<Taken> {
     let mut seats: Vec<Seat<N>> = entrants.into_iter().map(Seat::new).collect();
-    for round in 0..=rounds {
-        for turn in 0..seats.len() {
-            let number = (round + turn) % seats.len();
-            seats[number].take_turn(round > 0);
+    let mut order: Vec<usize> = (0..seats.len()).collect();
+    let mut shuffle = Shuffle::new();
+    for round in 0..=turns.rounds {
+        shuffle.shuffle(&mut order);
+        for seat in &order {
+            std::thread::sleep(turns.rest);
+            seats[*seat].take_turn(round > 0);
             interrupt::check()?;
         }
     }
     let figures =
         quantities.into_iter().enumerate().map(|(index, quantity)| figures(quantity, &seats, index));
     Ok(Taken::Figures(figures.collect()))
+}
+
+/// How often the entrants take turns, and how long the machine rests before each.
+struct Turns {
+    rounds: usize,
+    rest: Duration,
+}
+
+impl Stage<'_> {
+    fn turns(&self, rounds: usize) -> Turns {
+        Turns { rounds, rest: self.effort.rest }
+    }
+}
+
+/// The same orders in every bench: a xorshift generator from a fixed seed.
+struct Shuffle {
+    state: u64,
+}
+
+impl Shuffle {
+    fn new() -> Shuffle {
+        Shuffle { state: 0x9e37_79b9_7f4a_7c15 }
+    }
+
+    /// Fisher and Yates's.
+    fn shuffle(&mut self, order: &mut [usize]) {
+        for last in (1..order.len()).rev() {
+            order.swap(last, self.below(last + 1));
+        }
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state % end as u64) as usize
+    }
 }
 
 struct Seat<'a, const N: usize> {
@@ -168,4 +210,25 @@ fn with_cpu(take: impl FnOnce() -> Result<f64>) -> Result<[f64; 2]> {
 
 fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_entrant_follows_each_other_one_about_as_often() {
+        let mut order = [0, 1, 2, 3];
+        let mut shuffle = Shuffle::new();
+        let mut follows = [[0; 4]; 4];
+        for _ in 0..1200 {
+            shuffle.shuffle(&mut order);
+            order.windows(2).for_each(|pair| follows[pair[0]][pair[1]] += 1);
+        }
+        // 3 pairs in each of 1200 rounds, over 12 that there are.
+        let uneven = (0..4)
+            .flat_map(|a| (0..4).map(move |b| (a, b)))
+            .find(|(a, b)| a != b && !(240..360).contains(&follows[*a][*b]));
+        assert_eq!(uneven, None, "{follows:?}");
+    }
 }

@@ -27,7 +27,7 @@ pub fn take(stage: &Stage) -> Result<Taken> {
             better: Better::Less,
         },
     ];
-    interleave(entrants, effort.rounds, quantities)
+    interleave(entrants, stage.turns(effort.rounds), quantities)
 }
 
 fn sample(lanes: &[Lane], effort: &Parallel) -> Result<[f64; 2]> {

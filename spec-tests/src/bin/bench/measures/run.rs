@@ -17,7 +17,7 @@ pub fn take(stage: &Stage) -> Result<Taken> {
     entrants.push(floor(stage.workshop));
     let quantity = |name, title| Quantity { name, title, unit: Unit::Milliseconds, better: Better::Less };
     let quantities = [quantity("run", "run of /bin/true"), quantity("run-cpu", "CPU time of run")];
-    interleave(entrants, stage.effort.rounds, quantities)
+    interleave(entrants, stage.turns(stage.effort.rounds), quantities)
 }
 
 fn runtime(lane: Lane<'_>) -> Entrant<'_, 2> {
