@@ -10,6 +10,7 @@ fn with_volume(options: &[&str], script: &str) -> (Container, String) {
     });
     let volume = container.path("volume");
     std::fs::create_dir(&volume).unwrap();
+    std::fs::create_dir(container.bundle.rootfs().join("volume")).unwrap();
     container.bundle.mount("bind", &volume, "/volume", options);
     let prologue = format!(
         "mount -t tmpfs -o mode=755 t {volume} && mkdir {volume}/hidden && echo secret > {volume}/hidden/file \
