@@ -1,9 +1,6 @@
 //! The supervisor of `exec`: brings one more process into a running container.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-
-use nix::fcntl::OFlag;
 
 use super::cgroup::Cgroup;
 use super::handshake::{Channel, Message};
@@ -15,9 +12,9 @@ use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Action, Request, Rlimit, Step};
 use crate::state::{Record, Status};
-use crate::sys::namespace::{self, Forked, clone3};
+use crate::sys::namespace::{Forked, clone3};
 use crate::sys::pidfd::PidFd;
-use crate::sys::{file, process, schedule};
+use crate::sys::{process, schedule};
 
 /// What `exec` is given.
 pub struct Joining<'a> {
@@ -67,36 +64,41 @@ pub fn exec(mut joining: Joining) -> Result<Joined> {
     }
 }
 
-/// Forks the process into the pid namespace of the container and, on cgroup v2, into its cgroup.
+/// Forks the process by an intermediate one that has joined the container's namespaces before.
+///
+/// So it is born with no root, working directory or descriptor of the host's: from the moment when the container's
+/// processes can see it, those that may trace others (CAP_SYS_PTRACE) look at it.
 fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
     let (channel, process_channel) = Channel::pair()?;
-    let pid_namespace = joining.record.namespaces & libc::CLONE_NEWPID as u64;
-    let own = if pid_namespace != 0 {
-        let own = file::open_following_links(Path::new("/proc/self/ns/pid"), OFlag::O_RDONLY)?;
-        namespace::setns(container, pid_namespace).doing("join the pid namespace of the container")?;
-        Some(own)
-    } else {
-        None
-    };
     match clone_into(joining)? {
-        Forked::Child => init::run(Inherited {
-            steps: joining.steps,
-            request: joining.request,
-            filter: joining.filter,
-            record: joining.record,
-            channel: process_channel,
-            namespaces: Vec::new(),
-            container: Some((container.as_fd(), joining.record.namespaces)),
-            console_socket: joining.console_socket.take(),
-            start_fifo: None,
-            tracer: joining.tracer,
-        }),
-        Forked::Parent { pid, pidfd } => {
-            if let Some(own) = own {
-                namespace::setns(&own, pid_namespace).doing("return to the runtime's own pid namespace")?;
-            }
+        Forked::Child => {
+            let inherited = Inherited {
+                steps: joining.steps,
+                request: joining.request,
+                filter: joining.filter,
+                record: joining.record,
+                channel: process_channel,
+                namespaces: Vec::new(),
+                container: Some((container.as_fd(), joining.record.namespaces)),
+                console_socket: joining.console_socket.take(),
+                start_fifo: None,
+                tracer: joining.tracer,
+            };
+            init::fork_and_run(inherited, 0)
+        }
+        Forked::Parent { pid, .. } => {
+            drop(process_channel);
             joining.console_socket = None;
-            Ok((channel, Joined { pid, pidfd: PidFd::from(pidfd) }))
+            let said = channel.listen()?;
+            let ended = process::wait(pid)?;
+            match said {
+                Message::Forked(pidfd) => {
+                    let pidfd = PidFd::from(pidfd);
+                    Ok((channel, Joined { pid: pidfd.pid()?, pidfd }))
+                }
+                Message::Failed(err) => Err(err),
+                _ => Err(died(ended, joining.cgroup.oom_kills())),
+            }
         }
     }
 }

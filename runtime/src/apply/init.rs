@@ -99,7 +99,6 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
     let forked = process::set_parent_death_signal(Some(Signal::SIGKILL))
         .and_then(|()| intermediate.inherited.close_others())
         .and_then(|()| intermediate.join_namespaces())
-        .and_then(|()| identity::become_root())
         .and_then(|()| namespace::clone3(flags, None, true));
     match forked {
         Ok(Forked::Child) => run(intermediate.inherited),
@@ -278,11 +277,9 @@ impl<'a> Init<'a> {
     /// Namespaces that the runtime owns come before the user namespace, in which it no longer could; those that only
     /// the root of that user namespace may join come after.
     fn join_namespaces(&mut self) -> Result<()> {
-        if let Some((container, flags)) = self.inherited.container {
+        if let Some((container, flags)) = self.inherited.container.take() {
             let user = libc::CLONE_NEWUSER as u64;
-            // The pid namespace is the one that the supervisor forked this process into.
-            let others = flags & !user & !(libc::CLONE_NEWPID as u64);
-            namespace::setns(container, others)?;
+            namespace::setns(container, flags & !user)?;
             if flags & user != 0 {
                 namespace::setns(container, user)?;
                 identity::become_root()?;
@@ -298,11 +295,12 @@ impl<'a> Init<'a> {
                 result => result.doing_with(|| format!("join the {} namespace", namespace.name()))?,
             }
         }
+        let joins_user = !user.is_empty();
         for (namespace, fd) in user.into_iter().chain(later) {
             namespace::setns(&fd, namespace.flag())
                 .doing_with(|| format!("join the {} namespace", namespace.name()))?;
         }
-        Ok(())
+        if joins_user { identity::become_root() } else { Ok(()) }
     }
 
     /// Mounts a procfs that is attached nowhere, so nothing in the container can cover or replace a file of it.

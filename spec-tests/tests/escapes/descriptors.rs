@@ -97,7 +97,18 @@ fn a_hook_in_the_container_gets_no_descriptor_of_the_caller() {
 
 #[test]
 fn a_joining_process_shows_the_container_no_descriptor_of_the_host() {
-    let container = Container::new(|_| {});
+    look_at_joining_processes(Container::new(|_| {}));
+}
+
+/// One that may trace others passes every check of a process's own privacy.
+#[test]
+fn a_joining_process_has_nothing_of_the_host_to_show() {
+    look_at_joining_processes(Container::new(|bundle| {
+        bundle.capabilities(&["CAP_SYS_PTRACE"]);
+    }));
+}
+
+fn look_at_joining_processes(container: Container) {
     let victim = Victim::of(&container);
     let mut container = container;
     container.bundle.sh(&format!(

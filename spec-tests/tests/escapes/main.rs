@@ -12,7 +12,7 @@
 //! | descriptors | cwd of /proc/self/fd/N, of create and exec, plain and by symlink | CVE-2024-21626 | resists (patched) |
 //! | descriptors | payload of /proc/self/fd/N/…/tool, of create and exec | CVE-2024-21626 | resists |
 //! | descriptors | a caller's descriptor in a hook that the container runs | CVE-2024-21626 | resists |
-//! | descriptors | read the host through the descriptors of a joining process | CVE-2016-9962 | resists |
+//! | descriptors | read the host through the descriptors of a joining process, with CAP_SYS_PTRACE too | CVE-2016-9962 | resists |
 //! | symlinks | /proc or /sys of the image is a symlink | CVE-2019-19921, -2023-27561, -2025-54867 | resists (patched) |
 //! | symlinks | mount point, bound file, cwd, masked path, tmpcopyup behind a symlink to the host | CVE-2019-18837 | resists |
 //! | symlinks | mount destination swapped midway: is something mounted on the host | CVE-2021-30465 | resists |
