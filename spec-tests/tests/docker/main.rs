@@ -1,7 +1,7 @@
 //! Docker, for real: the same commands under Debian's runc and under the tested runtime must do the same.
 //!
 //! The suite starts Debian 12's own dockerd and containerd in namespaces of their own, so it needs root, and the
-//! packages that `spec-tests/setup/engines.sh` installs. It touches nothing of the system's engine.
+//! packages that `scripts/install-test-packages` installs. It touches nothing of the system's engine.
 //!
 //! ```text
 //! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test docker        # all cases (default: target/…/corten)
