@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use corten::apply::cgroup::{self, Cgroup};
-use corten::plan::cgroup::{decide, host::CgroupHost};
+use corten::plan::cgroup::{CgroupPaths, decide, host::CgroupHost};
 use corten::state::{ContainerDir, ContainerId, Record, Root};
 use corten::sys::pidfd::ProcessStat;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,6 +23,7 @@ struct Container {
     init: Child,
     started: Arc<AtomicBool>,
     cgroup: Cgroup,
+    cgroup_paths: CgroupPaths,
 }
 
 impl Container {
@@ -35,13 +36,10 @@ impl Container {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = format!("lifecycle-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let plan = CgroupHost::read().and_then(|host| decide(&id, None, None, &host)).expect("a plan");
-        let created = match cgroup::create(&plan) {
-            Ok(created) => created,
-            Err(err) => {
-                println!("skipped: no cgroup to be had: {err}");
-                return None;
-            }
-        };
+        if let Err(err) = cgroup::create(&plan) {
+            println!("skipped: no cgroup to be had: {err}");
+            return None;
+        }
         let root = std::env::temp_dir().join(format!("corten-{id}"));
         let dir = Root::open_or_create(&root)
             .and_then(|root| ContainerDir::create(&root, &ContainerId::parse(&id)?))
@@ -49,7 +47,7 @@ impl Container {
         dir.make_fifo().expect("a fifo");
         let started = wait_for_start(dir.open_fifo_for_init().expect("init's end"));
         let init = Command::new("sleep").arg("600").spawn().expect("init");
-        created.enter(init.id() as i32).expect("enter the cgroup");
+        enter(&plan.paths(), &init);
         let mut record = Record {
             oci_version: "1.3.0".into(),
             id: id.clone(),
@@ -68,7 +66,14 @@ impl Container {
         };
         change(&mut record);
         dir.save(&record).expect("a record");
-        Some(Container { root, id, init, started, cgroup: Cgroup::open(plan.paths()) })
+        Some(Container {
+            root,
+            id,
+            init,
+            started,
+            cgroup: Cgroup::open(plan.paths()),
+            cgroup_paths: plan.paths(),
+        })
     }
 
     fn run(&self, command: &str) -> Output {
@@ -231,6 +236,13 @@ fn pause_and_resume() {
     assert_eq!(container.status(), "stopped");
 }
 
+/// Moves a process into a cgroup.
+fn enter(paths: &CgroupPaths, process: &Child) {
+    for (_, path) in paths.iter() {
+        std::fs::write(path.join("cgroup.procs"), process.id().to_string()).expect("enter the cgroup");
+    }
+}
+
 #[test]
 fn in_a_shared_pid_namespace_kill_reaches_every_process() {
     let Some(mut container) = Container::create_with(|record| record.private_pid_namespace = false) else {
@@ -238,7 +250,7 @@ fn in_a_shared_pid_namespace_kill_reaches_every_process() {
     };
     container.ok("start ID");
     let mut other = Command::new("sleep").arg("600").spawn().expect("sleep");
-    container.cgroup.enter(other.id() as i32).expect("enter");
+    enter(&container.cgroup_paths, &other);
     container.init.kill().expect("kill init alone");
     container.wait_for_death();
     assert_eq!(container.status(), "stopped");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use corten::apply::cgroup::{Cgroup, CreatedCgroup, OomEvent, create};
+use corten::apply::cgroup::{Cgroup, OomEvent, create};
 use corten::plan::cgroup::host::{CgroupHost, Mode};
 use corten::plan::cgroup::{Plan, decide, decide_update};
 use nix::poll::{PollFd, PollFlags, poll};
@@ -21,9 +21,8 @@ fn v1_container_lives_in_every_hierarchy_and_leaves_none_behind() {
         return;
     };
     let created = create(&test.plan).unwrap();
-    assert!(created.dir_fd().is_none());
     let mut sleeper = sleeper();
-    created.enter(sleeper.id()).unwrap();
+    test.enter(sleeper.id());
     created.limit(&test.plan).unwrap();
 
     assert_eq!(test.text("memory", "memory.limit_in_bytes"), "67108864");
@@ -133,10 +132,10 @@ fn hybrid_process_that_left_the_unified_hierarchy_is_killed_too() {
     let Some(unified) = test.plan.dirs.iter().find(|dir| dir.is_unified()) else {
         return skip("there is no unified hierarchy beside those of v1");
     };
-    let created = create(&test.plan).unwrap();
+    create(&test.plan).unwrap();
     let (mut stays, mut leaves) = (sleeper(), sleeper());
-    created.enter(stays.id()).unwrap();
-    created.enter(leaves.id()).unwrap();
+    test.enter(stays.id());
+    test.enter(leaves.id());
     std::fs::write(unified.mountpoint.join("cgroup.procs"), leaves.id().to_string()).unwrap();
     test.cgroup().kill_all().unwrap();
     assert!(!stays.wait().success() && !leaves.wait().success());
@@ -182,7 +181,7 @@ fn v1_statistics_are_filled_in() {
     };
     let created = create(&test.plan).unwrap();
     created.limit(&test.plan).unwrap();
-    run_in(&created, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
+    run_in(&test, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
     let stats = test.cgroup().stats().unwrap();
     assert!(stats.cpu.usage.total > 0 && !stats.cpu.usage.percpu.is_empty(), "{:?}", stats.cpu);
     assert_eq!(stats.memory.usage.limit, 67108864);
@@ -198,7 +197,7 @@ fn v1_out_of_memory_is_told_and_counted() {
     let cgroup = test.cgroup();
     let mut watch = cgroup.watch_oom().unwrap();
     assert_eq!(watch.read().unwrap(), None);
-    assert!(!run_in(&created, "x=aaaaaaaa; while :; do x=$x$x; done").success());
+    assert!(!run_in(&test, "x=aaaaaaaa; while :; do x=$x$x; done").success());
     assert!(readable(&watch));
     assert_eq!(watch.read().unwrap(), Some(OomEvent::Oom));
     assert!(cgroup.oom_kills().unwrap() > 0);
@@ -215,7 +214,7 @@ fn v1_memory_below_what_is_in_use_names_field_call_and_use() {
     let mut holder = shell("x=aaaaaaaa; while [ ${#x} -lt 4000000 ]; do x=$x$x; done; echo; read x");
     holder.stdout(Stdio::piped());
     let mut holder = Process(holder.spawn().unwrap());
-    created.enter(holder.id()).unwrap();
+    test.enter(holder.id());
     holder.go_on();
     holder.wait_for_line();
     // It can swap or drop pages, but it can't shrink to nothing.
@@ -266,9 +265,8 @@ fn plain_v1_without_the_unified_hierarchy_is_enough() {
 fn v2_container_lives_and_dies_in_one_cgroup() {
     on_v2("v2_container_lives_and_dies_in_one_cgroup", "{}", |test| {
         let created = create(&test.plan).unwrap();
-        assert!(created.dir_fd().is_some());
         let mut sleeper = sleeper();
-        created.enter(sleeper.id()).unwrap();
+        test.enter(sleeper.id());
         created.limit(&test.plan).unwrap();
         let cgroup = test.cgroup();
         assert_eq!(cgroup.pids().unwrap(), [sleeper.id()]);
@@ -290,13 +288,11 @@ fn v2_container_lives_and_dies_in_one_cgroup() {
 #[test]
 fn v2_kill_and_remove_reach_cgroups_below() {
     on_v2("v2_kill_and_remove_reach_cgroups_below", "{}", |test| {
-        let created = create(&test.plan).unwrap();
-        let sub = test.cgroup().below(&[(String::new(), "/a/b".into())]).unwrap();
+        create(&test.plan).unwrap();
         std::fs::create_dir_all(test.dir("").join("a/b")).unwrap();
         let (mut outer, mut inner) = (sleeper(), sleeper());
-        created.enter(outer.id()).unwrap();
-        sub.enter(inner.id()).unwrap();
-        assert!(sub.dir_fd().unwrap().is_some());
+        test.enter(outer.id());
+        move_into(&test.dir("").join("a/b"), inner.id());
         let cgroup = test.cgroup();
         let mut pids = cgroup.pids().unwrap();
         pids.sort_unstable();
@@ -419,10 +415,10 @@ fn v2_container_below_a_threaded_cgroup_becomes_threaded() {
         std::fs::create_dir(&parent).unwrap();
         std::fs::create_dir(parent.join("threaded")).unwrap();
         std::fs::write(parent.join("threaded/cgroup.type"), "threaded").unwrap();
-        let created = create(&test.plan).unwrap();
+        create(&test.plan).unwrap();
         assert_eq!(test.text("", "cgroup.type"), "threaded");
         let mut sleeper = sleeper();
-        created.enter(sleeper.id()).unwrap();
+        test.enter(sleeper.id());
         assert_eq!(test.cgroup().pids().unwrap(), [sleeper.id()]);
         test.cgroup().kill_all().unwrap();
         assert!(!sleeper.wait().success());
@@ -434,9 +430,9 @@ fn v2_container_below_a_threaded_cgroup_becomes_threaded() {
 // ---- both
 
 fn assert_used_cgroup_is_refused(test: &Test) {
-    let created = create(&test.plan).unwrap();
+    create(&test.plan).unwrap();
     let sleeper = sleeper();
-    created.enter(sleeper.id()).unwrap();
+    test.enter(sleeper.id());
     let err = create(&test.plan).map(drop).unwrap_err().to_string();
     assert!(err.starts_with("create cgroup /sys/fs/cgroup/"), "{err}");
     assert!(err.ends_with("container's cgroup is not empty: 1 process(es) found"), "{err}");
@@ -455,11 +451,10 @@ fn assert_frozen_cgroup_is_refused(test: &Test) {
 
 /// A process of the cgroup may use /dev/null and may make a node of /dev/kmsg, and may not open that.
 fn assert_opens_only_allowed_devices(test: &Test) {
-    let cgroup = test.cgroup();
     let node = std::env::temp_dir().join(format!("corten-kmsg-{}", std::process::id()));
     let enter_and = |script: &str| {
         let mut process = Process(shell(script).stderr(Stdio::null()).spawn().unwrap());
-        cgroup.enter(process.id()).unwrap();
+        test.enter(process.id());
         process.go_on();
         process.wait().success()
     };
@@ -499,6 +494,11 @@ impl Test {
 
     fn cgroup(&self) -> Cgroup {
         Cgroup::open(self.plan.paths())
+    }
+
+    /// Moves a process into it.
+    fn enter(&self, pid: i32) {
+        self.plan.paths().iter().for_each(|(_, path)| move_into(path, pid));
     }
 
     fn dir(&self, controller: &str) -> PathBuf {
@@ -581,10 +581,16 @@ fn readable(watch: &corten::apply::cgroup::OomWatch) -> bool {
     poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], 5000u16).unwrap() == 1
 }
 
+/// Moves a process into the cgroup at `path`.
+fn move_into(path: &Path, pid: i32) {
+    let procs = path.join("cgroup.procs");
+    std::fs::write(&procs, pid.to_string()).unwrap_or_else(|err| panic!("{}: {err}", procs.display()));
+}
+
 /// Runs `script` in the cgroup, from its first command on.
-fn run_in(cgroup: &CreatedCgroup, script: &str) -> ExitStatus {
+fn run_in(test: &Test, script: &str) -> ExitStatus {
     let mut process = Process(shell(script).spawn().unwrap());
-    cgroup.enter(process.id()).unwrap();
+    test.enter(process.id());
     process.go_on();
     process.wait()
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::cgroup::Cgroup;
+use super::cgroup::{Cgroup, Entrance};
 use super::handshake::{Channel, Message};
 use super::init::{self, Inherited};
 use super::supervisor::died;
@@ -12,9 +12,9 @@ use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Action, Request, Rlimit, Step};
 use crate::state::{Record, Status};
-use crate::sys::namespace::{Forked, clone3};
+use crate::sys::namespace::Forked;
 use crate::sys::pidfd::PidFd;
-use crate::sys::{process, schedule};
+use crate::sys::process;
 
 /// What `exec` is given.
 pub struct Joining<'a> {
@@ -30,8 +30,6 @@ pub struct Joining<'a> {
     pub request: &'a Request,
     /// The caller's console socket, connected.
     pub console_socket: Option<OwnedFd>,
-    /// The CPUs that the process may use: before it joins the cgroup, and in the end (`execCPUAffinity`).
-    pub affinity: (Vec<usize>, Vec<usize>),
     /// Times the steps.
     pub tracer: &'a Tracer,
 }
@@ -53,8 +51,8 @@ pub fn exec(mut joining: Joining) -> Result<Joined> {
     };
     // Whatever is in the container must not trace this process once it has joined, nor look into its descriptors.
     process::set_dumpable(false)?;
-    let (channel, process) = fork(&mut joining, &container)?;
-    match supervise(&joining, &channel, &process) {
+    let (mut channel, process) = fork(&mut joining, &container)?;
+    match supervise(&joining, &mut channel, &process) {
         Ok(()) => Ok(process),
         Err(err) => {
             best_effort(process.pidfd.send_signal(libc::SIGKILL), "it may have ended already");
@@ -69,8 +67,9 @@ pub fn exec(mut joining: Joining) -> Result<Joined> {
 /// So it is born with no root, working directory or descriptor of the host's: from the moment when the container's
 /// processes can see it, those that may trace others (CAP_SYS_PTRACE) look at it.
 fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
-    let (channel, process_channel) = Channel::pair()?;
-    match clone_into(joining)? {
+    let (mut channel, process_channel) = Channel::pair()?;
+    let (forked, entrance) = clone_child(joining)?;
+    match forked {
         Forked::Child => {
             let inherited = Inherited {
                 steps: joining.steps,
@@ -78,6 +77,7 @@ fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
                 filter: joining.filter,
                 record: joining.record,
                 channel: process_channel,
+                entrance,
                 namespaces: Vec::new(),
                 container: Some((container.as_fd(), joining.record.namespaces)),
                 console_socket: joining.console_socket.take(),
@@ -89,59 +89,34 @@ fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
         Forked::Parent { pid, .. } => {
             drop(process_channel);
             joining.console_socket = None;
-            let said = channel.listen()?;
+            let said = channel.listen_for_forked();
             let ended = process::wait(pid)?;
-            match said {
-                Message::Forked(pidfd) => {
-                    let pidfd = PidFd::from(pidfd);
-                    Ok((channel, Joined { pid: pidfd.pid()?, pidfd }))
-                }
-                Message::Failed(err) => Err(err),
-                _ => Err(died(ended, joining.cgroup.oom_kills())),
-            }
+            let pidfd = PidFd::from(said?.ok_or_else(|| died(ended, joining.cgroup.oom_kills()))?);
+            Ok((channel, Joined { pid: pidfd.pid()?, pidfd }))
         }
     }
 }
 
 /// Forks into the cgroup or, where that takes no processes, into the one below it that init is in: a container that
 /// manages cgroups of its own (systemd, an engine) gives its controllers on, and must move its processes down first.
-fn clone_into(joining: &Joining) -> Result<Forked> {
-    let cgroup = joining.cgroup.dir_fd()?;
-    match clone3(0, cgroup.as_ref().map(AsFd::as_fd), false) {
+fn clone_child(joining: &Joining) -> Result<(Forked, Entrance)> {
+    let entrance = joining.cgroup.entrance()?;
+    match entrance.clone_child(0) {
         Err(err) if err.is(Errno::EBUSY) || err.is(Errno::EOPNOTSUPP) => {
-            match joining.cgroup.below_with(joining.record.init_process_pid)? {
-                Some(below) => clone3(0, below.dir_fd()?.as_ref().map(AsFd::as_fd), false),
-                None => Err(err),
-            }
+            let below = joining.cgroup.below_with(joining.record.init_process_pid)?.ok_or(err)?;
+            Ok((below.entrance()?.clone_child(0)?, Entrance::default()))
         }
-        result => result,
+        forked => Ok((forked?, entrance)),
     }
 }
 
 /// Does for the process what takes rights on the host, and waits until it has executed its program.
-fn supervise(joining: &Joining, channel: &Channel, process: &Joined) -> Result<()> {
-    let (initial, last) = &joining.affinity;
-    if !initial.is_empty() {
-        schedule::set_affinity(process.pid, initial).doing("process.execCPUAffinity.initial")?;
-    }
-    if joining.cgroup.dir_fd()?.is_none() {
-        joining.cgroup.enter(process.pid)?;
-    }
-    if !last.is_empty() {
-        schedule::set_affinity(process.pid, last).doing("process.execCPUAffinity.final")?;
-    } else if initial.is_empty() {
-        let all = schedule::set_affinity_to_all(process.pid);
-        best_effort(
-            all,
-            "a caller that is pinned to a CPU should not pin the process; its cpuset still holds",
-        );
-    }
+fn supervise(joining: &Joining, channel: &mut Channel, process: &Joined) -> Result<()> {
     for step in joining.steps {
         if let Action::AdjustOomScore(score) = &step.action {
             limits::adjust_oom_score(process.pid, *score).doing("process.oomScoreAdj")?;
         }
     }
-    channel.go()?;
     let mut created = false;
     loop {
         match channel.listen()? {

@@ -2,9 +2,8 @@
 //!
 //! ```text
 //! supervisor                                   init
-//!     │ clone3 ──────────────────────────────▶ │ new session, first namespaces
-//!     │ cgroup, id maps                        │
-//!     │ ── Go ───────────────────────────────▶ │ last namespaces
+//!     │ clone3 ──────────────────────────────▶ │ cgroup, session, namespaces
+//!     │ id maps ── Go ───────────────────────▶ │ (only with a user namespace) the rest of them
 //!     │ resource limits                        │
 //!     │ ◀────────────────────── Mounts(fd) │ (only if the supervisor builds some)
 //!     │ build them ── Mount(fd) … ───────────▶ │ mounts, devices, console …
@@ -24,6 +23,7 @@
 //!
 //! A message is one SEQPACKET datagram: a tag byte and, for `Failed`, the error as JSON.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,11 @@ impl Message {
 }
 
 /// One end of the channel.
-pub struct Channel(OwnedFd);
+pub struct Channel {
+    socket: OwnedFd,
+    /// What init said before the intermediate process said that it had forked it.
+    early: VecDeque<Message>,
+}
 
 /// An error on its way from init to the supervisor.
 #[derive(Serialize, Deserialize)]
@@ -107,12 +111,13 @@ impl Channel {
     /// Both ends.
     pub fn pair() -> Result<(Channel, Channel)> {
         let (supervisor, init) = socket::message_pair().doing("make the channel to init")?;
-        Ok((Channel(supervisor), Channel(init)))
+        let channel = |socket| Channel { socket, early: VecDeque::new() };
+        Ok((channel(supervisor), channel(init)))
     }
 
     /// Supervisor: lets init go on.
     pub fn go(&self) -> Result<()> {
-        socket::send(self.0.as_fd(), b"G", &[])
+        socket::send(self.socket.as_fd(), b"G", &[])
     }
 
     /// Supervisor: hands init a mount that was built for it.
@@ -125,7 +130,7 @@ impl Channel {
     /// Errors: Internal if the supervisor is gone or takes too long.
     pub fn await_mount(&self) -> Result<OwnedFd> {
         self.await_readable()?;
-        let (_, mut fds) = socket::receive(self.0.as_fd(), &mut [0_u8; 1])?;
+        let (_, mut fds) = socket::receive(self.socket.as_fd(), &mut [0_u8; 1])?;
         fds.pop().ok_or_else(|| Error::internal("the supervisor is gone"))
     }
 
@@ -135,10 +140,20 @@ impl Channel {
     pub fn await_go(&self) -> Result<()> {
         self.await_readable()?;
         let mut byte = [0_u8; 1];
-        match socket::receive(self.0.as_fd(), &mut byte)? {
+        match socket::receive(self.socket.as_fd(), &mut byte)? {
             (1, _) if byte[0] == b'G' => Ok(()),
             (0, _) => Err(Error::internal("the supervisor is gone")),
             _ => Err(Error::internal("the supervisor said something else than go")),
+        }
+    }
+
+    /// Init: makes sure that the supervisor is there.
+    ///
+    /// Errors: Internal if it is gone.
+    pub fn check_open(&self) -> Result<()> {
+        match socket::is_hung_up(self.socket.as_fd())? {
+            true => Err(Error::internal("the supervisor is gone")),
+            false => Ok(()),
         }
     }
 
@@ -169,13 +184,36 @@ impl Channel {
     }
 
     /// Supervisor: waits for what init says next.
-    pub fn listen(&self) -> Result<Message> {
+    pub fn listen(&mut self) -> Result<Message> {
+        match self.early.pop_front() {
+            Some(message) => Ok(message),
+            None => self.receive(),
+        }
+    }
+
+    /// Supervisor: waits for the word of the intermediate process. Init runs at once and may speak first; that is kept.
+    ///
+    /// `None` if the intermediate process is gone, and so is init. Errors: what the intermediate process failed at.
+    pub fn listen_for_forked(&mut self) -> Result<Option<OwnedFd>> {
+        loop {
+            match self.receive()? {
+                Message::Forked(pidfd) => return Ok(Some(pidfd)),
+                Message::Gone => match self.early.pop_front() {
+                    Some(Message::Failed(err)) => return Err(err),
+                    _ => return Ok(None),
+                },
+                early => self.early.push_back(early),
+            }
+        }
+    }
+
+    fn receive(&self) -> Result<Message> {
         self.await_readable()?;
         let mut buffer = vec![0_u8; MESSAGE_BYTES_MAX];
-        let (len, mut fds) = match socket::receive(self.0.as_fd(), &mut buffer) {
+        let (len, mut fds) = match socket::receive(self.socket.as_fd(), &mut buffer) {
             // Init has gone without reading our last word. The kernel tells that first, and then what init had said.
             Err(err) if err.is(Errno::ECONNRESET) => {
-                socket::receive(self.0.as_fd(), &mut buffer).unwrap_or_default()
+                socket::receive(self.socket.as_fd(), &mut buffer).unwrap_or_default()
             }
             result => result?,
         };
@@ -203,12 +241,12 @@ impl Channel {
     }
 
     fn send(&self, bytes: &[u8], fds: &[BorrowedFd]) -> Result<()> {
-        socket::send(self.0.as_fd(), bytes, fds)
+        socket::send(self.socket.as_fd(), bytes, fds)
     }
 
     fn await_readable(&self) -> Result<()> {
         let deadline = crate::sys::clock::Deadline::after(std::time::Duration::from_millis(PATIENCE_MS));
-        while !socket::wait_readable(&[self.0.as_fd()], deadline.poll_timeout_ms())?[0] {
+        while !socket::wait_readable(&[self.socket.as_fd()], deadline.poll_timeout_ms())?[0] {
             if deadline.passed() {
                 return Err(Error::internal(format!(
                     "no word from the other side for {} s",
@@ -222,7 +260,7 @@ impl Channel {
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -268,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_error_of_init_arrives_whole() {
-        let (supervisor, init) = Channel::pair().unwrap();
+        let (mut supervisor, init) = Channel::pair().unwrap();
         let err =
             Error::kernel("fsmount(0)", Errno::EPERM).context("mount proc on /proc").with_hint("unmask it");
         init.say(&Message::Failed(err)).unwrap();
@@ -280,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_closed_channel_is_gone_for_the_supervisor_and_an_error_for_init() {
-        let (supervisor, init) = Channel::pair().unwrap();
+        let (mut supervisor, init) = Channel::pair().unwrap();
         drop(init);
         assert!(matches!(supervisor.listen().unwrap(), Message::Gone));
         let (supervisor, init) = Channel::pair().unwrap();
@@ -290,12 +328,25 @@ mod tests {
 
     #[test]
     fn a_very_long_error_still_fits() {
-        let (supervisor, init) = Channel::pair().unwrap();
+        let (mut supervisor, init) = Channel::pair().unwrap();
         for text in ["x", "\u{1}", "…"] {
             let err = Error::kernel(text.repeat(100_000), Errno::EPERM).with_hint(text.repeat(10_000));
             init.say(&Message::Failed(err)).unwrap();
             let Message::Failed(told) = supervisor.listen().unwrap() else { panic!("not a failure") };
             assert!(told.to_string().ends_with("(EPERM)"), "the cause stands at the end");
         }
+    }
+
+    #[test]
+    fn what_init_says_before_it_is_known_to_be_forked_is_not_lost() {
+        let (mut supervisor, init) = Channel::pair().unwrap();
+        init.say(&Message::Limits).unwrap();
+        init.say(&Message::Forked(std::fs::File::open("/dev/null").unwrap().into())).unwrap();
+        assert!(supervisor.listen_for_forked().unwrap().is_some());
+        assert!(matches!(supervisor.listen().unwrap(), Message::Limits));
+
+        init.fail(&Error::internal("no such namespace")).unwrap();
+        drop(init);
+        assert_eq!(supervisor.listen_for_forked().unwrap_err().to_string(), "no such namespace");
     }
 }

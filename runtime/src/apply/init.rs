@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -12,15 +13,16 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::cgroup::Entrance;
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, run_hooks};
 use super::inside::Root;
 use super::rootfs::{self, Rootfs};
 use super::trace::Tracer;
 use super::{console, devices, identity, program};
-use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
-use crate::plan::{Action, Actor, DEFAULT_UMASK, Program, Request, Step};
+use crate::plan::{Action, Actor, Affinity, DEFAULT_UMASK, Program, Request, Stage, Step};
 use crate::spec::{HookKind, Namespace};
 use crate::state::{OciState, Record, Status};
 use crate::sys::namespace::Forked;
@@ -44,6 +46,8 @@ pub struct Inherited<'a> {
     pub record: &'a Record,
     /// The line to the supervisor.
     pub channel: Channel,
+    /// The way into the cgroup.
+    pub entrance: Entrance,
     /// Namespaces to join, opened by the supervisor.
     pub namespaces: Vec<(Namespace, OwnedFd)>,
     /// The process whose namespaces `exec` joins, and which ones (`CLONE_NEW*`).
@@ -73,6 +77,7 @@ impl Inherited<'_> {
         ]
         .into_iter()
         .flatten()
+        .chain(self.entrance.descriptors())
         .chain(self.namespaces.iter().map(|(_, fd)| fd.as_fd()))
         .chain(self.tracer.descriptors())
         .map(|fd| fd.as_raw_fd());
@@ -83,25 +88,18 @@ impl Inherited<'_> {
 
 /// Performs init's steps. Returns only an error, which has been reported.
 pub fn run(inherited: Inherited) -> ! {
-    let mut init = Init::new(inherited);
-    let err = match init.perform_all() {
-        Ok(never) => match never {},
-        Err(err) => err,
-    };
-    init.report(&err);
-    process::exit_now(1)
+    Init::new(inherited).become_program(0)
 }
 
 /// The intermediate process: joins the namespaces, forks init as a child of the supervisor, and is done. The pid
 /// namespace of init then belongs to the joined user namespace, as a procfs in it demands.
 pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
     let mut intermediate = Init::new(inherited);
-    let forked = process::set_parent_death_signal(Some(Signal::SIGKILL))
-        .and_then(|()| intermediate.inherited.close_others())
-        .and_then(|()| intermediate.join_namespaces())
-        .and_then(|()| namespace::clone3(flags, None, true));
-    match forked {
-        Ok(Forked::Child) => run(intermediate.inherited),
+    let steps = intermediate.inherited.steps.iter();
+    let joined = steps.take_while(|step| step.stage() <= Stage::JoinNamespaces).count();
+    let forked = intermediate.begin().and_then(|()| intermediate.perform_all(0..joined));
+    match forked.and_then(|()| namespace::clone3(flags, None, true)) {
+        Ok(Forked::Child) => intermediate.become_program(joined),
         Ok(Forked::Parent { pidfd, .. }) => {
             let said = intermediate.inherited.channel.say(&Message::Forked(pidfd));
             process::exit_now(i32::from(said.is_err()))
@@ -139,19 +137,34 @@ impl<'a> Init<'a> {
         }
     }
 
-    fn perform_all(&mut self) -> Result<Infallible> {
+    /// Performs the steps of the plan from `first` on.
+    fn become_program(mut self, first: usize) -> ! {
+        let steps = first..self.inherited.steps.len();
+        let executed = self.begin().and_then(|()| self.perform_all(steps)).and_then(|()| self.execute());
+        let err = match executed {
+            Ok(never) => match never {},
+            Err(err) => err,
+        };
+        self.report(&err);
+        process::exit_now(1)
+    }
+
+    /// What a process does before its steps: see to it that it ends with its supervisor, and has nothing of his.
+    fn begin(&self) -> Result<()> {
         process::set_parent_death_signal(Some(Signal::SIGKILL))?;
         self.inherited.close_others()?;
+        // The signal tells of a death to come. One before it has closed the other end, of which there is no copy left.
+        self.inherited.channel.check_open()?;
         // Modes of what is made here are those of the plan.
         process::set_umask(0);
-        let (steps, tracer) = (self.inherited.steps, self.inherited.tracer);
-        for step in steps.iter().filter(|step| step.stage().actor() == Actor::Init) {
-            if let Action::Execute(program) = &step.action {
-                return self.execute(program);
-            }
-            tracer.step(step, || self.perform(step))?;
-        }
-        Err(Error::internal("the plan has nothing to execute"))
+        Ok(())
+    }
+
+    fn perform_all(&mut self, steps: Range<usize>) -> Result<()> {
+        let (all, tracer) = (self.inherited.steps, self.inherited.tracer);
+        let own = all[steps].iter().filter(|step| step.stage().actor() == Actor::Init);
+        own.filter(|step| step.stage() != Stage::Execute)
+            .try_for_each(|step| tracer.step(step, || self.perform(step)))
     }
 
     /// Tells the supervisor; where it has gone after `create`, the caller's stderr is all there is.
@@ -163,8 +176,9 @@ impl<'a> Init<'a> {
 
     fn perform(&mut self, step: &Step) -> Result<()> {
         match &step.action {
-            Action::NewSession => process::new_session(),
+            Action::EnterCgroup(affinity) => self.enter_cgroup(affinity),
             Action::JoinNamespaces => self.join_namespaces(),
+            Action::NewSession => process::new_session(),
             Action::UnshareFirst(flags) | Action::UnshareNamespaces(flags) => namespace::unshare(*flags),
             Action::AwaitRelease => self.inherited.channel.await_go(),
             Action::BecomeRoot => identity::become_root(),
@@ -238,7 +252,6 @@ impl<'a> Init<'a> {
             | Action::BuildMount(_)
             | Action::NewTimeNamespace(_)
             | Action::CloneInit(_)
-            | Action::EnterCgroup
             | Action::MapIds { .. }
             | Action::AdjustOomScore(_)
             | Action::ReleaseInit
@@ -253,6 +266,25 @@ impl<'a> Init<'a> {
 
     fn rootfs(&mut self) -> Result<&mut Rootfs> {
         self.rootfs.as_mut().ok_or_else(|| Error::internal("the rootfs is not mounted yet"))
+    }
+
+    fn enter_cgroup(&mut self, affinity: &Affinity) -> Result<()> {
+        if !affinity.initial.is_empty() {
+            schedule::set_affinity(&affinity.initial)?;
+        }
+        std::mem::take(&mut self.inherited.entrance).enter()?;
+        match affinity {
+            Affinity { last, .. } if !last.is_empty() => schedule::set_affinity(last)?,
+            Affinity { initial, .. } if !initial.is_empty() => {}
+            _ => {
+                let all = schedule::set_affinity_to_all();
+                best_effort(
+                    all,
+                    "a pinned caller should not pin the container; its cpuset holds all the same",
+                );
+            }
+        }
+        Ok(())
     }
 
     fn ask_for_mounts(&mut self) -> Result<()> {
@@ -463,9 +495,9 @@ impl<'a> Init<'a> {
         run_hooks(HookKind::StartContainer.name(), hooks, &state, DefaultEnv::Of(&env))
     }
 
-    fn execute(&mut self, program: &Program) -> Result<Infallible> {
+    fn execute(&mut self) -> Result<Infallible> {
         let path = self.program.take().ok_or_else(|| Error::internal("the program was not looked for"))?;
-        program::execute(program, &path)
+        program::execute(self.planned_program()?, &path)
     }
 }
 

@@ -20,10 +20,10 @@ use crate::plan::{Action, Actor, JoinedNamespace, Mount, Plan, Step, TimeOffset}
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Root, Status};
 use crate::sys::clock::Deadline;
-use crate::sys::namespace::{self, Forked, clone3};
+use crate::sys::namespace::{self, Forked};
 use crate::sys::pidfd::{PidFd, ProcessStat};
 use crate::sys::process::Ended;
-use crate::sys::{file, process, schedule, socket};
+use crate::sys::{file, process, socket};
 
 /// How long a killed init may take to be gone.
 const DEATH_PATIENCE: Duration = Duration::from_secs(10);
@@ -127,10 +127,9 @@ impl<'a> Supervisor<'a> {
             Action::BuildMount(mount) => self.build_mount(mount),
             Action::NewTimeNamespace(offsets) => self.new_time_namespace(offsets),
             Action::CloneInit(flags) => self.clone_init(*flags),
-            Action::EnterCgroup => self.enter_cgroup(),
             Action::MapIds { uids, gids } => idmap::write_maps(self.init()?.pid, uids, gids),
             Action::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
-            Action::ReleaseInit => self.release_init(),
+            Action::ReleaseInit => self.go(),
             Action::LimitCgroup => self.cgroup()?.limit_resources(&self.creation.plan.cgroup),
             Action::RunRuntimeHooks(hooks) => self.run_runtime_hooks(hooks),
             Action::SetRlimits(rlimits) => {
@@ -224,10 +223,11 @@ impl<'a> Supervisor<'a> {
         let (channel, init_channel) = Channel::pair()?;
         let start_fifo = self.dir()?.open_fifo_for_init()?;
         let plan = self.creation.plan;
-        let cgroup = self.cgroup()?.dir_fd();
+        let entrance = self.cgroup()?.entrance()?;
         #[cfg(feature = "faults")]
         super::trace::tie_supervisor()?;
-        let forked = clone3(if plan.intermediate { 0 } else { flags }, cgroup, false)
+        let forked = entrance
+            .clone_child(if plan.intermediate { 0 } else { flags })
             .map_err(|err| explained_clone(err, plan))?;
         let Forked::Parent { pid, pidfd } = forked else {
             let inherited = Inherited {
@@ -236,6 +236,7 @@ impl<'a> Supervisor<'a> {
                 filter: plan.seccomp.as_ref(),
                 record: &self.creation.record,
                 channel: init_channel,
+                entrance,
                 namespaces: std::mem::take(&mut self.namespaces),
                 container: None,
                 console_socket: self.creation.console_socket.take(),
@@ -252,7 +253,7 @@ impl<'a> Supervisor<'a> {
         }
         self.namespaces.clear();
         self.creation.console_socket = None;
-        Ok(())
+        self.identify_init()
     }
 
     fn return_to_own_namespaces(&mut self) -> Result<()> {
@@ -264,38 +265,24 @@ impl<'a> Supervisor<'a> {
 
     /// Takes the process that the intermediate one has forked for init.
     fn adopt_init(&mut self) -> Result<()> {
-        let message = self.expect(|message| matches!(message, Message::Forked(..)))?;
-        if let (Message::Forked(pidfd), Some(init)) = (message, &mut self.init) {
-            process::wait(init.pid)?;
-            init.pidfd = PidFd::from(pidfd);
-            // The number that the intermediate process saw may be one of another pid namespace.
-            init.pid = init.pidfd.pid()?;
-        }
-        Ok(())
-    }
-
-    fn enter_cgroup(&mut self) -> Result<()> {
-        let pid = self.init()?.pid;
-        if self.cgroup()?.dir_fd().is_none() {
-            self.cgroup()?.enter(pid)?;
-        }
-        let all = schedule::set_affinity_to_all(pid);
-        best_effort(
-            all,
-            "a caller that is pinned to a CPU should not pin the container; its cpuset still holds",
-        );
+        let Some(init) = &mut self.init else { return Err(Error::internal("there is no init yet")) };
+        let Some(pidfd) = init.channel.listen_for_forked()? else { return Err(self.explain_death()?) };
+        process::wait(init.pid)?;
+        init.pidfd = PidFd::from(pidfd);
+        // The number that the intermediate process saw may be one of another pid namespace.
+        init.pid = init.pidfd.pid()?;
         Ok(())
     }
 
     /// From here on init has a name that outlives this process: a killed supervisor takes init along, but hooks and
     /// `delete` must know whom they deal with.
-    fn release_init(&mut self) -> Result<()> {
+    fn identify_init(&mut self) -> Result<()> {
         let pid = self.init()?.pid;
         let start = ProcessStat::read(pid)?.map(|stat| stat.start_ticks);
         let record = &mut self.creation.record;
         record.init_process_pid = pid;
         record.init_process_start = start.unwrap_or(0);
-        self.go()
+        Ok(())
     }
 
     fn run_runtime_hooks(&mut self, hooks: &[(HookKind, oci::Hook)]) -> Result<()> {
@@ -349,7 +336,8 @@ impl<'a> Supervisor<'a> {
 
     /// Waits for init to say something; what it may say instead of `wanted` is that it failed, or nothing any more.
     fn expect(&mut self, wanted: impl Fn(&Message) -> bool) -> Result<Message> {
-        match self.init()?.channel.listen()? {
+        let Some(init) = &mut self.init else { return Err(Error::internal("there is no init yet")) };
+        match init.channel.listen()? {
             message if wanted(&message) => Ok(message),
             Message::Failed(err) => Err(err),
             Message::Gone => Err(self.explain_death()?),

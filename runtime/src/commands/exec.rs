@@ -70,7 +70,6 @@ fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnC
         filter: filter.as_ref(),
         request: &request,
         console_socket,
-        affinity: affinity(&process)?,
         tracer: &Tracer::to(invocation.global.trace.as_deref())?,
     })?;
     Ok((joined, console))
@@ -167,42 +166,4 @@ fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Resu
     sets.set_effective(effective);
     sets.set_permitted(permitted);
     Ok(sets)
-}
-
-fn affinity(process: &oci::Process) -> Result<(Vec<usize>, Vec<usize>)> {
-    let Some(affinity) = process.exec_cpu_affinity() else { return Ok((Vec::new(), Vec::new())) };
-    let list = |text: &Option<String>, field: &str| match text.as_deref() {
-        Some(text) if !text.is_empty() => cpu_list(text).ok_or_else(|| {
-            Error::invalid(format!("process.execCPUAffinity.{field}: {text:?} is no list of CPUs"))
-        }),
-        _ => Ok(Vec::new()),
-    };
-    Ok((list(affinity.initial(), "initial")?, list(affinity.cpu_affinity_final(), "final")?))
-}
-
-/// `0-3,7`
-fn cpu_list(text: &str) -> Option<Vec<usize>> {
-    const CPUS_MAX: usize = 8192;
-    let mut cpus = Vec::new();
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        if first > last || last >= CPUS_MAX {
-            return None;
-        }
-        cpus.extend(first..=last);
-    }
-    Some(cpus)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cpu_list;
-
-    #[test]
-    fn lists_of_cpus() {
-        assert_eq!(cpu_list("0-2,5"), Some(vec![0, 1, 2, 5]));
-        assert_eq!(cpu_list("3-1"), None);
-        assert_eq!(cpu_list("0-99999999"), None);
-    }
 }

@@ -74,17 +74,19 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
             return FAILED;
         }
     };
-    let failed = if line.command_name().is_some_and(|name| name == "exec") { EXEC_FAILED } else { FAILED };
-    let request = line.request();
+    let named = |names: &[&str]| line.command_name().is_some_and(|name| names.iter().any(|of| name == *of));
+    let failed = if named(&["exec"]) { EXEC_FAILED } else { FAILED };
+    // Before the rest of the line is read, which would be read again afterwards.
+    let sealed = if named(&["create", "run", "exec"]) { seal::ensure() } else { Ok(()) };
+    let request = sealed.and_then(|()| line.request());
     let invocation = Invocation { global: line.global, report };
-    let done = match request {
-        Ok(Request::Run(command)) => {
+    let done = request.and_then(|request| match request {
+        Request::Run(command) => {
             let doing = command.doing();
             run(&invocation, command).doing(&doing)
         }
-        Ok(Request::Print(text)) => print(&text).map(|()| 0),
-        Err(err) => Err(err),
-    };
+        Request::Print(text) => print(&text).map(|()| 0),
+    });
     done.unwrap_or_else(|err| {
         invocation.report.error(&err);
         failed
@@ -93,7 +95,6 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn run(invocation: &Invocation, command: Command) -> Result<u8> {
     if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
-        seal::ensure()?;
         // What a caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
         process::close_on_exec_from(3, None)?;
     }

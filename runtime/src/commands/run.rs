@@ -45,7 +45,7 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> Result<u8> {
 }
 
 fn attend_to_end(ready: Ready, signals: &Signals) -> Result<u8> {
-    let Ready { created: Created { dir, record, pidfd, channel, lock }, console } = ready;
+    let Ready { created: Created { dir, record, pidfd, mut channel, lock }, console } = ready;
     let container = Container { dir, record };
     start::start(&container)?;
     // Whoever deletes the container while it runs finds it unlocked.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::mounts::{FilesystemMount, MountSource};
-use super::{Action, Actor, IdMap, Mount, Plan, Stage, Step, Undo, seccomp};
+use super::{Action, Actor, Affinity, IdMap, Mount, Plan, Stage, Step, Undo, seccomp};
 use crate::sys::credentials::capability_names;
 use crate::sys::mount::attribute_names;
 use crate::sys::namespace::flag_names;
@@ -92,6 +92,7 @@ pub(super) fn what(action: &Action) -> String {
         Action::CloneInit(flags) | Action::UnshareFirst(flags) | Action::UnshareNamespaces(flags) => {
             flag_names(*flags)
         }
+        Action::EnterCgroup(affinity) => cpus(affinity),
         Action::MapIds { uids, gids } => format!("uids {}; gids {}", maps(uids), maps(gids)),
         Action::AdjustOomScore(score) => score.to_string(),
         Action::JoinKeyring(name) | Action::SetHostname(name) | Action::SetDomainname(name) => name.clone(),
@@ -185,6 +186,14 @@ fn filesystem(filesystem: &FilesystemMount) -> String {
         return filesystem.fstype.clone();
     }
     format!("{} ({})", filesystem.fstype, filesystem.options.join(","))
+}
+
+fn cpus(affinity: &Affinity) -> String {
+    let list = |cpus: &[usize]| cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+    match (list(&affinity.initial), list(&affinity.last)) {
+        (initial, last) if initial.is_empty() && last.is_empty() => String::new(),
+        (initial, last) => format!("CPUs {initial} before, {last} then"),
+    }
 }
 
 fn maps(maps: &[IdMap]) -> String {

@@ -5,6 +5,7 @@
 //!
 //! One file per subsystem decides *what*; `order.rs` alone decides *when*.
 
+mod affinity;
 pub mod cgroup;
 mod devices;
 mod explain;
@@ -19,6 +20,7 @@ mod sysctl;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+pub use affinity::Affinity;
 pub use devices::{Device, DeviceSource};
 pub use mounts::{
     CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, Mount, MountSource, PropagationChange,
@@ -132,7 +134,6 @@ pub enum Action {
     NewTimeNamespace(Vec<TimeOffset>),
     /// `CLONE_NEW*` bits.
     CloneInit(u64),
-    EnterCgroup,
     MapIds {
         uids: Vec<IdMap>,
         gids: Vec<IdMap>,
@@ -141,8 +142,9 @@ pub enum Action {
     ReleaseInit,
     LimitCgroup,
 
-    NewSession,
+    EnterCgroup(Affinity),
     JoinNamespaces,
+    NewSession,
     /// `CLONE_NEW*` bits.
     UnshareFirst(u64),
     AwaitRelease,
@@ -264,13 +266,13 @@ impl Action {
             OpenNamespace,
             NewTimeNamespace,
             CloneInit,
-            EnterCgroup,
             MapIds,
             AdjustOomScore,
             ReleaseInit,
             LimitCgroup,
-            NewSession,
+            EnterCgroup,
             JoinNamespaces,
+            NewSession,
             UnshareFirst,
             AwaitRelease,
             BecomeRoot,
@@ -404,11 +406,9 @@ fn lifecycle() -> Vec<Step> {
         Action::SaveRecord,
         Action::MakeStartFifo,
         Action::CreateCgroup,
-        Action::EnterCgroup,
-        Action::ReleaseInit,
         Action::LimitCgroup,
+        Action::EnterCgroup(Affinity::default()),
         Action::NewSession,
-        Action::AwaitRelease,
         Action::MountRootfs,
         Action::OpenProcfs,
         Action::SwitchRoot,

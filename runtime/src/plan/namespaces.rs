@@ -1,7 +1,8 @@
 //! Which namespaces are made, by whom and in which order; id maps; names; time offsets.
 //!
-//! Without a user namespace, the clone makes what is cheap and init unshares the network by itself: that is by far the
-//! most expensive one, and the supervisor makes the cgroup meanwhile. With a new user namespace the clone makes it and
+//! Without a user namespace, the clone makes what is cheap and init unshares two by itself: the network, by far the most
+//! expensive one, while the supervisor goes on, and the cgroup namespace, whose top is the cgroup that init is in by then.
+//! With a new user namespace the clone makes it and
 //! the pid namespace alone; all others must belong to its mapped root, so init unshares them once it is that root. With
 //! a joined one an intermediate process joins it and forks init, whose pid namespace then belongs to it.
 
@@ -83,9 +84,8 @@ fn made(namespaces: &Namespaces) -> Vec<Step> {
         let at_clone = new & (Namespace::User.flag() | Namespace::Pid.flag());
         (at_clone, 0, new & !at_clone)
     } else {
-        let first = new & Namespace::Network.flag();
-        let later = new & Namespace::Cgroup.flag();
-        (new & !first & !later, first, later)
+        let first = new & (Namespace::Network.flag() | Namespace::Cgroup.flag());
+        (new & !first, first, 0)
     };
     let mut steps = vec![Step::of("linux.namespaces", Action::CloneInit(at_clone))];
     if first != 0 {
@@ -126,6 +126,7 @@ fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Vec<Step> {
             gids: id_maps(linux.gid_mappings().as_deref()),
         };
         steps.push(Step::of("linux.uidMappings, linux.gidMappings", maps));
+        steps.extend([Action::ReleaseInit, Action::AwaitRelease].map(Step::always));
     }
     steps
 }

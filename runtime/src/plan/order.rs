@@ -85,28 +85,28 @@ stages! {
     NewTimeNamespace = "new-time-namespace", Supervisor, Nothing, Nothing;
     /// Clones init.
     CloneInit = "clone-init", Supervisor, Nothing, KillInit;
-    /// Moves init into its cgroups, where it couldn't be born in them.
-    EnterCgroup = "enter-cgroup", Supervisor, Nothing, Nothing;
-    /// Writes the id maps of init's user namespace. After the cgroup: once mapped, init goes on by itself.
+    /// Writes the id maps of init's user namespace.
     MapIds = "map-ids", Supervisor, Nothing, Nothing;
     /// Sets the OOM score of init.
     AdjustOomScore = "adjust-oom-score", Supervisor, Nothing, Nothing;
-    /// Lets init go on.
+    /// Lets init go on, where it waits for its id maps.
     ReleaseInit = "release-init", Supervisor, Nothing, Nothing;
     /// Writes the resource limits, while init builds its root.
     LimitCgroup = "limit-cgroup", Supervisor, Nothing, Nothing;
 
+    /// Enters the cgroups of v1, where nobody is born in, and sets the CPUs that the process may use of theirs.
+    EnterCgroup = "enter-cgroup", Init, Nothing, Nothing;
+    /// Joins the namespaces that were opened. The last step of an intermediate process, where there is one.
+    JoinNamespaces = "join-namespaces", Init, Nothing, Nothing;
     /// Leaves the caller's session and terminal.
     NewSession = "new-session", Init, Nothing, Nothing;
-    /// Joins the namespaces that were opened.
-    JoinNamespaces = "join-namespaces", Init, Nothing, Nothing;
     /// Makes the namespaces that belong to no root of the container's own, while the supervisor does its part.
     UnshareFirst = "unshare-first", Init, Nothing, Nothing;
-    /// Waits until the supervisor has put init into its cgroup and written its id maps.
+    /// Waits until the supervisor has written init's id maps.
     AwaitRelease = "await-release", Init, Nothing, Nothing;
     /// Becomes root of the new user namespace.
     BecomeRoot = "become-root", Init, Nothing, Nothing;
-    /// Makes the namespaces that must belong to that root, or hide the cgroup that init is in by now.
+    /// Makes the namespaces that must belong to that root.
     UnshareNamespaces = "unshare-namespaces", Init, Capabilities, Nothing;
     /// Joins a session keyring of the container's own.
     JoinKeyring = "join-keyring", Init, Nothing, Nothing;

@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 
-use super::{Action, Joining, Machine, Request, Step, seccomp};
+use super::{Action, Joining, Machine, Request, Step, affinity, seccomp};
 use crate::error::{Error, Result};
 use crate::spec::{Spec, oci};
 use crate::sys::credentials::{CapabilitySets, capability_number};
@@ -83,7 +83,8 @@ pub(super) fn exec_steps(
     filter: Option<&seccomp::Filter>,
 ) -> Result<Vec<Step>> {
     let mut steps = shared(joining.process, joining.spec, machine, filter)?;
-    steps.extend([Action::NewSession, Action::AwaitRelease, Action::JoinNamespaces].map(Step::always));
+    steps.push(affinity::enter_cgroup(joining.process)?);
+    steps.extend([Action::JoinNamespaces, Action::NewSession].map(Step::always));
     if steps.iter().any(|step| writes_procfs(&step.action)) {
         steps.push(Step::always(Action::OpenProcfs));
     }

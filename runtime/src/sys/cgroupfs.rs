@@ -55,6 +55,11 @@ impl Dir {
         }
     }
 
+    /// The directory once more.
+    pub fn try_clone(&self) -> Result<OwnedFd> {
+        self.fd.try_clone().map_err(|err| Error::io("dup", &err))
+    }
+
     /// Where the directory was when it was opened.
     pub fn path(&self) -> &Path {
         &self.path
@@ -116,6 +121,12 @@ impl File {
             Ok(_) => Err(Error::internal(format!("write({}): the kernel took only a part", self.name))),
             Err(errno) => Err(Error::kernel(format!("write({})", self.name), errno)),
         }
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

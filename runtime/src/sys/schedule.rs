@@ -53,23 +53,23 @@ pub fn set_personality(domain: u64) -> Result<()> {
     check(ret.into(), || format!("personality({domain:#x})")).map(drop)
 }
 
-/// `sched_setaffinity(pid)`: the CPUs that a process may use; `pid` 0 is the caller.
-pub fn set_affinity(pid: i32, cpus: &[usize]) -> Result<()> {
+/// `sched_setaffinity(0)`: the CPUs that the caller may use.
+pub fn set_affinity(cpus: &[usize]) -> Result<()> {
     let words = cpus.iter().max().map_or(1, |last| last / 64 + 1);
     let mut mask = vec![0_u64; words];
     for cpu in cpus {
         mask[cpu / 64] |= 1 << (cpu % 64);
     }
     // SAFETY: the kernel reads `len` bytes of the mask during the call.
-    let ret = unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, mask.len() * 8, mask.as_ptr()) };
+    let ret = unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, mask.len() * 8, mask.as_ptr()) };
     check(ret, || format!("sched_setaffinity({cpus:?})")).map(drop)
 }
 
-/// Lets a process use every CPU that its cpuset allows.
-pub fn set_affinity_to_all(pid: i32) -> Result<()> {
+/// Lets the caller use every CPU that its cpuset allows.
+pub fn set_affinity_to_all() -> Result<()> {
     const CPUS_MAX: usize = 1024;
     let mask = [u64::MAX; CPUS_MAX / 64];
     // SAFETY: the kernel reads `size_of_val(&mask)` bytes of the mask during the call.
-    let ret = unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(&mask), mask.as_ptr()) };
+    let ret = unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&mask), mask.as_ptr()) };
     check(ret, || "sched_setaffinity(all)".into()).map(drop)
 }

@@ -94,6 +94,15 @@ pub fn wait_readable(fds: &[BorrowedFd], timeout_ms: u16) -> Result<Vec<bool>> {
     }
 }
 
+/// Whether all of the other end of a socket is closed.
+pub fn is_hung_up(socket: BorrowedFd) -> Result<bool> {
+    let mut polled = [PollFd::new(socket, PollFlags::empty())];
+    match poll(&mut polled, PollTimeout::ZERO) {
+        Ok(_) => Ok(polled[0].any().unwrap_or(true)),
+        Err(errno) => Err(Error::kernel("poll()", errno)),
+    }
+}
+
 /// `poll`: waits until nobody has the other end of a fifo open for reading any more, or the deadline passes.
 pub fn wait_until_unread(fifo: BorrowedFd, deadline: Deadline) -> Result<()> {
     while !deadline.passed() {

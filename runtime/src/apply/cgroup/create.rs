@@ -1,12 +1,12 @@
 //! A new container's cgroup, up to the moment when its process runs in it.
 
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
-use crate::plan::cgroup::{Dir as PlannedDir, Plan, Write};
+use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Plan, Write};
 use crate::sys::cgroupfs::{self, Dir};
 
+use super::enter::Entrance;
 use super::live::{pids_below, remove_tree};
 use super::write::{Places, perform};
 use super::{devices, freezer};
@@ -43,22 +43,16 @@ pub fn create(plan: &Plan) -> Result<CreatedCgroup> {
 }
 
 impl CreatedCgroup {
-    /// v2: the directory, for `CLONE_INTO_CGROUP`. `None` on v1, where a process has to [`enter`](Self::enter).
-    pub fn dir_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.dirs.first().filter(|_| self.is_v2).map(|created| created.dir.as_fd())
-    }
-
-    /// Moves process `pid` into the cgroup.
-    pub fn enter(&self, pid: i32) -> Result<()> {
-        for created in &self.dirs {
-            let entered = created.dir.write("cgroup.procs", &pid.to_string());
-            let path = created.dir.path().display();
-            match entered.doing_with(|| format!("adding pid {pid} to the cgroup {path}")) {
-                Err(_) if created.optional => {}
-                outcome => outcome?,
+    /// The way into it.
+    pub fn entrance(&self) -> Result<Entrance> {
+        let mut entrance = Entrance::default();
+        for CreatedDir { controllers, dir, optional, .. } in &self.dirs {
+            match controllers.iter().any(|name| name == CgroupPaths::UNIFIED) {
+                true => entrance.add_unified(dir, *optional)?,
+                false => entrance.add_v1(dir, *optional)?,
             }
         }
-        Ok(())
+        Ok(entrance)
     }
 
     /// Writes all limits and restricts devices: after this the cgroup is what the plan says.

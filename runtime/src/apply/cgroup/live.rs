@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use crate::error::{Context, Errno, Error, Result, best_effort};
 use crate::plan::cgroup::{CgroupPaths, Write};
 use crate::sys::cgroupfs::{self, Dir};
 
+use super::enter::Entrance;
 use super::oom::OomWatch;
 use super::stats::{self, Stats};
 use super::write::{Places, perform};
@@ -72,30 +72,21 @@ impl Cgroup {
         }
     }
 
-    /// v2: the directory, for `CLONE_INTO_CGROUP`. `None` on v1.
-    pub fn dir_fd(&self) -> Result<Option<OwnedFd>> {
-        if !self.paths.is_v2() {
-            return Ok(None);
-        }
-        let dir = Dir::open(self.main())?;
-        let fd = dir.as_fd().try_clone_to_owned();
-        fd.map(Some).map_err(|err| Error::io("dup", &err))
-    }
-
-    /// Moves process `pid` into the cgroup.
-    pub fn enter(&self, pid: i32) -> Result<()> {
-        let optional: BTreeSet<&Path> = match self.paths.is_v2() {
-            true => BTreeSet::new(),
-            false => OPTIONAL.iter().filter_map(|name| self.paths.get(name)).collect(),
-        };
-        for path in self.dirs() {
-            let entered = Dir::open(path).and_then(|dir| dir.write("cgroup.procs", &pid.to_string()));
-            match entered.doing_with(|| format!("adding pid {pid} to the cgroup {}", path.display())) {
-                Err(_) if optional.contains(path) => {}
-                outcome => outcome?,
+    /// The way into it.
+    ///
+    /// Errors: ENOENT where the container has ended.
+    pub fn entrance(&self) -> Result<Entrance> {
+        let mut entrance = Entrance::default();
+        let mut entered = BTreeSet::new();
+        for (controller, path) in self.paths.iter().filter(|(_, path)| entered.insert(*path)) {
+            let optional = !self.paths.is_v2() && OPTIONAL.contains(&controller);
+            match Dir::open(path) {
+                Err(_) if optional => {}
+                dir if controller == CgroupPaths::UNIFIED => entrance.add_unified(&dir?, optional)?,
+                dir => entrance.add_v1(&dir?, optional)?,
             }
         }
-        Ok(())
+        Ok(entrance)
     }
 
     /// Whether the cgroup is there.

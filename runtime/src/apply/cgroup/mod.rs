@@ -3,6 +3,7 @@
 
 mod create;
 mod devices;
+mod enter;
 mod freezer;
 mod live;
 mod oom;
@@ -10,6 +11,7 @@ pub mod stats;
 mod write;
 
 pub use create::{CreatedCgroup, create};
+pub use enter::Entrance;
 pub use live::Cgroup;
 pub use oom::{OomEvent, OomWatch};
 

@@ -1,0 +1,83 @@
+//! How a new process gets into its cgroups.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use crate::error::{Context, Result};
+use crate::sys::cgroupfs::{Dir, File};
+use crate::sys::namespace::{Forked, clone3};
+
+/// The way into a cgroup, opened while its paths and the right to use them are there.
+///
+/// In the unified hierarchy a process is born where it belongs. Into those of v1 it moves itself, by `0` in `tasks`:
+/// a move by pid, or of a whole process, holds up every fork and exit of the machine, and waits until that is so, for
+/// milliseconds. (Kernels before 5.18 wait in any case.)
+#[derive(Default)]
+pub struct Entrance {
+    birthplace: Option<Birthplace>,
+    hierarchies: Vec<Hierarchy>,
+}
+
+struct Birthplace {
+    dir: OwnedFd,
+    optional: bool,
+}
+
+/// One of v1.
+struct Hierarchy {
+    tasks: File,
+    path: PathBuf,
+    optional: bool,
+}
+
+impl Entrance {
+    /// Adds the cgroup's directory in the unified hierarchy. Where that is optional, a process that can't be born there
+    /// is born without.
+    pub(super) fn add_unified(&mut self, dir: &Dir, optional: bool) -> Result<()> {
+        let dir = dir.try_clone()?;
+        self.birthplace = Some(Birthplace { dir, optional });
+        Ok(())
+    }
+
+    /// Adds the cgroup's directory in a hierarchy of v1. Where that is optional, a process goes on without.
+    pub(super) fn add_v1(&mut self, dir: &Dir, optional: bool) -> Result<()> {
+        match dir.open_to_write("tasks") {
+            Err(_) if optional => Ok(()),
+            tasks => {
+                let tasks = tasks.doing_with(|| format!("enter the cgroup {}", dir.path().display()))?;
+                self.hierarchies.push(Hierarchy { tasks, path: dir.path().to_owned(), optional });
+                Ok(())
+            }
+        }
+    }
+
+    /// Clones a child into namespaces and, where that is possible, into the cgroup. In others it has to
+    /// [`enter`](Self::enter) by itself.
+    ///
+    /// Errors: those of [`clone3`].
+    pub fn clone_child(&self, flags: u64) -> Result<Forked> {
+        match &self.birthplace {
+            None => clone3(flags, None, false),
+            Some(Birthplace { dir, optional }) => match clone3(flags, Some(dir.as_fd()), false) {
+                Err(_) if *optional => clone3(flags, None, false),
+                forked => forked,
+            },
+        }
+    }
+
+    /// Moves the calling process, which has one thread, into the hierarchies that it wasn't born in.
+    pub fn enter(self) -> Result<()> {
+        for Hierarchy { tasks, path, optional } in self.hierarchies {
+            match tasks.write("0").doing_with(|| format!("enter the cgroup {}", path.display())) {
+                Err(_) if optional => {}
+                entered => entered?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What a process needs open until it has entered.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.hierarchies.iter().map(|hierarchy| hierarchy.tasks.as_fd())
+    }
+}
