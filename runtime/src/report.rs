@@ -8,6 +8,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use crate::cli::{LogFormat, LogLevel, LogTarget, NAME};
 use crate::error::{Context, Error, Result, best_effort};
 use crate::sys::clock::Timestamp;
+use crate::sys::process;
+
+/// The exit code of a mistake of ours: none that the process of an `exec` might have chosen.
+const PANICKED: i32 = 255;
+
+/// Has a panic reported in one line, and ends the process: an abort doesn't end the first one of a pid namespace.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.to_string().replace('\n', " ");
+        print_to_stderr(&format!("{NAME}: this is a mistake in {NAME}, please report it: {text}\n"));
+        process::exit_now(PANICKED)
+    }));
+}
 
 /// Where messages go.
 #[derive(Debug, Default)]

@@ -13,9 +13,6 @@ use crate::plan::mount_options::{AttrChange, HABITUALLY_CLEARED, ms_flags};
 use crate::plan::{FilesystemMount, IdMapSource, Mount, MountSource};
 use crate::sys::{file, mount, namespace};
 
-/// What stands in for a new sysfs where the network namespace isn't the container's to show.
-const HOST_SYSFS: &str = "/sys";
-
 /// Builds a bind mount from the host's path.
 pub fn bind(path: &Path, recursive: bool) -> Result<OwnedFd> {
     mount::clone_tree(AT_FDCWD, path, recursive)
@@ -107,18 +104,17 @@ pub fn fd_path(fd: &OwnedFd) -> PathBuf {
 
 /// Builds a new instance of a filesystem; `mode` is that of its root, for a tmpfs.
 pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, mode: Option<u32>) -> Result<OwnedFd> {
-    match new_instance(filesystem, attributes, mode) {
-        // The owner of the network namespace alone may mount its sysfs; the host's shows less, not more.
-        Err(err) if filesystem.fstype == "sysfs" && err.is(Errno::EPERM) => {
+    match (new_instance(filesystem, attributes, mode), &filesystem.instead) {
+        (Err(err), Some(path)) if err.is(Errno::EPERM) => {
             // With all that is mounted in it: what is below must not be less protected than what was asked for.
-            let built = bind(Path::new(HOST_SYSFS), true)?;
+            let built = bind(path, true)?;
             mount::set_attributes(built.as_fd(), attributes, 0, true)?;
             Ok(built)
         }
-        Err(err) if filesystem.fstype == "proc" && err.is(Errno::EPERM) => {
+        (Err(err), _) if filesystem.fstype == "proc" && err.is(Errno::EPERM) => {
             Err(err.with_hint("an outer container may mask /proc; start it with its /proc unmasked"))
         }
-        result => result,
+        (result, _) => result,
     }
 }
 

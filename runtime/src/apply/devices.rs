@@ -42,7 +42,7 @@ fn make_node(directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
             if (device.uid, device.gid) == (0, 0) {
                 return Ok(());
             }
-            file::change_owner_at(directory, name, device.uid, device.gid)
+            file::change_owner(&made, device.uid, device.gid)
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Action, Request, Rlimit, Step};
 use crate::state::{Record, Status};
-use crate::sys::namespace::Forked;
+use crate::sys::namespace::{Forked, clone3};
 use crate::sys::pidfd::PidFd;
 use crate::sys::process;
 
@@ -62,14 +62,33 @@ pub fn exec(mut joining: Joining) -> Result<Joined> {
     }
 }
 
+/// Forks the process into the cgroup or, where that takes no processes, into the one below it that init is in: a
+/// container that manages cgroups of its own (systemd, an engine) gives its controllers on, and must move its processes
+/// down first.
+fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
+    let forked = fork_by_another(joining, container, joining.cgroup.entrance()?);
+    let forked = match forked {
+        Err(err) if err.is(Errno::EBUSY) || err.is(Errno::EOPNOTSUPP) => {
+            let below = joining.cgroup.below_with(joining.record.init_process_pid)?.ok_or(err)?;
+            fork_by_another(joining, container, below.entrance()?)
+        }
+        forked => forked,
+    };
+    joining.console_socket = None;
+    forked
+}
+
 /// Forks the process by an intermediate one that has joined the container's namespaces before.
 ///
 /// So it is born with no root, working directory or descriptor of the host's: from the moment when the container's
 /// processes can see it, those that may trace others (CAP_SYS_PTRACE) look at it.
-fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
+fn fork_by_another(
+    joining: &mut Joining,
+    container: &PidFd,
+    entrance: Entrance,
+) -> Result<(Channel, Joined)> {
     let (mut channel, process_channel) = Channel::pair()?;
-    let (forked, entrance) = clone_child(joining)?;
-    match forked {
+    match clone3(0, None, false)? {
         Forked::Child => {
             let inherited = Inherited {
                 steps: joining.steps,
@@ -88,25 +107,11 @@ fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
         }
         Forked::Parent { pid, .. } => {
             drop(process_channel);
-            joining.console_socket = None;
             let said = channel.listen_for_forked();
             let ended = process::wait(pid)?;
             let pidfd = PidFd::from(said?.ok_or_else(|| died(ended, joining.cgroup.oom_kills()))?);
             Ok((channel, Joined { pid: pidfd.pid()?, pidfd }))
         }
-    }
-}
-
-/// Forks into the cgroup or, where that takes no processes, into the one below it that init is in: a container that
-/// manages cgroups of its own (systemd, an engine) gives its controllers on, and must move its processes down first.
-fn clone_child(joining: &Joining) -> Result<(Forked, Entrance)> {
-    let entrance = joining.cgroup.entrance()?;
-    match entrance.clone_child(0) {
-        Err(err) if err.is(Errno::EBUSY) || err.is(Errno::EOPNOTSUPP) => {
-            let below = joining.cgroup.below_with(joining.record.init_process_pid)?.ok_or(err)?;
-            Ok((below.entrance()?.clone_child(0)?, Entrance::default()))
-        }
-        forked => Ok((forked?, entrance)),
     }
 }
 

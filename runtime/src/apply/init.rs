@@ -97,8 +97,8 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
     let mut intermediate = Init::new(inherited);
     let steps = intermediate.inherited.steps.iter();
     let joined = steps.take_while(|step| step.stage() <= Stage::JoinNamespaces).count();
-    let forked = intermediate.begin().and_then(|()| intermediate.perform_all(0..joined));
-    match forked.and_then(|()| namespace::clone3(flags, None, true)) {
+    let ready = intermediate.begin().and_then(|()| intermediate.perform_all(0..joined));
+    match ready.and_then(|()| intermediate.inherited.entrance.clone_child(flags, true)) {
         Ok(Forked::Child) => intermediate.become_program(joined),
         Ok(Forked::Parent { pidfd, .. }) => {
             let said = intermediate.inherited.channel.say(&Message::Forked(pidfd));
@@ -176,8 +176,9 @@ impl<'a> Init<'a> {
 
     fn perform(&mut self, step: &Step) -> Result<()> {
         match &step.action {
-            Action::EnterCgroup(affinity) => self.enter_cgroup(affinity),
             Action::JoinNamespaces => self.join_namespaces(),
+            Action::EnterCgroup(affinity) => self.enter_cgroup(affinity),
+            Action::JoinCgroupNamespace => self.join_cgroup_namespace(),
             Action::NewSession => process::new_session(),
             Action::UnshareFirst(flags) | Action::UnshareNamespaces(flags) => namespace::unshare(*flags),
             Action::AwaitRelease => self.inherited.channel.await_go(),
@@ -309,14 +310,13 @@ impl<'a> Init<'a> {
     /// Namespaces that the runtime owns come before the user namespace, in which it no longer could; those that only
     /// the root of that user namespace may join come after.
     fn join_namespaces(&mut self) -> Result<()> {
-        if let Some((container, flags)) = self.inherited.container.take() {
-            let user = libc::CLONE_NEWUSER as u64;
-            namespace::setns(container, flags & !user)?;
-            if flags & user != 0 {
-                namespace::setns(container, user)?;
-                identity::become_root()?;
-            }
-            return Ok(());
+        if let Some((container, flags)) = self.inherited.container {
+            let (user, cgroup) = (Namespace::User.flag(), Namespace::Cgroup.flag());
+            let in_turn = [flags & !user & !cgroup, flags & user];
+            return in_turn
+                .into_iter()
+                .filter(|flags| *flags != 0)
+                .try_for_each(|flags| namespace::setns(container, flags));
         }
         let mut later = Vec::new();
         let listed = std::mem::take(&mut self.inherited.namespaces);
@@ -327,12 +327,18 @@ impl<'a> Init<'a> {
                 result => result.doing_with(|| format!("join the {} namespace", namespace.name()))?,
             }
         }
-        let joins_user = !user.is_empty();
         for (namespace, fd) in user.into_iter().chain(later) {
             namespace::setns(&fd, namespace.flag())
                 .doing_with(|| format!("join the {} namespace", namespace.name()))?;
         }
-        if joins_user { identity::become_root() } else { Ok(()) }
+        Ok(())
+    }
+
+    fn join_cgroup_namespace(&mut self) -> Result<()> {
+        match self.inherited.container.take() {
+            Some((container, _)) => namespace::setns(container, Namespace::Cgroup.flag()),
+            None => Err(Error::internal("there is no container to join")),
+        }
     }
 
     /// Mounts a procfs that is attached nowhere, so nothing in the container can cover or replace a file of it.

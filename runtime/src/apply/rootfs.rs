@@ -227,7 +227,7 @@ impl Rootfs {
             fstype: "tmpfs".into(),
             source: "cgroup".into(),
             options: vec!["mode=755".into()],
-            inherits_mode: false,
+            ..FilesystemMount::default()
         };
         let built = build::filesystem(&base, planned.attr.set & !ATTR_RDONLY, None)?;
         mount::attach(built.as_fd(), target.as_fd())?;
@@ -360,7 +360,7 @@ fn empty_directory() -> Result<OwnedFd> {
         fstype: "tmpfs".into(),
         source: "tmpfs".into(),
         options: vec!["nr_blocks=1".into(), "nr_inodes=1".into(), "ro".into()],
-        inherits_mode: false,
+        ..FilesystemMount::default()
     };
     build::filesystem(&filesystem, mount::MOUNT_ATTR_RDONLY, None)
 }

@@ -149,7 +149,9 @@ impl<'a> Supervisor<'a> {
 
     fn save_record(&mut self) -> Result<()> {
         let dir = ContainerDir::create(self.creation.root, self.creation.id)?;
-        let lock = dir.lock()?;
+        let lock = dir.lock().inspect_err(|_| {
+            best_effort(dir.remove(), "the error that brought us here is the one to tell");
+        })?;
         self.dir.insert((dir, lock)).0.save(&self.creation.record)?;
         self.dir()?.save_config(self.creation.config)
     }
@@ -223,12 +225,10 @@ impl<'a> Supervisor<'a> {
         let (channel, init_channel) = Channel::pair()?;
         let start_fifo = self.dir()?.open_fifo_for_init()?;
         let plan = self.creation.plan;
-        let entrance = self.cgroup()?.entrance()?;
+        let mut entrance = self.cgroup()?.entrance()?;
         #[cfg(feature = "faults")]
         super::trace::tie_supervisor()?;
-        let forked = entrance
-            .clone_child(if plan.intermediate { 0 } else { flags })
-            .map_err(|err| explained_clone(err, plan))?;
+        let forked = entrance.clone_child(if plan.intermediate { 0 } else { flags }, false)?;
         let Forked::Parent { pid, pidfd } = forked else {
             let inherited = Inherited {
                 steps: &plan.steps,
@@ -407,7 +407,8 @@ pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
         Ended::Signaled(signal) => {
             let name = nix::sys::signal::Signal::try_from(signal)
                 .map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string());
-            let err = Error::new(Kind::Kernel, format!("init was killed by {name}"));
+            // Not the fault of the step at which the supervisor heard of it.
+            let err = Error::told(Kind::Kernel, format!("init was killed by {name}"), None);
             match oom_kills {
                 Some(1..) => {
                     err.with_hint("the memory limit (linux.resources.memory.limit) is too low to start")
@@ -416,18 +417,6 @@ pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
             }
         }
         Ended::Exited(code) => Error::internal(format!("init exited with {code} and said nothing")),
-    }
-}
-
-fn explained_clone(err: Error, plan: &Plan) -> Error {
-    match err.errno() {
-        Some(Errno::EAGAIN) => err.with_hint("the pids limit of the cgroup or of the user is reached"),
-        Some(Errno::EBUSY | Errno::EOPNOTSUPP) => {
-            let dirs: Vec<String> =
-                plan.cgroup.dirs.iter().map(|dir| dir.path.display().to_string()).collect();
-            err.with_hint(format!("the cgroup {} takes no processes", dirs.join(", ")))
-        }
-        _ => err,
     }
 }
 

@@ -54,6 +54,12 @@ impl Container {
         }))
     }
 
+    /// Whether the cgroup that the record names is the container's. It is not if `create` died before it could see
+    /// whether somebody else is in it: then it has no process, and made no fifo.
+    pub fn has_cgroup(&self) -> Result<bool> {
+        Ok(self.record.init_process_pid != 0 || self.dir.fifo_exists()?)
+    }
+
     /// The container's cgroup.
     pub fn cgroup(&self) -> Cgroup {
         Cgroup::open(self.record.cgroup_paths.clone())

@@ -55,13 +55,17 @@ pub fn delete(dir: ContainerDir, force: bool, report: &Report) -> Result<()> {
 /// Ends what runs of a container and removes what there is of it: the cgroup, then the directory. A kill at any
 /// moment leaves the record, so that `delete` can be said again.
 fn destroy(container: &Container, report: &Report) -> Result<()> {
-    container.kill_and_wait()?;
     let cgroup = container.cgroup();
-    // A pid namespace takes its processes with it; a shared one, or a `create` that died, leaves some.
-    if !cgroup.pids()?.is_empty() {
-        cgroup.kill_all()?;
+    if container.has_cgroup()? {
+        container.kill_and_wait()?;
+        // A pid namespace takes its processes with it; a shared one, or a `create` that died, leaves some.
+        if !cgroup.pids()?.is_empty() {
+            cgroup.kill_all()?;
+        }
+        cgroup.remove()?;
+    } else {
+        cgroup.remove_if_empty()?;
     }
-    cgroup.remove()?;
     container.dir.remove()?;
     run_poststop_hooks(container, report);
     Ok(())

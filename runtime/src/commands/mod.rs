@@ -28,7 +28,7 @@ pub use container::Container;
 use crate::apply::seal;
 use crate::cli::{Command, CommandLine, Global, Request, RootPath};
 use crate::error::{Context, Error, Result};
-use crate::report::Report;
+use crate::report::{Report, report_panics};
 use crate::state::Root;
 use crate::sys::process;
 
@@ -66,6 +66,7 @@ impl Invocation {
 
 /// Carries out a command line and returns the exit code.
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
+    report_panics();
     let opened = CommandLine::parse(argv).and_then(|line| Ok((open_report(&line)?, line)));
     let (report, mut line) = match opened {
         Ok(opened) => opened,

@@ -128,8 +128,8 @@ pub struct Step {
 #[allow(missing_docs, reason = "each is the stage of the same name, which is documented in order.rs")]
 pub enum Action {
     SaveRecord,
-    MakeStartFifo,
     CreateCgroup,
+    MakeStartFifo,
     OpenNamespace(JoinedNamespace),
     NewTimeNamespace(Vec<TimeOffset>),
     /// `CLONE_NEW*` bits.
@@ -142,8 +142,9 @@ pub enum Action {
     ReleaseInit,
     LimitCgroup,
 
-    EnterCgroup(Affinity),
     JoinNamespaces,
+    EnterCgroup(Affinity),
+    JoinCgroupNamespace,
     NewSession,
     /// `CLONE_NEW*` bits.
     UnshareFirst(u64),
@@ -261,8 +262,8 @@ impl Action {
         stage_of!(
             self,
             SaveRecord,
-            MakeStartFifo,
             CreateCgroup,
+            MakeStartFifo,
             OpenNamespace,
             NewTimeNamespace,
             CloneInit,
@@ -270,8 +271,9 @@ impl Action {
             AdjustOomScore,
             ReleaseInit,
             LimitCgroup,
-            EnterCgroup,
             JoinNamespaces,
+            EnterCgroup,
+            JoinCgroupNamespace,
             NewSession,
             UnshareFirst,
             AwaitRelease,
@@ -404,8 +406,8 @@ pub fn explain_exec(steps: &[Step]) -> String {
 fn lifecycle() -> Vec<Step> {
     [
         Action::SaveRecord,
-        Action::MakeStartFifo,
         Action::CreateCgroup,
+        Action::MakeStartFifo,
         Action::LimitCgroup,
         Action::EnterCgroup(Affinity::default()),
         Action::NewSession,

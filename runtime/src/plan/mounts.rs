@@ -51,7 +51,7 @@ pub enum MountSource {
 }
 
 /// A filesystem and its options.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilesystemMount {
     /// `proc`, `tmpfs`, …
     pub fstype: String,
@@ -61,6 +61,8 @@ pub struct FilesystemMount {
     pub options: Vec<String>,
     /// A tmpfs without a `mode=` takes over that of the directory it covers.
     pub inherits_mode: bool,
+    /// What of the host's is bound in its place, with all below it, where the container has no right to a new instance.
+    pub instead: Option<PathBuf>,
 }
 
 /// The v1 hierarchies as a container sees them.
@@ -290,8 +292,14 @@ fn filesystem(
         source,
         inherits_mode: fstype == "tmpfs" && !options.data.iter().any(|word| word.starts_with("mode=")),
         options: words,
+        instead: shares_sysfs(fstype, spec).then(|| "/sys".into()),
     };
     Ok(if options.remount { MountSource::Remount(filesystem) } else { MountSource::Filesystem(filesystem) })
+}
+
+/// Only the owner of a network namespace may mount its sysfs; who has none of his own sees the host's in any case.
+fn shares_sysfs(fstype: &str, spec: &Spec) -> bool {
+    fstype == "sysfs" && !spec.namespaces().is_new(Namespace::Network)
 }
 
 fn mount_label(spec: &Spec) -> Option<&str> {
@@ -307,7 +315,7 @@ fn cgroup_source(fstype: &str, options: &MountOptions, spec: &Spec, cgroup: &cgr
     let own_view = spec.namespaces().is_private(Namespace::Cgroup);
     let filesystem = |fstype: &str, options: Vec<String>| {
         let (fstype, source) = (fstype.to_string(), "cgroup".to_string());
-        MountSource::Filesystem(FilesystemMount { fstype, source, options, inherits_mode: false })
+        MountSource::Filesystem(FilesystemMount { fstype, source, options, ..FilesystemMount::default() })
     };
     let data = || options.data.iter().map(ToString::to_string).collect();
     match &cgroup.dirs[..] {
@@ -337,7 +345,7 @@ fn cgroup_v1(own_view: bool, dirs: &[cgroup::Dir]) -> CgroupV1Mount {
                     .iter()
                     .flat_map(|controller| hierarchy_options(controller))
                     .collect(),
-                inherits_mode: false,
+                ..FilesystemMount::default()
             })
         } else {
             MountSource::Bind { path: dir.path.clone(), recursive: false }

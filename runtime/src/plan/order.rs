@@ -75,10 +75,11 @@ macro_rules! stages {
 stages! {
     /// Makes the state directory and saves the record that names all that will be made.
     SaveRecord = "save-record", Supervisor, Nothing, RemoveStateDirectory;
-    /// Makes the fifo that `start` writes to.
-    MakeStartFifo = "make-start-fifo", Supervisor, Nothing, RemoveStateDirectory;
-    /// Makes the cgroup. Before the clone, so that init can be born in it.
+    /// Makes the cgroup, or takes one that is there and empty. Before the clone, so that init can be born in it.
     CreateCgroup = "create-cgroup", Supervisor, Nothing, RemoveCgroup;
+    /// Makes the fifo that `start` writes to. After the cgroup: that it is there tells `delete`, if no more comes of this
+    /// start, that what is in the cgroup is the container's.
+    MakeStartFifo = "make-start-fifo", Supervisor, Nothing, RemoveStateDirectory;
     /// Opens a namespace to join, while the host's paths can still be seen.
     OpenNamespace = "open-namespace", Supervisor, Nothing, Nothing;
     /// Makes the time namespace and its offsets; only children that are forked afterwards enter it.
@@ -94,10 +95,14 @@ stages! {
     /// Writes the resource limits, while init builds its root.
     LimitCgroup = "limit-cgroup", Supervisor, Nothing, Nothing;
 
-    /// Enters the cgroups of v1, where nobody is born in, and sets the CPUs that the process may use of theirs.
-    EnterCgroup = "enter-cgroup", Init, Nothing, Nothing;
     /// Joins the namespaces that were opened. The last step of an intermediate process, where there is one.
     JoinNamespaces = "join-namespaces", Init, Nothing, Nothing;
+    /// Enters the cgroups of v1, where nobody is born in, and sets the CPUs that the process may use of theirs. Not in
+    /// the intermediate process: of the cgroup's limit of processes there may be no more than one left.
+    EnterCgroup = "enter-cgroup", Init, Nothing, Nothing;
+    /// Joins the container's cgroup namespace, in an `exec`. Not in the intermediate process: whoever is outside of its
+    /// cgroups can't have a child in them once it is in the namespace.
+    JoinCgroupNamespace = "join-cgroup-namespace", Init, Nothing, Nothing;
     /// Leaves the caller's session and terminal.
     NewSession = "new-session", Init, Nothing, Nothing;
     /// Makes the namespaces that belong to no root of the container's own, while the supervisor does its part.

@@ -6,7 +6,7 @@ use std::ffi::CString;
 
 use super::{Action, Joining, Machine, Request, Step, affinity, seccomp};
 use crate::error::{Error, Result};
-use crate::spec::{Spec, oci};
+use crate::spec::{Namespace, Spec, oci};
 use crate::sys::credentials::{CapabilitySets, capability_number};
 use crate::sys::schedule::SchedulerAttributes;
 
@@ -85,6 +85,13 @@ pub(super) fn exec_steps(
     let mut steps = shared(joining.process, joining.spec, machine, filter)?;
     steps.push(affinity::enter_cgroup(joining.process)?);
     steps.extend([Action::JoinNamespaces, Action::NewSession].map(Step::always));
+    let namespaces = joining.spec.namespaces();
+    if namespaces.is_private(Namespace::Cgroup) {
+        steps.push(Step::always(Action::JoinCgroupNamespace));
+    }
+    if namespaces.is_private(Namespace::User) {
+        steps.push(Step::always(Action::BecomeRoot));
+    }
     if steps.iter().any(|step| writes_procfs(&step.action)) {
         steps.push(Step::always(Action::OpenProcfs));
     }

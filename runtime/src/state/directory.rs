@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::dir::Dir;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::UnlinkatFlags;
 
 use super::{ContainerId, Record};
-use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::sys::clock::Deadline;
 use crate::sys::file;
 
@@ -135,7 +135,10 @@ impl ContainerDir {
             Err(err) if err.is(Errno::EEXIST) => {
                 Err(Error::new(Kind::AlreadyExists, "container with given ID already exists"))
             }
-            result => result.and_then(|()| ContainerDir::open(root, id)),
+            result => {
+                result?;
+                ContainerDir::open(root, id).inspect_err(|_| drop(std::fs::remove_dir(root.path.join(id))))
+            }
         }
     }
 
@@ -182,11 +185,8 @@ impl ContainerDir {
     /// dropped, even if a child still has a copy of the descriptor.
     pub fn try_lock(&self) -> Result<Option<Lock>> {
         let this = file::open_at(&self.dir, Path::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-        match Flock::lock(this, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(Lock(lock))),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, errno)) => Err(Error::kernel(format!("flock({})", self.path.display()), errno)),
-        }
+        let locked = file::try_lock(&this).doing_with(|| format!("lock {}", self.path.display()))?;
+        Ok(locked.then(|| Lock(this)))
     }
 
     /// Reads the record.
@@ -259,10 +259,19 @@ impl ContainerDir {
     /// Removes the directory with all that is in it. The record goes last: as long as it is there, `delete` can be
     /// said again.
     pub fn remove(&self) -> Result<()> {
-        for name in self.file_names()?.iter().filter(|name| *name != RECORD) {
-            self.remove_file(name)?;
+        for name in [CONFIG, FIFO, RECORD_UNFINISHED, RECORD] {
+            self.remove_file(OsStr::new(name))?;
         }
-        self.remove_file(OsStr::new(RECORD))?;
+        match self.remove_directory() {
+            Err(err) if err.is(Errno::ENOTEMPTY) => {
+                self.file_names()?.iter().try_for_each(|name| self.remove_file(name))?;
+                self.remove_directory()
+            }
+            result => result,
+        }
+    }
+
+    fn remove_directory(&self) -> Result<()> {
         match nix::unistd::unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(Error::kernel(format!("rmdir({})", self.path.display()), errno)),
@@ -324,7 +333,13 @@ impl ContainerDir {
 }
 
 /// As long as it lives, no other command changes the container.
-pub struct Lock(#[allow(dead_code, reason = "it is held, not looked at")] Flock<OwnedFd>);
+pub struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        best_effort(file::unlock(&self.0), "closing it unlocks it too, unless a child has a copy");
+    }
+}
 
 fn does_not_exist() -> Error {
     Error::new(Kind::NotFound, "container does not exist")

@@ -1,6 +1,6 @@
 //! Files by descriptor: opening in a root, making nodes relative to a directory, reading and writing small files.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use nix::fcntl::{self, AtFlags, OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{self, FileStat, Mode, SFlag};
 use nix::unistd;
 
-use super::{Named, shown};
+use super::{Named, check, shown};
 use crate::error::{Errno, Error, Result};
 
 /// `RESOLVE_IN_ROOT` retries after a rename in the tree made the kernel give up.
@@ -23,6 +23,25 @@ pub fn open_following_links(path: &Path, flags: OFlag) -> Result<OwnedFd> {
 pub fn create_following_links(path: &Path, flags: OFlag, mode: u32) -> Result<OwnedFd> {
     fcntl::open(path, flags | OFlag::O_CLOEXEC | OFlag::O_CREAT, Mode::from_bits_truncate(mode))
         .named(|| format!("open({}, O_CREAT)", shown(path)))
+}
+
+/// `flock(LOCK_EX|LOCK_NB)`: whether the file is the caller's now. The lock is the open file's, and its copies'.
+pub fn try_lock(file: impl AsFd) -> Result<bool> {
+    match flock(file.as_fd(), libc::LOCK_EX | libc::LOCK_NB) {
+        Err(err) if err.is(Errno::EWOULDBLOCK) => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+/// `flock(LOCK_UN)`, for all copies of the descriptor.
+pub fn unlock(file: impl AsFd) -> Result<()> {
+    flock(file.as_fd(), libc::LOCK_UN)
+}
+
+fn flock(file: BorrowedFd, operation: i32) -> Result<()> {
+    // SAFETY: takes integers only.
+    let ret = unsafe { libc::flock(file.as_raw_fd(), operation) };
+    check(ret.into(), || "flock()".into()).map(drop)
 }
 
 /// `openat(dir, name, O_NOFOLLOW)` of one path component.
@@ -130,10 +149,10 @@ pub fn change_owner_at(dir: impl AsFd, name: &Path, uid: u32, gid: u32) -> Resul
         .named(|| format!("fchownat({}, {uid}, {gid})", shown(name)))
 }
 
-/// `fchown`.
+/// `fchownat(AT_EMPTY_PATH)`: of what the descriptor is open on, even if only as a place (`O_PATH`).
 pub fn change_owner(file: impl AsFd, uid: u32, gid: u32) -> Result<()> {
-    unistd::fchown(file, Some(unistd::Uid::from_raw(uid)), Some(unistd::Gid::from_raw(gid)))
-        .named(|| format!("fchown({uid}, {gid})"))
+    let (owner, group) = (Some(unistd::Uid::from_raw(uid)), Some(unistd::Gid::from_raw(gid)));
+    unistd::fchownat(file, "", owner, group, AtFlags::AT_EMPTY_PATH).named(|| format!("fchown({uid}, {gid})"))
 }
 
 /// `fchmod`.

@@ -6,8 +6,8 @@ use serde_json::json;
 use spec_tests::cgroup;
 use spec_tests::console::{FdSocket, Terminal};
 use spec_tests::container::Container;
-use spec_tests::not_in_runc_1_1;
 use spec_tests::view::View;
+use spec_tests::{not_in_runc_1_1, skip_if};
 
 #[test]
 fn exec_joins_every_namespace_of_the_container() {
@@ -22,6 +22,16 @@ fn exec_joins_the_cgroup_of_the_container() {
     let container = Container::sleeping(|_| {});
     assert_eq!(container.inside("cat /proc/self/cgroup"), container.inside("cat /proc/1/cgroup"));
     assert!(container.inside("cat /proc/self/cgroup").contains(&container.id));
+}
+
+#[test]
+fn exec_needs_no_more_than_one_process_of_the_pids_limit() {
+    skip_if!(!cgroup::has("pids"), "the machine has no pids controller");
+    let container = Container::sleeping(|bundle| {
+        bundle.set("/linux/resources/pids", json!({ "limit": 2 }));
+    });
+    container.exec(&["true"]).run().ok();
+    container.exec(&["sh", "-c", "(true); true"]).run().fails_with("can't fork");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The runtime dies, or a step of it fails, in the middle of its work: after `delete --force` nothing is left.
 
+mod failing_calls;
 mod named_steps;
 mod system_calls;
 

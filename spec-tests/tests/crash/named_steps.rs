@@ -107,12 +107,25 @@ fn killed_before_any_step_delete_leaves_nothing() {
 #[test]
 fn what_a_killed_create_left_is_stopped_and_needs_no_force_to_be_deleted() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
-    for step in ["make-start-fifo", "create-cgroup", "clone-init", "release-init", "mount-rootfs"] {
+    for step in ["make-start-fifo", "create-cgroup", "clone-init", "limit-cgroup", "mount-rootfs"] {
         let container = container(View::Plain, rich);
         container.create().env("CORTEN_FAULT", format!("kill:{step}")).run();
         assert_eq!(container.status(), "stopped", "{step}");
         container.delete().ok();
         container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_cgroup_of_somebody_else_survives_a_create_that_died_before_it_looked() {
+    skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    for step in ["create-cgroup", "make-start-fifo"] {
+        let other = Container::sleeping(|_| {});
+        let mut container = container(View::Plain, rich);
+        container.bundle.set("/linux/cgroupsPath", other.cgroup().path);
+        container.create().env("CORTEN_FAULT", format!("kill:{step}")).run();
+        container.command(["delete", "--force", &container.id]).run().ok();
+        assert_eq!(other.status(), "running", "{step}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Errno, Error, Result};
 use crate::sys::cgroupfs::{Dir, File};
 use crate::sys::namespace::{Forked, clone3};
 
@@ -20,6 +20,7 @@ pub struct Entrance {
 
 struct Birthplace {
     dir: OwnedFd,
+    path: PathBuf,
     optional: bool,
 }
 
@@ -34,8 +35,7 @@ impl Entrance {
     /// Adds the cgroup's directory in the unified hierarchy. Where that is optional, a process that can't be born there
     /// is born without.
     pub(super) fn add_unified(&mut self, dir: &Dir, optional: bool) -> Result<()> {
-        let dir = dir.try_clone()?;
-        self.birthplace = Some(Birthplace { dir, optional });
+        self.birthplace = Some(Birthplace { dir: dir.try_clone()?, path: dir.path().to_owned(), optional });
         Ok(())
     }
 
@@ -52,16 +52,33 @@ impl Entrance {
     }
 
     /// Clones a child into namespaces and, where that is possible, into the cgroup. In others it has to
-    /// [`enter`](Self::enter) by itself.
+    /// [`enter`](Self::enter) by itself. With `sibling` it is a child of the caller's own parent.
     ///
     /// Errors: those of [`clone3`].
-    pub fn clone_child(&self, flags: u64) -> Result<Forked> {
-        match &self.birthplace {
-            None => clone3(flags, None, false),
-            Some(Birthplace { dir, optional }) => match clone3(flags, Some(dir.as_fd()), false) {
-                Err(_) if *optional => clone3(flags, None, false),
+    pub fn clone_child(&mut self, flags: u64, sibling: bool) -> Result<Forked> {
+        let forked = match &self.birthplace {
+            None => clone3(flags, None, sibling),
+            Some(Birthplace { dir, optional, .. }) => match clone3(flags, Some(dir.as_fd()), sibling) {
+                Err(_) if *optional => clone3(flags, None, sibling),
                 forked => forked,
             },
+        };
+        if matches!(forked, Ok(Forked::Child)) {
+            // A directory of the host: the way out of a container for what finds it open.
+            self.birthplace = None;
+        }
+        forked.map_err(|err| self.explained(err))
+    }
+
+    fn explained(&self, err: Error) -> Error {
+        match (err.errno(), &self.birthplace) {
+            (Some(Errno::EAGAIN), _) => {
+                err.with_hint("the pids limit of the cgroup or of the user is reached")
+            }
+            (Some(Errno::EBUSY | Errno::EOPNOTSUPP), Some(Birthplace { path, .. })) => {
+                err.with_hint(format!("the cgroup {} takes no processes", path.display()))
+            }
+            _ => err,
         }
     }
 
@@ -76,8 +93,9 @@ impl Entrance {
         Ok(())
     }
 
-    /// What a process needs open until it has entered.
+    /// What a process needs open until it has entered, or cloned one that is born inside.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.hierarchies.iter().map(|hierarchy| hierarchy.tasks.as_fd())
+        let birthplace = self.birthplace.iter().map(|birthplace| birthplace.dir.as_fd());
+        self.hierarchies.iter().map(|hierarchy| hierarchy.tasks.as_fd()).chain(birthplace)
     }
 }

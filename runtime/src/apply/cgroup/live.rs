@@ -164,6 +164,14 @@ impl Cgroup {
         first
     }
 
+    /// Removes the cgroup where nothing is in it nor below it.
+    pub fn remove_if_empty(&self) -> Result<()> {
+        self.dirs().into_iter().try_for_each(|path| match cgroupfs::remove_dir(path) {
+            Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => Ok(()),
+            removed => removed,
+        })
+    }
+
     /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided: all of it, or as far as
     /// the kernel lets us, nothing.
     pub fn update(&self, writes: &[Write]) -> Result<()> {
