@@ -256,6 +256,7 @@ impl<'a> Init<'a> {
             | Action::MapIds { .. }
             | Action::AdjustOomScore(_)
             | Action::ReleaseInit
+            | Action::PrepareRecord
             | Action::LimitCgroup
             | Action::RunRuntimeHooks(_)
             | Action::SetRlimits(_)

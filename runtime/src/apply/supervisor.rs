@@ -86,6 +86,8 @@ struct Supervisor<'a> {
     creation: Creation<'a>,
     dir: Option<(ContainerDir, Lock)>,
     cgroup: Option<CreatedCgroup>,
+    /// v2: restricts devices, once init needs none any more.
+    device_program: Option<OwnedFd>,
     namespaces: Vec<(Namespace, OwnedFd)>,
     /// Init's, from when it asks for mounts.
     mount_namespace: Option<OwnedFd>,
@@ -107,6 +109,7 @@ impl<'a> Supervisor<'a> {
             creation,
             dir: None,
             cgroup: None,
+            device_program: None,
             namespaces: Vec::new(),
             mount_namespace: None,
             own: Vec::new(),
@@ -130,7 +133,8 @@ impl<'a> Supervisor<'a> {
             Action::MapIds { uids, gids } => idmap::write_maps(self.init()?.pid, uids, gids),
             Action::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             Action::ReleaseInit => self.go(),
-            Action::LimitCgroup => self.cgroup()?.limit_resources(&self.creation.plan.cgroup),
+            Action::PrepareRecord => self.prepare_record(),
+            Action::LimitCgroup => self.limit_cgroup(),
             Action::RunRuntimeHooks(hooks) => self.run_runtime_hooks(hooks),
             Action::SetRlimits(rlimits) => {
                 self.expect(|message| matches!(message, Message::Limits))?;
@@ -140,7 +144,8 @@ impl<'a> Supervisor<'a> {
             Action::HandOverListener => self.hand_over_listener(),
             Action::RestrictDevices => {
                 self.expect(|message| matches!(message, Message::Created))?;
-                self.cgroup()?.restrict_devices(&self.creation.plan.cgroup)
+                let program = self.device_program.take();
+                self.cgroup()?.restrict_devices(&self.creation.plan.cgroup, program)
             }
             Action::SaveCreated => self.save_created(),
             _ => Err(Error::internal(format!("{} is not for the supervisor", step.stage().name()))),
@@ -152,8 +157,13 @@ impl<'a> Supervisor<'a> {
         let lock = dir.lock().inspect_err(|_| {
             best_effort(dir.remove(), "the error that brought us here is the one to tell");
         })?;
-        self.dir.insert((dir, lock)).0.save(&self.creation.record)?;
-        self.dir()?.save_config(self.creation.config)
+        self.dir.insert((dir, lock)).0.save(&self.creation.record)
+    }
+
+    fn prepare_record(&self) -> Result<()> {
+        let dir = self.dir()?;
+        dir.prepare(&self.creation.record)?;
+        dir.save_exec_config(self.creation.config, self.creation.plan.seccomp.as_ref())
     }
 
     fn open_namespace(&mut self, joined: &JoinedNamespace) -> Result<()> {
@@ -285,6 +295,14 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
+    fn limit_cgroup(&mut self) -> Result<()> {
+        let plan = &self.creation.plan.cgroup;
+        let cgroup = self.cgroup()?;
+        cgroup.limit_resources(plan)?;
+        self.device_program = cgroup.load_device_program(plan)?;
+        Ok(())
+    }
+
     fn run_runtime_hooks(&mut self, hooks: &[(HookKind, oci::Hook)]) -> Result<()> {
         self.expect(|message| matches!(message, Message::Hooks))?;
         let state = OciState::of(&self.creation.record, Status::Creating).to_json();
@@ -313,7 +331,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn save_created(&mut self) -> Result<()> {
-        self.dir()?.save(&self.creation.record)?;
+        self.dir()?.publish()?;
         let pid = self.init()?.pid;
         if let Some(path) = self.creation.pid_file {
             write_pid_file(path, pid).doing("--pid-file")?;

@@ -34,8 +34,8 @@ pub fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
 fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnConsole>)> {
     let container = Container::open(&invocation.root()?, &args.id)?;
     check_status(container.status()?, args.ignore_paused)?;
-    let config = file::read_limited(container.dir.open_config()?, SIZE_BYTES_MAX)?;
-    let spec = Spec::load(&config).doing("config.json")?;
+    let (config, filter) = container.dir.load_exec_config()?;
+    let spec = Spec::load(config.as_bytes()).doing("config.json")?;
     let process = process(&args.process, &spec)?;
     let console = match &args.console_socket {
         None if !args.detach => Console::Own,
@@ -50,7 +50,7 @@ fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnC
     check_preserved("--preserve-fds", args.preserve_fds)?;
     let joining =
         plan::Joining { process: &process, spec: &spec, request: &request, keyring: Some(args.id.as_str()) };
-    let (steps, filter) = plan::exec(&joining, &probe::machine())?;
+    let steps = plan::exec(&joining, filter.as_ref(), &probe::machine())?;
     invocation.report.debug(|| plan::explain_exec(&steps));
     let (console, console_socket) = connect_console(console, process.terminal().unwrap_or(false))?;
     let below: Vec<_> = args

@@ -30,7 +30,7 @@ pub use namespaces::{IdMap, JoinedNamespace, TimeOffset};
 pub use order::{Actor, Needs, Stage, Undo};
 pub use process::{DEFAULT_UMASK, Program, Rlimit, User};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::spec::{HookKind, Namespace, Spec, oci};
 use crate::sys::credentials::CapabilitySets;
 use crate::sys::schedule::SchedulerAttributes;
@@ -140,6 +140,7 @@ pub enum Action {
     },
     AdjustOomScore(i32),
     ReleaseInit,
+    PrepareRecord,
     LimitCgroup,
 
     JoinNamespaces,
@@ -270,6 +271,7 @@ impl Action {
             MapIds,
             AdjustOomScore,
             ReleaseInit,
+            PrepareRecord,
             LimitCgroup,
             JoinNamespaces,
             EnterCgroup,
@@ -387,14 +389,14 @@ pub struct Joining<'a> {
 
 /// Decides how a process joins a running container.
 ///
-/// Errors: InvalidSpec or Unsupported, naming the field.
-pub fn exec(joining: &Joining, machine: &Machine) -> Result<(Vec<Step>, Option<seccomp::Filter>)> {
-    let seccomp = match joining.spec.linux().and_then(|linux| linux.seccomp().as_ref()) {
-        Some(profile) => Some(seccomp::compile(profile, machine.native)?),
-        None => None,
-    };
-    let steps = process::exec_steps(joining, machine, seccomp.as_ref())?;
-    Ok((order::sorted(steps), seccomp))
+/// Errors: InvalidSpec or Unsupported, naming the field; Internal if the container was created with a filter, and it is
+/// not `filter`.
+pub fn exec(joining: &Joining, filter: Option<&seccomp::Filter>, machine: &Machine) -> Result<Vec<Step>> {
+    let filtered = joining.spec.linux().is_some_and(|linux| linux.seccomp().is_some());
+    if filtered != filter.is_some() {
+        return Err(Error::internal("linux.seccomp: the container's filter is not on record"));
+    }
+    process::exec_steps(joining, machine, filter).map(order::sorted)
 }
 
 /// The steps of `exec` as text, for `--debug`.
@@ -408,6 +410,7 @@ fn lifecycle() -> Vec<Step> {
         Action::SaveRecord,
         Action::CreateCgroup,
         Action::MakeStartFifo,
+        Action::PrepareRecord,
         Action::LimitCgroup,
         Action::EnterCgroup(Affinity::default()),
         Action::NewSession,

@@ -92,6 +92,8 @@ stages! {
     AdjustOomScore = "adjust-oom-score", Supervisor, Nothing, Nothing;
     /// Lets init go on, where it waits for its id maps.
     ReleaseInit = "release-init", Supervisor, Nothing, Nothing;
+    /// Saves what `exec` will need, and prepares the record of the created container, while init builds its root.
+    PrepareRecord = "prepare-record", Supervisor, Nothing, RemoveStateDirectory;
     /// Writes the resource limits, while init builds its root.
     LimitCgroup = "limit-cgroup", Supervisor, Nothing, Nothing;
 

@@ -14,18 +14,20 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::UnlinkatFlags;
 
-use super::{ContainerId, Record};
+use super::{ContainerId, Record, exec_config};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::plan::seccomp::Filter;
 use crate::sys::clock::Deadline;
 use crate::sys::file;
 
 const RECORD: &str = "state.json";
 const RECORD_UNFINISHED: &str = ".state.json.new";
-const CONFIG: &str = "config.json";
+const EXEC_CONFIG: &str = "exec.json";
 const FIFO: &str = "exec.fifo";
 
 /// A record is a few hundred bytes, and annotations and hooks come on top.
 const RECORD_SIZE_MAX: usize = 16 << 20;
+const EXEC_CONFIG_SIZE_MAX: usize = 32 << 20;
 
 /// How long a command waits for another one that works on the same container.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -203,21 +205,34 @@ impl ContainerDir {
 
     /// Writes the record: a reader sees the old one or the new one, never half of one.
     pub fn save(&self, record: &Record) -> Result<()> {
+        self.prepare(record)?;
+        self.publish()
+    }
+
+    /// Writes a record that nobody sees before it is [published](Self::publish).
+    pub fn prepare(&self, record: &Record) -> Result<()> {
         let json = serde_json::to_vec(record)
             .map_err(|err| Error::invalid(format!("bundle or rootfs path: {err}")))?;
-        self.write_new(RECORD_UNFINISHED, &json)?;
+        self.write_new(RECORD_UNFINISHED, &json)
+    }
+
+    /// Makes the record that was prepared the one that counts.
+    pub fn publish(&self) -> Result<()> {
         nix::fcntl::renameat(&self.dir, RECORD_UNFINISHED, &self.dir, RECORD)
             .map_err(|errno| Error::kernel(format!("rename({})", self.shown(RECORD)), errno))
     }
 
-    /// Keeps a copy of config.json as it was loaded.
-    pub fn save_config(&self, json: &[u8]) -> Result<()> {
-        self.write_new(CONFIG, json)
+    /// Keeps what `exec` needs of the text of a config.json, and the filter that was made of its profile.
+    pub fn save_exec_config(&self, config: &[u8], filter: Option<&Filter>) -> Result<()> {
+        self.write_new(EXEC_CONFIG, &exec_config::write(config, filter)?)
     }
 
-    /// Opens the copy of config.json.
-    pub fn open_config(&self) -> Result<OwnedFd> {
-        file::open_at(&self.dir, Path::new(CONFIG), OFlag::O_RDONLY).doing_with(|| self.shown(CONFIG))
+    /// Reads that again: a config.json without the rules of its profile, and the filter.
+    pub fn load_exec_config(&self) -> Result<(String, Option<Filter>)> {
+        let file = file::open_at(&self.dir, Path::new(EXEC_CONFIG), OFlag::O_RDONLY)
+            .doing_with(|| self.shown(EXEC_CONFIG))?;
+        let text = file::read_limited(file, EXEC_CONFIG_SIZE_MAX).doing_with(|| self.shown(EXEC_CONFIG))?;
+        exec_config::read(&text).doing_with(|| self.shown(EXEC_CONFIG))
     }
 
     /// Makes the fifo that init waits at until `start`.
@@ -259,7 +274,7 @@ impl ContainerDir {
     /// Removes the directory with all that is in it. The record goes last: as long as it is there, `delete` can be
     /// said again.
     pub fn remove(&self) -> Result<()> {
-        for name in [CONFIG, FIFO, RECORD_UNFINISHED, RECORD] {
+        for name in [EXEC_CONFIG, FIFO, RECORD_UNFINISHED, RECORD] {
             self.remove_file(OsStr::new(name))?;
         }
         match self.remove_directory() {
@@ -482,7 +497,7 @@ mod tests {
         let root = TestRoot::new();
         let dir = ContainerDir::create(&root.0, &id("c1"))?;
         dir.save(&record())?;
-        dir.save_config(b"{}")?;
+        dir.save_exec_config(b"{}", None)?;
         dir.make_fifo()?;
         dir.remove()?;
         dir.remove()?;

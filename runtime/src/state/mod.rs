@@ -1,10 +1,10 @@
 //! OUTPUT: what is kept of a container between two commands.
 //!
-//! `$root/$id/` holds `state.json` (the [`Record`]), `config.json` (the spec as it was loaded; no command but
-//! `exec` reads it again) and, until `start`, the fifo `exec.fifo` that init waits at. The status isn't kept: it
+//! `$root/$id/` holds `state.json` (the [`Record`]), `exec.json` (what `exec` needs of config.json) and, until `start`, the fifo `exec.fifo` that init waits at. The status isn't kept: it
 //! follows from the process, the fifo and the freezer.
 
 mod directory;
+mod exec_config;
 mod id;
 mod record;
 mod status;

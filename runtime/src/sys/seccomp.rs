@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::BitOr;
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Errno, Error, Result};
 
 /// The most instructions that the kernel takes in one filter (`BPF_MAXINSNS`).
@@ -11,7 +13,8 @@ pub const INSTRUCTIONS_MAX: usize = 4096;
 
 /// One instruction of classic BPF, laid out as `struct sock_filter`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u16, u8, u8, u32)", into = "(u16, u8, u8, u32)")]
 pub struct Instruction {
     /// Class, size, mode and operation.
     pub code: u16,
@@ -23,8 +26,20 @@ pub struct Instruction {
     pub k: u32,
 }
 
+impl From<(u16, u8, u8, u32)> for Instruction {
+    fn from((code, jt, jf, k): (u16, u8, u8, u32)) -> Self {
+        Instruction { code, jt, jf, k }
+    }
+}
+
+impl From<Instruction> for (u16, u8, u8, u32) {
+    fn from(Instruction { code, jt, jf, k }: Instruction) -> Self {
+        (code, jt, jf, k)
+    }
+}
+
 /// The flags of `SECCOMP_SET_MODE_FILTER`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterFlags(u32);
 
 impl FilterFlags {

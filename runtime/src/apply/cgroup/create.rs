@@ -1,5 +1,6 @@
 //! A new container's cgroup, up to the moment when its process runs in it.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
@@ -58,7 +59,7 @@ impl CreatedCgroup {
     /// Writes all limits and restricts devices: after this the cgroup is what the plan says.
     pub fn limit(&self, plan: &Plan) -> Result<()> {
         self.limit_resources(plan)?;
-        self.restrict_devices(plan)
+        self.restrict_devices(plan, self.load_device_program(plan)?)
     }
 
     /// Writes all limits.
@@ -66,15 +67,21 @@ impl CreatedCgroup {
         perform(self, &plan.writes)
     }
 
-    /// Restricts devices. On v1 there is a moment in which none can be used, so no process of the cgroup may
+    /// v2: loads the program that [restricts devices](Self::restrict_devices), if one is needed. It takes the kernel a
+    /// while, and changes nothing yet.
+    pub fn load_device_program(&self, plan: &Plan) -> Result<Option<OwnedFd>> {
+        if self.is_v2 { devices::load(&plan.devices).doing(RESTRICT_DEVICES) } else { Ok(None) }
+    }
+
+    /// Restricts devices, on v2 by a program that was [loaded](Self::load_device_program). On v1 there is a moment in which none can be used, so no process of the cgroup may
     /// be about to use one.
-    pub fn restrict_devices(&self, plan: &Plan) -> Result<()> {
+    pub fn restrict_devices(&self, plan: &Plan, program: Option<OwnedFd>) -> Result<()> {
         let created = self.place_of("devices")?;
         let restricted = match self.is_v2 {
-            true => devices::restrict_v2(&created.dir, &plan.devices, created.is_new),
+            true => devices::restrict_v2(&created.dir, program.as_ref(), created.is_new),
             false => devices::restrict_v1(&created.dir, &plan.devices),
         };
-        restricted.doing("restrict devices (linux.resources.devices)")
+        restricted.doing(RESTRICT_DEVICES)
     }
 
     /// Removes what [`create`] has made, parents included where nobody else uses them yet.
@@ -171,6 +178,8 @@ impl Places for CreatedCgroup {
         self.place_of(controller).map(|created| &created.dir)
     }
 }
+
+const RESTRICT_DEVICES: &str = "restrict devices (linux.resources.devices)";
 
 const PARENT_TRIES: usize = 16;
 

@@ -28,19 +28,27 @@ fn verb(allow: bool) -> &'static str {
     if allow { "allow" } else { "deny" }
 }
 
-/// v2: an eBPF program. A cgroup that was there before may have some, which give way to it.
-pub(super) fn restrict_v2(dir: &Dir, policy: &Policy, is_new: bool) -> Result<()> {
-    let old = if is_new { Vec::new() } else { attached(dir)? };
+/// v2: loads the policy as an eBPF program; none if it allows everything.
+pub(super) fn load(policy: &Policy) -> Result<Option<OwnedFd>> {
     if policy.allows_everything() {
-        return old.iter().try_for_each(|old| bpf::detach_device_program(dir.as_fd(), old.as_fd()));
+        return Ok(None);
     }
-    let program = bpf::load_device_program(&policy.program())?;
-    if let [old] = &old[..] {
-        return bpf::replace_device_program(dir.as_fd(), program.as_fd(), old.as_fd());
+    bpf::load_device_program(&policy.program()).map(Some)
+}
+
+/// v2: attaches the program, if there is one. A cgroup that was there before may have some, which give way to it.
+pub(super) fn restrict_v2(dir: &Dir, program: Option<&OwnedFd>, is_new: bool) -> Result<()> {
+    let old = if is_new { Vec::new() } else { attached(dir)? };
+    match (program, &old[..]) {
+        (Some(program), [old]) => bpf::replace_device_program(dir.as_fd(), program.as_fd(), old.as_fd()),
+        (program, old) => {
+            // All attached programs have to agree, so with the new one there first, no access slips through.
+            if let Some(program) = program {
+                bpf::attach_device_program(dir.as_fd(), program.as_fd())?;
+            }
+            old.iter().try_for_each(|old| bpf::detach_device_program(dir.as_fd(), old.as_fd()))
+        }
     }
-    // All attached programs have to agree, so with the new one there first, no access slips through.
-    bpf::attach_device_program(dir.as_fd(), program.as_fd())?;
-    old.iter().try_for_each(|old| bpf::detach_device_program(dir.as_fd(), old.as_fd()))
 }
 
 fn attached(dir: &Dir) -> Result<Vec<OwnedFd>> {

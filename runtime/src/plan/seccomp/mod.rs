@@ -31,6 +31,7 @@ mod verdict;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompFilterFlag as Flag};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::sys::seccomp::{FilterFlags, INSTRUCTIONS_MAX, Instruction};
@@ -40,7 +41,7 @@ pub use bpf::Disassembly;
 pub use syscalls::{Syscall, X32_BIT};
 
 /// A filter that is ready for seccomp(2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// The program.
     pub program: Vec<Instruction>,
@@ -51,11 +52,12 @@ pub struct Filter {
     /// Who gets the file descriptor by which the filter gives notice, if it does.
     pub listener: Option<Listener>,
     /// What was passed over.
+    #[serde(skip)]
     pub warnings: Vec<String>,
 }
 
 /// Where the listener's file descriptor is sent to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// A Unix socket.
     pub path: PathBuf,
