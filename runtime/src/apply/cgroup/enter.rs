@@ -11,7 +11,7 @@ use crate::sys::namespace::{Forked, clone3};
 ///
 /// In the unified hierarchy a process is born where it belongs. Into those of v1 it moves itself, by `0` in `tasks`:
 /// a move by pid, or of a whole process, holds up every fork and exit of the machine, and waits until that is so, for
-/// milliseconds. (Kernels before 5.18 wait in any case.)
+/// milliseconds.
 #[derive(Default)]
 pub struct Entrance {
     birthplace: Option<Birthplace>,
