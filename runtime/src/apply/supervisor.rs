@@ -428,6 +428,9 @@ pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
             // Not the fault of the step at which the supervisor heard of it.
             let err = Error::told(Kind::Kernel, format!("init was killed by {name}"), None);
             match oom_kills {
+                _ if signal == libc::SIGILL => err.with_hint(
+                    "does the seccomp profile (linux.seccomp) forbid what the runtime itself has to do?",
+                ),
                 Some(1..) => {
                     err.with_hint("the memory limit (linux.resources.memory.limit) is too low to start")
                 }

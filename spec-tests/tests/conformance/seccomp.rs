@@ -36,6 +36,19 @@ fn a_rule_that_kills_ends_the_process_with_sigsys() {
 }
 
 #[test]
+fn a_filter_that_forbids_even_to_exit_ends_the_container() {
+    for no_new_privileges in [false, true] {
+        let container = Container::new(|bundle| {
+            let rules = json!([{"names": ["execve"], "action": "SCMP_ACT_ALLOW"}]);
+            bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}));
+            bundle.set("/process/noNewPrivileges", no_new_privileges).args(["true"]);
+        });
+        let outcome = container.run().run();
+        assert_ne!(outcome.code, 0, "{outcome}");
+    }
+}
+
+#[test]
 fn the_process_of_exec_is_filtered_too() {
     let container = Container::sleeping(|bundle| {
         forbid_mkdir(bundle, json!({"action": "SCMP_ACT_ERRNO", "errnoRet": 28}))

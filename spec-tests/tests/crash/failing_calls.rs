@@ -1,4 +1,4 @@
-//! Driven by strace: each system call that `create` and its init make fails once, with several errors.
+//! Driven by strace: each system call that a start makes, outside and inside, fails once, with several errors.
 //!
 //! The container then starts as it was asked for, or it doesn't and says why. It never hangs, leaves nothing, and is
 //! never less protected: what the kernel tells of its process is compared with what it tells of an undisturbed one.
@@ -121,7 +121,7 @@ struct Place {
 fn places() -> Vec<Place> {
     let container = container();
     let log = container.path("strace");
-    container.create().by(["strace", "-D", "-f", "-qq", "-o", &log]).run().ok();
+    container.run_with(["--detach"]).by(["strace", "-D", "-f", "-qq", "-o", &log]).run().ok();
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
     for line in fs::read_to_string(log).expect("a trace").lines() {
         let Some((pid, call)) = line.split_once(' ') else { continue };
@@ -141,26 +141,22 @@ fn places() -> Vec<Place> {
     most.into_iter().flat_map(numbered).collect()
 }
 
-/// Creates and starts a container while a call fails; what is wrong with the result.
+/// Runs a container while a call fails; what is wrong with the result.
 fn attempt(Place { call, number }: &Place, error: &str, expected: &[String]) -> Option<String> {
     let container = container();
     let log = container.path("strace");
     let inject = format!("inject={call}:error={error}:when={number}");
     let strace = ["strace", "-D", "-f", "-qq", "-o", &log, "-e", &format!("trace={call}"), "-e", &inject];
-    let created = container.create().by(strace).deadline(PATIENCE).run_or_kill();
-    let wrong = match created {
+    let run = container.run_with(["--detach"]).by(strace).deadline(PATIENCE).run_or_kill();
+    let wrong = match run {
         None => Some("hung".to_owned()),
-        Some(created) if created.code != 0 => {
+        Some(run) if run.code != 0 => {
             let left = container.leftovers();
-            let wrong_words = unclear(&created).filter(|_| !is_of_libc(call));
+            let wrong_words = unclear(&run).filter(|_| !is_of_libc(call));
             let left = (!left.is_empty() && !is_of_undo(call)).then(|| format!("left {}", left.join(", ")));
             wrong_words.or(left)
         }
-        Some(_) => match container.command(["start", &container.id]).deadline(PATIENCE).run_or_kill() {
-            None => Some("start hung".to_owned()),
-            Some(started) if started.code != 0 => unclear(&started),
-            Some(_) => lacking(&container, expected),
-        },
+        Some(_) => lacking(&container, expected),
     };
     let left = left_after_delete(&container, "");
     let wrong: Vec<String> = wrong.into_iter().chain(left).collect();
@@ -202,8 +198,7 @@ fn lacking(container: &Container, expected: &[String]) -> Option<String> {
 fn a_call_that_fails_leaves_nothing_and_no_less_protection() {
     skip_if!(!fs::exists("/usr/bin/strace").unwrap_or(false), "strace is not installed");
     let undisturbed = container();
-    undisturbed.create().run().ok();
-    undisturbed.start().ok();
+    undisturbed.run_with(["--detach"]).run().ok();
     let expected = protections(&undisturbed);
     assert!(expected.iter().any(|line| line == "Seccomp:\t2"), "{expected:#?}");
     let places: Vec<(Place, &str)> =
