@@ -18,11 +18,19 @@ pub fn bind(path: &Path, recursive: bool) -> Result<OwnedFd> {
     mount::clone_tree(AT_FDCWD, path, recursive)
 }
 
+/// A bind mount that the supervisor has built for init.
+pub struct Built {
+    /// The mount, attached nowhere.
+    pub mount: OwnedFd,
+    /// It has its attributes. Before Linux 5.12 only an attached mount can be given them.
+    pub is_complete: bool,
+}
+
 /// Builds a bind mount that init, in another user namespace, will attach: with its id map and its attributes.
 ///
 /// It is copied from `namespace`, init's own: the kernel has locked there what the host's mounts forbid and hide, and
 /// no mount of it tells the host of its own.
-pub fn for_init(planned: &Mount, namespace: &OwnedFd) -> Result<OwnedFd> {
+pub fn for_init(planned: &Mount, namespace: &OwnedFd) -> Result<Built> {
     let MountSource::Bind { path, recursive } = &planned.source else {
         return Err(Error::internal("only bind mounts are built for init"));
     };
@@ -34,28 +42,34 @@ pub fn for_init(planned: &Mount, namespace: &OwnedFd) -> Result<OwnedFd> {
         Ok((users, *recursive))
     });
     let id_map = id_map.transpose()?;
-    let built = namespace::in_mounts_of(namespace, || bind(path, *recursive))?;
+    let mount = namespace::in_mounts_of(namespace, || bind(path, *recursive))?;
     if let Some((users, recursive)) = id_map {
-        mount::set_id_map(built.as_fd(), users.as_fd(), recursive).map_err(|err| match err.errno() {
+        mount::set_id_map(mount.as_fd(), users.as_fd(), recursive).map_err(|err| match err.errno() {
             Some(Errno::EINVAL) => err.with_hint("the filesystem of the source may not support idmap mounts"),
             _ => err,
         })?;
     }
-    set_unlocked_attributes(&built, planned.attr, planned.recursive_attr)?;
-    Ok(built)
+    let is_complete = set_attributes_if_possible(&mount, planned.attr, planned.recursive_attr)?;
+    Ok(Built { mount, is_complete })
 }
 
 /// Attaches a bind mount with its attributes: they are there before anyone sees it, or, before Linux 5.12, right after.
 pub fn attach(built: &OwnedFd, target: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
-    match set_unlocked_attributes(built, attr, recursive) {
-        Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => {
-            mount::attach(built.as_fd(), target.as_fd())?;
-            change(built, attr)
-        }
-        result => {
-            result?;
-            mount::attach(built.as_fd(), target.as_fd())
-        }
+    let is_complete = set_attributes_if_possible(built, attr, recursive)?;
+    mount::attach(built.as_fd(), target.as_fd())?;
+    if is_complete { Ok(()) } else { complete(built, attr) }
+}
+
+/// Gives a mount that has just been attached its attributes, where it couldn't have them before.
+pub fn complete(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
+    unless_locked(attr, |attr| change(mounted, attr))
+}
+
+/// Whether the kernel can do it. What is for all mounts below can't be done in any other way, and fails then.
+fn set_attributes_if_possible(built: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<bool> {
+    match unless_locked(attr, |attr| set_attributes(built, attr, recursive)) {
+        Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => Ok(false),
+        result => result.map(|()| true),
     }
 }
 
@@ -78,11 +92,10 @@ pub fn change_tree(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
 
 /// Flags that a more privileged user namespace has set are locked; what only the habit of mount(2) would take back stays
 /// then.
-fn set_unlocked_attributes(built: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
-    match set_attributes(built, attr, recursive) {
+fn unless_locked(attr: AttrChange, set: impl Fn(AttrChange) -> Result<()>) -> Result<()> {
+    match set(attr) {
         Err(err) if err.is(Errno::EPERM) && attr.clear & HABITUALLY_CLEARED != 0 => {
-            let kept = AttrChange { set: attr.set, clear: attr.clear & !HABITUALLY_CLEARED };
-            set_attributes(built, kept, recursive)
+            set(AttrChange { set: attr.set, clear: attr.clear & !HABITUALLY_CLEARED })
         }
         result => result,
     }

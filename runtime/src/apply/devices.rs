@@ -48,7 +48,7 @@ fn make_node(directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
 }
 
 fn bind(rootfs: &mut Rootfs, directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
-    let node = rootfs.take_built(&device.path)?;
+    let node = rootfs.take_built(&device.path)?.mount;
     check(&file::stat_of(&node)?, device)?;
     match file::create_at(directory, name, OFlag::O_RDONLY, 0o644) {
         Err(err) if !err.is(Errno::EEXIST) => return Err(err),

@@ -28,6 +28,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
+use super::build::Built;
 use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::sys::socket;
 
@@ -121,17 +122,19 @@ impl Channel {
     }
 
     /// Supervisor: hands init a mount that was built for it.
-    pub fn hand_over_mount(&self, mount: BorrowedFd) -> Result<()> {
-        self.send(b"B", &[mount])
+    pub fn hand_over_mount(&self, built: &Built) -> Result<()> {
+        self.send(if built.is_complete { b"B" } else { b"b" }, &[built.mount.as_fd()])
     }
 
     /// Init: waits for a mount that the supervisor builds.
     ///
     /// Errors: Internal if the supervisor is gone or takes too long.
-    pub fn await_mount(&self) -> Result<OwnedFd> {
+    pub fn await_mount(&self) -> Result<Built> {
         self.await_readable()?;
-        let (_, mut fds) = socket::receive(self.socket.as_fd(), &mut [0_u8; 1])?;
-        fds.pop().ok_or_else(|| Error::internal("the supervisor is gone"))
+        let mut byte = [0_u8; 1];
+        let (_, mut fds) = socket::receive(self.socket.as_fd(), &mut byte)?;
+        let mount = fds.pop().ok_or_else(|| Error::internal("the supervisor is gone"))?;
+        Ok(Built { mount, is_complete: byte == *b"B" })
     }
 
     /// Init: waits until it may go on.

@@ -13,6 +13,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::build::Built;
 use super::cgroup::Entrance;
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, run_hooks};
@@ -114,7 +115,7 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
 struct Init<'a> {
     inherited: Inherited<'a>,
     /// Mounts that the supervisor has built.
-    built: Vec<(PathBuf, OwnedFd)>,
+    built: Vec<(PathBuf, Built)>,
     rootfs: Option<Rootfs>,
     /// A procfs that no path leads to, for what is written through /proc.
     procfs: Option<OwnedFd>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag};
 
-use super::build;
+use super::build::{self, Built};
 use super::inside::Root;
 use crate::error::{Context, Errno, Error, Result};
 use crate::plan::mount_options::{ATTR_RDONLY, AttrChange};
@@ -21,7 +21,7 @@ pub struct Rootfs {
     /// Where everything is resolved.
     pub root: Root,
     /// Mounts that the supervisor has built, in the order of the plan.
-    built: Vec<(PathBuf, OwnedFd)>,
+    built: Vec<(PathBuf, Built)>,
     /// Mounts that are filled before they become read-only.
     unsealed: Vec<(PathBuf, OwnedFd)>,
     /// The empty directory that covers masked ones, once there is one.
@@ -87,7 +87,7 @@ fn unescaped(text: &str) -> PathBuf {
 
 impl Rootfs {
     /// Makes the rootfs a mount of its own, with all that is mounted in it.
-    pub fn mount(path: &Path, built: Vec<(PathBuf, OwnedFd)>) -> Result<Rootfs> {
+    pub fn mount(path: &Path, built: Vec<(PathBuf, Built)>) -> Result<Rootfs> {
         let tree = mount::clone_tree(AT_FDCWD, path, true)?;
         let target = file::open_following_links(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         mount::attach(tree.as_fd(), target.as_fd())?;
@@ -100,9 +100,13 @@ impl Rootfs {
             MountSource::Bind { path, recursive } => {
                 let (built, target);
                 if planned.built_by_supervisor {
-                    built = self.take_built(&planned.destination)?;
+                    let finished = self.take_built(&planned.destination)?;
+                    built = finished.mount;
                     target = self.bind_target(&built, planned)?;
                     mount::attach(built.as_fd(), target.as_fd())?;
+                    if !finished.is_complete {
+                        build::complete(&built, planned.attr)?;
+                    }
                 } else {
                     built = build::bind(path, *recursive)?;
                     target = self.bind_target(&built, planned)?;
@@ -153,7 +157,7 @@ impl Rootfs {
     }
 
     /// Takes what the supervisor has built for this destination.
-    pub fn take_built(&mut self, destination: &Path) -> Result<OwnedFd> {
+    pub fn take_built(&mut self, destination: &Path) -> Result<Built> {
         match self.built.iter().position(|(path, _)| path == destination) {
             Some(at) => Ok(self.built.remove(at).1),
             None => Err(Error::internal(format!("nothing was built for {}", destination.display()))),

@@ -214,7 +214,7 @@ impl<'a> Supervisor<'a> {
             return Err(Error::internal("init sent no mount namespace"));
         };
         let built = build::for_init(mount, namespace)?;
-        self.init()?.channel.hand_over_mount(built.as_fd())
+        self.init()?.channel.hand_over_mount(&built)
     }
 
     fn new_time_namespace(&mut self, offsets: &[TimeOffset]) -> Result<()> {

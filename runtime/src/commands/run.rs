@@ -4,21 +4,28 @@ use super::create::{Console, Ready, create};
 use super::{Container, Invocation, delete, start};
 use crate::apply::Created;
 use crate::apply::foreground::{Signals, attend};
-use crate::apply::handshake::Message;
+use crate::apply::handshake::{Channel, Message};
 use crate::cli::RunArgs;
 use crate::error::{Context, Result, best_effort};
-use crate::state::ContainerDir;
+use crate::state::{ContainerDir, ContainerId};
 use crate::sys::process;
 
 /// Runs a container. The exit code is that of its process, or 128 and the signal that ended it.
 pub fn run(invocation: &Invocation, args: RunArgs) -> Result<u8> {
+    let (keep, id) = (args.keep, args.create.id.clone());
     if args.detach {
         let console = Console::Handed(args.create.console_socket.clone());
         let ready = create(invocation, args.create, console)?;
-        let Created { dir, record, lock: _lock, .. } = ready.created;
-        return start::start(&Container { dir, record }).map(|()| 0);
+        let Created { dir, record, lock, mut channel, .. } = ready.created;
+        let container = Container { dir, record };
+        let started = start::start(&container).and_then(|()| said_at_the_end(&mut channel));
+        return started.map(|()| 0).inspect_err(|_| {
+            drop(lock);
+            if !keep {
+                best_effort(delete_what_is_left(invocation, &id), "the first failure is the one to tell");
+            }
+        });
     }
-    let (keep, id) = (args.keep, args.create.id.clone());
     let signals = Signals::collect()?;
     if !args.no_subreaper {
         process::set_child_subreaper()?;
@@ -30,10 +37,7 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> Result<u8> {
     let ready = create(invocation, args.create, console)?;
     let ended = attend_to_end(ready, &signals);
     if !keep {
-        let deleted = invocation
-            .root()
-            .and_then(|root| ContainerDir::open(&root, &id))
-            .and_then(|dir| delete::delete(dir, true, &invocation.report));
+        let deleted = delete_what_is_left(invocation, &id);
         // The container's own end is what the caller asked for; only after a good one is this the news.
         if ended.is_ok() {
             deleted.doing_with(|| format!("delete {id}"))?;
@@ -44,6 +48,10 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> Result<u8> {
     ended
 }
 
+fn delete_what_is_left(invocation: &Invocation, id: &ContainerId) -> Result<()> {
+    delete::delete(ContainerDir::open(&invocation.root()?, id)?, true, &invocation.report)
+}
+
 fn attend_to_end(ready: Ready, signals: &Signals) -> Result<u8> {
     let Ready { created: Created { dir, record, pidfd, mut channel, lock }, console } = ready;
     let container = Container { dir, record };
@@ -52,9 +60,13 @@ fn attend_to_end(ready: Ready, signals: &Signals) -> Result<u8> {
     drop(lock);
     let terminal = console.map(|console| console.receive()).transpose()?;
     let ended = attend(&pidfd, container.record.init_process_pid, signals, terminal)?;
-    // A program that couldn't be executed says so on the channel, which is closed otherwise.
+    said_at_the_end(&mut channel).map(|()| ended.code() as u8)
+}
+
+/// A program that couldn't be executed says so on the channel, which is closed otherwise.
+fn said_at_the_end(channel: &mut Channel) -> Result<()> {
     match channel.listen() {
         Ok(Message::Failed(err)) => Err(err),
-        _ => Ok(ended.code() as u8),
+        _ => Ok(()),
     }
 }

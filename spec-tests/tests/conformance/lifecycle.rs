@@ -3,6 +3,7 @@
 use std::fs;
 
 use spec_tests::container::Container;
+use spec_tests::only_corten;
 use spec_tests::runtime::eventually;
 
 #[test]
@@ -91,6 +92,16 @@ fn run_passes_standard_input_and_error_through() {
     container.bundle.sh("cat; echo problem >&2");
     let outcome = container.run().stdin("hello").run();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("hello", "problem\n"));
+}
+
+#[test]
+fn run_detached_that_fails_to_start_leaves_nothing() {
+    only_corten!("looking whether the program was executed");
+    let container = Container::new(|bundle| {
+        bundle.hook("startContainer", "exit 1").args(["sleep", "1000"]);
+    });
+    container.run_with(["--detach"]).run().fails();
+    container.assert_nothing_left();
 }
 
 #[test]
