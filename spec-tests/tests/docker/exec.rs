@@ -169,8 +169,10 @@ pub fn cases() -> Vec<Case> {
         }),
         case("many_at_once", many_at_once),
         case("counts_in_the_container_s_pids_limit", |seat| {
-            let name = sleeper(seat, &["--pids-limit", "1"])?;
-            let said = seat.docker(&["exec", &name, "sh", "-c", "(true); echo forked"])?;
+            // Not too low: runc's own threads count too, and sometimes it gets nowhere then.
+            let name = sleeper(seat, &["--pids-limit", "20"])?;
+            let script = "for one in $(seq 40); do sleep 5 & done; echo forked";
+            let said = seat.docker(&["exec", &name, "sh", "-c", script])?;
             said.hides("forked")?.complains("can't fork").map(drop)
         })
         .needs(&["pids"]),
