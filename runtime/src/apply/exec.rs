@@ -12,7 +12,7 @@ use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Action, Request, Rlimit, Step};
 use crate::state::{Record, Status};
-use crate::sys::namespace::{Forked, clone3};
+use crate::sys::namespace::Forked;
 use crate::sys::pidfd::PidFd;
 use crate::sys::process;
 
@@ -85,10 +85,12 @@ fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
 fn fork_by_another(
     joining: &mut Joining,
     container: &PidFd,
-    entrance: Entrance,
+    mut entrance: Entrance,
 ) -> Result<(Channel, Joined)> {
     let (mut channel, process_channel) = Channel::pair()?;
-    match clone3(0, None, false)? {
+    // It is this one that is born in a cgroup of the unified hierarchy: the way in is a directory of the host's, which
+    // nobody may have open who can be seen in the container.
+    match entrance.clone_child(0)? {
         Forked::Child => {
             let inherited = Inherited {
                 steps: joining.steps,

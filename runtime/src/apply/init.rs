@@ -99,7 +99,7 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
     let steps = intermediate.inherited.steps.iter();
     let joined = steps.take_while(|step| step.stage() <= Stage::JoinNamespaces).count();
     let ready = intermediate.begin().and_then(|()| intermediate.perform_all(0..joined));
-    match ready.and_then(|()| intermediate.inherited.entrance.clone_child(flags, true)) {
+    match ready.and_then(|()| namespace::clone3(flags, None, true)) {
         Ok(Forked::Child) => intermediate.become_program(joined),
         Ok(Forked::Parent { pidfd, .. }) => {
             let said = intermediate.inherited.channel.say(&Message::Forked(pidfd));
@@ -179,7 +179,6 @@ impl<'a> Init<'a> {
         match &step.action {
             Action::JoinNamespaces => self.join_namespaces(),
             Action::EnterCgroup(affinity) => self.enter_cgroup(affinity),
-            Action::JoinCgroupNamespace => self.join_cgroup_namespace(),
             Action::NewSession => process::new_session(),
             Action::UnshareFirst(flags) | Action::UnshareNamespaces(flags) => namespace::unshare(*flags),
             Action::AwaitRelease => self.inherited.channel.await_go(),
@@ -312,9 +311,9 @@ impl<'a> Init<'a> {
     /// Namespaces that the runtime owns come before the user namespace, in which it no longer could; those that only
     /// the root of that user namespace may join come after.
     fn join_namespaces(&mut self) -> Result<()> {
-        if let Some((container, flags)) = self.inherited.container {
-            let (user, cgroup) = (Namespace::User.flag(), Namespace::Cgroup.flag());
-            let in_turn = [flags & !user & !cgroup, flags & user];
+        if let Some((container, flags)) = self.inherited.container.take() {
+            let user = Namespace::User.flag();
+            let in_turn = [flags & !user, flags & user];
             return in_turn
                 .into_iter()
                 .filter(|flags| *flags != 0)
@@ -334,13 +333,6 @@ impl<'a> Init<'a> {
                 .doing_with(|| format!("join the {} namespace", namespace.name()))?;
         }
         Ok(())
-    }
-
-    fn join_cgroup_namespace(&mut self) -> Result<()> {
-        match self.inherited.container.take() {
-            Some((container, _)) => namespace::setns(container, Namespace::Cgroup.flag()),
-            None => Err(Error::internal("there is no container to join")),
-        }
     }
 
     /// Mounts a procfs that is attached nowhere, so nothing in the container can cover or replace a file of it.

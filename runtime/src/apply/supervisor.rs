@@ -238,7 +238,7 @@ impl<'a> Supervisor<'a> {
         let mut entrance = self.cgroup()?.entrance()?;
         #[cfg(feature = "faults")]
         super::trace::tie_supervisor()?;
-        let forked = entrance.clone_child(if plan.intermediate { 0 } else { flags }, false)?;
+        let forked = entrance.clone_child(if plan.intermediate { 0 } else { flags })?;
         let Forked::Parent { pid, pidfd } = forked else {
             let inherited = Inherited {
                 steps: &plan.steps,

@@ -145,7 +145,6 @@ pub enum Action {
 
     JoinNamespaces,
     EnterCgroup(Affinity),
-    JoinCgroupNamespace,
     NewSession,
     /// `CLONE_NEW*` bits.
     UnshareFirst(u64),
@@ -275,7 +274,6 @@ impl Action {
             LimitCgroup,
             JoinNamespaces,
             EnterCgroup,
-            JoinCgroupNamespace,
             NewSession,
             UnshareFirst,
             AwaitRelease,

@@ -100,11 +100,8 @@ stages! {
     /// Joins the namespaces that were opened. The last step of an intermediate process, where there is one.
     JoinNamespaces = "join-namespaces", Init, Nothing, Nothing;
     /// Enters the cgroups of v1, where nobody is born in, and sets the CPUs that the process may use of theirs. Not in
-    /// the intermediate process: of the cgroup's limit of processes there may be no more than one left.
+    /// the intermediate process: there may be no more than one left of the limit of processes.
     EnterCgroup = "enter-cgroup", Init, Nothing, Nothing;
-    /// Joins the container's cgroup namespace, in an `exec`. Not in the intermediate process: whoever is outside of its
-    /// cgroups can't have a child in them once it is in the namespace.
-    JoinCgroupNamespace = "join-cgroup-namespace", Init, Nothing, Nothing;
     /// Leaves the caller's session and terminal.
     NewSession = "new-session", Init, Nothing, Nothing;
     /// Makes the namespaces that belong to no root of the container's own, while the supervisor does its part.

@@ -85,11 +85,7 @@ pub(super) fn exec_steps(
     let mut steps = shared(joining.process, joining.spec, machine, filter)?;
     steps.push(affinity::enter_cgroup(joining.process)?);
     steps.extend([Action::JoinNamespaces, Action::NewSession].map(Step::always));
-    let namespaces = joining.spec.namespaces();
-    if namespaces.is_private(Namespace::Cgroup) {
-        steps.push(Step::always(Action::JoinCgroupNamespace));
-    }
-    if namespaces.is_private(Namespace::User) {
+    if joining.spec.namespaces().is_private(Namespace::User) {
         steps.push(Step::always(Action::BecomeRoot));
     }
     if steps.iter().any(|step| writes_procfs(&step.action)) {

@@ -52,14 +52,14 @@ impl Entrance {
     }
 
     /// Clones a child into namespaces and, where that is possible, into the cgroup. In others it has to
-    /// [`enter`](Self::enter) by itself. With `sibling` it is a child of the caller's own parent.
+    /// [`enter`](Self::enter) by itself.
     ///
     /// Errors: those of [`clone3`].
-    pub fn clone_child(&mut self, flags: u64, sibling: bool) -> Result<Forked> {
+    pub fn clone_child(&mut self, flags: u64) -> Result<Forked> {
         let forked = match &self.birthplace {
-            None => clone3(flags, None, sibling),
-            Some(Birthplace { dir, optional, .. }) => match clone3(flags, Some(dir.as_fd()), sibling) {
-                Err(_) if *optional => clone3(flags, None, sibling),
+            None => clone3(flags, None, false),
+            Some(Birthplace { dir, optional, .. }) => match clone3(flags, Some(dir.as_fd()), false) {
+                Err(_) if *optional => clone3(flags, None, false),
                 forked => forked,
             },
         };
@@ -93,9 +93,8 @@ impl Entrance {
         Ok(())
     }
 
-    /// What a process needs open until it has entered, or cloned one that is born inside.
+    /// What a process needs open until it has entered.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let birthplace = self.birthplace.iter().map(|birthplace| birthplace.dir.as_fd());
-        self.hierarchies.iter().map(|hierarchy| hierarchy.tasks.as_fd()).chain(birthplace)
+        self.hierarchies.iter().map(|hierarchy| hierarchy.tasks.as_fd())
     }
 }
