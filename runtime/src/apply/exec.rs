@@ -107,9 +107,9 @@ fn fork_by_another(
             };
             init::fork_and_run(inherited, 0)
         }
-        Forked::Parent { pid, .. } => {
+        Forked::Parent { pid, pidfd } => {
             drop(process_channel);
-            let said = channel.listen_for_forked();
+            let said = channel.listen_for_forked(&PidFd::from(pidfd));
             let ended = process::wait(pid)?;
             let pidfd = PidFd::from(said?.ok_or_else(|| died(ended, joining.cgroup.oom_kills()))?);
             Ok((channel, Joined { pid: pidfd.pid()?, pidfd }))

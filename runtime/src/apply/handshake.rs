@@ -25,11 +25,14 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::build::Built;
 use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::sys::clock::Deadline;
+use crate::sys::pidfd::PidFd;
 use crate::sys::socket;
 
 /// How long one side works before the other hears of it: mounts of slow network filesystems, and hooks.
@@ -194,17 +197,35 @@ impl Channel {
         }
     }
 
-    /// Supervisor: waits for the word of the intermediate process. Init runs at once and may speak first; that is kept.
+    /// Supervisor: waits for the word of the intermediate process, and for no longer than that lives. Init runs at once and
+    /// may speak first; that is kept.
     ///
-    /// `None` if the intermediate process is gone, and so is init. Errors: what the intermediate process failed at.
-    pub fn listen_for_forked(&mut self) -> Result<Option<OwnedFd>> {
+    /// `None` if it is gone without a word. Init, if there is one, then finds the channel closed. Errors: what the
+    /// intermediate process failed at.
+    pub fn listen_for_forked(&mut self, intermediate: &PidFd) -> Result<Option<OwnedFd>> {
         loop {
+            let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
+            loop {
+                let ends = [self.socket.as_fd(), intermediate.as_fd()];
+                match socket::wait_readable(&ends, deadline.poll_timeout_ms())?[..] {
+                    [true, _] => break,
+                    // What it said before it ended would be there.
+                    [_, true] if !socket::wait_readable(&[self.socket.as_fd()], 0)?[0] => {
+                        socket::shut_down(self.socket.as_fd())?;
+                        return Ok(None);
+                    }
+                    _ if deadline.passed() => return Err(silence()),
+                    _ => {}
+                }
+            }
             match self.receive()? {
                 Message::Forked(pidfd) => return Ok(Some(pidfd)),
-                Message::Gone => match self.early.pop_front() {
-                    Some(Message::Failed(err)) => return Err(err),
-                    _ => return Ok(None),
-                },
+                Message::Gone => {
+                    return match self.early.pop_front() {
+                        Some(Message::Failed(err)) => Err(err),
+                        _ => Ok(None),
+                    };
+                }
                 early => self.early.push_back(early),
             }
         }
@@ -248,13 +269,10 @@ impl Channel {
     }
 
     fn await_readable(&self) -> Result<()> {
-        let deadline = crate::sys::clock::Deadline::after(std::time::Duration::from_millis(PATIENCE_MS));
+        let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
         while !socket::wait_readable(&[self.socket.as_fd()], deadline.poll_timeout_ms())?[0] {
             if deadline.passed() {
-                return Err(Error::internal(format!(
-                    "no word from the other side for {} s",
-                    PATIENCE_MS / 1000
-                )));
+                return Err(silence());
             }
         }
         Ok(())
@@ -265,6 +283,10 @@ impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn silence() -> Error {
+    Error::internal(format!("no word from the other side for {} s", PATIENCE_MS / 1000))
 }
 
 fn failure(err: &Error) -> Vec<u8> {
@@ -345,11 +367,12 @@ mod tests {
         let (mut supervisor, init) = Channel::pair().unwrap();
         init.say(&Message::Limits).unwrap();
         init.say(&Message::Forked(std::fs::File::open("/dev/null").unwrap().into())).unwrap();
-        assert!(supervisor.listen_for_forked().unwrap().is_some());
+        let alive = PidFd::open(std::process::id() as i32).unwrap();
+        assert!(supervisor.listen_for_forked(&alive).unwrap().is_some());
         assert!(matches!(supervisor.listen().unwrap(), Message::Limits));
 
         init.fail(&Error::internal("no such namespace")).unwrap();
         drop(init);
-        assert_eq!(supervisor.listen_for_forked().unwrap_err().to_string(), "no such namespace");
+        assert_eq!(supervisor.listen_for_forked(&alive).unwrap_err().to_string(), "no such namespace");
     }
 }

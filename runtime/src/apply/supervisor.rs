@@ -276,7 +276,9 @@ impl<'a> Supervisor<'a> {
     /// Takes the process that the intermediate one has forked for init.
     fn adopt_init(&mut self) -> Result<()> {
         let Some(init) = &mut self.init else { return Err(Error::internal("there is no init yet")) };
-        let Some(pidfd) = init.channel.listen_for_forked()? else { return Err(self.explain_death()?) };
+        let Some(pidfd) = init.channel.listen_for_forked(&init.pidfd)? else {
+            return Err(self.explain_death()?);
+        };
         process::wait(init.pid)?;
         init.pidfd = PidFd::from(pidfd);
         // The number that the intermediate process saw may be one of another pid namespace.

@@ -111,9 +111,9 @@ pub(super) fn decide(spec: &Spec, args: &CreateArgs) -> Result<Plan> {
 /// A number that stands for nothing would become some descriptor of ours.
 pub(super) fn check_preserved(asked_by: &str, count: u32) -> Result<()> {
     let end = i32::try_from(count).ok().and_then(|count| count.checked_add(3)).unwrap_or(i32::MAX);
-    match (3..end).find(|number| process::inherited_fd(*number).is_none()) {
-        Some(number) => Err(Error::invalid(format!("{asked_by}: descriptor {number} is not open"))),
-        None => Ok(()),
+    match process::first_not_inherited() {
+        number if number < end => Err(Error::invalid(format!("{asked_by}: descriptor {number} is not open"))),
+        _ => Ok(()),
     }
 }
 

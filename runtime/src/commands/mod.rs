@@ -67,18 +67,21 @@ impl Invocation {
 /// Carries out a command line and returns the exit code.
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     report_panics();
-    let opened = CommandLine::parse(argv).and_then(|line| Ok((open_report(&line)?, line)));
-    let (report, mut line) = match opened {
+    let opened = CommandLine::parse(argv).and_then(|line| {
+        // Before the rest of the line is read, which would be read again afterwards, and before anything is opened:
+        // what is open from here on is the caller's.
+        let sealed = if enters_a_container(&line) { seal::ensure() } else { Ok(()) };
+        process::remember_inherited();
+        Ok((open_report(&line)?, line, sealed))
+    });
+    let (report, mut line, sealed) = match opened {
         Ok(opened) => opened,
         Err(err) => {
             Report::default().error(&err);
             return FAILED;
         }
     };
-    let named = |names: &[&str]| line.command_name().is_some_and(|name| names.iter().any(|of| name == *of));
-    let failed = if named(&["exec"]) { EXEC_FAILED } else { FAILED };
-    // Before the rest of the line is read, which would be read again afterwards.
-    let sealed = if named(&["create", "run", "exec"]) { seal::ensure() } else { Ok(()) };
+    let failed = if line.command_name().is_some_and(|name| name == "exec") { EXEC_FAILED } else { FAILED };
     let request = sealed.and_then(|()| line.request());
     let invocation = Invocation { global: line.global, report };
     let done = request.and_then(|request| match request {
@@ -96,6 +99,8 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn run(invocation: &Invocation, command: Command) -> Result<u8> {
     if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
+        // A caller that ignores it would have no child of ours be waited for.
+        process::reset_child_signal()?;
         // What a caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
         process::close_on_exec_from(3, None)?;
     }
@@ -117,6 +122,10 @@ fn run(invocation: &Invocation, command: Command) -> Result<u8> {
         Command::State(args) => state::run(invocation, args),
         Command::Update(args) => update::run(invocation, *args),
     }
+}
+
+fn enters_a_container(line: &CommandLine) -> bool {
+    ["create", "run", "exec"].iter().any(|name| line.command_name().is_some_and(|of| of == *name))
 }
 
 fn open_report(line: &CommandLine) -> Result<Report> {

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use nix::sys::signal::Signal;
 
@@ -123,6 +124,29 @@ fn close_each_but(kept: &[RawFd]) -> Result<()> {
         unsafe { libc::close(number) };
     }
     Ok(())
+}
+
+/// The lowest number above the standard streams that was not open when this was called first: what is opened later
+/// takes it, and must not be mistaken for the caller's.
+static FIRST_NOT_INHERITED: OnceLock<RawFd> = OnceLock::new();
+
+/// Looks which descriptors the caller has handed down. To be called before any other is opened.
+pub fn remember_inherited() {
+    first_not_inherited();
+}
+
+/// The lowest number above the standard streams that the caller has not handed down.
+pub fn first_not_inherited() -> RawFd {
+    *FIRST_NOT_INHERITED
+        .get_or_init(|| (3..RawFd::MAX).find(|number| inherited_fd(*number).is_none()).unwrap_or(RawFd::MAX))
+}
+
+/// `sigaction(SIGCHLD, SIG_DFL)`: where it is ignored, the kernel reaps children, and nobody learns how they ended.
+pub fn reset_child_signal() -> Result<()> {
+    // SAFETY: the default action runs nothing of ours.
+    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, nix::sys::signal::SigHandler::SigDfl) }
+        .named(|| "sigaction(SIGCHLD)".into())
+        .map(drop)
 }
 
 /// Takes an inherited descriptor by its number, if it is open.

@@ -94,6 +94,12 @@ pub fn wait_readable(fds: &[BorrowedFd], timeout_ms: u16) -> Result<Vec<bool>> {
     }
 }
 
+/// `shutdown(SHUT_RDWR)`: whoever has the other end finds it closed.
+pub fn shut_down(socket: BorrowedFd) -> Result<()> {
+    nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Both)
+        .map_err(|errno| Error::kernel("shutdown()", errno))
+}
+
 /// Whether all of the other end of a socket is closed.
 pub fn is_hung_up(socket: BorrowedFd) -> Result<bool> {
     let mut polled = [PollFd::new(socket, PollFlags::empty())];

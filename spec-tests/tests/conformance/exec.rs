@@ -141,6 +141,13 @@ fn exec_preserves_the_descriptors_it_is_told_to() {
 }
 
 #[test]
+fn exec_works_for_a_caller_that_ignores_sigchld() {
+    let container = Container::sleeping(|_| {});
+    container.exec(&["true"]).prologue("trap '' CHLD").run().ok();
+    container.exec_with(&["--detach"], &["true"]).prologue("trap '' CHLD").run().ok();
+}
+
+#[test]
 fn exec_takes_a_process_file() {
     let container = Container::sleeping(|_| {});
     let process = json!({

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 use spec_tests::container::Container;
+use spec_tests::only_corten;
 use spec_tests::runtime::eventually;
 use spec_tests::victim::{SECRET, Victim};
 
@@ -141,4 +142,24 @@ fn the_environment_of_the_runtime_is_not_shown() {
     let seen =
         container.exec(&["sh", "-c", "cat /proc/1/environ /proc/self/environ"]).env("PASSWORD", SECRET).run();
     assert!(!seen.ok().contains(SECRET));
+}
+
+#[test]
+fn preserved_descriptors_that_are_not_open_are_refused() {
+    only_corten!("looking which descriptors are the caller's");
+    let container = Container::sleeping(|_| {});
+    let log = container.path("log");
+    for count in 1..=3 {
+        let flags = ["--preserve-fds", &count.to_string()];
+        let list = ["ls", "-l", "/proc/self/fd"];
+        container
+            .exec_with(&flags, &list)
+            .global(["--log", &log])
+            .run()
+            .fails_with("descriptor 3 is not open");
+        let other = Container::new(|bundle| {
+            bundle.args(list);
+        });
+        other.run_with(flags).global(["--log", &log]).run().fails_with("descriptor 3 is not open");
+    }
 }
