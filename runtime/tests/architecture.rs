@@ -55,6 +55,7 @@ const PURE_STD: [&str; 10] = [
     "std::ops",
     "std::os::unix::ffi",
     "std::path",
+    "std::str",
 ];
 
 /// Methods of `Path` that look at the filesystem.

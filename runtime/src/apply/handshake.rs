@@ -15,7 +15,7 @@
 //!     │ pidfd_getfd ── Go ───────────────────▶ │
 //!     │ ◀───────────────────────────── Created │
 //!     │ devices, record, pid file ── Go ─────▶ │ no longer dies with the supervisor
-//!     │ ◀───────────────────────── Independent │ waits for `start`
+//!     │ ◀───────────────────────── Independent │ waits for `start`, unless `run` has said so before this Go
 //! ```
 //!
 //! At any point init may say `Failed` instead, and exits. If the supervisor is gone, init finds the channel closed and

@@ -262,7 +262,9 @@ impl<'a> Init<'a> {
             | Action::SetRlimits(_)
             | Action::HandOverListener
             | Action::RestrictDevices
-            | Action::SaveCreated => Err(Error::internal(format!("{} is not for init", step.stage().name()))),
+            | Action::SaveCreated
+            | Action::StartAtOnce
+            | Action::LetInitGo => Err(Error::internal(format!("{} is not for init", step.stage().name()))),
         }
     }
 

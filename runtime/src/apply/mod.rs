@@ -21,6 +21,7 @@ mod listener;
 mod program;
 mod rootfs;
 pub mod seal;
+pub mod starting;
 mod supervisor;
 mod trace;
 

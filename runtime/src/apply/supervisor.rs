@@ -12,6 +12,7 @@ use super::cgroup::{self, Cgroup, CreatedCgroup};
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, run_hook};
 use super::init::{self, Inherited};
+use super::starting::{self, Started};
 use super::trace::Tracer;
 use super::{build, idmap, limits, listener};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
@@ -60,6 +61,8 @@ pub struct Created {
     pub pidfd: PidFd,
     /// The line to init, which closes when it becomes the program.
     pub channel: Channel,
+    /// Set if the plan started it at once.
+    pub started: Option<Started>,
     /// Held until the caller has done with the container what it wants.
     pub lock: Lock,
 }
@@ -95,6 +98,7 @@ struct Supervisor<'a> {
     own: Vec<(u64, OwnedFd)>,
     init: Option<InitProcess>,
     pid_file_written: bool,
+    started: Option<Started>,
 }
 
 struct InitProcess {
@@ -115,6 +119,7 @@ impl<'a> Supervisor<'a> {
             own: Vec::new(),
             init: None,
             pid_file_written: false,
+            started: None,
         }
     }
 
@@ -148,6 +153,14 @@ impl<'a> Supervisor<'a> {
                 self.cgroup()?.restrict_devices(&self.creation.plan.cgroup, program)
             }
             Action::SaveCreated => self.save_created(),
+            Action::StartAtOnce => {
+                self.started = Some(starting::start(self.dir()?)?);
+                Ok(())
+            }
+            Action::LetInitGo => {
+                self.go()?;
+                self.expect(|message| matches!(message, Message::Independent)).map(drop)
+            }
             _ => Err(Error::internal(format!("{} is not for the supervisor", step.stage().name()))),
         }
     }
@@ -342,8 +355,7 @@ impl<'a> Supervisor<'a> {
         if let Some(path) = self.creation.pidfd_socket {
             send_pidfd(path, &self.init()?.pidfd)?;
         }
-        self.go()?;
-        self.expect(|message| matches!(message, Message::Independent)).map(drop)
+        Ok(())
     }
 
     /// Lets init go on; one that has gone has said why.
@@ -392,7 +404,14 @@ impl<'a> Supervisor<'a> {
         let (Some((dir, lock)), Some(init)) = (self.dir, self.init) else {
             return Err(Error::internal("the plan created no container"));
         };
-        Ok(Created { dir, record: self.creation.record, pidfd: init.pidfd, channel: init.channel, lock })
+        Ok(Created {
+            dir,
+            record: self.creation.record,
+            pidfd: init.pidfd,
+            channel: init.channel,
+            started: self.started,
+            lock,
+        })
     }
 
     /// Takes back what was done, the latest first. One failure doesn't keep the others from being tried.

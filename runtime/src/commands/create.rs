@@ -21,7 +21,16 @@ use crate::sys::{file, process, socket};
 /// Creates a container.
 pub fn run(invocation: &Invocation, args: CreateArgs) -> Result<u8> {
     let console = Console::Handed(args.console_socket.clone());
-    create(invocation, args, console).map(|_| 0)
+    create(invocation, args, Then::Wait, console).map(|_| 0)
+}
+
+/// What comes after a container is created.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It waits for `start`.
+    Wait,
+    /// It is started at once.
+    Start,
 }
 
 /// Where the container's terminal goes, if it has one.
@@ -43,7 +52,7 @@ pub struct Ready {
 /// Creates a container from a bundle.
 ///
 /// Errors: what is wrong with the config, or what the failing step says; then nothing of the container is left.
-pub fn create(invocation: &Invocation, args: CreateArgs, console: Console) -> Result<Ready> {
+pub fn create(invocation: &Invocation, args: CreateArgs, then: Then, console: Console) -> Result<Ready> {
     if invocation.global.cgroup_manager == CgroupManager::Disabled {
         return Err(Error::unsupported("--cgroup-manager disabled: not supported yet"));
     }
@@ -53,7 +62,7 @@ pub fn create(invocation: &Invocation, args: CreateArgs, console: Console) -> Re
     for warning in spec.warnings() {
         invocation.report.warning(warning);
     }
-    let mut plan = decide(&spec, &args)?;
+    let mut plan = decide(&spec, &args, then)?;
     plan.request.terminal_relayed = matches!(console, Console::Own);
     invocation.report.debug(|| plan.explain());
     let terminal = spec.process().and_then(|process| process.terminal()).unwrap_or(false);
@@ -80,7 +89,7 @@ pub(super) fn read_config(bundle: &Path) -> Result<Vec<u8>> {
 }
 
 /// Decides what creating the container means on this host.
-pub(super) fn decide(spec: &Spec, args: &CreateArgs) -> Result<Plan> {
+pub(super) fn decide(spec: &Spec, args: &CreateArgs, then: Then) -> Result<Plan> {
     let bundle = std::fs::canonicalize(&args.bundle)
         .map_err(|err| Error::io(format!("find the bundle {}", args.bundle.display()), &err))?;
     let named = spec.rootfs_in(&bundle);
@@ -99,6 +108,7 @@ pub(super) fn decide(spec: &Spec, args: &CreateArgs) -> Result<Plan> {
         rootfs,
         no_pivot: args.no_pivot,
         no_new_keyring: args.no_new_keyring,
+        start_at_once: then == Then::Start,
         terminal_relayed: false,
         preserve_fds: args.preserve_fds,
         listen_fds: listen_fds(),

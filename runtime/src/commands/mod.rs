@@ -20,7 +20,7 @@ pub mod start;
 pub mod state;
 pub mod update;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
 pub use container::Container;
@@ -67,14 +67,14 @@ impl Invocation {
 /// Carries out a command line and returns the exit code.
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     report_panics();
-    let opened = CommandLine::parse(argv).and_then(|line| {
-        // Before the rest of the line is read, which would be read again afterwards, and before anything is opened:
-        // what is open from here on is the caller's.
-        let sealed = if enters_a_container(&line) { seal::ensure() } else { Ok(()) };
-        process::remember_inherited();
-        Ok((open_report(&line)?, line, sealed))
-    });
-    let (report, mut line, sealed) = match opened {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    // Before the line is read, which would be read again afterwards. It may be that of a `state` of a container whose
+    // name is `run`: that is sealed for nothing.
+    let sealed = if argv.iter().any(|word| enters_a_container(word)) { seal::ensure() } else { Ok(()) };
+    // What is open from here on is the caller's.
+    process::remember_inherited();
+    let opened = CommandLine::parse(argv).and_then(|line| Ok((open_report(&line)?, line)));
+    let (report, mut line) = match opened {
         Ok(opened) => opened,
         Err(err) => {
             Report::default().error(&err);
@@ -82,7 +82,8 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let failed = if line.command_name().is_some_and(|name| name == "exec") { EXEC_FAILED } else { FAILED };
-    let request = sealed.and_then(|()| line.request());
+    let enters = line.command_name().is_some_and(enters_a_container);
+    let request = if enters { sealed.and_then(|()| line.request()) } else { line.request() };
     let invocation = Invocation { global: line.global, report };
     let done = request.and_then(|request| match request {
         Request::Run(command) => {
@@ -124,8 +125,8 @@ fn run(invocation: &Invocation, command: Command) -> Result<u8> {
     }
 }
 
-fn enters_a_container(line: &CommandLine) -> bool {
-    ["create", "run", "exec"].iter().any(|name| line.command_name().is_some_and(|of| of == *name))
+fn enters_a_container(command: &OsStr) -> bool {
+    ["create", "run", "exec"].iter().any(|name| command == *name)
 }
 
 fn open_report(line: &CommandLine) -> Result<Report> {

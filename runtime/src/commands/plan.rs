@@ -21,7 +21,7 @@ pub fn run(_invocation: &Invocation, args: PlanArgs) -> Result<u8> {
         preserve_fds: 0,
     };
     let spec = Spec::load(&create::read_config(&args.bundle)?).doing("config.json")?;
-    let plan = create::decide(&spec, &args)?;
+    let plan = create::decide(&spec, &args, create::Then::Wait)?;
     if !steps {
         return print(plan.explain()).map(|()| 0);
     }

@@ -1,12 +1,13 @@
 //! `run`: create and start; in the foreground also attend the container and delete it.
 
-use super::create::{Console, Ready, create};
+use super::create::{Console, Ready, Then, create};
 use super::{Container, Invocation, delete, start};
 use crate::apply::Created;
 use crate::apply::foreground::{Signals, attend};
 use crate::apply::handshake::{Channel, Message};
+use crate::apply::starting::Started;
 use crate::cli::RunArgs;
-use crate::error::{Context, Result, best_effort};
+use crate::error::{Context, Error, Result, best_effort};
 use crate::state::{ContainerDir, ContainerId};
 use crate::sys::process;
 
@@ -15,11 +16,10 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> Result<u8> {
     let (keep, id) = (args.keep, args.create.id.clone());
     if args.detach {
         let console = Console::Handed(args.create.console_socket.clone());
-        let ready = create(invocation, args.create, console)?;
-        let Created { dir, record, lock, mut channel, .. } = ready.created;
-        let container = Container { dir, record };
-        let started = start::start(&container).and_then(|()| said_at_the_end(&mut channel));
-        return started.map(|()| 0).inspect_err(|_| {
+        let created = create(invocation, args.create, Then::Start, console)?.created;
+        let Created { dir, record, started, lock, mut channel, .. } = created;
+        let ran = complete(&Container { dir, record }, started).and_then(|()| said_at_the_end(&mut channel));
+        return ran.map(|()| 0).inspect_err(|_| {
             drop(lock);
             if !keep {
                 best_effort(delete_what_is_left(invocation, &id), "the first failure is the one to tell");
@@ -34,7 +34,7 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> Result<u8> {
         Some(socket) => Console::Handed(Some(socket.clone())),
         None => Console::Own,
     };
-    let ready = create(invocation, args.create, console)?;
+    let ready = create(invocation, args.create, Then::Start, console)?;
     let ended = attend_to_end(ready, &signals);
     if !keep {
         let deleted = delete_what_is_left(invocation, &id);
@@ -53,14 +53,19 @@ fn delete_what_is_left(invocation: &Invocation, id: &ContainerId) -> Result<()> 
 }
 
 fn attend_to_end(ready: Ready, signals: &Signals) -> Result<u8> {
-    let Ready { created: Created { dir, record, pidfd, mut channel, lock }, console } = ready;
+    let Ready { created: Created { dir, record, pidfd, mut channel, started, lock }, console } = ready;
     let container = Container { dir, record };
-    start::start(&container)?;
+    complete(&container, started)?;
     // Whoever deletes the container while it runs finds it unlocked.
     drop(lock);
     let terminal = console.map(|console| console.receive()).transpose()?;
     let ended = attend(&pidfd, container.record.init_process_pid, signals, terminal)?;
     said_at_the_end(&mut channel).map(|()| ended.code() as u8)
+}
+
+fn complete(container: &Container, started: Option<Started>) -> Result<()> {
+    let started = started.ok_or_else(|| Error::internal("the plan started no container"))?;
+    start::complete(container, started)
 }
 
 /// A program that couldn't be executed says so on the channel, which is closed otherwise.

@@ -48,6 +48,8 @@ pub struct Request {
     pub no_pivot: bool,
     /// Keeps the caller's session keyring (`--no-new-keyring`).
     pub no_new_keyring: bool,
+    /// The container is started as soon as it is created (`run`).
+    pub start_at_once: bool,
     /// The runtime stays in the foreground and relays the container's terminal.
     pub terminal_relayed: bool,
     /// How many descriptors from 3 on the container gets (`--preserve-fds`).
@@ -213,6 +215,8 @@ pub enum Action {
     ReportCreated,
     RestrictDevices,
     SaveCreated,
+    StartAtOnce,
+    LetInitGo,
     AwaitStart,
     InstallSeccompLast,
     RunStartHooks(Vec<oci::Hook>),
@@ -324,6 +328,8 @@ impl Action {
             ReportCreated,
             RestrictDevices,
             SaveCreated,
+            StartAtOnce,
+            LetInitGo,
             AwaitStart,
             InstallSeccompLast,
             RunStartHooks,
@@ -348,6 +354,9 @@ pub fn create(spec: &Spec, request: Request, host: &Host) -> Result<Plan> {
         None => None,
     };
     let mut steps = lifecycle();
+    if request.start_at_once {
+        steps.push(Step::always(Action::StartAtOnce));
+    }
     steps.extend(namespaces::steps(spec));
     steps.extend(mounts::steps(spec, &request, &cgroup)?);
     steps.extend(devices::steps(spec)?);
@@ -418,6 +427,7 @@ fn lifecycle() -> Vec<Step> {
         Action::ReportCreated,
         Action::RestrictDevices,
         Action::SaveCreated,
+        Action::LetInitGo,
         Action::AwaitStart,
     ]
     .into_iter()

@@ -205,6 +205,10 @@ stages! {
     RestrictDevices = "restrict-devices", Supervisor, Nothing, Nothing;
     /// Saves that the container is created, and writes the pid file.
     SaveCreated = "save-created", Supervisor, Nothing, RemovePidFile;
+    /// Starts the container that init is about to wait for (`run`): it then needn't wait.
+    StartAtOnce = "start-at-once", Supervisor, Nothing, Nothing;
+    /// Lets init outlive the supervisor.
+    LetInitGo = "let-init-go", Supervisor, Nothing, Nothing;
     /// Waits for `start`.
     AwaitStart = "await-start", Init, Nothing, Nothing;
     /// Installs the seccomp filter as late as can be.

@@ -49,7 +49,7 @@ impl Vectors {
     fn of(profile: &LinuxSeccomp) -> Vectors {
         let rules: Vec<_> = profile.syscalls().iter().flatten().collect();
         let known = Syscall::all().iter().filter_map(|syscall| {
-            let named = rules.iter().filter(|rule| rule.names().iter().any(|name| name == syscall.name));
+            let named = rules.iter().filter(|rule| rule.names().iter().any(|name| name == syscall.name()));
             let args: Vec<_> = named.flat_map(|rule| rule.args().iter().flatten()).copied().collect();
             (!args.is_empty()).then(|| (syscall, vectors(&args)))
         });
@@ -62,14 +62,14 @@ impl Vectors {
             .0
             .iter()
             .filter(|(syscall, _)| {
-                let multiplexer = abi.multiplexed(syscall.name).map(|multiplexed| multiplexed.number);
+                let multiplexer = syscall.multiplexed(abi).map(|multiplexed| multiplexed.number);
                 [syscall.number(abi), x32.and_then(|x32| syscall.number(x32)), multiplexer]
                     .contains(&Some(nr))
             })
-            .partition(|(syscall, _)| abi.multiplexed(syscall.name).is_none_or(|m| m.number != nr));
+            .partition(|(syscall, _)| syscall.multiplexed(abi).is_none_or(|m| m.number != nr));
         let direct: Vec<_> = direct.into_iter().flat_map(|(_, vectors)| vectors).copied().collect();
         let through = multiplexed.into_iter().flat_map(move |(syscall, vectors)| {
-            let call = abi.multiplexed(syscall.name).map_or(0, |m| u64::from(m.call));
+            let call = syscall.multiplexed(abi).map_or(0, |m| u64::from(m.call));
             let calls = [call, call + 1, call | 1 << 32];
             vectors
                 .iter()

@@ -74,9 +74,11 @@ fn uses(profile: &LinuxSeccomp, abi: Abi) -> impl Iterator<Item = Use<'_>> {
     let rules = profile.syscalls().iter().flatten();
     let named = rules.flat_map(|rule| rule.names().iter().map(move |name| (rule, name)));
     named.flat_map(move |(rule, name)| {
-        let direct = Syscall::find(name).and_then(|syscall| syscall.number(abi));
+        let syscall = Syscall::find(name);
+        let direct = syscall.and_then(|syscall| syscall.number(abi));
         let direct = direct.map(|number| Use { number, rule, call: None });
-        let multiplexed = abi.multiplexed(name).map(|m| Use { number: m.number, rule, call: Some(m.call) });
+        let multiplexed = syscall.and_then(|syscall| syscall.multiplexed(abi));
+        let multiplexed = multiplexed.map(|m| Use { number: m.number, rule, call: Some(m.call) });
         direct.into_iter().chain(multiplexed)
     })
 }

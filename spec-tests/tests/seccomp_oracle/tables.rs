@@ -17,13 +17,13 @@ fn numbers_are_those_of_libseccomp() {
     ];
     let mut compared = 0;
     for syscall in Syscall::all().iter().filter(|syscall| is_known_to_libseccomp(syscall)) {
-        for (abi, arch) in abis.into_iter().filter(|(abi, _)| (syscall.name, *abi) != GOT_LATER) {
+        for (abi, arch) in abis.into_iter().filter(|(abi, _)| (syscall.name(), *abi) != GOT_LATER) {
             let theirs =
-                ScmpSyscall::from_name_by_arch(syscall.name, arch).expect("known for one, known for all");
+                ScmpSyscall::from_name_by_arch(syscall.name(), arch).expect("known for one, known for all");
             // Negative: the architecture has no such call, or has it behind a multiplexer and maybe directly, too.
             let theirs = u32::try_from(theirs.as_raw_syscall()).ok();
-            if abi.multiplexed(syscall.name).is_none() {
-                assert_eq!(syscall.number(abi), theirs, "{} on {abi:?}", syscall.name);
+            if syscall.multiplexed(abi).is_none() {
+                assert_eq!(syscall.number(abi), theirs, "{} on {abi:?}", syscall.name());
                 compared += 1;
             }
         }
@@ -34,7 +34,7 @@ fn numbers_are_those_of_libseccomp() {
 #[test]
 fn multiplexed_calls_are_those_of_libseccomp() {
     for syscall in Syscall::all().iter().filter(|syscall| is_known_to_libseccomp(syscall)) {
-        let theirs = ScmpSyscall::from_name_by_arch(syscall.name, ScmpArch::X86)
+        let theirs = ScmpSyscall::from_name_by_arch(syscall.name(), ScmpArch::X86)
             .expect("known for one, known for all");
         // It numbers them downward, from -100 for socketcall and from -200 for ipc.
         let expected = match theirs.as_raw_syscall() {
@@ -42,8 +42,8 @@ fn multiplexed_calls_are_those_of_libseccomp() {
             number @ -299..=-201 => Some((117, -200 - number)),
             _ => None,
         };
-        let ours = Abi::X86.multiplexed(syscall.name).map(|m| (m.number, m.call as i32));
-        assert_eq!(ours, expected, "{}", syscall.name);
+        let ours = syscall.multiplexed(Abi::X86).map(|m| (m.number, m.call as i32));
+        assert_eq!(ours, expected, "{}", syscall.name());
     }
 }
 
@@ -83,9 +83,9 @@ fn numbers_are_those_of_the_syscalls_crate() {
 
 /// Whether libseccomp's verdicts on a call can be compared with ours.
 pub fn is_comparable(name: &str) -> bool {
-    Syscall::find(name).is_none_or(|syscall| is_known_to_libseccomp(syscall) && syscall.name != GOT_LATER.0)
+    Syscall::find(name).is_none_or(|syscall| is_known_to_libseccomp(syscall) && syscall.name() != GOT_LATER.0)
 }
 
 fn is_known_to_libseccomp(syscall: &Syscall) -> bool {
-    ScmpSyscall::from_name(syscall.name).is_ok()
+    ScmpSyscall::from_name(syscall.name()).is_ok()
 }

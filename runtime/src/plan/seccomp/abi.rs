@@ -65,51 +65,6 @@ impl Abi {
             Abi::X86 | Abi::X32 | Abi::Arm => Width::Bits32,
         }
     }
-
-    /// How `name` can also be called through a multiplexer, if it can: 32-bit x86 has `socketcall` and `ipc`,
-    /// whose first argument says which call is meant and whose others are pointers that a filter can't follow.
-    pub fn multiplexed(self, name: &str) -> Option<Multiplexed> {
-        if self != Abi::X86 {
-            return None;
-        }
-        let socketcall = |call| Some(Multiplexed { number: 102, call });
-        let ipc = |call| Some(Multiplexed { number: 117, call });
-        match name {
-            "socket" => socketcall(1),
-            "bind" => socketcall(2),
-            "connect" => socketcall(3),
-            "listen" => socketcall(4),
-            "accept" => socketcall(5),
-            "getsockname" => socketcall(6),
-            "getpeername" => socketcall(7),
-            "socketpair" => socketcall(8),
-            "send" => socketcall(9),
-            "recv" => socketcall(10),
-            "sendto" => socketcall(11),
-            "recvfrom" => socketcall(12),
-            "shutdown" => socketcall(13),
-            "setsockopt" => socketcall(14),
-            "getsockopt" => socketcall(15),
-            "sendmsg" => socketcall(16),
-            "recvmsg" => socketcall(17),
-            "accept4" => socketcall(18),
-            "recvmmsg" => socketcall(19),
-            "sendmmsg" => socketcall(20),
-            "semop" => ipc(1),
-            "semget" => ipc(2),
-            "semctl" => ipc(3),
-            "semtimedop" => ipc(4),
-            "msgsnd" => ipc(11),
-            "msgrcv" => ipc(12),
-            "msgget" => ipc(13),
-            "msgctl" => ipc(14),
-            "shmat" => ipc(21),
-            "shmdt" => ipc(22),
-            "shmget" => ipc(23),
-            "shmctl" => ipc(24),
-            _ => None,
-        }
-    }
 }
 
 /// A system call as a multiplexer takes it.
@@ -119,4 +74,49 @@ pub struct Multiplexed {
     pub number: u32,
     /// The multiplexer's first argument.
     pub call: u32,
+}
+
+impl Multiplexed {
+    /// How `name` can also be called through a multiplexer of 32-bit x86, if it can: `socketcall` and `ipc`, whose
+    /// first argument says which call is meant and whose others are pointers that a filter can't follow.
+    pub(super) const fn by_x86(name: &str) -> Option<Multiplexed> {
+        const SOCKETCALL: u32 = 102;
+        const IPC: u32 = 117;
+        let (number, call) = match name.as_bytes() {
+            b"socket" => (SOCKETCALL, 1),
+            b"bind" => (SOCKETCALL, 2),
+            b"connect" => (SOCKETCALL, 3),
+            b"listen" => (SOCKETCALL, 4),
+            b"accept" => (SOCKETCALL, 5),
+            b"getsockname" => (SOCKETCALL, 6),
+            b"getpeername" => (SOCKETCALL, 7),
+            b"socketpair" => (SOCKETCALL, 8),
+            b"send" => (SOCKETCALL, 9),
+            b"recv" => (SOCKETCALL, 10),
+            b"sendto" => (SOCKETCALL, 11),
+            b"recvfrom" => (SOCKETCALL, 12),
+            b"shutdown" => (SOCKETCALL, 13),
+            b"setsockopt" => (SOCKETCALL, 14),
+            b"getsockopt" => (SOCKETCALL, 15),
+            b"sendmsg" => (SOCKETCALL, 16),
+            b"recvmsg" => (SOCKETCALL, 17),
+            b"accept4" => (SOCKETCALL, 18),
+            b"recvmmsg" => (SOCKETCALL, 19),
+            b"sendmmsg" => (SOCKETCALL, 20),
+            b"semop" => (IPC, 1),
+            b"semget" => (IPC, 2),
+            b"semctl" => (IPC, 3),
+            b"semtimedop" => (IPC, 4),
+            b"msgsnd" => (IPC, 11),
+            b"msgrcv" => (IPC, 12),
+            b"msgget" => (IPC, 13),
+            b"msgctl" => (IPC, 14),
+            b"shmat" => (IPC, 21),
+            b"shmdt" => (IPC, 22),
+            b"shmget" => (IPC, 23),
+            b"shmctl" => (IPC, 24),
+            _ => return None,
+        };
+        Some(Multiplexed { number, call })
+    }
 }

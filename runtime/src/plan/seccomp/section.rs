@@ -134,7 +134,7 @@ struct Use {
 fn uses(rules: &Rules, abi: Abi) -> Vec<Use> {
     let mut uses = Vec::with_capacity(rules.named.len());
     for (named, (syscall, _)) in rules.named.iter().enumerate() {
-        let multiplexer = abi.multiplexed(syscall.name).map(|multiplexed| multiplexed.number);
+        let multiplexer = syscall.multiplexed(abi).map(|multiplexed| multiplexed.number);
         uses.extend(syscall.number(abi).into_iter().chain(multiplexer).map(|number| Use { number, named }));
     }
     uses.sort_by_key(|used| used.number);
@@ -151,7 +151,7 @@ impl Use {
     fn add_to(&self, body: &mut Body, rules: &Rules, abi: Abi) -> Result<()> {
         let (syscall, Some(rule)) = rules.named[self.named] else { return Ok(()) };
         let (rule, width) = (&rules.rules[rule], abi.width());
-        let call = abi.multiplexed(syscall.name).filter(|multiplexed| multiplexed.number == self.number);
+        let call = syscall.multiplexed(abi).filter(|multiplexed| multiplexed.number == self.number);
         for conditions in &rule.alternatives {
             let added = match call {
                 None => body.add(conditions, rule.verdict, width),
@@ -160,7 +160,7 @@ impl Use {
                 }
             };
             added.map_err(|_| {
-                let (field, name) = (&rule.field, syscall.name);
+                let (field, name) = (&rule.field, syscall.name());
                 Error::invalid(format!(
                     "{field}: {name}: an earlier rule for the same arguments has another action"
                 ))

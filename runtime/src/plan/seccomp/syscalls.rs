@@ -5,7 +5,7 @@
 //! is not wrong. `spec-tests/tests/seccomp_oracle.rs` compares the table with libseccomp's and with the `syscalls`
 //! crate's; to add the calls of a new kernel, add their rows and run it.
 
-use super::abi::Abi;
+use super::abi::{Abi, Multiplexed};
 
 /// The bit that tells a system call of x32 from one of x86_64.
 pub const X32_BIT: u32 = 1 << 30;
@@ -13,18 +13,25 @@ pub const X32_BIT: u32 = 1 << 30;
 /// A system call that some architecture of Linux has.
 #[derive(Debug)]
 pub struct Syscall {
-    /// Its name.
-    pub name: &'static str,
+    name: Name,
     /// In the order of [`Abi`], x32 without its bit; `NO` where the ABI has no such call.
     numbers: [u32; 5],
+    multiplexed: Option<Multiplexed>,
+}
+
+/// A name without a pointer: a table of pointers would be relocated, page by page, at every start of the runtime.
+#[derive(Debug)]
+struct Name {
+    len: u8,
+    bytes: [u8; 31],
 }
 
 impl Syscall {
     /// Finds a system call by its name.
     pub fn find(name: &str) -> Option<&'static Syscall> {
-        let mut slot = hash(name);
+        let mut slot = hash(name.as_bytes());
         while let Some(found) = TABLE.get(usize::from(SLOTS[slot])) {
-            if found.name == name {
+            if found.name.as_bytes() == name.as_bytes() {
                 return Some(found);
             }
             slot = (slot + 1) % SLOTS.len();
@@ -37,6 +44,16 @@ impl Syscall {
         &TABLE
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        std::str::from_utf8(self.name.as_bytes()).unwrap_or_default()
+    }
+
+    /// How it can also be called through a multiplexer of `abi`, if it can.
+    pub fn multiplexed(&self, abi: Abi) -> Option<Multiplexed> {
+        self.multiplexed.filter(|_| abi == Abi::X86)
+    }
+
     /// Its number for `abi`, if it has one; on x32 with [`X32_BIT`].
     pub fn number(&self, abi: Abi) -> Option<u32> {
         match self.numbers[abi as usize] {
@@ -47,8 +64,23 @@ impl Syscall {
     }
 }
 
-const fn row(name: &'static str, numbers: [u32; 5]) -> Syscall {
-    Syscall { name, numbers }
+impl Name {
+    const fn of(name: &str) -> Name {
+        let (mut bytes, mut at) = ([0; 31], 0);
+        while at < name.len() {
+            bytes[at] = name.as_bytes()[at];
+            at += 1;
+        }
+        Name { len: name.len() as u8, bytes }
+    }
+
+    const fn as_bytes(&self) -> &[u8] {
+        self.bytes.split_at(self.len as usize).0
+    }
+}
+
+const fn row(name: &str, numbers: [u32; 5]) -> Syscall {
+    Syscall { name: Name::of(name), numbers, multiplexed: Multiplexed::by_x86(name) }
 }
 
 /// A hash table of the names: indices of [`TABLE`], [`FREE`] between them. The compiler fills it, so that finding
@@ -57,7 +89,7 @@ static SLOTS: [u16; 2048] = {
     let mut slots = [FREE; 2048];
     let mut index = 0;
     while index < TABLE.len() {
-        let mut slot = hash(TABLE[index].name);
+        let mut slot = hash(TABLE[index].name.as_bytes());
         while slots[slot] != FREE {
             slot = (slot + 1) % slots.len();
         }
@@ -70,11 +102,11 @@ static SLOTS: [u16; 2048] = {
 const FREE: u16 = u16::MAX;
 
 /// FNV-1a, folded to an index of [`SLOTS`].
-const fn hash(name: &str) -> usize {
+const fn hash(name: &[u8]) -> usize {
     let mut hash: u32 = 0x811c_9dc5;
     let mut at = 0;
     while at < name.len() {
-        hash = (hash ^ name.as_bytes()[at] as u32).wrapping_mul(0x0100_0193);
+        hash = (hash ^ name[at] as u32).wrapping_mul(0x0100_0193);
         at += 1;
     }
     (hash ^ hash >> 15) as usize % 2048
@@ -602,12 +634,14 @@ mod tests {
 
     #[test]
     fn table_is_sorted_and_without_duplicates() {
-        assert!(TABLE.is_sorted_by(|a, b| a.name < b.name));
+        assert!(TABLE.is_sorted_by(|a, b| a.name() < b.name()));
     }
 
     #[test]
     fn every_name_is_found() {
-        assert!(TABLE.iter().all(|row| Syscall::find(row.name).is_some_and(|found| found.name == row.name)));
+        assert!(
+            TABLE.iter().all(|row| Syscall::find(row.name()).is_some_and(|found| found.name() == row.name()))
+        );
     }
 
     #[test]
