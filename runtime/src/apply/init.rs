@@ -261,6 +261,7 @@ impl<'a> Init<'a> {
             | Action::RunRuntimeHooks(_)
             | Action::SetRlimits(_)
             | Action::HandOverListener
+            | Action::AwaitCreated
             | Action::RestrictDevices
             | Action::SaveCreated
             | Action::StartAtOnce

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 
-use super::cgroup::{self, Cgroup, CreatedCgroup};
+use super::cgroup::{self, Cgroup, CreatedCgroup, Entrance};
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, run_hook};
 use super::init::{self, Inherited};
@@ -147,8 +147,8 @@ impl<'a> Supervisor<'a> {
                 self.go()
             }
             Action::HandOverListener => self.hand_over_listener(),
+            Action::AwaitCreated => self.expect(|message| matches!(message, Message::Created)).map(drop),
             Action::RestrictDevices => {
-                self.expect(|message| matches!(message, Message::Created))?;
                 let program = self.device_program.take();
                 self.cgroup()?.restrict_devices(&self.creation.plan.cgroup, program)
             }
@@ -248,7 +248,11 @@ impl<'a> Supervisor<'a> {
         let (channel, init_channel) = Channel::pair()?;
         let start_fifo = self.dir()?.open_fifo_for_init()?;
         let plan = self.creation.plan;
-        let mut entrance = self.cgroup()?.entrance()?;
+        let mut entrance = match &self.cgroup {
+            Some(cgroup) => cgroup.entrance()?,
+            // It is born where its caller is.
+            None => Entrance::default(),
+        };
         #[cfg(feature = "faults")]
         super::trace::tie_supervisor()?;
         let forked = entrance.clone_child(if plan.intermediate { 0 } else { flags })?;

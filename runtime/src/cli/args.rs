@@ -617,7 +617,10 @@ impl UpdateArgs {
         };
         for name in ["l3-cache-schema", "mem-bw-schema"] {
             if low.text(name)?.is_some_and(|schema| !schema.is_empty()) {
-                return Err(Error::unsupported(format!("--{name}: not supported yet")));
+                // No container has one: linux.intelRdt is refused when it is created.
+                return Err(Error::unsupported(format!(
+                    "--{name}: Intel RDT is not enabled: the container has no resctrl group"
+                )));
             }
         }
         Ok(UpdateArgs { id: id(low)?, source })

@@ -280,7 +280,7 @@ mod tests {
             error("update --cpu-share x c1"),
             "update: --cpu-share: \"x\" is not a number in its range"
         );
-        assert!(error("update --l3-cache-schema L3:0=f c1").contains("not supported yet"));
+        assert!(error("update --l3-cache-schema L3:0=f c1").contains("Intel RDT is not enabled"));
     }
 
     #[test]

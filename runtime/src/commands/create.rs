@@ -53,16 +53,13 @@ pub struct Ready {
 ///
 /// Errors: what is wrong with the config, or what the failing step says; then nothing of the container is left.
 pub fn create(invocation: &Invocation, args: CreateArgs, then: Then, console: Console) -> Result<Ready> {
-    if invocation.global.cgroup_manager == CgroupManager::Disabled {
-        return Err(Error::unsupported("--cgroup-manager disabled: not supported yet"));
-    }
     let tracer = Tracer::to(invocation.global.trace.as_deref())?;
     let config = read_config(&args.bundle)?;
     let spec = Spec::load(&config).doing("config.json")?;
     for warning in spec.warnings() {
         invocation.report.warning(warning);
     }
-    let mut plan = decide(&spec, &args, then)?;
+    let mut plan = decide(invocation, &spec, &args, then)?;
     plan.request.terminal_relayed = matches!(console, Console::Own);
     invocation.report.debug(|| plan.explain());
     let terminal = spec.process().and_then(|process| process.terminal()).unwrap_or(false);
@@ -89,7 +86,7 @@ pub(super) fn read_config(bundle: &Path) -> Result<Vec<u8>> {
 }
 
 /// Decides what creating the container means on this host.
-pub(super) fn decide(spec: &Spec, args: &CreateArgs, then: Then) -> Result<Plan> {
+pub(super) fn decide(invocation: &Invocation, spec: &Spec, args: &CreateArgs, then: Then) -> Result<Plan> {
     let bundle = std::fs::canonicalize(&args.bundle)
         .map_err(|err| Error::io(format!("find the bundle {}", args.bundle.display()), &err))?;
     let named = spec.rootfs_in(&bundle);
@@ -106,6 +103,7 @@ pub(super) fn decide(spec: &Spec, args: &CreateArgs, then: Then) -> Result<Plan>
         id: args.id.as_str().to_string(),
         bundle,
         rootfs,
+        no_cgroup: invocation.global.cgroup_manager == CgroupManager::Disabled,
         no_pivot: args.no_pivot,
         no_new_keyring: args.no_new_keyring,
         start_at_once: then == Then::Start,

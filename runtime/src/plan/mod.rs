@@ -44,6 +44,8 @@ pub struct Request {
     pub bundle: PathBuf,
     /// The rootfs, absolute and without symlinks.
     pub rootfs: PathBuf,
+    /// Makes no cgroup: the container stays in its caller's (`--cgroup-manager disabled`).
+    pub no_cgroup: bool,
     /// Keeps the old root below the new one's mounts (`--no-pivot`), for hosts that run from a ramdisk.
     pub no_pivot: bool,
     /// Keeps the caller's session keyring (`--no-new-keyring`).
@@ -213,6 +215,7 @@ pub enum Action {
     FindProgram,
     InstallSeccompListener,
     ReportCreated,
+    AwaitCreated,
     RestrictDevices,
     SaveCreated,
     StartAtOnce,
@@ -326,6 +329,7 @@ impl Action {
             FindProgram,
             InstallSeccompListener,
             ReportCreated,
+            AwaitCreated,
             RestrictDevices,
             SaveCreated,
             StartAtOnce,
@@ -343,17 +347,21 @@ impl Action {
 /// Errors: InvalidSpec or Unsupported, naming the field.
 pub fn create(spec: &Spec, request: Request, host: &Host) -> Result<Plan> {
     let linux = spec.linux();
-    let cgroup = cgroup::decide(
-        &request.id,
-        linux.and_then(|linux| linux.cgroups_path().as_deref()),
-        linux.and_then(|linux| linux.resources().as_ref()),
-        &host.cgroup,
-    )?;
+    let resources = linux.and_then(|linux| linux.resources().as_ref());
+    let cgroup = if request.no_cgroup {
+        cgroup::stay(resources, &host.cgroup)?
+    } else {
+        let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+        cgroup::decide(&request.id, path, resources, &host.cgroup)?
+    };
     let seccomp = match linux.and_then(|linux| linux.seccomp().as_ref()) {
         Some(profile) => Some(seccomp::compile(profile, host.machine.native)?),
         None => None,
     };
     let mut steps = lifecycle();
+    if cgroup.is_own {
+        steps.extend(cgroup_steps());
+    }
     if request.start_at_once {
         steps.push(Step::always(Action::StartAtOnce));
     }
@@ -415,17 +423,15 @@ pub fn explain_exec(steps: &[Step]) -> String {
 fn lifecycle() -> Vec<Step> {
     [
         Action::SaveRecord,
-        Action::CreateCgroup,
         Action::MakeStartFifo,
         Action::PrepareRecord,
-        Action::LimitCgroup,
         Action::EnterCgroup(Affinity::default()),
         Action::NewSession,
         Action::MountRootfs,
         Action::OpenProcfs,
         Action::SwitchRoot,
         Action::ReportCreated,
-        Action::RestrictDevices,
+        Action::AwaitCreated,
         Action::SaveCreated,
         Action::LetInitGo,
         Action::AwaitStart,
@@ -433,6 +439,11 @@ fn lifecycle() -> Vec<Step> {
     .into_iter()
     .map(Step::always)
     .collect()
+}
+
+/// What a cgroup of the container's own takes.
+fn cgroup_steps() -> [Step; 3] {
+    [Action::CreateCgroup, Action::LimitCgroup, Action::RestrictDevices].map(Step::always)
 }
 
 fn hook_steps(spec: &Spec) -> Vec<Step> {

@@ -201,6 +201,8 @@ stages! {
     HandOverListener = "hand-over-listener", Supervisor, Nothing, Nothing;
     /// Tells the supervisor that the container is complete, and waits until that is on record.
     ReportCreated = "report-created", Init, Nothing, Nothing;
+    /// Waits until init says so.
+    AwaitCreated = "await-created", Supervisor, Nothing, Nothing;
     /// Restricts devices, when init is complete: it has made and mounted what the container itself may not.
     RestrictDevices = "restrict-devices", Supervisor, Nothing, Nothing;
     /// Saves that the container is created, and writes the pid file.

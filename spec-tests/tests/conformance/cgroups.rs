@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spec_tests::cgroup;
 use spec_tests::container::Container;
 use spec_tests::view::View;
-use spec_tests::{not_in_runc_1_1, skip_if};
+use spec_tests::{not_in_runc_1_1, only_corten, skip_if};
 
 /// Creates a container with these resources beside the device rules.
 fn with_resources(resources: Value) -> Container {
@@ -352,4 +352,29 @@ fn root_device() -> Option<(u64, u64)> {
     let (major, minor) = line.split(' ').nth(2)?.split_once(':')?;
     let whole = std::fs::exists(format!("/sys/dev/block/{major}:{minor}/queue")).ok()?;
     whole.then_some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[test]
+fn without_a_cgroup_the_container_stays_in_its_callers() {
+    only_corten!("--cgroup-manager");
+    for view in View::all() {
+        let disabled = ["--cgroup-manager", "disabled"];
+        let container = Container::in_view(*view, |bundle| {
+            bundle.args(["sleep", "1000"]);
+            bundle.set("/linux/resources", json!({"devices": [{"allow": false, "access": "rwm"}]}));
+        });
+        container.create().global(disabled).run().ok();
+        container.start().ok();
+        assert_eq!(container.cgroup().existing(), Vec::<std::path::PathBuf>::new());
+        let of = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        assert_eq!(of(&container.pid().to_string()), of("self"));
+        container.exec(&["true"]).run().ok();
+        container.command(["pause", &container.id]).run().fails_with("no cgroup with a freezer");
+        container.kill("KILL").ok();
+
+        let limited = Container::in_view(*view, |bundle| {
+            bundle.set("/linux/resources", json!({"memory": {"limit": 64 << 20}}));
+        });
+        limited.create().global(disabled).run().fails_with("linux.resources.memory.limit");
+    }
 }

@@ -23,6 +23,8 @@ pub use paths::CgroupPaths;
 pub struct Plan {
     /// The container's directory in each hierarchy; on v2 there is one.
     pub dirs: Vec<Dir>,
+    /// Whether it is made for the container. Otherwise it is the caller's, and nothing is changed in it.
+    pub is_own: bool,
     /// v2: the controllers to be enabled from the top of the hierarchy down to the cgroup. Empty on v1.
     pub enable: Vec<String>,
     /// What has to stand before a process can join, in order.
@@ -65,17 +67,19 @@ pub fn decide(
     let devices = Policy::of(resources.devices().as_deref().unwrap_or_default())?;
     match &host.mode {
         Mode::V1 { hierarchies } => {
-            let dirs = v1_dirs(&place, hierarchies)?;
+            let dirs = v1_dirs(hierarchies, |hierarchy| place.on_v1(hierarchy));
+            require_devices(&dirs)?;
             let has = |controller: &str| dirs.iter().any(|dir| dir.holds(controller));
             let limits = v1::limits(resources, &has)?;
             let (before_enter, writes, notes) = (limits.before_enter, limits.writes, limits.notes);
-            Ok(Plan { dirs, enable: Vec::new(), before_enter, writes, devices, notes })
+            Ok(Plan { dirs, is_own: true, enable: Vec::new(), before_enter, writes, devices, notes })
         }
         Mode::V2 { hierarchy, controllers } => {
             let has = |controller: &str| controllers.iter().any(|known| known == controller);
             let limits = v2::limits(resources, &has)?;
             Ok(Plan {
-                dirs: vec![v2_dir(&place, hierarchy)],
+                dirs: vec![v2_dir(place.on_v2(hierarchy), hierarchy)],
+                is_own: true,
                 enable: controllers.clone(),
                 before_enter: Vec::new(),
                 writes: limits.writes,
@@ -84,6 +88,45 @@ pub fn decide(
             })
         }
     }
+}
+
+/// Decides about a container that stays in the cgroup of its caller, who wants none made (`--cgroup-manager disabled`).
+///
+/// # Errors
+/// Any limit: there is nothing to set it on. Rules for devices are passed over, since engines write some by habit.
+pub fn stay(resources: Option<&LinuxResources>, host: &CgroupHost) -> Result<Plan> {
+    let unlimited = LinuxResources::default();
+    let resources = resources.unwrap_or(&unlimited);
+    let own = |hierarchy: &Hierarchy| hierarchy.mountpoint.join(&hierarchy.own);
+    let (dirs, writes) = match &host.mode {
+        Mode::V1 { hierarchies } => {
+            let limits = v1::limits(resources, &|_| true)?;
+            (v1_dirs(hierarchies, own), [limits.before_enter, limits.writes].concat())
+        }
+        Mode::V2 { hierarchy, .. } => {
+            (vec![v2_dir(own(hierarchy), hierarchy)], v2::limits(resources, &|_| true)?.writes)
+        }
+    };
+    if let Some(write) = writes.first() {
+        return Err(Error::unsupported(format!("{write}: not without a cgroup (--cgroup-manager disabled)")));
+    }
+    let rules = resources.devices().as_deref().unwrap_or_default();
+    let notes = match rules.is_empty() {
+        true => Vec::new(),
+        false => {
+            vec!["linux.resources.devices: passed over, there is no cgroup to restrict devices in".to_owned()]
+        }
+    };
+    let devices = Policy::of(&[])?;
+    Ok(Plan {
+        dirs,
+        is_own: false,
+        enable: Vec::new(),
+        before_enter: Vec::new(),
+        writes: Vec::new(),
+        devices,
+        notes,
+    })
 }
 
 /// Decides what `update` writes into a container's cgroup. Devices stay as they are.
@@ -111,12 +154,18 @@ impl Plan {
 
     /// What the state record keeps of the cgroup: all that is needed to find it again.
     pub fn paths(&self) -> CgroupPaths {
+        if !self.is_own {
+            return CgroupPaths::default();
+        }
         let each = |dir: &Dir| dir.controllers.iter().map(|name| (name.clone(), dir.path.clone())).collect();
         CgroupPaths::new(self.dirs.iter().flat_map(|dir| -> Vec<_> { each(dir) }).collect())
     }
 
     /// One line for each thing that is done, in order.
     pub fn describe(&self) -> Vec<String> {
+        if !self.is_own {
+            return self.notes.clone();
+        }
         let mut lines: Vec<String> = self.dirs.iter().map(Dir::to_string).collect();
         if !self.enable.is_empty() {
             lines.push(format!("enable the controllers {}", self.enable.join(" ")));
@@ -148,30 +197,33 @@ impl fmt::Display for Dir {
     }
 }
 
-fn v1_dirs(place: &paths::Place, hierarchies: &[Hierarchy]) -> Result<Vec<Dir>> {
-    let dirs: Vec<Dir> = hierarchies
+fn v1_dirs(hierarchies: &[Hierarchy], path: impl Fn(&Hierarchy) -> PathBuf) -> Vec<Dir> {
+    hierarchies
         .iter()
         .filter(|hierarchy| hierarchy.controllers.iter().any(|name| v1::joins(name)))
         .map(|hierarchy| Dir {
             controllers: hierarchy.controllers.clone(),
             mountpoint: hierarchy.mountpoint.clone(),
-            path: place.on_v1(hierarchy),
+            path: path(hierarchy),
             optional: hierarchy.controllers.iter().all(|name| v1::is_optional(name)),
         })
-        .collect();
+        .collect()
+}
+
+fn require_devices(dirs: &[Dir]) -> Result<()> {
     if !dirs.iter().any(|dir| dir.holds("devices")) {
         return Err(Error::unsupported(
             "access to devices can't be restricted: no cgroup hierarchy with the devices controller is mounted",
         ));
     }
-    Ok(dirs)
+    Ok(())
 }
 
-fn v2_dir(place: &paths::Place, hierarchy: &Hierarchy) -> Dir {
+fn v2_dir(path: PathBuf, hierarchy: &Hierarchy) -> Dir {
     Dir {
         controllers: vec![CgroupPaths::UNIFIED.to_owned()],
         mountpoint: hierarchy.mountpoint.clone(),
-        path: place.on_v2(hierarchy),
+        path,
         optional: false,
     }
 }
@@ -279,6 +331,19 @@ mod tests {
                 "linux.resources.memory.swappiness: passed over, cgroup v2 has no such thing",
             ]
         );
+    }
+
+    #[test]
+    fn who_stays_in_the_caller_s_cgroup_has_none_on_record_and_no_limit() {
+        let asked = resources(r#"{"devices":[{"allow":false,"access":"rwm"}]}"#);
+        for host in [v1_host(), v2_host("memory")] {
+            let plan = stay(Some(&asked), &host).unwrap();
+            assert_eq!(plan.paths(), CgroupPaths::default());
+            assert!(plan.describe()[0].starts_with("linux.resources.devices: passed over"));
+            let err =
+                stay(Some(&resources(r#"{"memory":{"limit":1048576}}"#)), &host).unwrap_err().to_string();
+            assert!(err.contains("(linux.resources.memory.limit): not without a cgroup"), "{err}");
+        }
     }
 
     #[test]
