@@ -13,17 +13,39 @@ use crate::plan::mount_options::{AttrChange, HABITUALLY_CLEARED, ms_flags};
 use crate::plan::{FilesystemMount, IdMapSource, Mount, MountSource};
 use crate::sys::{file, mount, namespace};
 
-/// Builds a bind mount from the host's path.
-pub fn bind(path: &Path, recursive: bool) -> Result<OwnedFd> {
-    mount::clone_tree(AT_FDCWD, path, recursive)
-}
-
-/// A bind mount that the supervisor has built for init.
+/// A bind mount that is built and attached nowhere.
 pub struct Built {
-    /// The mount, attached nowhere.
+    /// The mount.
     pub mount: OwnedFd,
     /// It has its attributes. Before Linux 5.12 only an attached mount can be given them.
     pub is_complete: bool,
+}
+
+impl Built {
+    /// A mount with its attributes, if the kernel can give them before it is attached. What is for all mounts below
+    /// can't be given in any other way, and fails then.
+    pub fn of(mount: OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<Built> {
+        match unless_locked(attr, |attr| set_attributes(&mount, attr, recursive)) {
+            Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => {
+                Ok(Built { mount, is_complete: false })
+            }
+            result => result.map(|()| Built { mount, is_complete: true }),
+        }
+    }
+
+    /// Attaches it: its attributes are there before anyone sees it, or, before Linux 5.12, right after.
+    pub fn attach(self, target: &OwnedFd, attr: AttrChange) -> Result<OwnedFd> {
+        mount::attach(self.mount.as_fd(), target.as_fd())?;
+        if !self.is_complete {
+            unless_locked(attr, |attr| change(&self.mount, attr))?;
+        }
+        Ok(self.mount)
+    }
+}
+
+/// Builds a bind mount from the host's path.
+pub fn bind(path: &Path, recursive: bool, attr: AttrChange, recursive_attr: AttrChange) -> Result<Built> {
+    Built::of(mount::clone_tree(AT_FDCWD, path, recursive)?, attr, recursive_attr)
 }
 
 /// Builds a bind mount that init, in another user namespace, will attach: with its id map and its attributes.
@@ -42,35 +64,14 @@ pub fn for_init(planned: &Mount, namespace: &OwnedFd) -> Result<Built> {
         Ok((users, *recursive))
     });
     let id_map = id_map.transpose()?;
-    let mount = namespace::in_mounts_of(namespace, || bind(path, *recursive))?;
+    let mount = namespace::in_mounts_of(namespace, || mount::clone_tree(AT_FDCWD, path, *recursive))?;
     if let Some((users, recursive)) = id_map {
         mount::set_id_map(mount.as_fd(), users.as_fd(), recursive).map_err(|err| match err.errno() {
             Some(Errno::EINVAL) => err.with_hint("the filesystem of the source may not support idmap mounts"),
             _ => err,
         })?;
     }
-    let is_complete = set_attributes_if_possible(&mount, planned.attr, planned.recursive_attr)?;
-    Ok(Built { mount, is_complete })
-}
-
-/// Attaches a bind mount with its attributes: they are there before anyone sees it, or, before Linux 5.12, right after.
-pub fn attach(built: &OwnedFd, target: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
-    let is_complete = set_attributes_if_possible(built, attr, recursive)?;
-    mount::attach(built.as_fd(), target.as_fd())?;
-    if is_complete { Ok(()) } else { complete(built, attr) }
-}
-
-/// Gives a mount that has just been attached its attributes, where it couldn't have them before.
-pub fn complete(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
-    unless_locked(attr, |attr| change(mounted, attr))
-}
-
-/// Whether the kernel can do it. What is for all mounts below can't be done in any other way, and fails then.
-fn set_attributes_if_possible(built: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<bool> {
-    match unless_locked(attr, |attr| set_attributes(built, attr, recursive)) {
-        Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => Ok(false),
-        result => result.map(|()| true),
-    }
+    Built::of(mount, planned.attr, planned.recursive_attr)
 }
 
 /// Changes the attributes of an attached mount; before Linux 5.12 by a remount, which wants all of them anew.
@@ -120,7 +121,7 @@ pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, mode: Option<u3
     match (new_instance(filesystem, attributes, mode), &filesystem.instead) {
         (Err(err), Some(path)) if err.is(Errno::EPERM) => {
             // With all that is mounted in it: what is below must not be less protected than what was asked for.
-            let built = bind(path, true)?;
+            let built = mount::clone_tree(AT_FDCWD, path, true)?;
             mount::set_attributes(built.as_fd(), attributes, 0, true)?;
             Ok(built)
         }

@@ -11,11 +11,11 @@ use nix::sys::stat::{FileStat, SFlag, makedev};
 
 use super::rootfs::Rootfs;
 use crate::error::{Errno, Error, Kind, Result};
-use crate::plan::{Device, DeviceSource};
+use crate::plan::Device;
 use crate::sys::{file, mount};
 
-/// Makes one node, or binds the host's.
-pub fn make(rootfs: &mut Rootfs, device: &Device) -> Result<()> {
+/// Makes one node, or binds the host's, of which `node` is a mount.
+pub fn make(rootfs: &mut Rootfs, device: &Device, node: Option<OwnedFd>) -> Result<()> {
     let parent = device.path.parent().unwrap_or(Path::new("/"));
     let directory = match rootfs.root.open_without_links(parent, OFlag::O_PATH | OFlag::O_DIRECTORY) {
         Err(err) if err.is(Errno::ENOENT) => rootfs.root.make_directories(parent)?,
@@ -24,9 +24,9 @@ pub fn make(rootfs: &mut Rootfs, device: &Device) -> Result<()> {
     let Some(name) = device.path.file_name().map(Path::new) else {
         return Err(Error::invalid(format!("{} names no device", device.path.display())));
     };
-    match device.source {
-        DeviceSource::Made => make_node(&directory, name, device),
-        DeviceSource::Bound => bind(rootfs, &directory, name, device),
+    match node {
+        None => make_node(&directory, name, device),
+        Some(node) => bind(&node, &directory, name, device),
     }
 }
 
@@ -47,9 +47,8 @@ fn make_node(directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
     }
 }
 
-fn bind(rootfs: &mut Rootfs, directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
-    let node = rootfs.take_built(&device.path)?.mount;
-    check(&file::stat_of(&node)?, device)?;
+fn bind(node: &OwnedFd, directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
+    check(&file::stat_of(node)?, device)?;
     match file::create_at(directory, name, OFlag::O_RDONLY, 0o644) {
         Err(err) if !err.is(Errno::EEXIST) => return Err(err),
         _ => {}

@@ -5,8 +5,8 @@
 //!     │ clone3 ──────────────────────────────▶ │ cgroup, session, namespaces
 //!     │ id maps ── Go ───────────────────────▶ │ (only with a user namespace) the rest of them
 //!     │ resource limits                        │
-//!     │ ◀────────────────────── Mounts(fd) │ (only if the supervisor builds some)
-//!     │ build them ── Mount(fd) … ───────────▶ │ mounts, devices, console …
+//!     │ ◀─────────────────────────── Mount(fd) │ (only for those that the supervisor builds, one by one)
+//!     │ build it ── its fd ──────────────────▶ │ mounts, devices, console …
 //!     │ ◀─────────────────────────────── Hooks │ (only if there are runtime hooks)
 //!     │ run them ── Go ──────────────────────▶ │ new root, protections …
 //!     │ ◀────────────────────────────── Limits │ (only if there are rlimits)
@@ -45,8 +45,8 @@ const TEXT_BYTES_MAX: usize = 2 << 10;
 /// What init says.
 #[derive(Debug)]
 pub enum Message {
-    /// This is the mount namespace: build the mounts that init can't.
-    Mounts(OwnedFd),
+    /// Build the next of the mounts that init can't, in this mount namespace.
+    Mount(OwnedFd),
     /// Everything is mounted: run the runtime hooks.
     Hooks,
     /// Set the rlimits.
@@ -69,7 +69,7 @@ impl Message {
     /// The word for errors.
     pub fn name(&self) -> &'static str {
         match self {
-            Message::Mounts(_) => "Mounts",
+            Message::Mount(_) => "Mount",
             Message::Hooks => "Hooks",
             Message::Limits => "Limits",
             Message::Listener(_) => "Listener",
@@ -166,7 +166,7 @@ impl Channel {
     /// Init: says something that needs no answer, or whose answer is awaited apart.
     pub fn say(&self, message: &Message) -> Result<()> {
         match message {
-            Message::Mounts(namespace) => self.send(b"M", &[namespace.as_fd()]),
+            Message::Mount(namespace) => self.send(b"M", &[namespace.as_fd()]),
             Message::Hooks => self.send(b"H", &[]),
             Message::Limits => self.send(b"L", &[]),
             Message::Listener(fd) => self.send(format!("N{fd}").as_bytes(), &[]),
@@ -247,7 +247,7 @@ impl Channel {
         match &buffer[..len] {
             [] => Ok(Message::Gone),
             [b'M'] => match fds.pop() {
-                Some(namespace) => Ok(Message::Mounts(namespace)),
+                Some(namespace) => Ok(Message::Mount(namespace)),
                 None => Err(Error::internal("init's mount namespace is missing")),
             },
             [b'H'] => Ok(Message::Hooks),

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal};
@@ -23,7 +23,9 @@ use super::trace::Tracer;
 use super::{console, devices, identity, program};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
-use crate::plan::{Action, Actor, Affinity, DEFAULT_UMASK, Program, Request, Stage, Step};
+use crate::plan::{
+    Action, Actor, Affinity, DEFAULT_UMASK, Device, DeviceSource, Mount, Program, Request, Stage, Step,
+};
 use crate::spec::{HookKind, Namespace};
 use crate::state::{OciState, Record, Status};
 use crate::sys::namespace::Forked;
@@ -114,8 +116,6 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
 
 struct Init<'a> {
     inherited: Inherited<'a>,
-    /// Mounts that the supervisor has built.
-    built: Vec<(PathBuf, Built)>,
     rootfs: Option<Rootfs>,
     /// A procfs that no path leads to, for what is written through /proc.
     procfs: Option<OwnedFd>,
@@ -129,7 +129,6 @@ impl<'a> Init<'a> {
     fn new(inherited: Inherited<'a>) -> Self {
         Init {
             inherited,
-            built: Vec::new(),
             rootfs: None,
             procfs: None,
             terminal: None,
@@ -190,11 +189,10 @@ impl<'a> Init<'a> {
             Action::SetPropagation(change) => {
                 rootfs::set_propagation(*change, &self.inherited.request.rootfs)
             }
-            Action::AskForMounts => self.ask_for_mounts(),
             Action::MountRootfs => self.mount_rootfs(),
             Action::OpenProcfs => self.open_procfs(),
-            Action::Mount(planned) => self.rootfs()?.perform(planned),
-            Action::MakeDevice(device) => devices::make(self.rootfs()?, device),
+            Action::Mount(planned) => self.mount(planned),
+            Action::MakeDevice(device) => self.make_device(device),
             Action::MakeDeviceLink { target, name } => devices::make_link(self.rootfs()?, target, name),
             Action::MakeWorkingDirectory(path) => self.make_working_directory(path),
             Action::OpenConsole(size) => self.open_console(*size),
@@ -292,20 +290,28 @@ impl<'a> Init<'a> {
         Ok(())
     }
 
-    fn ask_for_mounts(&mut self) -> Result<()> {
+    /// Has the supervisor build the next mount that is his to build.
+    fn ask_for_mount(&self) -> Result<Built> {
         let namespace = file::open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
-        self.inherited.channel.say(&Message::Mounts(namespace))?;
-        for step in self.inherited.steps {
-            if let Action::BuildMount(mount) = &step.action {
-                self.built.push((mount.destination.clone(), self.inherited.channel.await_mount()?));
-            }
-        }
-        Ok(())
+        self.inherited.channel.say(&Message::Mount(namespace))?;
+        self.inherited.channel.await_mount()
+    }
+
+    fn mount(&mut self, planned: &Mount) -> Result<()> {
+        let built = planned.built_by_supervisor.then(|| self.ask_for_mount()).transpose()?;
+        self.rootfs()?.perform(planned, built)
+    }
+
+    fn make_device(&mut self, device: &Device) -> Result<()> {
+        let node = match device.source {
+            DeviceSource::Made => None,
+            DeviceSource::Bound => Some(self.ask_for_mount()?.mount),
+        };
+        devices::make(self.rootfs()?, device, node)
     }
 
     fn mount_rootfs(&mut self) -> Result<()> {
-        let built = std::mem::take(&mut self.built);
-        self.rootfs = Some(Rootfs::mount(&self.inherited.request.rootfs, built)?);
+        self.rootfs = Some(Rootfs::mount(&self.inherited.request.rootfs)?);
         Ok(())
     }
 

@@ -20,8 +20,6 @@ const READ_ONLY: AttrChange = AttrChange { set: ATTR_RDONLY, clear: 0 };
 pub struct Rootfs {
     /// Where everything is resolved.
     pub root: Root,
-    /// Mounts that the supervisor has built, in the order of the plan.
-    built: Vec<(PathBuf, Built)>,
     /// Mounts that are filled before they become read-only.
     unsealed: Vec<(PathBuf, OwnedFd)>,
     /// The empty directory that covers masked ones, once there is one.
@@ -87,32 +85,24 @@ fn unescaped(text: &str) -> PathBuf {
 
 impl Rootfs {
     /// Makes the rootfs a mount of its own, with all that is mounted in it.
-    pub fn mount(path: &Path, built: Vec<(PathBuf, Built)>) -> Result<Rootfs> {
+    pub fn mount(path: &Path) -> Result<Rootfs> {
         let tree = mount::clone_tree(AT_FDCWD, path, true)?;
         let target = file::open_following_links(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         mount::attach(tree.as_fd(), target.as_fd())?;
-        Ok(Rootfs { root: Root::new(tree), built, unsealed: Vec::new(), mask: None })
+        Ok(Rootfs { root: Root::new(tree), unsealed: Vec::new(), mask: None })
     }
 
-    /// Performs one entry of `mounts`. What is sealed later stays at hand until then.
-    pub fn perform(&mut self, planned: &Mount) -> Result<()> {
+    /// Performs one entry of `mounts`, for which the supervisor may have built the mount. What is sealed later stays at
+    /// hand until then.
+    pub fn perform(&mut self, planned: &Mount, finished: Option<Built>) -> Result<()> {
         let mounted = match &planned.source {
             MountSource::Bind { path, recursive } => {
-                let (built, target);
-                if planned.built_by_supervisor {
-                    let finished = self.take_built(&planned.destination)?;
-                    built = finished.mount;
-                    target = self.bind_target(&built, planned)?;
-                    mount::attach(built.as_fd(), target.as_fd())?;
-                    if !finished.is_complete {
-                        build::complete(&built, planned.attr)?;
-                    }
-                } else {
-                    built = build::bind(path, *recursive)?;
-                    target = self.bind_target(&built, planned)?;
-                    build::attach(&built, &target, planned.attr, planned.recursive_attr)?;
-                }
-                built
+                let finished = match finished {
+                    Some(finished) => finished,
+                    None => build::bind(path, *recursive, planned.attr, planned.recursive_attr)?,
+                };
+                let target = self.bind_target(&finished.mount, planned)?;
+                finished.attach(&target, planned.attr)?
             }
             MountSource::Filesystem(filesystem) => {
                 let mode = self.mode_to_inherit(filesystem, &planned.destination);
@@ -154,14 +144,6 @@ impl Rootfs {
         }
         let covered = self.root.open(destination, OFlag::O_PATH | OFlag::O_DIRECTORY).ok()?;
         Some(file::stat_of(covered).ok()?.st_mode & 0o7777)
-    }
-
-    /// Takes what the supervisor has built for this destination.
-    pub fn take_built(&mut self, destination: &Path) -> Result<Built> {
-        match self.built.iter().position(|(path, _)| path == destination) {
-            Some(at) => Ok(self.built.remove(at).1),
-            None => Err(Error::internal(format!("nothing was built for {}", destination.display()))),
-        }
     }
 
     /// What a bind is mounted on: a directory or a file, as its source is.
@@ -242,7 +224,7 @@ impl Rootfs {
             let attached = match source {
                 MountSource::Bind { path, recursive } => {
                     let set = AttrChange { set: planned.attr.set, clear: 0 };
-                    build::attach(&build::bind(path, *recursive)?, &below, set, AttrChange::default())
+                    build::bind(path, *recursive, set, AttrChange::default())?.attach(&below, set).map(drop)
                 }
                 MountSource::Filesystem(filesystem) => {
                     let hierarchy = build::filesystem(filesystem, planned.attr.set, None)?;
@@ -316,7 +298,7 @@ impl Rootfs {
     pub fn protect(&self, path: &Path) -> Result<()> {
         let Some(target) = self.open_if_there(path)? else { return Ok(()) };
         let copy = mount::clone_tree(target.as_fd(), Path::new(""), true)?;
-        build::attach(&copy, &target, READ_ONLY, AttrChange::default())
+        Built::of(copy, READ_ONLY, AttrChange::default())?.attach(&target, READ_ONLY).map(drop)
     }
 
     /// Hides one path: a directory behind an empty one, a file behind /dev/null; one that is missing is hidden enough.

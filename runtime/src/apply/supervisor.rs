@@ -92,8 +92,6 @@ struct Supervisor<'a> {
     /// v2: restricts devices, once init needs none any more.
     device_program: Option<OwnedFd>,
     namespaces: Vec<(Namespace, OwnedFd)>,
-    /// Init's, from when it asks for mounts.
-    mount_namespace: Option<OwnedFd>,
     /// The supervisor's own namespaces, for after a clone into others.
     own: Vec<(u64, OwnedFd)>,
     init: Option<InitProcess>,
@@ -115,7 +113,6 @@ impl<'a> Supervisor<'a> {
             cgroup: None,
             device_program: None,
             namespaces: Vec::new(),
-            mount_namespace: None,
             own: Vec::new(),
             init: None,
             pid_file_written: false,
@@ -218,15 +215,10 @@ impl<'a> Supervisor<'a> {
 
     /// Builds a mount in init's mount namespace, with the rights of the host.
     fn build_mount(&mut self, mount: &Mount) -> Result<()> {
-        if self.mount_namespace.is_none() {
-            let message = self.expect(|message| matches!(message, Message::Mounts(_)))?;
-            self.mount_namespace =
-                if let Message::Mounts(namespace) = message { Some(namespace) } else { None };
-        }
-        let Some(namespace) = &self.mount_namespace else {
+        let Message::Mount(namespace) = self.expect(|message| matches!(message, Message::Mount(_)))? else {
             return Err(Error::internal("init sent no mount namespace"));
         };
-        let built = build::for_init(mount, namespace)?;
+        let built = build::for_init(mount, &namespace)?;
         self.init()?.channel.hand_over_mount(&built)
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+use regex_lite::Regex;
 
 use super::go::{parse_bool, parse_bytes, parse_duration};
 use super::low::LowArgs;
@@ -122,6 +123,15 @@ pub struct IdArgs {
     pub id: ContainerId,
 }
 
+/// Which containers a command is for.
+#[derive(Debug)]
+pub enum Which {
+    /// One, by its name.
+    One(ContainerId),
+    /// `--regex`: all whose names have a match.
+    Matching(Regex),
+}
+
 /// `create`
 #[derive(Debug)]
 pub struct CreateArgs {
@@ -129,6 +139,8 @@ pub struct CreateArgs {
     pub id: ContainerId,
     /// `--bundle`, as it was typed; `.` if it wasn't.
     pub bundle: PathBuf,
+    /// `--config`, from the working directory; without it, config.json of the bundle.
+    pub config: Option<PathBuf>,
     /// `--console-socket`
     pub console_socket: Option<PathBuf>,
     /// `--pid-file`
@@ -234,8 +246,8 @@ pub struct ExecCgroup {
 /// `kill`
 #[derive(Debug)]
 pub struct KillArgs {
-    /// The container.
-    pub id: ContainerId,
+    /// The container, or containers.
+    pub which: Which,
     /// The signal's number; 0 asks whether the container runs.
     pub signal: i32,
     /// `--all`
@@ -245,8 +257,8 @@ pub struct KillArgs {
 /// `delete`
 #[derive(Debug)]
 pub struct DeleteArgs {
-    /// The container.
-    pub id: ContainerId,
+    /// The container, or containers.
+    pub which: Which,
     /// `--force`
     pub force: bool,
 }
@@ -336,6 +348,15 @@ pub struct PlanArgs {
     pub steps: bool,
 }
 
+impl Which {
+    fn one(&self) -> Option<&ContainerId> {
+        match self {
+            Which::One(id) => Some(id),
+            Which::Matching(_) => None,
+        }
+    }
+}
+
 impl Global {
     pub(super) fn from(mut low: LowArgs) -> Result<Global> {
         Ok(Global {
@@ -415,7 +436,7 @@ impl Command {
         let low = &mut low;
         Ok(match name {
             "create" => Command::Create(CreateArgs::from(low)?),
-            "delete" => Command::Delete(DeleteArgs { force: low.flag("force"), id: id(low)? }),
+            "delete" => Command::Delete(DeleteArgs { force: low.flag("force"), which: which(low)? }),
             "events" => Command::Events(EventsArgs::from(low)?),
             "exec" => Command::Exec(Box::new(ExecArgs::from(low)?)),
             "features" => Command::Features,
@@ -443,11 +464,11 @@ impl Command {
     pub fn doing(&self) -> String {
         let (name, id) = match self {
             Command::Create(args) => ("create", Some(&args.id)),
-            Command::Delete(args) => ("delete", Some(&args.id)),
+            Command::Delete(args) => ("delete", args.which.one()),
             Command::Events(args) => ("events", Some(&args.id)),
             Command::Exec(args) => ("exec", Some(&args.id)),
             Command::Features => ("features", None),
-            Command::Kill(args) => ("kill", Some(&args.id)),
+            Command::Kill(args) => ("kill", args.which.one()),
             Command::List(_) => ("list", None),
             Command::Pause(args) => ("pause", Some(&args.id)),
             Command::Plan(_) => ("plan", None),
@@ -468,6 +489,7 @@ impl CreateArgs {
         Ok(CreateArgs {
             id: id(low)?,
             bundle: bundle(low),
+            config: low.path("config"),
             console_socket: low.path("console-socket"),
             pid_file: low.path("pid-file"),
             pidfd_socket: low.path("pidfd-socket"),
@@ -572,7 +594,7 @@ impl KillArgs {
             None | Some("") => Signal::SIGTERM as i32,
             Some(text) => parse_signal(text)?,
         };
-        Ok(KillArgs { id: id(low)?, signal, all: low.flag("all") })
+        Ok(KillArgs { which: which(low)?, signal, all: low.flag("all") })
     }
 }
 
@@ -679,6 +701,15 @@ impl PlanArgs {
 
 fn id(low: &mut LowArgs) -> Result<ContainerId> {
     ContainerId::parse(low.take("id").unwrap_or_default())
+}
+
+fn which(low: &mut LowArgs) -> Result<Which> {
+    if !low.flag("regex") {
+        return id(low).map(Which::One);
+    }
+    let pattern = low.text("id")?.unwrap_or_default();
+    let regex = Regex::new(&pattern);
+    regex.map(Which::Matching).map_err(|err| Error::invalid(format!("--regex: {pattern:?}: {err}")))
 }
 
 fn bundle(low: &mut LowArgs) -> PathBuf {

@@ -130,6 +130,11 @@ fn run(table: Command) -> Command {
 fn process_flags(table: Command) -> Command {
     table
         .arg(bundle())
+        .arg(
+            value("config", "FILE")
+                .short('f')
+                .help("Read the config from FILE [default: config.json of the bundle]"),
+        )
         .arg(console_socket())
         .arg(pid_file())
         .arg(pidfd_socket())
@@ -192,6 +197,7 @@ fn kill(table: Command) -> Command {
                 .short('a')
                 .help("Send it to all processes of the container; one that has stopped is no error"),
         )
+        .arg(regex())
         .arg(id("The name of the container"))
         .arg(
             Arg::new("signal")
@@ -205,6 +211,7 @@ fn delete(table: Command) -> Command {
     table
         .about("Delete a container that has stopped or was never started, and all that is left of it")
         .arg(flag("force").short('f').help("Kill a container that runs; be content if there is none"))
+        .arg(regex())
         .arg(id("The name of the container"))
 }
 
@@ -343,6 +350,10 @@ fn bundle() -> Arg {
         .short('b')
         .value_hint(ValueHint::DirPath)
         .help("The bundle's directory [default: .]")
+}
+
+fn regex() -> Arg {
+    flag("regex").help("Take ID as a regular expression, for all containers whose names have a match of it")
 }
 
 fn console_socket() -> Arg {

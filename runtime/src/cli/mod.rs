@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 pub use args::{
     CgroupManager, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, ExecCgroup, ExecProcess, ExecUser,
     Global, IdArgs, KillArgs, ListArgs, ListFormat, LogFormat, LogLevel, LogTarget, PlanArgs, ProcessArgs,
-    PsArgs, RootPath, Rootless, RunArgs, SpecArgs, UpdateArgs, UpdateSource,
+    PsArgs, RootPath, Rootless, RunArgs, SpecArgs, UpdateArgs, UpdateSource, Which,
 };
 use flags::Flags;
 pub use flags::{all_commands, names};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::apply::cgroup::Cgroup;
-use crate::error::{Error, Kind, Result, best_effort};
+use crate::cli::Which;
+use crate::error::{Context, Error, Kind, Result, best_effort};
 use crate::state::{ContainerDir, ContainerId, Facts, Lock, Record, Root, Status};
 use crate::sys::clock::Deadline;
 
@@ -105,6 +106,28 @@ impl Container {
             ))
         }
     }
+}
+
+/// Does `act` to one container, or to all whose names match. Of several each has its turn, and the first failure is told.
+pub(super) fn for_each(
+    root: &Root,
+    which: &Which,
+    mut act: impl FnMut(&ContainerId) -> Result<()>,
+) -> Result<()> {
+    let regex = match which {
+        Which::One(id) => return act(id),
+        Which::Matching(regex) => regex,
+    };
+    let ids = match root.list() {
+        Err(err) if err.kind() == Kind::NotFound => Vec::new(),
+        ids => ids?,
+    };
+    let matching = ids.iter().map(|(id, _)| id).filter(|id| regex.is_match(id.as_str()));
+    let mut first = Ok(());
+    for id in matching {
+        first = first.and(act(id).doing_with(|| id.to_string()));
+    }
+    first
 }
 
 /// The error of a command that needs a running container; engines match its text.

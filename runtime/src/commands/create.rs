@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
 
@@ -54,7 +54,7 @@ pub struct Ready {
 /// Errors: what is wrong with the config, or what the failing step says; then nothing of the container is left.
 pub fn create(invocation: &Invocation, args: CreateArgs, then: Then, console: Console) -> Result<Ready> {
     let tracer = Tracer::to(invocation.global.trace.as_deref())?;
-    let config = read_config(&args.bundle)?;
+    let config = read_config(&args)?;
     let spec = Spec::load(&config).doing("config.json")?;
     for warning in spec.warnings() {
         invocation.report.warning(warning);
@@ -78,9 +78,9 @@ pub fn create(invocation: &Invocation, args: CreateArgs, then: Then, console: Co
     Ok(Ready { created, console })
 }
 
-/// Reads the config.json of a bundle.
-pub(super) fn read_config(bundle: &Path) -> Result<Vec<u8>> {
-    let path = bundle.join("config.json");
+/// Reads the config.json of a bundle, or the file that was named in its place.
+pub(super) fn read_config(args: &CreateArgs) -> Result<Vec<u8>> {
+    let path = args.config.clone().unwrap_or_else(|| args.bundle.join("config.json"));
     let opened = file::open_following_links(&path, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
     file::read_limited(opened, SIZE_BYTES_MAX).doing("config.json")
 }

@@ -1,5 +1,6 @@
 //! `delete`: takes away all that is left of a container.
 
+use super::container::for_each;
 use super::{Container, Invocation};
 use crate::apply::hooks::{DefaultEnv, run_hook};
 use crate::cli::DeleteArgs;
@@ -7,15 +8,16 @@ use crate::error::{Error, Kind, Result};
 use crate::report::Report;
 use crate::state::{ContainerDir, OciState, Status};
 
-/// Deletes a container.
+/// Deletes a container, or several.
 pub fn run(invocation: &Invocation, args: DeleteArgs) -> Result<u8> {
     let root = invocation.root()?;
-    let deleted =
-        ContainerDir::open(&root, &args.id).and_then(|dir| delete(dir, args.force, &invocation.report));
-    match deleted {
-        Err(err) if args.force && err.kind() == Kind::NotFound => Ok(0),
-        result => result.map(|()| 0),
-    }
+    for_each(&root, &args.which, |id| {
+        match ContainerDir::open(&root, id).and_then(|dir| delete(dir, args.force, &invocation.report)) {
+            Err(err) if args.force && err.kind() == Kind::NotFound => Ok(()),
+            result => result,
+        }
+    })?;
+    Ok(0)
 }
 
 /// Deletes the container of `dir`: with `force` whatever it is doing, without only if it has stopped or was never

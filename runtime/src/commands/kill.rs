@@ -1,17 +1,22 @@
 //! `kill`: sends a signal.
 
+use super::container::for_each;
 use super::{Container, Invocation};
 use crate::cli::KillArgs;
 use crate::error::{Kind, Result};
 
-/// Sends a signal to a container.
+/// Sends a signal to a container, or to several.
 pub fn run(invocation: &Invocation, args: KillArgs) -> Result<u8> {
-    let container = Container::open(&invocation.root()?, &args.id)?;
-    match if args.all { kill_all(&container, args.signal) } else { kill(&container, args.signal) } {
-        // Who wants no process of it to go on has nothing to complain about.
-        Err(err) if args.all && err.kind() == Kind::WrongState => Ok(0),
-        result => result.map(|()| 0),
-    }
+    let root = invocation.root()?;
+    for_each(&root, &args.which, |id| {
+        let container = Container::open(&root, id)?;
+        match if args.all { kill_all(&container, args.signal) } else { kill(&container, args.signal) } {
+            // Who wants no process of it to go on has nothing to complain about.
+            Err(err) if args.all && err.kind() == Kind::WrongState => Ok(()),
+            result => result,
+        }
+    })?;
+    Ok(0)
 }
 
 /// Sends `signal` to the container's init.

@@ -13,6 +13,7 @@ pub fn run(invocation: &Invocation, args: PlanArgs) -> Result<u8> {
     let args = CreateArgs {
         id: args.id,
         bundle: args.bundle,
+        config: None,
         console_socket: None,
         pid_file: None,
         pidfd_socket: None,
@@ -20,7 +21,7 @@ pub fn run(invocation: &Invocation, args: PlanArgs) -> Result<u8> {
         no_new_keyring: args.no_new_keyring,
         preserve_fds: 0,
     };
-    let spec = Spec::load(&create::read_config(&args.bundle)?).doing("config.json")?;
+    let spec = Spec::load(&create::read_config(&args)?).doing("config.json")?;
     let plan = create::decide(invocation, &spec, &args, create::Then::Wait)?;
     if !steps {
         return print(plan.explain()).map(|()| 0);

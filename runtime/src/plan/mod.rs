@@ -161,7 +161,6 @@ pub enum Action {
     SetHostname(String),
     SetDomainname(String),
     SetPropagation(PropagationChange),
-    AskForMounts,
     /// The mount at this place of `Plan::steps`' mounts and devices, by its destination.
     BuildMount(Box<Mount>),
     MountRootfs,
@@ -291,7 +290,6 @@ impl Action {
             SetHostname,
             SetDomainname,
             SetPropagation,
-            AskForMounts,
             BuildMount,
             MountRootfs,
             OpenProcfs,
@@ -368,9 +366,6 @@ pub fn create(spec: &Spec, request: Request, host: &Host) -> Result<Plan> {
     steps.extend(namespaces::steps(spec));
     steps.extend(mounts::steps(spec, &request, &cgroup)?);
     steps.extend(devices::steps(spec)?);
-    if steps.iter().any(|step| matches!(step.action, Action::BuildMount(_))) {
-        steps.push(Step::always(Action::AskForMounts));
-    }
     steps.extend(sysctl::steps(spec)?);
     steps.extend(process::steps(spec, &request, &host.machine, seccomp.as_ref())?);
     steps.extend(hook_steps(spec));

@@ -122,10 +122,9 @@ stages! {
     SetDomainname = "set-domainname", Init, Capabilities, Nothing;
     /// Cuts the mounts off from the host's.
     SetPropagation = "set-propagation", Init, Capabilities, Nothing;
-    /// Hands the supervisor the mount namespace, and waits for the mounts that it builds there.
-    AskForMounts = "ask-for-mounts", Init, Nothing, Nothing;
-    /// Builds a mount that init, in a user namespace of its own, has no right to build. In init's mount namespace: there
-    /// the flags of the host's mounts, and what they hide, are locked.
+    /// Builds a mount that init, in a user namespace of its own, has no right to build, when init comes to it: its source
+    /// may lie in an earlier one. In init's mount namespace: there the flags of the host's mounts, and what they hide, are
+    /// locked.
     BuildMount = "build-mount", Supervisor, Nothing, Nothing;
     /// Makes the rootfs a mount of its own.
     MountRootfs = "mount-rootfs", Init, Capabilities, Nothing;

@@ -1,8 +1,8 @@
 //! kill, delete, pause and resume.
 
 use spec_tests::container::Container;
-use spec_tests::leftovers;
 use spec_tests::runtime::eventually;
+use spec_tests::{leftovers, only_corten};
 
 /// A container whose payload writes the name of each signal it gets.
 fn trapping() -> Container {
@@ -187,5 +187,29 @@ fn kill_of_a_paused_container_takes_effect() {
     let container = Container::sleeping(|_| {});
     container.command(["pause", &container.id]).run().ok();
     container.kill("KILL").ok();
+    container.wait_stopped();
+}
+
+#[test]
+fn a_regular_expression_stands_for_all_containers_that_match() {
+    only_corten!("--regex");
+    let mut container = Container::sleeping(|_| {});
+    let others = ["a", "b"].map(|end| format!("{}{end}", container.id));
+    for other in &others {
+        container.bundle.set("/linux/cgroupsPath", format!("/{}/{other}", container.id));
+        container.bundle.save();
+        let bundle = container.path("bundle");
+        container.command(["create", "--bundle", &bundle, other]).run().ok();
+        container.also_delete(other);
+    }
+    let pattern = format!("^{}[ab]$", container.id);
+    container.command(["delete", "--regex", "--force", &pattern]).run().ok();
+    assert_eq!(container.status(), "running");
+    for other in &others {
+        container.command(["state", other]).run().fails_with("does not exist");
+    }
+    container.command(["delete", "--regex", "nobody"]).run().ok();
+    container.command(["kill", "--regex", "(", "KILL"]).run().fails_with("--regex");
+    container.command(["kill", "--regex", &container.id, "KILL"]).run().ok();
     container.wait_stopped();
 }

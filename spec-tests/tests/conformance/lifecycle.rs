@@ -191,3 +191,17 @@ fn twenty_containers_at_a_time_all_start_and_end() {
         }
     });
 }
+
+#[test]
+fn the_config_may_be_another_file_than_the_bundles() {
+    only_corten!("--config");
+    let container = Container::new(|_| {});
+    container.bundle.save();
+    let other = container.path("other.json");
+    let config = std::fs::read_to_string(container.path("bundle/config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["process"]["args"] = serde_json::json!(["echo", "from the other"]);
+    std::fs::write(&other, config.to_string()).unwrap();
+    assert_eq!(container.run_with(["--config", &other]).run().ok(), "from the other");
+    container.run_with(["--config", "/nowhere.json"]).run().fails_with("no such file or directory");
+}

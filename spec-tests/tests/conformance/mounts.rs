@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
+use serde_json::json;
 use spec_tests::container::Container;
 use spec_tests::view::View;
 use spec_tests::{cgroup, not_in_runc_1_1};
@@ -313,7 +314,7 @@ pub fn tree_with_submount(tree: &str) -> String {
 fn of_two_mounts_on_one_place_the_one_that_asks_is_read_only() {
     let mut container = Container::new(|_| {});
     let volume = container.path("volume");
-    std::fs::create_dir(&volume).unwrap();
+    fs::create_dir(&volume).unwrap();
     container.bundle.mount("bind", &volume, "/mnt", &["bind", "rw"]).mount("tmpfs", "tmpfs", "/mnt", &["ro"]);
     let seen = container.sees("grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f6 | cut -d, -f1");
     assert_eq!(seen, "rw\nro");
@@ -329,5 +330,44 @@ fn a_recursive_attribute_of_a_cgroup_mount_is_applied() {
         let seen = container
             .sees("grep /sys/fs/cgroup /proc/self/mountinfo | cut -d' ' -f6 | cut -d, -f1 | sort -u");
         assert_eq!(seen, "ro", "{view:?}");
+    }
+}
+
+#[test]
+fn the_source_of_a_bind_may_lie_in_an_earlier_mount() {
+    not_in_runc_1_1!("knows no idmapped mounts");
+    let configurations: [(&str, bool, &[&str]); 4] = [
+        ("plain", false, &["bind"]),
+        ("user namespace", true, &["bind"]),
+        ("id map", false, &["bind", "idmap"]),
+        ("user namespace and id map", true, &["bind", "idmap"]),
+    ];
+    for (name, in_user_namespace, options) in configurations {
+        let mut container = Container::new(|bundle| {
+            if in_user_namespace {
+                bundle.user_namespace(100_000);
+            }
+            // What the image has in the same place is covered by then.
+            let image = bundle.rootfs().join("mnt/x");
+            fs::create_dir_all(&image).unwrap();
+            fs::write(image.join("f"), "of the image").unwrap();
+            fs::create_dir_all(bundle.rootfs().join("final")).unwrap();
+        });
+        let outer = container.dir.join("outer");
+        fs::create_dir_all(outer.join("x")).unwrap();
+        fs::write(outer.join("x/f"), "of the earlier mount").unwrap();
+        let inner = container.bundle.rootfs().join("mnt/x");
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+        let mut second =
+            json!({"destination": "/final", "type": "bind", "source": inner, "options": options});
+        if options.contains(&"idmap") && !in_user_namespace {
+            second["uidMappings"] = map.clone();
+            second["gidMappings"] = map;
+        }
+        container
+            .bundle
+            .push("/mounts", json!({"destination": "/mnt", "source": outer, "options": ["bind"]}));
+        container.bundle.push("/mounts", second);
+        assert_eq!(container.sees("cat /final/f"), "of the earlier mount", "{name}");
     }
 }
