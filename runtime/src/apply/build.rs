@@ -9,7 +9,7 @@ use nix::fcntl::{AT_FDCWD, OFlag};
 
 use super::idmap;
 use crate::error::{Context, Errno, Error, Result};
-use crate::plan::mount_options::{AttrChange, HABITUALLY_CLEARED, ms_flags};
+use crate::plan::mount_options::{ATTR_ATIME_MASK, ATTR_NOSYMFOLLOW, AttrChange, ms_flags, ms_flags_of_all};
 use crate::plan::{FilesystemMount, IdMapSource, Mount, MountSource};
 use crate::sys::{file, mount, namespace};
 
@@ -79,7 +79,7 @@ pub fn change(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
     match mount::set_attributes(mounted.as_fd(), attr.set, attr.clear, false) {
         Err(err) if err.is(Errno::ENOSYS) => {
             let all = mount::attributes_of(mounted)? & !attr.clear | attr.set;
-            let flags = ms_flags(all) | libc::MS_REMOUNT | libc::MS_BIND;
+            let flags = ms_flags_of_all(all) | libc::MS_REMOUNT | libc::MS_BIND;
             mount::mount_legacy("", &fd_path(mounted), "", flags, "")
         }
         result => result,
@@ -91,15 +91,22 @@ pub fn change_tree(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
     set_attributes(mounted, AttrChange::default(), attr)
 }
 
-/// Flags that a more privileged user namespace has set are locked; what only the habit of mount(2) would take back stays
-/// then.
+/// Changes attributes with what is to be cleared by habit, or without what of that is locked: all that the source had
+/// when it came into the user namespace, but NOSYMFOLLOW, which no namespace locks and Linux before 5.14 doesn't know.
 fn unless_locked(attr: AttrChange, set: impl Fn(AttrChange) -> Result<()>) -> Result<()> {
-    match set(attr) {
-        Err(err) if err.is(Errno::EPERM) && attr.clear & HABITUALLY_CLEARED != 0 => {
-            set(AttrChange { set: attr.set, clear: attr.clear & !HABITUALLY_CLEARED })
-        }
+    let with = |also: u64| set(AttrChange { clear: attr.clear | also, clear_if_unlocked: 0, ..attr });
+    let (by_habit, lockable) = (attr.clear_if_unlocked, !ATTR_NOSYMFOLLOW);
+    match with(by_habit) {
+        Err(err) if err.is(Errno::EPERM) && by_habit & lockable != 0 => with(by_habit & !lockable),
+        Err(err) if err.is(Errno::EINVAL) && by_habit & !lockable != 0 => with(by_habit & lockable),
         result => result,
     }
+    .map_err(|err| match err.errno() {
+        Some(Errno::EPERM) => {
+            err.with_hint("a user namespace locks flags of the source that the options take back")
+        }
+        _ => err,
+    })
 }
 
 fn set_attributes(built: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
@@ -154,7 +161,9 @@ fn new_instance(filesystem: &FilesystemMount, attributes: u64, mode: Option<u32>
 
 /// Changes what is mounted on `target`, with the one call that does it: mount(2).
 pub fn remount(filesystem: &FilesystemMount, planned: &Mount, target: &OwnedFd) -> Result<()> {
-    let flags = libc::MS_REMOUNT | ms_flags(planned.attr.set);
+    let settles_access_times = planned.attr.clear & ATTR_ATIME_MASK != 0;
+    let all = if settles_access_times { ms_flags_of_all } else { ms_flags };
+    let flags = libc::MS_REMOUNT | all(planned.attr.set);
     let data = filesystem.options.join(",");
     mount::mount_legacy(&filesystem.source, &fd_path(target), &filesystem.fstype, flags, &data)
         .doing_with(|| format!("remount {}", planned.destination.display()))

@@ -14,7 +14,7 @@ use crate::sys::file::{self, filesystem_magic};
 use crate::sys::mount;
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-const READ_ONLY: AttrChange = AttrChange { set: ATTR_RDONLY, clear: 0 };
+const READ_ONLY: AttrChange = AttrChange::of(ATTR_RDONLY, 0);
 
 /// The container's root while init builds it.
 pub struct Rootfs {
@@ -223,7 +223,7 @@ impl Rootfs {
             let below = file::open_at(&built, name, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
             let attached = match source {
                 MountSource::Bind { path, recursive } => {
-                    let set = AttrChange { set: planned.attr.set, clear: 0 };
+                    let set = AttrChange::of(planned.attr.set, 0);
                     build::bind(path, *recursive, set, AttrChange::default())?.attach(&below, set).map(drop)
                 }
                 MountSource::Filesystem(filesystem) => {

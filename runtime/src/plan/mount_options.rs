@@ -30,7 +30,7 @@ pub const ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
 
 /// What a bind mount that is given any flag loses of its source's, unless it is named too: so did mount(2) with
 /// MS_REMOUNT|MS_BIND, and containers depend on it.
-pub const HABITUALLY_CLEARED: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
+pub const HABITUALLY_CLEARED: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NOSYMFOLLOW;
 
 /// `MS_RDONLY` to `MS_STRICTATIME` of mount(2), for a kernel without mount_setattr (before 5.12).
 const MS_OF_ATTR: [(u64, u64); 8] = [
@@ -176,6 +176,8 @@ pub const MOUNT_OPTIONS: &[(&str, Effect)] = {
 pub struct MountOptions<'a> {
     /// Attributes of this mount.
     pub attr: AttrChange,
+    /// Some word is about an attribute of this mount, though others may have taken it back.
+    pub names_attr: bool,
     /// Attributes of the mount and all below it.
     pub recursive_attr: AttrChange,
     /// Flags of the superblock, in the order given.
@@ -198,18 +200,25 @@ impl<'a> MountOptions<'a> {
     /// Reads a list of options.
     pub fn of(words: impl IntoIterator<Item = &'a str>) -> Self {
         let mut all = MountOptions::default();
+        let mut access_times = AccessTimes::default();
         for word in words {
             match effect(word) {
+                Some(Effect::Attr(switch)) => {
+                    all.names_attr = true;
+                    if !access_times.turn(switch) {
+                        all.attr.turn(switch);
+                    }
+                }
                 Some(effect) => all.add(effect),
                 None => all.data.push(word),
             }
         }
+        access_times.settle(&mut all.attr);
         all
     }
 
     fn add(&mut self, effect: Effect) {
         match effect {
-            Effect::Attr(switch) => self.attr.turn(switch),
             Effect::RecursiveAttr(switch) => self.recursive_attr.turn(switch),
             Effect::Super(flag) => self.superblock.push(flag),
             Effect::Bind(depth) => self.bind = Some(depth),
@@ -217,7 +226,7 @@ impl<'a> MountOptions<'a> {
             Effect::Propagation(kind, depth) => self.propagation.push((kind, depth)),
             Effect::TmpCopyUp => self.tmp_copy_up = true,
             Effect::IdMap(depth) => self.id_map = Some(depth),
-            Effect::Nothing => {}
+            Effect::Attr(_) | Effect::Nothing => {}
         }
     }
 }
@@ -235,6 +244,8 @@ pub struct AttrChange {
     pub set: u64,
     /// `attr_clr`
     pub clear: u64,
+    /// Cleared as well, but for what a more privileged user namespace has locked.
+    pub clear_if_unlocked: u64,
 }
 
 impl AttrChange {
@@ -243,13 +254,18 @@ impl AttrChange {
         self == AttrChange::default()
     }
 
+    /// Sets and clears these.
+    pub const fn of(set: u64, clear: u64) -> AttrChange {
+        AttrChange { set, clear, clear_if_unlocked: 0 }
+    }
+
     /// Adds one word's wish to the earlier ones.
     pub fn turn(&mut self, switch: Switch) {
         match switch {
             Switch::Set(attr) if is_atime(attr) => self.set_atime(attr),
             Switch::Clear(attr) if is_atime(attr) => self.clear_atime(attr),
-            Switch::Set(attr) => *self = AttrChange { set: self.set | attr, clear: self.clear & !attr },
-            Switch::Clear(attr) => *self = AttrChange { set: self.set & !attr, clear: self.clear | attr },
+            Switch::Set(attr) => (self.set, self.clear) = (self.set | attr, self.clear & !attr),
+            Switch::Clear(attr) => (self.set, self.clear) = (self.set & !attr, self.clear | attr),
         }
     }
 
@@ -260,7 +276,7 @@ impl AttrChange {
         self.clear |= ATTR_ATIME_MASK;
     }
 
-    /// `atime` after `strictatime` takes nothing back: it only says that the setting isn't `noatime`.
+    /// `ratime` after `rstrictatime` takes nothing back: it only says that the setting isn't `rnoatime`.
     fn clear_atime(&mut self, attr: u64) {
         let nothing_said = self.clear & ATTR_ATIME_MASK == 0;
         if nothing_said || self.set & ATTR_ATIME_MASK == attr {
@@ -269,8 +285,59 @@ impl AttrChange {
     }
 }
 
+/// The words about access times that stand in the end, with mount(2)'s rules for them, which callers of runc have got
+/// used to: without any, the mount keeps what it has; otherwise all of it is settled anew, `relatime` at the least,
+/// `noatime` before that, and `strictatime` before both.
+#[derive(Clone, Copy, Default)]
+struct AccessTimes {
+    noatime: bool,
+    nodiratime: bool,
+    relatime: bool,
+    strictatime: bool,
+}
+
+impl AccessTimes {
+    /// Takes a word, if it is one of these.
+    fn turn(&mut self, switch: Switch) -> bool {
+        let (Switch::Set(attr) | Switch::Clear(attr)) = switch;
+        let word = match attr {
+            ATTR_NOATIME => &mut self.noatime,
+            ATTR_NODIRATIME => &mut self.nodiratime,
+            ATTR_RELATIME => &mut self.relatime,
+            ATTR_STRICTATIME => &mut self.strictatime,
+            _ => return false,
+        };
+        *word = matches!(switch, Switch::Set(_));
+        true
+    }
+
+    fn settle(self, attr: &mut AttrChange) {
+        let AccessTimes { noatime, nodiratime, relatime, strictatime } = self;
+        if !(noatime || nodiratime || relatime || strictatime) {
+            return;
+        }
+        attr.set |= match (strictatime, noatime) {
+            (true, _) => ATTR_STRICTATIME,
+            (_, true) => ATTR_NOATIME,
+            _ => ATTR_RELATIME,
+        };
+        attr.clear |= ATTR_ATIME_MASK;
+        if nodiratime {
+            attr.set |= ATTR_NODIRATIME;
+        } else {
+            attr.clear |= ATTR_NODIRATIME;
+        }
+    }
+}
+
 fn is_atime(attr: u64) -> bool {
     attr & !ATTR_ATIME_MASK == 0
+}
+
+/// The flags of mount(2) for all attributes that a mount is to have: without MS_RELATIME, a remount would leave the
+/// setting for access times as it is.
+pub fn ms_flags_of_all(attr: u64) -> u64 {
+    ms_flags(attr) | if attr & ATTR_ATIME_MASK == ATTR_RELATIME { libc::MS_RELATIME } else { 0 }
 }
 
 /// The flags of mount(2) for attributes of mount_setattr(2).
@@ -319,33 +386,41 @@ mod tests {
 
     #[test]
     fn later_word_takes_back_the_earlier_one() {
-        assert_eq!(read(&["ro", "rw"]).attr, AttrChange { set: 0, clear: ATTR_RDONLY });
-        assert_eq!(read(&["rw", "ro"]).attr, AttrChange { set: ATTR_RDONLY, clear: 0 });
+        assert_eq!(read(&["ro", "rw"]).attr, AttrChange::of(0, ATTR_RDONLY));
+        assert_eq!(read(&["rw", "ro"]).attr, AttrChange::of(ATTR_RDONLY, 0));
     }
 
     #[test]
-    fn access_time_settings_exclude_each_other() {
-        let mask = ATTR_ATIME_MASK;
-        assert_eq!(read(&["noatime", "strictatime"]).attr, AttrChange { set: ATTR_STRICTATIME, clear: mask });
-        assert_eq!(read(&["strictatime", "atime"]).attr, AttrChange { set: ATTR_STRICTATIME, clear: mask });
-        assert_eq!(read(&["strictatime", "nostrictatime"]).attr, AttrChange { set: 0, clear: mask });
-        assert_eq!(read(&["noatime", "norelatime"]).attr, AttrChange { set: ATTR_NOATIME, clear: mask });
-        assert_eq!(read(&["ratime"]).recursive_attr, AttrChange { set: 0, clear: mask });
-        assert_eq!(
-            read(&["nodiratime", "relatime"]).attr,
-            AttrChange { set: ATTR_NODIRATIME | ATTR_RELATIME, clear: mask }
-        );
+    fn access_times_are_settled_as_a_whole_or_kept() {
+        let all = ATTR_ATIME_MASK | ATTR_NODIRATIME;
+        let set = |words: &[&str], attr| assert_eq!(read(words).attr, AttrChange::of(attr, all), "{words:?}");
+        set(&["noatime"], ATTR_NOATIME);
+        set(&["noatime", "strictatime"], ATTR_STRICTATIME);
+        set(&["strictatime", "atime"], ATTR_STRICTATIME);
+        set(&["noatime", "norelatime"], ATTR_NOATIME);
+        set(&["noatime", "relatime"], ATTR_NOATIME);
+        set(&["relatime", "diratime"], ATTR_RELATIME);
+        for words in [["nodiratime", "relatime"], ["nodiratime", "atime"]] {
+            let expected = AttrChange::of(ATTR_NODIRATIME | ATTR_RELATIME, ATTR_ATIME_MASK);
+            assert_eq!(read(&words).attr, expected, "{words:?}");
+        }
+        for words in [["atime", "diratime"], ["noatime", "atime"], ["strictatime", "nostrictatime"]] {
+            let options = read(&words);
+            assert!(options.attr.is_empty() && options.names_attr, "{words:?}");
+        }
+        assert_eq!(read(&["ratime"]).recursive_attr, AttrChange::of(0, ATTR_ATIME_MASK));
     }
 
     #[test]
     fn options_of_dockers_default_mounts() {
         let dev = read(&["nosuid", "strictatime", "mode=755", "size=65536k"]);
-        assert_eq!(dev.attr, AttrChange { set: ATTR_NOSUID | ATTR_STRICTATIME, clear: ATTR_ATIME_MASK });
+        let clear = ATTR_ATIME_MASK | ATTR_NODIRATIME;
+        assert_eq!(dev.attr, AttrChange::of(ATTR_NOSUID | ATTR_STRICTATIME, clear));
         assert_eq!(dev.data, ["mode=755", "size=65536k"]);
 
         let volume = read(&["rbind", "ro", "rprivate"]);
         assert_eq!(volume.bind, Some(Depth::Tree));
-        assert_eq!(volume.attr, AttrChange { set: ATTR_RDONLY, clear: 0 });
+        assert_eq!(volume.attr, AttrChange::of(ATTR_RDONLY, 0));
         assert_eq!(volume.propagation, [(Propagation::Private, Depth::Tree)]);
         assert!(volume.data.is_empty());
     }

@@ -217,8 +217,8 @@ fn mount(
         None => filesystem(entry, &destination, fstype, &options, spec, field)?,
     };
     let mut attr = options.attr;
-    if matches!(source, MountSource::Bind { .. }) && !attr.is_empty() {
-        attr.clear |= HABITUALLY_CLEARED & !attr.set;
+    if matches!(source, MountSource::Bind { .. }) && options.names_attr {
+        attr.clear_if_unlocked = HABITUALLY_CLEARED & !attr.set & !attr.clear;
     }
     Ok(Mount {
         destination,

@@ -1,7 +1,10 @@
 //! Every option word of a mount, and what the kernel then shows in mountinfo.
 
+use std::process::Command;
+
 use spec_tests::container::Container;
 use spec_tests::mountinfo::mounts_on;
+use spec_tests::runtime::Outcome;
 use spec_tests::{not_in_runc_1_1, skip_if};
 
 use crate::mounts::tree_with_submount;
@@ -225,4 +228,56 @@ fn check(mountinfo: &str, place: &str, words: &[&str], present: &[&str], absent:
     for option in absent {
         assert!(!mount.has(option), "{words:?} on {place}: {option} in {mount:?}");
     }
+}
+
+/// Binds a tmpfs that has `flags` with `options`, and says how the kernel then shows it.
+fn bound_as(flags: &str, options: &[&str], in_user_namespace: bool) -> Outcome {
+    let mut container = Container::new(|bundle| {
+        if in_user_namespace {
+            bundle.user_namespace(100_000);
+        }
+        bundle.sh("awk '$2 == \"/tmp\" { print $4 }' /proc/mounts");
+    });
+    let source = container.dir.join("source");
+    std::fs::create_dir_all(&source).unwrap();
+    container.bundle.mount("bind", source.to_str().unwrap(), "/tmp", options);
+    let source = source.display();
+    let shell = |script: String| {
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success(), "{script}");
+    };
+    shell(format!("mount -t tmpfs tmpfs {source} && mount --bind -o remount,{flags} {source}"));
+    let outcome = container.run().run();
+    shell(format!("umount {source}"));
+    outcome
+}
+
+#[test]
+fn access_times_are_those_of_mount_2() {
+    for (flags, option, expected) in [
+        ("noatime", "atime", "rw,noatime"),
+        ("noatime", "norelatime", "rw,noatime"),
+        ("noatime", "relatime", "rw,relatime"),
+        ("noatime", "nodiratime", "rw,nodiratime,relatime"),
+        ("nodiratime,relatime", "diratime", "rw,nodiratime,relatime"),
+        ("nodiratime,relatime", "strictatime", "rw"),
+        ("relatime", "noatime", "rw,noatime"),
+    ] {
+        let seen = bound_as(flags, &["bind", option], false);
+        // A tmpfs has options of its own.
+        let seen = seen.ok().split(",inode64").next().unwrap_or_default().to_owned();
+        assert_eq!(seen, expected, "{flags} bound with {option}");
+    }
+}
+
+#[test]
+fn a_flag_that_a_user_namespace_locks_is_taken_back_by_no_option() {
+    not_in_runc_1_1!("takes no word for it");
+    for (flags, option) in [("ro", "rw"), ("nodev", "dev"), ("nosuid", "suid"), ("noexec", "exec")] {
+        bound_as(flags, &["bind", option], true).fails_with("operation not permitted");
+        let kept = bound_as(flags, &["bind", "rprivate"], true);
+        assert!(kept.ok().split(',').any(|word| word == flags), "{kept}");
+    }
+    // Nobody has named it: the habit of clearing it gives way.
+    let kept = bound_as("noexec", &["bind", "nosuid"], true);
+    assert!(kept.ok().starts_with("rw,nosuid,noexec"), "{kept}");
 }
