@@ -44,7 +44,7 @@ const SPEC_FOR_APPLY: [&str; 3] =
     ["crate::spec::HookKind", "crate::spec::Namespace", "crate::spec::oci::Hook"];
 
 /// What of the standard library is pure. `spec` and `plan` use nothing else of it.
-const PURE_STD: [&str; 10] = [
+const PURE_STD: [&str; 11] = [
     "std::borrow",
     "std::cmp",
     "std::collections",
