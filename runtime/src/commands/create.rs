@@ -1,6 +1,7 @@
 //! `create`: load, plan, apply.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +63,7 @@ pub fn create(invocation: &Invocation, args: CreateArgs, then: Then, console: Co
     for warning in spec.warnings() {
         invocation.report.warning(warning);
     }
-    let mut plan = decide(&spec, &args, then)?;
+    let mut plan = decide(invocation, &spec, &args, then)?;
     plan.request.terminal_relayed = matches!(console, Console::Own);
     invocation.report.debug(|| plan.explain());
     let terminal = spec.process().and_then(|process| process.terminal()).unwrap_or(false);
@@ -89,7 +90,7 @@ pub(super) fn read_config(bundle: &Path) -> Result<Vec<u8>> {
 }
 
 /// Decides what creating the container means on this host.
-pub(super) fn decide(spec: &Spec, args: &CreateArgs, then: Then) -> Result<Plan> {
+pub(super) fn decide(invocation: &Invocation, spec: &Spec, args: &CreateArgs, then: Then) -> Result<Plan> {
     let bundle = std::fs::canonicalize(&args.bundle)
         .map_err(|err| Error::io(format!("find the bundle {}", args.bundle.display()), &err))?;
     let named = spec.rootfs_in(&bundle);
@@ -112,6 +113,10 @@ pub(super) fn decide(spec: &Spec, args: &CreateArgs, then: Then) -> Result<Plan>
         terminal_relayed: false,
         preserve_fds: args.preserve_fds,
         listen_fds: listen_fds(),
+        notify_directory: match notify_socket() {
+            Some(_) => Some(invocation.root()?.notify_directory(&args.id)?),
+            None => None,
+        },
     };
     check_preserved("--preserve-fds", request.preserve_fds)?;
     check_preserved("LISTEN_FDS", request.preserve_fds.saturating_add(request.listen_fds))?;
@@ -139,6 +144,11 @@ fn listen_fds() -> u32 {
         }
         _ => 0,
     }
+}
+
+/// Where the caller wants to hear that the container is ready, as systemd, or who does as it does, says it.
+pub(super) fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())
 }
 
 /// Connects the console socket before anything is made, and finds terminal and socket to be of one mind.

@@ -8,7 +8,7 @@ use crate::error::{Context, Result};
 use crate::spec::Spec;
 
 /// Prints the plan of a bundle.
-pub fn run(_invocation: &Invocation, args: PlanArgs) -> Result<u8> {
+pub fn run(invocation: &Invocation, args: PlanArgs) -> Result<u8> {
     let steps = args.steps;
     let args = CreateArgs {
         id: args.id,
@@ -21,7 +21,7 @@ pub fn run(_invocation: &Invocation, args: PlanArgs) -> Result<u8> {
         preserve_fds: 0,
     };
     let spec = Spec::load(&create::read_config(&args.bundle)?).doing("config.json")?;
-    let plan = create::decide(&spec, &args, create::Then::Wait)?;
+    let plan = create::decide(invocation, &spec, &args, create::Then::Wait)?;
     if !steps {
         return print(plan.explain()).map(|()| 0);
     }
