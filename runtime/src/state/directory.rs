@@ -405,6 +405,7 @@ fn does_not_exist() -> Error {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::os::fd::AsRawFd;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
@@ -544,6 +545,48 @@ mod tests {
         dir.remove()?;
         dir.remove()?;
         assert!(root.0.list()?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn notify_socket_takes_the_place_of_a_link_and_follows_none() -> Result<()> {
+        let root = TestRoot::new();
+        let dir = ContainerDir::create(&root.0, &id("c1"))?;
+        assert_eq!(dir.bind_notify_socket().expect_err("no directory").kind(), Kind::WrongState);
+        dir.make_notify_directory()?;
+        let (link, victim) = (dir.path.join("notify/notify.sock"), root.0.path.join("victim"));
+        std::os::unix::fs::symlink(&victim, &link).expect("a link");
+        let _socket = dir.bind_notify_socket()?;
+        assert!(!victim.exists());
+        let metadata = fs::symlink_metadata(&link).expect("the socket");
+        assert_eq!(metadata.permissions().mode(), libc::S_IFSOCK | 0o777);
+        dir.remove()
+    }
+
+    #[test]
+    fn notify_directory_is_removed_whatever_is_in_it() -> Result<()> {
+        let root = TestRoot::new();
+        let kept = root.0.path.join("kept");
+        fs::create_dir(&kept).expect("a directory");
+        fs::write(kept.join("file"), "").expect("a file");
+        let dir = ContainerDir::create(&root.0, &id("c1"))?;
+        dir.save(&record())?;
+        dir.make_notify_directory()?;
+        let top = dir.path.join("notify");
+        std::os::unix::fs::symlink(&kept, top.join("link")).expect("a link");
+        fs::write(top.join("moved-1"), "").expect("a file where something will be moved to");
+        // Deeper than a path is long, and than there are descriptors.
+        let mut at = File::open(&top).expect("the directory").into();
+        for _ in 0..3000 {
+            file::make_directory_at(&at, Path::new("deep"), 0o755)?;
+            let next = file::open_at(&at, Path::new("deep"), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+            std::os::unix::fs::symlink(&kept, format!("/proc/self/fd/{}/link", next.as_raw_fd()))
+                .expect("a link");
+            at = next;
+        }
+        dir.remove()?;
+        assert!(!dir.path.exists());
+        assert!(kept.join("file").exists());
         Ok(())
     }
 
