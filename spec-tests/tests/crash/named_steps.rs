@@ -59,7 +59,8 @@ fn rich(bundle: &mut Bundle) {
 }
 
 fn in_a_user_namespace(bundle: &mut Bundle) {
-    bundle.user_namespace(100_000).args(["sleep", "1000"]);
+    // Where its root can make /run/notify.
+    bundle.user_namespace(100_000).mount("tmpfs", "tmpfs", "/run", &[]).args(["sleep", "1000"]);
 }
 
 /// The binary with faults, if there is one.
@@ -108,6 +109,18 @@ fn killed_before_any_step_delete_leaves_nothing() {
         }
         left_after_delete(&container, &format!("{:?} {fault}", place.view))
     });
+}
+
+#[test]
+fn killed_before_a_step_that_run_alone_has_delete_leaves_nothing() {
+    skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    for step in ["bind-notify-socket", "start-at-once"] {
+        let container = container(View::Plain, rich);
+        let fault = format!("kill:{step}");
+        let run = notifying(container.run_with(["--detach"])).env("CORTEN_FAULT", &fault).run();
+        assert_eq!(run.code, 128 + 9, "{run}");
+        assert_eq!(left_after_delete(&container, &fault), None);
+    }
 }
 
 #[test]
