@@ -74,12 +74,13 @@ const LOOKING: [&str; 11] = [
 ];
 
 /// Who reads which part of the environment. The sealed image gets the caller's environment whole; init gets none.
-const ENVIRONMENT: [(&str, &str); 8] = [
+const ENVIRONMENT: [(&str, &str); 9] = [
     ("apply/seal.rs", "args_os"),
     ("apply/seal.rs", "vars_os"),
     ("apply/trace.rs", "var CORTEN_FAULT"), // only in builds with the feature `faults`
     ("commands/create.rs", "var LISTEN_FDS"),
     ("commands/create.rs", "var LISTEN_PID"),
+    ("commands/create.rs", "var_os NOTIFY_SOCKET"),
     ("main.rs", "args_os"),
     ("state/directory.rs", "var_os USER"),
     ("state/directory.rs", "var_os XDG_RUNTIME_DIR"),

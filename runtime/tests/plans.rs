@@ -75,6 +75,33 @@ fn every_protection_that_is_asked_for_is_in_the_plan() {
     }
 }
 
+#[test]
+fn a_caller_that_wants_to_hear_of_readiness_gets_a_directory_a_mount_and_a_variable() {
+    let planned = |start_at_once: bool, notify: bool| {
+        let request = Request {
+            start_at_once,
+            notify_directory: notify.then(|| "/run/corten/web1/notify".into()),
+            ..request()
+        };
+        plan_for("podman-5.8-default", request, v2())
+    };
+    let steps = |plan: &Plan| -> Vec<String> {
+        let asked = plan.steps.iter().filter(|step| step.field == "NOTIFY_SOCKET");
+        asked.map(|step| format!("{} {}", step.stage().name(), step.what()).trim().to_string()).collect()
+    };
+    let mount = "mount bind of /run/corten/web1/notify on /run/notify RDONLY|NOSUID|NODEV|NOEXEC";
+    assert_eq!(steps(&planned(false, true)), ["make-notify-directory", mount]);
+    assert_eq!(steps(&planned(true, true)), ["make-notify-directory", mount, "bind-notify-socket"]);
+    assert_eq!(steps(&planned(true, false)), [""; 0]);
+    let variables = |plan: &Plan| {
+        let Some(Action::Execute(program)) = plan.steps.last().map(|step| &step.action) else { return 0 };
+        let is_ours =
+            |entry: &&std::ffi::CString| entry.as_bytes() == b"NOTIFY_SOCKET=/run/notify/notify.sock";
+        program.env.iter().filter(is_ours).count()
+    };
+    assert_eq!((variables(&planned(false, true)), variables(&planned(false, false))), (1, 0));
+}
+
 fn check_all(view: &str, host: CgroupHost) {
     let mut differing = Vec::new();
     for name in CONFIGS {
@@ -90,12 +117,19 @@ fn check_all(view: &str, host: CgroupHost) {
 }
 
 fn plan_of(name: &str, cgroup: CgroupHost) -> Plan {
-    let request = Request {
+    plan_for(name, request(), cgroup)
+}
+
+fn request() -> Request {
+    Request {
         id: "web1".into(),
         bundle: "/bundle".into(),
         rootfs: "/bundle/rootfs".into(),
         ..Request::default()
-    };
+    }
+}
+
+fn plan_for(name: &str, request: Request, cgroup: CgroupHost) -> Plan {
     let machine = Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64 };
     plan::create(&spec_of(name), request, &Host { cgroup, machine }).expect("a plan")
 }

@@ -17,6 +17,7 @@ pub mod container;
 pub mod engine;
 pub mod leftovers;
 pub mod mountinfo;
+pub mod notify;
 pub mod race;
 pub mod root;
 pub mod runtime;

@@ -9,6 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{self, OutputFlags, SetArg, Termios};
 
+use super::readiness::Readiness;
 use crate::error::{Errno, Error, Result, best_effort};
 use crate::sys::pidfd::PidFd;
 use crate::sys::process::{self, Ended};
@@ -51,22 +52,36 @@ impl OwnConsole {
     }
 }
 
-/// Waits for the process, handing on signals and, if there is one, the terminal; returns how it ended.
-pub fn attend(process: &PidFd, pid: i32, signals: &Signals, terminal: Option<OwnedFd>) -> Result<Ended> {
+/// Waits for the process, handing on signals and, where there are such, the terminal and the word that it is ready;
+/// returns how it ended.
+pub fn attend(
+    process: &PidFd,
+    pid: i32,
+    signals: &Signals,
+    terminal: Option<OwnedFd>,
+    readiness: Option<Readiness>,
+) -> Result<Ended> {
     let relay = terminal.map(Relay::start).transpose()?;
-    let mut attendance = Attendance { process, pid, signals, relay };
+    let mut attendance = Attendance { process, pid, signals, relay, readiness };
     let ended = attendance.run()?;
-    if let Some(relay) = &attendance.relay {
+    if let Some(relay) = attendance.relay.take() {
         relay.drain();
+    }
+    if let Some(readiness) = attendance.readiness.take() {
+        best_effort(readiness.settle(process), READINESS_UNTOLD);
     }
     Ok(ended)
 }
+
+/// Why a failure to tell the service manager is ignored.
+const READINESS_UNTOLD: &str = "the container itself is well; the service manager has a timeout of its own";
 
 struct Attendance<'a> {
     process: &'a PidFd,
     pid: i32,
     signals: &'a Signals,
     relay: Option<Relay>,
+    readiness: Option<Readiness>,
 }
 
 impl Attendance<'_> {
@@ -76,13 +91,18 @@ impl Attendance<'_> {
             if let Some(relay) = &mut self.relay {
                 relay.perform(terminal, input);
             }
+            if let Some(readiness) = &mut self.readiness {
+                if best_effort(readiness.perform(), READINESS_UNTOLD).is_none() {
+                    self.readiness = None;
+                }
+            }
             if let Some(ended) = self.handle_signals()? {
                 return Ok(ended);
             }
         }
     }
 
-    /// Waits for a signal or for something to copy; gives what the terminal and the input are ready for.
+    /// Waits for a signal, for something to copy or to tell; gives what the terminal and the input are ready for.
     fn wait(&self) -> Result<(PollFlags, PollFlags)> {
         let stdin = std::io::stdin();
         let mut fds = vec![PollFd::new(self.signals.0.as_fd(), PollFlags::POLLIN)];
@@ -92,11 +112,14 @@ impl Attendance<'_> {
                 fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
             }
         }
-        match poll(&mut fds, PollTimeout::NONE) {
+        let of_relay = fds.len();
+        fds.extend(self.readiness.iter().flat_map(Readiness::polled));
+        match poll(&mut fds, self.readiness.as_ref().map_or(PollTimeout::NONE, Readiness::timeout)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(Error::kernel("poll()", errno)),
         }
-        let ready = |at: usize| fds.get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+        let ready =
+            |at: usize| fds[..of_relay].get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
         Ok((ready(1), ready(2)))
     }
 

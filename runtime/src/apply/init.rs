@@ -246,6 +246,8 @@ impl<'a> Init<'a> {
             Action::Execute(_)
             | Action::SaveRecord
             | Action::MakeStartFifo
+            | Action::MakeNotifyDirectory
+            | Action::BindNotifySocket
             | Action::CreateCgroup
             | Action::OpenNamespace(_)
             | Action::BuildMount(_)

@@ -19,6 +19,7 @@ mod inside;
 mod limits;
 mod listener;
 mod program;
+pub mod readiness;
 mod rootfs;
 pub mod seal;
 pub mod starting;

@@ -63,6 +63,8 @@ pub struct Created {
     pub channel: Channel,
     /// Set if the plan started it at once.
     pub started: Option<Started>,
+    /// Where it says that it is ready, if the plan made that socket.
+    pub notify_socket: Option<OwnedFd>,
     /// Held until the caller has done with the container what it wants.
     pub lock: Lock,
 }
@@ -96,6 +98,7 @@ struct Supervisor<'a> {
     own: Vec<(u64, OwnedFd)>,
     init: Option<InitProcess>,
     pid_file_written: bool,
+    notify_socket: Option<OwnedFd>,
     started: Option<Started>,
 }
 
@@ -116,6 +119,7 @@ impl<'a> Supervisor<'a> {
             own: Vec::new(),
             init: None,
             pid_file_written: false,
+            notify_socket: None,
             started: None,
         }
     }
@@ -124,6 +128,7 @@ impl<'a> Supervisor<'a> {
         match &step.action {
             Action::SaveRecord => self.save_record(),
             Action::MakeStartFifo => self.dir()?.make_fifo(),
+            Action::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
             Action::CreateCgroup => {
                 self.cgroup = Some(cgroup::create(&self.creation.plan.cgroup)?);
                 Ok(())
@@ -150,6 +155,10 @@ impl<'a> Supervisor<'a> {
                 self.cgroup()?.restrict_devices(&self.creation.plan.cgroup, program)
             }
             Action::SaveCreated => self.save_created(),
+            Action::BindNotifySocket => {
+                self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
+                Ok(())
+            }
             Action::StartAtOnce => {
                 self.started = Some(starting::start(self.dir()?)?);
                 Ok(())
@@ -406,6 +415,7 @@ impl<'a> Supervisor<'a> {
             pidfd: init.pidfd,
             channel: init.channel,
             started: self.started,
+            notify_socket: self.notify_socket,
             lock,
         })
     }

@@ -1,6 +1,7 @@
 //! `create`: load, plan, apply.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -110,6 +111,10 @@ pub(super) fn decide(invocation: &Invocation, spec: &Spec, args: &CreateArgs, th
         terminal_relayed: false,
         preserve_fds: args.preserve_fds,
         listen_fds: listen_fds(),
+        notify_directory: match notify_socket() {
+            Some(_) => Some(invocation.root()?.notify_directory(&args.id)?),
+            None => None,
+        },
     };
     check_preserved("--preserve-fds", request.preserve_fds)?;
     check_preserved("LISTEN_FDS", request.preserve_fds.saturating_add(request.listen_fds))?;
@@ -137,6 +142,11 @@ fn listen_fds() -> u32 {
         }
         _ => 0,
     }
+}
+
+/// Where the caller wants to hear that the container is ready, as systemd, or who does as it does, says it.
+pub(super) fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())
 }
 
 /// Connects the console socket before anything is made, and finds terminal and socket to be of one mind.

@@ -28,7 +28,7 @@ pub fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
     }
     let Some(signals) = signals else { return Ok(0) };
     let terminal = console.map(|console| console.receive()).transpose()?;
-    attend(&process.pidfd, process.pid, &signals, terminal).map(|ended| ended.code() as u8)
+    attend(&process.pidfd, process.pid, &signals, terminal, None).map(|ended| ended.code() as u8)
 }
 
 fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnConsole>)> {

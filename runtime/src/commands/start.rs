@@ -1,31 +1,56 @@
 //! `start`: lets the program of a created container run.
 
+use std::ffi::OsStr;
+
+use super::create::notify_socket;
 use super::{Container, Invocation};
 use crate::apply::hooks::{DefaultEnv, run_hooks};
+use crate::apply::readiness::Readiness;
 use crate::apply::starting::{self, Started};
 use crate::cli::IdArgs;
 use crate::error::{Error, Kind, Result, best_effort};
-use crate::state::{OciState, Status};
+use crate::state::{Lock, OciState, Status};
 
 /// Starts a container.
 pub fn run(invocation: &Invocation, args: IdArgs) -> Result<u8> {
-    let (container, _lock) = Container::open_locked(&invocation.root()?, &args.id)?;
-    start(&container)?;
+    let (container, lock) = Container::open_locked(&invocation.root()?, &args.id)?;
+    match notify_socket() {
+        Some(address) => start_and_wait_until_ready(&container, lock, &address)?,
+        None => start(&container)?,
+    }
     Ok(0)
+}
+
+/// Starts a container, and returns when the service manager at `address` has been told that it is ready, or when it has
+/// ended.
+///
+/// Errors: as [`start`]; and if the manager can't be told, as in runc, the container running nevertheless.
+fn start_and_wait_until_ready(container: &Container, lock: Lock, address: &OsStr) -> Result<()> {
+    check_created(container)?;
+    let socket = container.dir.bind_notify_socket()?;
+    let init = container.record.init()?.ok_or_else(starting::has_stopped)?;
+    start(container)?;
+    // Whoever looks at the container, or ends it, while it is getting ready, finds it unlocked.
+    drop(lock);
+    Readiness::of(socket, address, container.record.init_process_pid.unsigned_abs())?.settle(&init)
 }
 
 /// Starts a container that the caller has locked, and runs its poststart hooks.
 ///
 /// Errors: WrongState unless it is in the created state; Hook, and then the container is killed.
 pub fn start(container: &Container) -> Result<()> {
-    match container.status_locked()? {
-        Status::Created => {}
-        Status::Stopped => return Err(starting::has_stopped()),
-        Status::Running => return Err(wrong_state("cannot start an already running container")),
-        status => return Err(wrong_state(format!("cannot start a container in the {status} state"))),
-    }
+    check_created(container)?;
     let started = starting::start(&container.dir)?;
     complete(container, started)
+}
+
+fn check_created(container: &Container) -> Result<()> {
+    match container.status_locked()? {
+        Status::Created => Ok(()),
+        Status::Stopped => Err(starting::has_stopped()),
+        Status::Running => Err(wrong_state("cannot start an already running container")),
+        status => Err(wrong_state(format!("cannot start a container in the {status} state"))),
+    }
 }
 
 /// Waits until the program of a container that was just started is executed, and runs its poststart hooks.

@@ -12,6 +12,7 @@ mod explain;
 pub mod mount_options;
 mod mounts;
 mod namespaces;
+mod notify;
 pub mod order;
 mod process;
 pub mod seccomp;
@@ -58,6 +59,9 @@ pub struct Request {
     pub preserve_fds: u32,
     /// How many more it gets after them from a caller that activates it by sockets (LISTEN_FDS).
     pub listen_fds: u32,
+    /// The directory, absolute, for the socket at which the container says that it is ready; with a caller that wants to
+    /// hear of it (NOTIFY_SOCKET).
+    pub notify_directory: Option<PathBuf>,
 }
 
 impl Request {
@@ -134,6 +138,7 @@ pub enum Action {
     SaveRecord,
     CreateCgroup,
     MakeStartFifo,
+    MakeNotifyDirectory,
     OpenNamespace(JoinedNamespace),
     NewTimeNamespace(Vec<TimeOffset>),
     /// `CLONE_NEW*` bits.
@@ -217,6 +222,7 @@ pub enum Action {
     AwaitCreated,
     RestrictDevices,
     SaveCreated,
+    BindNotifySocket,
     StartAtOnce,
     LetInitGo,
     AwaitStart,
@@ -270,6 +276,7 @@ impl Action {
             SaveRecord,
             CreateCgroup,
             MakeStartFifo,
+            MakeNotifyDirectory,
             OpenNamespace,
             NewTimeNamespace,
             CloneInit,
@@ -330,6 +337,7 @@ impl Action {
             AwaitCreated,
             RestrictDevices,
             SaveCreated,
+            BindNotifySocket,
             StartAtOnce,
             LetInitGo,
             AwaitStart,
@@ -363,6 +371,7 @@ pub fn create(spec: &Spec, request: Request, host: &Host) -> Result<Plan> {
     if request.start_at_once {
         steps.push(Step::always(Action::StartAtOnce));
     }
+    steps.extend(notify::steps(&request));
     steps.extend(namespaces::steps(spec));
     steps.extend(mounts::steps(spec, &request, &cgroup)?);
     steps.extend(devices::steps(spec)?);

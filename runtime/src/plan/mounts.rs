@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use super::cgroup;
 use super::mount_options::{ATTR_RDONLY, AttrChange, Depth, HABITUALLY_CLEARED, MountOptions, Propagation};
 use super::namespaces::{IdMap, id_maps};
-use super::{Action, Request, Step};
+use super::{Action, Request, Step, notify};
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, NamespaceSource, Spec, oci};
 
@@ -137,24 +137,35 @@ impl PropagationChange {
 
 pub(super) fn steps(spec: &Spec, request: &Request, cgroup: &cgroup::Plan) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
-    let in_user_namespace = spec.namespaces().is_private(Namespace::User);
     for (index, entry) in spec.mounts().iter().enumerate() {
         let field = format!("mounts[{index}]");
-        let mut mount = mount(entry, &field, spec, request, cgroup)?;
-        let bind = matches!(mount.source, MountSource::Bind { .. });
-        if bind && (in_user_namespace || mount.id_map.is_some()) {
-            mount.built_by_supervisor = true;
-            steps.push(Step::of(field.clone(), Action::BuildMount(Box::new(mount.clone()))));
-        }
-        if sealed_late(&mount) {
-            mount.attr.set &= !ATTR_RDONLY;
-            mount.sealed_later = true;
-            steps.push(Step::of(field.clone(), Action::SealMount(mount.destination.clone())));
-        }
-        steps.push(Step::of(field, Action::Mount(Box::new(mount))));
+        let mount = mount(entry, &field, spec, request, cgroup)?;
+        steps.extend(mount_steps(mount, field, spec));
+    }
+    if let Some(directory) = &request.notify_directory {
+        let field = notify::ASKED_BY;
+        let mount = mount(&notify::mount(directory)?, field, spec, request, cgroup)?;
+        steps.extend(mount_steps(mount, field.into(), spec));
     }
     steps.extend(root(spec)?);
     Ok(steps)
+}
+
+fn mount_steps(mut mount: Mount, field: String, spec: &Spec) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let in_user_namespace = spec.namespaces().is_private(Namespace::User);
+    let bind = matches!(mount.source, MountSource::Bind { .. });
+    if bind && (in_user_namespace || mount.id_map.is_some()) {
+        mount.built_by_supervisor = true;
+        steps.push(Step::of(field.clone(), Action::BuildMount(Box::new(mount.clone()))));
+    }
+    if sealed_late(&mount) {
+        mount.attr.set &= !ATTR_RDONLY;
+        mount.sealed_later = true;
+        steps.push(Step::of(field.clone(), Action::SealMount(mount.destination.clone())));
+    }
+    steps.push(Step::of(field, Action::Mount(Box::new(mount))));
+    steps
 }
 
 /// /dev and every tmpfs are filled after they are mounted; read-only comes last.

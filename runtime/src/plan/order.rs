@@ -80,6 +80,8 @@ stages! {
     /// Makes the fifo that `start` writes to. After the cgroup: that it is there tells `delete`, if no more comes of this
     /// start, that what is in the cgroup is the container's.
     MakeStartFifo = "make-start-fifo", Supervisor, Nothing, RemoveStateDirectory;
+    /// Makes the directory that the container sees at /run/notify, where its socket to say that it is ready will be.
+    MakeNotifyDirectory = "make-notify-directory", Supervisor, Nothing, RemoveStateDirectory;
     /// Opens a namespace to join, while the host's paths can still be seen.
     OpenNamespace = "open-namespace", Supervisor, Nothing, Nothing;
     /// Makes the time namespace and its offsets; only children that are forked afterwards enter it.
@@ -206,6 +208,8 @@ stages! {
     RestrictDevices = "restrict-devices", Supervisor, Nothing, Nothing;
     /// Saves that the container is created, and writes the pid file.
     SaveCreated = "save-created", Supervisor, Nothing, RemovePidFile;
+    /// Makes the socket at which the container says that it is ready (`run`; otherwise `start` makes it).
+    BindNotifySocket = "bind-notify-socket", Supervisor, Nothing, RemoveStateDirectory;
     /// Starts the container that init is about to wait for (`run`): it then needn't wait.
     StartAtOnce = "start-at-once", Supervisor, Nothing, Nothing;
     /// Lets init outlive the supervisor.

@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 
-use super::{Action, Joining, Machine, Request, Step, affinity, seccomp};
+use super::{Action, Joining, Machine, Request, Step, affinity, notify, seccomp};
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
 use crate::sys::credentials::{CapabilitySets, capability_number};
@@ -319,7 +319,11 @@ fn program(process: &oci::Process, request: &Request) -> Result<Program> {
     if args.is_empty() {
         return Err(Error::invalid("process.args: is empty"));
     }
-    let env = deduplicated(process.env().as_deref().unwrap_or_default());
+    let mut env = process.env().clone().unwrap_or_default();
+    if request.notify_directory.is_some() {
+        env.push(notify::VARIABLE.into());
+    }
+    let env = deduplicated(&env);
     let value = |name: &str| {
         env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=')).map(ToString::to_string)
     };

@@ -1,29 +1,29 @@
 //! Where states are kept: the root, one directory for each container, and the lock on it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::dir::Dir;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, SFlag};
+use nix::sys::stat::SFlag;
 use nix::unistd::UnlinkatFlags;
 
 use super::{ContainerId, Record, exec_config};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::sys::clock::Deadline;
-use crate::sys::file;
+use crate::sys::{file, socket};
 
 const RECORD: &str = "state.json";
 const RECORD_UNFINISHED: &str = ".state.json.new";
 const EXEC_CONFIG: &str = "exec.json";
 const FIFO: &str = "exec.fifo";
+const NOTIFY_DIRECTORY: &str = "notify";
+const NOTIFY_SOCKET: &str = "notify.sock";
 
 /// A record is a few hundred bytes, and annotations and hooks come on top.
 const RECORD_SIZE_MAX: usize = 16 << 20;
@@ -79,6 +79,13 @@ impl Root {
         fs::set_permissions(&path, Permissions::from_mode(0o1700))
             .map_err(|err| Error::io(format!("chmod({}, 01700)", path.display()), &err))?;
         Ok(path)
+    }
+
+    /// The absolute path of the directory that [`ContainerDir::make_notify_directory`] will make.
+    pub fn notify_directory(&self, id: &ContainerId) -> Result<PathBuf> {
+        let path = self.path.join(id).join(NOTIFY_DIRECTORY);
+        std::path::absolute(&path)
+            .map_err(|err| Error::io(format!("find the current directory for {}", path.display()), &err))
     }
 
     /// The ids of all containers with the uid of who made each, sorted; directories that can't be containers are
@@ -271,15 +278,63 @@ impl ContainerDir {
         }
     }
 
+    /// Makes the directory that the container sees as /run/notify: everyone in it may look there.
+    pub fn make_notify_directory(&self) -> Result<()> {
+        let name = Path::new(NOTIFY_DIRECTORY);
+        let make = || {
+            file::make_directory_at(&self.dir, name, 0o755)?;
+            // Whatever the caller's umask is.
+            file::change_mode(file::open_at(&self.dir, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?, 0o755)
+        };
+        make().doing_with(|| self.shown(NOTIFY_DIRECTORY))
+    }
+
+    /// Makes the socket in that directory. Hooks, and in the end the container, may be able to write there: what has
+    /// the socket's name already is removed and never followed.
+    ///
+    /// Errors: WrongState if there is no such directory.
+    pub fn bind_notify_socket(&self) -> Result<OwnedFd> {
+        let dir = self.open_notify_directory().map_err(|err| match err.errno() {
+            Some(Errno::ENOENT) => {
+                Error::new(Kind::WrongState, "NOTIFY_SOCKET: the container was created without it")
+            }
+            _ => err,
+        })?;
+        match file::unlink_at(&dir, Path::new(NOTIFY_SOCKET)) {
+            Err(err) if err.is(Errno::ENOENT) => Ok(()),
+            result => result,
+        }
+        .and_then(|()| socket::bind_datagram_at(dir.as_fd(), NOTIFY_SOCKET))
+        .doing_with(|| self.shown(NOTIFY_DIRECTORY))
+    }
+
+    fn open_notify_directory(&self) -> Result<OwnedFd> {
+        file::open_at(&self.dir, Path::new(NOTIFY_DIRECTORY), OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+    }
+
+    fn remove_notify_directory(&self) -> Result<()> {
+        let remove = || file::remove_directory_at(&self.dir, Path::new(NOTIFY_DIRECTORY));
+        let removed = match remove() {
+            Err(err) if err.is(Errno::ENOENT) => Ok(()),
+            Err(err) if err.is(Errno::ENOTEMPTY) => self
+                .open_notify_directory()
+                .and_then(|dir| file::empty_directory(&dir))
+                .and_then(|()| remove()),
+            result => result,
+        };
+        removed.doing_with(|| self.shown(NOTIFY_DIRECTORY))
+    }
+
     /// Removes the directory with all that is in it. The record goes last: as long as it is there, `delete` can be
     /// said again.
     pub fn remove(&self) -> Result<()> {
+        self.remove_notify_directory()?;
         for name in [EXEC_CONFIG, FIFO, RECORD_UNFINISHED, RECORD] {
             self.remove_file(OsStr::new(name))?;
         }
         match self.remove_directory() {
             Err(err) if err.is(Errno::ENOTEMPTY) => {
-                self.file_names()?.iter().try_for_each(|name| self.remove_file(name))?;
+                file::empty_directory(&self.dir)?;
                 self.remove_directory()
             }
             result => result,
@@ -322,19 +377,6 @@ impl ContainerDir {
         Ok(file::stat_of(&self.dir)?.st_nlink > 0)
     }
 
-    fn file_names(&self) -> Result<Vec<OsString>> {
-        let failed = |errno| Error::kernel(format!("getdents({})", self.path.display()), errno);
-        let mut list =
-            Dir::openat(&self.dir, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
-        let names: nix::Result<Vec<OsString>> = list
-            .iter()
-            .map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()))
-            .collect();
-        let mut names = names.map_err(failed)?;
-        names.retain(|name| name != "." && name != "..");
-        Ok(names)
-    }
-
     fn remove_file(&self, name: &OsStr) -> Result<()> {
         match file::unlink_at(&self.dir, Path::new(name)) {
             Err(err) if err.is(Errno::ENOENT) => Ok(()),
@@ -363,6 +405,7 @@ fn does_not_exist() -> Error {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::os::fd::AsRawFd;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
@@ -502,6 +545,48 @@ mod tests {
         dir.remove()?;
         dir.remove()?;
         assert!(root.0.list()?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn notify_socket_takes_the_place_of_a_link_and_follows_none() -> Result<()> {
+        let root = TestRoot::new();
+        let dir = ContainerDir::create(&root.0, &id("c1"))?;
+        assert_eq!(dir.bind_notify_socket().expect_err("no directory").kind(), Kind::WrongState);
+        dir.make_notify_directory()?;
+        let (link, victim) = (dir.path.join("notify/notify.sock"), root.0.path.join("victim"));
+        std::os::unix::fs::symlink(&victim, &link).expect("a link");
+        let _socket = dir.bind_notify_socket()?;
+        assert!(!victim.exists());
+        let metadata = fs::symlink_metadata(&link).expect("the socket");
+        assert_eq!(metadata.permissions().mode(), libc::S_IFSOCK | 0o777);
+        dir.remove()
+    }
+
+    #[test]
+    fn notify_directory_is_removed_whatever_is_in_it() -> Result<()> {
+        let root = TestRoot::new();
+        let kept = root.0.path.join("kept");
+        fs::create_dir(&kept).expect("a directory");
+        fs::write(kept.join("file"), "").expect("a file");
+        let dir = ContainerDir::create(&root.0, &id("c1"))?;
+        dir.save(&record())?;
+        dir.make_notify_directory()?;
+        let top = dir.path.join("notify");
+        std::os::unix::fs::symlink(&kept, top.join("link")).expect("a link");
+        fs::write(top.join("moved-1"), "").expect("a file where something will be moved to");
+        // Deeper than a path is long, and than there are descriptors.
+        let mut at = File::open(&top).expect("the directory").into();
+        for _ in 0..3000 {
+            file::make_directory_at(&at, Path::new("deep"), 0o755)?;
+            let next = file::open_at(&at, Path::new("deep"), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+            std::os::unix::fs::symlink(&kept, format!("/proc/self/fd/{}/link", next.as_raw_fd()))
+                .expect("a link");
+            at = next;
+        }
+        dir.remove()?;
+        assert!(!dir.path.exists());
+        assert!(kept.join("file").exists());
         Ok(())
     }
 

@@ -1,9 +1,11 @@
 //! Files by descriptor: opening in a root, making nodes relative to a directory, reading and writing small files.
 
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::dir::Dir;
 use nix::fcntl::{self, AtFlags, OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{self, FileStat, Mode, SFlag};
 use nix::unistd;
@@ -135,6 +137,76 @@ pub fn make_symlink_at(target: &Path, dir: impl AsFd, name: &Path) -> Result<()>
 pub fn unlink_at(dir: impl AsFd, name: &Path) -> Result<()> {
     unistd::unlinkat(dir, name, unistd::UnlinkatFlags::NoRemoveDir)
         .named(|| format!("unlinkat({})", shown(name)))
+}
+
+/// `unlinkat(AT_REMOVEDIR)`.
+pub fn remove_directory_at(dir: impl AsFd, name: &Path) -> Result<()> {
+    unistd::unlinkat(dir, name, unistd::UnlinkatFlags::RemoveDir)
+        .named(|| format!("unlinkat({}, REMOVEDIR)", shown(name)))
+}
+
+/// Removes all that is in `dir`, links included, which aren't followed.
+///
+/// It may be someone's who means no good: what lies deeper is moved up before it is removed, so that no depth takes more
+/// than two descriptors, or any stack.
+pub fn empty_directory(dir: impl AsFd) -> Result<()> {
+    let mut moved = 0_u64;
+    loop {
+        let names = some_names_in(&dir)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            let name = Path::new(&name);
+            if !removed_unless_directory(&dir, name)? {
+                let below = open_at(&dir, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+                move_up(&below, &dir, &mut moved)?;
+                remove_directory_at(&dir, name)?;
+            }
+        }
+    }
+}
+
+/// Removes the files in `below`, and moves its directories to `dir`.
+fn move_up(below: &OwnedFd, dir: impl AsFd, moved: &mut u64) -> Result<()> {
+    loop {
+        let names = some_names_in(below)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            let name = Path::new(&name);
+            while !removed_unless_directory(below, name)? {
+                *moved += 1;
+                match fcntl::renameat(below, name, &dir, Path::new(&format!("moved-{moved}"))) {
+                    Ok(()) => break,
+                    // The name is taken; there are more numbers than names.
+                    Err(Errno::EEXIST | Errno::ENOTEMPTY | Errno::ENOTDIR) => {}
+                    Err(errno) => return Err(Error::kernel(format!("renameat({})", shown(name)), errno)),
+                }
+            }
+        }
+    }
+}
+
+/// Whether `name` is gone: removed, unless it is a directory.
+fn removed_unless_directory(dir: impl AsFd, name: &Path) -> Result<bool> {
+    match unlink_at(dir, name) {
+        Err(err) if err.is(Errno::EISDIR) => Ok(false),
+        Err(err) if err.is(Errno::ENOENT) => Ok(true),
+        result => result.map(|()| true),
+    }
+}
+
+/// Names in a directory, as many as are worth remembering at a time; none only if it is empty.
+fn some_names_in(dir: impl AsFd) -> Result<Vec<OsString>> {
+    const NAMES_MAX: usize = 1024;
+    let failed = |errno| Error::kernel("getdents()", errno);
+    let mut list =
+        Dir::openat(dir, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
+    let names = list.iter().map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()));
+    let others = names.filter(|name| !matches!(name, Ok(name) if name == "." || name == ".."));
+    others.take(NAMES_MAX).collect::<nix::Result<_>>().map_err(failed)
 }
 
 /// `readlinkat`.

@@ -1,7 +1,9 @@
 //! Unix sockets: the pair between supervisor and init, and descriptors handed over to callers.
 
+use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::sys::socket::{
@@ -24,6 +26,44 @@ pub fn message_pair() -> Result<(OwnedFd, OwnedFd)> {
 pub fn connect(path: &Path) -> Result<OwnedFd> {
     let socket = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
         .named(|| "socket(AF_UNIX)".into())?;
+    connect_to(socket, path)
+}
+
+/// Connects to the datagram socket at `address`: a path, or after `@` an abstract name. Nothing that is sent waits.
+pub fn connect_datagram(address: &OsStr) -> Result<OwnedFd> {
+    let socket = datagram_socket()?;
+    let Some(name) = address.as_bytes().strip_prefix(b"@") else {
+        return connect_to(socket, Path::new(address));
+    };
+    let call = || format!("connect({address:?})");
+    let name = UnixAddr::new_abstract(name).named(call)?;
+    socket::connect(socket.as_raw_fd(), &name).named(call)?;
+    Ok(socket)
+}
+
+/// Makes a datagram socket that is called `name` in `dir`, where everyone who can reach it may write to it.
+///
+/// Errors: EADDRINUSE if there is anything of that name, a link included: none is followed.
+pub fn bind_datagram_at(dir: BorrowedFd, name: &str) -> Result<OwnedFd> {
+    let socket = datagram_socket()?;
+    let call = || format!("bind({name:?})");
+    // There is no bindat; the way round is the name of the open descriptor.
+    let path = format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
+    let address = UnixAddr::new(Path::new(&path)).named(call)?;
+    // The mode is there from the first moment on, and not set by a name that may stand for something else by then.
+    let umask = super::process::set_umask(0);
+    let bound = socket::bind(socket.as_raw_fd(), &address).named(call);
+    super::process::set_umask(umask);
+    bound.map(|()| socket)
+}
+
+fn datagram_socket() -> Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)
+        .named(|| "socket(AF_UNIX, DGRAM)".into())
+}
+
+fn connect_to(socket: OwnedFd, path: &Path) -> Result<OwnedFd> {
     // A socket's address holds 107 bytes; the way round is the short name of an open descriptor.
     let handle;
     let short;
@@ -82,6 +122,25 @@ pub fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> Result<(usize, Vec<Owne
             Err(errno) => return Err(Error::kernel("recvmsg()", errno)),
         }
     }
+}
+
+/// `recv`: one datagram, as much of it as the buffer holds; nothing if none is there. Descriptors that came with it are
+/// closed by the kernel.
+pub fn receive_datagram(socket: BorrowedFd, buffer: &mut [u8]) -> Result<Option<usize>> {
+    loop {
+        match socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(len) => return Ok(Some(len)),
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::kernel("recv()", errno)),
+        }
+    }
+}
+
+/// `pipe2`: the end to read from, which doesn't wait, and the end to write to.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    use nix::fcntl::OFlag;
+    nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).named(|| "pipe2()".into())
 }
 
 /// `poll`: waits until one of `fds` can be read or its peer is gone, `timeout_ms` at most; says which are ready.

@@ -15,6 +15,7 @@ mod lifecycle;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod notify;
 mod old_kernels;
 mod paths;
 mod process;

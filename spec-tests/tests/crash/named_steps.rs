@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use spec_tests::bundle::Bundle;
 use spec_tests::container::Container;
+use spec_tests::runtime::Call;
 use spec_tests::skip_if;
 use spec_tests::view::View;
 
@@ -58,7 +59,8 @@ fn rich(bundle: &mut Bundle) {
 }
 
 fn in_a_user_namespace(bundle: &mut Bundle) {
-    bundle.user_namespace(100_000).args(["sleep", "1000"]);
+    // Where its root can make /run/notify.
+    bundle.user_namespace(100_000).mount("tmpfs", "tmpfs", "/run", &[]).args(["sleep", "1000"]);
 }
 
 /// The binary with faults, if there is one.
@@ -72,6 +74,11 @@ fn container(view: View, configure: Configure) -> Container {
     container
 }
 
+/// Has the command ask for sd_notify. There is nobody to tell, so that a start fails, but not before its steps are done.
+fn notifying(call: Call<'_>) -> Call<'_> {
+    call.env("NOTIFY_SOCKET", "/nonexistent")
+}
+
 /// Every step of every bundle in every view.
 fn places() -> Vec<Place> {
     let mut places = Vec::new();
@@ -80,7 +87,7 @@ fn places() -> Vec<Place> {
             let container = container(*view, configure);
             container.bundle.save();
             let dir = container.bundle.dir.to_str().expect("a UTF-8 path");
-            let steps = container.command(["plan", "--steps", dir]).run().ok();
+            let steps = notifying(container.command(["plan", "--steps", dir])).run().ok();
             let mut of_create = true;
             for step in steps.lines() {
                 of_create &= step != FIRST_AFTER_CREATE;
@@ -97,11 +104,23 @@ fn killed_before_any_step_delete_leaves_nothing() {
     at_each(&places(), |place| {
         let container = place.container();
         let fault = format!("kill:{}", place.step);
-        if container.create().env("CORTEN_FAULT", &fault).run().code == 0 {
-            container.command(["start", &container.id]).env("CORTEN_FAULT", &fault).run();
+        if notifying(container.create()).env("CORTEN_FAULT", &fault).run().code == 0 {
+            notifying(container.command(["start", &container.id])).env("CORTEN_FAULT", &fault).run();
         }
         left_after_delete(&container, &format!("{:?} {fault}", place.view))
     });
+}
+
+#[test]
+fn killed_before_a_step_that_run_alone_has_delete_leaves_nothing() {
+    skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    for step in ["bind-notify-socket", "start-at-once"] {
+        let container = container(View::Plain, rich);
+        let fault = format!("kill:{step}");
+        let run = notifying(container.run_with(["--detach"])).env("CORTEN_FAULT", &fault).run();
+        assert_eq!(run.code, 128 + 9, "{run}");
+        assert_eq!(left_after_delete(&container, &fault), None);
+    }
 }
 
 #[test]
@@ -109,7 +128,7 @@ fn what_a_killed_create_left_is_stopped_and_needs_no_force_to_be_deleted() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
     for step in ["make-start-fifo", "create-cgroup", "clone-init", "limit-cgroup", "mount-rootfs"] {
         let container = container(View::Plain, rich);
-        container.create().env("CORTEN_FAULT", format!("kill:{step}")).run();
+        notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}")).run();
         assert_eq!(container.status(), "stopped", "{step}");
         container.delete().ok();
         container.assert_nothing_left();
@@ -123,7 +142,7 @@ fn a_cgroup_of_somebody_else_survives_a_create_that_died_before_it_looked() {
         let other = Container::sleeping(|_| {});
         let mut container = container(View::Plain, rich);
         container.bundle.set("/linux/cgroupsPath", other.cgroup().path);
-        container.create().env("CORTEN_FAULT", format!("kill:{step}")).run();
+        notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}")).run();
         container.command(["delete", "--force", &container.id]).run().ok();
         assert_eq!(other.status(), "running", "{step}");
     }
@@ -135,7 +154,7 @@ fn killed_before_a_step_of_create_the_runtime_really_dies() {
     at_each(&places(), |place| {
         let container = place.container();
         let fault = format!("kill:{}", place.step);
-        let outcome = container.create().env("CORTEN_FAULT", &fault).run();
+        let outcome = notifying(container.create()).env("CORTEN_FAULT", &fault).run();
         (place.of_create && outcome.code != 128 + 9).then(|| format!("{:?} {fault}: {outcome}", place.view))
     });
 }
@@ -146,7 +165,7 @@ fn a_step_that_fails_is_named_in_one_line_and_leaves_nothing() {
     at_each(&places(), |place| {
         let container = place.container();
         let fault = format!("fail:{}", place.step);
-        let outcome = container.create().env("CORTEN_FAULT", &fault).run();
+        let outcome = notifying(container.create()).env("CORTEN_FAULT", &fault).run();
         if outcome.code == 0 {
             return None;
         }

@@ -38,6 +38,8 @@
 //! | locks | in a user namespace, undo what a mount of the host forbids or hides | | resists (refuses) |
 //! | state | a link in place of the unfinished pid file | | resists |
 //! | state | state directory open to others, abstract sockets, ids with slashes | CVE-2024-25621, -2020-15257 | resists |
+//! | notify | a link in place of the socket for sd_notify | | resists |
+//! | notify | links, and directories without end, in the directory of that socket | | resists |
 //! | denial | /etc/passwd is a fifo | | **fails** (hangs) |
 //! | denial | /etc/passwd of 64 GiB, fork bombs, stopped payloads, 6000 mappings | CVE-2021-43784 | resists |
 
@@ -47,6 +49,7 @@ mod descriptors;
 mod executable;
 mod identity;
 mod locks;
+mod notify;
 mod procfs;
 mod state;
 mod symlinks;

@@ -1,0 +1,166 @@
+//! sd_notify: hears from the container that it is ready, and tells the service manager that the caller has.
+//!
+//! The container has a socket of its own, so that it can't say anything else in its caller's name: of all that it says,
+//! `READY=1` is what counts, and the manager hears it in the runtime's own words.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::error::{Context, Errno, Error, Result};
+use crate::sys::clock::Deadline;
+use crate::sys::pidfd::PidFd;
+use crate::sys::socket;
+
+/// How much of a message is read: systemd's own limit.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// How many messages are read before it is somebody else's turn.
+const MESSAGES_AT_ONCE_MAX: usize = 64;
+
+/// How long the manager may take to hear it and to confirm.
+const MANAGER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A container that is waited for to be ready, and the manager that will be told.
+pub struct Readiness {
+    container: OwnedFd,
+    manager: OwnedFd,
+    main_pid: u32,
+    progress: Progress,
+}
+
+enum Progress {
+    /// The container hasn't said it.
+    Awaited,
+    /// It has, and the manager is to hear these lines, the next one last.
+    Telling { lines: Vec<String>, deadline: Deadline },
+    /// The manager has the other end of the pipe, and closes it when it has dealt with all that came before.
+    Confirming { pipe: OwnedFd, deadline: Deadline },
+    /// The manager knows. What the container says from here on is read and forgotten, so that it never waits for a
+    /// reader.
+    Told,
+}
+
+impl Readiness {
+    /// Connects to the manager at `address`; `main_pid` is the process that it is to attend from then on.
+    pub fn of(container: OwnedFd, address: &OsStr, main_pid: u32) -> Result<Readiness> {
+        let manager = socket::connect_datagram(address).doing("NOTIFY_SOCKET")?;
+        Ok(Readiness { container, manager, main_pid, progress: Progress::Awaited })
+    }
+
+    /// Waits until the manager knows that the container is ready, or until the container, whose first process is `init`,
+    /// has ended without being it.
+    pub fn settle(mut self, init: &PidFd) -> Result<()> {
+        loop {
+            // Asked first: what it said before its end counts.
+            let ended = init.wait_for_exit(Deadline::after(Duration::ZERO))?;
+            self.perform()?;
+            let mut polled = self.polled();
+            match self.progress {
+                Progress::Told => return Ok(()),
+                Progress::Awaited if ended => return Ok(()),
+                Progress::Awaited => polled.push(PollFd::new(init.as_fd(), PollFlags::POLLIN)),
+                Progress::Telling { .. } | Progress::Confirming { .. } => {}
+            }
+            match poll(&mut polled, self.timeout()) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Error::kernel("poll()", errno)),
+            }
+        }
+    }
+
+    /// What is waited for; then comes the turn of [`perform`](Self::perform).
+    pub fn polled(&self) -> Vec<PollFd<'_>> {
+        let mut polled = vec![PollFd::new(self.container.as_fd(), PollFlags::POLLIN)];
+        match &self.progress {
+            Progress::Telling { .. } => polled.push(PollFd::new(self.manager.as_fd(), PollFlags::POLLOUT)),
+            Progress::Confirming { pipe, .. } => polled.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+            Progress::Awaited | Progress::Told => {}
+        }
+        polled
+    }
+
+    /// For how long it is waited for.
+    pub fn timeout(&self) -> PollTimeout {
+        match &self.progress {
+            Progress::Telling { deadline, .. } | Progress::Confirming { deadline, .. } => {
+                PollTimeout::from(deadline.poll_timeout_ms())
+            }
+            Progress::Awaited | Progress::Told => PollTimeout::NONE,
+        }
+    }
+
+    /// Hears and tells what can be heard and told without waiting.
+    ///
+    /// Errors: those of telling it to the manager.
+    pub fn perform(&mut self) -> Result<()> {
+        let ready = self.hear()?;
+        if ready && matches!(self.progress, Progress::Awaited) {
+            let lines = vec![format!("MAINPID={}\n", self.main_pid), "READY=1\n".into()];
+            self.progress = Progress::Telling { lines, deadline: Deadline::after(MANAGER_PATIENCE) };
+        }
+        self.tell().doing("NOTIFY_SOCKET")?;
+        if let Progress::Confirming { pipe, deadline } = &self.progress {
+            // A manager that doesn't know of barriers closes what it was sent, or never reads it.
+            if deadline.passed() || socket::wait_readable(&[pipe.as_fd()], 0)?.contains(&true) {
+                self.progress = Progress::Told;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the container says that it is ready.
+    fn hear(&self) -> Result<bool> {
+        let mut buffer = [0; MESSAGE_BYTES_MAX];
+        let mut ready = false;
+        for _ in 0..MESSAGES_AT_ONCE_MAX {
+            match socket::receive_datagram(self.container.as_fd(), &mut buffer)? {
+                Some(len) => ready |= says_ready(&buffer[..len]),
+                None => break,
+            }
+        }
+        Ok(ready)
+    }
+
+    fn tell(&mut self) -> Result<()> {
+        let Progress::Telling { lines, deadline } = &mut self.progress else { return Ok(()) };
+        let deadline = *deadline;
+        let later = |err: &Error| err.is(Errno::EAGAIN) && !deadline.passed();
+        while let Some(line) = lines.last() {
+            match socket::send(self.manager.as_fd(), line.as_bytes(), &[]) {
+                Err(err) if later(&err) => return Ok(()),
+                result => result?,
+            }
+            lines.pop();
+        }
+        let (pipe, managers) = socket::pipe()?;
+        match socket::send(self.manager.as_fd(), b"BARRIER=1", &[managers.as_fd()]) {
+            Err(err) if later(&err) => return Ok(()),
+            result => result?,
+        }
+        self.progress = Progress::Confirming { pipe, deadline };
+        Ok(())
+    }
+}
+
+/// Whether one line of a message says it. runc looks at the first one alone, and takes any value.
+fn says_ready(message: &[u8]) -> bool {
+    message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::says_ready;
+
+    #[test]
+    fn ready_is_one_whole_line() {
+        for message in [&b"READY=1"[..], b"READY=1\n", b"STATUS=up\nREADY=1", b"READY=1\nMAINPID=1"] {
+            assert!(says_ready(message), "{message:?}");
+        }
+        for message in [&b""[..], b"READY=0", b"READY=10", b"STATUS=READY=1", b"STOPPING=1", b"READY=1\0"] {
+            assert!(!says_ready(message), "{message:?}");
+        }
+    }
+}
