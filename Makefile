@@ -4,7 +4,7 @@ PREFIX  ?= /usr/local
 CARGO   ?= cargo
 
 
-.PHONY: help build quick install uninstall run check fmt test docker bench setup deny clean
+.PHONY: help build quick install uninstall run check fmt test docker vm bench setup deny clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,9 @@ test: setup ## Set up what is needed and pass every test, real containers and a 
 
 docker: ## Only the tests with a real Docker engine
 	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test docker
+
+vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
+	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test vm
 
 bench: ## Compare with crun, runc and youki in one run; prints ratios, writes target/bench.json
 	CORTEN_BIN="$$(scripts/build release)" $(CARGO) run --release -p spec-tests --bin bench

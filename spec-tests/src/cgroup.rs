@@ -68,6 +68,11 @@ pub fn is_v1(controller: &str) -> bool {
     hierarchies().iter().any(|hierarchy| !hierarchy.v2 && hierarchy.governs(controller))
 }
 
+/// Tells whether `controller` is one of the cgroup2 hierarchy here.
+pub fn is_v2(controller: &str) -> bool {
+    hierarchies().iter().any(|hierarchy| hierarchy.v2 && hierarchy.governs(controller))
+}
+
 /// Tells whether the machine has `controller` at all.
 pub fn has(controller: &str) -> bool {
     hierarchies().iter().any(|hierarchy| hierarchy.governs(controller))

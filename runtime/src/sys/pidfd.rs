@@ -17,8 +17,8 @@ pub struct PidFd(OwnedFd);
 impl PidFd {
     /// `pidfd_open(pid)`.
     ///
-    /// Errors: ESRCH without such a process; EINVAL for a pid that isn't positive.
-    /// Kernel: 5.3. Source: pidfd_open(2).
+    /// Errors: ESRCH without such a process; EINVAL for a pid that isn't positive, and, as ESRCH, for one that is being
+    /// reaped; EINVAL, from 6.15 ENOENT, for a thread's. Kernel: 5.3. Source: pidfd_open(2).
     pub fn open(pid: i32) -> Result<PidFd> {
         // SAFETY: the kernel takes two integers and touches no memory of ours.
         let ret = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -82,7 +82,13 @@ impl PidFd {
     /// can't have started at the same tick as its predecessor.
     pub fn open_same(pid: i32, start_ticks: u64) -> Result<Option<PidFd>> {
         let pidfd = match PidFd::open(pid) {
-            Err(err) if err.is(Errno::ESRCH) => return Ok(None),
+            // Before 6.15, EINVAL is also what a process comes to that is reaped while the kernel looks it up. And the
+            // number may be that of a thread by now: EINVAL, later ENOENT.
+            Err(err)
+                if [Errno::ESRCH, Errno::EINVAL, Errno::ENOENT].into_iter().any(|errno| err.is(errno)) =>
+            {
+                return Ok(None);
+            }
             result => result?,
         };
         let same =
@@ -184,6 +190,17 @@ mod tests {
         assert!(PidFd::open_same(pid, stat.start_ticks)?.is_some());
         assert!(PidFd::open_same(pid, stat.start_ticks + 1)?.is_none());
         Ok(())
+    }
+
+    #[test]
+    fn a_number_that_has_become_a_threads_is_no_process() {
+        let look = || {
+            let thread = nix::unistd::gettid().as_raw();
+            let stat = ProcessStat::read(thread).expect("read").expect("a thread has a stat");
+            PidFd::open_same(thread, stat.start_ticks).expect("open")
+        };
+        // The first thread of a process has the number of the process.
+        assert!(std::thread::spawn(look).join().expect("join").is_none());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use serde_json::json;
 use spec_tests::cgroup;
 use spec_tests::container::Container;
-use spec_tests::skip_if;
+use spec_tests::{not_in_runc_1_1, only_corten, skip_if};
+
+use crate::cgroups::root_device;
 
 #[test]
 fn update_sets_limits_by_flags() {
@@ -43,14 +45,21 @@ fn update_sets_limits_by_flags() {
 
 #[test]
 fn update_sets_shares_and_cpuset() {
-    skip_if!(!cgroup::is_v1("cpu") || !cgroup::is_v1("cpuset"), "no v1 hierarchies");
+    skip_if!(!cgroup::has("cpu") || !cgroup::has("cpuset"), "controllers are missing");
     let container = Container::sleeping(|_| {});
     container
         .command(["update", "--cpu-share", "512", "--cpuset-cpus", "0", "--cpuset-mems", "0", &container.id])
         .run()
         .ok();
-    assert_eq!(container.cgroup().read("cpu.shares"), "512");
     assert_eq!(container.cgroup().read("cpuset.cpus"), "0");
+    assert_eq!(container.cgroup().read("cpuset.mems"), "0");
+    let seen = container.cgroup().read_either("cpu.shares", "cpu.weight");
+    if cgroup::is_v1("cpu") {
+        assert_eq!(seen, "512");
+    } else {
+        not_in_runc_1_1!("makes another weight of it");
+        assert_eq!(seen, "59");
+    }
 }
 
 #[test]
@@ -87,17 +96,109 @@ fn update_leaves_alone_what_it_does_not_name() {
 
 #[test]
 fn update_raises_and_lowers_memory_with_swap() {
-    skip_if!(!cgroup::is_v1("memory"), "no v1 memory hierarchy");
+    skip_if!(!cgroup::has("memory"), "no memory controller");
     let container = Container::sleeping(|bundle| {
         bundle.set("/linux/resources/memory", json!({"limit": 64 << 20, "swap": 64 << 20}));
     });
-    skip_if!(container.cgroup().read("memory.memsw.limit_in_bytes").is_empty(), "no swap accounting");
-    for mib in [96_u64, 32] {
-        let bytes = (mib << 20).to_string();
-        container.command(["update", "--memory", &bytes, "--memory-swap", &bytes, &container.id]).run().ok();
-        assert_eq!(container.cgroup().read("memory.limit_in_bytes"), bytes);
-        assert_eq!(container.cgroup().read("memory.memsw.limit_in_bytes"), bytes);
+    let swap = || container.cgroup().read_either("memory.memsw.limit_in_bytes", "memory.swap.max");
+    skip_if!(swap().is_empty(), "no swap accounting");
+    for (memory, total) in [(96_u64, 96_u64), (32, 32), (48, 80)] {
+        let [memory, swap_alone, total] = [memory, total - memory, total].map(|mib| (mib << 20).to_string());
+        container.command(["update", "--memory", &memory, "--memory-swap", &total, &container.id]).run().ok();
+        assert_eq!(container.cgroup().read_either("memory.limit_in_bytes", "memory.max"), memory);
+        assert_eq!(swap(), if cgroup::is_v1("memory") { total } else { swap_alone });
     }
+}
+
+#[test]
+fn update_to_minus_one_takes_limits_away() {
+    skip_if!(!cgroup::is_v2("memory") || !cgroup::is_v2("cpu"), "no v2 memory and cpu controllers");
+    let container = Container::sleeping(|bundle| {
+        bundle
+            .set("/linux/resources/memory", json!({"limit": 64 << 20, "swap": 96 << 20}))
+            .set("/linux/resources/cpu", json!({"quota": 50_000, "period": 200_000}))
+            .set("/linux/resources/pids", json!({"limit": 20}));
+    });
+    let flags =
+        ["update", "--memory", "-1", "--memory-swap", "-1", "--cpu-quota", "-1", "--pids-limit", "-1"];
+    container.command(flags.into_iter().chain([container.id.as_str()])).run().ok();
+    for (file, expected) in
+        [("memory.max", "max"), ("memory.swap.max", "max"), ("cpu.max", "max 200000"), ("pids.max", "max")]
+    {
+        assert_eq!(container.cgroup().read(file), expected, "{file}");
+    }
+}
+
+#[test]
+fn update_idle() {
+    not_in_runc_1_1!("knows no cpu.idle");
+    skip_if!(!cgroup::has("cpu"), "no cpu controller");
+    let container = Container::sleeping(|_| {});
+    for idle in ["1", "0"] {
+        container.command(["update", "--cpu-idle", idle, &container.id]).run().ok();
+        assert_eq!(container.cgroup().read("cpu.idle"), idle);
+    }
+}
+
+#[test]
+fn update_of_the_io_weight_on_v2() {
+    skip_if!(!cgroup::is_v2("io"), "no v2 io controller");
+    let container = Container::sleeping(|_| {});
+    let file =
+        ["io.bfq.weight", "io.weight"].into_iter().find(|file| !container.cgroup().read(file).is_empty());
+    skip_if!(file.is_none(), "no i/o weight in this kernel");
+    container.command(["update", "--blkio-weight", "500", &container.id]).run().ok();
+    let expected = if file == Some("io.weight") { "default 4950" } else { "default 500" };
+    assert_eq!(container.cgroup().read(file.unwrap()), expected);
+}
+
+#[test]
+fn update_takes_unified_keys() {
+    skip_if!(!cgroup::is_v2("memory") || !cgroup::is_v2("cpu"), "no v2 memory and cpu controllers");
+    let container = Container::sleeping(|_| {});
+    let unified = json!({"unified": {"memory.high": "33554432", "cpu.weight": "77"}});
+    container.command(["update", "--resources=-", &container.id]).stdin(unified.to_string()).run().ok();
+    assert_eq!(container.cgroup().read("memory.high"), "33554432");
+    assert_eq!(container.cgroup().read("cpu.weight"), "77");
+}
+
+#[test]
+fn update_takes_huge_pages_and_throttles() {
+    only_corten!("update of all resources that config.json has");
+    skip_if!(!cgroup::is_v2("io") || !cgroup::is_v2("hugetlb"), "no v2 io and hugetlb controllers");
+    let device = root_device();
+    skip_if!(device.is_none(), "the root filesystem has no block device");
+    let (major, minor) = device.unwrap();
+    let container = Container::sleeping(|_| {});
+    let throttle = |rate: u64| {
+        let resources = json!({
+            "hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}],
+            "blockIO": {"throttleReadBpsDevice": [{"major": major, "minor": minor, "rate": rate}]},
+        });
+        container.command(["update", "-r", "-", &container.id]).stdin(resources.to_string()).run().ok();
+    };
+    throttle(1_048_576);
+    assert_eq!(container.cgroup().read("hugetlb.2MB.max"), "4194304");
+    let expected = format!("{major}:{minor} rbps=1048576 wbps=max riops=max wiops=max");
+    assert_eq!(container.cgroup().read("io.max"), expected);
+    throttle(0);
+    assert_eq!(container.cgroup().read("io.max"), "");
+}
+
+#[test]
+fn update_below_what_is_in_use_ends_in_an_oom_kill_on_v2() {
+    skip_if!(!cgroup::is_v2("memory"), "no v2 memory controller");
+    let container = Container::sleeping(|bundle| {
+        bundle.sh("x=aaaaaaaa; while [ ${#x} -lt 16000000 ]; do x=$x$x; done; touch /full; sleep 1000; true");
+    });
+    spec_tests::runtime::eventually("full", || container.bundle.rootfs().join("full").exists());
+    container
+        .command(["update", "--memory", "1048576", "--memory-swap", "1048576", &container.id])
+        .run()
+        .ok();
+    container.wait_stopped();
+    let events = container.cgroup().read("memory.events");
+    assert!(events.lines().any(|line| line == "oom_kill 1"), "{events}");
 }
 
 #[test]
@@ -137,7 +238,7 @@ fn update_with_nothing_to_change_succeeds() {
 
 #[test]
 fn update_burst() {
-    spec_tests::not_in_runc_1_1!("update has no --cpu-burst");
+    not_in_runc_1_1!("update has no --cpu-burst");
     skip_if!(!cgroup::has("cpu"), "no cpu controller");
     let container = Container::sleeping(|_| {});
     let flags =
