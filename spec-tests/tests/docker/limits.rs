@@ -194,6 +194,8 @@ fn enforced() -> Vec<Case> {
             let flags = ["-m", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", EAT];
             seat.docker(&seat.with_runtime(&["run", "--name", &name], &flags))?.exits(137)?;
             let state = "{{.State.OOMKilled}} {{.State.ExitCode}} {{.State.Status}}";
+            // The engine hears of it by another way than of the exit, and perhaps later.
+            seat.wait_until(&["inspect", "-f", state, &name], "true")?;
             seat.docker(&["inspect", "-f", state, &name])?.says("true 137 exited\n").map(drop)
         })
         .needs(&["memory"]),
