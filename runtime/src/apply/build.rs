@@ -91,22 +91,22 @@ pub fn change_tree(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
     set_attributes(mounted, AttrChange::default(), attr)
 }
 
-/// Changes attributes with what is to be cleared by habit, or without what of that is locked: all that the source had
-/// when it came into the user namespace, but NOSYMFOLLOW, which no namespace locks and Linux before 5.14 doesn't know.
+/// Changes attributes with what is to be cleared by habit, as far as that can be: a user namespace locks all that the
+/// source had when it came there, but NOSYMFOLLOW, and that Linux before 5.14 doesn't know.
 fn unless_locked(attr: AttrChange, set: impl Fn(AttrChange) -> Result<()>) -> Result<()> {
-    let with = |also: u64| set(AttrChange { clear: attr.clear | also, clear_if_unlocked: 0, ..attr });
-    let (by_habit, lockable) = (attr.clear_if_unlocked, !ATTR_NOSYMFOLLOW);
-    match with(by_habit) {
-        Err(err) if err.is(Errno::EPERM) && by_habit & lockable != 0 => with(by_habit & !lockable),
-        Err(err) if err.is(Errno::EINVAL) && by_habit & !lockable != 0 => with(by_habit & lockable),
-        result => result,
-    }
-    .map_err(|err| match err.errno() {
-        Some(Errno::EPERM) => {
-            err.with_hint("a user namespace locks flags of the source that the options take back")
+    const LOCKABLE: u64 = !ATTR_NOSYMFOLLOW;
+    let mut by_habit = attr.clear_if_unlocked;
+    loop {
+        match set(AttrChange { clear: attr.clear | by_habit, clear_if_unlocked: 0, ..attr }) {
+            Err(err) if err.is(Errno::EPERM) && by_habit & LOCKABLE != 0 => by_habit &= !LOCKABLE,
+            Err(err) if err.is(Errno::EINVAL) && by_habit & !LOCKABLE != 0 => by_habit &= LOCKABLE,
+            Err(err) if err.is(Errno::EPERM) && attr.clear != 0 => {
+                let hint = "a user namespace may lock flags of the source that the options take back";
+                return Err(err.with_hint(hint));
+            }
+            result => return result,
         }
-        _ => err,
-    })
+    }
 }
 
 fn set_attributes(built: &OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<()> {
@@ -167,4 +167,49 @@ pub fn remount(filesystem: &FilesystemMount, planned: &Mount, target: &OwnedFd) 
     let data = filesystem.options.join(",");
     mount::mount_legacy(&filesystem.source, &fd_path(target), &filesystem.fstype, flags, &data)
         .doing_with(|| format!("remount {}", planned.destination.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::plan::mount_options::{ATTR_NODEV, ATTR_RDONLY, HABITUALLY_CLEARED};
+
+    /// What is cleared in the end by a kernel that refuses `unknown` bits and holds `locked` ones.
+    fn cleared(attr: AttrChange, unknown: u64, locked: u64) -> Result<u64> {
+        let done = RefCell::new(0);
+        unless_locked(attr, |attr| {
+            assert_eq!(attr.clear_if_unlocked, 0);
+            match attr.clear {
+                clear if clear & unknown != 0 => Err(Error::kernel("mount_setattr()", Errno::EINVAL)),
+                clear if clear & locked != 0 => Err(Error::kernel("mount_setattr()", Errno::EPERM)),
+                clear => {
+                    done.replace(clear);
+                    Ok(())
+                }
+            }
+        })?;
+        Ok(done.into_inner())
+    }
+
+    #[test]
+    fn habit_gives_way_to_locks_and_to_old_kernels() {
+        let habit = AttrChange { clear_if_unlocked: HABITUALLY_CLEARED, ..AttrChange::default() };
+        let lockable = HABITUALLY_CLEARED & !ATTR_NOSYMFOLLOW;
+        assert_eq!(cleared(habit, 0, 0).unwrap(), HABITUALLY_CLEARED);
+        assert_eq!(cleared(habit, 0, ATTR_NODEV).unwrap(), ATTR_NOSYMFOLLOW);
+        assert_eq!(cleared(habit, ATTR_NOSYMFOLLOW, 0).unwrap(), lockable);
+        assert_eq!(cleared(habit, ATTR_NOSYMFOLLOW, ATTR_NODEV).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_a_word_takes_back_is_taken_back_or_refused() {
+        let clear_if_unlocked = HABITUALLY_CLEARED & !ATTR_RDONLY;
+        let named = AttrChange { clear: ATTR_RDONLY, clear_if_unlocked, ..AttrChange::default() };
+        assert_eq!(cleared(named, 0, ATTR_NODEV).unwrap(), ATTR_RDONLY | ATTR_NOSYMFOLLOW);
+        for unknown in [0, ATTR_NOSYMFOLLOW] {
+            assert!(cleared(named, unknown, ATTR_RDONLY).unwrap_err().is(Errno::EPERM));
+        }
+    }
 }

@@ -29,7 +29,7 @@ fn start_and_wait_until_ready(container: &Container, lock: Lock, address: &OsStr
     check_created(container)?;
     let socket = container.dir.bind_notify_socket()?;
     let init = container.record.init()?.ok_or_else(starting::has_stopped)?;
-    start(container)?;
+    complete(container, starting::start(&container.dir)?)?;
     // Whoever looks at the container, or ends it, while it is getting ready, finds it unlocked.
     drop(lock);
     Readiness::of(socket, address, container.record.init_process_pid.unsigned_abs())?.settle(&init)
@@ -40,8 +40,7 @@ fn start_and_wait_until_ready(container: &Container, lock: Lock, address: &OsStr
 /// Errors: WrongState unless it is in the created state; Hook, and then the container is killed.
 pub fn start(container: &Container) -> Result<()> {
     check_created(container)?;
-    let started = starting::start(&container.dir)?;
-    complete(container, started)
+    complete(container, starting::start(&container.dir)?)
 }
 
 fn check_created(container: &Container) -> Result<()> {

@@ -6,9 +6,8 @@ use serde_json::json;
 use spec_tests::cgroup;
 use spec_tests::console::{FdSocket, Terminal};
 use spec_tests::container::Container;
-use spec_tests::subject::subject;
 use spec_tests::view::View;
-use spec_tests::{not_in_runc_1_1, skip_if};
+use spec_tests::{not_in_runc_1_1, only_corten, skip_if};
 
 #[test]
 fn exec_joins_every_namespace_of_the_container() {
@@ -26,17 +25,29 @@ fn exec_joins_the_cgroup_of_the_container() {
 }
 
 #[test]
-fn exec_needs_no_more_than_one_process_of_the_pids_limit() {
-    skip_if!(!cgroup::has("pids"), "the machine has no pids controller");
+fn exec_needs_no_more_than_one_process_of_the_pids_limit_on_v1() {
+    skip_if!(!cgroup::has("pids") || cgroup::is_v2("pids"), "no v1 pids controller");
     not_in_runc_1_1!("its own threads are in the cgroup, and one more or less is chance");
-    // On v2, the process between Corten and the payload counts as well, and is gone when the payload runs.
-    let between = cgroup::is_v2("pids") && subject().is_corten();
-    let (limit, script) = if between { (3, "sleep 1 & (true); true") } else { (2, "(true); true") };
     let container = Container::sleeping(|bundle| {
-        bundle.set("/linux/resources/pids", json!({ "limit": limit }));
+        bundle.set("/linux/resources/pids", json!({ "limit": 2 }));
     });
     container.exec(&["true"]).run().ok();
-    container.exec(&["sh", "-c", script]).run().fails_with("can't fork");
+    container.exec(&["sh", "-c", "(true); true"]).run().fails_with("can't fork");
+}
+
+#[test]
+fn exec_needs_two_processes_of_the_pids_limit_for_a_moment_on_v2() {
+    skip_if!(!cgroup::is_v2("pids"), "no v2 pids controller");
+    only_corten!("the process between the command and the payload");
+    let limited = |limit: i64| {
+        Container::sleeping(|bundle| {
+            bundle.set("/linux/resources/pids", json!({ "limit": limit }));
+        })
+    };
+    limited(2).exec(&["true"]).run().fails_with("pids limit");
+    let container = limited(3);
+    container.exec(&["true"]).run().ok();
+    container.exec(&["sh", "-c", "sleep 1 & (true); true"]).run().fails_with("can't fork");
 }
 
 #[test]
