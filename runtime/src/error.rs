@@ -7,10 +7,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use nix::errno::Errno;
 
 /// What went wrong, as far as a caller may want to branch on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// config.json, process.json, a flag or an id says something that can't be carried out.
     InvalidSpec,
@@ -33,19 +35,39 @@ pub enum Kind {
 }
 
 /// A failure, with the path that led to it.
+///
+/// Serialised, it goes from a process to its parent: init's errors reach the user as the supervisor's own.
+#[derive(Serialize, Deserialize)]
 pub struct Error(Box<Inner>);
 
+#[derive(Serialize, Deserialize)]
 struct Inner {
     kind: Kind,
     /// Innermost first: each caller pushes what it was doing.
     context: Vec<String>,
     cause: String,
+    #[serde(with = "raw_errno")]
     errno: Option<Errno>,
     hint: Option<String>,
-    /// The text is whole: what the caller was doing isn't put before it.
+    /// The cause is the whole message: neither what the caller was doing nor the errno is added.
     verbatim: bool,
-    /// The text names the errno already.
-    told: bool,
+    /// The context names the step of the plan that failed, or none is to blame: no other step is named.
+    is_placed: bool,
+}
+
+/// An errno as its number.
+mod raw_errno {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Errno;
+
+    pub(super) fn serialize<S: Serializer>(errno: &Option<Errno>, to: S) -> Result<S::Ok, S::Error> {
+        errno.map(|errno| errno as i32).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Errno>, D::Error> {
+        Ok(Option::<i32>::deserialize(from)?.map(Errno::from_raw))
+    }
 }
 
 /// `Result` with our [`Error`].
@@ -61,7 +83,7 @@ impl Error {
             errno: None,
             hint: None,
             verbatim: false,
-            told: false,
+            is_placed: false,
         }))
     }
 
@@ -91,14 +113,6 @@ impl Error {
         err
     }
 
-    /// An error that another process told us as text.
-    pub fn told(kind: Kind, text: impl Into<String>, errno: Option<Errno>) -> Self {
-        let mut err = Error::new(kind, text);
-        err.0.errno = errno;
-        err.0.told = true;
-        err
-    }
-
     /// The failure of an `std::io` operation on `what`.
     pub fn io(what: impl Into<String>, err: &std::io::Error) -> Self {
         match err.raw_os_error() {
@@ -122,14 +136,35 @@ impl Error {
         self.0.errno == Some(errno)
     }
 
-    /// Whether another process of ours told it, with all of its context.
-    pub fn is_told(&self) -> bool {
-        self.0.told
+    /// Says at which step of the plan it failed, with `doing` as context, unless that has been said: a process hears of a
+    /// failure at another step than the one at which the other process failed.
+    pub fn at_step(self, doing: impl FnOnce() -> String) -> Self {
+        if self.0.is_placed { self } else { self.context(doing()).without_step() }
     }
 
-    /// Makes this text the whole message, for the few that callers compare as a whole.
-    pub fn verbatim(mut self) -> Self {
+    /// Blames no step of the plan.
+    pub fn without_step(mut self) -> Self {
+        self.0.is_placed = true;
+        self
+    }
+
+    /// The same in at most about so many bytes of text, of which the middle goes: the end is the cause.
+    pub fn shortened(mut self, bytes_max: usize) -> Self {
+        let inner = &mut *self.0;
+        let length = inner.cause.len() + inner.context.iter().map(String::len).sum::<usize>();
+        if length > bytes_max {
+            let outermost_first: Vec<String> =
+                inner.context.drain(..).rev().chain([inner.cause.clone()]).collect();
+            inner.cause = without_middle(&outermost_first.join(": "), bytes_max);
+        }
+        inner.hint = inner.hint.take().map(|hint| without_middle(&hint, bytes_max / 4));
+        self
+    }
+
+    /// Makes `text` the whole message, for the few that callers compare as a whole. Kind and errno stay.
+    pub fn verbatim(mut self, text: impl Into<String>) -> Self {
         self.0.context.clear();
+        self.0.cause = text.into();
         self.0.verbatim = true;
         self
     }
@@ -165,13 +200,29 @@ impl Error {
     }
 }
 
+/// The beginning and the end of a text of more than `bytes_max` bytes.
+fn without_middle(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let mut head = bytes_max / 2;
+    let mut tail = text.len() - bytes_max / 2;
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    format!("{}…{}", &text[..head], &text[tail..])
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for doing in self.0.context.iter().rev() {
             write!(f, "{doing}: ")?;
         }
         f.write_str(&self.0.cause)?;
-        if let Some(errno) = self.0.errno.filter(|_| !self.0.told) {
+        if let Some(errno) = self.0.errno.filter(|_| !self.0.verbatim) {
             let text = errno.desc();
             let mut chars = text.chars();
             let first = chars.next().map(|c| c.to_ascii_lowercase()).unwrap_or_default();

@@ -44,7 +44,7 @@ const SPEC_FOR_APPLY: [&str; 3] =
     ["crate::spec::HookKind", "crate::spec::Namespace", "crate::spec::oci::Hook"];
 
 /// What of the standard library is pure. `spec` and `plan` use nothing else of it.
-const PURE_STD: [&str; 11] = [
+const PURE_STD: [&str; 12] = [
     "std::borrow",
     "std::cmp",
     "std::collections",
@@ -55,6 +55,7 @@ const PURE_STD: [&str; 11] = [
     "std::ops",
     "std::os::unix::ffi",
     "std::path",
+    "std::rc",
     "std::str",
 ];
 

@@ -7,6 +7,7 @@ use nix::fcntl::OFlag;
 
 use super::inside::Root;
 use crate::error::{Context, Error, Kind, Result};
+use crate::plan::Console;
 use crate::sys::{file, mount, process, socket, tty};
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
@@ -18,7 +19,7 @@ const MASTER_NAME: &[u8] = b"/dev/ptmx";
 /// Nothing is opened by a name that an image or a process in the container could have replaced: the multiplexer is
 /// checked to be devpts's own, and the peer comes from the kernel. Where the runtime itself relays what is written
 /// (`relayed`), a line end becomes CR LF in the caller's terminal, if that is where it goes, and nowhere else.
-pub fn open(root: &Root, size: Option<(u16, u16)>, relayed: bool, socket: BorrowedFd) -> Result<OwnedFd> {
+pub fn open(root: &Root, console: Console, socket: BorrowedFd) -> Result<OwnedFd> {
     let master = root.open_without_links(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
     let stat = file::stat_of(&master)?;
     let multiplexer = nix::sys::stat::makedev(5, 2);
@@ -27,10 +28,10 @@ pub fn open(root: &Root, size: Option<(u16, u16)>, relayed: bool, socket: Borrow
     }
     tty::unlock(&master)?;
     let peer = tty::open_peer(&master)?;
-    if let Some((rows, columns)) = size {
+    if let Some((rows, columns)) = console.size {
         tty::set_size(&master, rows, columns)?;
     }
-    if relayed {
+    if console.relayed {
         tty::keep_line_ends(&master)?;
     }
     socket::send(socket, MASTER_NAME, &[master.as_fd()]).doing("send the terminal to the console socket")?;

@@ -3,11 +3,10 @@
 //!
 //! The process of `exec` is one too: it joins namespaces instead of making them, and has fewer steps.
 
-use std::convert::Infallible;
 use std::ffi::CString;
-use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal};
@@ -24,9 +23,10 @@ use super::{console, devices, identity, program};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::plan::{
-    Action, Actor, Affinity, DEFAULT_UMASK, Device, DeviceSource, Mount, Program, Request, Stage, Step,
+    Action, Actor, Affinity, Console, DEFAULT_UMASK, Descriptors, Device, DeviceSource, ForInit,
+    ForIntermediate, Mount, NamespaceFlags, Program, RootSwitch, Step, User,
 };
-use crate::spec::{HookKind, Namespace};
+use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{OciState, Record, Status};
 use crate::sys::namespace::Forked;
 use crate::sys::seccomp::FilterFlags;
@@ -41,10 +41,8 @@ const KEYRING_SEARCH: u32 = 0x0008_0000;
 pub struct Inherited<'a> {
     /// All steps of the plan, also the supervisor's.
     pub steps: &'a [Step],
-    /// The caller's wishes.
-    pub request: &'a Request,
-    /// The seccomp filter.
-    pub filter: Option<&'a Filter>,
+    /// What of the caller's descriptors is kept for the program.
+    pub descriptors: Descriptors,
     /// The container, for the state that hooks get.
     pub record: &'a Record,
     /// The line to the supervisor.
@@ -53,8 +51,8 @@ pub struct Inherited<'a> {
     pub entrance: Entrance,
     /// Namespaces to join, opened by the supervisor.
     pub namespaces: Vec<(Namespace, OwnedFd)>,
-    /// The process whose namespaces `exec` joins, and which ones (`CLONE_NEW*`).
-    pub container: Option<(BorrowedFd<'a>, u64)>,
+    /// The process whose namespaces `exec` joins.
+    pub container: Option<BorrowedFd<'a>>,
     /// The caller's console socket.
     pub console_socket: Option<OwnedFd>,
     /// The fifo that `start` writes to.
@@ -71,10 +69,10 @@ impl Inherited<'_> {
     /// by `..`, to any file of the host. Copies of the lock and of the supervisor's end of the channel would outlive
     /// the supervisor, too.
     fn close_others(&self) -> Result<()> {
-        let preserved = self.request.preserved();
+        let preserved = self.descriptors.preserved();
         let kept = [
             Some(self.channel.as_fd()),
-            self.container.map(|(container, _)| container),
+            self.container,
             self.console_socket.as_ref().map(AsFd::as_fd),
             self.start_fifo.as_ref().map(AsFd::as_fd),
         ]
@@ -89,26 +87,24 @@ impl Inherited<'_> {
     }
 }
 
-/// Performs init's steps. Returns only an error, which has been reported.
+/// Performs init's steps, and those of an intermediate process, of which there is none. Reports an error, and exits.
 pub fn run(inherited: Inherited) -> ! {
-    Init::new(inherited).become_program(0)
+    Init::new(inherited).become_program(&[Actor::Intermediate, Actor::Init])
 }
 
-/// The intermediate process: joins the namespaces, forks init as a child of the supervisor, and is done. The pid
-/// namespace of init then belongs to the joined user namespace, as a procfs in it demands.
+/// The intermediate process: performs its steps, forks init as a child of the supervisor, and is done. The pid namespace
+/// of init then belongs to the user namespace that was joined, as a procfs in it demands.
 pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
     let mut intermediate = Init::new(inherited);
-    let steps = intermediate.inherited.steps.iter();
-    let joined = steps.take_while(|step| step.stage() <= Stage::JoinNamespaces).count();
-    let ready = intermediate.begin().and_then(|()| intermediate.perform_all(0..joined));
+    let ready = intermediate.begin().and_then(|()| intermediate.perform_all(&[Actor::Intermediate]));
     match ready.and_then(|()| namespace::clone3(flags, None, true)) {
-        Ok(Forked::Child) => intermediate.become_program(joined),
+        Ok(Forked::Child) => intermediate.become_program(&[Actor::Init]),
         Ok(Forked::Parent { pidfd, .. }) => {
-            let said = intermediate.inherited.channel.say(&Message::Forked(pidfd));
+            let said = intermediate.inherited.channel.say(&Message::Forked(Some(pidfd)));
             process::exit_now(i32::from(said.is_err()))
         }
         Err(err) => {
-            intermediate.report(&err);
+            intermediate.report(err);
             process::exit_now(1)
         }
     }
@@ -122,7 +118,8 @@ struct Init<'a> {
     /// The end of the terminal that the process gets.
     terminal: Option<OwnedFd>,
     working_directory_entered: bool,
-    program: Option<CString>,
+    /// The program, and where it was found.
+    program: Option<(Rc<Program>, CString)>,
 }
 
 impl<'a> Init<'a> {
@@ -137,135 +134,111 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// Performs the steps of the plan from `first` on.
-    fn become_program(mut self, first: usize) -> ! {
-        let steps = first..self.inherited.steps.len();
-        let executed = self.begin().and_then(|()| self.perform_all(steps)).and_then(|()| self.execute());
-        let err = match executed {
-            Ok(never) => match never {},
-            Err(err) => err,
-        };
-        self.report(&err);
+    /// Performs the steps of these actors, of which the last one becomes the program.
+    fn become_program(mut self, actors: &[Actor]) -> ! {
+        let ended = self.begin().and_then(|()| self.perform_all(actors));
+        let err = ended.err().unwrap_or_else(|| Error::internal("the plan has nothing to execute"));
+        self.report(err);
         process::exit_now(1)
     }
 
-    /// What a process does before its steps: see to it that it ends with its supervisor, and has nothing of his.
+    /// What a process does before its steps: it sees to it that it ends with its supervisor, and keeps nothing of the
+    /// supervisor's.
     fn begin(&self) -> Result<()> {
         process::set_parent_death_signal(Some(Signal::SIGKILL))?;
         self.inherited.close_others()?;
-        // The signal tells of a death to come. One before it has closed the other end, of which there is no copy left.
+        // The signal covers a supervisor that dies from now on. One that died earlier has closed the channel.
         self.inherited.channel.check_open()?;
         // Modes of what is made here are those of the plan.
         process::set_umask(0);
         Ok(())
     }
 
-    fn perform_all(&mut self, steps: Range<usize>) -> Result<()> {
-        let (all, tracer) = (self.inherited.steps, self.inherited.tracer);
-        let own = all[steps].iter().filter(|step| step.stage().actor() == Actor::Init);
-        own.filter(|step| step.stage() != Stage::Execute)
-            .try_for_each(|step| tracer.step(step, || self.perform(step)))
+    fn perform_all(&mut self, actors: &[Actor]) -> Result<()> {
+        let (steps, tracer) = (self.inherited.steps, self.inherited.tracer);
+        let own = steps.iter().filter(|step| actors.contains(&step.stage().actor()));
+        own.into_iter().try_for_each(|step| {
+            tracer.step(step, || match &step.action {
+                Action::Intermediate(action) => self.prepare(action),
+                Action::Init(action) => self.perform(action),
+                Action::Supervisor(_) => Ok(()),
+            })
+        })
     }
 
     /// Tells the supervisor; where it has gone after `create`, the caller's stderr is all there is.
-    fn report(&self, err: &Error) {
+    fn report(&self, err: Error) {
+        let text = err.to_string();
         if self.inherited.channel.fail(err).is_err() {
-            eprintln!("{err}");
+            eprintln!("{text}");
         }
     }
 
-    fn perform(&mut self, step: &Step) -> Result<()> {
-        match &step.action {
-            Action::JoinNamespaces => self.join_namespaces(),
-            Action::EnterCgroup(affinity) => self.enter_cgroup(affinity),
-            Action::NewSession => process::new_session(),
-            Action::UnshareFirst(flags) | Action::UnshareNamespaces(flags) => namespace::unshare(*flags),
-            Action::AwaitRelease => self.inherited.channel.await_go(),
-            Action::BecomeRoot => identity::become_root(),
-            Action::JoinKeyring(name) => join_keyring(name),
-            Action::BringLoopbackUp => net::bring_loopback_up(),
-            Action::SetHostname(name) => named(nix::unistd::sethostname(name), "sethostname"),
-            Action::SetDomainname(name) => namespace::set_domainname(name),
-            Action::SetPropagation(change) => {
-                rootfs::set_propagation(*change, &self.inherited.request.rootfs)
-            }
-            Action::MountRootfs => self.mount_rootfs(),
-            Action::OpenProcfs => self.open_procfs(),
-            Action::Mount(planned) => self.mount(planned),
-            Action::MakeDevice(device) => self.make_device(device),
-            Action::MakeDeviceLink { target, name } => devices::make_link(self.rootfs()?, target, name),
-            Action::MakeWorkingDirectory(path) => self.make_working_directory(path),
-            Action::OpenConsole(size) => self.open_console(*size),
-            Action::AskForHooks => self.inherited.channel.ask(&Message::Hooks),
-            Action::RunContainerHooks(hooks) => {
-                let state = self.state(Status::Creating);
-                // Hooks written for runc name what they change of the rootfs by a relative path.
-                file::enter_directory(&self.rootfs()?.root)?;
-                process::set_umask(DEFAULT_UMASK);
-                run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)?;
-                process::set_umask(0);
+    fn prepare(&mut self, action: &ForIntermediate) -> Result<()> {
+        match action {
+            ForIntermediate::JoinNamespaces => self.join_namespaces(),
+            ForIntermediate::JoinContainer(flags) => self.join_container(*flags),
+        }
+    }
+
+    fn perform(&mut self, action: &ForInit) -> Result<()> {
+        match action {
+            ForInit::EnterCgroup(affinity) => self.enter_cgroup(affinity),
+            ForInit::NewSession => process::new_session(),
+            ForInit::UnshareFirst(flags) | ForInit::UnshareNamespaces(flags) => namespace::unshare(flags.0),
+            ForInit::AwaitRelease => self.inherited.channel.await_go(),
+            ForInit::BecomeRoot => identity::become_root(),
+            ForInit::JoinKeyring(name) => join_keyring(name),
+            ForInit::BringLoopbackUp => net::bring_loopback_up(),
+            ForInit::SetHostname(name) => named(nix::unistd::sethostname(name), "sethostname"),
+            ForInit::SetDomainname(name) => namespace::set_domainname(name),
+            ForInit::SetPropagation(outer) => rootfs::set_propagation(outer.change, &outer.rootfs),
+            ForInit::MountRootfs(path) => {
+                self.rootfs = Some(Rootfs::mount(path)?);
                 Ok(())
             }
-            Action::SwitchRoot if self.inherited.request.no_pivot => self.rootfs()?.move_to_root(),
-            Action::SwitchRoot => self.rootfs()?.pivot(),
-            Action::SetRootPropagation(change) => self.rootfs()?.set_root_propagation(*change),
-            Action::SealMount(destination) => self.rootfs()?.seal(destination),
-            Action::SealRoot => self.rootfs()?.seal_root(),
-            Action::WriteSysctl { path, value } => self.write_procfs(&format!("sys/{path}"), value),
-            Action::ProtectPath(path) => self.rootfs()?.protect(path),
-            Action::MaskPath(path) => self.rootfs()?.hide(path),
-            Action::SetScheduler(attributes) => schedule::set_scheduler(attributes),
-            Action::SetIoPriority { class, priority } => schedule::set_io_priority(*class, *priority),
-            Action::SetPersonality(domain) => schedule::set_personality(*domain),
-            Action::SetApparmorProfile(profile) => self.set_apparmor_profile(profile),
-            Action::SetSelinuxLabel(label) => self.write_own("attr/exec", label),
-            Action::AskForLimits => self.inherited.channel.ask(&Message::Limits),
-            Action::MarkDescriptors { kept } => {
+            ForInit::OpenProcfs => self.open_procfs(),
+            ForInit::Mount(planned) => self.mount(planned),
+            ForInit::MakeDevice(device) => self.make_device(device),
+            ForInit::MakeDeviceLink(link) => devices::make_link(self.rootfs()?, link.target, link.name),
+            ForInit::MakeWorkingDirectory(path) => self.make_working_directory(path),
+            ForInit::OpenConsole(console) => self.open_console(*console),
+            ForInit::AskForHooks => self.inherited.channel.ask(&Message::Hooks),
+            ForInit::RunContainerHooks(hooks) => self.run_container_hooks(hooks),
+            ForInit::SwitchRoot(RootSwitch::Pivot) => self.rootfs()?.pivot(),
+            ForInit::SwitchRoot(RootSwitch::Move) => self.rootfs()?.move_to_root(),
+            ForInit::SetRootPropagation(change) => self.rootfs()?.set_root_propagation(*change),
+            ForInit::SealMount(destination) => self.rootfs()?.seal(destination),
+            ForInit::SealRoot => self.rootfs()?.seal_root(),
+            ForInit::WriteSysctl(sysctl) => self.write_procfs(&format!("sys/{}", sysctl.path), &sysctl.value),
+            ForInit::ProtectPath(path) => self.rootfs()?.protect(path),
+            ForInit::MaskPath(path) => self.rootfs()?.hide(path),
+            ForInit::SetScheduler(attributes) => schedule::set_scheduler(attributes),
+            ForInit::SetIoPriority(io) => schedule::set_io_priority(io.class, io.priority),
+            ForInit::SetPersonality(domain) => schedule::set_personality(*domain),
+            ForInit::SetApparmorProfile(profile) => self.set_apparmor_profile(profile),
+            ForInit::SetSelinuxLabel(label) => self.write_own("attr/exec", label),
+            ForInit::AskForLimits => self.inherited.channel.ask(&Message::Limits),
+            ForInit::MarkDescriptors(kept) => {
                 // The root is built, and init may wait for long.
                 self.rootfs = None;
-                process::close_on_exec_from(*kept as i32, self.procfs.take().as_ref().map(AsFd::as_fd))
+                let procfs = self.procfs.take();
+                process::close_on_exec_from(kept.preserved().end, procfs.as_ref().map(AsFd::as_fd))
             }
-            Action::SetNoNewPrivileges => process::set_no_new_privileges(),
-            Action::InstallSeccomp | Action::InstallSeccompListener | Action::InstallSeccompLast => {
-                self.install_filter()
-            }
-            Action::LimitBoundingSet(keep) => credentials::limit_bounding_set(*keep),
-            Action::EnterWorkingDirectory(path) => self.enter_working_directory(path),
-            Action::ChangeUser(user) => {
-                if let Some(terminal) = &self.terminal {
-                    console::give(terminal, user.uid)?;
-                }
-                identity::change_user(user)
-            }
-            Action::SetCapabilities(sets) => identity::set_capabilities(sets),
-            Action::VerifyWorkingDirectory(path) => self.verify_working_directory(path),
-            Action::FindProgram => self.find_program(),
-            Action::ReportCreated => self.report_created(),
-            Action::AwaitStart => self.await_start(),
-            Action::RunStartHooks(hooks) => self.run_start_hooks(hooks),
-            Action::Execute(_)
-            | Action::SaveRecord
-            | Action::MakeStartFifo
-            | Action::MakeNotifyDirectory
-            | Action::BindNotifySocket
-            | Action::CreateCgroup
-            | Action::OpenNamespace(_)
-            | Action::BuildMount(_)
-            | Action::NewTimeNamespace(_)
-            | Action::CloneInit(_)
-            | Action::MapIds { .. }
-            | Action::AdjustOomScore(_)
-            | Action::ReleaseInit
-            | Action::PrepareRecord
-            | Action::LimitCgroup
-            | Action::RunRuntimeHooks(_)
-            | Action::SetRlimits(_)
-            | Action::HandOverListener
-            | Action::AwaitCreated
-            | Action::RestrictDevices
-            | Action::SaveCreated
-            | Action::StartAtOnce
-            | Action::LetInitGo => Err(Error::internal(format!("{} is not for init", step.stage().name()))),
+            ForInit::SetNoNewPrivileges => process::set_no_new_privileges(),
+            ForInit::InstallSeccomp(filter)
+            | ForInit::InstallSeccompListener(filter)
+            | ForInit::InstallSeccompLast(filter) => self.install_filter(filter),
+            ForInit::LimitBoundingSet(keep) => credentials::limit_bounding_set(*keep),
+            ForInit::EnterWorkingDirectory(path) => self.enter_working_directory(path),
+            ForInit::ChangeUser(user) => self.change_user(user),
+            ForInit::SetCapabilities(sets) => identity::set_capabilities(sets),
+            ForInit::VerifyWorkingDirectory(path) => self.verify_working_directory(path),
+            ForInit::FindProgram(program) => self.find_program(program),
+            ForInit::ReportCreated => self.report_created(),
+            ForInit::AwaitStart => self.await_start(),
+            ForInit::RunStartHooks(hooks) => self.run_start_hooks(hooks),
+            ForInit::Execute(program) => self.execute(program),
         }
     }
 
@@ -292,10 +265,10 @@ impl<'a> Init<'a> {
         Ok(())
     }
 
-    /// Has the supervisor build the next mount that is his to build.
+    /// Has the supervisor build the next of the mounts that it builds.
     fn ask_for_mount(&self) -> Result<Built> {
         let namespace = file::open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
-        self.inherited.channel.say(&Message::Mount(namespace))?;
+        self.inherited.channel.say(&Message::Mount(Some(namespace)))?;
         self.inherited.channel.await_mount()
     }
 
@@ -312,24 +285,21 @@ impl<'a> Init<'a> {
         devices::make(self.rootfs()?, device, node)
     }
 
-    fn mount_rootfs(&mut self) -> Result<()> {
-        self.rootfs = Some(Rootfs::mount(&self.inherited.request.rootfs)?);
-        Ok(())
+    /// Joins the namespaces of the container that `exec` runs in, the user namespace last: in it the process could no
+    /// longer join those that the runtime owns.
+    fn join_container(&mut self, flags: NamespaceFlags) -> Result<()> {
+        let container = self.inherited.container.take();
+        let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
+        let user = Namespace::User.flag();
+        let in_turn = [flags.0 & !user, flags.0 & user].into_iter().filter(|flags| *flags != 0);
+        in_turn.into_iter().try_for_each(|flags| namespace::setns(container, flags))
     }
 
-    /// Joins what the config names by path, or the whole container in an `exec`.
+    /// Joins what the config names by path.
     ///
     /// Namespaces that the runtime owns come before the user namespace, in which it no longer could; those that only
     /// the root of that user namespace may join come after.
     fn join_namespaces(&mut self) -> Result<()> {
-        if let Some((container, flags)) = self.inherited.container.take() {
-            let user = Namespace::User.flag();
-            let in_turn = [flags & !user, flags & user];
-            return in_turn
-                .into_iter()
-                .filter(|flags| *flags != 0)
-                .try_for_each(|flags| namespace::setns(container, flags));
-        }
         let mut later = Vec::new();
         let listed = std::mem::take(&mut self.inherited.namespaces);
         let (user, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(ns, _)| *ns == Namespace::User);
@@ -390,21 +360,20 @@ impl<'a> Init<'a> {
         }
     }
 
-    fn open_console(&mut self, size: Option<(u16, u16)>) -> Result<()> {
+    fn open_console(&mut self, console: Console) -> Result<()> {
         let Some(socket) = self.inherited.console_socket.take() else {
             return Err(Error::internal("there is no console socket"));
         };
-        let relayed = self.inherited.request.terminal_relayed;
         // `exec` is in the container already; `create` is about to be.
         let peer = match &self.rootfs {
             Some(rootfs) => {
-                let peer = console::open(&rootfs.root, size, relayed, socket.as_fd())?;
+                let peer = console::open(&rootfs.root, console, socket.as_fd())?;
                 console::bind(&rootfs.root, &peer)?;
                 peer
             }
             None => {
                 let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-                console::open(&Root::new(root), size, relayed, socket.as_fd())?
+                console::open(&Root::new(root), console, socket.as_fd())?
             }
         };
         console::take(&peer)?;
@@ -419,8 +388,14 @@ impl<'a> Init<'a> {
         OciState::of(&record, status).to_json()
     }
 
-    fn install_filter(&self) -> Result<()> {
-        let Some(filter) = self.inherited.filter else { return Ok(()) };
+    fn change_user(&self, user: &User) -> Result<()> {
+        if let Some(terminal) = &self.terminal {
+            console::give(terminal, user.uid)?;
+        }
+        identity::change_user(user)
+    }
+
+    fn install_filter(&self, filter: &Filter) -> Result<()> {
         let Some(listener) = install(filter)? else { return Ok(()) };
         // The supervisor fetches it by number; from here on a system call may wait for the agent's verdict.
         self.inherited.channel.ask(&Message::Listener(listener.as_raw_fd()))
@@ -452,17 +427,9 @@ impl<'a> Init<'a> {
         ))
     }
 
-    fn find_program(&mut self) -> Result<()> {
-        self.program = Some(program::find(self.planned_program()?)?);
+    fn find_program(&mut self, program: &Rc<Program>) -> Result<()> {
+        self.program = Some((Rc::clone(program), program::find(program)?));
         Ok(())
-    }
-
-    fn planned_program(&self) -> Result<&'a Program> {
-        let program = self.inherited.steps.iter().find_map(|step| match &step.action {
-            Action::Execute(program) => Some(program),
-            _ => None,
-        });
-        program.ok_or_else(|| Error::internal("the plan has nothing to execute"))
     }
 
     /// From here on the container outlives its supervisor.
@@ -499,17 +466,32 @@ impl<'a> Init<'a> {
         }
     }
 
-    fn run_start_hooks(&self, hooks: &[crate::spec::oci::Hook]) -> Result<()> {
-        let env = program::environment(self.planned_program()?)?;
+    fn run_container_hooks(&mut self, hooks: &[oci::Hook]) -> Result<()> {
+        let state = self.state(Status::Creating);
+        // Hooks written for runc name what they change of the rootfs by a relative path.
+        file::enter_directory(&self.rootfs()?.root)?;
+        process::set_umask(DEFAULT_UMASK);
+        run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)?;
+        process::set_umask(0);
+        Ok(())
+    }
+
+    fn run_start_hooks(&self, hooks: &[oci::Hook]) -> Result<()> {
+        let (program, _) = self.program.as_ref().ok_or_else(not_found_yet)?;
+        let env = program::environment(program)?;
         let env: Vec<String> = env.iter().map(|entry| entry.to_string_lossy().into_owned()).collect();
         let state = self.state(Status::Created);
         run_hooks(HookKind::StartContainer.name(), hooks, &state, DefaultEnv::Of(&env))
     }
 
-    fn execute(&mut self) -> Result<Infallible> {
-        let path = self.program.take().ok_or_else(|| Error::internal("the program was not looked for"))?;
-        program::execute(self.planned_program()?, &path)
+    fn execute(&mut self, program: &Program) -> Result<()> {
+        let (_, path) = self.program.take().ok_or_else(not_found_yet)?;
+        program::execute(program, &path).map(|never| match never {})
     }
+}
+
+fn not_found_yet() -> Error {
+    Error::internal("the program was not looked for")
 }
 
 /// A flag that nobody asked for is dropped where the kernel doesn't know it; one that was asked for is an error then.

@@ -5,11 +5,12 @@
 
 mod build;
 pub mod cgroup;
+mod child;
 mod console;
 mod copy_up;
 mod devices;
-pub mod exec;
 pub mod foreground;
+mod handed_out;
 pub mod handshake;
 pub mod hooks;
 mod identity;
@@ -25,6 +26,7 @@ pub mod seal;
 pub mod starting;
 mod supervisor;
 mod trace;
+mod undo;
 
-pub use supervisor::{Created, Creation, create, send_pidfd, write_pid_file};
+pub use supervisor::{Created, Creation, Joined, Joining, create, exec};
 pub use trace::Tracer;

@@ -65,7 +65,7 @@ pub fn execute(program: &Program, path: &CString) -> Result<std::convert::Infall
     process::reset_signals()?;
     process::execute(path, &program.args, &env).map_err(|err| {
         let why = err.errno().map_or_else(String::new, text);
-        Error::told(err.kind(), format!("exec {}: {why}", path.to_string_lossy()), err.errno()).verbatim()
+        err.verbatim(format!("exec {}: {why}", path.to_string_lossy()))
     })
 }
 

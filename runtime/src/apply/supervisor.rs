@@ -1,14 +1,16 @@
-//! The supervisor: the `corten` process while it creates a container. It performs its steps of the plan top to bottom,
-//! waits for init where the plan says so, and takes back all it did if anything fails.
+//! The supervisor: the `corten` process while it creates a container, or brings one more process into it (`exec`).
+//!
+//! It performs its steps of the plan top to bottom, waits for its child where the plan says so, and takes back all that it
+//! did if anything fails (`undo.rs`).
 
-use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
 use super::cgroup::{self, Cgroup, CreatedCgroup, Entrance};
+use super::child::{Child, Silence, died};
+use super::handed_out::{send_pidfd, write_pid_file};
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, run_hook};
 use super::init::{self, Inherited};
@@ -16,18 +18,16 @@ use super::starting::{self, Started};
 use super::trace::Tracer;
 use super::{build, idmap, limits, listener};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
-use crate::plan::seccomp::Filter;
-use crate::plan::{Action, Actor, JoinedNamespace, Mount, Plan, Step, TimeOffset};
+use crate::plan::seccomp::{Filter, Listener};
+use crate::plan::{
+    Action, Cloning, Descriptors, ForSupervisor, JoinedNamespace, Mount, NamespaceFlags, Plan, Recorded,
+    TimeOffset, Undo,
+};
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Root, Status};
-use crate::sys::clock::Deadline;
 use crate::sys::namespace::{self, Forked};
 use crate::sys::pidfd::{PidFd, ProcessStat};
-use crate::sys::process::Ended;
-use crate::sys::{file, process, socket};
-
-/// How long a killed init may take to be gone.
-const DEATH_PATIENCE: Duration = Duration::from_secs(10);
+use crate::sys::{file, process};
 
 /// What `create` is given.
 pub struct Creation<'a> {
@@ -37,16 +37,10 @@ pub struct Creation<'a> {
     pub root: &'a Root,
     /// The container's name.
     pub id: &'a ContainerId,
-    /// The record, without what only comes to be (pid and start time).
-    pub record: Record,
     /// The text of config.json.
     pub config: &'a [u8],
     /// The caller's console socket, connected.
     pub console_socket: Option<OwnedFd>,
-    /// Where the pid of init is written to.
-    pub pid_file: Option<&'a Path>,
-    /// A socket that gets the pidfd of init.
-    pub pidfd_socket: Option<&'a Path>,
     /// Times the steps.
     pub tracer: &'a Tracer,
 }
@@ -69,120 +63,202 @@ pub struct Created {
     pub lock: Lock,
 }
 
+/// What `exec` is given.
+pub struct Joining<'a> {
+    /// What is to be done.
+    pub plan: &'a Plan,
+    /// The container.
+    pub record: &'a Record,
+    /// The cgroup that the process joins.
+    pub cgroup: &'a Cgroup,
+    /// The caller's console socket, connected.
+    pub console_socket: Option<OwnedFd>,
+    /// Times the steps.
+    pub tracer: &'a Tracer,
+}
+
+/// A process in the container that has executed its program.
+pub struct Joined {
+    /// Its pid, for the host.
+    pub pid: i32,
+    /// Its handle.
+    pub pidfd: PidFd,
+}
+
 /// Creates a container.
 ///
 /// Errors: what the failing step says; then nothing of the container is left.
 pub fn create(creation: Creation) -> Result<Created> {
-    // Init must not be traced or looked into by what shares its namespaces, from its first moment on.
-    process::set_dumpable(false)?;
-    let plan = creation.plan;
-    let tracer = creation.tracer;
-    let mut supervisor = Supervisor::new(creation);
-    for step in plan.steps_of(Actor::Supervisor) {
-        if let Err(err) = tracer.step(step, || supervisor.perform(step)) {
-            supervisor.undo();
-            return Err(err);
-        }
-    }
-    supervisor.finish()
+    let Creation { plan, root, id, config, console_socket, tracer } = creation;
+    Supervisor::new(plan, tracer, console_socket, Place::New { root, id, config }).carry_out()?.created()
 }
 
-struct Supervisor<'a> {
-    creation: Creation<'a>,
-    dir: Option<(ContainerDir, Lock)>,
-    cgroup: Option<CreatedCgroup>,
+/// Starts a process in the container of the record, and returns once it has become its program.
+///
+/// Errors: WrongState if the container doesn't run; otherwise what the failing step says, and no process is left.
+pub fn exec(joining: Joining) -> Result<Joined> {
+    let Joining { plan, record, cgroup, console_socket, tracer } = joining;
+    let Some(init) = record.init()? else {
+        return Err(Error::new(Kind::WrongState, "cannot exec in a stopped container"));
+    };
+    let mut supervisor = Supervisor::new(plan, tracer, console_socket, Place::Running { cgroup, init });
+    supervisor.record = Some(record.clone());
+    supervisor.carry_out()?.joined()
+}
+
+/// Where the child runs.
+enum Place<'a> {
+    /// In a new container.
+    New { root: &'a Root, id: &'a ContainerId, config: &'a [u8] },
+    /// In the container of this init, in this cgroup.
+    Running { cgroup: &'a Cgroup, init: PidFd },
+}
+
+pub(super) struct Supervisor<'a> {
+    plan: &'a Plan,
+    tracer: &'a Tracer,
+    console_socket: Option<OwnedFd>,
+    place: Place<'a>,
+    /// How the steps that were begun are undone, in order.
+    pub(super) begun: Vec<Undo>,
+    pub(super) record: Option<Record>,
+    pub(super) dir: Option<(ContainerDir, Lock)>,
+    pub(super) cgroup: Option<CreatedCgroup>,
     /// v2: restricts devices, once init needs none any more.
     device_program: Option<OwnedFd>,
     namespaces: Vec<(Namespace, OwnedFd)>,
     /// The supervisor's own namespaces, for after a clone into others.
     own: Vec<(u64, OwnedFd)>,
-    init: Option<InitProcess>,
-    pid_file_written: bool,
+    pub(super) init: Option<Child>,
+    /// The pid file, once it is written.
+    pub(super) pid_file: Option<PathBuf>,
     notify_socket: Option<OwnedFd>,
     started: Option<Started>,
 }
 
-struct InitProcess {
-    pid: i32,
-    pidfd: PidFd,
-    channel: Channel,
-}
-
 impl<'a> Supervisor<'a> {
-    fn new(creation: Creation<'a>) -> Self {
+    fn new(plan: &'a Plan, tracer: &'a Tracer, console_socket: Option<OwnedFd>, place: Place<'a>) -> Self {
         Supervisor {
-            creation,
+            plan,
+            tracer,
+            console_socket,
+            place,
+            begun: Vec::new(),
+            record: None,
             dir: None,
             cgroup: None,
             device_program: None,
             namespaces: Vec::new(),
             own: Vec::new(),
             init: None,
-            pid_file_written: false,
+            pid_file: None,
             notify_socket: None,
             started: None,
         }
     }
 
-    fn perform(&mut self, step: &Step) -> Result<()> {
-        match &step.action {
-            Action::SaveRecord => self.save_record(),
-            Action::MakeStartFifo => self.dir()?.make_fifo(),
-            Action::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
-            Action::CreateCgroup => {
-                self.cgroup = Some(cgroup::create(&self.creation.plan.cgroup)?);
-                Ok(())
+    fn carry_out(mut self) -> Result<Self> {
+        match self.perform_all() {
+            Ok(()) => Ok(self),
+            Err(err) => {
+                self.undo();
+                Err(err)
             }
-            Action::OpenNamespace(joined) => self.open_namespace(joined),
-            Action::BuildMount(mount) => self.build_mount(mount),
-            Action::NewTimeNamespace(offsets) => self.new_time_namespace(offsets),
-            Action::CloneInit(flags) => self.clone_init(*flags),
-            Action::MapIds { uids, gids } => idmap::write_maps(self.init()?.pid, uids, gids),
-            Action::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
-            Action::ReleaseInit => self.go(),
-            Action::PrepareRecord => self.prepare_record(),
-            Action::LimitCgroup => self.limit_cgroup(),
-            Action::RunRuntimeHooks(hooks) => self.run_runtime_hooks(hooks),
-            Action::SetRlimits(rlimits) => {
-                self.expect(|message| matches!(message, Message::Limits))?;
-                limits::set_rlimits(self.init()?.pid, rlimits)?;
-                self.go()
-            }
-            Action::HandOverListener => self.hand_over_listener(),
-            Action::AwaitCreated => self.expect(|message| matches!(message, Message::Created)).map(drop),
-            Action::RestrictDevices => {
-                let program = self.device_program.take();
-                self.cgroup()?.restrict_devices(&self.creation.plan.cgroup, program)
-            }
-            Action::SaveCreated => self.save_created(),
-            Action::BindNotifySocket => {
-                self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
-                Ok(())
-            }
-            Action::StartAtOnce => {
-                self.started = Some(starting::start(self.dir()?)?);
-                Ok(())
-            }
-            Action::LetInitGo => {
-                self.go()?;
-                self.expect(|message| matches!(message, Message::Independent)).map(drop)
-            }
-            _ => Err(Error::internal(format!("{} is not for the supervisor", step.stage().name()))),
         }
     }
 
-    fn save_record(&mut self) -> Result<()> {
-        let dir = ContainerDir::create(self.creation.root, self.creation.id)?;
+    fn perform_all(&mut self) -> Result<()> {
+        // What shares a namespace with the child must not trace it or look into it, from its first moment on.
+        process::set_dumpable(false)?;
+        let (plan, tracer) = (self.plan, self.tracer);
+        for step in &plan.steps {
+            let Action::Supervisor(action) = &step.action else { continue };
+            self.begun.extend(step.stage().undo().filter(|undo| !self.begun.contains(undo)));
+            tracer.step(step, || self.perform(action))?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, action: &'a ForSupervisor) -> Result<()> {
+        match action {
+            ForSupervisor::SaveRecord(recorded) => self.save_record(recorded),
+            ForSupervisor::CreateCgroup(plan) => {
+                self.cgroup = Some(cgroup::create(plan)?);
+                Ok(())
+            }
+            ForSupervisor::MakeStartFifo => self.dir()?.make_fifo(),
+            ForSupervisor::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
+            ForSupervisor::OpenNamespace(joined) => self.open_namespace(joined),
+            ForSupervisor::NewTimeNamespace(offsets) => self.new_time_namespace(offsets),
+            ForSupervisor::CloneInit(cloning) => self.clone_init(cloning),
+            ForSupervisor::CloneIntoContainer(kept) => self.clone_into_container(*kept),
+            ForSupervisor::MapIds(mapping) => {
+                idmap::write_maps(self.init()?.pid, &mapping.uids, &mapping.gids)
+            }
+            ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
+            ForSupervisor::ReleaseInit => self.go(),
+            ForSupervisor::PrepareRecord(filter) => self.prepare_record(filter.as_deref()),
+            ForSupervisor::LimitCgroup(plan) => {
+                let cgroup = self.cgroup()?;
+                cgroup.limit_resources(plan)?;
+                self.device_program = cgroup.load_device_program(plan)?;
+                Ok(())
+            }
+            ForSupervisor::BuildMount(mount) => self.build_mount(mount),
+            ForSupervisor::RunRuntimeHooks(hooks) => self.run_runtime_hooks(hooks),
+            ForSupervisor::SetRlimits(rlimits) => {
+                self.expect_word(Message::Limits)?;
+                limits::set_rlimits(self.init()?.pid, rlimits)?;
+                self.go()
+            }
+            ForSupervisor::HandOverListener(to) => self.hand_over_listener(to),
+            ForSupervisor::AwaitCreated => self.expect_word(Message::Created),
+            ForSupervisor::RestrictDevices(plan) => {
+                let program = self.device_program.take();
+                self.cgroup()?.restrict_devices(plan, program)
+            }
+            ForSupervisor::SaveCreated => self.dir()?.publish(),
+            ForSupervisor::WritePidFile(path) => {
+                write_pid_file(path, self.init()?.pid)?;
+                self.pid_file = Some(path.clone());
+                Ok(())
+            }
+            ForSupervisor::SendPidfd(path) => send_pidfd(path, &self.init()?.pidfd),
+            ForSupervisor::BindNotifySocket => {
+                self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
+                Ok(())
+            }
+            ForSupervisor::StartAtOnce => {
+                self.started = Some(starting::start(self.dir()?)?);
+                Ok(())
+            }
+            ForSupervisor::LetInitGo => {
+                self.go()?;
+                self.expect_word(Message::Independent)
+            }
+            ForSupervisor::AwaitExecution => self.await_execution(),
+        }
+    }
+
+    fn save_record(&mut self, recorded: &Recorded) -> Result<()> {
+        let Place::New { root, id, .. } = self.place else {
+            return Err(Error::internal("a running container has its record"));
+        };
+        let dir = ContainerDir::create(root, id)?;
         let lock = dir.lock().inspect_err(|_| {
             best_effort(dir.remove(), "the error that brought us here is the one to tell");
         })?;
-        self.dir.insert((dir, lock)).0.save(&self.creation.record)
+        let record = self.record.insert(Record::begun(recorded));
+        self.dir.insert((dir, lock)).0.save(record)
     }
 
-    fn prepare_record(&self) -> Result<()> {
+    fn prepare_record(&self, filter: Option<&Filter>) -> Result<()> {
+        let Place::New { config, .. } = self.place else {
+            return Err(Error::internal("a running container has its record"));
+        };
         let dir = self.dir()?;
-        dir.prepare(&self.creation.record)?;
-        dir.save_exec_config(self.creation.config, self.creation.plan.seccomp.as_ref())
+        dir.prepare(self.record()?)?;
+        dir.save_exec_config(config, filter)
     }
 
     fn open_namespace(&mut self, joined: &JoinedNamespace) -> Result<()> {
@@ -196,7 +272,7 @@ impl<'a> Supervisor<'a> {
             let path = joined.path.display();
             return Err(Error::invalid(format!("{path} is not a {name} namespace")));
         }
-        let steps = &self.creation.plan.steps;
+        let steps = &self.plan.steps;
         if let Some(step) = steps.iter().find(|step| step.action.changes() == Some(joined.namespace)) {
             if is_own(&fd, file_name(joined.namespace))? {
                 return Err(Error::invalid(format!("is the host's own, which {} would change", step.field)));
@@ -224,9 +300,10 @@ impl<'a> Supervisor<'a> {
 
     /// Builds a mount in init's mount namespace, with the rights of the host.
     fn build_mount(&mut self, mount: &Mount) -> Result<()> {
-        let Message::Mount(namespace) = self.expect(|message| matches!(message, Message::Mount(_)))? else {
-            return Err(Error::internal("init sent no mount namespace"));
-        };
+        let namespace = self.expect(|message| match message {
+            Message::Mount(Some(namespace)) => Ok(namespace),
+            other => Err(other),
+        })?;
         let built = build::for_init(mount, &namespace)?;
         self.init()?.channel.hand_over_mount(&built)
     }
@@ -245,43 +322,80 @@ impl<'a> Supervisor<'a> {
         file::write_following_links(Path::new("/proc/self/timens_offsets"), &lines)
     }
 
-    fn clone_init(&mut self, flags: u64) -> Result<()> {
-        let (channel, init_channel) = Channel::pair()?;
-        let start_fifo = self.dir()?.open_fifo_for_init()?;
-        let plan = self.creation.plan;
-        let mut entrance = match &self.cgroup {
+    fn clone_init(&mut self, cloning: &Cloning) -> Result<()> {
+        let entrance = match &self.cgroup {
             Some(cgroup) => cgroup.entrance()?,
-            // It is born where its caller is.
+            // Init is born where its caller is.
             None => Entrance::default(),
         };
-        #[cfg(feature = "faults")]
-        super::trace::tie_supervisor()?;
-        let forked = entrance.clone_child(if plan.intermediate { 0 } else { flags })?;
-        let Forked::Parent { pid, pidfd } = forked else {
-            let inherited = Inherited {
-                steps: &plan.steps,
-                request: &plan.request,
-                filter: plan.seccomp.as_ref(),
-                record: &self.creation.record,
-                channel: init_channel,
-                entrance,
-                namespaces: std::mem::take(&mut self.namespaces),
-                container: None,
-                console_socket: self.creation.console_socket.take(),
-                start_fifo: Some(start_fifo),
-                tracer: self.creation.tracer,
-            };
-            if plan.intermediate { init::fork_and_run(inherited, flags) } else { init::run(inherited) }
-        };
-        self.init = Some(InitProcess { pid, pidfd: PidFd::from(pidfd), channel });
-        drop(init_channel);
+        let start_fifo = Some(self.dir()?.open_fifo_for_init()?);
+        self.clone_child(entrance, cloning, start_fifo)?;
         self.return_to_own_namespaces()?;
-        if plan.intermediate {
-            self.adopt_init()?;
+        if cloning.by_intermediate {
+            self.adopt_forked()?;
         }
         self.namespaces.clear();
-        self.creation.console_socket = None;
         self.identify_init()
+    }
+
+    /// Clones the process into the container's cgroup or, where that takes no processes, into the cgroup below it that
+    /// init is in: a container that manages cgroups of its own (systemd, an engine) gives its controllers on, and must
+    /// move its processes down first.
+    ///
+    /// An intermediate process joins the container's namespaces, and forks the process that becomes the program. So that
+    /// process is born with no root, working directory or descriptor of the host's: from the moment when the container's
+    /// processes can see it, those that may trace others (CAP_SYS_PTRACE) look at it. It is the intermediate process that
+    /// is born in a cgroup of v2, because the way there is a directory of the host's.
+    fn clone_into_container(&mut self, descriptors: Descriptors) -> Result<()> {
+        let Place::Running { cgroup, .. } = self.place else {
+            return Err(Error::internal("there is no container to join"));
+        };
+        let cloning = Cloning { namespaces: NamespaceFlags(0), by_intermediate: true, descriptors };
+        match self.clone_child(cgroup.entrance()?, &cloning, None) {
+            Err(err) if err.is(Errno::EBUSY) || err.is(Errno::EOPNOTSUPP) => {
+                let below = cgroup.below_with(self.record()?.init_process_pid)?.ok_or(err)?;
+                self.clone_child(below.entrance()?, &cloning, None)?;
+            }
+            result => result?,
+        }
+        self.adopt_forked()
+    }
+
+    fn clone_child(
+        &mut self,
+        mut entrance: Entrance,
+        cloning: &Cloning,
+        start_fifo: Option<OwnedFd>,
+    ) -> Result<()> {
+        let (channel, init_channel) = Channel::pair()?;
+        #[cfg(feature = "faults")]
+        super::trace::tie_supervisor()?;
+        let flags = cloning.namespaces.0;
+        let Forked::Parent { pid, pidfd } =
+            entrance.clone_child(if cloning.by_intermediate { 0 } else { flags })?
+        else {
+            let (namespaces, console_socket) =
+                (std::mem::take(&mut self.namespaces), self.console_socket.take());
+            let inherited = Inherited {
+                steps: &self.plan.steps,
+                descriptors: cloning.descriptors,
+                record: self.record()?,
+                channel: init_channel,
+                entrance,
+                namespaces,
+                container: match &self.place {
+                    Place::Running { init, .. } => Some(init.as_fd()),
+                    Place::New { .. } => None,
+                },
+                console_socket,
+                start_fifo,
+                tracer: self.tracer,
+            };
+            if cloning.by_intermediate { init::fork_and_run(inherited, flags) } else { init::run(inherited) }
+        };
+        self.init = Some(Child { pid, pidfd: PidFd::from(pidfd), channel });
+        self.console_socket = None;
+        Ok(())
     }
 
     fn return_to_own_namespaces(&mut self) -> Result<()> {
@@ -291,41 +405,20 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// Takes the process that the intermediate one has forked for init.
-    fn adopt_init(&mut self) -> Result<()> {
-        let Some(init) = &mut self.init else { return Err(Error::internal("there is no init yet")) };
-        let Some(pidfd) = init.channel.listen_for_forked(&init.pidfd)? else {
-            return Err(self.explain_death()?);
-        };
-        process::wait(init.pid)?;
-        init.pidfd = PidFd::from(pidfd);
-        // The number that the intermediate process saw may be one of another pid namespace.
-        init.pid = init.pidfd.pid()?;
-        Ok(())
-    }
-
-    /// From here on init has a name that outlives this process: a killed supervisor takes init along, but hooks and
-    /// `delete` must know whom they deal with.
+    /// From here on init has a name that outlives this process. A killed supervisor takes init along, but hooks and
+    /// `delete` must know which process they deal with.
     fn identify_init(&mut self) -> Result<()> {
         let pid = self.init()?.pid;
         let start = ProcessStat::read(pid)?.map(|stat| stat.start_ticks);
-        let record = &mut self.creation.record;
+        let record = self.record.as_mut().ok_or_else(|| Error::internal("there is no record yet"))?;
         record.init_process_pid = pid;
         record.init_process_start = start.unwrap_or(0);
         Ok(())
     }
 
-    fn limit_cgroup(&mut self) -> Result<()> {
-        let plan = &self.creation.plan.cgroup;
-        let cgroup = self.cgroup()?;
-        cgroup.limit_resources(plan)?;
-        self.device_program = cgroup.load_device_program(plan)?;
-        Ok(())
-    }
-
     fn run_runtime_hooks(&mut self, hooks: &[(HookKind, oci::Hook)]) -> Result<()> {
-        self.expect(|message| matches!(message, Message::Hooks))?;
-        let state = OciState::of(&self.creation.record, Status::Creating).to_json();
+        self.expect_word(Message::Hooks)?;
+        let state = OciState::of(self.record()?, Status::Creating).to_json();
         let mut index = 0;
         let mut kind_before = HookKind::Prestart;
         for (kind, hook) in hooks {
@@ -338,80 +431,98 @@ impl<'a> Supervisor<'a> {
         self.go()
     }
 
-    fn hand_over_listener(&mut self) -> Result<()> {
-        let Message::Listener(fd) = self.expect(|message| matches!(message, Message::Listener(_)))? else {
-            return Err(Error::internal("init sent no listener"));
+    fn hand_over_listener(&mut self, to: &Listener) -> Result<()> {
+        let fd = self.expect(|message| match message {
+            Message::Listener(fd) => Ok(fd),
+            other => Err(other),
+        })?;
+        let init = self.init()?;
+        let (status, pid) = match self.place {
+            Place::New { .. } => (Status::Creating, 0),
+            Place::Running { .. } => (Status::Running, init.pid),
         };
-        let filter: Option<&Filter> = self.creation.plan.seccomp.as_ref();
-        let Some(to) = filter.and_then(|filter| filter.listener.as_ref()) else {
-            return Err(Error::internal("the filter has no listener"));
-        };
-        listener::hand_over(&self.init()?.pidfd, fd, to, &self.creation.record, Status::Creating, 0)?;
+        listener::hand_over(&init.pidfd, fd, to, self.record()?, status, pid)?;
         self.go()
     }
 
-    fn save_created(&mut self) -> Result<()> {
-        self.dir()?.publish()?;
-        let pid = self.init()?.pid;
-        if let Some(path) = self.creation.pid_file {
-            write_pid_file(path, pid).doing("--pid-file")?;
-            self.pid_file_written = true;
-        }
-        if let Some(path) = self.creation.pidfd_socket {
-            send_pidfd(path, &self.init()?.pidfd)?;
-        }
-        Ok(())
+    /// The channel closes when the program is executed. A process that is killed before is told from its exit, as any.
+    fn await_execution(&mut self) -> Result<()> {
+        self.expect(|message| match message {
+            Message::Gone => Ok(()),
+            other => Err(other),
+        })
     }
 
-    /// Lets init go on; one that has gone has said why.
+    /// Lets the child go on.
     fn go(&mut self) -> Result<()> {
-        match self.init()?.channel.go() {
-            Err(err) if err.is(Errno::EPIPE) => self.expect(|_| false).and(Err(err)),
-            result => result,
+        let went = self.child()?.go();
+        went.map_err(|silence| self.explained(silence))
+    }
+
+    fn adopt_forked(&mut self) -> Result<()> {
+        let adopted = self.child()?.adopt_forked();
+        adopted.map_err(|silence| self.explained(silence))
+    }
+
+    /// Waits for the child to say something; what it may say instead of `wanted` is that it failed, or nothing any more.
+    fn expect<T>(&mut self, wanted: impl FnOnce(Message) -> Result<T, Message>) -> Result<T> {
+        let said = self.child()?.expect(wanted);
+        said.map_err(|silence| self.explained(silence))
+    }
+
+    /// Waits for a message that has nothing with it.
+    fn expect_word(&mut self, wanted: Message) -> Result<()> {
+        let is_it = |said: &Message| std::mem::discriminant(said) == std::mem::discriminant(&wanted);
+        self.expect(|said| if is_it(&said) { Ok(()) } else { Err(said) })
+    }
+
+    fn explained(&mut self, silence: Silence) -> Error {
+        match silence {
+            Silence::Err(err) => err,
+            Silence::Ended(ended) => {
+                // It is reaped, so that its pid is no longer its own.
+                self.init = None;
+                died(ended, self.oom_kills())
+            }
         }
     }
 
-    /// Waits for init to say something; what it may say instead of `wanted` is that it failed, or nothing any more.
-    fn expect(&mut self, wanted: impl Fn(&Message) -> bool) -> Result<Message> {
-        let Some(init) = &mut self.init else { return Err(Error::internal("there is no init yet")) };
-        match init.channel.listen()? {
-            message if wanted(&message) => Ok(message),
-            Message::Failed(err) => Err(err),
-            Message::Gone => Err(self.explain_death()?),
-            other => Err(Error::internal(format!("init said {} out of turn", other.name()))),
+    fn oom_kills(&self) -> Option<u64> {
+        match (&self.place, &self.record) {
+            (Place::Running { cgroup, .. }, _) => cgroup.oom_kills(),
+            (Place::New { .. }, Some(record)) => Cgroup::open(record.cgroup_paths.clone()).oom_kills(),
+            (Place::New { .. }, None) => None,
         }
-    }
-
-    /// Init ended without a word: only a signal does that.
-    fn explain_death(&mut self) -> Result<Error> {
-        let init = self.init.take().ok_or_else(|| Error::internal("there is no init"))?;
-        let ended = process::wait(init.pid)?;
-        let kills = Cgroup::open(self.creation.plan.cgroup.paths()).oom_kills();
-        Ok(died(ended, kills))
     }
 
     fn dir(&self) -> Result<&ContainerDir> {
-        self.dir
-            .as_ref()
-            .map(|(dir, _)| dir)
-            .ok_or_else(|| Error::internal("there is no state directory yet"))
+        let dir = self.dir.as_ref().map(|(dir, _)| dir);
+        dir.ok_or_else(|| Error::internal("there is no state directory yet"))
+    }
+
+    fn record(&self) -> Result<&Record> {
+        self.record.as_ref().ok_or_else(|| Error::internal("there is no record yet"))
     }
 
     fn cgroup(&self) -> Result<&CreatedCgroup> {
         self.cgroup.as_ref().ok_or_else(|| Error::internal("there is no cgroup yet"))
     }
 
-    fn init(&self) -> Result<&InitProcess> {
+    fn init(&self) -> Result<&Child> {
         self.init.as_ref().ok_or_else(|| Error::internal("there is no init yet"))
     }
 
-    fn finish(self) -> Result<Created> {
-        let (Some((dir, lock)), Some(init)) = (self.dir, self.init) else {
+    fn child(&mut self) -> Result<&mut Child> {
+        self.init.as_mut().ok_or_else(|| Error::internal("there is no init yet"))
+    }
+
+    fn created(self) -> Result<Created> {
+        let (Some((dir, lock)), Some(record), Some(init)) = (self.dir, self.record, self.init) else {
             return Err(Error::internal("the plan created no container"));
         };
         Ok(Created {
             dir,
-            record: self.creation.record,
+            record,
             pidfd: init.pidfd,
             channel: init.channel,
             started: self.started,
@@ -420,51 +531,9 @@ impl<'a> Supervisor<'a> {
         })
     }
 
-    /// Takes back what was done, the latest first. One failure doesn't keep the others from being tried.
-    fn undo(mut self) {
-        if let Some(path) = self.creation.pid_file.filter(|_| self.pid_file_written) {
-            drop(std::fs::remove_file(path));
-        }
-        if let Some(init) = self.init.take() {
-            best_effort(init.pidfd.send_signal(libc::SIGKILL), "it may be dead already");
-            let gone = init.pidfd.wait_for_exit(Deadline::after(DEATH_PATIENCE));
-            if best_effort(gone, "the cgroup is killed next") == Some(true) {
-                best_effort(process::wait(init.pid), "it was reaped when its death was explained");
-            }
-        }
-        if let Some(cgroup) = self.cgroup.take() {
-            let live = Cgroup::open(self.creation.plan.cgroup.paths());
-            best_effort(
-                live.kill_all(),
-                "hooks may have left something; an empty cgroup has nothing to kill",
-            );
-            best_effort(cgroup.undo(), "the error that brought us here is the one to tell");
-        }
-        if let Some((dir, _lock)) = self.dir.take() {
-            best_effort(dir.remove(), "delete --force removes what is left");
-        }
-    }
-}
-
-/// The error of an init that was killed.
-pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
-    match ended {
-        Ended::Signaled(signal) => {
-            let name = nix::sys::signal::Signal::try_from(signal)
-                .map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string());
-            // Not the fault of the step at which the supervisor heard of it.
-            let err = Error::told(Kind::Kernel, format!("init was killed by {name}"), None);
-            match oom_kills {
-                _ if signal == libc::SIGILL => err.with_hint(
-                    "does the seccomp profile (linux.seccomp) forbid what the runtime itself has to do?",
-                ),
-                Some(1..) => {
-                    err.with_hint("the memory limit (linux.resources.memory.limit) is too low to start")
-                }
-                _ => err,
-            }
-        }
-        Ended::Exited(code) => Error::internal(format!("init exited with {code} and said nothing")),
+    fn joined(self) -> Result<Joined> {
+        let init = self.init.ok_or_else(|| Error::internal("the plan started no process"))?;
+        Ok(Joined { pid: init.pid, pidfd: init.pidfd })
     }
 }
 
@@ -481,32 +550,4 @@ fn file_name(namespace: Namespace) -> &'static str {
 fn is_own(fd: &OwnedFd, name: &str) -> Result<bool> {
     let own = own_namespace(name)?;
     Ok(file::same_file(&file::stat_of(&own)?, &file::stat_of(fd)?))
-}
-
-/// Writes a pid file whole or not at all: its reader waits for its name to appear.
-pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let open = || std::fs::OpenOptions::new().write(true).create_new(true).open(&unfinished);
-    // Never through a link that somebody has put there, nor into a file of his: what has this name is a leftover.
-    let written = match open() {
-        Err(err) if err.kind() == ErrorKind::AlreadyExists => {
-            std::fs::remove_file(&unfinished).and_then(|()| open())
-        }
-        opened => opened,
-    };
-    let written = written
-        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .map_err(|err| Error::io(format!("write the pid file {}", path.display()), &err));
-    if written.is_err() {
-        drop(std::fs::remove_file(&unfinished));
-    }
-    written
-}
-
-/// Sends a pidfd to whoever listens at `path`.
-pub fn send_pidfd(path: &Path, pidfd: &PidFd) -> Result<()> {
-    let socket = socket::connect(path).doing("--pidfd-socket")?;
-    socket::send(socket.as_fd(), b"pidfd", &[pidfd.as_fd()]).doing("--pidfd-socket")
 }

@@ -7,11 +7,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
+use serde_json::json;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::plan::{Actor, Step};
 use crate::sys::file;
 
@@ -42,19 +43,7 @@ impl Tracer {
         let begun = self.started.elapsed();
         let result = perform().map_err(|err| named(err, step));
         let took = self.started.elapsed() - begun;
-        let (name, thread) = match step.stage().actor() {
-            Actor::Supervisor => ("supervisor", 1),
-            Actor::Init => ("init", 2),
-        };
-        self.write(&format!(
-            "{{\"name\":\"{}\",\"cat\":\"{name}\",\"ph\":\"X\",\"ts\":{:.1},\"dur\":{:.1},\"pid\":1,\"tid\":{thread},\
-             \"args\":{{\"what\":{:?},\"field\":{:?}}}}},\n",
-            step.stage().name(),
-            begun.as_nanos() as f64 / 1000.0,
-            took.as_nanos() as f64 / 1000.0,
-            step.what(),
-            step.field,
-        ));
+        self.write(&event(step, begun, took));
         result
     }
 
@@ -74,16 +63,35 @@ impl Tracer {
     }
 }
 
+/// One event of the trace, as a line.
+fn event(step: &Step, begun: Duration, took: Duration) -> String {
+    let (name, thread) = match step.stage().actor() {
+        Actor::Supervisor => ("supervisor", 1),
+        Actor::Intermediate => ("intermediate process", 2),
+        Actor::Init => ("init", 3),
+    };
+    let microseconds = |time: Duration| time.as_nanos() as f64 / 1000.0;
+    let event = json!({
+        "name": step.stage().name(),
+        "cat": name,
+        "ph": "X",
+        "ts": microseconds(begun),
+        "dur": microseconds(took),
+        "pid": 1,
+        "tid": thread,
+        "args": { "what": step.what(), "field": step.field },
+    });
+    format!("{event},\n")
+}
+
 /// Says in an error which step failed and which field asked for it.
-fn named(err: crate::error::Error, step: &Step) -> crate::error::Error {
-    // What init failed at is another step than the one at which the supervisor heard of it.
-    if err.is_told() {
-        return err;
-    }
-    let (name, what) = (step.stage().name().replace('-', " "), step.what());
-    let what = if what.len() > 160 || what.is_empty() { String::new() } else { format!(" {what}") };
-    let field = if step.field.is_empty() { String::new() } else { format!(" ({})", step.field) };
-    err.context(format!("{name}{what}{field}"))
+fn named(err: Error, step: &Step) -> Error {
+    err.at_step(|| {
+        let (name, what) = (step.stage().name().replace('-', " "), step.what());
+        let what = if what.len() > 160 || what.is_empty() { String::new() } else { format!(" {what}") };
+        let field = if step.field.is_empty() { String::new() } else { format!(" ({})", step.field) };
+        format!("{name}{what}{field}")
+    })
 }
 
 #[cfg(feature = "faults")]
@@ -131,5 +139,25 @@ mod faults {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{ForInit, PropagationChange};
+
+    #[test]
+    fn an_event_is_json_whatever_a_config_names() {
+        let odd = "\u{200d}\"\\\u{1}\n";
+        let action = ForInit::MaskPath(odd.into());
+        let step = Step { field: odd.to_owned().into(), action: action.into() };
+        let line = event(&step, Duration::from_nanos(1500), Duration::ZERO);
+        let event: serde_json::Value = serde_json::from_str(line.trim_end().trim_end_matches(',')).unwrap();
+        assert_eq!((event["ts"].as_f64(), event["args"]["field"].as_str()), (Some(1.5), Some(odd)));
+        assert!(!line.trim_end().contains('\n'));
+        let step =
+            Step { field: "".into(), action: ForInit::SetRootPropagation(PropagationChange::slave()).into() };
+        assert!(super::event(&step, Duration::ZERO, Duration::ZERO).contains("set-root-propagation"));
     }
 }

@@ -1,6 +1,5 @@
 //! `create`: load, plan, apply.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -14,9 +13,7 @@ use crate::cli::{CgroupManager, CreateArgs};
 use crate::error::{Context, Error, Result};
 use crate::plan::{self, Plan};
 use crate::probe;
-use crate::spec::{HookKind, Namespace, SIZE_BYTES_MAX, Spec};
-use crate::state::Record;
-use crate::sys::clock::Timestamp;
+use crate::spec::{SIZE_BYTES_MAX, Spec};
 use crate::sys::{file, process, socket};
 
 /// Creates a container.
@@ -60,19 +57,15 @@ pub fn create(invocation: &Invocation, args: CreateArgs, then: Then, console: Co
     for warning in spec.warnings() {
         invocation.report.warning(warning);
     }
-    let mut plan = decide(invocation, &spec, &args, then)?;
-    plan.request.terminal_relayed = matches!(console, Console::Own);
+    let plan = decide(invocation, &spec, &args, then, matches!(console, Console::Own))?;
     invocation.report.debug(|| plan.explain());
     let terminal = spec.process().and_then(|process| process.terminal()).unwrap_or(false);
     let (console, console_socket) = connect_console(console, terminal)?;
     let created = apply::create(Creation {
         root: &invocation.root_to_create_in()?,
         id: &args.id,
-        record: record(&spec, &plan),
         config: &config,
         console_socket,
-        pid_file: args.pid_file.as_deref(),
-        pidfd_socket: args.pidfd_socket.as_deref(),
         tracer: &tracer,
         plan: &plan,
     })?;
@@ -87,7 +80,13 @@ pub(super) fn read_config(args: &CreateArgs) -> Result<Vec<u8>> {
 }
 
 /// Decides what creating the container means on this host.
-pub(super) fn decide(invocation: &Invocation, spec: &Spec, args: &CreateArgs, then: Then) -> Result<Plan> {
+pub(super) fn decide(
+    invocation: &Invocation,
+    spec: &Spec,
+    args: &CreateArgs,
+    then: Then,
+    terminal_relayed: bool,
+) -> Result<Plan> {
     let bundle = std::fs::canonicalize(&args.bundle)
         .map_err(|err| Error::io(format!("find the bundle {}", args.bundle.display()), &err))?;
     let named = spec.rootfs_in(&bundle);
@@ -108,17 +107,19 @@ pub(super) fn decide(invocation: &Invocation, spec: &Spec, args: &CreateArgs, th
         no_pivot: args.no_pivot,
         no_new_keyring: args.no_new_keyring,
         start_at_once: then == Then::Start,
-        terminal_relayed: false,
+        terminal_relayed,
         preserve_fds: args.preserve_fds,
         listen_fds: listen_fds(),
         notify_directory: match notify_socket() {
             Some(_) => Some(invocation.root()?.notify_directory(&args.id)?),
             None => None,
         },
+        pid_file: args.pid_file.clone(),
+        pidfd_socket: args.pidfd_socket.clone(),
     };
     check_preserved("--preserve-fds", request.preserve_fds)?;
     check_preserved("LISTEN_FDS", request.preserve_fds.saturating_add(request.listen_fds))?;
-    plan::create(spec, request, &probe::host()?)
+    plan::create(spec, &request, &probe::host()?)
 }
 
 /// A number that stands for nothing would become some descriptor of ours.
@@ -166,26 +167,5 @@ pub(super) fn connect_console(
             "--console-socket: is for a process with a terminal, and process.terminal is false",
         )),
         (false, _) => Ok((None, None)),
-    }
-}
-
-fn record(spec: &Spec, plan: &Plan) -> Record {
-    let annotations: BTreeMap<String, String> =
-        spec.oci().annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
-    Record {
-        oci_version: spec.oci().version().clone(),
-        id: plan.request.id.clone(),
-        init_process_pid: 0,
-        init_process_start: 0,
-        created: Timestamp::now().to_string(),
-        cgroup_paths: plan.cgroup.paths(),
-        bundle: plan.request.bundle.clone(),
-        rootfs: plan.request.rootfs.clone(),
-        owner: crate::sys::credentials::effective_uid(),
-        annotations,
-        private_pid_namespace: spec.namespaces().is_new(Namespace::Pid),
-        namespaces: plan.private_namespaces,
-        poststart: spec.hooks(HookKind::Poststart).to_vec(),
-        poststop: spec.hooks(HookKind::Poststop).to_vec(),
     }
 }

@@ -1,15 +1,16 @@
 //! `exec`: one more process in a running container.
 
+use std::rc::Rc;
+
 use nix::fcntl::OFlag;
 
 use super::create::{Console, check_preserved, connect_console};
 use super::{Container, Invocation};
-use crate::apply::Tracer;
-use crate::apply::exec::{Joined, Joining, exec};
 use crate::apply::foreground::{OwnConsole, Signals, attend};
+use crate::apply::{Joined, Joining, Tracer, exec};
 use crate::cli::{ExecArgs, ExecProcess, ProcessArgs};
 use crate::error::{Context, Error, Kind, Result};
-use crate::plan::{self, Request};
+use crate::plan::{self, NamespaceFlags, Request};
 use crate::probe;
 use crate::spec::{self, SIZE_BYTES_MAX, Spec, oci};
 use crate::state::Status;
@@ -20,12 +21,6 @@ use crate::sys::file;
 pub fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
     let signals = if args.detach { None } else { Some(Signals::collect()?) };
     let (process, console) = join(invocation, &args)?;
-    if let Some(path) = &args.pid_file {
-        crate::apply::write_pid_file(path, process.pid).doing("--pid-file")?;
-    }
-    if let Some(path) = &args.pidfd_socket {
-        crate::apply::send_pidfd(path, &process.pidfd)?;
-    }
     let Some(signals) = signals else { return Ok(0) };
     let terminal = console.map(|console| console.receive()).transpose()?;
     attend(&process.pidfd, process.pid, &signals, terminal, None).map(|ended| ended.code() as u8)
@@ -45,13 +40,20 @@ fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnC
         id: args.id.as_str().to_string(),
         terminal_relayed: matches!(console, Console::Own),
         preserve_fds: args.preserve_fds,
+        pid_file: args.pid_file.clone(),
+        pidfd_socket: args.pidfd_socket.clone(),
         ..Request::default()
     };
     check_preserved("--preserve-fds", args.preserve_fds)?;
-    let joining =
-        plan::Joining { process: &process, spec: &spec, request: &request, keyring: Some(args.id.as_str()) };
-    let steps = plan::exec(&joining, filter.as_ref(), &probe::machine())?;
-    invocation.report.debug(|| plan::explain_exec(&steps));
+    let joining = plan::Joining {
+        process: &process,
+        spec: &spec,
+        filter: filter.map(Rc::new),
+        namespaces: NamespaceFlags(container.record.namespaces),
+        request: &request,
+    };
+    let plan = plan::exec(&joining, &probe::machine())?;
+    invocation.report.debug(|| plan.explain());
     let (console, console_socket) = connect_console(console, process.terminal().unwrap_or(false))?;
     let below: Vec<_> = args
         .cgroups
@@ -64,11 +66,9 @@ fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnC
         .collect();
     let cgroup = if below.is_empty() { container.cgroup() } else { container.cgroup().below(&below)? };
     let joined = exec(Joining {
+        plan: &plan,
         record: &container.record,
         cgroup: &cgroup,
-        steps: &steps,
-        filter: filter.as_ref(),
-        request: &request,
         console_socket,
         tracer: &Tracer::to(invocation.global.trace.as_deref())?,
     })?;

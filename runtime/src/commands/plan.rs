@@ -22,7 +22,7 @@ pub fn run(invocation: &Invocation, args: PlanArgs) -> Result<u8> {
         preserve_fds: 0,
     };
     let spec = Spec::load(&create::read_config(&args)?).doing("config.json")?;
-    let plan = create::decide(invocation, &spec, &args, create::Then::Wait)?;
+    let plan = create::decide(invocation, &spec, &args, create::Then::Wait, false)?;
     if !steps {
         return print(plan.explain()).map(|()| 0);
     }

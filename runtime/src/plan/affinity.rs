@@ -1,6 +1,6 @@
 //! The CPUs of a process that joins a container (`process.execCPUAffinity`).
 
-use super::{Action, Step};
+use super::{ForInit, Step};
 use crate::error::{Error, Result};
 use crate::spec::oci;
 
@@ -16,8 +16,8 @@ pub struct Affinity {
 /// Enters the cgroup, with the CPUs that the process is given.
 pub(super) fn enter_cgroup(process: &oci::Process) -> Result<Step> {
     match affinity(process)? {
-        none if none == Affinity::default() => Ok(Step::always(Action::EnterCgroup(none))),
-        given => Ok(Step::of("process.execCPUAffinity", Action::EnterCgroup(given))),
+        none if none == Affinity::default() => Ok(Step::always(ForInit::EnterCgroup(none))),
+        given => Ok(Step::of("process.execCPUAffinity", ForInit::EnterCgroup(given))),
     }
 }
 

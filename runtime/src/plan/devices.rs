@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::mount_options::AttrChange;
 use super::mounts::{self, Mount, MountSource};
-use super::{Action, Step};
+use super::{ForInit, ForSupervisor, Step};
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
 
@@ -39,6 +39,15 @@ pub enum DeviceSource {
     Made,
     /// The host's is bound.
     Bound,
+}
+
+/// A link in /dev.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceLink {
+    /// Where it leads.
+    pub target: &'static str,
+    /// Its name in /dev.
+    pub name: &'static str,
 }
 
 /// Every container has these, by the OCI spec: path, major, minor.
@@ -80,14 +89,14 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for (field, device) in devices {
         if source == DeviceSource::Bound {
-            steps.push(Step::of(field.clone(), Action::BuildMount(Box::new(host_node(&device)))));
+            steps.push(Step::of(field.clone(), ForSupervisor::BuildMount(Box::new(host_node(&device)))));
         }
-        steps.push(Step::of(field, Action::MakeDevice(device)));
+        steps.push(Step::of(field, ForInit::MakeDevice(device)));
     }
     let links = LINKS.into_iter().chain([PTMX]);
-    steps.extend(
-        links.map(|(target, name)| Step::of("default devices", Action::MakeDeviceLink { target, name })),
-    );
+    steps.extend(links.map(|(target, name)| {
+        Step::of("default devices", ForInit::MakeDeviceLink(DeviceLink { target, name }))
+    }));
     Ok(steps)
 }
 

@@ -1,191 +1,438 @@
 //! A plan as text: what would be done, in order, by whom, and which field of config.json asked for it.
+//!
+//! The text says all that the steps say: two plans of which `apply` would do different things never read the same. A
+//! property over random configs holds this (`tests/plan_text.rs`), and the matches below have no wildcard.
 
+use std::borrow::Cow;
+use std::ffi::CStr;
 use std::fmt::Write;
+use std::path::Path;
 
-use super::mounts::{FilesystemMount, MountSource};
-use super::{Action, Actor, Affinity, IdMap, Mount, Plan, Stage, Step, Undo, seccomp};
-use crate::sys::credentials::capability_names;
+use super::cgroup::OnFailure;
+use super::mount_options::AttrChange;
+use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, MountSource};
+use super::seccomp::{Filter, Listener};
+use super::{
+    Action, Actor, Affinity, Cloning, Console, Descriptors, Device, DeviceSource, ForInit, ForIntermediate,
+    ForSupervisor, IdMap, Mount, Plan, Program, PropagationChange, Recorded, Rlimit, RootSwitch, Step,
+    TimeOffset, User, cgroup,
+};
+use crate::spec::{HookKind, oci};
+use crate::sys::credentials::{CapabilitySets, capability_names};
 use crate::sys::mount::attribute_names;
-use crate::sys::namespace::flag_names;
+use crate::sys::schedule::SchedulerAttributes;
 
 pub(super) fn plan(plan: &Plan) -> String {
-    let mut text = format!("container {}\n  bundle {}\n", plan.request.id, plan.request.bundle.display());
+    let mut text = String::new();
     let mut actor = None;
     for step in &plan.steps {
         let now = step.stage().actor();
-        if actor != Some(now) {
-            text.push_str(match now {
-                Actor::Supervisor => "\nsupervisor\n",
-                Actor::Init => "\ninit\n",
-            });
-            actor = Some(now);
+        if actor.replace(now) != Some(now) {
+            heading(&mut text, now);
         }
         line(&mut text, step);
-        if step.stage() == Stage::CreateCgroup {
-            detail(&mut text, plan.cgroup.dirs.iter().map(ToString::to_string));
-        }
-        if matches!(
-            step.stage(),
-            Stage::InstallSeccomp | Stage::InstallSeccompListener | Stage::InstallSeccompLast
-        ) {
-            detail(&mut text, plan.seccomp.iter().map(filter));
-        }
-        if step.stage() == Stage::RestrictDevices {
-            detail(&mut text, std::iter::once(plan.cgroup.devices.to_string()));
-        }
-        if step.stage() == Stage::LimitCgroup {
-            detail(&mut text, plan.cgroup.writes.iter().map(ToString::to_string));
-        }
     }
     if !plan.notes.is_empty() {
         text.push_str("\npassed over\n");
-        detail(&mut text, plan.notes.iter().cloned());
+        lines(&mut text, &plan.notes);
     }
     text
 }
 
-/// The steps of `exec`: all are init's but what stands in the table as the supervisor's.
-pub(super) fn exec(steps: &[Step]) -> String {
-    let mut text = String::from("process that joins\n");
-    steps.iter().for_each(|step| line(&mut text, step));
-    text
-}
-
-fn filter(filter: &seccomp::Filter) -> String {
-    let listener = filter.listener.as_ref().map(|to| format!(", listener to {}", to.path.display()));
-    format!("{} instructions, flags {}{}", filter.program.len(), filter.flags, listener.unwrap_or_default())
+fn heading(text: &mut String, actor: Actor) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(match actor {
+        Actor::Supervisor => "supervisor\n",
+        Actor::Intermediate => "intermediate process, or init where there is none\n",
+        Actor::Init => "init\n",
+    });
 }
 
 fn line(text: &mut String, step: &Step) {
-    let mut line = format!("  {:<26} {}", step.stage().name(), what(&step.action));
+    let Text { what, details } = self::text(&step.action);
+    let mut line = format!("  {:<26} {what}", step.stage().name());
     if !step.field.is_empty() {
         line = format!("{line:<90}  # {}", step.field);
     }
-    let undo = match step.stage().undo() {
-        Undo::Nothing => "",
-        Undo::RemoveStateDirectory => "  (undo: remove the state directory)",
-        Undo::RemoveCgroup => "  (undo: kill what is in it, remove it)",
-        Undo::KillInit => "  (undo: kill init)",
-        Undo::RemovePidFile => "  (undo: remove the pid file)",
-    };
+    let undo = step.stage().undo().map(|undo| format!("  (undo: {})", undo.what())).unwrap_or_default();
     let _infallible = writeln!(text, "{}{undo}", line.trim_end());
+    lines(text, &details);
 }
 
-fn detail(text: &mut String, lines: impl Iterator<Item = String>) {
+fn lines(text: &mut String, lines: &[String]) {
     for line in lines {
-        text.push_str("      ");
-        text.push_str(&line);
-        text.push('\n');
+        let _infallible = writeln!(text, "      {line}");
     }
 }
 
-/// What a step does, in a few words.
-pub(super) fn what(action: &Action) -> String {
+/// What a step does.
+pub(super) struct Text {
+    /// In a few words: errors and traces have them too.
+    pub what: String,
+    /// The rest, a line for each item.
+    pub details: Vec<String>,
+}
+
+impl From<String> for Text {
+    fn from(what: String) -> Text {
+        Text { what, details: Vec::new() }
+    }
+}
+
+impl From<Vec<String>> for Text {
+    fn from(details: Vec<String>) -> Text {
+        Text { what: String::new(), details }
+    }
+}
+
+pub(super) fn text(action: &Action) -> Text {
     match action {
-        Action::OpenNamespace(joined) => format!("{} at {}", joined.namespace.name(), joined.path.display()),
-        Action::BuildMount(mount) | Action::Mount(mount) => self::mount(mount),
-        Action::NewTimeNamespace(offsets) => offsets
-            .iter()
-            .map(|offset| format!("{} {}s {}ns", offset.clock, offset.seconds, offset.nanoseconds))
-            .collect::<Vec<_>>()
-            .join(", "),
-        Action::CloneInit(flags) | Action::UnshareFirst(flags) | Action::UnshareNamespaces(flags) => {
-            flag_names(*flags)
-        }
-        Action::EnterCgroup(affinity) => cpus(affinity),
-        Action::MapIds { uids, gids } => format!("uids {}; gids {}", maps(uids), maps(gids)),
-        Action::AdjustOomScore(score) => score.to_string(),
-        Action::JoinKeyring(name) | Action::SetHostname(name) | Action::SetDomainname(name) => name.clone(),
-        Action::SetApparmorProfile(label) | Action::SetSelinuxLabel(label) => label.clone(),
-        Action::SetPropagation(change) | Action::SetRootPropagation(change) => {
-            format!("{:?}{}", change.propagation, if change.recursive { ", recursively" } else { "" })
-                .to_lowercase()
-        }
-        Action::MakeDevice(device) => format!(
-            "{} {}:{} mode {:o} owner {}:{} {:?}",
-            device.path.display(),
-            device.major,
-            device.minor,
-            device.mode,
-            device.uid,
-            device.gid,
-            device.source
-        )
-        .to_lowercase(),
-        Action::MakeDeviceLink { target, name } => format!("/dev/{name} → {target}"),
-        Action::MakeWorkingDirectory(path)
-        | Action::EnterWorkingDirectory(path)
-        | Action::VerifyWorkingDirectory(path)
-        | Action::SealMount(path)
-        | Action::ProtectPath(path)
-        | Action::MaskPath(path) => path.display().to_string(),
-        Action::OpenConsole(Some((rows, columns))) => format!("{columns} columns, {rows} rows"),
-        Action::RunRuntimeHooks(hooks) => {
-            hooks.iter().map(|(_, hook)| hook.path().display().to_string()).collect::<Vec<_>>().join(", ")
-        }
-        Action::RunContainerHooks(hooks) | Action::RunStartHooks(hooks) => {
-            hooks.iter().map(|hook| hook.path().display().to_string()).collect::<Vec<_>>().join(", ")
-        }
-        Action::WriteSysctl { path, value } => format!("{path} = {value}"),
-        Action::MarkDescriptors { kept } => format!("all but the first {kept}"),
-        Action::SetScheduler(attributes) => format!(
-            "policy {} flags {:#x} nice {} priority {}",
-            attributes.policy, attributes.flags, attributes.nice, attributes.priority
-        ),
-        Action::SetIoPriority { class, priority } => format!("class {class} priority {priority}"),
-        Action::SetPersonality(domain) => format!("{domain:#x}"),
-        Action::SetRlimits(limits) => limits
-            .iter()
-            .map(|limit| format!("{} {}:{}", limit.name, bound(limit.soft), bound(limit.hard)))
-            .collect::<Vec<_>>()
-            .join(", "),
-        Action::LimitBoundingSet(mask) => capabilities(*mask),
-        Action::ChangeUser(user) => {
-            format!("uid {} gid {} groups {:?} umask {:03o}", user.uid, user.gid, user.groups, user.umask)
-        }
-        Action::SetCapabilities(sets) => format!(
-            "effective {}; permitted {}; inheritable {}; ambient {}",
-            capabilities(sets.effective),
-            capabilities(sets.permitted),
-            capabilities(sets.inheritable),
-            capabilities(sets.ambient)
-        ),
-        Action::Execute(program) => {
-            program.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
-        }
-        _ => String::new(),
+        Action::Supervisor(action) => of_supervisor(action),
+        Action::Intermediate(action) => of_intermediate(action),
+        Action::Init(action) => of_init(action),
     }
 }
 
-fn mount(mount: &Mount) -> String {
-    let mut text = match &mount.source {
-        MountSource::Bind { path, recursive } => {
-            format!("{}bind of {}", if *recursive { "recursive " } else { "" }, path.display())
+fn of_supervisor(action: &ForSupervisor) -> Text {
+    match action {
+        ForSupervisor::SaveRecord(recorded) => {
+            Text { what: recorded.id.clone(), details: self::recorded(recorded) }
         }
-        MountSource::Filesystem(filesystem) => self::filesystem(filesystem),
-        MountSource::Remount(filesystem) => format!("change to {}", self::filesystem(filesystem)),
-        MountSource::CgroupV1(cgroup) => {
-            let names: Vec<&str> = cgroup.hierarchies.iter().map(|(name, _)| name.as_str()).collect();
-            format!("cgroup v1 ({})", names.join(" "))
+        ForSupervisor::CreateCgroup(cgroup) => made(cgroup).into(),
+        ForSupervisor::OpenNamespace(joined) => {
+            format!("{} at {}", joined.namespace.name(), path(&joined.path)).into()
         }
-    };
-    let _infallible = write!(text, " on {}", mount.destination.display());
-    for (attr, tree) in [(mount.attr, ""), (mount.recursive_attr, " for all below")] {
-        if attr.set != 0 {
-            let _infallible = write!(text, " {}{tree}", attribute_names(attr.set));
+        ForSupervisor::NewTimeNamespace(offsets) => list(offsets, ", ", time_offset).into(),
+        ForSupervisor::CloneInit(cloning) => self::cloning(cloning).into(),
+        ForSupervisor::CloneIntoContainer(kept) => descriptors(*kept).into(),
+        ForSupervisor::MapIds(mapping) => self::mapping(mapping).into(),
+        ForSupervisor::AdjustOomScore(score) => score.to_string().into(),
+        ForSupervisor::PrepareRecord(Some(_)) => String::from("with the filter, for exec").into(),
+        ForSupervisor::PrepareRecord(None) => nothing(),
+        ForSupervisor::LimitCgroup(cgroup) => cgroup.writes.iter().map(write).collect::<Vec<_>>().into(),
+        ForSupervisor::BuildMount(mount) => self::mount(mount),
+        ForSupervisor::SetRlimits(limits) => list(limits, ", ", rlimit).into(),
+        ForSupervisor::HandOverListener(listener) => self::listener(listener).into(),
+        ForSupervisor::RestrictDevices(cgroup) => vec![cgroup.devices.to_string()].into(),
+        ForSupervisor::WritePidFile(to) | ForSupervisor::SendPidfd(to) => path(to).into(),
+        ForSupervisor::RunRuntimeHooks(hooks) => {
+            hooks.iter().map(|(kind, hook)| self::hook(*kind, hook)).collect::<Vec<_>>().into()
         }
+        ForSupervisor::MakeStartFifo
+        | ForSupervisor::MakeNotifyDirectory
+        | ForSupervisor::ReleaseInit
+        | ForSupervisor::AwaitCreated
+        | ForSupervisor::SaveCreated
+        | ForSupervisor::BindNotifySocket
+        | ForSupervisor::StartAtOnce
+        | ForSupervisor::LetInitGo
+        | ForSupervisor::AwaitExecution => nothing(),
     }
-    if mount.id_map.is_some() {
-        text.push_str(" id-mapped");
+}
+
+fn of_intermediate(action: &ForIntermediate) -> Text {
+    match action {
+        ForIntermediate::JoinContainer(flags) => flags.to_string().into(),
+        ForIntermediate::JoinNamespaces => nothing(),
+    }
+}
+
+fn of_init(action: &ForInit) -> Text {
+    match action {
+        ForInit::EnterCgroup(affinity) => cpus(affinity).into(),
+        ForInit::UnshareFirst(flags) | ForInit::UnshareNamespaces(flags) => flags.to_string().into(),
+        ForInit::JoinKeyring(name) | ForInit::SetHostname(name) | ForInit::SetDomainname(name) => {
+            word(name).into_owned().into()
+        }
+        ForInit::SetPropagation(outer) => {
+            format!("{}; the mount of {} private", propagation(outer.change), path(&outer.rootfs)).into()
+        }
+        ForInit::MountRootfs(rootfs) => path(rootfs).into(),
+        ForInit::Mount(mount) => self::mount(mount),
+        ForInit::MakeDevice(device) => self::device(device).into(),
+        ForInit::MakeDeviceLink(link) => format!("/dev/{} → {}", link.name, link.target).into(),
+        ForInit::MakeWorkingDirectory(at)
+        | ForInit::EnterWorkingDirectory(at)
+        | ForInit::VerifyWorkingDirectory(at)
+        | ForInit::SealMount(at)
+        | ForInit::ProtectPath(at)
+        | ForInit::MaskPath(at) => path(at).into(),
+        ForInit::OpenConsole(console) => self::console(*console).into(),
+        ForInit::RunContainerHooks(hooks) => each_hook(HookKind::CreateContainer, hooks).into(),
+        ForInit::SwitchRoot(RootSwitch::Pivot) => String::from("by pivot_root").into(),
+        ForInit::SwitchRoot(RootSwitch::Move) => String::from("by moving it over the old root").into(),
+        ForInit::SetRootPropagation(change) => propagation(*change).into(),
+        ForInit::WriteSysctl(sysctl) => format!("{} = {}", word(&sysctl.path), word(&sysctl.value)).into(),
+        ForInit::SetScheduler(attributes) => scheduler(attributes).into(),
+        ForInit::SetIoPriority(io) => format!("class {} priority {}", io.class, io.priority).into(),
+        ForInit::SetPersonality(domain) => format!("{domain:#x}").into(),
+        ForInit::SetApparmorProfile(label) | ForInit::SetSelinuxLabel(label) => {
+            word(label).into_owned().into()
+        }
+        ForInit::MarkDescriptors(kept) => descriptors(*kept).into(),
+        ForInit::InstallSeccomp(filter)
+        | ForInit::InstallSeccompListener(filter)
+        | ForInit::InstallSeccompLast(filter) => self::filter(filter).into(),
+        ForInit::LimitBoundingSet(mask) => capabilities(*mask).into(),
+        ForInit::ChangeUser(user) => self::user(user).into(),
+        ForInit::SetCapabilities(sets) => capability_sets(sets).into(),
+        ForInit::FindProgram(program) => {
+            program.args.first().map(|name| argument(name)).unwrap_or_default().into()
+        }
+        ForInit::RunStartHooks(hooks) => each_hook(HookKind::StartContainer, hooks).into(),
+        ForInit::Execute(program) => {
+            Text { what: list(&program.args, " ", |arg| argument(arg)), details: environment(program) }
+        }
+        ForInit::NewSession
+        | ForInit::AwaitRelease
+        | ForInit::BecomeRoot
+        | ForInit::BringLoopbackUp
+        | ForInit::OpenProcfs
+        | ForInit::AskForHooks
+        | ForInit::SealRoot
+        | ForInit::AskForLimits
+        | ForInit::SetNoNewPrivileges
+        | ForInit::ReportCreated
+        | ForInit::AwaitStart => nothing(),
+    }
+}
+
+/// The step's name says it all.
+fn nothing() -> Text {
+    String::new().into()
+}
+
+fn recorded(recorded: &Recorded) -> Vec<String> {
+    let mut lines = vec![
+        format!("bundle {}, rootfs {}", path(&recorded.bundle), path(&recorded.rootfs)),
+        format!("ociVersion {}", word(&recorded.oci_version)),
+    ];
+    let pids = if recorded.private_pid_namespace { ", ends with init" } else { "" };
+    lines.push(format!("exec joins {}{pids}", recorded.namespaces));
+    lines.extend(
+        recorded.annotations.iter().map(|(key, value)| format!("annotation {} = {}", word(key), word(value))),
+    );
+    lines.extend(each_hook(HookKind::Poststart, &recorded.poststart));
+    lines.extend(each_hook(HookKind::Poststop, &recorded.poststop));
+    lines
+}
+
+fn made(cgroup: &cgroup::Plan) -> Vec<String> {
+    let mut lines: Vec<String> = cgroup.dirs.iter().map(ToString::to_string).collect();
+    if !cgroup.enable.is_empty() {
+        lines.push(format!("controllers {}", cgroup.enable.join(" ")));
+    }
+    lines.extend(cgroup.before_enter.iter().map(write));
+    lines
+}
+
+fn write(write: &cgroup::Write) -> String {
+    let above = write.must_exceed.map(|file| format!(", must exceed {file}")).unwrap_or_default();
+    let otherwise = match &write.on_failure {
+        OnFailure::Fail => String::new(),
+        OnFailure::IgnoreMissing => ", if there is such a file".into(),
+        OnFailure::Use(file, value) => format!(", else {file} = {value}"),
+        OnFailure::RetryLast => ", again at the end if it doesn't fit yet".into(),
+    };
+    format!("{write}{above}{otherwise}")
+}
+
+fn each_hook(kind: HookKind, hooks: &[oci::Hook]) -> Vec<String> {
+    hooks.iter().map(|hook| self::hook(kind, hook)).collect()
+}
+
+fn hook(kind: HookKind, hook: &oci::Hook) -> String {
+    let mut text = format!("{} {}", kind.name(), path(hook.path()));
+    if let Some(args) = hook.args() {
+        let _infallible = write!(text, " args [{}]", list(args, " ", |arg| word(arg).into_owned()));
+    }
+    if let Some(env) = hook.env() {
+        let _infallible = write!(text, " env [{}]", list(env, " ", |entry| word(entry).into_owned()));
+    }
+    if let Some(seconds) = hook.timeout() {
+        let _infallible = write!(text, " timeout {seconds}s");
     }
     text
 }
 
-fn filesystem(filesystem: &FilesystemMount) -> String {
-    if filesystem.options.is_empty() {
-        return filesystem.fstype.clone();
+fn environment(program: &Program) -> Vec<String> {
+    let mut lines: Vec<String> = program.env.iter().map(|entry| format!("env {}", argument(entry))).collect();
+    if program.needs_home {
+        lines.push("env HOME= as /etc/passwd of the container has it".into());
     }
-    format!("{} ({})", filesystem.fstype, filesystem.options.join(","))
+    lines
+}
+
+fn cloning(cloning: &Cloning) -> String {
+    let by = if cloning.by_intermediate { " by an intermediate process" } else { "" };
+    let kept = match cloning.descriptors.preserved {
+        0 => String::new(),
+        _ => format!(", {}", descriptors(cloning.descriptors)),
+    };
+    format!("{}{by}{kept}", cloning.namespaces)
+}
+
+fn descriptors(kept: Descriptors) -> String {
+    match kept.preserved() {
+        none if none.is_empty() => "keeps descriptors 0 to 2".into(),
+        more => format!("keeps descriptors 0 to {}", more.end - 1),
+    }
+}
+
+fn console(console: Console) -> String {
+    let size = console.size.map(|(rows, columns)| format!("{columns} columns, {rows} rows"));
+    let relayed = console.relayed.then(|| "relayed in the foreground".to_owned());
+    size.into_iter().chain(relayed).collect::<Vec<_>>().join(", ")
+}
+
+fn filter(filter: &Filter) -> String {
+    let listener = filter.listener.as_ref().map(|to| format!(", {}", self::listener(to))).unwrap_or_default();
+    let optional = match filter.optional_flags.bits() {
+        0 => String::new(),
+        _ => format!(", {} if the kernel knows it", filter.optional_flags),
+    };
+    let (length, fingerprint) = (filter.program.len(), fingerprint(filter));
+    format!("{length} instructions ({fingerprint:016x}), flags {}{optional}{listener}", filter.flags)
+}
+
+/// Tells two programs apart of which nobody would read the instructions: FNV-1a of 64 bits.
+fn fingerprint(filter: &Filter) -> u64 {
+    let bytes = filter.program.iter().flat_map(|insn| {
+        let [c0, c1] = insn.code.to_le_bytes();
+        let [k0, k1, k2, k3] = insn.k.to_le_bytes();
+        [c0, c1, insn.jt, insn.jf, k0, k1, k2, k3]
+    });
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn listener(listener: &Listener) -> String {
+    let metadata =
+        listener.metadata.as_deref().map(|text| format!(" with {}", word(text))).unwrap_or_default();
+    format!("listener to {}{metadata}", path(&listener.path))
+}
+
+fn propagation(change: PropagationChange) -> String {
+    let depth = if change.recursive { ", recursively" } else { "" };
+    format!("{:?}{depth}", change.propagation).to_lowercase()
+}
+
+fn device(device: &Device) -> String {
+    let Device { major, minor, mode, uid, gid, .. } = device;
+    let kind = match device.kind {
+        libc::S_IFBLK => 'b',
+        libc::S_IFIFO => 'p',
+        _ => 'c',
+    };
+    let source = match device.source {
+        DeviceSource::Made => "made",
+        DeviceSource::Bound => "bound",
+    };
+    format!("{} {kind} {major}:{minor} mode {mode:o} owner {uid}:{gid} {source}", path(&device.path))
+}
+
+fn mount(mount: &Mount) -> Text {
+    let mut what = format!("{} on {}", self::source(&mount.source), path(&mount.destination));
+    for (attr, tree) in [(mount.attr, ""), (mount.recursive_attr, " for all below")] {
+        if attr.set != 0 {
+            let _infallible = write!(what, " {}{tree}", attribute_names(attr.set));
+        }
+    }
+    if mount.id_map.is_some() {
+        what.push_str(" id-mapped");
+    }
+    Text { what, details: mount_details(mount) }
+}
+
+fn source(source: &MountSource) -> String {
+    match source {
+        MountSource::Bind { path, recursive: true } => format!("recursive bind of {}", self::path(path)),
+        MountSource::Bind { path, recursive: false } => format!("bind of {}", self::path(path)),
+        MountSource::Filesystem(filesystem) => self::filesystem(filesystem),
+        MountSource::Remount(filesystem) => format!("change to {}", self::filesystem(filesystem)),
+        MountSource::CgroupV1(cgroup) => {
+            format!("cgroup v1 ({})", list(&cgroup.hierarchies, " ", |(name, _)| name.clone()))
+        }
+    }
+}
+
+fn filesystem(filesystem: &FilesystemMount) -> String {
+    let mut text = filesystem.fstype.clone();
+    if !filesystem.options.is_empty() {
+        let _infallible =
+            write!(text, " ({})", list(&filesystem.options, ",", |option| word(option).into_owned()));
+    }
+    text
+}
+
+fn mount_details(mount: &Mount) -> Vec<String> {
+    let mut lines = Vec::new();
+    match &mount.source {
+        MountSource::Filesystem(filesystem) | MountSource::Remount(filesystem) => {
+            lines.extend(filesystem_details(filesystem));
+        }
+        MountSource::CgroupV1(cgroup) => lines.extend(hierarchies(cgroup)),
+        MountSource::Bind { .. } => {}
+    }
+    lines.extend(cleared(mount.attr, ""));
+    lines.extend(cleared(mount.recursive_attr, " for all below"));
+    lines.extend(mount.id_map.as_ref().map(|(map, tree)| id_map(map, *tree)));
+    lines.extend(mount.propagation.iter().map(|change| format!("then {}", propagation(*change))));
+    let facts = [
+        (mount.copy_up, "copies up what the mountpoint holds"),
+        (mount.built_by_supervisor, "built by the supervisor"),
+        (mount.sealed_later, "read-only in the end"),
+    ];
+    lines.extend(facts.iter().filter(|(holds, _)| *holds).map(|(_, text)| (*text).to_owned()));
+    lines
+}
+
+fn filesystem_details(filesystem: &FilesystemMount) -> Vec<String> {
+    let mut lines = Vec::new();
+    if filesystem.source != filesystem.fstype {
+        lines.push(format!("from {}", word(&filesystem.source)));
+    }
+    if filesystem.inherits_mode {
+        lines.push("with the mode of its mountpoint".into());
+    }
+    lines.extend(filesystem.instead.as_ref().map(|host| format!("or the host's {}", path(host))));
+    lines
+}
+
+fn hierarchies(cgroup: &CgroupV1Mount) -> Vec<String> {
+    let mounts =
+        cgroup.hierarchies.iter().map(|(name, source)| format!("{} on {name}", self::source(source)));
+    let links = cgroup.links.iter().map(|(link, target)| format!("link {link} → {target}"));
+    mounts.chain(links).collect()
+}
+
+fn cleared(attr: AttrChange, tree: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    if attr.clear != 0 {
+        lines.push(format!("takes {} back{tree}", attribute_names(attr.clear)));
+    }
+    if attr.clear_if_unlocked != 0 {
+        lines.push(format!("loses {}{tree}, unless that is locked", attribute_names(attr.clear_if_unlocked)));
+    }
+    lines
+}
+
+fn id_map(source: &IdMapSource, tree: bool) -> String {
+    let depth = if tree { ", for all below too" } else { "" };
+    match source {
+        IdMapSource::Maps(mapping) => format!("id map {}{depth}", self::mapping(mapping)),
+        IdMapSource::Namespace(at) => format!("id map of {}{depth}", path(at)),
+    }
+}
+
+fn mapping(mapping: &IdMapping) -> String {
+    let line = |map: &IdMap| format!("{}→{}+{}", map.container, map.host, map.size);
+    format!("uids {}; gids {}", list(&mapping.uids, " ", line), list(&mapping.gids, " ", line))
+}
+
+fn time_offset(offset: &TimeOffset) -> String {
+    format!("{} {}s {}ns", offset.clock, offset.seconds, offset.nanoseconds)
 }
 
 fn cpus(affinity: &Affinity) -> String {
@@ -196,19 +443,64 @@ fn cpus(affinity: &Affinity) -> String {
     }
 }
 
-fn maps(maps: &[IdMap]) -> String {
-    let line = |map: &IdMap| format!("{}→{}+{}", map.container, map.host, map.size);
-    maps.iter().map(line).collect::<Vec<_>>().join(" ")
+fn scheduler(attributes: &SchedulerAttributes) -> String {
+    let SchedulerAttributes { size: _, policy, flags, nice, priority, runtime_ns, deadline_ns, period_ns } =
+        attributes;
+    let mut text = format!("policy {policy} flags {flags:#x} nice {nice} priority {priority}");
+    if [runtime_ns, deadline_ns, period_ns] != [&0; 3] {
+        let _infallible = write!(text, " runtime {runtime_ns} deadline {deadline_ns} period {period_ns} ns");
+    }
+    text
 }
 
+fn rlimit(limit: &Rlimit) -> String {
+    let bound = |limit: u64| if limit == u64::MAX { "unlimited".into() } else { limit.to_string() };
+    format!("{} {}:{}", limit.name, bound(limit.soft), bound(limit.hard))
+}
+
+fn user(user: &User) -> String {
+    format!("uid {} gid {} groups {:?} umask {:03o}", user.uid, user.gid, user.groups, user.umask)
+}
+
+fn capability_sets(sets: &CapabilitySets) -> String {
+    format!(
+        "effective {}; permitted {}; inheritable {}; ambient {}",
+        capabilities(sets.effective),
+        capabilities(sets.permitted),
+        capabilities(sets.inheritable),
+        capabilities(sets.ambient)
+    )
+}
+
+/// The capabilities of a set or, where that is shorter, those that it lacks.
 fn capabilities(mask: u64) -> String {
-    match capability_names(mask) {
-        names if names.is_empty() => "none".into(),
-        names if names.len() > 20 => format!("{} of them", names.len()),
-        names => names.join(" ").replace("CAP_", "").to_lowercase(),
+    let text = |names: Vec<String>| names.join(" ").replace("CAP_", "").to_lowercase();
+    let (has, lacks) = (capability_names(mask), capability_names(!mask));
+    if has.is_empty() {
+        "none".into()
+    } else if lacks.is_empty() {
+        "all".into()
+    } else if lacks.len() < has.len() {
+        format!("all but {}", text(lacks))
+    } else {
+        text(has)
     }
 }
 
-fn bound(limit: u64) -> String {
-    if limit == u64::MAX { "unlimited".into() } else { limit.to_string() }
+fn list<T>(items: &[T], between: &str, text: impl Fn(&T) -> String) -> String {
+    items.iter().map(text).collect::<Vec<_>>().join(between)
+}
+
+fn path(path: &Path) -> String {
+    word(&path.to_string_lossy()).into_owned()
+}
+
+fn argument(text: &CStr) -> String {
+    word(&text.to_string_lossy()).into_owned()
+}
+
+/// A word as it is or, where it could be taken for several or for none, in quotes.
+fn word(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !"\"\\,[]()".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text.into() } else { format!("{text:?}").into() }
 }

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use super::cgroup;
 use super::mount_options::{ATTR_RDONLY, AttrChange, Depth, HABITUALLY_CLEARED, MountOptions, Propagation};
 use super::namespaces::{IdMap, id_maps};
-use super::{Action, Request, Step, notify};
+use super::{ForInit, ForSupervisor, Request, Step, notify};
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, NamespaceSource, Spec, oci};
 
@@ -26,7 +26,7 @@ pub struct Mount {
     pub id_map: Option<(IdMapSource, bool)>,
     /// Copies what the mountpoint held into the new tmpfs.
     pub copy_up: bool,
-    /// The supervisor has built it: init only attaches it.
+    /// The supervisor builds it, when init comes to it: init only attaches it.
     pub built_by_supervisor: bool,
     /// It is filled first, and read-only in the end: a later step seals it.
     pub sealed_later: bool,
@@ -92,6 +92,24 @@ pub struct IdMapping {
     pub gids: Vec<IdMap>,
 }
 
+/// How the mounts that init has from its caller pass events on, before the root is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OuterPropagation {
+    /// For all of them.
+    pub change: PropagationChange,
+    /// The mount that this lies on is made private: a pivot takes no shared one.
+    pub rootfs: PathBuf,
+}
+
+/// How the container's root becomes the root of init.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootSwitch {
+    /// By pivot_root: nothing of the old root is left.
+    Pivot,
+    /// It is moved over the old root (`--no-pivot`).
+    Move,
+}
+
 /// A change of how mount events travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PropagationChange {
@@ -147,7 +165,7 @@ pub(super) fn steps(spec: &Spec, request: &Request, cgroup: &cgroup::Plan) -> Re
         let mount = mount(&notify::mount(directory)?, field, spec, request, cgroup)?;
         steps.extend(mount_steps(mount, field.into(), spec));
     }
-    steps.extend(root(spec)?);
+    steps.extend(root(spec, request)?);
     Ok(steps)
 }
 
@@ -157,14 +175,14 @@ fn mount_steps(mut mount: Mount, field: String, spec: &Spec) -> Vec<Step> {
     let bind = matches!(mount.source, MountSource::Bind { .. });
     if bind && (in_user_namespace || mount.id_map.is_some()) {
         mount.built_by_supervisor = true;
-        steps.push(Step::of(field.clone(), Action::BuildMount(Box::new(mount.clone()))));
+        steps.push(Step::of(field.clone(), ForSupervisor::BuildMount(Box::new(mount.clone()))));
     }
     if sealed_late(&mount) {
         mount.attr.set &= !ATTR_RDONLY;
         mount.sealed_later = true;
-        steps.push(Step::of(field.clone(), Action::SealMount(mount.destination.clone())));
+        steps.push(Step::of(field.clone(), ForInit::SealMount(mount.destination.clone())));
     }
-    steps.push(Step::of(field, Action::Mount(Box::new(mount))));
+    steps.push(Step::of(field, ForInit::Mount(Box::new(mount))));
     steps
 }
 
@@ -175,10 +193,14 @@ fn sealed_late(mount: &Mount) -> bool {
     filled && mount.attr.set & ATTR_RDONLY != 0
 }
 
-fn root(spec: &Spec) -> Result<Vec<Step>> {
-    let mut steps = Vec::new();
+fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
+    let switch = if request.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot };
+    let mut steps = vec![
+        Step::of("root.path", ForInit::MountRootfs(request.rootfs.clone())),
+        Step::always(ForInit::SwitchRoot(switch)),
+    ];
     if spec.root_readonly() {
-        steps.push(Step::of("root.readonly", Action::SealRoot));
+        steps.push(Step::of("root.readonly", ForInit::SealRoot));
     }
     let Some(linux) = spec.linux() else { return Ok(steps) };
     if let Some(word) = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty()) {
@@ -193,11 +215,11 @@ fn root(spec: &Spec) -> Result<Vec<Step>> {
         };
         if let Some(propagation) = last {
             let change = PropagationChange { propagation, recursive: false };
-            steps.push(Step::of(field, Action::SetRootPropagation(change)));
+            steps.push(Step::of(field, ForInit::SetRootPropagation(change)));
         }
     }
     for (index, path) in linux.readonly_paths().iter().flatten().enumerate() {
-        let step = Action::ProtectPath(inside(Path::new(path)));
+        let step = ForInit::ProtectPath(inside(Path::new(path)));
         steps.push(Step::of(format!("linux.readonlyPaths[{index}]"), step));
     }
     let mut masked: Vec<PathBuf> = Vec::new();
@@ -205,7 +227,7 @@ fn root(spec: &Spec) -> Result<Vec<Step>> {
         let path = inside(Path::new(path));
         if !masked.contains(&path) {
             masked.push(path.clone());
-            steps.push(Step::of(format!("linux.maskedPaths[{index}]"), Action::MaskPath(path)));
+            steps.push(Step::of(format!("linux.maskedPaths[{index}]"), ForInit::MaskPath(path)));
         }
     }
     Ok(steps)

@@ -6,10 +6,35 @@
 //! the pid namespace alone; all others must belong to its mapped root, so init unshares them once it is that root. With
 //! a joined one an intermediate process joins it and forks init, whose pid namespace then belongs to it.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use super::{Action, PropagationChange, Step};
+use super::mounts::{IdMapping, OuterPropagation, PropagationChange};
+use super::process::Descriptors;
+use super::{ForInit, ForIntermediate, ForSupervisor, Request, Step};
 use crate::spec::{Namespace, Namespaces, Spec, oci};
+use crate::sys::namespace::flag_names;
+
+/// Namespaces, as `CLONE_NEW*` bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceFlags(pub u64);
+
+impl fmt::Display for NamespaceFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&flag_names(self.0))
+    }
+}
+
+/// How init comes to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cloning {
+    /// The namespaces that the clone makes.
+    pub namespaces: NamespaceFlags,
+    /// Init is forked by an intermediate process, which has joined the user namespace first.
+    pub by_intermediate: bool,
+    /// What of the caller's descriptors it keeps.
+    pub descriptors: Descriptors,
+}
 
 /// A namespace that init joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,22 +68,23 @@ pub struct TimeOffset {
 }
 
 /// Whether init must be forked by a process that has joined the user namespace before.
-pub(super) fn needs_intermediate(namespaces: &Namespaces) -> bool {
+fn needs_intermediate(namespaces: &Namespaces) -> bool {
     namespaces.is_private(Namespace::User) && !namespaces.is_new(Namespace::User)
 }
 
-pub(super) fn steps(spec: &Spec) -> Vec<Step> {
+pub(super) fn steps(spec: &Spec, request: &Request) -> Vec<Step> {
     let namespaces = spec.namespaces();
     let mut steps = joined(namespaces);
-    steps.extend(made(namespaces));
+    steps.extend(made(namespaces, request));
     if let Some(linux) = spec.linux() {
         steps.extend(time(linux, namespaces));
         steps.extend(user(linux, namespaces));
-        let propagation = PropagationChange::of_root(linux.rootfs_propagation().as_deref());
-        steps.push(Step::of("linux.rootfsPropagation", Action::SetPropagation(propagation)));
+        let change = PropagationChange::of_root(linux.rootfs_propagation().as_deref());
+        let propagation = OuterPropagation { change, rootfs: request.rootfs.clone() };
+        steps.push(Step::of("linux.rootfsPropagation", ForInit::SetPropagation(propagation)));
     }
     if namespaces.is_new(Namespace::Network) {
-        steps.push(Step::of("linux.namespaces", Action::BringLoopbackUp));
+        steps.push(Step::of("linux.namespaces", ForInit::BringLoopbackUp));
     }
     steps.extend(names(spec));
     steps
@@ -69,16 +95,16 @@ fn joined(namespaces: &Namespaces) -> Vec<Step> {
         .joined()
         .map(|(namespace, path)| {
             let joined = JoinedNamespace { namespace, path: path.to_path_buf() };
-            Step::of(format!("linux.namespaces[{}]", namespace.name()), Action::OpenNamespace(joined))
+            Step::of(format!("linux.namespaces[{}]", namespace.name()), ForSupervisor::OpenNamespace(joined))
         })
         .collect();
     if !steps.is_empty() {
-        steps.push(Step::of("linux.namespaces", Action::JoinNamespaces));
+        steps.push(Step::of("linux.namespaces", ForIntermediate::JoinNamespaces));
     }
     steps
 }
 
-fn made(namespaces: &Namespaces) -> Vec<Step> {
+fn made(namespaces: &Namespaces, request: &Request) -> Vec<Step> {
     let new = namespaces.new_flags() & !Namespace::Time.flag();
     let (at_clone, first, later) = if namespaces.is_private(Namespace::User) {
         let at_clone = new & (Namespace::User.flag() | Namespace::Pid.flag());
@@ -87,12 +113,17 @@ fn made(namespaces: &Namespaces) -> Vec<Step> {
         let first = new & (Namespace::Network.flag() | Namespace::Cgroup.flag());
         (new & !first, first, 0)
     };
-    let mut steps = vec![Step::of("linux.namespaces", Action::CloneInit(at_clone))];
+    let cloning = Cloning {
+        namespaces: NamespaceFlags(at_clone),
+        by_intermediate: needs_intermediate(namespaces),
+        descriptors: Descriptors::of(request),
+    };
+    let mut steps = vec![Step::of("linux.namespaces", ForSupervisor::CloneInit(cloning))];
     if first != 0 {
-        steps.push(Step::of("linux.namespaces", Action::UnshareFirst(first)));
+        steps.push(Step::of("linux.namespaces", ForInit::UnshareFirst(NamespaceFlags(first))));
     }
     if later != 0 {
-        steps.push(Step::of("linux.namespaces", Action::UnshareNamespaces(later)));
+        steps.push(Step::of("linux.namespaces", ForInit::UnshareNamespaces(NamespaceFlags(later))));
     }
     steps
 }
@@ -112,21 +143,22 @@ fn time(linux: &oci::Linux, namespaces: &Namespaces) -> Option<Step> {
         })
         .collect();
     offsets.sort_by(|a, b| a.clock.cmp(&b.clock));
-    Some(Step::of("linux.timeOffsets", Action::NewTimeNamespace(offsets)))
+    Some(Step::of("linux.timeOffsets", ForSupervisor::NewTimeNamespace(offsets)))
 }
 
 fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Vec<Step> {
     if !namespaces.is_private(Namespace::User) {
         return Vec::new();
     }
-    let mut steps = vec![Step::of("linux.namespaces", Action::BecomeRoot)];
+    let mut steps = vec![Step::of("linux.namespaces", ForInit::BecomeRoot)];
     if namespaces.is_new(Namespace::User) {
-        let maps = Action::MapIds {
+        let maps = IdMapping {
             uids: id_maps(linux.uid_mappings().as_deref()),
             gids: id_maps(linux.gid_mappings().as_deref()),
         };
-        steps.push(Step::of("linux.uidMappings, linux.gidMappings", maps));
-        steps.extend([Action::ReleaseInit, Action::AwaitRelease].map(Step::always));
+        steps.push(Step::of("linux.uidMappings, linux.gidMappings", ForSupervisor::MapIds(maps)));
+        steps.push(Step::always(ForSupervisor::ReleaseInit));
+        steps.push(Step::always(ForInit::AwaitRelease));
     }
     steps
 }
@@ -142,8 +174,8 @@ pub(super) fn id_maps(mappings: Option<&[oci::LinuxIdMapping]>) -> Vec<IdMap> {
 
 fn names(spec: &Spec) -> Vec<Step> {
     let given = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
-    let hostname = given(spec.oci().hostname()).map(|name| Step::of("hostname", Action::SetHostname(name)));
+    let hostname = given(spec.oci().hostname()).map(|name| Step::of("hostname", ForInit::SetHostname(name)));
     let domainname =
-        given(spec.oci().domainname()).map(|name| Step::of("domainname", Action::SetDomainname(name)));
+        given(spec.oci().domainname()).map(|name| Step::of("domainname", ForInit::SetDomainname(name)));
     hostname.into_iter().chain(domainname).collect()
 }

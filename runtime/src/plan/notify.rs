@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::{Action, Request, Step};
+use super::{ForSupervisor, Request, Step};
 use crate::error::{Error, Result};
 use crate::spec::oci;
 
@@ -20,9 +20,9 @@ pub(super) const VARIABLE: &str = "NOTIFY_SOCKET=/run/notify/notify.sock";
 pub(super) fn steps(request: &Request) -> Vec<Step> {
     let mut actions = Vec::new();
     if request.notify_directory.is_some() {
-        actions.push(Action::MakeNotifyDirectory);
+        actions.push(ForSupervisor::MakeNotifyDirectory);
         if request.start_at_once {
-            actions.push(Action::BindNotifySocket);
+            actions.push(ForSupervisor::BindNotifySocket);
         }
     }
     actions.into_iter().map(|action| Step::of(ASKED_BY, action)).collect()

@@ -1,25 +1,44 @@
-//! The sequence of a container's start, as one table.
+//! The steps of a start, as one table: what each is called, what it has to know, who performs it, how it is undone.
 //!
-//! The order of [`Stage`] is the order of time. Supervisor and init run at once; where one waits for the other, the
-//! table says so in words, and `apply/handshake.rs` has the messages. `plan` sorts its steps by stage, so a subsystem
-//! says *what* is to be done and this file alone says *when*.
+//! The order of the rows is the order of time. Supervisor and init run at once; where one waits for the other, a row
+//! says so, and `apply/handshake.rs` has the messages. `plan` sorts its steps by this table, so a subsystem says *what*
+//! is to be done, and this file alone says *when* and *by whom*.
+//!
+//! A row becomes a variant of [`Stage`] and a variant of the enum of its actor: [`ForSupervisor`], [`ForIntermediate`] or
+//! [`ForInit`]. Each enum is matched without a wildcard by the text of a plan (`explain.rs`) and by the process that
+//! performs it (`apply/supervisor.rs`, `apply/init.rs`), so a row without its text or its deed doesn't compile, nor does
+//! a step that is given to the wrong process.
 
-use super::Step;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::cgroup;
+use super::seccomp::{Filter, Listener};
+use super::{
+    Affinity, Cloning, Console, Descriptors, Device, DeviceLink, IdMapping, IoPriority, JoinedNamespace,
+    Mount, NamespaceFlags, OuterPropagation, Program, PropagationChange, Recorded, Rlimit, RootSwitch, Step,
+    Sysctl, TimeOffset, User,
+};
+use crate::spec::{HookKind, oci};
+use crate::sys::credentials::CapabilitySets;
+use crate::sys::schedule::SchedulerAttributes;
 
 /// Which process performs a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The `corten` process itself, in the namespaces of its caller.
     Supervisor,
+    /// The process between the two, where the plan has one: it prepares and forks init. Elsewhere init does its steps.
+    Intermediate,
     /// The child that becomes the container's process.
     Init,
 }
 
-/// What a step leaves on the host that outlives both processes, and how it is taken back.
+/// How what a step leaves on the host is taken back, where that outlives both processes.
+///
+/// `apply/undo.rs` performs these, the latest first, for all steps that were begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undo {
-    /// It leaves nothing: it dies with the process or with the mount namespace.
-    Nothing,
     /// The state directory is removed.
     RemoveStateDirectory,
     /// The cgroups are emptied and removed; the record names them before they are made.
@@ -30,198 +49,268 @@ pub enum Undo {
     RemovePidFile,
 }
 
-/// The privilege of the container's own process that a step uses up: what must still be there when it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Needs {
-    /// Nothing: works for any process.
-    Nothing,
-    /// Capabilities in the container's user namespace, such as CAP_SYS_ADMIN for mounts.
-    Capabilities,
+impl Undo {
+    /// What is done, in a few words.
+    pub fn what(self) -> &'static str {
+        match self {
+            Undo::RemoveStateDirectory => "remove the state directory",
+            Undo::RemoveCgroup => "kill what is in it, remove it",
+            Undo::KillInit => "kill init",
+            Undo::RemovePidFile => "remove the pid file",
+        }
+    }
 }
 
-macro_rules! stages {
-    ($($(#[doc = $doc:literal])+ $stage:ident = $name:literal, $actor:ident, $needs:ident, $undo:ident;)+) => {
-        /// The stages of a start, in the order of time.
+/// Sorts the rows by actor: the first list has all, the others those of supervisor, intermediate process and init.
+macro_rules! steps {
+    (@sort [$($all:tt)*] [$($s:tt)*] [$($m:tt)*] [$($i:tt)*]
+     $(#[doc = $doc:literal])+ $name:ident $(($data:ty))? by Supervisor = $text:literal $(undo $undo:ident)?; $($rest:tt)*) => {
+        steps!(@sort [$($all)* { $($doc)+ $name Supervisor $text $($undo)? }]
+                     [$($s)* { $($doc)+ $name $(($data))? }] [$($m)*] [$($i)*] $($rest)*);
+    };
+    (@sort [$($all:tt)*] [$($s:tt)*] [$($m:tt)*] [$($i:tt)*]
+     $(#[doc = $doc:literal])+ $name:ident $(($data:ty))? by Intermediate = $text:literal; $($rest:tt)*) => {
+        steps!(@sort [$($all)* { $($doc)+ $name Intermediate $text }]
+                     [$($s)*] [$($m)* { $($doc)+ $name $(($data))? }] [$($i)*] $($rest)*);
+    };
+    (@sort [$($all:tt)*] [$($s:tt)*] [$($m:tt)*] [$($i:tt)*]
+     $(#[doc = $doc:literal])+ $name:ident $(($data:ty))? by Init = $text:literal; $($rest:tt)*) => {
+        steps!(@sort [$($all)* { $($doc)+ $name Init $text }]
+                     [$($s)*] [$($m)*] [$($i)* { $($doc)+ $name $(($data))? }] $($rest)*);
+    };
+    (@sort [$({ $($doc:literal)+ $name:ident $actor:ident $text:literal $($undo:ident)? })+]
+     [$($s:tt)*] [$($m:tt)*] [$($i:tt)*]) => {
+        /// When a step is done: the rows of the table, in the order of time.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Stage { $($(#[doc = $doc])+ $stage,)+ }
+        pub enum Stage { $($(#[doc = $doc])+ $name,)+ }
 
         impl Stage {
             /// All stages in order.
-            pub const ALL: &[Stage] = &[$(Stage::$stage),+];
+            pub const ALL: &[Stage] = &[$(Stage::$name),+];
 
             /// The name in plans, traces, errors and tests.
             pub fn name(self) -> &'static str {
-                match self { $(Stage::$stage => $name,)+ }
+                match self { $(Stage::$name => $text,)+ }
             }
 
             /// Who performs it.
             pub fn actor(self) -> Actor {
-                match self { $(Stage::$stage => Actor::$actor,)+ }
+                match self { $(Stage::$name => Actor::$actor,)+ }
             }
 
-            /// What init must still be allowed to do for it.
-            pub fn needs(self) -> Needs {
-                match self { $(Stage::$stage => Needs::$needs,)+ }
+            /// How what it leaves on the host is taken back. Only a step of the supervisor leaves anything.
+            pub fn undo(self) -> Option<Undo> {
+                match self { $(Stage::$name => None $(.or(Some(Undo::$undo)))?,)+ }
             }
+        }
 
-            /// How its effect on the host is taken back.
-            pub fn undo(self) -> Undo {
-                match self { $(Stage::$stage => Undo::$undo,)+ }
+        /// What one step does, with all that has to be known for it.
+        #[derive(Clone, Debug)]
+        pub enum Action {
+            /// By the supervisor.
+            Supervisor(ForSupervisor),
+            /// By the intermediate process.
+            Intermediate(ForIntermediate),
+            /// By init.
+            Init(ForInit),
+        }
+
+        impl Action {
+            /// When it is done.
+            pub fn stage(&self) -> Stage {
+                match self {
+                    Action::Supervisor(action) => action.stage(),
+                    Action::Intermediate(action) => action.stage(),
+                    Action::Init(action) => action.stage(),
+                }
+            }
+        }
+
+        steps!(@actor Supervisor ForSupervisor "What the supervisor does." $($s)*);
+        steps!(@actor Intermediate ForIntermediate "What the intermediate process does, or init where there is none." $($m)*);
+        steps!(@actor Init ForInit "What init does." $($i)*);
+    };
+    (@actor $actor:ident $enum:ident $about:literal $({ $($doc:literal)+ $name:ident $(($data:ty))? })+) => {
+        #[doc = $about]
+        #[derive(Clone, Debug)]
+        pub enum $enum { $($(#[doc = $doc])+ $name $(($data))?,)+ }
+
+        impl $enum {
+            /// When it is done: every action has the stage of its name.
+            pub fn stage(&self) -> Stage {
+                match self { $($enum::$name { .. } => Stage::$name,)+ }
+            }
+        }
+
+        impl From<$enum> for Action {
+            fn from(action: $enum) -> Action {
+                Action::$actor(action)
             }
         }
     };
+    ($(#[doc = $doc:literal])+ $($rest:tt)*) => { steps!(@sort [] [] [] [] $(#[doc = $doc])+ $($rest)*); };
 }
 
-stages! {
+steps! {
     /// Makes the state directory and saves the record that names all that will be made.
-    SaveRecord = "save-record", Supervisor, Nothing, RemoveStateDirectory;
+    SaveRecord(Box<Recorded>) by Supervisor = "save-record" undo RemoveStateDirectory;
     /// Makes the cgroup, or takes one that is there and empty. Before the clone, so that init can be born in it.
-    CreateCgroup = "create-cgroup", Supervisor, Nothing, RemoveCgroup;
+    CreateCgroup(Rc<cgroup::Plan>) by Supervisor = "create-cgroup" undo RemoveCgroup;
     /// Makes the fifo that `start` writes to. After the cgroup: that it is there tells `delete`, if no more comes of this
     /// start, that what is in the cgroup is the container's.
-    MakeStartFifo = "make-start-fifo", Supervisor, Nothing, RemoveStateDirectory;
+    MakeStartFifo by Supervisor = "make-start-fifo" undo RemoveStateDirectory;
     /// Makes the directory that the container sees at /run/notify, where its socket to say that it is ready will be.
-    MakeNotifyDirectory = "make-notify-directory", Supervisor, Nothing, RemoveStateDirectory;
+    MakeNotifyDirectory by Supervisor = "make-notify-directory" undo RemoveStateDirectory;
     /// Opens a namespace to join, while the host's paths can still be seen.
-    OpenNamespace = "open-namespace", Supervisor, Nothing, Nothing;
+    OpenNamespace(JoinedNamespace) by Supervisor = "open-namespace";
     /// Makes the time namespace and its offsets; only children that are forked afterwards enter it.
-    NewTimeNamespace = "new-time-namespace", Supervisor, Nothing, Nothing;
+    NewTimeNamespace(Vec<TimeOffset>) by Supervisor = "new-time-namespace";
     /// Clones init.
-    CloneInit = "clone-init", Supervisor, Nothing, KillInit;
+    CloneInit(Cloning) by Supervisor = "clone-init" undo KillInit;
+    /// Clones the process that joins a running container, by way of an intermediate process (`exec`).
+    CloneIntoContainer(Descriptors) by Supervisor = "clone-into-container" undo KillInit;
     /// Writes the id maps of init's user namespace.
-    MapIds = "map-ids", Supervisor, Nothing, Nothing;
+    MapIds(IdMapping) by Supervisor = "map-ids";
     /// Sets the OOM score of init.
-    AdjustOomScore = "adjust-oom-score", Supervisor, Nothing, Nothing;
+    AdjustOomScore(i32) by Supervisor = "adjust-oom-score";
     /// Lets init go on, where it waits for its id maps.
-    ReleaseInit = "release-init", Supervisor, Nothing, Nothing;
+    ReleaseInit by Supervisor = "release-init";
     /// Saves what `exec` will need, and prepares the record of the created container, while init builds its root.
-    PrepareRecord = "prepare-record", Supervisor, Nothing, RemoveStateDirectory;
+    PrepareRecord(Option<Rc<Filter>>) by Supervisor = "prepare-record" undo RemoveStateDirectory;
     /// Writes the resource limits, while init builds its root.
-    LimitCgroup = "limit-cgroup", Supervisor, Nothing, Nothing;
-
-    /// Joins the namespaces that were opened. The last step of an intermediate process, where there is one.
-    JoinNamespaces = "join-namespaces", Init, Nothing, Nothing;
-    /// Enters the cgroups of v1, where nobody is born in, and sets the CPUs that the process may use of theirs. Not in
-    /// the intermediate process: there may be no more than one left of the limit of processes.
-    EnterCgroup = "enter-cgroup", Init, Nothing, Nothing;
+    LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
+    /// Joins the namespaces that the supervisor has opened.
+    JoinNamespaces by Intermediate = "join-namespaces";
+    /// Joins the namespaces of a running container (`exec`).
+    JoinContainer(NamespaceFlags) by Intermediate = "join-container";
+    /// Enters the cgroups of v1, into which no process is born, and sets the CPUs that the process may use of theirs. Not
+    /// a step of the intermediate process: the pids limit may allow one more process, which the intermediate one would
+    /// use up.
+    EnterCgroup(Affinity) by Init = "enter-cgroup";
     /// Leaves the caller's session and terminal.
-    NewSession = "new-session", Init, Nothing, Nothing;
+    NewSession by Init = "new-session";
     /// Makes the namespaces that belong to no root of the container's own, while the supervisor does its part.
-    UnshareFirst = "unshare-first", Init, Nothing, Nothing;
+    UnshareFirst(NamespaceFlags) by Init = "unshare-first";
     /// Waits until the supervisor has written init's id maps.
-    AwaitRelease = "await-release", Init, Nothing, Nothing;
+    AwaitRelease by Init = "await-release";
     /// Becomes root of the new user namespace.
-    BecomeRoot = "become-root", Init, Nothing, Nothing;
+    BecomeRoot by Init = "become-root";
     /// Makes the namespaces that must belong to that root.
-    UnshareNamespaces = "unshare-namespaces", Init, Capabilities, Nothing;
+    UnshareNamespaces(NamespaceFlags) by Init = "unshare-namespaces";
     /// Joins a session keyring of the container's own.
-    JoinKeyring = "join-keyring", Init, Nothing, Nothing;
+    JoinKeyring(String) by Init = "join-keyring";
     /// Brings the loopback device up.
-    BringLoopbackUp = "bring-loopback-up", Init, Capabilities, Nothing;
+    BringLoopbackUp by Init = "bring-loopback-up";
     /// Sets the host name.
-    SetHostname = "set-hostname", Init, Capabilities, Nothing;
+    SetHostname(String) by Init = "set-hostname";
     /// Sets the NIS domain name.
-    SetDomainname = "set-domainname", Init, Capabilities, Nothing;
+    SetDomainname(String) by Init = "set-domainname";
     /// Cuts the mounts off from the host's.
-    SetPropagation = "set-propagation", Init, Capabilities, Nothing;
+    SetPropagation(OuterPropagation) by Init = "set-propagation";
     /// Builds a mount that init, in a user namespace of its own, has no right to build, when init comes to it: its source
     /// may lie in an earlier one. In init's mount namespace: there the flags of the host's mounts, and what they hide, are
     /// locked.
-    BuildMount = "build-mount", Supervisor, Nothing, Nothing;
+    BuildMount(Box<Mount>) by Supervisor = "build-mount";
     /// Makes the rootfs a mount of its own.
-    MountRootfs = "mount-rootfs", Init, Capabilities, Nothing;
+    MountRootfs(PathBuf) by Init = "mount-rootfs";
     /// Mounts a procfs of init's own that no path leads to, for all that is written through /proc.
-    OpenProcfs = "open-procfs", Init, Capabilities, Nothing;
+    OpenProcfs by Init = "open-procfs";
     /// Performs one entry of `mounts`.
-    Mount = "mount", Init, Capabilities, Nothing;
+    Mount(Box<Mount>) by Init = "mount";
     /// Makes one device node.
-    MakeDevice = "make-device", Init, Capabilities, Nothing;
+    MakeDevice(Device) by Init = "make-device";
     /// Makes one of the links that every /dev has.
-    MakeDeviceLink = "make-device-link", Init, Capabilities, Nothing;
+    MakeDeviceLink(DeviceLink) by Init = "make-device-link";
     /// Makes the working directory where it is missing.
-    MakeWorkingDirectory = "make-working-directory", Init, Capabilities, Nothing;
+    MakeWorkingDirectory(PathBuf) by Init = "make-working-directory";
     /// Opens a terminal in the container and hands its other end to the caller.
-    OpenConsole = "open-console", Init, Capabilities, Nothing;
+    OpenConsole(Console) by Init = "open-console";
     /// Asks the supervisor to run its hooks, and waits.
-    AskForHooks = "ask-for-hooks", Init, Nothing, Nothing;
+    AskForHooks by Init = "ask-for-hooks";
     /// Runs `prestart` and `createRuntime`, when init asks.
-    RunRuntimeHooks = "run-runtime-hooks", Supervisor, Nothing, Nothing;
+    RunRuntimeHooks(Vec<(HookKind, oci::Hook)>) by Supervisor = "run-runtime-hooks";
     /// Runs `createContainer`.
-    RunContainerHooks = "run-container-hooks", Init, Capabilities, Nothing;
+    RunContainerHooks(Vec<oci::Hook>) by Init = "run-container-hooks";
     /// Switches to the new root; the host's mounts are gone.
-    SwitchRoot = "switch-root", Init, Capabilities, Nothing;
+    SwitchRoot(RootSwitch) by Init = "switch-root";
     /// Sets how the root passes mounts on.
-    SetRootPropagation = "set-root-propagation", Init, Capabilities, Nothing;
+    SetRootPropagation(PropagationChange) by Init = "set-root-propagation";
     /// Makes a mount read-only that had to be written to until now.
-    SealMount = "seal-mount", Init, Capabilities, Nothing;
+    SealMount(PathBuf) by Init = "seal-mount";
     /// Makes the root read-only.
-    SealRoot = "seal-root", Init, Capabilities, Nothing;
+    SealRoot by Init = "seal-root";
     /// Writes one sysctl.
-    WriteSysctl = "write-sysctl", Init, Capabilities, Nothing;
+    WriteSysctl(Sysctl) by Init = "write-sysctl";
     /// Makes one path read-only. Before the masks: a mask may lie below it.
-    ProtectPath = "protect-path", Init, Capabilities, Nothing;
+    ProtectPath(PathBuf) by Init = "protect-path";
     /// Hides one path.
-    MaskPath = "mask-path", Init, Capabilities, Nothing;
+    MaskPath(PathBuf) by Init = "mask-path";
     /// Sets the scheduling policy.
-    SetScheduler = "set-scheduler", Init, Capabilities, Nothing;
+    SetScheduler(SchedulerAttributes) by Init = "set-scheduler";
     /// Sets the I/O priority.
-    SetIoPriority = "set-io-priority", Init, Capabilities, Nothing;
+    SetIoPriority(IoPriority) by Init = "set-io-priority";
     /// Sets the execution domain. Before seccomp, which may forbid it.
-    SetPersonality = "set-personality", Init, Nothing, Nothing;
+    SetPersonality(u64) by Init = "set-personality";
     /// Asks for an AppArmor profile at the next exec.
-    SetApparmorProfile = "set-apparmor-profile", Init, Nothing, Nothing;
+    SetApparmorProfile(String) by Init = "set-apparmor-profile";
     /// Asks for an SELinux label at the next exec.
-    SetSelinuxLabel = "set-selinux-label", Init, Nothing, Nothing;
+    SetSelinuxLabel(String) by Init = "set-selinux-label";
     /// Asks the supervisor for the resource limits, and waits.
-    AskForLimits = "ask-for-limits", Init, Nothing, Nothing;
+    AskForLimits by Init = "ask-for-limits";
     /// Sets the rlimits of init from outside, since raising one needs a right on the host. When init asks: a low
     /// limit would hinder its own work.
-    SetRlimits = "set-rlimits", Supervisor, Nothing, Nothing;
+    SetRlimits(Vec<Rlimit>) by Supervisor = "set-rlimits";
     /// Marks every descriptor close-on-exec that the program isn't given. Before seccomp, which may forbid it.
-    MarkDescriptors = "mark-descriptors", Init, Nothing, Nothing;
+    MarkDescriptors(Descriptors) by Init = "mark-descriptors";
     /// Forbids new privileges.
-    SetNoNewPrivileges = "set-no-new-privileges", Init, Nothing, Nothing;
+    SetNoNewPrivileges by Init = "set-no-new-privileges";
     /// Installs the seccomp filter where `noNewPrivileges` is not set: that needs a capability, so before they go.
-    InstallSeccomp = "install-seccomp", Init, Capabilities, Nothing;
+    InstallSeccomp(Rc<Filter>) by Init = "install-seccomp";
     /// Drops capabilities from the bounding set.
-    LimitBoundingSet = "limit-bounding-set", Init, Capabilities, Nothing;
+    LimitBoundingSet(u64) by Init = "limit-bounding-set";
     /// Enters the working directory with the rights of root, which may be all that opens it.
-    EnterWorkingDirectory = "enter-working-directory", Init, Nothing, Nothing;
+    EnterWorkingDirectory(PathBuf) by Init = "enter-working-directory";
     /// Changes to the user and groups of the process.
-    ChangeUser = "change-user", Init, Capabilities, Nothing;
+    ChangeUser(User) by Init = "change-user";
     /// Sets the capabilities of the process: from here on it has no more than it will keep.
-    SetCapabilities = "set-capabilities", Init, Capabilities, Nothing;
+    SetCapabilities(CapabilitySets) by Init = "set-capabilities";
     /// Makes sure that the working directory lies in the container; enters it with the rights of the process, where
     /// those of root didn't do (root squashed by NFS, a user's FUSE mount).
-    VerifyWorkingDirectory = "verify-working-directory", Init, Nothing, Nothing;
+    VerifyWorkingDirectory(PathBuf) by Init = "verify-working-directory";
     /// Finds the program, with the rights of the process.
-    FindProgram = "find-program", Init, Nothing, Nothing;
+    FindProgram(Rc<Program>) by Init = "find-program";
     /// Installs a seccomp filter that has a listener, while the supervisor is there to fetch its descriptor.
-    InstallSeccompListener = "install-seccomp-listener", Init, Nothing, Nothing;
+    InstallSeccompListener(Rc<Filter>) by Init = "install-seccomp-listener";
     /// Fetches the descriptor of the filter's listener from init, and hands it to the agent.
-    HandOverListener = "hand-over-listener", Supervisor, Nothing, Nothing;
+    HandOverListener(Listener) by Supervisor = "hand-over-listener";
     /// Tells the supervisor that the container is complete, and waits until that is on record.
-    ReportCreated = "report-created", Init, Nothing, Nothing;
+    ReportCreated by Init = "report-created";
     /// Waits until init says so.
-    AwaitCreated = "await-created", Supervisor, Nothing, Nothing;
+    AwaitCreated by Supervisor = "await-created";
     /// Restricts devices, when init is complete: it has made and mounted what the container itself may not.
-    RestrictDevices = "restrict-devices", Supervisor, Nothing, Nothing;
-    /// Saves that the container is created, and writes the pid file.
-    SaveCreated = "save-created", Supervisor, Nothing, RemovePidFile;
+    RestrictDevices(Rc<cgroup::Plan>) by Supervisor = "restrict-devices";
+    /// Saves that the container is created.
+    SaveCreated by Supervisor = "save-created";
+    /// Writes the pid of init into a file of the caller's.
+    WritePidFile(PathBuf) by Supervisor = "write-pid-file" undo RemovePidFile;
+    /// Sends the pidfd of init to a socket of the caller's.
+    SendPidfd(PathBuf) by Supervisor = "send-pidfd";
     /// Makes the socket at which the container says that it is ready (`run`; otherwise `start` makes it).
-    BindNotifySocket = "bind-notify-socket", Supervisor, Nothing, RemoveStateDirectory;
+    BindNotifySocket by Supervisor = "bind-notify-socket" undo RemoveStateDirectory;
     /// Starts the container that init is about to wait for (`run`): it then needn't wait.
-    StartAtOnce = "start-at-once", Supervisor, Nothing, Nothing;
+    StartAtOnce by Supervisor = "start-at-once";
     /// Lets init outlive the supervisor.
-    LetInitGo = "let-init-go", Supervisor, Nothing, Nothing;
+    LetInitGo by Supervisor = "let-init-go";
+    /// Waits until the process has become its program (`exec`; otherwise `start` does).
+    AwaitExecution by Supervisor = "await-execution";
     /// Waits for `start`.
-    AwaitStart = "await-start", Init, Nothing, Nothing;
+    AwaitStart by Init = "await-start";
     /// Installs the seccomp filter as late as can be.
-    InstallSeccompLast = "install-seccomp-last", Init, Nothing, Nothing;
+    InstallSeccompLast(Rc<Filter>) by Init = "install-seccomp-last";
     /// Runs `startContainer`.
-    RunStartHooks = "run-start-hooks", Init, Nothing, Nothing;
+    RunStartHooks(Vec<oci::Hook>) by Init = "run-start-hooks";
     /// Becomes the program.
-    Execute = "execute", Init, Nothing, Nothing;
+    Execute(Rc<Program>) by Init = "execute";
 }
 
 /// Puts steps into the order of the table; steps of one stage keep the order of the config.
@@ -235,19 +324,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_after_the_capabilities_are_set_needs_one() {
-        let after = Stage::ALL.iter().filter(|stage| **stage > Stage::SetCapabilities);
-        for stage in after {
-            assert_eq!(stage.needs(), Needs::Nothing, "{}", stage.name());
+    fn every_effect_on_the_host_comes_after_the_record_that_names_it() {
+        for stage in Stage::ALL.iter().filter(|stage| stage.undo().is_some()) {
+            assert!(*stage >= Stage::SaveRecord, "{}", stage.name());
         }
     }
 
     #[test]
-    fn every_effect_on_the_host_comes_after_the_record_that_names_it() {
-        for stage in Stage::ALL.iter().filter(|stage| stage.undo() != Undo::Nothing) {
-            assert_eq!(stage.actor(), Actor::Supervisor, "{}: init can't undo", stage.name());
-            assert!(*stage >= Stage::SaveRecord, "{}", stage.name());
-        }
+    fn the_intermediate_process_is_done_before_init_begins() {
+        let last = Stage::ALL.iter().rposition(|stage| stage.actor() == Actor::Intermediate);
+        let first = Stage::ALL.iter().position(|stage| stage.actor() == Actor::Init);
+        assert!(last < first);
     }
 
     #[test]

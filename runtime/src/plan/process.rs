@@ -3,8 +3,13 @@
 //! `create` and `exec` share nearly all of it.
 
 use std::ffi::CString;
+use std::ops::Range;
+use std::rc::Rc;
 
-use super::{Action, Joining, Machine, Request, Step, affinity, notify, seccomp};
+use super::seccomp::Filter;
+use super::{
+    Action, ForInit, ForIntermediate, ForSupervisor, Joining, Machine, Request, Step, affinity, notify,
+};
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
 use crate::sys::credentials::{CapabilitySets, capability_number};
@@ -52,11 +57,47 @@ pub struct Program {
     pub needs_home: bool,
 }
 
+/// The terminal of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Console {
+    /// Rows and columns.
+    pub size: Option<(u16, u16)>,
+    /// The runtime stays in the foreground and relays what is written, line ends included.
+    pub relayed: bool,
+}
+
+/// The I/O priority of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoPriority {
+    /// `IOPRIO_CLASS_*`.
+    pub class: u32,
+    /// 0 to 7, the smaller the more urgent.
+    pub priority: u32,
+}
+
+/// The descriptors that a program gets from the runtime's caller: its standard streams, and so many from 3 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptors {
+    /// How many from 3 on.
+    pub preserved: u32,
+}
+
+impl Descriptors {
+    pub(super) fn of(request: &Request) -> Descriptors {
+        Descriptors { preserved: request.preserve_fds + request.listen_fds }
+    }
+
+    /// The numbers of those beside the standard streams.
+    pub fn preserved(self) -> Range<i32> {
+        3..3 + self.preserved as i32
+    }
+}
+
 pub(super) fn steps(
     spec: &Spec,
     request: &Request,
     machine: &Machine,
-    filter: Option<&seccomp::Filter>,
+    filter: Option<&Rc<Filter>>,
 ) -> Result<Vec<Step>> {
     let Some(process) = spec.process() else {
         return Err(Error::invalid("process: is missing"));
@@ -66,42 +107,32 @@ pub(super) fn steps(
             return Err(Error::unsupported("linux.mountLabel: SELinux is not enabled on this host"));
         }
     }
-    let mut steps = shared(process, spec, machine, filter)?;
-    steps.push(Step::of("process.cwd", Action::MakeWorkingDirectory(process.cwd().clone())));
+    let mut steps = shared(process, spec, request, machine, filter)?;
+    steps.push(Step::of("process.cwd", ForInit::MakeWorkingDirectory(process.cwd().clone())));
     if !request.no_new_keyring {
-        steps.push(Step::always(Action::JoinKeyring(keyring_name(&request.id))));
+        steps.push(Step::always(ForInit::JoinKeyring(keyring_name(&request.id))));
     }
-    steps.push(descriptors(request));
-    steps.push(Step::of("process.args", Action::Execute(program(process, request)?)));
     Ok(steps)
 }
 
-/// The steps of a process that joins a container. Its supervisor brings it into the container's namespaces and cgroup.
-pub(super) fn exec_steps(
-    joining: &Joining,
-    machine: &Machine,
-    filter: Option<&seccomp::Filter>,
-) -> Result<Vec<Step>> {
-    let mut steps = shared(joining.process, joining.spec, machine, filter)?;
-    steps.push(affinity::enter_cgroup(joining.process)?);
-    steps.extend([Action::JoinNamespaces, Action::NewSession].map(Step::always));
-    if joining.spec.namespaces().is_private(Namespace::User) {
-        steps.push(Step::always(Action::BecomeRoot));
+/// The steps of a process that joins a container. An intermediate process brings it into the container's namespaces and
+/// cgroup.
+pub(super) fn exec_steps(joining: &Joining, machine: &Machine) -> Result<Vec<Step>> {
+    let Joining { process, spec, request, .. } = *joining;
+    let mut steps = shared(process, spec, request, machine, joining.filter.as_ref())?;
+    steps.push(Step::always(ForSupervisor::CloneIntoContainer(Descriptors::of(request))));
+    steps.push(Step::always(ForIntermediate::JoinContainer(joining.namespaces)));
+    steps.push(affinity::enter_cgroup(process)?);
+    steps.push(Step::always(ForInit::NewSession));
+    if spec.namespaces().is_private(Namespace::User) {
+        steps.push(Step::always(ForInit::BecomeRoot));
     }
     if steps.iter().any(|step| writes_procfs(&step.action)) {
-        steps.push(Step::always(Action::OpenProcfs));
+        steps.push(Step::always(ForInit::OpenProcfs));
     }
-    if let Some(name) = joining.keyring {
-        steps.push(Step::always(Action::JoinKeyring(keyring_name(name))));
-    }
-    steps.push(Step::always(Action::ReportCreated));
-    steps.push(descriptors(joining.request));
-    steps.push(Step::of("args", Action::Execute(program(joining.process, joining.request)?)));
+    steps.push(Step::always(ForInit::JoinKeyring(keyring_name(&request.id))));
+    steps.push(Step::always(ForInit::ReportCreated));
     Ok(steps)
-}
-
-fn descriptors(request: &Request) -> Step {
-    Step::always(Action::MarkDescriptors { kept: 3 + request.preserve_fds + request.listen_fds })
 }
 
 /// The session keyring of a container, by the name that runc gives it.
@@ -110,22 +141,25 @@ fn keyring_name(id: &str) -> String {
 }
 
 fn writes_procfs(action: &Action) -> bool {
-    matches!(action, Action::SetApparmorProfile(_) | Action::SetSelinuxLabel(_))
+    matches!(action, Action::Init(ForInit::SetApparmorProfile(_) | ForInit::SetSelinuxLabel(_)))
 }
 
+/// What `create` and `exec` do alike.
 fn shared(
     process: &oci::Process,
     spec: &Spec,
+    request: &Request,
     machine: &Machine,
-    filter: Option<&seccomp::Filter>,
+    filter: Option<&Rc<Filter>>,
 ) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     if process.terminal().unwrap_or(false) {
         let size = process.console_size().as_ref().map(|size| (size.height() as u16, size.width() as u16));
-        steps.push(Step::of("process.terminal", Action::OpenConsole(size)));
+        let console = Console { size, relayed: request.terminal_relayed };
+        steps.push(Step::of("process.terminal", ForInit::OpenConsole(console)));
     }
     if let Some(adjust) = process.oom_score_adj() {
-        steps.push(Step::of("process.oomScoreAdj", Action::AdjustOomScore(adjust)));
+        steps.push(Step::of("process.oomScoreAdj", ForSupervisor::AdjustOomScore(adjust)));
     }
     steps.extend(scheduling(process));
     steps.extend(labels(process, machine)?);
@@ -135,29 +169,32 @@ fn shared(
             oci::LinuxPersonalityDomain::PerLinux => 0x0000,
             oci::LinuxPersonalityDomain::PerLinux32 => 0x0008,
         };
-        steps.push(Step::of("linux.personality", Action::SetPersonality(domain)));
+        steps.push(Step::of("linux.personality", ForInit::SetPersonality(domain)));
     }
     steps.extend(privileges(process, filter)?);
     let user = process.user();
     steps.push(Step::of(
         "process.user",
-        Action::ChangeUser(User {
+        ForInit::ChangeUser(User {
             uid: user.uid(),
             gid: user.gid(),
             groups: user.additional_gids().clone().unwrap_or_default(),
             umask: user.umask().unwrap_or(DEFAULT_UMASK),
         }),
     ));
-    steps.push(Step::of("process.cwd", Action::EnterWorkingDirectory(process.cwd().clone())));
-    steps.push(Step::of("process.cwd", Action::VerifyWorkingDirectory(process.cwd().clone())));
-    steps.push(Step::of("process.args", Action::FindProgram));
+    steps.push(Step::of("process.cwd", ForInit::EnterWorkingDirectory(process.cwd().clone())));
+    steps.push(Step::of("process.cwd", ForInit::VerifyWorkingDirectory(process.cwd().clone())));
+    steps.push(Step::always(ForInit::MarkDescriptors(Descriptors::of(request))));
+    let program = Rc::new(program(process, request)?);
+    steps.push(Step::of("process.args", ForInit::FindProgram(Rc::clone(&program))));
+    steps.push(Step::of("process.args", ForInit::Execute(program)));
     Ok(steps)
 }
 
 fn scheduling(process: &oci::Process) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(scheduler) = process.scheduler() {
-        steps.push(Step::of("process.scheduler", Action::SetScheduler(scheduler_attributes(scheduler))));
+        steps.push(Step::of("process.scheduler", ForInit::SetScheduler(scheduler_attributes(scheduler))));
     }
     if let Some(io) = process.io_priority() {
         let class = match io.class() {
@@ -165,8 +202,8 @@ fn scheduling(process: &oci::Process) -> Vec<Step> {
             oci::IOPriorityClass::IoprioClassBe => 2,
             oci::IOPriorityClass::IoprioClassIdle => 3,
         };
-        let action = Action::SetIoPriority { class, priority: io.priority() as u32 };
-        steps.push(Step::of("process.ioPriority", action));
+        let priority = IoPriority { class, priority: io.priority() as u32 };
+        steps.push(Step::of("process.ioPriority", ForInit::SetIoPriority(priority)));
     }
     steps
 }
@@ -213,13 +250,13 @@ fn labels(process: &oci::Process, machine: &Machine) -> Result<Vec<Step>> {
         if !machine.apparmor {
             return Err(Error::unsupported("process.apparmorProfile: AppArmor is not enabled on this host"));
         }
-        steps.push(Step::of("process.apparmorProfile", Action::SetApparmorProfile(profile)));
+        steps.push(Step::of("process.apparmorProfile", ForInit::SetApparmorProfile(profile)));
     }
     if let Some(label) = given(process.selinux_label()) {
         if !machine.selinux {
             return Err(Error::unsupported("process.selinuxLabel: SELinux is not enabled on this host"));
         }
-        steps.push(Step::of("process.selinuxLabel", Action::SetSelinuxLabel(label)));
+        steps.push(Step::of("process.selinuxLabel", ForInit::SetSelinuxLabel(label)));
     }
     Ok(steps)
 }
@@ -240,8 +277,8 @@ fn rlimits(process: &oci::Process) -> Result<Vec<Step>> {
         return Ok(Vec::new());
     }
     Ok(vec![
-        Step::of("process.rlimits", Action::AskForLimits),
-        Step::of("process.rlimits", Action::SetRlimits(limits)),
+        Step::of("process.rlimits", ForInit::AskForLimits),
+        Step::of("process.rlimits", ForSupervisor::SetRlimits(limits)),
     ])
 }
 
@@ -270,29 +307,28 @@ fn resource_number(kind: oci::PosixRlimitType) -> u32 {
 }
 
 /// Capabilities, no_new_privs, and the seccomp filter at its place among them.
-fn privileges(process: &oci::Process, filter: Option<&seccomp::Filter>) -> Result<Vec<Step>> {
+fn privileges(process: &oci::Process, filter: Option<&Rc<Filter>>) -> Result<Vec<Step>> {
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let mut steps = Vec::new();
     if no_new_privileges {
-        steps.push(Step::of("process.noNewPrivileges", Action::SetNoNewPrivileges));
+        steps.push(Step::of("process.noNewPrivileges", ForInit::SetNoNewPrivileges));
     }
     if let Some(filter) = filter {
-        steps.push(Step::of(
-            "linux.seccomp",
-            match (no_new_privileges, &filter.listener) {
-                // Only CAP_SYS_ADMIN or no_new_privs lets a process filter itself.
-                (false, _) => Action::InstallSeccomp,
-                (true, Some(_)) => Action::InstallSeccompListener,
-                (true, None) => Action::InstallSeccompLast,
-            },
-        ));
-        if filter.listener.is_some() {
-            steps.push(Step::of("linux.seccomp.listenerPath", Action::HandOverListener));
+        let install = match (no_new_privileges, &filter.listener) {
+            // Only CAP_SYS_ADMIN or no_new_privs lets a process filter itself.
+            (false, _) => ForInit::InstallSeccomp,
+            (true, Some(_)) => ForInit::InstallSeccompListener,
+            (true, None) => ForInit::InstallSeccompLast,
+        };
+        steps.push(Step::of("linux.seccomp", install(Rc::clone(filter))));
+        if let Some(listener) = &filter.listener {
+            let hand_over = ForSupervisor::HandOverListener(listener.clone());
+            steps.push(Step::of("linux.seccomp.listenerPath", hand_over));
         }
     }
     let sets = process.capabilities().as_ref().map(capability_sets).unwrap_or_default();
-    steps.push(Step::of("process.capabilities.bounding", Action::LimitBoundingSet(sets.bounding)));
-    steps.push(Step::of("process.capabilities", Action::SetCapabilities(sets)));
+    steps.push(Step::of("process.capabilities.bounding", ForInit::LimitBoundingSet(sets.bounding)));
+    steps.push(Step::of("process.capabilities", ForInit::SetCapabilities(sets)));
     Ok(steps)
 }
 

@@ -2,9 +2,25 @@
 //!
 //! Any other sysctl would change the host, so it is refused whatever its value.
 
-use super::{Action, Step};
+use super::{ForInit, Step};
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Namespaces, Spec};
+
+/// One sysctl and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sysctl {
+    /// Its file below /proc/sys.
+    pub path: String,
+    /// What is written.
+    pub value: String,
+}
+
+impl Sysctl {
+    /// The namespace that confines it.
+    pub(super) fn owner(&self) -> Option<Namespace> {
+        owner(&self.path)
+    }
+}
 
 const IPC: [&str; 8] = [
     "kernel/msgmax",
@@ -26,7 +42,7 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
             let field = format!("linux.sysctl[{key:?}]");
             let path = path_of(key);
             check(&path, spec.namespaces(), &field)?;
-            Ok(Step::of(field, Action::WriteSysctl { path, value: value.clone() }))
+            Ok(Step::of(field, ForInit::WriteSysctl(Sysctl { path, value: value.clone() })))
         })
         .collect()
 }
@@ -73,7 +89,7 @@ fn check(path: &str, namespaces: &Namespaces, field: &str) -> Result<()> {
 }
 
 /// The namespace that confines a sysctl.
-pub(super) fn owner(path: &str) -> Option<Namespace> {
+fn owner(path: &str) -> Option<Namespace> {
     if IPC.contains(&path) || path.starts_with("fs/mqueue/") {
         Some(Namespace::Ipc)
     } else if path.starts_with("net/") {

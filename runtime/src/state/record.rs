@@ -7,7 +7,10 @@ use oci_spec::runtime::Hook;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::plan::Recorded;
 use crate::plan::cgroup::CgroupPaths;
+use crate::sys::clock::Timestamp;
+use crate::sys::credentials::effective_uid;
 use crate::sys::pidfd::PidFd;
 
 /// What every command after `create` needs to know of a container, in a few hundred bytes.
@@ -50,6 +53,27 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record of a container that is about to be created: it has no process yet.
+    pub fn begun(recorded: &Recorded) -> Record {
+        let Recorded { oci_version, id, bundle, rootfs, cgroup_paths, annotations, .. } = recorded.clone();
+        Record {
+            oci_version,
+            id,
+            init_process_pid: 0,
+            init_process_start: 0,
+            created: Timestamp::now().to_string(),
+            cgroup_paths,
+            bundle,
+            rootfs,
+            owner: effective_uid(),
+            annotations,
+            private_pid_namespace: recorded.private_pid_namespace,
+            namespaces: recorded.namespaces.0,
+            poststart: recorded.poststart.clone(),
+            poststop: recorded.poststop.clone(),
+        }
+    }
+
     /// A handle on init, if it still runs.
     pub fn init(&self) -> Result<Option<PidFd>> {
         match self.init_process_pid {

@@ -1,0 +1,83 @@
+//! The supervisor's side of its child: init, or the process that joins a container.
+
+use super::handshake::{Channel, Message};
+use crate::error::{Errno, Error, Kind, Result};
+use crate::sys::pidfd::PidFd;
+use crate::sys::process::{self, Ended};
+
+/// A child that performs its own steps of the plan, and says what it needs.
+pub(super) struct Child {
+    pub pid: i32,
+    pub pidfd: PidFd,
+    pub channel: Channel,
+}
+
+/// Why a child says nothing of what was expected.
+pub(super) enum Silence {
+    /// It ended without a word: only a signal does that, or a defect.
+    Ended(Ended),
+    /// It said what it failed at, or something else is wrong.
+    Err(Error),
+}
+
+impl From<Error> for Silence {
+    fn from(err: Error) -> Silence {
+        Silence::Err(err)
+    }
+}
+
+impl Child {
+    /// Lets the child go on; one that has gone has said why.
+    pub(super) fn go(&mut self) -> Result<(), Silence> {
+        match self.channel.go() {
+            Err(err) if err.is(Errno::EPIPE) => self.expect(Err::<(), _>).and(Err(err.into())),
+            result => Ok(result?),
+        }
+    }
+
+    /// Waits for the child to say something, of which `wanted` takes what it wants and gives anything else back.
+    pub(super) fn expect<T>(
+        &mut self,
+        wanted: impl FnOnce(Message) -> Result<T, Message>,
+    ) -> Result<T, Silence> {
+        match wanted(self.channel.listen()?) {
+            Ok(wanted) => Ok(wanted),
+            Err(Message::Failed(err)) => Err(err.into()),
+            Err(Message::Gone) => Err(Silence::Ended(process::wait(self.pid)?)),
+            Err(other) => Err(Error::internal(format!("init said {other:?} out of turn")).into()),
+        }
+    }
+
+    /// Takes the place of the intermediate process, when that has forked the process that is meant.
+    pub(super) fn adopt_forked(&mut self) -> Result<(), Silence> {
+        let forked = self.channel.listen_for_forked(&self.pidfd)?;
+        let ended = process::wait(self.pid)?;
+        let Some(pidfd) = forked else { return Err(Silence::Ended(ended)) };
+        self.pidfd = PidFd::from(pidfd);
+        // The number that the intermediate process saw may be one of another pid namespace.
+        self.pid = self.pidfd.pid()?;
+        Ok(())
+    }
+}
+
+/// The error of an init that was killed.
+pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
+    match ended {
+        Ended::Signaled(signal) => {
+            let name = nix::sys::signal::Signal::try_from(signal)
+                .map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string());
+            // The step at which the supervisor heard of it has no part in it.
+            let err = Error::new(Kind::Kernel, format!("init was killed by {name}")).without_step();
+            match oom_kills {
+                _ if signal == libc::SIGILL => err.with_hint(
+                    "does the seccomp profile (linux.seccomp) forbid what the runtime itself has to do?",
+                ),
+                Some(1..) => {
+                    err.with_hint("the memory limit (linux.resources.memory.limit) is too low to start")
+                }
+                _ => err,
+            }
+        }
+        Ended::Exited(code) => Error::internal(format!("init exited with {code} and said nothing")),
+    }
+}

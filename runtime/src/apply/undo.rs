@@ -1,0 +1,56 @@
+//! Takes back what a start has left on the host, by the table of steps: see [`Undo`].
+
+use std::time::Duration;
+
+use super::cgroup::Cgroup;
+use super::supervisor::Supervisor;
+use crate::error::{Error, best_effort};
+use crate::plan::Undo;
+use crate::sys::clock::Deadline;
+use crate::sys::process;
+
+/// How long a killed init may take to be gone.
+const DEATH_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Supervisor<'_> {
+    /// Takes back what was begun, the latest first. One failure doesn't keep the others from being tried.
+    pub(super) fn undo(mut self) {
+        while let Some(undo) = self.begun.pop() {
+            match undo {
+                Undo::RemovePidFile => self.remove_pid_file(),
+                Undo::KillInit => self.kill_init(),
+                Undo::RemoveCgroup => self.remove_cgroup(),
+                Undo::RemoveStateDirectory => self.remove_state_directory(),
+            }
+        }
+    }
+
+    fn remove_pid_file(&mut self) {
+        if let Some(path) = self.pid_file.take() {
+            let removed = std::fs::remove_file(path).map_err(|err| Error::io("unlink", &err));
+            best_effort(removed, "its reader may have taken it away already");
+        }
+    }
+
+    fn kill_init(&mut self) {
+        let Some(init) = self.init.take() else { return };
+        best_effort(init.pidfd.send_signal(libc::SIGKILL), "it may be dead already");
+        let gone = init.pidfd.wait_for_exit(Deadline::after(DEATH_PATIENCE));
+        if best_effort(gone, "the cgroup is killed next") == Some(true) {
+            best_effort(process::wait(init.pid), "it was reaped when its death was explained");
+        }
+    }
+
+    fn remove_cgroup(&mut self) {
+        let (Some(cgroup), Some(record)) = (self.cgroup.take(), &self.record) else { return };
+        let live = Cgroup::open(record.cgroup_paths.clone());
+        best_effort(live.kill_all(), "hooks may have left something; an empty cgroup has nothing to kill");
+        best_effort(cgroup.undo(), "the error that brought us here is the one to tell");
+    }
+
+    fn remove_state_directory(&mut self) {
+        if let Some((dir, _lock)) = self.dir.take() {
+            best_effort(dir.remove(), "delete --force removes what is left");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! A plan that reads the same acts the same: `corten plan` tells all that a start will do.
+//!
+//! Random configs, each beside one that differs in one place. `apply` performs the steps and looks at nothing else, so
+//! what a plan does is its steps, and what it says is its text.
+
+use std::collections::BTreeSet;
+
+use corten::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
+use corten::plan::{self, Host, Joining, Machine, NamespaceFlags, Plan, Request, Stage};
+use corten::spec::{Spec, oci};
+use proptest::prelude::*;
+use proptest::test_runner::TestRng;
+use serde_json::{Value, json};
+
+/// Without these there is no plan.
+const REQUIRED: [&str; 12] = [
+    "/ociVersion",
+    "/root",
+    "/root/path",
+    "/process",
+    "/process/args",
+    "/process/cwd",
+    "/process/user",
+    "/mounts",
+    "/linux",
+    "/linux/namespaces",
+    "/linux/uidMappings",
+    "/linux/gidMappings",
+];
+
+/// Words that turn up in lists of strings, most of them options of mounts.
+const WORDS: [&str; 24] = [
+    "ro",
+    "rw",
+    "rslave",
+    "shared",
+    "unbindable",
+    "tmpcopyup",
+    "nosuid",
+    "suid",
+    "rro",
+    "rnodev",
+    "ridmap",
+    "idmap",
+    "mode=700",
+    "size=1m,nr_inodes=9",
+    "noatime",
+    "strictatime",
+    "nosymfollow",
+    "bind",
+    "rbind",
+    "remount",
+    "CAP_SYS_ADMIN",
+    "CAP_CHOWN",
+    "A=1",
+    "two words",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn plans_that_read_the_same_act_the_same(mut random in Random::any()) {
+        let view = random.below(2);
+        let one = random.config();
+        let other = random.changed(one.clone());
+        let (one_request, mut other_request) = (random.request(), Request::default());
+        other_request.clone_from(&one_request);
+        if random.below(4) == 0 {
+            other_request = random.request();
+        }
+        let plans = planned(&one, &one_request, view).zip(planned(&other, &other_request, view));
+        if let Some((one, other)) = plans {
+            if one.explain() == other.explain() {
+                let differing = deeds(&one).into_iter().zip(deeds(&other)).find(|(one, other)| one != other);
+                prop_assert!(differing.is_none(), "told by no word: {:#?}", differing);
+            }
+        }
+    }
+}
+
+/// Without this the property would say nothing of a step that no config here asks for.
+#[test]
+fn the_configs_between_them_ask_for_every_step() {
+    let mut random = Random(TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha));
+    let mut seen = BTreeSet::new();
+    for _ in 0..400 {
+        let (config, request) = (random.config(), random.request());
+        for plan in [planned(&config, &request, 0), planned(&config, &request, 1), joining(&config, &request)]
+        {
+            seen.extend(plan.iter().flat_map(|plan| plan.steps.iter().map(|step| step.stage())));
+        }
+    }
+    let unseen: Vec<_> =
+        Stage::ALL.iter().filter(|stage| !seen.contains(stage)).map(|stage| stage.name()).collect();
+    assert_eq!(unseen, [""; 0]);
+}
+
+/// What a plan does.
+fn deeds(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(|step| format!("{:?}", step.action)).collect()
+}
+
+fn planned(config: &Value, request: &Request, view: usize) -> Option<Plan> {
+    let spec = Spec::load(config.to_string().as_bytes()).ok()?;
+    plan::create(&spec, request, &host(view)).ok()
+}
+
+fn joining(config: &Value, request: &Request) -> Option<Plan> {
+    let spec = Spec::load(config.to_string().as_bytes()).ok()?;
+    let linux = spec.linux();
+    let profile = linux.and_then(|linux| linux.seccomp().as_ref());
+    let filter =
+        profile.map(|profile| plan::seccomp::compile(profile, host(0).machine.native)).transpose().ok()?;
+    let process = spec.process()?;
+    let filter = filter.map(std::rc::Rc::new);
+    let namespaces = NamespaceFlags(spec.namespaces().private_flags());
+    plan::exec(&Joining { process, spec: &spec, filter, namespaces, request }, &host(0).machine).ok()
+}
+
+fn host(view: usize) -> Host {
+    let hierarchy = |controllers: &[&str]| Hierarchy {
+        controllers: controllers.iter().map(ToString::to_string).collect(),
+        mountpoint: format!("/sys/fs/cgroup/{}", controllers.join(",")).trim_end_matches('/').into(),
+        own: "own".into(),
+    };
+    let v1 =
+        ["cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb"].map(|name| hierarchy(&[name]));
+    let mode = if view == 0 {
+        Mode::V1 { hierarchies: [v1.as_slice(), &[hierarchy(&["cpu", "cpuacct"])]].concat() }
+    } else {
+        let controllers =
+            ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"].map(String::from).to_vec();
+        Mode::V2 { hierarchy: hierarchy(&[""]), controllers }
+    };
+    let machine = Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64 };
+    Host { cgroup: CgroupHost { mode }, machine }
+}
+
+/// A source of choices.
+#[derive(Debug)]
+struct Random(TestRng);
+
+impl Random {
+    fn any() -> impl Strategy<Value = Random> {
+        Just(()).prop_perturb(|(), rng| Random(rng))
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.0.next_u32() as usize) % bound.max(1)
+    }
+
+    fn one_of<T: Clone>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())].clone()
+    }
+
+    fn request(&mut self) -> Request {
+        let path = |text: &str| Some(text.into());
+        let mut flag = || self.below(3) == 0;
+        Request {
+            id: "web1".into(),
+            bundle: "/bundle".into(),
+            rootfs: "/bundle/rootfs".into(),
+            no_cgroup: false,
+            no_pivot: flag(),
+            no_new_keyring: flag(),
+            start_at_once: flag(),
+            terminal_relayed: flag(),
+            preserve_fds: flag().into(),
+            listen_fds: flag().into(),
+            notify_directory: if flag() { path("/run/corten/web1/notify") } else { None },
+            pid_file: if flag() { path("/tmp/pid") } else { None },
+            pidfd_socket: if flag() { path("/tmp/socket") } else { None },
+        }
+    }
+
+    /// A config that asks for some of all that can be asked for.
+    fn config(&mut self) -> Value {
+        let mut config = rich();
+        config["linux"]["namespaces"] = self.one_of(&namespaces());
+        let has_new = |kind: &str| {
+            config["linux"]["namespaces"].as_array().iter().any(|list| list.contains(&json!({"type": kind})))
+        };
+        let (user, time) = (has_new("user"), has_new("time"));
+        if !user {
+            remove(&mut config, "/linux/uidMappings");
+            remove(&mut config, "/linux/gidMappings");
+        }
+        if !time {
+            remove(&mut config, "/linux/timeOffsets");
+        }
+        if self.below(2) == 0 {
+            config["linux"]["seccomp"]["syscalls"][1]["action"] = json!("SCMP_ACT_LOG");
+        }
+        let optional =
+            |pointer: &String| pointer.matches('/').count() <= 2 && !REQUIRED.contains(&pointer.as_str());
+        for pointer in leaves(&config).into_iter().filter(optional) {
+            if self.below(4) == 0 {
+                remove(&mut config, &pointer);
+            }
+        }
+        config
+    }
+
+    /// The same but for one place.
+    fn changed(&mut self, mut config: Value) -> Value {
+        let pointer = self.one_of(&leaves(&config));
+        if self.below(6) == 0 {
+            remove(&mut config, &pointer);
+        } else if let Some(value) = config.pointer_mut(&pointer) {
+            let word = self.word();
+            let changed = match value.clone() {
+                Value::Bool(set) => json!(!set),
+                Value::Number(number) => {
+                    self.one_of(&[json!(number.as_i64().unwrap_or(0) + 1), json!(0), json!(7)])
+                }
+                Value::String(text) => {
+                    json!(self.one_of(&[format!("{text}x"), format!("{text} x"), word]))
+                }
+                Value::Array(mut items) => {
+                    match self.below(3) {
+                        0 => items.push(json!(word)),
+                        1 => items.reverse(),
+                        _ => items.extend(items.first().cloned()),
+                    }
+                    json!(items)
+                }
+                Value::Object(mut fields) => {
+                    fields.insert("a b".into(), json!("c"));
+                    json!(fields)
+                }
+                Value::Null => json!(word),
+            };
+            *value = changed;
+        }
+        config
+    }
+
+    fn word(&mut self) -> String {
+        self.one_of(&WORDS).into()
+    }
+}
+
+/// The pointers of all values below the top.
+fn leaves(value: &Value) -> Vec<String> {
+    let below = |name: &str, value: &Value| -> Vec<String> {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        let inner = leaves(value).into_iter().map(|inner| format!("/{name}{inner}"));
+        std::iter::once(format!("/{name}")).chain(inner).collect()
+    };
+    match value {
+        Value::Object(fields) => fields.iter().flat_map(|(name, value)| below(name, value)).collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(at, value)| below(&at.to_string(), value)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn remove(config: &mut Value, pointer: &str) {
+    let Some((parent, name)) = pointer.rsplit_once('/') else { return };
+    match config.pointer_mut(parent) {
+        Some(Value::Object(fields)) => {
+            fields.remove(&name.replace("~1", "/").replace("~0", "~"));
+        }
+        Some(Value::Array(items)) => {
+            let at = name.parse().unwrap_or(usize::MAX);
+            if at < items.len() {
+                items.remove(at);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn namespaces() -> Vec<Value> {
+    let new = |kinds: &[&str]| kinds.iter().map(|kind| json!({"type": kind})).collect::<Vec<_>>();
+    let all = new(&["pid", "network", "ipc", "uts", "mount", "cgroup", "time"]);
+    let with_user = [all.clone(), new(&["user"])].concat();
+    let joined = json!([
+        {"type": "mount"}, {"type": "pid", "path": "/proc/1/ns/pid"}, {"type": "user", "path": "/proc/1/ns/user"},
+        {"type": "network", "path": "/run/netns/a b"}, {"type": "uts"}, {"type": "ipc"},
+    ]);
+    vec![json!(all), json!(with_user), joined]
+}
+
+fn rich() -> Value {
+    let hook = |name: &str| json!([{"path": format!("/bin/{name}"), "args": [name, "a b"], "env": ["A=1"], "timeout": 5}]);
+    let capabilities = json!(["CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"]);
+    json!({
+        "ociVersion": "1.2.0",
+        "root": {"path": "rootfs", "readonly": true},
+        "hostname": "host", "domainname": "domain",
+        "annotations": {"org.example": "a", "other": "b"},
+        "hooks": {
+            "prestart": hook("prestart"), "createRuntime": hook("createRuntime"),
+            "createContainer": hook("createContainer"), "startContainer": hook("startContainer"),
+            "poststart": hook("poststart"), "poststop": hook("poststop"),
+        },
+        "process": {
+            "terminal": true, "consoleSize": {"height": 24, "width": 80},
+            "user": {"uid": 1, "gid": 2, "umask": 18, "additionalGids": [3, 4]},
+            "args": ["sh", "-c", "a b"], "env": ["PATH=/bin", "HOME=/", "A=b c"], "cwd": "/work",
+            "capabilities": {
+                "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
+                "inheritable": capabilities, "ambient": capabilities,
+            },
+            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}],
+            "noNewPrivileges": true, "oomScoreAdj": 5,
+            "apparmorProfile": "profile", "selinuxLabel": "a:b:c:d",
+            "scheduler": {"policy": "SCHED_DEADLINE", "nice": 0, "priority": 0, "flags": ["SCHED_FLAG_RESET_ON_FORK"],
+                          "runtime": 1, "deadline": 2, "period": 3},
+            "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 4},
+            "execCPUAffinity": {"initial": "0-1", "final": "1"},
+        },
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid"]},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755", "ro"]},
+            {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]},
+            {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]},
+            {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "ro", "rslave"]},
+            {"destination": "/mapped", "type": "bind", "source": "/srv", "options": ["bind", "idmap"],
+             "uidMappings": [{"containerID": 0, "hostID": 5, "size": 6}],
+             "gidMappings": [{"containerID": 0, "hostID": 5, "size": 6}]},
+            {"destination": "/copied", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "private"]},
+            {"destination": "/copied", "type": "none", "source": "none", "options": ["remount", "nosuid"]},
+        ],
+        "linux": {
+            "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 10}],
+            "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 10}],
+            "timeOffsets": {"monotonic": {"secs": 1, "nanosecs": 2}},
+            "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 438, "uid": 0, "gid": 0}],
+            "cgroupsPath": "/a/web1",
+            "resources": {
+                "devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 5, "access": "r"}],
+                "memory": {"limit": 1_000_000, "swap": 2_000_000, "reservation": 500_000},
+                "cpu": {"shares": 100, "quota": 1000, "period": 2000, "cpus": "0", "mems": "0"},
+                "pids": {"limit": 10},
+                "blockIO": {"weight": 100},
+                "hugepageLimits": [{"pageSize": "2MB", "limit": 2_097_152}],
+            },
+            "sysctl": {"net.ipv4.ip_forward": "1", "kernel.msgmax": "2"},
+            "rootfsPropagation": "shared",
+            "maskedPaths": ["/proc/kcore", "/proc/a b"], "readonlyPaths": ["/proc/sys"],
+            "personality": {"domain": "LINUX32"},
+            "mountLabel": "a:b:c:d",
+            "seccomp": {
+                "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"],
+                "listenerPath": "/run/agent", "listenerMetadata": "x",
+                "syscalls": [
+                    {"names": ["read", "write", "exit_group"], "action": "SCMP_ACT_ALLOW"},
+                    {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"},
+                    {"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}]},
+                ],
+            },
+        },
+    })
+}
