@@ -174,6 +174,7 @@ impl<'a> Init<'a> {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "an arm for every step")]
     fn perform(&mut self, step: &Step) -> Result<()> {
         match &step.action {
             Action::JoinNamespaces => self.join_namespaces(),

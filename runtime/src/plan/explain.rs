@@ -80,6 +80,7 @@ fn detail(text: &mut String, lines: impl Iterator<Item = String>) {
 }
 
 /// What a step does, in a few words.
+#[expect(clippy::too_many_lines, reason = "an arm for every step")]
 pub(super) fn what(action: &Action) -> String {
     match action {
         Action::OpenNamespace(joined) => format!("{} at {}", joined.namespace.name(), joined.path.display()),
