@@ -3,11 +3,13 @@
 PREFIX  ?= /usr/local
 CARGO   ?= cargo
 
+# The oldest Rust that Corten promises to build with.
+OLDEST   = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help build quick install uninstall run check fmt test docker vm bench setup deny clean
+.PHONY: help build quick install uninstall run check fmt test docker vm bench ci deny advisories oldest aarch64 setup tools clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## Build the release: one static, stripped file
 	@scripts/build release
@@ -24,12 +26,9 @@ uninstall: ## Take it out again
 run: ## Set up what is needed and run a container with Corten alone
 	scripts/run-example
 
-setup: ## Install what the suites need (Debian packages, as root)
-	scripts/install-test-packages
-
-check: fmt ## Format, lints, pure tests, import directions: before each commit
+check: fmt ## Format, lints, pure tests, the shape of the source: before each commit
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test -q -p corten --lib --test architecture
+	$(CARGO) test -q -p corten -p regex --lib --test plans --test architecture --test tidy --test exec_cpu_affinity
 
 fmt: ## Check the format
 	$(CARGO) fmt --all --check
@@ -46,8 +45,25 @@ vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
 bench: ## Compare with crun, runc and youki in one run; prints ratios, writes target/bench.json
 	CORTEN_BIN="$$(scripts/build release)" $(CARGO) run --release -p spec-tests --bin bench
 
-deny: ## Check licences and advisories of the dependencies
-	$(CARGO) deny check
+ci: setup tools check deny oldest aarch64 test ## Everything that CI runs: what is needed, every check, every test
+
+deny: ## Check licences, origin and versions of the dependencies
+	$(CARGO) deny check licenses bans sources
+
+advisories: ## Look the dependencies up among the known vulnerabilities (fetches RustSec's database from GitHub)
+	$(CARGO) deny check advisories
+
+oldest: ## Check the runtime with the oldest Rust that it promises to build with
+	$(CARGO) +$(OLDEST) check -p corten --locked
+
+aarch64: ## Check the runtime and its tests for aarch64
+	$(CARGO) clippy -p corten --all-targets --target aarch64-unknown-linux-musl -- -D warnings
+
+setup: ## Install what the suites need (Debian packages, as root)
+	scripts/install-test-packages
+
+tools: ## Install what the checks need (parts of the Rust toolchain, cargo-deny)
+	scripts/install-check-tools
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -1,12 +1,14 @@
-//! The shape of the source, held to what ARCHITECTURE.md says of it: what may import what, and where I/O, `unsafe` and
-//! the environment may stand.
+//! The shape of the source, held to what ARCHITECTURE.md says of it: what may import what, and where I/O, `unsafe`,
+//! threads and the environment may stand.
 //!
-//! The files are read as tokens, so that comments, strings and line breaks don't matter; `mod tests` is left out. A name
-//! that a `use` has brought in counts as its full path wherever it is used.
+//! The files are read as tokens, so that comments, strings and line breaks don't matter; `mod tests` is left out. A
+//! name that a `use` has brought in counts as its full path wherever it is used.
+
+mod common;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+
+use common::assert_none;
 
 /// The modules at the top, each with those that it may import. Only what stands above can be imported, so there is no
 /// cycle.
@@ -114,6 +116,11 @@ fn unsafe_stands_only_under_sys() {
 }
 
 #[test]
+fn no_thread_is_started() {
+    assert_none(in_all(threads));
+}
+
+#[test]
 fn the_environment_is_read_where_this_file_says_so_and_nowhere_else() {
     let mut read: Vec<(String, String)> = sources().iter().flat_map(environment).collect();
     read.sort();
@@ -161,6 +168,8 @@ fn what_is_forbidden_is_found() {
     assert_eq!(found(looks_at_the_spec, "apply/x.rs", "use oci_spec::runtime::{Hook, Process};"), 1);
     assert_eq!(found(unsafety, "apply/x.rs", "fn f() -> &'static str { unsafe { g('\"', \"unsafe\") } }"), 1);
     assert_eq!(found(unsafety, "apply/x.rs", "#![allow(unsafe_code)]"), 1);
+    assert_eq!(found(threads, "apply/x.rs", "use std::thread; fn f() { thread::spawn(g); }"), 1);
+    assert_eq!(found(threads, "apply/x.rs", "use std::thread::{Builder, sleep};"), 1);
     let reads = environment(&Source::of("plan/x.rs", "use std::env; fn f() { env::var_os(\"HOME\"); }"));
     assert_eq!(reads, [("plan/x.rs".to_string(), "var_os HOME".to_string())]);
 }
@@ -242,6 +251,13 @@ fn unsafety(source: &Source) -> Vec<String> {
     words.collect()
 }
 
+/// Fork and `setns` are safe in a process with a single thread only.
+fn threads(source: &Source) -> Vec<String> {
+    let starts = ["std::thread::Builder", "std::thread::scope", "std::thread::spawn"];
+    let found = source.paths().into_iter().filter(|path| starts.iter().any(|start| path.is_of(start)));
+    found.map(|path| format!("starts a thread: {}", path.name)).collect()
+}
+
 /// What the file reads of the environment: the function, and the variable that it names.
 fn environment(source: &Source) -> Vec<(String, String)> {
     let read = |path: &Name| {
@@ -259,32 +275,10 @@ fn in_all(check: Check) -> Vec<String> {
     sources().iter().flat_map(of).collect()
 }
 
-fn assert_none(found: Vec<String>) {
-    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
-}
-
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    collect(&root, &mut files);
-    files.sort();
-    assert!(files.len() > 50, "only {} files below {}", files.len(), root.display());
-    let read = |path: &PathBuf| {
-        let file = path.strip_prefix(&root).expect("a file below src").to_string_lossy().into_owned();
-        Source::of(&file, &fs::read_to_string(path).expect("a source file"))
-    };
-    files.iter().map(read).collect()
-}
-
-fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
+    let files = common::sources("runtime/src");
+    assert!(files.len() > 50, "only {} files", files.len());
+    files.iter().map(|(file, text)| Source::of(file, text)).collect()
 }
 
 /// A source file.

@@ -92,8 +92,9 @@ pub fn run(inherited: Inherited) -> ! {
     Init::new(inherited).become_program(&[Actor::Intermediate, Actor::Init])
 }
 
-/// The intermediate process: performs its steps, forks init as a child of the supervisor, and is done. The pid namespace
-/// of init then belongs to the user namespace that was joined, as a procfs in it demands.
+/// The intermediate process: performs its steps, forks init as a child of the supervisor, and is done.
+///
+/// The pid namespace of init then belongs to the user namespace that was joined, as a procfs in it demands.
 pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
     let mut intermediate = Init::new(inherited);
     let ready = intermediate.begin().and_then(|()| intermediate.perform_all(&[Actor::Intermediate]));

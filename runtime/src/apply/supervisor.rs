@@ -339,13 +339,13 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Clones the process into the container's cgroup or, where that takes no processes, into the cgroup below it that
-    /// init is in: a container that manages cgroups of its own (systemd, an engine) gives its controllers on, and must
+    /// init is in. A container that manages cgroups of its own (systemd, an engine) gives its controllers on, and must
     /// move its processes down first.
     ///
-    /// An intermediate process joins the container's namespaces, and forks the process that becomes the program. So that
-    /// process is born with no root, working directory or descriptor of the host's: from the moment when the container's
-    /// processes can see it, those that may trace others (CAP_SYS_PTRACE) look at it. It is the intermediate process that
-    /// is born in a cgroup of v2, because the way there is a directory of the host's.
+    /// An intermediate process joins the container's namespaces, and forks the process that becomes the program. So the
+    /// program's process is born with no root, working directory or descriptor of the host's. The container's processes
+    /// see it from then on, and may trace it if they have CAP_SYS_PTRACE. The intermediate process alone is born in the
+    /// cgroup of v2, because the clone needs the cgroup's directory open, which is the host's.
     fn clone_into_container(&mut self, descriptors: Descriptors) -> Result<()> {
         let Place::Running { cgroup, .. } = self.place else {
             return Err(Error::internal("there is no container to join"));

@@ -5,9 +5,9 @@
 //! is to be done, and this file alone says *when* and *by whom*.
 //!
 //! A row becomes a variant of [`Stage`] and a variant of the enum of its actor: [`ForSupervisor`], [`ForIntermediate`] or
-//! [`ForInit`]. Each enum is matched without a wildcard by the text of a plan (`explain.rs`) and by the process that
-//! performs it (`apply/supervisor.rs`, `apply/init.rs`), so a row without its text or its deed doesn't compile, nor does
-//! a step that is given to the wrong process.
+//! [`ForInit`]. The text of a plan (`explain.rs`) matches each enum without a wildcard, and so does the process that
+//! performs it (`apply/supervisor.rs`, `apply/init.rs`). A row without its text or its deed doesn't compile, nor does a
+//! step that is given to the wrong process.
 
 use std::path::PathBuf;
 use std::rc::Rc;
