@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use spec_tests::view::View;
 
-use crate::{Result, measures, stage};
+use crate::effort::Effort;
+use crate::{Result, measures};
 
 pub const HELP: &str = "\
 Usage: bench [OPTIONS]
@@ -36,34 +37,6 @@ pub struct Options {
     pub only: Vec<String>,
     pub beside: Vec<(String, PathBuf)>,
     pub json: PathBuf,
-}
-
-/// How often, how long, how closely.
-pub struct Effort {
-    pub rounds: usize,
-    pub rest: Duration,
-    pub parallel: Parallel,
-    pub limit: LimitSearch,
-    pub calls: Calls,
-}
-
-pub struct Parallel {
-    pub rounds: usize,
-    pub runs: usize,
-    pub at_once: usize,
-}
-
-pub struct LimitSearch {
-    pub rounds: usize,
-    /// A limit works if so many runs in a row do.
-    pub tries: usize,
-    pub step_bytes: u64,
-}
-
-pub struct Calls {
-    pub rounds: usize,
-    pub batches: usize,
-    pub calls_per_batch: usize,
 }
 
 impl Options {
@@ -103,34 +76,12 @@ impl Options {
     }
 }
 
-impl Effort {
-    fn full() -> Effort {
-        Effort {
-            rounds: 60,
-            rest: Duration::ZERO,
-            parallel: Parallel { rounds: 3, runs: 200, at_once: 20 },
-            limit: LimitSearch { rounds: 3, tries: 3, step_bytes: 32 << 10 },
-            calls: Calls { rounds: 10, batches: 20, calls_per_batch: 20_000 },
-        }
-    }
-
-    fn quick() -> Effort {
-        Effort {
-            rounds: 3,
-            rest: Duration::ZERO,
-            parallel: Parallel { rounds: 1, runs: 8, at_once: 4 },
-            limit: LimitSearch { rounds: 1, tries: 1, step_bytes: 8 << 20 },
-            calls: Calls { rounds: 1, batches: 2, calls_per_batch: 1000 },
-        }
-    }
-}
-
 fn number<T: FromStr>(text: &str) -> Result<T> {
     text.parse().map_err(|_| format!("{text} is not a number").into())
 }
 
 fn view(text: &str) -> Result<View> {
-    let named = View::all().iter().find(|view| stage::name(**view) == text);
+    let named = View::all().iter().find(|view| view.name() == text);
     named.copied().ok_or_else(|| format!("this machine has no view {text}").into())
 }
 

@@ -3,20 +3,23 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Better, Entrant, Quantity, Taken, Unit, interleave, ms};
+use super::ms;
+use super::sampling::{Quantity, Sampler, interleave};
 use crate::Result;
-use crate::lane::Lane;
-use crate::options::Parallel;
-use crate::stage::Stage;
+use crate::conditions::Conditions;
+use crate::container::Container;
+use crate::effort::Parallel;
+use crate::figures::{Better, Taken, Unit};
 
-pub fn take(stage: &Stage) -> Result<Taken> {
-    let effort = &stage.effort.parallel;
-    let mut entrants = Vec::new();
-    for contender in stage.contenders {
-        let lanes = (0..effort.at_once).map(|slot| Lane::lay(stage, contender, &format!("slot{slot}")));
-        let lanes = lanes.collect::<Result<Vec<_>>>()?;
-        let sample = Box::new(move || sample(&lanes, effort));
-        entrants.push(Entrant { name: contender.name.clone(), sample });
+pub fn take(conditions: &Conditions) -> Result<Taken> {
+    let effort = &conditions.effort.parallel;
+    let mut samplers = Vec::new();
+    for runtime in conditions.runtimes {
+        let containers = (0..effort.at_once)
+            .map(|slot| Container::new(conditions.fixture, conditions.view, runtime, &format!("slot{slot}")));
+        let containers = containers.collect::<Result<Vec<_>>>()?;
+        let sample = Box::new(move || sample(&containers, effort));
+        samplers.push(Sampler { name: runtime.name.clone(), sample });
     }
     let quantities = [
         Quantity { name: "parallel", title: "runs in parallel", unit: Unit::PerSecond, better: Better::More },
@@ -27,15 +30,15 @@ pub fn take(stage: &Stage) -> Result<Taken> {
             better: Better::Less,
         },
     ];
-    interleave(entrants, stage.turns(effort.rounds), quantities)
+    interleave(samplers, conditions.turns(effort.rounds), quantities)
 }
 
-fn sample(lanes: &[Lane], effort: &Parallel) -> Result<[f64; 2]> {
+fn sample(containers: &[Container], effort: &Parallel) -> Result<[f64; 2]> {
     let begun = AtomicUsize::new(0);
     let start = Instant::now();
     let slowest = std::thread::scope(|scope| {
         let slots: Vec<_> =
-            lanes.iter().map(|lane| scope.spawn(|| slot(lane, &begun, effort.runs))).collect();
+            containers.iter().map(|container| scope.spawn(|| slot(container, &begun, effort.runs))).collect();
         let slowest = slots.into_iter().map(|slot| slot.join().map_err(|_| "a slot panicked")?);
         slowest.collect::<Result<Vec<Duration>>>()
     })?;
@@ -44,10 +47,10 @@ fn sample(lanes: &[Lane], effort: &Parallel) -> Result<[f64; 2]> {
 }
 
 /// Runs one container after the other until all slots together have begun `runs`, and returns its slowest.
-fn slot(lane: &Lane, begun: &AtomicUsize, runs: usize) -> Result<Duration> {
+fn slot(container: &Container, begun: &AtomicUsize, runs: usize) -> Result<Duration> {
     let mut slowest = Duration::ZERO;
     while begun.fetch_add(1, Ordering::Relaxed) < runs {
-        slowest = slowest.max(lane.time_command(lane.run_command())?);
+        slowest = slowest.max(container.time_command(container.run_command())?);
     }
     Ok(slowest)
 }

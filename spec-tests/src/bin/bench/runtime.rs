@@ -1,4 +1,4 @@
-//! Who takes part.
+//! The runtimes that are measured.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::Result;
 const PEERS: [&str; 3] = ["crun", "runc", "youki"];
 
 /// A runtime.
-pub struct Contender {
+pub struct Runtime {
     pub name: String,
     pub version: String,
     pub binary: PathBuf,
@@ -23,28 +23,28 @@ pub struct Contender {
 }
 
 /// The runtime under test, then those named, then the peers on PATH.
-pub fn find(beside: &[(String, PathBuf)]) -> Result<Vec<Contender>> {
-    let mut found = vec![Contender::of("corten", subject().path.clone())?];
+pub fn find(beside: &[(String, PathBuf)]) -> Result<Vec<Runtime>> {
+    let mut found = vec![Runtime::of("corten", subject().path.clone())?];
     for (name, path) in beside {
-        found.push(Contender::of(name, path.clone())?);
+        found.push(Runtime::of(name, path.clone())?);
     }
     for peer in PEERS {
         if let Some(path) = on_path(peer) {
-            found.push(Contender::of(peer, path)?);
+            found.push(Runtime::of(peer, path)?);
         }
     }
     Ok(found)
 }
 
-impl Contender {
-    fn of(name: &str, path: PathBuf) -> Result<Contender> {
+impl Runtime {
+    fn of(name: &str, path: PathBuf) -> Result<Runtime> {
         let bytes = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?.len();
         let asked = Subject::at(path);
         let version = asked.version().rsplit(' ').next().unwrap_or_default().to_owned();
         let libraries: u64 =
             libraries(&asked.path).iter().flat_map(fs::metadata).map(|meta| meta.len()).sum();
         let bytes_with_libraries = bytes + libraries;
-        Ok(Contender { name: name.to_owned(), version, binary: asked.path, bytes, bytes_with_libraries })
+        Ok(Runtime { name: name.to_owned(), version, binary: asked.path, bytes, bytes_with_libraries })
     }
 }
 
