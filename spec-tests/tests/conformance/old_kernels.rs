@@ -24,7 +24,7 @@ fn seen_without(call: &str, configure: impl FnOnce(&mut Bundle)) -> String {
     let inject = format!("inject={call}:error=ENOSYS");
     let log = container.path("strace");
     let strace = ["strace", "-f", "-qq", "-o", &log, "-e", &format!("trace={call}"), "-e", &inject];
-    let seen = container.run().by(strace).run().ok().to_owned();
+    let seen = container.run().by(strace).output().ok().to_owned();
     assert!(fs::read_to_string(log).unwrap().contains("INJECTED"), "{call} is not called at all");
     seen
 }

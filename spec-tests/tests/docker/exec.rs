@@ -8,12 +8,24 @@ use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop};
 
 pub fn scenarios() -> Vec<Scenario> {
+    [results(), identity(), surroundings(), protections(), streams(), refusals(), lifetime()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn results() -> Vec<Scenario> {
     vec![
         exec("output_and_errors_come_back", &[], &[], "echo out; echo err >&2", |said| {
             said.ok()?.says("out\n")?.complains("err")
         }),
         exec("exit_code", &[], &[], "exit 42", |said| said.exits(42)),
         exec("killed_is_137", &[], &[], "kill -9 $$", |said| said.exits(137)),
+    ]
+}
+
+fn identity() -> Vec<Scenario> {
+    vec![
         exec("as_another_user", &[], &["-u", "alice"], "id; echo $HOME", |said| {
             said.ok()?.says("uid=1000(alice) gid=1000(alice) groups=50(staff),1000(alice)\n/home/alice\n")
         }),
@@ -38,6 +50,11 @@ pub fn scenarios() -> Vec<Scenario> {
         exec("an_unknown_user_is_refused", &[], &["-u", "nosuch"], "true", |said| {
             said.exits(126)?.shows("unable to find user")
         }),
+    ]
+}
+
+fn surroundings() -> Vec<Scenario> {
+    vec![
         exec("working_directory", &["-w", "/etc"], &["-w", "/tmp"], "pwd", |said| said.ok()?.says("/tmp\n")),
         exec("the_container_s_working_directory_is_the_default", &["-w", "/etc"], &[], "pwd", |said| {
             said.ok()?.says("/etc\n")
@@ -53,6 +70,11 @@ pub fn scenarios() -> Vec<Scenario> {
             |said| said.ok()?.says("container exec exec /root\n"),
         ),
         exec("stdin_is_dev_null_without_i", &[], &[], "wc -c", |said| said.ok()?.says("0\n")),
+    ]
+}
+
+fn protections() -> Vec<Scenario> {
+    vec![
         exec(
             "same_protections_as_the_container",
             &["--cap-drop", "CHOWN"],
@@ -101,6 +123,11 @@ pub fn scenarios() -> Vec<Scenario> {
         exec("pid_1_is_the_container_s", &["--init"], &[], "cat /proc/1/comm", |said| {
             said.ok()?.says("docker-init\n")
         }),
+    ]
+}
+
+fn streams() -> Vec<Scenario> {
+    vec![
         scenario("stdin_reaches_the_process", |session| {
             let name = sleeper(session, &[])?;
             session.docker_reading(&["exec", "-i", &name, "sort"], "b\na\n")?.ok()?.says("a\nb\n").map(drop)
@@ -124,6 +151,11 @@ pub fn scenarios() -> Vec<Scenario> {
             session.wait_until(&["exec", &name, "ps", "-o", "args"], "sleep 77")?;
             session.docker(&["exec", &name, "cat", "/tmp/x"])?.ok()?.says("done\n").map(drop)
         }),
+    ]
+}
+
+fn refusals() -> Vec<Scenario> {
+    vec![
         scenario("a_missing_command_is_126", |session| {
             let name = sleeper(session, &[])?;
             let said = session.docker(&["exec", &name, "nosuch"])?.exits(126)?;
@@ -148,6 +180,11 @@ pub fn scenarios() -> Vec<Scenario> {
             session.docker(&["unpause", &name])?.ok()?;
             said.exits(1)?.complains("is paused, unpause the container before exec").map(drop)
         }),
+    ]
+}
+
+fn lifetime() -> Vec<Scenario> {
+    vec![
         scenario("ends_with_the_container", |session| {
             let name = session
                 .start("c", &[BUSYBOX, "sh", "-c", "until [ -e /tmp/go ]; do sleep 0.02; done; exit 3"])?;

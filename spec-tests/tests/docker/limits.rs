@@ -7,10 +7,13 @@ use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop, ensure};
 
 pub fn scenarios() -> Vec<Scenario> {
-    [written(), enforced(), updated()].into_iter().flatten().collect()
+    [memory(), processors(), processes_and_disks(), bounds(), whole_cgroup(), enforced(), updated()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
-fn written() -> Vec<Scenario> {
+fn memory() -> Vec<Scenario> {
     vec![
         scenario("memory", |session| {
             cgroup(
@@ -60,6 +63,11 @@ fn written() -> Vec<Scenario> {
                 &[("memory/memory.oom_control", "oom_kill_disable 1")],
             )
         }),
+    ]
+}
+
+fn processors() -> Vec<Scenario> {
+    vec![
         scenario("cpus", |session| {
             cgroup(
                 session,
@@ -84,6 +92,11 @@ fn written() -> Vec<Scenario> {
                 &[("cpuset/cpuset.cpus", "0"), ("cpuset/cpuset.mems", "0")],
             )
         }),
+    ]
+}
+
+fn processes_and_disks() -> Vec<Scenario> {
+    vec![
         scenario("pids_limit", |session| {
             cgroup(session, &["--pids-limit", "20"], &[("pids/pids.max", "20")])
         }),
@@ -108,6 +121,11 @@ fn written() -> Vec<Scenario> {
             )
         }),
         run("blkio_weight", &["--blkio-weight", "300", BUSYBOX, "echo", "ran"], Says("ran\n")),
+    ]
+}
+
+fn bounds() -> Vec<Scenario> {
+    vec![
         run(
             "cpus_beyond_the_machine_s_are_refused",
             &["--cpus", "1000", BUSYBOX, "true"],
@@ -132,6 +150,11 @@ fn written() -> Vec<Scenario> {
             Says("Cpus_allowed_list:\t1\n"),
         )
         .needs(&["cpuset"]),
+    ]
+}
+
+fn whole_cgroup() -> Vec<Scenario> {
+    vec![
         scenario("every_limit_at_once", |session| {
             let flags = [
                 "-m",

@@ -8,6 +8,11 @@ use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, ensure};
 
 pub fn scenarios() -> Vec<Scenario> {
+    [which(), seen_inside(), of_another_container()].into_iter().flatten().collect()
+}
+
+/// Which namespaces are the container's own, and which are the host's.
+fn which() -> Vec<Scenario> {
     vec![
         scenario("all_are_its_own_by_default", |session| {
             compare_with_host(
@@ -46,6 +51,11 @@ pub fn scenarios() -> Vec<Scenario> {
                 &[("pid", true), ("ipc", true), ("uts", true), ("net", true), ("mnt", false)],
             )
         }),
+    ]
+}
+
+fn seen_inside() -> Vec<Scenario> {
+    vec![
         run("uts_host_shows_the_host_s_name", &["--uts", "host", BUSYBOX, "hostname"], Says("engine-host\n")),
         run(
             "cgroupns_private_hides_the_path",
@@ -62,6 +72,11 @@ pub fn scenarios() -> Vec<Scenario> {
             &["--uts", "host", "--hostname", "x", BUSYBOX, "true"],
             Fails(125, "conflicting options"),
         ),
+    ]
+}
+
+fn of_another_container() -> Vec<Scenario> {
+    vec![
         run(
             "pid_of_a_missing_container_is_refused",
             &["--pid", "container:nosuch", BUSYBOX, "true"],

@@ -7,6 +7,10 @@ use spec_tests::engine::scenario::{Scenario, run, scenario};
 use spec_tests::engine::session::Session;
 
 pub fn scenarios() -> Vec<Scenario> {
+    [seen_inside(), ports(), between_containers()].into_iter().flatten().collect()
+}
+
+fn seen_inside() -> Vec<Scenario> {
     vec![
         run(
             "none_has_only_loopback",
@@ -58,6 +62,11 @@ pub fn scenarios() -> Vec<Scenario> {
             &["--network", "nosuch", BUSYBOX, "true"],
             Fails(125, "network nosuch not found"),
         ),
+    ]
+}
+
+fn ports() -> Vec<Scenario> {
+    vec![
         run(
             "privileged_ports_need_no_capability",
             &["--user", "alice", BUSYBOX, "cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start"],
@@ -89,6 +98,11 @@ pub fn scenarios() -> Vec<Scenario> {
                 .complains("port is already allocated")
                 .map(drop)
         }),
+    ]
+}
+
+fn between_containers() -> Vec<Scenario> {
+    vec![
         scenario("containers_find_each_other_by_name", |session| {
             let network = network(session, &[])?;
             session.start(

@@ -7,6 +7,11 @@ use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, ensure};
 
 pub fn scenarios() -> Vec<Scenario> {
+    [device(), typing(), with_exec()].into_iter().flatten().collect()
+}
+
+/// The terminal itself.
+fn device() -> Vec<Scenario> {
     vec![
         scenario("run_has_a_terminal", |session| {
             let script = "tty; stat -c '%F %a' $(tty); test -t 0 && test -t 1 && test -t 2 && echo all three";
@@ -49,6 +54,11 @@ pub fn scenarios() -> Vec<Scenario> {
                 .says("a\nb\nc\n")
                 .map(drop)
         }),
+    ]
+}
+
+fn typing() -> Vec<Scenario> {
+    vec![
         scenario("typing_reaches_the_process", |session| {
             let mut terminal =
                 open(session, &["-it", BUSYBOX, "sh", "-c", "echo ready; read line; echo \"got <$line>\""])?;
@@ -102,6 +112,11 @@ pub fn scenarios() -> Vec<Scenario> {
             second.types("end\r")?;
             second.ends()?.exits(6).map(drop)
         }),
+    ]
+}
+
+fn with_exec() -> Vec<Scenario> {
+    vec![
         scenario("exec_has_a_terminal_of_its_own", |session| {
             let name = session.start("c", &["-t", BUSYBOX, "sleep", "100"])?;
             let script = "tty; test -t 0 && echo a terminal; until stty size 2>/dev/null | grep -q 0; do sleep 0.02; done; stty size";

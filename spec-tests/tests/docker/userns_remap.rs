@@ -10,7 +10,12 @@ use spec_tests::engine::{Outcome, ensure};
 use crate::process::MOUNTS;
 
 pub fn scenarios() -> Vec<Scenario> {
-    let scenarios = vec![
+    let themes = [identity(), files(), settings(), options(), seen_from_the_host(), commands()];
+    themes.into_iter().flatten().map(|scenario| scenario.on(On::RemappedUsers)).collect()
+}
+
+fn identity() -> Vec<Scenario> {
+    vec![
         run(
             "id_maps",
             &[
@@ -37,6 +42,11 @@ pub fn scenarios() -> Vec<Scenario> {
             &[BUSYBOX, "stat", "-c", "%u:%g", "/bin", "/home/alice", "/dev/null", "/proc/self", "/dev/shm"],
             Shows(&["0:0\n1000:1000\n"]),
         ),
+    ]
+}
+
+fn files() -> Vec<Scenario> {
+    vec![
         run(
             "mounts_and_their_flags",
             &[BUSYBOX, "sh", "-c", MOUNTS],
@@ -67,6 +77,11 @@ pub fn scenarios() -> Vec<Scenario> {
             ],
             Says("0\n0\n"),
         ),
+    ]
+}
+
+fn settings() -> Vec<Scenario> {
+    vec![
         run(
             "own_network_is_its_own_to_change",
             &["--cap-add", "NET_ADMIN", BUSYBOX, "sh", "-c", "ip link set lo down && echo down"],
@@ -98,6 +113,12 @@ pub fn scenarios() -> Vec<Scenario> {
             &[BUSYBOX, "nosuch"],
             Fails(127, "executable file not found in $PATH"),
         ),
+    ]
+}
+
+/// Options of `docker run` that are about namespaces and protections.
+fn options() -> Vec<Scenario> {
+    vec![
         run(
             "pid_host_is_refused",
             &["--pid", "host", BUSYBOX, "true"],
@@ -124,6 +145,11 @@ pub fn scenarios() -> Vec<Scenario> {
             Says("NoNewPrivs:\t1\n"),
         ),
         run("network_none", &["--network", "none", BUSYBOX, "ls", "/sys/class/net"], Says("lo\n")),
+    ]
+}
+
+fn seen_from_the_host() -> Vec<Scenario> {
+    vec![
         scenario("on_the_host_it_is_another_user", |session| {
             let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
             let pid = session.pid(&name)?;
@@ -135,7 +161,8 @@ pub fn scenarios() -> Vec<Scenario> {
             let dir = session.dir("bind")?.display().to_string();
             session.host(&format!("chmod 777 {dir}"))?.ok()?;
             session.run(&["-v", &format!("{dir}:/v"), BUSYBOX, "touch", "/v/x"])?.ok()?;
-            session.host(&format!("stat -c %u:%g {dir}/x"))?
+            session
+                .host(&format!("stat -c %u:%g {dir}/x"))?
                 .ok()?
                 .says(&format!("{REMAP_FIRST_ID}:{REMAP_FIRST_ID}\n"))
                 .map(drop)
@@ -143,7 +170,8 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("a_bind_of_root_s_can_t_be_written", |session| {
             let dir = session.dir("bind")?.display().to_string();
             session.host(&format!("chmod 755 {dir}"))?.ok()?;
-            session.run(&["-v", &format!("{dir}:/v"), BUSYBOX, "touch", "/v/x"])?
+            session
+                .run(&["-v", &format!("{dir}:/v"), BUSYBOX, "touch", "/v/x"])?
                 .exits(1)?
                 .complains("Permission denied")
                 .map(drop)
@@ -151,13 +179,24 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("volumes_are_writable", |session| {
             let volume = session.name("data");
             session.run(&["-v", &format!("{volume}:/v"), BUSYBOX, "sh", "-c", "echo x > /v/x"])?.ok()?;
-            session.run(&["-v", &format!("{volume}:/v:ro"), BUSYBOX, "cat", "/v/x"])?.ok()?.says("x\n").map(drop)
+            session
+                .run(&["-v", &format!("{volume}:/v:ro"), BUSYBOX, "cat", "/v/x"])?
+                .ok()?
+                .says("x\n")
+                .map(drop)
         }),
+    ]
+}
+
+/// Commands other than `docker run`, and the network.
+fn commands() -> Vec<Scenario> {
+    vec![
         scenario("exec_is_in_the_user_namespace", |session| {
             let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
             let script =
                 "awk '{print $2}' /proc/self/uid_map; id -u; grep -E 'Cap|Seccomp:' /proc/self/status";
-            session.docker(&["exec", &name, "sh", "-c", script])?
+            session
+                .docker(&["exec", &name, "sh", "-c", script])?
                 .ok()?
                 .shows("100000\n0\n")?
                 .shows("CapEff:\t00000000a80425fb")?;
@@ -172,7 +211,11 @@ pub fn scenarios() -> Vec<Scenario> {
         }),
         scenario("an_exec_on_a_terminal", |session| {
             let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
-            session.close(session.terminal(&["exec", "-it", &name, "tty"])?)?.ok()?.says("/dev/pts/0\n").map(drop)
+            session
+                .close(session.terminal(&["exec", "-it", &name, "tty"])?)?
+                .ok()?
+                .says("/dev/pts/0\n")
+                .map(drop)
         }),
         scenario("a_published_port", |session| {
             let web = "mkdir /w; echo hello > /w/index.html; exec httpd -f -p 80 -h /w";
@@ -187,7 +230,8 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("network_of_another_container", |session| {
             let other = session.start("other", &["--cap-add", "NET_ADMIN", BUSYBOX, "sleep", "100"])?;
             let container = format!("container:{other}");
-            session.run(&["--network", &container, BUSYBOX, "ls", "/sys/class/net"])?
+            session
+                .run(&["--network", &container, BUSYBOX, "ls", "/sys/class/net"])?
                 .ok()?
                 .says("eth0\nlo\n")
                 .map(drop)
@@ -217,8 +261,7 @@ pub fn scenarios() -> Vec<Scenario> {
             session.run(&[&image])?.ok()?.says("0\n1000\n").map(drop)
         }),
         scenario("no_capability_reaches_the_host", no_capability_reaches_the_host),
-    ];
-    scenarios.into_iter().map(|scenario| scenario.on(On::RemappedUsers)).collect()
+    ]
 }
 
 /// Root inside may not touch what belongs to the host's user namespace, whatever capabilities it was given.
