@@ -34,10 +34,12 @@ impl Conditions<'_> {
 
     /// A container for each runtime, all with the same bundle.
     pub fn containers(&self, measure: &str) -> Result<Vec<Container<'_>>> {
-        self.runtimes
-            .iter()
-            .map(|runtime| Container::new(self.fixture, self.view, runtime, measure))
-            .collect()
+        self.runtimes.iter().map(|runtime| self.container(runtime, measure)).collect()
+    }
+
+    /// A container for one runtime, with a name that no other container of the runtime has.
+    pub fn container<'a>(&self, runtime: &'a Runtime, name: &str) -> Result<Container<'a>> {
+        Container::new(self.fixture, self.view, runtime, name)
     }
 
     fn enter_view(&self) -> Result<()> {

@@ -7,6 +7,8 @@ pub struct Effort {
     pub rounds: usize,
     pub rest: Duration,
     pub parallel: Parallel,
+    /// How many runs are traced.
+    pub traced: usize,
     pub limit: LimitSearch,
     pub calls: Calls,
 }
@@ -14,7 +16,6 @@ pub struct Effort {
 pub struct Parallel {
     pub rounds: usize,
     pub runs: usize,
-    pub at_once: usize,
 }
 
 pub struct LimitSearch {
@@ -35,7 +36,8 @@ impl Effort {
         Effort {
             rounds: 60,
             rest: Duration::ZERO,
-            parallel: Parallel { rounds: 3, runs: 200, at_once: 20 },
+            parallel: Parallel { rounds: 3, runs: 200 },
+            traced: 10,
             limit: LimitSearch { rounds: 3, tries: 3, step_bytes: 32 << 10 },
             calls: Calls { rounds: 10, batches: 20, calls_per_batch: 20_000 },
         }
@@ -45,7 +47,8 @@ impl Effort {
         Effort {
             rounds: 3,
             rest: Duration::ZERO,
-            parallel: Parallel { rounds: 1, runs: 8, at_once: 4 },
+            parallel: Parallel { rounds: 1, runs: 6 },
+            traced: 1,
             limit: LimitSearch { rounds: 1, tries: 1, step_bytes: 8 << 20 },
             calls: Calls { rounds: 1, batches: 2, calls_per_batch: 1000 },
         }

@@ -46,6 +46,8 @@ pub enum Unit {
     PerSecond,
     #[serde(rename = "KiB")]
     Kibibytes,
+    #[serde(rename = "1")]
+    Count,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

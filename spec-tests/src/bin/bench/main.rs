@@ -4,8 +4,8 @@
 //! CORTEN_BIN=/path/to/corten cargo run --release -p spec-tests --bin bench -- [OPTIONS]
 //! ```
 //!
-//! `--help` lists the options. The peers are whichever of crun, runc and youki are on PATH. They take turns, so
-//! that whatever else the machine does hits all alike; absolute figures drift, ratios hold. Needs root, and leaves
+//! `--help` lists the options. The peers are whichever of crun, runc and youki are on PATH, or newer ones that
+//! `scripts/bench-peers` has fetched. They take turns, so that whatever else the machine does hits all alike; absolute figures drift, ratios hold. Needs root, and leaves
 //! nothing behind but the JSON.
 
 mod conditions;
@@ -16,11 +16,13 @@ mod fixture;
 mod interrupt;
 mod measures;
 mod options;
+mod peers;
 mod process;
 mod report;
 mod runtime;
 mod samples;
 mod table;
+mod waits;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -52,9 +54,12 @@ fn main() -> ExitCode {
 }
 
 fn bench(options: &Options) -> Result<()> {
+    if let Some(dir) = &options.peers {
+        peers::install(dir)?;
+    }
     interrupt::listen()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let runtimes = runtime::find(&options.beside)?;
+    let runtimes = runtime::find(&options.beside, options.peers.as_deref())?;
     let fixture = Fixture::open()?;
     let mut report = Report::new(&runtimes, options.effort.rounds);
     for (number, view) in options.views.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! What is measured, how often, and where the figures go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,8 +16,11 @@ Usage: bench [OPTIONS]
   --rest MS           how long the machine rests before each sample (0)
   --quick             few rounds of everything, to see that the bench works
   --view VIEW         only this view of cgroups: v1 or v2; may be repeated
-  --only MEASURE      only this measure: run, lifecycle, exec, parallel, peak-memory, memory-limit, calls; may be repeated
+  --only MEASURE      only this measure: run, lifecycle, exec, parallel, grace-periods, peak-memory, memory-limit,
+                      calls; may be repeated
   --beside NAME=PATH  a further runtime; may be repeated
+  --peers DIR         what scripts/bench-peers has made: its crun and runc are taken where they are newer than those
+                      on PATH; none if empty
   --json FILE         where the figures go (target/bench.json)
   --help              prints this
 
@@ -27,7 +30,7 @@ CORTEN_BIN names the Corten to measure; else it is release/corten in the target 
 /// What was typed.
 pub enum Typed {
     Help,
-    Run(Options),
+    Run(Box<Options>),
 }
 
 pub struct Options {
@@ -36,6 +39,7 @@ pub struct Options {
     /// Names of measures; none stands for all.
     pub only: Vec<String>,
     pub beside: Vec<(String, PathBuf)>,
+    pub peers: Option<PathBuf>,
     pub json: PathBuf,
 }
 
@@ -46,6 +50,7 @@ impl Options {
             views: Vec::new(),
             only: Vec::new(),
             beside: Vec::new(),
+            peers: None,
             json: PathBuf::from("target/bench.json"),
         };
         let (mut rounds, mut rest) = (None, None);
@@ -59,6 +64,7 @@ impl Options {
                 "--view" => options.views.push(view(&value()?)?),
                 "--only" => options.only.push(measure(value()?)?),
                 "--beside" => options.beside.push(named_path(&value()?)?),
+                "--peers" => options.peers = Some(PathBuf::from(value()?)).filter(|dir| dir != Path::new("")),
                 "--json" => options.json = PathBuf::from(value()?),
                 _ => return Err(format!("unknown option {word}; --help lists them").into()),
             }
@@ -68,7 +74,7 @@ impl Options {
         if options.views.is_empty() {
             options.views = View::all().to_vec();
         }
-        Ok(Typed::Run(options))
+        Ok(Typed::Run(Box::new(options)))
     }
 
     pub fn wants(&self, measure: &str) -> bool {

@@ -1,5 +1,6 @@
 //! All figures of a bench, the ratios between them, and whether the targets are reached.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -68,7 +69,8 @@ pub struct Verdict {
     pub view: &'static str,
     pub measure: &'static str,
     pub to: &'static str,
-    pub at_most: f64,
+    #[serde(flatten)]
+    pub target: Bound,
     pub ratio: f64,
     pub reached: bool,
 }
@@ -78,19 +80,52 @@ struct Target {
     /// None for all.
     view: Option<View>,
     to: &'static str,
-    at_most: f64,
+    bound: Bound,
+}
+
+/// The bound that a ratio should keep.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Bound {
+    fn holds(self, ratio: f64) -> bool {
+        match self {
+            Bound::AtMost(bound) => ratio <= bound,
+            Bound::AtLeast(bound) => ratio >= bound,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::AtMost(bound) => write!(f, "≤ {bound}"),
+            Bound::AtLeast(bound) => write!(f, "≥ {bound}"),
+        }
+    }
 }
 
 /// What ratios are taken to.
 const YARDSTICKS: [&str; 2] = ["crun", "floor"];
 
-const TARGETS: [Target; 5] = [
-    Target { measure: "run", view: None, to: "crun", at_most: 0.5 },
-    Target { measure: "run", view: Some(View::V1), to: "floor", at_most: 2.0 },
-    Target { measure: "lifecycle", view: None, to: "crun", at_most: 0.5 },
-    Target { measure: "exec", view: None, to: "crun", at_most: 0.5 },
-    Target { measure: "peak-memory", view: None, to: "crun", at_most: 0.6 },
+const TARGETS: [Target; 8] = [
+    target("run", Some(View::V1), "crun", Bound::AtMost(0.3)),
+    target("run", Some(View::V2), "crun", Bound::AtMost(0.45)),
+    target("run", None, "floor", Bound::AtMost(2.5)),
+    target("lifecycle", None, "crun", Bound::AtMost(0.4)),
+    target("exec", None, "crun", Bound::AtMost(0.4)),
+    target("parallel-20", None, "crun", Bound::AtLeast(2.0)),
+    target("parallel-100-slowest", None, "crun", Bound::AtMost(0.4)),
+    target("peak-memory", None, "crun", Bound::AtMost(0.5)),
 ];
+
+const fn target(measure: &'static str, view: Option<View>, to: &'static str, bound: Bound) -> Target {
+    Target { measure, view, to, bound }
+}
 
 impl Report {
     pub fn new(runtimes: &[Runtime], rounds: usize) -> Report {
@@ -143,8 +178,8 @@ impl Target {
     }
 
     fn judge(&self, view: View, ratio: f64) -> Verdict {
-        let Target { measure, to, at_most, .. } = *self;
-        Verdict { view: view.name(), measure, to, at_most, ratio, reached: ratio <= at_most }
+        let Target { measure, to, bound, .. } = *self;
+        Verdict { view: view.name(), measure, to, target: bound, ratio, reached: bound.holds(ratio) }
     }
 }
 

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use spec_tests::subject::{Subject, subject};
 
-use crate::Result;
+use crate::{Result, peers};
 
-/// The peers that take part if they are on PATH.
+/// The peers that are measured if they can be found.
 const PEERS: [&str; 3] = ["crun", "runc", "youki"];
 
 /// A runtime.
@@ -22,16 +22,16 @@ pub struct Runtime {
     pub bytes_with_libraries: u64,
 }
 
-/// The runtime under test, then those named, then the peers on PATH.
-pub fn find(beside: &[(String, PathBuf)]) -> Result<Vec<Runtime>> {
+/// The runtime under test, then those named, then of each peer the newest: from PATH or from the directory of peers.
+pub fn find(beside: &[(String, PathBuf)], newer: Option<&Path>) -> Result<Vec<Runtime>> {
     let mut found = vec![Runtime::of("corten", subject().path.clone())?];
     for (name, path) in beside {
         found.push(Runtime::of(name, path.clone())?);
     }
     for peer in PEERS {
-        if let Some(path) = on_path(peer) {
-            found.push(Runtime::of(peer, path)?);
-        }
+        let places = on_path(peer).into_iter().chain(newer.and_then(|dir| peers::program(dir, peer)));
+        let versions = places.map(|path| Runtime::of(peer, path)).collect::<Result<Vec<_>>>()?;
+        found.extend(versions.into_iter().max_by_key(|runtime| numbers(&runtime.version)));
     }
     Ok(found)
 }
@@ -48,6 +48,11 @@ impl Runtime {
     }
 }
 
+/// The numbers of a version, to compare by: 1, 28 and 0 of `1.28.0`, and what follows them of `1.3.6+ds1`.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
@@ -58,4 +63,15 @@ fn libraries(binary: &Path) -> Vec<PathBuf> {
     let Ok(output) = Command::new("ldd").arg(binary).output() else { return Vec::new() };
     let listed = String::from_utf8_lossy(&output.stdout).into_owned();
     listed.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        let sorted = ["unknown", "1.1.5", "1.3.6", "1.3.6+ds1", "1.8.1", "1.28", "1.28.1"];
+        assert!(sorted.is_sorted_by_key(|version| numbers(version)));
+    }
 }

@@ -25,13 +25,13 @@ pub fn print(report: &Report) {
     }
     for verdict in &report.targets {
         println!(
-            "{}: {}, {}: {:.2} × {}, target ≤ {}",
+            "{}: {}, {}: {:.2} × {}, target {}",
             if verdict.reached { "reached" } else { "MISSED " },
             verdict.view,
             verdict.measure,
             verdict.ratio,
             verdict.to,
-            verdict.at_most,
+            verdict.target,
         );
     }
 }
@@ -56,7 +56,7 @@ fn print_figure(measured: &Measured, figure: &Figure) {
     };
     let number = |value: f64| match measured.figures.unit {
         Unit::Milliseconds => format!("{value:.2}"),
-        Unit::Nanoseconds | Unit::PerSecond => format!("{value:.1}"),
+        Unit::Nanoseconds | Unit::PerSecond | Unit::Count => format!("{value:.1}"),
         Unit::Kibibytes => format!("{value:.0}"),
     };
     let summary = &figure.summary;
@@ -77,5 +77,6 @@ fn unit(unit: Unit) -> &'static str {
         Unit::Nanoseconds => "ns",
         Unit::PerSecond => "1/s",
         Unit::Kibibytes => "KiB",
+        Unit::Count => "number",
     }
 }

@@ -34,7 +34,11 @@ pub fn take_peak(conditions: &Conditions) -> Result<Taken> {
         unit: Unit::Kibibytes,
         better: Better::Less,
     };
-    interleave(samplers.collect(), conditions.turns(conditions.effort.rounds), [quantity])
+    Ok(Taken::Figures(interleave(
+        samplers.collect(),
+        conditions.turns(conditions.effort.rounds),
+        [quantity],
+    )?))
 }
 
 /// Limits the container by `linux.resources.memory.limit`, lower and lower.
@@ -53,7 +57,7 @@ pub fn take_limit(conditions: &Conditions) -> Result<Taken> {
         unit: Unit::Kibibytes,
         better: Better::Less,
     };
-    interleave(samplers.collect(), conditions.turns(search.rounds), [quantity])
+    Ok(Taken::Figures(interleave(samplers.collect(), conditions.turns(search.rounds), [quantity])?))
 }
 
 fn peak(container: &Container, helper: &Path) -> Result<[f64; 1]> {

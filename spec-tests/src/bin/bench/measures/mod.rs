@@ -2,6 +2,7 @@
 
 mod calls;
 mod exec;
+mod grace_periods;
 mod lifecycle;
 mod memory;
 mod parallel;
@@ -22,11 +23,12 @@ pub struct Measure {
 }
 
 /// In the order of the table.
-pub const ALL: [Measure; 7] = [
+pub const ALL: [Measure; 8] = [
     Measure { name: "run", in_each_view: true, take: run::take },
     Measure { name: "lifecycle", in_each_view: true, take: lifecycle::take },
     Measure { name: "exec", in_each_view: true, take: exec::take },
     Measure { name: "parallel", in_each_view: true, take: parallel::take },
+    Measure { name: "grace-periods", in_each_view: true, take: grace_periods::take },
     Measure { name: "peak-memory", in_each_view: true, take: memory::take_peak },
     Measure { name: "memory-limit", in_each_view: true, take: memory::take_limit },
     Measure { name: "calls", in_each_view: false, take: calls::take },

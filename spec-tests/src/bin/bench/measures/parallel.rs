@@ -9,26 +9,52 @@ use crate::Result;
 use crate::conditions::Conditions;
 use crate::container::Container;
 use crate::effort::Parallel;
-use crate::figures::{Better, Taken, Unit};
+use crate::figures::{Better, Figures, Taken, Unit};
+
+/// How many run at a time, and the names of what is measured of them.
+struct Crowd {
+    at_once: usize,
+    rate: (&'static str, &'static str),
+    slowest: (&'static str, &'static str),
+}
+
+const CROWDS: [Crowd; 3] = [
+    Crowd {
+        at_once: 4,
+        rate: ("parallel-4", "runs, 4 at a time"),
+        slowest: ("parallel-4-slowest", "slowest run, 4 at a time"),
+    },
+    Crowd {
+        at_once: 20,
+        rate: ("parallel-20", "runs, 20 at a time"),
+        slowest: ("parallel-20-slowest", "slowest run, 20 at a time"),
+    },
+    Crowd {
+        at_once: 100,
+        rate: ("parallel-100", "runs, 100 at a time"),
+        slowest: ("parallel-100-slowest", "slowest run, 100 at a time"),
+    },
+];
 
 pub fn take(conditions: &Conditions) -> Result<Taken> {
+    let figures = CROWDS.iter().map(|crowd| take_of(conditions, crowd)).collect::<Result<Vec<_>>>()?;
+    Ok(Taken::Figures(figures.into_iter().flatten().collect()))
+}
+
+fn take_of(conditions: &Conditions, crowd: &Crowd) -> Result<Vec<Figures>> {
     let effort = &conditions.effort.parallel;
     let mut samplers = Vec::new();
     for runtime in conditions.runtimes {
-        let containers = (0..effort.at_once)
-            .map(|slot| Container::new(conditions.fixture, conditions.view, runtime, &format!("slot{slot}")));
+        let slots = 0..crowd.at_once.min(effort.runs);
+        let containers = slots.map(|slot| conditions.container(runtime, &format!("slot{slot}")));
         let containers = containers.collect::<Result<Vec<_>>>()?;
         let sample = Box::new(move || sample(&containers, effort));
         samplers.push(Sampler { name: runtime.name.clone(), sample });
     }
+    let ((rate, rate_title), (slowest, slowest_title)) = (crowd.rate, crowd.slowest);
     let quantities = [
-        Quantity { name: "parallel", title: "runs in parallel", unit: Unit::PerSecond, better: Better::More },
-        Quantity {
-            name: "parallel-slowest",
-            title: "slowest run in parallel",
-            unit: Unit::Milliseconds,
-            better: Better::Less,
-        },
+        Quantity { name: rate, title: rate_title, unit: Unit::PerSecond, better: Better::More },
+        Quantity { name: slowest, title: slowest_title, unit: Unit::Milliseconds, better: Better::Less },
     ];
     interleave(samplers, conditions.turns(effort.rounds), quantities)
 }

@@ -19,7 +19,7 @@ pub fn take(conditions: &Conditions) -> Result<Taken> {
     samplers.push(floor(conditions.fixture));
     let quantity = |name, title| Quantity { name, title, unit: Unit::Milliseconds, better: Better::Less };
     let quantities = [quantity("run", "run of /bin/true"), quantity("run-cpu", "CPU time of run")];
-    interleave(samplers, conditions.turns(conditions.effort.rounds), quantities)
+    Ok(Taken::Figures(interleave(samplers, conditions.turns(conditions.effort.rounds), quantities)?))
 }
 
 fn runtime(container: Container<'_>) -> Sampler<'_, 2> {
@@ -33,7 +33,7 @@ fn floor(fixture: &Fixture) -> Sampler<'_, 2> {
     Sampler { name: "floor".to_owned(), sample: Box::new(move || with_cpu(|| run_floor(fixture))) }
 }
 
-fn run_floor(fixture: &Fixture) -> Result<f64> {
+pub(super) fn run_floor(fixture: &Fixture) -> Result<f64> {
     let mut command = Command::new(fixture.helper(Helper::Floor)?);
     command.arg(fixture.rootfs()).arg("1").arg(FLOOR_NAMESPACES.to_string());
     let output = command.output()?;

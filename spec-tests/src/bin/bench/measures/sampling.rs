@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::conditions::Conditions;
-use crate::figures::{Better, Failed, Figure, Figures, Taken, Unit};
+use crate::figures::{Better, Failed, Figure, Figures, Unit};
 use crate::samples::Summary;
 use crate::{Result, interrupt};
 
@@ -30,7 +30,7 @@ pub fn interleave<const N: usize>(
     samplers: Vec<Sampler<N>>,
     turns: Turns,
     quantities: [Quantity; N],
-) -> Result<Taken> {
+) -> Result<Vec<Figures>> {
     let mut all: Vec<Series<N>> = samplers.into_iter().map(Series::new).collect();
     let mut order: Vec<usize> = (0..all.len()).collect();
     let mut shuffle = Shuffle::new();
@@ -43,7 +43,7 @@ pub fn interleave<const N: usize>(
         }
     }
     let figures = quantities.into_iter().enumerate().map(|(index, quantity)| figures(quantity, &all, index));
-    Ok(Taken::Figures(figures.collect()))
+    Ok(figures.collect())
 }
 
 /// How often the samplers take turns, and how long the machine rests before each sample.
