@@ -20,7 +20,7 @@ fn quick_bench_measures_everything_and_leaves_only_its_json() {
     assert!(output.status.success(), "{table}");
 
     let report = json.read();
-    for name in ["run", "lifecycle", "exec", "parallel", "peak-memory"] {
+    for name in ["run", "lifecycle", "exec", "parallel-4", "parallel-100-slowest", "peak-memory"] {
         for view in spec_tests::view::View::all() {
             let view = format!("{view:?}").to_lowercase();
             let measured = measured(&report, &view, name).unwrap_or_else(|| panic!("no {name} in {view}"));

@@ -1,34 +1,51 @@
 //! Newer versions of the peers than this machine's, from the directory that `scripts/bench-peers` has made.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 
 use crate::Result;
 
 /// Where such a directory has programs.
 const PROGRAMS: [&str; 2] = ["usr/bin", "usr/sbin"];
 
-/// Puts the libraries of the directory over the machine's own, in a mount namespace that the bench has from now on.
+/// Puts the directory's libraries in place of the machine's, in a mount namespace that the bench has from now on.
 ///
-/// The peers are linked to a newer libc than the machine may have. Like this they start as they do on a system of
-/// their own: by one execve, from their own files, which they execute again as /proc/self/exe. A loader that is
-/// named on the command line would stand there in their place. Programs of the machine run on, since a newer libc
-/// serves older programs.
+/// The peers are linked to a newer libc than the machine may have. With it in its place they start as they do on a
+/// system of their own: by one execve, of their own file, which is what they find as /proc/self/exe, too. A loader on
+/// the command line would be found there instead. The machine's programs run on, since a newer libc serves them.
 pub fn install(dir: &Path) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     for libraries in fs::read_dir(dir.join("usr/lib"))? {
         let libraries = libraries?.path();
-        let over = Path::new("/usr/lib").join(libraries.file_name().unwrap_or_default());
-        if over.is_dir() {
-            let layers = format!("lowerdir={}:{}", libraries.display(), over.display());
-            mount("overlay", &over, "overlay", MountFlags::RDONLY, Some(&*std::ffi::CString::new(layers)?))?;
+        let place = Path::new("/usr/lib").join(libraries.file_name().unwrap_or_default());
+        if place.is_dir() {
+            put_in_place(dir, &libraries, &place)?;
         }
     }
     Ok(())
+}
+
+/// Mounts a directory of links on `place`: to what is in `libraries`, and to what only the machine has.
+///
+/// An overlay would be simpler, but each file that is opened in it costs more, and the peers open many.
+fn put_in_place(dir: &Path, libraries: &Path, place: &Path) -> Result<()> {
+    let [machine, merged] = ["machine", "merged"].map(|name| dir.join(name));
+    mount_bind(place, &machine)?;
+    mount("tmpfs", &merged, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None)?;
+    for source in [libraries, &machine] {
+        for entry in fs::read_dir(source)? {
+            let link = merged.join(entry?.file_name());
+            if !link.is_symlink() {
+                symlink(source.join(link.file_name().unwrap_or_default()), link)?;
+            }
+        }
+    }
+    Ok(mount_bind(merged, place)?)
 }
 
 /// The program of this name in the directory.
