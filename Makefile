@@ -44,7 +44,8 @@ vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
 	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test vm
 
 bench: ## Compare with crun, runc and youki in one run; prints ratios, writes target/bench.json
-	CORTEN_BIN="$$(scripts/build release)" $(CARGO) run --release -p spec-tests --bin bench -- --peers "$$(scripts/bench-peers)"
+	CORTEN_BIN="$$(scripts/build release)" $(CARGO) run --release -p spec-tests --bin bench -- \
+		--peers "$$(scripts/bench-peers)"
 
 deny: ## Check licences and advisories of the dependencies
 	$(CARGO) deny check

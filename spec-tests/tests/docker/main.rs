@@ -4,7 +4,7 @@
 //! packages that `scripts/install-test-packages` installs. It touches nothing of the system's engine.
 //!
 //! ```text
-//! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test docker        # all scenarios (default: target/…/corten)
+//! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test docker        # all (default: target/…/corten)
 //! … --test docker -- volumes::                                             # a theme
 //! … --test docker -- --exact exec::as_another_user                         # one scenario, both runtimes
 //! CORTEN_ROLES=tested … --test docker -- --exact exec::as_another_user     # … only the tested one, not compared
@@ -13,8 +13,8 @@
 //!     docker run --rm --runtime corten busybox id                          # (`exit` takes it all down)
 //! ```
 //!
-//! A scenario passes if both runtimes did what the scenario expects and said the same, once ids, times and addresses are
-//! taken out. A scenario that can't run on this machine says why and counts as ignored.
+//! A scenario passes if both runtimes did what it expects and said the same, once ids, times and addresses are taken
+//! out. A scenario that can't run on this machine says why and counts as ignored.
 
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
