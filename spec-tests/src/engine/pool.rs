@@ -36,7 +36,7 @@ impl EnginePool {
         }
     }
 
-    /// Carries out `scenario` under each role's runtime and compares the transcripts. `name` is unique among all scenarios.
+    /// Carries out `scenario` under each role's runtime and compares the transcripts. No other scenario has `name`.
     pub fn judge(&self, scenario: &Scenario, name: &str) -> Outcome {
         let mut transcripts = Vec::new();
         let mut complaints = Vec::new();

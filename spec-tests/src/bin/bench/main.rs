@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `--help` lists the options. The peers are whichever of crun, runc and youki are on PATH, or newer ones that
-//! `scripts/bench-peers` has fetched. They take turns, so that whatever else the machine does hits all alike; absolute figures drift, ratios hold. Needs root, and leaves
-//! nothing behind but the JSON.
+//! `scripts/bench-peers` has fetched. The runtimes take turns, so that whatever else the machine does hits all alike;
+//! absolute figures drift, ratios hold. Needs root, and leaves nothing behind but the JSON.
 
 mod conditions;
 mod container;
