@@ -43,7 +43,8 @@ vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
 	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test vm
 
 bench: ## Compare with crun, runc and youki in one run; prints ratios, writes target/bench.json
-	CORTEN_BIN="$$(scripts/build release)" $(CARGO) run --release -p spec-tests --bin bench
+	CORTEN_BIN="$$(scripts/build release)" $(CARGO) run --release -p spec-tests --bin bench -- \
+		--peers "$$(scripts/bench-peers)"
 
 ci: setup tools check deny oldest aarch64 test ## Everything that CI runs: what is needed, every check, every test
 

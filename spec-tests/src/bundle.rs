@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::root;
 
 /// A bundle under construction; [`Bundle::save`] writes its config.json.
+#[derive(Clone)]
 pub struct Bundle {
     /// The directory of the bundle.
     pub dir: PathBuf,

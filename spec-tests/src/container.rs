@@ -59,16 +59,17 @@ impl Container {
             bundle.args(["sleep", "1000"]);
             configure(bundle);
         });
-        container.create().run().ok();
+        container.create().output().ok();
         container.start().ok();
         container
     }
 
     /// Runs a shell script as the payload, in the foreground, and returns what it printed.
     #[track_caller]
-    pub fn sees(&mut self, script: &str) -> String {
-        self.bundle.sh(script);
-        self.run().run().ok()
+    pub fn sees(&self, script: &str) -> String {
+        let mut bundle = self.bundle.clone();
+        bundle.sh(script);
+        self.command_of(&bundle, "run", [""; 0]).output().ok()
     }
 
     /// Prepares `create`, after writing config.json.
@@ -93,17 +94,17 @@ impl Container {
 
     /// Runs `start`.
     pub fn start(&self) -> Outcome {
-        self.command(["start", &self.id]).run()
+        self.command(["start", &self.id]).output()
     }
 
     /// Runs `kill` with a signal.
     pub fn kill(&self, signal: &str) -> Outcome {
-        self.command(["kill", &self.id, signal]).run()
+        self.command(["kill", &self.id, signal]).output()
     }
 
     /// Runs `delete`.
     pub fn delete(&self) -> Outcome {
-        self.command(["delete", &self.id]).run()
+        self.command(["delete", &self.id]).output()
     }
 
     /// Prepares `exec ID ARGS…`.
@@ -119,7 +120,7 @@ impl Container {
     /// Runs a shell script by `exec`, and returns what it printed.
     #[track_caller]
     pub fn inside(&self, script: &str) -> String {
-        self.exec(&["sh", "-c", script]).run().ok()
+        self.exec(&["sh", "-c", script]).output().ok()
     }
 
     /// Prepares any command.
@@ -129,7 +130,7 @@ impl Container {
 
     /// What `state` says.
     pub fn state(&self) -> Value {
-        serde_json::from_str(&self.command(["state", &self.id]).run().ok()).expect("state prints JSON")
+        serde_json::from_str(&self.command(["state", &self.id]).output().ok()).expect("state prints JSON")
     }
 
     /// The status that `state` tells.
@@ -188,8 +189,17 @@ impl Container {
     }
 
     fn bundle_command<S: AsRef<OsStr>>(&self, verb: &str, flags: impl IntoIterator<Item = S>) -> Call<'_> {
-        self.bundle.save();
-        let mut args = vec![verb.into(), "--bundle".into(), self.bundle.dir.clone().into_os_string()];
+        self.command_of(&self.bundle, verb, flags)
+    }
+
+    fn command_of<S: AsRef<OsStr>>(
+        &self,
+        bundle: &Bundle,
+        verb: &str,
+        flags: impl IntoIterator<Item = S>,
+    ) -> Call<'_> {
+        bundle.save();
+        let mut args = vec![verb.into(), "--bundle".into(), bundle.dir.clone().into_os_string()];
         args.extend(flags.into_iter().map(|flag| flag.as_ref().to_owned()));
         args.push(self.id.clone().into());
         self.command(args)
@@ -200,7 +210,7 @@ impl Drop for Container {
     fn drop(&mut self) {
         let mut forced = Vec::new();
         for id in self.extra_ids.iter().chain([&self.id]) {
-            forced.push(self.command(["delete", "--force", id]).run());
+            forced.push(self.command(["delete", "--force", id]).output());
         }
         let found = self.leftovers();
         remove_by_hand(&self.id);

@@ -41,6 +41,11 @@ pub fn record(reason: &str) {
     report("skipped", reason);
 }
 
+/// Prints and files that a part of a test can't run here, while the rest of it does.
+pub fn record_part(reason: &str) {
+    report("skipped in part", reason);
+}
+
 /// Runs an attack that runc 1.1.5 is known not to resist: there its success is reported and forgiven, and anywhere
 /// else it fails the test.
 pub fn known_to_fail_on_runc_1_1_5(attack: impl FnOnce() + UnwindSafe) {

@@ -15,6 +15,15 @@ pub enum View {
 }
 
 impl View {
+    /// The name in options and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Plain => "plain",
+            View::V1 => "v1",
+            View::V2 => "v2",
+        }
+    }
+
     /// The shell lines that make the view in a private mount namespace; none for the machine's own.
     pub fn prologue(self) -> Option<&'static str> {
         match self {

@@ -20,7 +20,7 @@ fn quick_bench_measures_everything_and_leaves_only_its_json() {
     assert!(output.status.success(), "{table}");
 
     let report = json.read();
-    for name in ["run", "lifecycle", "exec", "parallel", "peak-memory"] {
+    for name in ["run", "lifecycle", "exec", "parallel-4", "parallel-100-slowest", "peak-memory"] {
         for view in spec_tests::view::View::all() {
             let view = format!("{view:?}").to_lowercase();
             let measured = measured(&report, &view, name).unwrap_or_else(|| panic!("no {name} in {view}"));
@@ -31,10 +31,9 @@ fn quick_bench_measures_everything_and_leaves_only_its_json() {
     let run = measured(&report, "v1", "run").or(measured(&report, "v2", "run")).unwrap();
     assert_eq!(figure(run, "corten").unwrap()["count"], 2);
     assert!(figure(run, "floor").is_some() && run["unit"] == "ms" && run["better"] == "less", "{run}");
-    let ratio =
-        run["ratios"].as_array().unwrap().iter().find(|ratio| ratio["contender"] == "corten").unwrap();
+    let ratio = run["ratios"].as_array().unwrap().iter().find(|ratio| ratio["runtime"] == "corten").unwrap();
     assert!(ratio["ratio"].as_f64().unwrap() > 0.0, "{ratio}");
-    assert!(report["contenders"][0]["bytes"].as_u64().unwrap() > 0);
+    assert!(report["runtimes"][0]["bytes"].as_u64().unwrap() > 0);
     assert!(table.contains("run of /bin/true"), "{table}");
 
     assert!(!std::env::temp_dir().join(&marker).exists());
@@ -55,8 +54,8 @@ fn measured<'a>(report: &'a Value, view: &str, name: &str) -> Option<&'a Value> 
         .find(|measured| measured["view"] == view && measured["name"] == name)
 }
 
-fn figure<'a>(measured: &'a Value, contender: &str) -> Option<&'a Value> {
-    measured["contenders"].as_array()?.iter().find(|figure| figure["contender"] == contender)
+fn figure<'a>(measured: &'a Value, runtime: &str) -> Option<&'a Value> {
+    measured["runtimes"].as_array()?.iter().find(|figure| figure["runtime"] == runtime)
 }
 
 fn assert_ordered(figure: &Value) {

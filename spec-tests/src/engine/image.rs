@@ -1,4 +1,4 @@
-//! The image that every case runs: busybox alone, made from the host's static binary, since no registry is there.
+//! The image that every scenario runs: busybox alone, made from the host's static binary, since no registry is there.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use regex_lite::Regex;
 
 /// Patterns and their replacements, in order.
 const PATTERNS: &[(&str, &str)] = &[
-    // What a runtime says of its own failure is its own; cases expect the phrases that callers rely on.
+    // What a runtime says of its own failure is its own; scenarios expect the phrases that callers rely on.
     (
         r"(?s)OCI runtime (\w+) failed: .*?: unknown(\.?[\r\n]|: |\.?$)",
         "OCI runtime $1 failed: <words>: unknown$2",

@@ -195,7 +195,7 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// A case that ends early leaves no client behind.
+    /// A scenario that ends early leaves no client behind.
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());

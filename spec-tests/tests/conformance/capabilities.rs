@@ -31,7 +31,7 @@ fn each_set_is_what_config_json_says() {
         bundle.set("/process/user/uid", 1000);
     });
     container.bundle.args(["grep", "^Cap", "/proc/self/status"]);
-    let seen = masks(&container.run().run().ok());
+    let seen = masks(&container.run().output().ok());
     // A user other than root keeps by execve what is ambient.
     let expected =
         [("CapInh", 1 << 5), ("CapPrm", 1 << 5), ("CapEff", 1 << 5), ("CapBnd", 0x20a1), ("CapAmb", 1 << 5)];
@@ -40,7 +40,7 @@ fn each_set_is_what_config_json_says() {
 
 #[test]
 fn no_capabilities_means_none() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/capabilities", json!({}));
     });
     assert!(masks(&container.sees(SETS)).iter().all(|(_, mask)| *mask == 0));
@@ -48,7 +48,7 @@ fn no_capabilities_means_none() {
 
 #[test]
 fn the_bounding_set_bounds_root() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     let seen = masks(&container.sees(SETS));
     let dockers = 0xa804_25fb;
     assert_eq!(seen[0].1, 0, "inheritable");
@@ -72,7 +72,7 @@ fn all_capabilities_are_given_to_who_asks() {
         .filter(|(bit, _)| own & (1 << bit) != 0)
         .map(|(_, name)| name)
         .collect();
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.capabilities(&names);
     });
     let expected =
@@ -87,18 +87,18 @@ fn an_ambient_capability_out_of_reach_is_left_out_with_a_warning() {
         bundle.set("/process/capabilities/inheritable", json!(["CAP_KILL"]));
     });
     container.bundle.args(["grep", "CapAmb", "/proc/self/status"]);
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     assert_eq!(outcome.ok(), "CapAmb:\t0000000000000020");
     assert!(outcome.stderr.contains("can't raise ambient capability CAP_CHOWN: "), "{outcome}");
 }
 
 #[test]
 fn a_missing_capability_is_really_missing() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.capabilities(&[]);
     });
     assert_eq!(container.sees("chown 1 /tmp 2>/dev/null || echo refused"), "refused");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.capabilities(&["CAP_CHOWN"]);
     });
     assert_eq!(container.sees("chown 1 /tmp && echo done"), "done");
@@ -112,7 +112,7 @@ fn exec_has_the_capabilities_of_the_container() {
 
 #[test]
 fn a_user_other_than_root_has_no_effective_capabilities() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/user/uid", 1000);
     });
     let seen = masks(&container.sees(SETS));

@@ -30,7 +30,7 @@ fn the_container_is_in_its_cgroup_on_v2() {
     let container = Container::in_view(View::V2, |bundle| {
         bundle.args(["sleep", "1000"]);
     });
-    container.create().run().ok();
+    container.create().output().ok();
     let seen = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
     assert!(seen.lines().any(|line| line == format!("0::{}", container.cgroup().path)), "{seen}");
 }
@@ -55,7 +55,7 @@ fn a_relative_cgroup_path_is_taken_below_one_of_the_runtimes_choice() {
 fn the_cgroup_of_a_container_is_removed_and_that_above_it_is_left_alone() {
     let container = Container::sleeping(|_| {});
     assert!(!container.cgroup().existing().is_empty());
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     assert_eq!(container.cgroup().existing(), Vec::<std::path::PathBuf>::new());
 }
 
@@ -65,7 +65,7 @@ fn sub_cgroups_that_the_container_made_are_removed_with_it() {
     for dir in container.cgroup().existing() {
         std::fs::create_dir_all(dir.join("below/deeper")).unwrap();
     }
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     container.assert_nothing_left();
 }
 
@@ -83,7 +83,7 @@ fn a_process_in_a_sub_cgroup_ends_with_the_container() {
         // Where this hierarchy has not got them, the kernel refuses nothing: they are the test's own processes.
         let _ = std::fs::write(dir.join("below/cgroup.procs"), pids.last().unwrap().to_string());
     }
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     container.assert_nothing_left();
 }
 
@@ -152,7 +152,7 @@ fn a_payload_over_its_memory_limit_is_killed() {
         bundle.set("/linux/resources/memory", json!({"limit": 16 << 20, "swap": 16 << 20}));
     });
     container.bundle.args(["tail", "-c", "64m", "/dev/zero"]);
-    assert_eq!(container.run().run().code, 137);
+    assert_eq!(container.run().output().code, 137);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn the_cgroup_counts_a_payload_that_the_oom_killer_has_ended() {
         bundle.set("/linux/resources/memory", json!({"limit": 16 << 20, "swap": 16 << 20}));
         bundle.sh("tail -c 64m /dev/zero; echo $? > /code.new; mv /code.new /code; sleep 1000");
     });
-    container.create().run().ok();
+    container.create().output().ok();
     container.start().ok();
     let code = container.bundle.rootfs().join("code");
     spec_tests::runtime::eventually("killed", || code.exists());
@@ -230,7 +230,7 @@ fn cpu_idle() {
 #[test]
 fn cpuset() {
     skip_if!(!cgroup::has("cpuset"), "no cpuset controller");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/linux/resources/cpu", json!({"cpus": "0", "mems": "0"}));
     });
     assert_eq!(
@@ -262,7 +262,7 @@ fn a_pids_limit_of_0_allows_one_process() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/resources/pids", json!({"limit": 0})).sh("sleep 10 & wait");
     });
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     assert!(outcome.stderr.contains("can't fork"), "{outcome}");
 }
 
@@ -274,7 +274,7 @@ fn a_payload_at_its_pids_limit_cannot_fork() {
             .set("/linux/resources/pids", json!({"limit": 5}))
             .sh("for i in 1 2 3 4 5 6; do sleep 10 & done; wait");
     });
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     assert!(outcome.stderr.contains("can't fork"), "{outcome}");
 }
 
@@ -341,7 +341,7 @@ fn hugepage_limits() {
         bundle.set("/linux/resources/hugepageLimits", json!([{"pageSize": "2MB", "limit": 4_194_304}]));
         bundle.args(["sleep", "1000"]);
     });
-    container.create().run().ok();
+    container.create().output().ok();
     assert_eq!(container.cgroup().read_either("hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max"), "4194304");
 }
 
@@ -352,7 +352,7 @@ fn unified_keys_are_written_on_v2() {
             .set("/linux/resources/unified", json!({"cgroup.max.descendants": "7"}))
             .args(["sleep", "1000"]);
     });
-    container.create().run().ok();
+    container.create().output().ok();
     let seen = std::fs::read_to_string(container.cgroup().unified().join("cgroup.max.descendants")).unwrap();
     assert_eq!(seen.trim(), "7");
 }
@@ -388,7 +388,7 @@ fn a_unified_key_that_the_kernel_does_not_know_is_an_error() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/resources/unified", json!({"memory.nonsense": "1"}));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -398,7 +398,7 @@ fn unified_keys_are_refused_on_v1() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/resources/unified", json!({"memory.max": "1000000"}));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -407,7 +407,7 @@ fn a_unified_key_with_a_slash_is_refused() {
     let container = Container::in_view(View::V2, |bundle| {
         bundle.set("/linux/resources/unified", json!({"../cgroup.max.depth": "7"}));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -417,7 +417,7 @@ fn a_limit_whose_controller_is_missing_is_an_error() {
     let container = Container::in_view(View::V2, |bundle| {
         bundle.set("/linux/resources/memory", json!({"limit": 64 << 20}));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -439,7 +439,7 @@ fn a_limit_whose_controller_the_cgroup_above_cannot_give_is_an_error() {
         std::fs::create_dir(&above).unwrap();
         let mut inhabitant = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         std::fs::write(above.join("cgroup.procs"), inhabitant.id().to_string()).unwrap();
-        let outcome = container.create().run();
+        let outcome = container.create().output();
         inhabitant.kill().unwrap();
         inhabitant.wait().unwrap();
         let said = outcome.fails();
@@ -453,7 +453,7 @@ fn a_limit_whose_controller_the_cgroup_above_cannot_give_is_an_error() {
 #[test]
 fn limits_bind_before_the_payload_runs() {
     skip_if!(!cgroup::has("pids"), "no pids controller");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/linux/resources/pids", json!({"limit": 23}));
     });
     let dir = if cgroup::is_v1("pids") { "pids" } else { "$(cut -d : -f 3 /proc/self/cgroup)" };
@@ -467,7 +467,7 @@ fn a_frozen_cgroup_is_not_entered() {
     let dir = container.cgroup().dir("freezer").unwrap();
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("freezer.state"), "FROZEN").unwrap();
-    container.create().run().fails();
+    container.create().output().fails();
     std::fs::write(dir.join("freezer.state"), "THAWED").unwrap();
     container.cgroup().remove();
 }
@@ -490,18 +490,18 @@ fn without_a_cgroup_the_container_stays_in_its_callers() {
             bundle.args(["sleep", "1000"]);
             bundle.set("/linux/resources", json!({"devices": [{"allow": false, "access": "rwm"}]}));
         });
-        container.create().global(disabled).run().ok();
+        container.create().global(disabled).output().ok();
         container.start().ok();
         assert_eq!(container.cgroup().existing(), Vec::<std::path::PathBuf>::new());
         let of = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
         assert_eq!(of(&container.pid().to_string()), of("self"));
-        container.exec(&["true"]).run().ok();
-        container.command(["pause", &container.id]).run().fails_with("no cgroup with a freezer");
+        container.exec(&["true"]).output().ok();
+        container.command(["pause", &container.id]).output().fails_with("no cgroup with a freezer");
         container.kill("KILL").ok();
 
         let limited = Container::in_view(*view, |bundle| {
             bundle.set("/linux/resources", json!({"memory": {"limit": 64 << 20}}));
         });
-        limited.create().global(disabled).run().fails_with("linux.resources.memory.limit");
+        limited.create().global(disabled).output().fails_with("linux.resources.memory.limit");
     }
 }

@@ -9,7 +9,7 @@ use spec_tests::container::Container;
 fn version_names_the_runtime_and_the_spec() {
     let container = Container::new(|_| {});
     for flag in ["--version", "-v"] {
-        let text = container.command([flag]).without_globals().run().ok();
+        let text = container.command([flag]).without_globals().output().ok();
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].contains(" version "), "{text}");
         assert!(lines.iter().any(|line| line.starts_with("commit: ")), "{text}");
@@ -20,7 +20,7 @@ fn version_names_the_runtime_and_the_spec() {
 #[test]
 fn features_are_json_and_nothing_else() {
     let container = Container::new(|_| {});
-    let outcome = container.command(["features"]).without_globals().run();
+    let outcome = container.command(["features"]).without_globals().output();
     let features: Value = serde_json::from_str(&outcome.ok()).unwrap();
     assert_eq!(outcome.stderr, "");
     for key in ["ociVersionMin", "ociVersionMax"] {
@@ -44,14 +44,14 @@ fn features_are_json_and_nothing_else() {
 fn features_tell_of_idmapped_mounts() {
     spec_tests::not_in_runc_1_1!("knows no idmapped mounts");
     let container = Container::new(|_| {});
-    let features: Value = serde_json::from_str(&container.command(["features"]).run().ok()).unwrap();
+    let features: Value = serde_json::from_str(&container.command(["features"]).output().ok()).unwrap();
     assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
 }
 
 #[test]
 fn features_are_indented_by_four() {
     let container = Container::new(|_| {});
-    let text = container.command(["features"]).run().ok();
+    let text = container.command(["features"]).output().ok();
     assert!(text.lines().nth(1).unwrap().starts_with("    \""), "{text}");
 }
 
@@ -59,7 +59,7 @@ fn features_are_indented_by_four() {
 fn spec_writes_a_config_that_runs() {
     let container = Container::new(|_| {});
     let dir = container.bundle.dir.to_str().unwrap();
-    container.command(["spec", "--bundle", dir]).without_globals().run().ok();
+    container.command(["spec", "--bundle", dir]).without_globals().output().ok();
     let path = container.bundle.dir.join("config.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(config["process"]["terminal"], true);
@@ -68,7 +68,7 @@ fn spec_writes_a_config_that_runs() {
     config["process"]["args"] = serde_json::json!(["echo", "hello"]);
     config["linux"]["cgroupsPath"] = container.cgroup().path.into();
     fs::write(&path, config.to_string()).unwrap();
-    assert_eq!(container.command(["run", "--bundle", dir, &container.id]).run().ok(), "hello");
+    assert_eq!(container.command(["run", "--bundle", dir, &container.id]).output().ok(), "hello");
 }
 
 #[test]
@@ -76,13 +76,16 @@ fn spec_does_not_overwrite() {
     let container = Container::new(|_| {});
     container.bundle.save();
     let dir = container.bundle.dir.to_str().unwrap();
-    container.command(["spec", "--bundle", dir]).run().fails();
+    container.command(["spec", "--bundle", dir]).output().fails();
 }
 
 #[test]
 fn spec_rootless_asks_for_a_user_namespace() {
     let container = Container::new(|_| {});
-    container.command(["spec", "--rootless", "--bundle", container.bundle.dir.to_str().unwrap()]).run().ok();
+    container
+        .command(["spec", "--rootless", "--bundle", container.bundle.dir.to_str().unwrap()])
+        .output()
+        .ok();
     let config: Value =
         serde_json::from_slice(&fs::read(container.bundle.dir.join("config.json")).unwrap()).unwrap();
     let namespaces = config["linux"]["namespaces"].as_array().unwrap();
@@ -97,7 +100,7 @@ fn a_log_in_json_holds_one_error_record_per_failing_command() {
     });
     let log = container.path("log.json");
     let globals = ["--log", &log, "--log-format", "json"];
-    let outcome = container.run().global(globals).run();
+    let outcome = container.run().global(globals).output();
     outcome.fails();
     let text = fs::read_to_string(&log).unwrap();
     let records: Vec<Value> =
@@ -116,7 +119,11 @@ fn a_log_is_appended_to() {
     let container = Container::new(|_| {});
     let log = container.path("log.json");
     for _ in 0..2 {
-        container.command(["state", "nobody"]).global(["--log", &log, "--log-format", "json"]).run().fails();
+        container
+            .command(["state", "nobody"])
+            .global(["--log", &log, "--log-format", "json"])
+            .output()
+            .fails();
     }
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 2);
 }
@@ -126,14 +133,14 @@ fn a_command_that_succeeds_logs_nothing() {
     let mut container = Container::new(|_| {});
     container.bundle.args(["true"]);
     let log = container.path("log.json");
-    let outcome = container.run().global(["--log", &log, "--log-format", "json"]).run();
+    let outcome = container.run().global(["--log", &log, "--log-format", "json"]).output();
     outcome.ok();
     assert_eq!((outcome.stderr.as_str(), fs::read_to_string(&log).unwrap_or_default().as_str()), ("", ""));
 }
 
 #[test]
 fn an_unknown_log_format_is_refused() {
-    Container::new(|_| {}).command(["list"]).global(["--log-format", "xml"]).run().fails();
+    Container::new(|_| {}).command(["list"]).global(["--log-format", "xml"]).output().fails();
 }
 
 #[test]
@@ -144,10 +151,10 @@ fn long_options_may_have_a_single_dash() {
     let dir = container.bundle.dir.to_str().unwrap();
     container
         .command(["create", "-bundle", dir, "-pid-file", &pid_file, "-no-new-keyring", &container.id])
-        .run()
+        .output()
         .ok();
     assert!(fs::exists(pid_file).unwrap());
-    container.command(["delete", "-force", &container.id]).run().ok();
+    container.command(["delete", "-force", &container.id]).output().ok();
 }
 
 #[test]
@@ -157,13 +164,13 @@ fn flags_may_follow_the_id() {
     });
     container.bundle.save();
     let dir = container.bundle.dir.to_str().unwrap();
-    let mut help = container.command(["run", &container.id, "--bundle", dir, "--detach"]).run();
+    let mut help = container.command(["run", &container.id, "--bundle", dir, "--detach"]).output();
     if help.code != 0 {
         // runc takes flags after positionals on some commands only; delete is the one that engines rely on.
-        help = container.command(["run", "--bundle", dir, "--detach", &container.id]).run();
+        help = container.command(["run", "--bundle", dir, "--detach", &container.id]).output();
     }
     help.ok();
-    container.command(["delete", &container.id, "--force"]).run().ok();
+    container.command(["delete", &container.id, "--force"]).output().ok();
 }
 
 #[test]
@@ -172,24 +179,24 @@ fn values_may_follow_an_equals_sign() {
     container.bundle.save();
     let dir = format!("--bundle={}", container.bundle.dir.display());
     let pid_file = format!("--pid-file={}", container.path("pid"));
-    container.command(["create", &dir, &pid_file, "--no-pivot=false", &container.id]).run().ok();
-    container.command(["delete", "--force=true", &container.id]).run().ok();
+    container.command(["create", &dir, &pid_file, "--no-pivot=false", &container.id]).output().ok();
+    container.command(["delete", "--force=true", &container.id]).output().ok();
 }
 
 #[test]
 fn an_unknown_flag_is_refused() {
     let container = Container::new(|_| {});
-    container.create_with(["--no-such-flag"]).run().fails();
-    container.command(["list"]).global(["--no-such-flag"]).run().fails();
+    container.create_with(["--no-such-flag"]).output().fails();
+    container.command(["list"]).global(["--no-such-flag"]).output().fails();
     container.assert_nothing_left();
 }
 
 #[test]
 fn a_missing_or_surplus_argument_is_refused() {
     let container = Container::new(|_| {});
-    container.command(["state"]).run().fails();
-    container.command(["state", "one", "two"]).run().fails();
-    container.command(["kill"]).run().fails();
+    container.command(["state"]).output().fails();
+    container.command(["state", "one", "two"]).output().fails();
+    container.command(["kill"]).output().fails();
 }
 
 #[test]
@@ -197,7 +204,7 @@ fn help_exits_with_0() {
     let container = Container::new(|_| {});
     for args in [&["--help"][..], &["create", "--help"], &["exec", "--help"], &["list", "-h"]] {
         assert!(
-            container.command(args).without_globals().run().ok().to_lowercase().contains("usage"),
+            container.command(args).without_globals().output().ok().to_lowercase().contains("usage"),
             "{args:?}"
         );
     }
@@ -208,7 +215,7 @@ fn debug_tells_what_is_done_and_changes_nothing_else() {
     let mut container = Container::new(|_| {});
     container.bundle.sh("echo payload");
     let log = container.path("log");
-    let outcome = container.run().global(["--debug", "--log", &log]).run();
+    let outcome = container.run().global(["--debug", "--log", &log]).output();
     assert_eq!(outcome.ok(), "payload");
     assert!(!fs::read_to_string(log).unwrap().is_empty());
 }
@@ -219,6 +226,6 @@ fn the_systemd_driver_is_refused_where_there_is_no_systemd() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/cgroupsPath", "system.slice:spec:test");
     });
-    container.create().global(["--systemd-cgroup"]).run().fails_with("systemd");
+    container.create().global(["--systemd-cgroup"]).output().fails_with("systemd");
     container.assert_nothing_left();
 }

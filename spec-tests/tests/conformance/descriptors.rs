@@ -14,7 +14,7 @@ fn nothing_but_the_standard_streams_is_open() {
     let mut container = Container::new(|_| {});
     let file = container.file("file", "");
     container.bundle.args(["ls", "/proc/self/fd"]);
-    let outcome = container.run().prologue(&format!("exec 3<{file} 4>{file} 7</ 9<{file}")).run();
+    let outcome = container.run().prologue(&format!("exec 3<{file} 4>{file} 7</ 9<{file}")).output();
     assert_eq!(outcome.ok(), "0\n1\n2\n3");
 }
 
@@ -23,7 +23,7 @@ fn a_container_that_waits_for_start_holds_nothing_of_the_host() {
     not_in_runc_1_1!("keeps what its caller had open");
     let container = Container::new(|_| {});
     let file = container.file("file", "");
-    container.create().prologue(&format!("exec 3<{file} 7</ 9<{file}")).run().ok();
+    container.create().prologue(&format!("exec 3<{file} 7</ 9<{file}")).output().ok();
     let open = std::fs::read_dir(format!("/proc/{}/fd", container.pid())).unwrap();
     let targets = open.map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap());
     let host: Vec<_> = targets
@@ -42,7 +42,7 @@ fn preserved_descriptors_are_open_and_no_others() {
     let outcome = container
         .run_with(["--preserve-fds", "2"])
         .prologue(&format!("exec 3<{file} 4<{file} 5<{file}"))
-        .run();
+        .output();
     assert_eq!(outcome.ok(), "hello0 1 2 3 4 5");
 }
 
@@ -52,7 +52,7 @@ fn preserved_descriptors_reach_a_created_container() {
         bundle.sh("cat <&3 > /got; sleep 100");
     });
     let file = container.file("file", "hello");
-    container.create_with(["--preserve-fds=1"]).prologue(&format!("exec 3<{file}")).run().ok();
+    container.create_with(["--preserve-fds=1"]).prologue(&format!("exec 3<{file}")).output().ok();
     container.start().ok();
     let got = container.bundle.rootfs().join("got");
     spec_tests::runtime::eventually("read", || {
@@ -63,7 +63,7 @@ fn preserved_descriptors_reach_a_created_container() {
 #[test]
 fn preserving_descriptors_that_are_not_open_is_refused() {
     let container = Container::new(|_| {});
-    container.run_with(["--preserve-fds", "5"]).run().fails();
+    container.run_with(["--preserve-fds", "5"]).output().fails();
     container.assert_nothing_left();
 }
 
@@ -76,7 +76,7 @@ fn sockets_of_socket_activation_are_handed_on() {
         .run()
         .env("LISTEN_FDS", "1")
         .prologue(&format!("export LISTEN_PID=$$; exec 3<{file} 4<{file}"))
-        .run();
+        .output();
     assert_eq!(outcome.ok(), "1 1\n0 1 2 3 4");
 }
 
@@ -91,7 +91,7 @@ fn sockets_that_are_for_another_process_are_not_handed_on() {
             .env("LISTEN_FDS", "1")
             .env("LISTEN_PID", pid)
             .prologue(&format!("exec 3<{file}"))
-            .run();
+            .output();
         assert_eq!(outcome.ok(), "0 1 2 3", "LISTEN_PID {pid:?}");
     }
 }

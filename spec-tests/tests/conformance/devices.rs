@@ -6,7 +6,7 @@ use spec_tests::view::View;
 
 #[test]
 fn default_devices_are_there_with_their_numbers_and_modes() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     let seen = container.sees(
         "cd /dev; for d in null zero full random urandom tty; do stat -c '%n %F %t:%T %a %u:%g' $d; done",
     );
@@ -26,14 +26,14 @@ fn default_devices_are_there_with_their_numbers_and_modes() {
 
 #[test]
 fn default_links_are_there() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     let seen = container.sees("cd /dev; for l in fd stdin stdout stderr ptmx; do readlink $l; done");
     assert_eq!(seen, "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx");
 }
 
 #[test]
 fn default_devices_work() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     let script = "echo x > /dev/null; head -c 4 /dev/zero | wc -c; head -c 4 /dev/urandom | wc -c
                   echo x 2>/dev/null > /dev/full || echo full; echo hello >> /dev/stdout";
     assert_eq!(container.sees(script), "4\n4\nfull\nhello");
@@ -41,7 +41,7 @@ fn default_devices_work() {
 
 #[test]
 fn further_devices_are_made_with_mode_and_owner() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/linux/devices", json!([
             {"path": "/dev/char", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 5, "gid": 6},
             {"path": "/dev/sub/dir/block", "type": "b", "major": 7, "minor": 0, "fileMode": 0o600, "uid": 0, "gid": 0},
@@ -56,7 +56,7 @@ fn further_devices_are_made_with_mode_and_owner() {
 
 #[test]
 fn an_unbuffered_character_device_is_one_like_any() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set(
             "/linux/devices",
             json!([{"path": "/dev/u", "type": "u", "major": 10, "minor": 229, "fileMode": 0o600}]),
@@ -67,7 +67,7 @@ fn an_unbuffered_character_device_is_one_like_any() {
 
 #[test]
 fn a_device_outside_dev_is_made() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set(
             "/linux/devices",
             json!([{"path": "/etc/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]),
@@ -81,13 +81,13 @@ fn a_device_of_unknown_type_is_refused() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/devices", json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 3}]));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
 #[test]
 fn a_bound_host_dev_is_left_as_it_is() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         for below in ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"] {
             bundle.unmount(below);
         }
@@ -102,7 +102,7 @@ const OPEN: &str = "mknod /tmp/node c 10 237 && cat /tmp/node 2>&1 | grep -c 'no
 #[test]
 fn a_device_that_is_not_allowed_cannot_be_opened() {
     for view in View::all() {
-        let mut container = Container::in_view(*view, |_| {});
+        let container = Container::in_view(*view, |_| {});
         assert_eq!(container.sees(OPEN), "1", "{view:?}");
     }
 }
@@ -110,7 +110,7 @@ fn a_device_that_is_not_allowed_cannot_be_opened() {
 #[test]
 fn a_device_that_is_allowed_can_be_opened() {
     for view in View::all() {
-        let mut container = Container::in_view(*view, |bundle| {
+        let container = Container::in_view(*view, |bundle| {
             let rule = json!({"allow": true, "type": "c", "major": 10, "minor": 237, "access": "rw"});
             bundle.push("/linux/resources/devices", rule);
         });
@@ -121,7 +121,7 @@ fn a_device_that_is_allowed_can_be_opened() {
 #[test]
 fn the_access_that_is_not_allowed_is_refused() {
     for view in View::all() {
-        let mut container = Container::in_view(*view, |bundle| {
+        let container = Container::in_view(*view, |bundle| {
             let rule = json!({"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"});
             bundle.push("/linux/resources/devices", rule).capabilities(&[
                 "CAP_MKNOD",
@@ -139,7 +139,7 @@ fn the_access_that_is_not_allowed_is_refused() {
 #[test]
 fn a_later_rule_takes_back_an_earlier_one() {
     for view in View::all() {
-        let mut container = Container::in_view(*view, |bundle| {
+        let container = Container::in_view(*view, |bundle| {
             for allow in [true, false] {
                 let rule = json!({"allow": allow, "type": "c", "major": 10, "minor": 237, "access": "rwm"});
                 bundle.push("/linux/resources/devices", rule);
@@ -159,7 +159,7 @@ fn a_later_rule_takes_back_an_earlier_one() {
 #[test]
 fn all_devices_are_allowed_to_a_privileged_container() {
     for view in View::all() {
-        let mut container = Container::in_view(*view, |bundle| {
+        let container = Container::in_view(*view, |bundle| {
             bundle.set("/linux/resources/devices", json!([{"allow": true, "access": "rwm"}]));
         });
         assert_eq!(container.sees(OPEN), "0", "{view:?}");
@@ -169,7 +169,7 @@ fn all_devices_are_allowed_to_a_privileged_container() {
 #[test]
 fn a_wildcard_minor_allows_the_whole_major() {
     for view in View::all() {
-        let mut container = Container::in_view(*view, |bundle| {
+        let container = Container::in_view(*view, |bundle| {
             let rule = json!({"allow": true, "type": "c", "major": 10, "minor": -1, "access": "rwm"});
             bundle.push("/linux/resources/devices", rule);
         });

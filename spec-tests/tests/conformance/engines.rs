@@ -38,14 +38,14 @@ fn engine(name: &str, script: &str) -> Container {
 fn docker_default() {
     let container =
         engine("docker-28.5-run-default.json", "cat /etc/hosts; hostname; grep Seccomp: /proc/self/status");
-    assert_eq!(container.run().run().ok(), "127.0.0.1 localhost\na6852bf54b61\nSeccomp:\t2");
+    assert_eq!(container.run().output().ok(), "127.0.0.1 localhost\na6852bf54b61\nSeccomp:\t2");
 }
 
 #[test]
 fn docker_mounts() {
     let container =
         engine("docker-28.5-run-mounts.json", "stat -c %a /t; touch /d/x 2>/dev/null || echo refused");
-    assert_eq!(container.run().run().ok(), "1770\nrefused");
+    assert_eq!(container.run().output().ok(), "1770\nrefused");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn docker_options() {
                   grep NoNewPrivs /proc/self/status; echo end";
     let container = engine("docker-28.5-run-options.json", script);
     let socket = FdSocket::listen(container.path("sock"));
-    container.create_with(["--console-socket", socket.path.to_str().unwrap()]).run().ok();
+    container.create_with(["--console-socket", socket.path.to_str().unwrap()]).output().ok();
     let mut terminal = Terminal::from_master(socket.receive().0);
     container.start().ok();
     let seen = terminal.read_until("end").replace('\r', "");
@@ -63,11 +63,10 @@ fn docker_options() {
 
 #[test]
 fn docker_privileged() {
-    let container =
+    let mut container =
         engine("docker-28.5-run-privileged.json", "ls /dev | wc -l; mount -t tmpfs x /tmp && echo may");
-    let mut container = container;
     without_capabilities_beyond_ours(&mut container);
-    let seen = container.run().run().ok();
+    let seen = container.run().output().ok();
     let (devices, may) = seen.split_once('\n').unwrap();
     assert!(devices.parse::<u32>().unwrap() > 40 && may == "may", "{seen}");
 }
@@ -86,7 +85,7 @@ fn docker_joined_namespaces() {
         }
     }
     assert_eq!(
-        container.run().run().ok(),
+        container.run().output().ok(),
         owner.inside("for n in net pid ipc; do readlink /proc/self/ns/$n; done")
     );
 }
@@ -95,7 +94,7 @@ fn docker_joined_namespaces() {
 fn containerd_default() {
     let container =
         engine("containerd-2.1-ctr-default.json", "ls -d /run /dev/shm; grep NoNewPrivs /proc/self/status");
-    assert_eq!(container.run().run().ok(), "/dev/shm\n/run\nNoNewPrivs:\t1");
+    assert_eq!(container.run().output().ok(), "/dev/shm\n/run\nNoNewPrivs:\t1");
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn containerd_privileged() {
         engine("containerd-2.1-ctr-privileged.json", "cat /etc/hosts; readlink /proc/self/ns/net");
     without_capabilities_beyond_ours(&mut container);
     let host = fs::read_link("/proc/self/ns/net").unwrap();
-    assert_eq!(container.run().run().ok(), format!("127.0.0.1 localhost\n{}", host.display()));
+    assert_eq!(container.run().output().ok(), format!("127.0.0.1 localhost\n{}", host.display()));
 }
 
 #[test]
@@ -117,14 +116,14 @@ fn podman_default() {
             namespace["path"] = format!("/proc/{}/ns/net", owner.pid()).into();
         }
     }
-    assert_eq!(container.run().run().ok(), "podman\na1133c1ad47e\n0022\n127.0.0.1 localhost");
+    assert_eq!(container.run().output().ok(), "podman\na1133c1ad47e\n0022\n127.0.0.1 localhost");
 }
 
 #[test]
 fn the_profile_of_docker_filters_system_calls() {
     let container =
         engine("docker-28.5-run-default.json", "unshare -m true 2>&1 | grep -c 'not permitted'; true");
-    assert_eq!(container.run().run().ok(), "1");
+    assert_eq!(container.run().output().ok(), "1");
 }
 
 /// A container can't hold what its runtime lacks: this machine may have given away some capability.

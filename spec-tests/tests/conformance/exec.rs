@@ -31,8 +31,8 @@ fn exec_needs_no_more_than_one_process_of_the_pids_limit_on_v1() {
     let container = Container::sleeping(|bundle| {
         bundle.set("/linux/resources/pids", json!({ "limit": 2 }));
     });
-    container.exec(&["true"]).run().ok();
-    container.exec(&["sh", "-c", "(true); true"]).run().fails_with("can't fork");
+    container.exec(&["true"]).output().ok();
+    container.exec(&["sh", "-c", "(true); true"]).output().fails_with("can't fork");
 }
 
 #[test]
@@ -44,29 +44,29 @@ fn exec_needs_two_processes_of_the_pids_limit_for_a_moment_on_v2() {
             bundle.set("/linux/resources/pids", json!({ "limit": limit }));
         })
     };
-    limited(2).exec(&["true"]).run().fails_with("pids limit");
+    limited(2).exec(&["true"]).output().fails_with("pids limit");
     let container = limited(3);
-    container.exec(&["true"]).run().ok();
-    container.exec(&["sh", "-c", "sleep 1 & (true); true"]).run().fails_with("can't fork");
+    container.exec(&["true"]).output().ok();
+    container.exec(&["sh", "-c", "sleep 1 & (true); true"]).output().fails_with("can't fork");
 }
 
 #[test]
 fn exec_passes_the_exit_code_through() {
     let container = Container::sleeping(|_| {});
-    assert_eq!(container.exec(&["sh", "-c", "exit 42"]).run().code, 42);
-    assert_eq!(container.exec(&["sh", "-c", "kill -9 $$"]).run().code, 128 + 9);
+    assert_eq!(container.exec(&["sh", "-c", "exit 42"]).output().code, 42);
+    assert_eq!(container.exec(&["sh", "-c", "kill -9 $$"]).output().code, 128 + 9);
 }
 
 #[test]
 fn exec_passes_standard_streams_through() {
     let container = Container::sleeping(|_| {});
-    let outcome = container.exec(&["sh", "-c", "cat; echo problem >&2"]).stdin("hello").run();
+    let outcome = container.exec(&["sh", "-c", "cat; echo problem >&2"]).stdin("hello").output();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("hello", "problem\n"));
 }
 
 #[test]
 fn exec_into_an_unknown_container_exits_with_255() {
-    let outcome = Container::new(|_| {}).exec(&["true"]).run();
+    let outcome = Container::new(|_| {}).exec(&["true"]).output();
     assert_eq!(outcome.code, 255);
     outcome.fails_with("container does not exist");
 }
@@ -76,13 +76,13 @@ fn exec_into_a_stopped_container_exits_with_255() {
     let container = Container::sleeping(|_| {});
     container.kill("KILL").ok();
     container.wait_stopped();
-    assert_eq!(container.exec(&["true"]).run().code, 255);
+    assert_eq!(container.exec(&["true"]).output().code, 255);
 }
 
 #[test]
 fn exec_of_a_missing_file_says_so_once() {
     let container = Container::sleeping(|_| {});
-    let outcome = container.exec(&["nope"]).run();
+    let outcome = container.exec(&["nope"]).output();
     assert_eq!(outcome.code, 255);
     outcome.fails_with(r#"exec: "nope": executable file not found in $PATH"#);
 }
@@ -92,33 +92,33 @@ fn exec_environment_is_that_of_config_json_with_additions() {
     let container = Container::sleeping(|bundle| {
         bundle.set("/process/env", json!(["PATH=/bin", "A=1", "B=2"]));
     });
-    let outcome = container.exec_with(&["-e", "B=3", "-e", "C=4"], &["sh", "-c", "echo $A $B $C"]).run();
+    let outcome = container.exec_with(&["-e", "B=3", "-e", "C=4"], &["sh", "-c", "echo $A $B $C"]).output();
     assert_eq!(outcome.ok(), "1 3 4");
-    assert_eq!(container.exec_with(&["--env=A=5"], &["sh", "-c", "echo $A $B"]).run().ok(), "5 2");
+    assert_eq!(container.exec_with(&["--env=A=5"], &["sh", "-c", "echo $A $B"]).output().ok(), "5 2");
 }
 
 #[test]
 fn exec_sets_the_working_directory() {
     let container = Container::sleeping(|_| {});
-    assert_eq!(container.exec_with(&["--cwd", "/tmp"], &["pwd"]).run().ok(), "/tmp");
-    assert_eq!(container.exec(&["pwd"]).run().ok(), "/");
+    assert_eq!(container.exec_with(&["--cwd", "/tmp"], &["pwd"]).output().ok(), "/tmp");
+    assert_eq!(container.exec(&["pwd"]).output().ok(), "/");
 }
 
 #[test]
 fn exec_sets_user_group_and_additional_groups() {
     let container = Container::sleeping(|_| {});
     let id = "id -u; id -g; id -G";
-    let outcome = container.exec_with(&["--user", "1000:1001"], &["sh", "-c", id]).run();
+    let outcome = container.exec_with(&["--user", "1000:1001"], &["sh", "-c", id]).output();
     assert_eq!(outcome.ok(), "1000\n1001\n1001");
     let flags = ["--user", "1000:1001", "--additional-gids", "100", "--additional-gids", "65534"];
-    let outcome = container.exec_with(&flags, &["sh", "-c", id]).run();
+    let outcome = container.exec_with(&flags, &["sh", "-c", id]).output();
     assert_eq!(outcome.ok(), "1000\n1001\n1001 100 65534");
 }
 
 #[test]
 fn exec_with_a_user_and_no_group_uses_group_0() {
     let container = Container::sleeping(|_| {});
-    assert_eq!(container.exec_with(&["-u", "1"], &["sh", "-c", "id -u; id -g"]).run().ok(), "1\n0");
+    assert_eq!(container.exec_with(&["-u", "1"], &["sh", "-c", "id -u; id -g"]).output().ok(), "1\n0");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn exec_adds_a_capability() {
     let container = Container::sleeping(|_| {});
     let script = "grep CapEff /proc/self/status";
     let plain = bits(&container.inside(script));
-    let raised = bits(&container.exec_with(&["--cap", "CAP_SYS_ADMIN"], &["sh", "-c", script]).run().ok());
+    let raised = bits(&container.exec_with(&["--cap", "CAP_SYS_ADMIN"], &["sh", "-c", script]).output().ok());
     assert_eq!(raised & !plain, 1 << 21);
 }
 
@@ -135,7 +135,7 @@ fn exec_sets_no_new_privileges() {
     let container = Container::sleeping(|_| {});
     let script = "grep NoNewPrivs /proc/self/status";
     assert_eq!(container.inside(script), "NoNewPrivs:\t0");
-    let outcome = container.exec_with(&["--no-new-privs"], &["sh", "-c", script]).run();
+    let outcome = container.exec_with(&["--no-new-privs"], &["sh", "-c", script]).output();
     assert_eq!(outcome.ok(), "NoNewPrivs:\t1");
 }
 
@@ -146,21 +146,21 @@ fn exec_preserves_the_descriptors_it_is_told_to() {
     let outcome = container
         .exec_with(&["--preserve-fds", "1"], &["sh", "-c", "cat <&3; ls /proc/self/fd"])
         .prologue(&format!("exec 3<{file} 4<{file}"))
-        .run();
+        .output();
     // The last is the directory that ls itself reads.
     assert_eq!(outcome.ok(), "hello from 30\n1\n2\n3\n4");
     let outcome = container
         .exec(&["sh", "-c", "ls -l /proc/self/fd"])
         .prologue(&format!("exec 3<{file} 4<{file}"))
-        .run();
+        .output();
     assert!(!outcome.ok().contains("message"), "{outcome}");
 }
 
 #[test]
 fn exec_works_for_a_caller_that_ignores_sigchld() {
     let container = Container::sleeping(|_| {});
-    container.exec(&["true"]).prologue("trap '' CHLD").run().ok();
-    container.exec_with(&["--detach"], &["true"]).prologue("trap '' CHLD").run().ok();
+    container.exec(&["true"]).prologue("trap '' CHLD").output().ok();
+    container.exec_with(&["--detach"], &["true"]).prologue("trap '' CHLD").output().ok();
 }
 
 #[test]
@@ -173,8 +173,8 @@ fn exec_takes_a_process_file() {
     });
     let file = container.file("process.json", &process.to_string());
     let expected = "/tmp\n7\ny\nCapEff:\t0000000000000000";
-    assert_eq!(container.command(["exec", "--process", &file, &container.id]).run().ok(), expected);
-    assert_eq!(container.command(["exec", "-p", &file, &container.id]).run().ok(), expected);
+    assert_eq!(container.command(["exec", "--process", &file, &container.id]).output().ok(), expected);
+    assert_eq!(container.command(["exec", "-p", &file, &container.id]).output().ok(), expected);
 }
 
 #[test]
@@ -184,14 +184,14 @@ fn exec_takes_a_process_file_without_a_user() {
     });
     let process = json!({ "cwd": "/", "args": ["id", "-u"], "env": ["PATH=/bin"] });
     let file = container.file("process.json", &process.to_string());
-    assert_eq!(container.command(["exec", "--process", &file, &container.id]).run().ok(), "0");
+    assert_eq!(container.command(["exec", "--process", &file, &container.id]).output().ok(), "0");
 }
 
 #[test]
 fn exec_detached_writes_the_pid_and_returns() {
     let container = Container::sleeping(|_| {});
     let pid_file = container.path("exec-pid");
-    container.exec_with(&["--detach", "--pid-file", &pid_file], &["sleep", "1234"]).run().ok();
+    container.exec_with(&["--detach", "--pid-file", &pid_file], &["sleep", "1234"]).output().ok();
     let pid = fs::read_to_string(pid_file).unwrap();
     assert_eq!(fs::read(format!("/proc/{pid}/cmdline")).unwrap(), b"sleep\x001234\0");
 }
@@ -201,7 +201,7 @@ fn exec_that_fails_writes_no_pid_file() {
     let container = Container::sleeping(|_| {});
     let pid_file = container.path("exec-pid");
     let flags = ["--detach", "--pid-file", &pid_file];
-    assert_eq!(container.exec_with(&flags, &["nope"]).run().code, 255);
+    assert_eq!(container.exec_with(&flags, &["nope"]).output().code, 255);
     assert!(!fs::exists(pid_file).unwrap());
 }
 
@@ -212,7 +212,7 @@ fn exec_with_a_terminal_sends_its_master_to_the_console_socket() {
     let path = socket.path.to_str().unwrap();
     let script = "tty; stty size; read line; echo got $line";
     let flags = ["--tty", "--detach", "--console-socket", path];
-    container.exec_with(&flags, &["sh", "-c", script]).run().ok();
+    container.exec_with(&flags, &["sh", "-c", script]).output().ok();
     let mut terminal = Terminal::from_master(socket.receive().0);
     terminal.read_until("/dev/pts/");
     terminal.write("hello\n");
@@ -241,7 +241,7 @@ fn exec_console_size_is_applied() {
     });
     let file = container.file("process.json", &process.to_string());
     let path = socket.path.to_str().unwrap();
-    container.command(["exec", "-d", "--console-socket", path, "-p", &file, &container.id]).run().ok();
+    container.command(["exec", "-d", "--console-socket", path, "-p", &file, &container.id]).output().ok();
     let mut terminal = Terminal::from_master(socket.receive().0);
     terminal.read_until("12 34");
 }
@@ -249,18 +249,18 @@ fn exec_console_size_is_applied() {
 #[test]
 fn exec_into_a_paused_container_is_refused() {
     let container = Container::sleeping(|_| {});
-    container.command(["pause", &container.id]).run().ok();
-    container.exec(&["true"]).run().fails_with("paused");
+    container.command(["pause", &container.id]).output().ok();
+    container.exec(&["true"]).output().fails_with("paused");
 }
 
 #[test]
 fn exec_into_a_paused_container_with_ignore_paused_waits_for_resume() {
     let container = Container::sleeping(|_| {});
-    container.command(["pause", &container.id]).run().ok();
+    container.command(["pause", &container.id]).output().ok();
     let running = container.exec_with(&["--ignore-paused"], &["echo", "awake"]).spawn();
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!(running.stdout(), "");
-    container.command(["resume", &container.id]).run().ok();
+    container.command(["resume", &container.id]).output().ok();
     assert_eq!(running.wait().ok(), "awake");
 }
 
@@ -272,7 +272,7 @@ fn exec_goes_into_a_sub_cgroup_on_v1() {
         fs::create_dir(container.cgroup().dir(controller).unwrap().join("sub")).unwrap();
     }
     let flags = ["--cgroup", "pids:sub", "--cgroup", "cpu:sub"];
-    let outcome = container.exec_with(&flags, &["cat", "/proc/self/cgroup"]).run().ok();
+    let outcome = container.exec_with(&flags, &["cat", "/proc/self/cgroup"]).output().ok();
     let path = format!("{}/sub", container.cgroup().path);
     assert_eq!(outcome.lines().filter(|line| line.ends_with(&path)).count(), 2, "{outcome}");
 }
@@ -282,20 +282,20 @@ fn exec_goes_into_a_sub_cgroup_on_v2() {
     let container = Container::in_view(View::V2, |bundle| {
         bundle.args(["sleep", "1000"]);
     });
-    container.create().run().ok();
+    container.create().output().ok();
     container.start().ok();
     fs::create_dir(container.cgroup().unified().join("sub")).unwrap();
-    let outcome = container.exec_with(&["--cgroup", "/sub"], &["cat", "/proc/self/cgroup"]).run().ok();
+    let outcome = container.exec_with(&["--cgroup", "/sub"], &["cat", "/proc/self/cgroup"]).output().ok();
     let path = format!("0::{}/sub", container.cgroup().path);
     // Without a cgroup namespace the path is the host's.
     assert!(outcome.lines().any(|line| line == path || line == "0::/sub"), "{outcome}");
-    assert_eq!(container.exec_with(&["--cgroup", "/missing"], &["true"]).run().code, 255);
+    assert_eq!(container.exec_with(&["--cgroup", "/missing"], &["true"]).output().code, 255);
 }
 
 #[test]
 fn exec_reads_what_follows_the_id_as_the_command() {
     let container = Container::sleeping(|_| {});
-    assert_eq!(container.exec(&["echo", "--cwd", "-t", "-x"]).run().ok(), "--cwd -t -x");
+    assert_eq!(container.exec(&["echo", "--cwd", "-t", "-x"]).output().ok(), "--cwd -t -x");
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_hundred_execs_leave_nothing() {
             scope.spawn(|| (0..25).for_each(|_| assert_eq!(container.inside("echo $((6*7))"), "42")));
         }
     });
-    let pids = container.command(["ps", "--format", "json", &container.id]).run().ok();
+    let pids = container.command(["ps", "--format", "json", &container.id]).output().ok();
     assert_eq!(pids, format!("[{}]", container.pid()));
 }
 
@@ -334,13 +334,13 @@ fn exec_joins_init_below_a_cgroup_that_gives_its_controllers_on() {
         let limit = serde_json::json!([{"pageSize": "2MB", "limit": 1 << 30}]);
         bundle.set("/linux/resources/hugepageLimits", limit);
     });
-    container.create().run().ok();
+    container.create().output().ok();
     container.start().ok();
     let dir = container.cgroup().unified();
     // As systemd does it in a container, or an engine.
     fs::create_dir(dir.join("init")).unwrap();
     fs::write(dir.join("init/cgroup.procs"), container.pid().to_string()).unwrap();
     fs::write(dir.join("cgroup.subtree_control"), "+hugetlb").unwrap();
-    let outcome = container.exec(&["cat", "/proc/self/cgroup"]).run().ok();
+    let outcome = container.exec(&["cat", "/proc/self/cgroup"]).output().ok();
     assert!(outcome.lines().any(|line| line.starts_with("0::") && line.ends_with("/init")), "{outcome}");
 }

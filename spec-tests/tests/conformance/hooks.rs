@@ -25,7 +25,7 @@ fn hooks_run_in_their_order() {
         |path: &str| std::fs::read_to_string(path).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     container.bundle.args(["sleep", "1000"]);
 
-    container.create().run().ok();
+    container.create().output().ok();
     assert_eq!(read(&log), "prestart createRuntime createContainer");
     let inner = container.bundle.rootfs().join("log");
     assert!(!inner.exists());
@@ -34,7 +34,7 @@ fn hooks_run_in_their_order() {
     eventually("the hook inside has run", || inner.exists());
     eventually("poststart", || read(&log).ends_with("poststart"));
 
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     assert_eq!(read(&log), "prestart createRuntime createContainer poststart poststop");
 }
 
@@ -60,7 +60,7 @@ fn every_hook_gets_the_state_on_standard_input() {
         container.bundle.hook(kind, &format!("cat > {file}"));
     }
     container.bundle.hook("startContainer", "cat > /state");
-    container.create().run().ok();
+    container.create().output().ok();
     let pid = container.pid();
     container.start().ok();
     let state = |file: &str| -> Value { serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap() };
@@ -68,7 +68,7 @@ fn every_hook_gets_the_state_on_standard_input() {
     eventually("startContainer", || {
         std::fs::read_to_string(&inner).is_ok_and(|text| text.trim_end().ends_with('}'))
     });
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
 
     for (kind, file) in files.iter().map(|(kind, file)| (*kind, file.as_str())) {
         let state = state(file);
@@ -92,7 +92,7 @@ fn poststart_hooks_find_the_container_running() {
     });
     let file = container.path("state-poststart");
     container.bundle.hook("poststart", &format!("cat > {file}"));
-    container.create().run().ok();
+    container.create().output().ok();
     assert!(!std::fs::exists(&file).unwrap());
     container.start().ok();
     let state: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -141,7 +141,7 @@ fn start_container_hooks_inherit_no_descriptor() {
     let file = container.file("file", "");
     container.bundle.hook("startContainer", "ls /proc/self/fd > /seen");
     container.bundle.sh("cat /seen");
-    let outcome = container.run().prologue(&format!("exec 3<{file} 7</ 9<{file}")).run();
+    let outcome = container.run().prologue(&format!("exec 3<{file} 7</ 9<{file}")).output();
     assert_eq!(outcome.ok(), "0\n1\n2\n3");
 }
 
@@ -193,7 +193,7 @@ fn hooks_get_their_own_environment_and_arguments() {
         }),
     );
     container.bundle.args(["true"]);
-    container.run().env("LEAK", "leak").run().ok();
+    container.run().env("LEAK", "leak").output().ok();
     assert_eq!(std::fs::read_to_string(log).unwrap(), "zero one from-hook\n");
 }
 
@@ -204,7 +204,7 @@ fn hooks_without_an_environment_get_none_of_the_callers() {
     let log = container.file("log", "");
     container.bundle.hook("createRuntime", &format!("echo [$LEAK] > {log}"));
     container.bundle.args(["true"]);
-    container.run().env("LEAK", "leak").run().ok();
+    container.run().env("LEAK", "leak").output().ok();
     assert_eq!(std::fs::read_to_string(log).unwrap(), "[]\n");
 }
 
@@ -213,7 +213,7 @@ fn a_hook_that_fails_before_the_start_takes_the_container_down() {
     for kind in BEFORE_START {
         let mut container = Container::new(|_| {});
         container.bundle.hook(kind, "echo this went wrong >&2; exit 3").sh("echo ran > /ran");
-        container.run().run().fails();
+        container.run().output().fails();
         assert!(!container.bundle.rootfs().join("ran").exists(), "{kind}");
         container.assert_nothing_left();
     }
@@ -224,7 +224,7 @@ fn a_hook_that_fails_in_create_leaves_nothing() {
     for kind in &BEFORE_START[..3] {
         let mut container = Container::new(|_| {});
         container.bundle.hook(kind, "exit 1");
-        container.create().run().fails();
+        container.create().output().fails();
         container.assert_nothing_left();
     }
 }
@@ -233,7 +233,7 @@ fn a_hook_that_fails_in_create_leaves_nothing() {
 fn a_hook_that_is_missing_takes_the_container_down() {
     let mut container = Container::new(|_| {});
     container.bundle.push("/hooks/createRuntime", json!({"path": "/nonexistent/hook"}));
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -242,7 +242,7 @@ fn a_hook_with_a_relative_path_is_refused() {
     spec_tests::only_corten!("refusing a relative hook path");
     let mut container = Container::new(|_| {});
     container.bundle.push("/hooks/createRuntime", json!({"path": "bin/true"}));
-    container.create().run().fails_with("hooks");
+    container.create().output().fails_with("hooks");
     container.assert_nothing_left();
 }
 
@@ -253,7 +253,7 @@ fn a_hook_that_takes_too_long_is_killed() {
         .bundle
         .push("/hooks/createRuntime", json!({"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1}));
     let started = Instant::now();
-    container.create().run().fails();
+    container.create().output().fails();
     assert!(started.elapsed() < Duration::from_secs(10));
     container.assert_nothing_left();
 }
@@ -265,7 +265,7 @@ fn a_poststart_hook_that_fails_stops_the_container() {
         bundle.args(["sleep", "1000"]);
     });
     container.bundle.hook("poststart", "exit 1");
-    container.create().run().ok();
+    container.create().output().ok();
     container.start().fails();
     container.wait_stopped();
 }
@@ -305,7 +305,7 @@ fn what_a_hook_makes_is_not_writable_to_all() {
         });
     }
     container.bundle.args(["true"]);
-    container.run().prologue("umask 022").run().ok();
+    container.run().prologue("umask 022").output().ok();
     for mask in masks {
         assert_eq!(std::fs::read_to_string(&mask).unwrap().trim(), "0022", "{}", mask.display());
     }

@@ -12,7 +12,7 @@ fn trapping() -> Container {
         bundle.sh("for s in HUP INT USR1 USR2 TERM; do trap \"echo $s >> /got\" $s; done; touch /ready
              while :; do sleep 0.02; done");
     });
-    container.create().run().ok();
+    container.create().output().ok();
     container.start().ok();
     eventually("ready", || container.bundle.rootfs().join("ready").exists());
     container
@@ -37,7 +37,7 @@ fn kill_takes_a_signal_by_number_and_by_name_in_any_spelling() {
 #[test]
 fn kill_sends_term_by_default() {
     let container = trapping();
-    container.command(["kill", &container.id]).run().ok();
+    container.command(["kill", &container.id]).output().ok();
     eventually("delivered", || got(&container) == "TERM\n");
 }
 
@@ -52,7 +52,7 @@ fn kill_refuses_a_signal_that_does_not_exist() {
 #[test]
 fn kill_ends_a_created_container() {
     let container = Container::new(|_| {});
-    container.create().run().ok();
+    container.create().output().ok();
     container.kill("KILL").ok();
     container.wait_stopped();
 }
@@ -69,7 +69,7 @@ fn kill_of_a_stopped_container_is_refused() {
 fn kill_of_a_created_container_takes_effect() {
     for signal in ["HUP", "INT", "TERM", "KILL"] {
         let container = Container::new(|_| {});
-        container.create().run().ok();
+        container.create().output().ok();
         container.kill(signal).ok();
         container.wait_stopped();
     }
@@ -77,7 +77,10 @@ fn kill_of_a_created_container_takes_effect() {
 
 #[test]
 fn kill_of_an_unknown_container_is_refused() {
-    Container::new(|_| {}).command(["kill", "nobody", "TERM"]).run().fails_with("container does not exist");
+    Container::new(|_| {})
+        .command(["kill", "nobody", "TERM"])
+        .output()
+        .fails_with("container does not exist");
 }
 
 #[test]
@@ -86,7 +89,7 @@ fn kill_all_reaches_every_process_of_a_shared_pid_namespace() {
         bundle.share_namespace("pid").sh("sleep 1000 & sleep 1000 & wait");
     });
     eventually("three processes", || leftovers::processes(&container.id).len() == 3);
-    container.command(["kill", "--all", &container.id, "KILL"]).run().ok();
+    container.command(["kill", "--all", &container.id, "KILL"]).output().ok();
     eventually("none left", || leftovers::processes(&container.id).is_empty());
 }
 
@@ -111,7 +114,7 @@ fn delete_force_ends_every_process_of_a_shared_pid_namespace() {
         bundle.share_namespace("pid").sh("setsid sleep 1000 & sleep 1000 & wait");
     });
     eventually("three processes", || leftovers::processes(&container.id).len() == 3);
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     container.assert_nothing_left();
 }
 
@@ -125,27 +128,27 @@ fn delete_of_a_running_container_is_refused() {
 
 #[test]
 fn delete_of_an_unknown_container_is_refused() {
-    Container::new(|_| {}).command(["delete", "nobody"]).run().fails_with("container does not exist");
+    Container::new(|_| {}).command(["delete", "nobody"]).output().fails_with("container does not exist");
 }
 
 #[test]
 fn delete_force_of_an_unknown_container_succeeds() {
-    let outcome = Container::new(|_| {}).command(["delete", "--force", "nobody"]).run();
+    let outcome = Container::new(|_| {}).command(["delete", "--force", "nobody"]).output();
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
 }
 
 #[test]
 fn delete_force_ends_a_running_container() {
     let container = Container::sleeping(|_| {});
-    container.command(["delete", "-f", &container.id]).run().ok();
+    container.command(["delete", "-f", &container.id]).output().ok();
     container.assert_nothing_left();
 }
 
 #[test]
 fn delete_force_ends_a_paused_container() {
     let container = Container::sleeping(|_| {});
-    container.command(["pause", &container.id]).run().ok();
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["pause", &container.id]).output().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     container.assert_nothing_left();
 }
 
@@ -154,7 +157,7 @@ fn delete_removes_a_directory_that_has_no_state() {
     let container = Container::new(|_| {});
     let half_made = container.runtime.root.join("half-made");
     std::fs::create_dir_all(&half_made).unwrap();
-    container.command(["delete", "half-made"]).run().fails_with("container does not exist");
+    container.command(["delete", "half-made"]).output().fails_with("container does not exist");
     assert!(!half_made.exists());
 }
 
@@ -166,13 +169,13 @@ fn pause_stops_the_processes_and_resume_lets_them_go_on() {
     let ticks = || std::fs::metadata(container.bundle.rootfs().join("ticks")).map_or(0, |meta| meta.len());
     eventually("ticking", || ticks() > 0);
 
-    container.command(["pause", &container.id]).run().ok();
+    container.command(["pause", &container.id]).output().ok();
     assert_eq!(container.status(), "paused");
     let before = ticks();
     std::thread::sleep(std::time::Duration::from_millis(100));
     assert_eq!(ticks(), before);
 
-    container.command(["resume", &container.id]).run().ok();
+    container.command(["resume", &container.id]).output().ok();
     assert_eq!(container.status(), "running");
     eventually("ticking again", || ticks() > before);
 }
@@ -180,18 +183,18 @@ fn pause_stops_the_processes_and_resume_lets_them_go_on() {
 #[test]
 fn pause_and_resume_out_of_turn_are_refused() {
     let container = Container::sleeping(|_| {});
-    container.command(["resume", &container.id]).run().fails();
-    container.command(["pause", &container.id]).run().ok();
-    container.command(["resume", &container.id]).run().ok();
+    container.command(["resume", &container.id]).output().fails();
+    container.command(["pause", &container.id]).output().ok();
+    container.command(["resume", &container.id]).output().ok();
     container.kill("KILL").ok();
     container.wait_stopped();
-    container.command(["pause", &container.id]).run().fails();
+    container.command(["pause", &container.id]).output().fails();
 }
 
 #[test]
 fn kill_of_a_paused_container_takes_effect() {
     let container = Container::sleeping(|_| {});
-    container.command(["pause", &container.id]).run().ok();
+    container.command(["pause", &container.id]).output().ok();
     container.kill("KILL").ok();
     container.wait_stopped();
 }
@@ -205,17 +208,17 @@ fn a_regular_expression_stands_for_all_containers_that_match() {
         container.bundle.set("/linux/cgroupsPath", format!("/{}/{other}", container.id));
         container.bundle.save();
         let bundle = container.path("bundle");
-        container.command(["create", "--bundle", &bundle, other]).run().ok();
+        container.command(["create", "--bundle", &bundle, other]).output().ok();
         container.also_delete(other);
     }
     let pattern = format!("^{}[ab]$", container.id);
-    container.command(["delete", "--regex", "--force", &pattern]).run().ok();
+    container.command(["delete", "--regex", "--force", &pattern]).output().ok();
     assert_eq!(container.status(), "running");
     for other in &others {
-        container.command(["state", other]).run().fails_with("does not exist");
+        container.command(["state", other]).output().fails_with("does not exist");
     }
-    container.command(["delete", "--regex", "nobody"]).run().ok();
-    container.command(["kill", "--regex", "(", "KILL"]).run().fails_with("--regex");
-    container.command(["kill", "--regex", &container.id, "KILL"]).run().ok();
+    container.command(["delete", "--regex", "nobody"]).output().ok();
+    container.command(["kill", "--regex", "(", "KILL"]).output().fails_with("--regex");
+    container.command(["kill", "--regex", &container.id, "KILL"]).output().ok();
     container.wait_stopped();
 }

@@ -11,7 +11,7 @@ fn create_does_not_run_the_payload_until_start() {
     let container = Container::new(|bundle| {
         bundle.sh("touch /started; sleep 1000");
     });
-    container.create().run().ok();
+    container.create().output().ok();
     assert_eq!(container.status(), "created");
     std::thread::sleep(std::time::Duration::from_millis(100));
     assert!(!container.bundle.rootfs().join("started").exists());
@@ -28,20 +28,20 @@ fn delete_after_the_end_leaves_nothing() {
     container.wait_stopped();
     container.delete().ok();
     container.assert_nothing_left();
-    container.command(["state", &container.id]).run().fails_with("does not exist");
+    container.command(["state", &container.id]).output().fails_with("does not exist");
 }
 
 #[test]
 fn delete_of_a_created_container_ends_it() {
     let container = Container::new(|_| {});
-    container.create().run().ok();
+    container.create().output().ok();
     container.delete().ok();
     container.assert_nothing_left();
 }
 
 #[test]
 fn run_in_the_foreground_deletes_the_container_at_its_end() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     assert_eq!(container.sees("echo $$"), "1");
     container.assert_nothing_left();
 }
@@ -49,9 +49,9 @@ fn run_in_the_foreground_deletes_the_container_at_its_end() {
 #[test]
 fn run_with_keep_leaves_a_stopped_container() {
     let container = Container::new(|_| {});
-    let help = container.command(["run", "--help"]).run();
+    let help = container.command(["run", "--help"]).output();
     spec_tests::skip_if!(!help.stdout.contains("keep"), "run has no --keep");
-    container.run_with(["--keep"]).run().ok();
+    container.run_with(["--keep"]).output().ok();
     assert_eq!(container.status(), "stopped");
     container.delete().ok();
 }
@@ -60,7 +60,7 @@ fn run_with_keep_leaves_a_stopped_container() {
 fn run_passes_the_exit_code_through() {
     let mut container = Container::new(|_| {});
     container.bundle.sh("exit 7");
-    assert_eq!(container.run().run().code, 7);
+    assert_eq!(container.run().output().code, 7);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn run_forwards_signals_to_the_payload() {
 fn run_passes_standard_input_and_error_through() {
     let mut container = Container::new(|_| {});
     container.bundle.sh("cat; echo problem >&2");
-    let outcome = container.run().stdin("hello").run();
+    let outcome = container.run().stdin("hello").output();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("hello", "problem\n"));
 }
 
@@ -100,7 +100,7 @@ fn run_detached_that_fails_to_start_leaves_nothing() {
     let container = Container::new(|bundle| {
         bundle.hook("startContainer", "exit 1").args(["sleep", "1000"]);
     });
-    container.run_with(["--detach"]).run().fails();
+    container.run_with(["--detach"]).output().fails();
     container.assert_nothing_left();
 }
 
@@ -109,7 +109,7 @@ fn run_detached_returns_while_the_payload_goes_on() {
     let container = Container::new(|bundle| {
         bundle.args(["sleep", "1000"]);
     });
-    container.run_with(["--detach"]).run().ok();
+    container.run_with(["--detach"]).output().ok();
     assert_eq!(container.status(), "running");
 }
 
@@ -119,7 +119,7 @@ fn pid_file_holds_the_pid_and_nothing_else() {
         bundle.args(["sleep", "1000"]);
     });
     let pid_file = container.path("pid");
-    container.create_with(["--pid-file", &pid_file]).run().ok();
+    container.create_with(["--pid-file", &pid_file]).output().ok();
     assert_eq!(fs::read_to_string(pid_file).unwrap(), container.pid().to_string());
     let beside = fs::read_dir(&container.dir).unwrap().flatten();
     let partial = beside.filter(|entry| entry.file_name().to_string_lossy().contains("pid")).count();
@@ -129,8 +129,8 @@ fn pid_file_holds_the_pid_and_nothing_else() {
 #[test]
 fn create_under_a_taken_id_is_refused() {
     let container = Container::sleeping(|_| {});
-    container.create().run().fails_with("container with given ID already exists");
-    container.run().run().fails_with("container with given ID already exists");
+    container.create().output().fails_with("container with given ID already exists");
+    container.run().output().fails_with("container with given ID already exists");
     assert_eq!(container.status(), "running");
 }
 
@@ -139,7 +139,7 @@ fn create_outlives_the_process_that_called_it() {
     let container = Container::new(|bundle| {
         bundle.args(["sleep", "1000"]);
     });
-    container.create().run().ok();
+    container.create().output().ok();
     assert_eq!(container.status(), "created");
     container.start().ok();
     container.inside("true");
@@ -172,14 +172,14 @@ fn bundle_is_the_working_directory_by_default() {
     });
     container.bundle.save();
     let enter = format!("cd {}", container.bundle.dir.display());
-    assert_eq!(container.command(["run", &container.id]).prologue(&enter).run().ok(), "here");
+    assert_eq!(container.command(["run", &container.id]).prologue(&enter).output().ok(), "here");
 }
 
 #[test]
 fn no_pivot_still_gives_the_container_its_root() {
     let mut container = Container::new(|_| {});
     container.bundle.sh("ls / | grep -c bundle; ls /bin/busybox");
-    let outcome = container.run_with(["--no-pivot"]).run();
+    let outcome = container.run_with(["--no-pivot"]).output();
     assert_eq!(outcome.ok(), "0\n/bin/busybox");
 }
 
@@ -202,6 +202,6 @@ fn the_config_may_be_another_file_than_the_bundles() {
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
     config["process"]["args"] = serde_json::json!(["echo", "from the other"]);
     std::fs::write(&other, config.to_string()).unwrap();
-    assert_eq!(container.run_with(["--config", &other]).run().ok(), "from the other");
-    container.run_with(["--config", "/nowhere.json"]).run().fails_with("no such file or directory");
+    assert_eq!(container.run_with(["--config", &other]).output().ok(), "from the other");
+    container.run_with(["--config", "/nowhere.json"]).output().fails_with("no such file or directory");
 }

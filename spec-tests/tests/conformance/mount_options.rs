@@ -9,88 +9,115 @@ use spec_tests::{not_in_runc_1_1, skip_if};
 
 use crate::mounts::tree_with_submount;
 
-/// Words, what must then be among the mount's options, and what must not.
-const WORDS: [(&[&str], &[&str], &[&str]); 25] = [
-    (&[], &["rw", "relatime"], &["nosuid", "nodev", "noexec"]),
-    (&["ro"], &["ro"], &["rw"]),
-    (&["rw"], &["rw"], &["ro"]),
-    (&["ro", "rw"], &["rw"], &["ro"]),
-    (&["nosuid"], &["nosuid"], &[]),
-    (&["nosuid", "suid"], &[], &["nosuid"]),
-    (&["nodev"], &["nodev"], &[]),
-    (&["nodev", "dev"], &[], &["nodev"]),
-    (&["noexec"], &["noexec"], &[]),
-    (&["noexec", "exec"], &[], &["noexec"]),
-    (&["nosuid", "nodev", "noexec", "ro"], &["nosuid", "nodev", "noexec", "ro"], &[]),
-    (&["noatime"], &["noatime"], &["relatime"]),
-    (&["noatime", "atime"], &[], &["noatime"]),
-    (&["nodiratime"], &["nodiratime"], &[]),
-    (&["nodiratime", "diratime"], &[], &["nodiratime"]),
-    (&["relatime"], &["relatime"], &["noatime"]),
-    (&["strictatime"], &[], &["relatime", "noatime"]),
-    (&["sync"], &["sync"], &[]),
-    (&["sync", "async"], &[], &["sync"]),
-    (&["dirsync"], &["dirsync"], &[]),
-    (&["mand", "nomand"], &["rw"], &["mand"]),
-    (&["size=128k"], &["size=128k"], &[]),
-    (&["mode=700"], &["mode=700"], &[]),
-    (&["nr_inodes=77"], &["nr_inodes=77"], &[]),
-    (&["norelatime"], &["rw"], &["noatime"]),
+/// Option words of one mount, and what comes of them; each list as one string.
+#[derive(Clone, Copy)]
+struct Words {
+    given: &'static str,
+    /// What must be among the options that mountinfo shows.
+    shown: &'static str,
+    /// What must not be among them.
+    hidden: &'static str,
+}
+
+const fn words(given: &'static str, shown: &'static str, hidden: &'static str) -> Words {
+    Words { given, shown, hidden }
+}
+
+impl Words {
+    fn given(&self) -> Vec<&'static str> {
+        self.given.split_whitespace().collect()
+    }
+
+    /// Fails the test unless mountinfo shows what it should of the mount on `place`.
+    #[track_caller]
+    fn check(&self, mountinfo: &str, place: &str) {
+        let mounts = mounts_on(mountinfo, place);
+        let given = self.given;
+        let mount = mounts.last().unwrap_or_else(|| panic!("nothing on {place} ({given}): {mountinfo}"));
+        for option in self.shown.split_whitespace() {
+            assert!(mount.has(option), "{given} on {place}: no {option} in {mount:?}");
+        }
+        for option in self.hidden.split_whitespace() {
+            assert!(!mount.has(option), "{given} on {place}: {option} in {mount:?}");
+        }
+    }
+}
+
+const WORDS: [Words; 25] = [
+    words("", "rw relatime", "nosuid nodev noexec"),
+    words("ro", "ro", "rw"),
+    words("rw", "rw", "ro"),
+    words("ro rw", "rw", "ro"),
+    words("nosuid", "nosuid", ""),
+    words("nosuid suid", "", "nosuid"),
+    words("nodev", "nodev", ""),
+    words("nodev dev", "", "nodev"),
+    words("noexec", "noexec", ""),
+    words("noexec exec", "", "noexec"),
+    words("nosuid nodev noexec ro", "nosuid nodev noexec ro", ""),
+    words("noatime", "noatime", "relatime"),
+    words("noatime atime", "", "noatime"),
+    words("nodiratime", "nodiratime", ""),
+    words("nodiratime diratime", "", "nodiratime"),
+    words("relatime", "relatime", "noatime"),
+    words("strictatime", "", "relatime noatime"),
+    words("sync", "sync", ""),
+    words("sync async", "", "sync"),
+    words("dirsync", "dirsync", ""),
+    words("mand nomand", "rw", "mand"),
+    words("size=128k", "size=128k", ""),
+    words("mode=700", "mode=700", ""),
+    words("nr_inodes=77", "nr_inodes=77", ""),
+    words("norelatime", "rw", "noatime"),
 ];
 
 #[test]
 fn every_word_on_a_tmpfs() {
-    let mut container = Container::new(|bundle| {
-        for (number, (words, _, _)) in WORDS.iter().enumerate() {
-            bundle.mount("tmpfs", "tmpfs", &format!("/m/{number}"), words);
-        }
-    });
-    let mountinfo = container.sees("cat /proc/self/mountinfo");
-    for (number, (words, present, absent)) in WORDS.iter().enumerate() {
-        check(&mountinfo, &format!("/m/{number}"), words, present, absent);
-    }
+    each_on_a_tmpfs(&WORDS);
 }
 
 #[test]
 fn every_flag_on_a_bind() {
-    let flags = || {
-        WORDS
-            .iter()
-            .filter(|(words, _, _)| !words.iter().any(|word| word.contains('=') || word.contains("sync")))
-    };
+    let is_flag = |words: &&Words| !words.given.contains('=') && !words.given.contains("sync");
+    let flags: Vec<&Words> = WORDS.iter().filter(is_flag).collect();
     let mut container = Container::new(|_| {});
     std::fs::create_dir(container.dir.join("data")).unwrap();
     let data = container.path("data");
-    for (number, (words, _, _)) in flags().enumerate() {
-        container.bundle.mount("bind", &data, &format!("/m/{number}"), &[&["bind"], *words].concat());
+    for (number, words) in flags.iter().enumerate() {
+        let options = [vec!["bind"], words.given()].concat();
+        container.bundle.mount("bind", &data, &format!("/m/{number}"), &options);
     }
-    let mountinfo = container.sees("cat /proc/self/mountinfo");
-    for (number, (words, present, absent)) in flags().enumerate() {
-        check(&mountinfo, &format!("/m/{number}"), words, present, absent);
-    }
+    check_each(&flags, &container);
 }
 
 #[test]
 fn newer_words() {
     not_in_runc_1_1!("knows no defaults, iversion, lazytime, silent, nosymfollow");
-    let words: [(&[&str], &[&str], &[&str]); 8] = [
-        (&["defaults"], &["rw"], &["nosuid", "nodev", "noexec"]),
-        (&["nosymfollow"], &["nosymfollow"], &[]),
-        (&["nosymfollow", "symfollow"], &[], &["nosymfollow"]),
-        (&["lazytime"], &["lazytime"], &[]),
-        (&["lazytime", "nolazytime"], &[], &["lazytime"]),
-        (&["silent"], &["rw"], &[]),
-        (&["loud"], &["rw"], &[]),
-        (&["noiversion"], &["rw"], &[]),
-    ];
-    let mut container = Container::new(|bundle| {
-        for (number, (words, _, _)) in words.iter().enumerate() {
-            bundle.mount("tmpfs", "tmpfs", &format!("/m/{number}"), words);
+    each_on_a_tmpfs(&[
+        words("defaults", "rw", "nosuid nodev noexec"),
+        words("nosymfollow", "nosymfollow", ""),
+        words("nosymfollow symfollow", "", "nosymfollow"),
+        words("lazytime", "lazytime", ""),
+        words("lazytime nolazytime", "", "lazytime"),
+        words("silent", "rw", ""),
+        words("loud", "rw", ""),
+        words("noiversion", "rw", ""),
+    ]);
+}
+
+fn each_on_a_tmpfs(all: &[Words]) {
+    let container = Container::new(|bundle| {
+        for (number, words) in all.iter().enumerate() {
+            bundle.mount("tmpfs", "tmpfs", &format!("/m/{number}"), &words.given());
         }
     });
+    check_each(&all.iter().collect::<Vec<_>>(), &container);
+}
+
+fn check_each(all: &[&Words], container: &Container) {
     let mountinfo = container.sees("cat /proc/self/mountinfo");
-    for (number, (words, present, absent)) in words.iter().enumerate() {
-        check(&mountinfo, &format!("/m/{number}"), words, present, absent);
+    for (number, words) in all.iter().enumerate() {
+        words.check(&mountinfo, &format!("/m/{number}"));
     }
 }
 
@@ -106,7 +133,7 @@ fn propagation_words() {
         ("unbindable", Some("unbindable")),
         ("runbindable", Some("unbindable")),
     ];
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         for (word, _) in cases {
             bundle.mount("tmpfs", "tmpfs", &format!("/m/{word}"), &[word]);
         }
@@ -139,38 +166,36 @@ fn a_slave_of_a_shared_tree_receives_what_is_mounted_later() {
     });
     let tree = container.path("tree");
     let prologue = format!("mkdir {tree}; mount -t tmpfs tree {tree}; mount --make-shared {tree}");
-    assert_eq!(container.run().private_mounts().prologue(&prologue).run().ok(), "1\n0");
+    assert_eq!(container.run().private_mounts().prologue(&prologue).output().ok(), "1\n0");
 }
 
 #[test]
 fn recursive_words_reach_what_is_mounted_below() {
-    let cases: [(&str, &str, bool); 12] = [
-        ("rro", "ro", true),
-        ("rrw", "ro", false),
-        ("rnosuid", "nosuid", true),
-        ("rsuid", "nosuid", false),
-        ("rnodev", "nodev", true),
-        ("rdev", "nodev", false),
-        ("rnoexec", "noexec", true),
-        ("rexec", "noexec", false),
-        ("rnoatime", "noatime", true),
-        ("rnodiratime", "nodiratime", true),
-        ("rdiratime", "nodiratime", false),
-        ("rrelatime", "relatime", true),
+    let recursive = [
+        words("rro", "ro", ""),
+        words("rrw", "", "ro"),
+        words("rnosuid", "nosuid", ""),
+        words("rsuid", "", "nosuid"),
+        words("rnodev", "nodev", ""),
+        words("rdev", "", "nodev"),
+        words("rnoexec", "noexec", ""),
+        words("rexec", "", "noexec"),
+        words("rnoatime", "noatime", ""),
+        words("rnodiratime", "nodiratime", ""),
+        words("rdiratime", "", "nodiratime"),
+        words("rrelatime", "relatime", ""),
     ];
     let mut container = Container::new(|_| {});
     let tree = container.path("tree");
-    for (word, _, _) in cases {
-        container.bundle.mount("bind", &tree, &format!("/m/{word}"), &["rbind", word]);
+    for words in recursive {
+        let place = format!("/m/{}", words.given);
+        container.bundle.mount("bind", &tree, &place, &["rbind", words.given]);
     }
     container.bundle.sh("cat /proc/self/mountinfo");
-    let mountinfo = container.run().private_mounts().prologue(&tree_with_submount(&tree)).run().ok();
-    for (word, option, present) in cases {
-        for place in [format!("/m/{word}"), format!("/m/{word}/sub")] {
-            let (wanted, unwanted): (&[&str], &[&str]) =
-                if present { (&[option], &[]) } else { (&[], &[option]) };
-            check(&mountinfo, &place, &[word], wanted, unwanted);
-        }
+    let mountinfo = container.run().private_mounts().prologue(&tree_with_submount(&tree)).output().ok();
+    for words in recursive {
+        words.check(&mountinfo, &format!("/m/{}", words.given));
+        words.check(&mountinfo, &format!("/m/{}/sub", words.given));
     }
 }
 
@@ -180,7 +205,7 @@ fn ro_alone_leaves_what_is_mounted_below_writable() {
     let tree = container.path("tree");
     container.bundle.mount("bind", &tree, "/m", &["rbind", "ro"]);
     container.bundle.sh("touch /m/x 2>/dev/null || echo refused; touch /m/sub/x && echo may");
-    let outcome = container.run().private_mounts().prologue(&tree_with_submount(&tree)).run();
+    let outcome = container.run().private_mounts().prologue(&tree_with_submount(&tree)).output();
     assert_eq!(outcome.ok(), "refused\nmay");
 }
 
@@ -191,8 +216,8 @@ fn a_bind_keeps_the_flags_of_its_source_where_no_word_says_otherwise() {
     container.bundle.mount("bind", &tree, "/kept", &["bind"]);
     container.bundle.sh("cat /proc/self/mountinfo");
     let prologue = format!("mkdir {tree}; mount -t tmpfs -o nosuid,nodev,noexec tree {tree}");
-    let mountinfo = container.run().private_mounts().prologue(&prologue).run().ok();
-    check(&mountinfo, "/kept", &["bind"], &["nosuid", "nodev", "noexec"], &[]);
+    let mountinfo = container.run().private_mounts().prologue(&prologue).output().ok();
+    words("bind", "nosuid nodev noexec", "").check(&mountinfo, "/kept");
 }
 
 #[test]
@@ -203,8 +228,8 @@ fn a_bind_may_clear_the_flags_of_its_source() {
     container.bundle.mount("bind", &tree, "/cleared", &["bind", "suid", "dev", "exec"]);
     container.bundle.sh("cat /proc/self/mountinfo");
     let prologue = format!("mkdir {tree}; mount -t tmpfs -o nosuid,nodev,noexec tree {tree}");
-    let mountinfo = container.run().private_mounts().prologue(&prologue).run().ok();
-    check(&mountinfo, "/cleared", &["suid", "dev", "exec"], &[], &["nosuid", "nodev", "noexec"]);
+    let mountinfo = container.run().private_mounts().prologue(&prologue).output().ok();
+    words("suid dev exec", "", "nosuid nodev noexec").check(&mountinfo, "/cleared");
 }
 
 #[test]
@@ -213,21 +238,9 @@ fn a_readonly_remount_of_an_existing_mount_holds() {
         bundle.mount("tmpfs", "tmpfs", "/t", &[]).mount("tmpfs", "tmpfs", "/t", &["remount", "ro"]);
     });
     container.bundle.sh("touch /t/x 2>/dev/null || echo refused");
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     skip_if!(outcome.code != 0, "remount as a mount of its own is refused");
     assert_eq!(outcome.ok(), "refused");
-}
-
-#[track_caller]
-fn check(mountinfo: &str, place: &str, words: &[&str], present: &[&str], absent: &[&str]) {
-    let mounts = mounts_on(mountinfo, place);
-    let mount = mounts.last().unwrap_or_else(|| panic!("nothing on {place} ({words:?}): {mountinfo}"));
-    for option in present {
-        assert!(mount.has(option), "{words:?} on {place}: no {option} in {mount:?}");
-    }
-    for option in absent {
-        assert!(!mount.has(option), "{words:?} on {place}: {option} in {mount:?}");
-    }
 }
 
 /// Binds a tmpfs that has `flags` with `options`, and says how the kernel then shows it.
@@ -246,7 +259,7 @@ fn bound_as(flags: &str, options: &[&str], in_user_namespace: bool) -> Outcome {
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success(), "{script}");
     };
     shell(format!("mount -t tmpfs tmpfs {source} && mount --bind -o remount,{flags} {source}"));
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     shell(format!("umount {source}"));
     outcome
 }

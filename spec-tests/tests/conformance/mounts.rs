@@ -10,7 +10,7 @@ use spec_tests::{cgroup, not_in_runc_1_1};
 
 #[test]
 fn kernel_filesystems_are_mounted_fresh() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     let seen = container.sees("sed 's/.* - //' /proc/self/mountinfo | cut -d' ' -f1 | sort -u");
     for kind in ["proc", "sysfs", "mqueue", "devpts", "tmpfs"] {
         assert!(seen.lines().any(|line| line == kind), "{kind}: {seen}");
@@ -19,7 +19,7 @@ fn kernel_filesystems_are_mounted_fresh() {
 
 #[test]
 fn a_tmpfs_has_the_size_and_mode_asked_for() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.mount("tmpfs", "tmpfs", "/t", &["size=64k", "mode=1730"]);
     });
     assert_eq!(container.sees("stat -c %a /t; df -k /t | tail -1 | tr -s ' ' | cut -d' ' -f2"), "1730\n64");
@@ -27,7 +27,7 @@ fn a_tmpfs_has_the_size_and_mode_asked_for() {
 
 #[test]
 fn a_tmpfs_without_a_mode_keeps_that_of_the_directory() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         let dir = bundle.rootfs().join("t");
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
@@ -38,7 +38,7 @@ fn a_tmpfs_without_a_mode_keeps_that_of_the_directory() {
 
 #[test]
 fn a_tmpfs_on_a_new_directory_is_for_everyone() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.mount("tmpfs", "tmpfs", "/brand/new", &[]);
     });
     assert_eq!(container.sees("stat -c %a /brand/new"), "1777");
@@ -48,7 +48,7 @@ fn a_tmpfs_on_a_new_directory_is_for_everyone() {
 #[test]
 fn a_destination_may_be_written_as_it_is_on_the_host() {
     not_in_runc_1_1!("looks for the directory before it has made it");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         let on_the_host = bundle.rootfs().join("brand/new");
         bundle.mount("tmpfs", "tmpfs", on_the_host.to_str().unwrap(), &[]);
     });
@@ -57,7 +57,7 @@ fn a_destination_may_be_written_as_it_is_on_the_host() {
 
 #[test]
 fn tmpcopyup_fills_the_tmpfs_with_what_was_there() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         let dir = bundle.rootfs().join("t");
         fs::create_dir_all(dir.join("a/b")).unwrap();
         fs::write(dir.join("a/b/file"), "content").unwrap();
@@ -74,7 +74,7 @@ fn tmpcopyup_fills_the_tmpfs_with_what_was_there() {
 
 #[test]
 fn a_readonly_tmpfs_with_tmpcopyup_is_filled_and_readonly() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         fs::create_dir(bundle.rootfs().join("t")).unwrap();
         fs::write(bundle.rootfs().join("t/file"), "content").unwrap();
         bundle.mount("tmpfs", "tmpfs", "/t", &["tmpcopyup", "ro"]);
@@ -122,7 +122,7 @@ fn a_bind_of_a_symlink_binds_what_it_leads_to() {
 
 #[test]
 fn a_relative_bind_source_is_taken_from_the_bundle() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         fs::write(bundle.dir.join("file"), "in the bundle").unwrap();
         bundle.mount("bind", "file", "/file", &["bind"]);
     });
@@ -135,13 +135,13 @@ fn a_bind_alone_leaves_out_what_is_mounted_below_and_rbind_takes_it() {
     let tree = container.path("tree");
     container.bundle.mount("bind", &tree, "/one", &["bind"]).mount("bind", &tree, "/all", &["rbind"]);
     container.bundle.sh("ls /one/sub /all/sub");
-    let outcome = container.run().private_mounts().prologue(&tree_with_submount(&tree)).run();
+    let outcome = container.run().private_mounts().prologue(&tree_with_submount(&tree)).output();
     assert_eq!(outcome.ok(), "/all/sub:\nbelow\n\n/one/sub:");
 }
 
 #[test]
 fn missing_mount_points_are_made() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.mount("tmpfs", "tmpfs", "/brand/new/place", &[]);
     });
     assert_eq!(container.sees("grep -c ' /brand/new/place ' /proc/mounts; stat -c %a /brand/new"), "1\n755");
@@ -149,7 +149,7 @@ fn missing_mount_points_are_made() {
 
 #[test]
 fn a_mount_point_behind_symlinks_is_found_in_the_containers_root() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         let rootfs = bundle.rootfs();
         fs::create_dir_all(rootfs.join("real/dir")).unwrap();
         symlink("/real", rootfs.join("absolute")).unwrap();
@@ -162,7 +162,7 @@ fn a_mount_point_behind_symlinks_is_found_in_the_containers_root() {
 
 #[test]
 fn a_mount_point_behind_a_dangling_symlink_is_made_in_the_containers_root() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         symlink("/not/there", bundle.rootfs().join("dangling")).unwrap();
         bundle.mount("tmpfs", "one", "/dangling/dir", &[]);
     });
@@ -171,7 +171,7 @@ fn a_mount_point_behind_a_dangling_symlink_is_made_in_the_containers_root() {
 
 #[test]
 fn mounts_are_made_in_the_order_listed() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.mount("tmpfs", "lower", "/m", &[]).mount("tmpfs", "inner", "/m/inner", &[]);
         bundle.mount("tmpfs", "upper", "/n/inner", &[]).mount("tmpfs", "cover", "/n", &[]);
     });
@@ -180,7 +180,7 @@ fn mounts_are_made_in_the_order_listed() {
 
 #[test]
 fn a_relative_destination_is_taken_from_the_root() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.mount("tmpfs", "one", "relative/dir", &[]);
     });
     assert_eq!(container.sees("grep ^one /proc/mounts | cut -d' ' -f2"), "/relative/dir");
@@ -210,7 +210,7 @@ fn the_host_sees_none_of_the_containers_mounts() {
 
 #[test]
 fn the_container_sees_none_of_the_hosts_mounts() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.unmount("/sys/fs/cgroup");
     });
     let seen = container.sees("cut -d' ' -f5 /proc/self/mountinfo | grep -vE '^/$|^/(proc|dev|sys)'; true");
@@ -230,7 +230,7 @@ fn files_that_lxcfs_provides_may_cover_those_of_proc() {
 #[test]
 fn cgroup_v1_shows_every_hierarchy_readonly() {
     spec_tests::skip_if!(!cgroup::is_v1("pids"), "no v1 hierarchies");
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     let script =
         "mkdir /sys/fs/cgroup/pids/x 2>/dev/null || echo refused; cat /sys/fs/cgroup/pids/cgroup.procs
                   ls /sys/fs/cgroup";
@@ -245,7 +245,7 @@ fn cgroup_v1_shows_every_hierarchy_readonly() {
 #[test]
 fn cgroup_v1_in_a_cgroup_namespace_shows_the_same() {
     spec_tests::skip_if!(!cgroup::is_v1("pids"), "no v1 hierarchies");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.namespace("cgroup", None);
     });
     let script =
@@ -256,7 +256,7 @@ fn cgroup_v1_in_a_cgroup_namespace_shows_the_same() {
 
 #[test]
 fn cgroup_v2_shows_the_containers_cgroup_readonly() {
-    let mut container = Container::in_view(View::V2, |bundle| {
+    let container = Container::in_view(View::V2, |bundle| {
         bundle.namespace("cgroup", None);
     });
     let script = "cat /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused
@@ -267,7 +267,7 @@ fn cgroup_v2_shows_the_containers_cgroup_readonly() {
 
 #[test]
 fn cgroup_v2_without_a_namespace_is_readonly() {
-    let mut container = Container::in_view(View::V2, |_| {});
+    let container = Container::in_view(View::V2, |_| {});
     let script = "ls /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused";
     assert_eq!(container.sees(script), "/sys/fs/cgroup/cgroup.procs\nrefused");
 }
@@ -325,7 +325,7 @@ fn of_two_mounts_on_one_place_the_one_that_asks_is_read_only() {
 fn a_recursive_attribute_of_a_cgroup_mount_is_applied() {
     not_in_runc_1_1!("rro came later");
     for view in spec_tests::view::View::all() {
-        let mut container = Container::in_view(*view, |bundle| {
+        let container = Container::in_view(*view, |bundle| {
             bundle.unmount("/sys/fs/cgroup").mount("cgroup", "cgroup", "/sys/fs/cgroup", &["rro"]);
         });
         let seen = container

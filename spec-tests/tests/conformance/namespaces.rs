@@ -14,7 +14,7 @@ fn of_host(name: &str) -> String {
 
 #[test]
 fn a_listed_namespace_is_new() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.namespace("cgroup", None);
     });
     let seen = container.sees("for n in mnt net uts ipc pid cgroup; do readlink /proc/self/ns/$n; done");
@@ -25,7 +25,7 @@ fn a_listed_namespace_is_new() {
 
 #[test]
 fn an_unlisted_namespace_is_the_hosts() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         for kind in ["network", "uts", "ipc", "pid", "cgroup"] {
             bundle.share_namespace(kind);
         }
@@ -44,7 +44,7 @@ fn a_namespace_with_a_path_is_joined() {
     });
     for (kind, name) in KINDS {
         let path = format!("/proc/{}/ns/{name}", owner.pid());
-        let mut container = Container::new(|bundle| {
+        let container = Container::new(|bundle| {
             bundle.namespace(kind, Some(&path));
             if kind == "uts" {
                 bundle.set("/hostname", "");
@@ -58,7 +58,7 @@ fn a_namespace_with_a_path_is_joined() {
 #[test]
 fn several_namespaces_are_joined_together() {
     let owner = Container::sleeping(|_| {});
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         for (kind, name) in &KINDS[..4] {
             bundle.namespace(kind, Some(&format!("/proc/{}/ns/{name}", owner.pid())));
         }
@@ -73,7 +73,7 @@ fn the_path_of_a_namespace_must_be_of_its_kind() {
     let container = Container::new(|bundle| {
         bundle.namespace("ipc", Some("/proc/self/ns/net"));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -82,7 +82,7 @@ fn the_path_of_a_namespace_must_exist() {
     let container = Container::new(|bundle| {
         bundle.namespace("network", Some("/nonexistent"));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -91,7 +91,7 @@ fn a_namespace_listed_twice_is_refused() {
     let container = Container::new(|bundle| {
         bundle.push("/linux/namespaces", json!({"type": "uts"}));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -100,7 +100,7 @@ fn a_namespace_of_unknown_kind_is_refused() {
     let container = Container::new(|bundle| {
         bundle.push("/linux/namespaces", json!({"type": "martian"}));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -118,7 +118,7 @@ fn a_new_network_namespace_has_its_loopback_up() {
 
 #[test]
 fn a_new_cgroup_namespace_is_rooted_in_the_containers_cgroup() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.namespace("cgroup", None);
     });
     let seen = container.sees("cut -d: -f3 /proc/self/cgroup | sort -u");
@@ -127,7 +127,7 @@ fn a_new_cgroup_namespace_is_rooted_in_the_containers_cgroup() {
 
 #[test]
 fn hostname_is_set() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/hostname", "corvus");
     });
     assert_eq!(container.sees("hostname"), "corvus");
@@ -138,14 +138,14 @@ fn hostname_without_a_uts_namespace_is_refused() {
     let container = Container::new(|bundle| {
         bundle.share_namespace("uts");
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
 #[test]
 fn domainname_is_set() {
     not_in_runc_1_1!("knows no domainname");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/domainname", "example.org");
     });
     assert_eq!(container.sees("cat /proc/sys/kernel/domainname"), "example.org");
@@ -154,7 +154,7 @@ fn domainname_is_set() {
 #[test]
 fn time_offsets_shift_the_clocks() {
     not_in_runc_1_1!("knows no time namespace");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.namespace("time", None);
         bundle.set("/linux/timeOffsets", json!({"monotonic": {"secs": 7881, "nanosecs": 2_718_281}, "boottime": {"secs": 1_337_000, "nanosecs": 3_141_519}}));
     });
@@ -184,7 +184,7 @@ fn a_time_namespace_with_a_path_is_joined() {
         bundle.namespace("time", None);
     });
     let path = format!("/proc/{}/ns/time", owner.pid());
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.namespace("time", Some(&path));
     });
     let theirs = owner.inside("readlink /proc/1/ns/time");
@@ -197,6 +197,6 @@ fn time_offsets_without_a_time_namespace_are_refused() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/timeOffsets", json!({"boottime": {"secs": 1, "nanosecs": 0}}));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }

@@ -26,7 +26,7 @@ fn notifying_with(script: &str, configure: impl FnOnce(&mut Bundle)) -> (Contain
 
 /// Creates it and begins to start it, both for the manager.
 fn starting(container: &Container, manager: &Manager) -> Running {
-    container.create().env("NOTIFY_SOCKET", &manager.address).run().ok();
+    container.create().env("NOTIFY_SOCKET", &manager.address).output().ok();
     container.command(["start", &container.id]).env("NOTIFY_SOCKET", &manager.address).spawn()
 }
 
@@ -103,7 +103,7 @@ fn run_in_the_foreground_attends_a_container_that_is_not_ready_yet() {
 fn run_in_the_foreground_ends_with_a_container_that_never_was_ready() {
     only_corten!("ending then");
     let (container, manager) = notifying("exit 4");
-    assert_eq!(container.run().env("NOTIFY_SOCKET", &manager.address).run().code, 4);
+    assert_eq!(container.run().env("NOTIFY_SOCKET", &manager.address).output().code, 4);
     manager.hears_nothing();
     container.assert_nothing_left();
 }
@@ -173,7 +173,7 @@ fn a_container_that_is_waited_for_can_be_killed_and_deleted() {
     let (container, manager) = notifying("sleep 1000");
     let start = starting(&container, &manager);
     eventually("running", || container.status() == "running");
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     start.wait().ok();
     container.assert_nothing_left();
 }
@@ -191,8 +191,8 @@ fn an_abstract_socket_hears_it_too() {
 fn start_fails_if_there_is_no_manager_but_the_container_runs() {
     let (container, _) = notifying("sleep 1000");
     let missing = container.path("missing");
-    container.create().env("NOTIFY_SOCKET", &missing).run().ok();
-    let started = container.command(["start", &container.id]).env("NOTIFY_SOCKET", &missing).run();
+    container.create().env("NOTIFY_SOCKET", &missing).output().ok();
+    let started = container.command(["start", &container.id]).env("NOTIFY_SOCKET", &missing).output();
     assert!(started.fails().contains("missing"), "{started}");
     assert_eq!(container.status(), "running");
 }
@@ -201,17 +201,17 @@ fn start_fails_if_there_is_no_manager_but_the_container_runs() {
 fn run_goes_on_if_there_is_no_manager() {
     let (mut container, _) = notifying("exit 6");
     let missing = container.path("missing");
-    assert_eq!(container.run().env("NOTIFY_SOCKET", &missing).run().code, 6);
+    assert_eq!(container.run().env("NOTIFY_SOCKET", &missing).output().code, 6);
     container.bundle.sh("sleep 1000");
-    container.run_with(["--detach"]).env("NOTIFY_SOCKET", &missing).run().ok();
+    container.run_with(["--detach"]).env("NOTIFY_SOCKET", &missing).output().ok();
     assert_eq!(container.status(), "running");
 }
 
 #[test]
 fn start_for_a_manager_needs_a_container_that_was_created_for_one() {
     let (container, manager) = notifying("sleep 1000");
-    container.create().run().ok();
-    let start = container.command(["start", &container.id]).env("NOTIFY_SOCKET", &manager.address).run();
+    container.create().output().ok();
+    let start = container.command(["start", &container.id]).env("NOTIFY_SOCKET", &manager.address).output();
     start.fails();
     assert_eq!(container.status(), "created");
     container.start().ok();
@@ -221,7 +221,7 @@ fn start_for_a_manager_needs_a_container_that_was_created_for_one() {
 #[test]
 fn start_for_nobody_waits_for_nothing() {
     let (container, manager) = notifying("sleep 1000");
-    container.create().env("NOTIFY_SOCKET", &manager.address).run().ok();
+    container.create().env("NOTIFY_SOCKET", &manager.address).output().ok();
     container.start().ok();
     assert_eq!(container.inside("ls -a /run/notify"), ".\n..");
 }
@@ -242,7 +242,7 @@ fn exec_does_not_get_it() {
     let start = starting(&container, &manager);
     hears_of_init(&manager, &container);
     start.wait().ok();
-    let exec = container.exec(&["env"]).env("NOTIFY_SOCKET", &manager.address).run().ok();
+    let exec = container.exec(&["env"]).env("NOTIFY_SOCKET", &manager.address).output().ok();
     assert!(!exec.contains("NOTIFY_SOCKET"), "{exec}");
 }
 

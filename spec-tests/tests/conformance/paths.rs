@@ -5,7 +5,7 @@ use spec_tests::container::Container;
 
 #[test]
 fn a_masked_file_reads_empty() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         std::fs::write(bundle.rootfs().join("secret"), "secret").unwrap();
         bundle.push("/linux/maskedPaths", "/secret");
     });
@@ -17,7 +17,7 @@ fn a_masked_file_reads_empty() {
 
 #[test]
 fn a_masked_directory_is_empty_and_stays_so() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         std::fs::create_dir(bundle.rootfs().join("secrets")).unwrap();
         std::fs::write(bundle.rootfs().join("secrets/key"), "secret").unwrap();
         bundle.push("/linux/maskedPaths", "/secrets");
@@ -30,7 +30,7 @@ fn a_masked_directory_is_empty_and_stays_so() {
 
 #[test]
 fn a_masked_path_that_is_missing_is_skipped() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/linux/maskedPaths", json!(["/proc/none/such", "/nor/this"]));
     });
     assert_eq!(container.sees("echo fine; ls / | grep -c nor; true"), "fine\n0");
@@ -38,7 +38,7 @@ fn a_masked_path_that_is_missing_is_skipped() {
 
 #[test]
 fn a_masked_path_listed_twice_is_masked() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.push("/linux/maskedPaths", "/proc/keys").push("/linux/maskedPaths", "/sys/firmware");
     });
     assert_eq!(container.sees("wc -c < /proc/keys; ls /sys/firmware"), "0");
@@ -46,7 +46,7 @@ fn a_masked_path_listed_twice_is_masked() {
 
 #[test]
 fn a_masked_symlink_hides_what_it_leads_to() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         std::fs::write(bundle.rootfs().join("secret"), "secret").unwrap();
         std::os::unix::fs::symlink("/secret", bundle.rootfs().join("link")).unwrap();
         bundle.push("/linux/maskedPaths", "/link");
@@ -56,7 +56,7 @@ fn a_masked_symlink_hides_what_it_leads_to() {
 
 #[test]
 fn a_readonly_path_refuses_writes() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         std::fs::create_dir_all(bundle.rootfs().join("fixed/below")).unwrap();
         bundle.push("/linux/readonlyPaths", "/fixed");
     });
@@ -67,7 +67,7 @@ fn a_readonly_path_refuses_writes() {
 
 #[test]
 fn a_readonly_file_refuses_writes() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         std::fs::write(bundle.rootfs().join("file"), "old").unwrap();
         bundle.push("/linux/readonlyPaths", "/file");
     });
@@ -76,7 +76,7 @@ fn a_readonly_file_refuses_writes() {
 
 #[test]
 fn a_readonly_path_that_is_missing_is_skipped() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.push("/linux/readonlyPaths", "/proc/none").push("/linux/readonlyPaths", "/none/such");
     });
     assert_eq!(container.sees("echo fine"), "fine");
@@ -84,7 +84,7 @@ fn a_readonly_path_that_is_missing_is_skipped() {
 
 #[test]
 fn a_readonly_path_keeps_the_flags_of_its_mount() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     let seen = container.sees("grep ' /proc/sys ' /proc/self/mountinfo | cut -d' ' -f6");
     for flag in ["ro", "nosuid", "nodev", "noexec"] {
         assert!(seen.split(',').any(|word| word == flag), "{flag}: {seen}");
@@ -98,6 +98,6 @@ fn a_relative_masked_path_is_refused_or_taken_from_the_root() {
         bundle.push("/linux/maskedPaths", "secret");
     });
     container.bundle.sh("wc -c < /secret");
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     assert!(outcome.code != 0 || outcome.stdout == "0\n", "{outcome}");
 }

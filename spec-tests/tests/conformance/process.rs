@@ -6,7 +6,7 @@ use spec_tests::not_in_runc_1_1;
 
 #[test]
 fn user_and_groups_are_set() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/user", json!({"uid": 1000, "gid": 1001, "additionalGids": [5, 6]}));
     });
     assert_eq!(container.sees("id -u; id -g; id -G"), "1000\n1001\n1001 5 6");
@@ -14,13 +14,13 @@ fn user_and_groups_are_set() {
 
 #[test]
 fn the_callers_groups_are_dropped() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     assert_eq!(container.sees("grep Groups /proc/self/status").trim(), "Groups:");
 }
 
 #[test]
 fn umask_is_set() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/user/umask", 0o27);
     });
     assert_eq!(container.sees("umask"), "0027");
@@ -30,12 +30,12 @@ fn umask_is_set() {
 fn umask_is_0022_by_default() {
     let mut container = Container::new(|_| {});
     container.bundle.sh("umask");
-    assert_eq!(container.run().prologue("umask 0077").run().ok(), "0022");
+    assert_eq!(container.run().prologue("umask 0077").output().ok(), "0022");
 }
 
 #[test]
 fn working_directory_is_entered() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/cwd", "/var");
     });
     assert_eq!(container.sees("pwd"), "/var");
@@ -43,7 +43,7 @@ fn working_directory_is_entered() {
 
 #[test]
 fn a_missing_working_directory_is_made() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/cwd", "/not/there/yet");
     });
     assert_eq!(container.sees("pwd"), "/not/there/yet");
@@ -54,13 +54,13 @@ fn a_relative_working_directory_is_refused() {
     let container = Container::new(|bundle| {
         bundle.set("/process/cwd", "var");
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
 #[test]
 fn a_working_directory_that_the_user_alone_may_enter_is_entered() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/user/uid", 1000).set("/process/cwd", "/own").capabilities(&[]);
         let own = bundle.rootfs().join("own");
         std::fs::create_dir(&own).unwrap();
@@ -76,7 +76,7 @@ fn environment_is_that_of_config_json_alone() {
         bundle.set("/process/env", json!(["PATH=/bin", "A=b c", "EMPTY="]));
     });
     container.bundle.args(["env"]);
-    let outcome = container.run().env("LEAK", "1").run().ok();
+    let outcome = container.run().env("LEAK", "1").output().ok();
     let mut lines: Vec<_> = outcome.lines().filter(|line| !line.starts_with("HOME=")).collect();
     lines.sort_unstable();
     assert_eq!(lines, ["A=b c", "EMPTY=", "PATH=/bin"]);
@@ -84,7 +84,7 @@ fn environment_is_that_of_config_json_alone() {
 
 #[test]
 fn the_last_of_two_values_wins() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/env", json!(["PATH=/bin", "A=1", "A=2"]));
     });
     assert_eq!(container.sees("echo $A"), "2");
@@ -92,11 +92,11 @@ fn the_last_of_two_values_wins() {
 
 #[test]
 fn home_comes_from_the_containers_passwd() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/user/uid", 1000);
     });
     assert_eq!(container.sees("echo $HOME"), "/home/user");
-    let mut stranger = Container::new(|bundle| {
+    let stranger = Container::new(|bundle| {
         bundle.set("/process/user/uid", 4711);
     });
     assert_eq!(stranger.sees("echo $HOME"), "/");
@@ -104,7 +104,7 @@ fn home_comes_from_the_containers_passwd() {
 
 #[test]
 fn home_from_config_json_is_kept() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.push("/process/env", "HOME=/elsewhere");
     });
     assert_eq!(container.sees("echo $HOME"), "/elsewhere");
@@ -119,12 +119,12 @@ fn the_payload_is_looked_up_in_the_path_of_its_environment() {
             .unwrap();
     });
     container.bundle.args(["hostname"]);
-    assert_eq!(container.run().run().ok(), "box");
+    assert_eq!(container.run().output().ok(), "box");
 }
 
 #[test]
 fn rlimits_are_set() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set(
             "/process/rlimits",
             json!([
@@ -146,7 +146,7 @@ fn an_rlimit_given_twice_is_refused() {
         let limit = json!({"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200});
         bundle.set("/process/rlimits", json!([limit, limit]));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -155,13 +155,13 @@ fn an_unknown_rlimit_is_refused() {
     let container = Container::new(|bundle| {
         bundle.set("/process/rlimits", json!([{"type": "RLIMIT_PATIENCE", "soft": 1, "hard": 1}]));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
 #[test]
 fn no_new_privileges_is_set() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/noNewPrivileges", true);
     });
     assert_eq!(container.sees("grep NoNewPrivs /proc/self/status"), "NoNewPrivs:\t1");
@@ -169,7 +169,7 @@ fn no_new_privileges_is_set() {
 
 #[test]
 fn oom_score_is_adjusted() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/oomScoreAdj", 500);
     });
     assert_eq!(container.sees("cat /proc/self/oom_score_adj"), "500");
@@ -178,7 +178,7 @@ fn oom_score_is_adjusted() {
 #[test]
 fn scheduler_is_set() {
     not_in_runc_1_1!("knows no scheduler");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 5}));
     });
     let seen = container.sees("grep ^policy /proc/self/sched; cut -d' ' -f19 /proc/self/stat");
@@ -188,7 +188,7 @@ fn scheduler_is_set() {
 #[test]
 fn io_priority_is_set() {
     not_in_runc_1_1!("knows no ioPriority");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 6}));
     });
     assert_eq!(container.sees("ionice -p 1"), "best-effort: prio 6");
@@ -197,7 +197,7 @@ fn io_priority_is_set() {
 #[test]
 fn personality_is_set() {
     not_in_runc_1_1!("knows no personality");
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/linux/personality", json!({"domain": "LINUX32"}));
         bundle.unmask("/proc/self/personality");
     });
@@ -206,7 +206,7 @@ fn personality_is_set() {
 
 #[test]
 fn the_container_has_a_session_keyring_of_its_own() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.unmask("/proc/keys");
     });
     let seen = container.sees("cat /proc/keys");
@@ -219,13 +219,13 @@ fn no_new_keyring_keeps_the_callers_keyring() {
         bundle.unmask("/proc/keys");
     });
     container.bundle.sh("cat /proc/keys");
-    let seen = container.run_with(["--no-new-keyring"]).run().ok();
+    let seen = container.run_with(["--no-new-keyring"]).output().ok();
     assert!(!seen.contains(&format!("_ses.{}", container.id)), "{seen}");
 }
 
 #[test]
 fn the_payload_leads_a_session_of_its_own() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     // Fields of /proc/PID/stat: pid, comm, state, ppid, pgrp, session.
     assert_eq!(container.sees("cut -d' ' -f1,4,5,6 /proc/1/stat"), "1 0 1 1");
 }
@@ -234,7 +234,7 @@ fn the_payload_leads_a_session_of_its_own() {
 fn the_payload_starts_with_no_signal_blocked_or_ignored() {
     let mut container = Container::new(|_| {});
     container.bundle.args(["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"]);
-    let outcome = container.run().prologue("trap '' HUP").run();
+    let outcome = container.run().prologue("trap '' HUP").output();
     let masks: Vec<_> = outcome.ok().split_whitespace().map(str::to_owned).collect();
     assert_eq!(masks[..2], ["SigBlk:", "0000000000000000"]);
 }
@@ -245,8 +245,8 @@ fn cpu_affinity_of_the_caller_is_not_inherited() {
     spec_tests::skip_if!(std::thread::available_parallelism().map_or(1, usize::from) < 2, "one CPU");
     let mut container = Container::new(|_| {});
     container.bundle.sh("grep Cpus_allowed_list /proc/self/status | cut -f2");
-    let all = container.run().run().ok();
-    assert_eq!(container.run().prologue("taskset -p 1 $$ >/dev/null").run().ok(), all);
+    let all = container.run().output().ok();
+    assert_eq!(container.run().prologue("taskset -p 1 $$ >/dev/null").output().ok(), all);
 }
 
 #[test]
@@ -258,5 +258,5 @@ fn a_big_environment_and_a_long_command_line_arrive() {
     });
     let long = "x".repeat(100_000);
     container.bundle.args(["sh", "-c", "env | grep -c ^VARIABLE_; echo ${#1}", "sh", &long]);
-    assert_eq!(container.run().run().ok(), "3000\n100000");
+    assert_eq!(container.run().output().ok(), "3000\n100000");
 }

@@ -6,7 +6,7 @@ use spec_tests::not_in_runc_1_1;
 
 #[test]
 fn a_readonly_root_refuses_writes_and_its_mounts_do_not() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/root/readonly", true).mount("tmpfs", "tmpfs", "/var", &[]);
     });
     let script = "touch /x 2>/dev/null || echo refused; touch /var/x && touch /dev/shm/x && echo may";
@@ -15,7 +15,7 @@ fn a_readonly_root_refuses_writes_and_its_mounts_do_not() {
 
 #[test]
 fn mount_points_are_made_below_a_readonly_root() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/root/readonly", true).mount("tmpfs", "tmpfs", "/brand/new", &[]);
     });
     assert_eq!(container.sees("grep -c ' /brand/new ' /proc/mounts"), "1");
@@ -29,14 +29,14 @@ fn a_root_on_a_nosuid_mount_can_be_readonly() {
     container.bundle.sh("cat /proc/self/mountinfo");
     let rootfs = container.bundle.rootfs().display().to_string();
     let prologue = format!("mount --bind {rootfs} {rootfs}; mount -o remount,bind,nosuid,nodev {rootfs}");
-    let outcome = container.run().private_mounts().prologue(&prologue).run().ok();
+    let outcome = container.run().private_mounts().prologue(&prologue).output().ok();
     let root = mounts_on(&outcome, "/").pop().unwrap();
     assert!(root.has("ro"), "{root:?}");
 }
 
 #[test]
 fn an_absolute_root_path_is_taken() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/root/path", bundle.rootfs().to_str().unwrap());
     });
     assert_eq!(container.sees("ls /bin/busybox"), "/bin/busybox");
@@ -48,14 +48,14 @@ fn a_root_that_is_missing_or_no_directory_is_refused() {
         let container = Container::new(|bundle| {
             bundle.set("/root/path", path);
         });
-        container.create().run().fails();
+        container.create().output().fails();
         container.assert_nothing_left();
     }
 }
 
 #[test]
 fn the_old_root_is_gone() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     let seen = container.sees("cat /proc/self/mountinfo; ls /..");
     assert!(!seen.contains("cgroup2 /sys/fs/cgroup/unified") && !seen.contains("bundle\n"), "{seen}");
     assert_eq!(mounts_on(&seen, "/").len(), 1, "{seen}");
@@ -70,7 +70,7 @@ fn propagation_of_the_root() {
         ("shared", Some("shared:")),
         ("unbindable", Some("unbindable")),
     ] {
-        let mut container = Container::new(|bundle| {
+        let container = Container::new(|bundle| {
             bundle.set("/linux/rootfsPropagation", word);
         });
         let root = mounts_on(&container.sees("cat /proc/self/mountinfo"), "/").pop().unwrap();
@@ -89,7 +89,7 @@ fn a_root_below_a_shared_mount_works_and_leaks_nothing_to_the_host() {
     });
     // The runtime's own mount namespace is shared in all its mounts, as systemd makes the host's.
     let prologue = "mount --make-rshared /; trap 'exit 9' EXIT; \"$@\"; trap - EXIT; ! grep leaky /proc/self/mountinfo; exit";
-    assert_eq!(container.run().private_mounts().prologue(prologue).run().ok(), "1");
+    assert_eq!(container.run().private_mounts().prologue(prologue).output().ok(), "1");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_slave_root_receives_from_the_host_and_sends_nothing() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/rootfsPropagation", "rslave").sh("cat /proc/self/mountinfo");
     });
-    let outcome = container.run().private_mounts().prologue("mount --make-rshared /").run().ok();
+    let outcome = container.run().private_mounts().prologue("mount --make-rshared /").output().ok();
     let root = mounts_on(&outcome, "/").pop().unwrap();
     assert!(root.tags.iter().any(|tag| tag.starts_with("master:")), "{root:?}");
     assert!(!root.tags.iter().any(|tag| tag.starts_with("shared:")), "{root:?}");
@@ -108,6 +108,6 @@ fn an_unknown_propagation_is_refused() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/rootfsPropagation", "sideways");
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }

@@ -17,7 +17,7 @@ fn forbid_mkdir(bundle: &mut Bundle, rule: Value) {
 #[test]
 fn a_rule_with_an_errno_gives_that_errno() {
     for no_new_privileges in [true, false] {
-        let mut container = Container::new(|bundle| {
+        let container = Container::new(|bundle| {
             forbid_mkdir(bundle, json!({"action": "SCMP_ACT_ERRNO", "errnoRet": 28}));
             bundle.set("/process/noNewPrivileges", no_new_privileges);
         });
@@ -32,7 +32,7 @@ fn a_rule_that_kills_ends_the_process_with_sigsys() {
     let mut container =
         Container::new(|bundle| forbid_mkdir(bundle, json!({"action": "SCMP_ACT_KILL_PROCESS"})));
     container.bundle.args(["mkdir", "/tmp/x"]);
-    assert_eq!(container.run().run().code, 128 + 31);
+    assert_eq!(container.run().output().code, 128 + 31);
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_filter_that_forbids_even_to_exit_ends_the_container() {
             bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}));
             bundle.set("/process/noNewPrivileges", no_new_privileges).args(["true"]);
         });
-        let outcome = container.run().run();
+        let outcome = container.run().output();
         assert_ne!(outcome.code, 0, "{outcome}");
     }
 }
@@ -53,13 +53,13 @@ fn the_process_of_exec_is_filtered_too() {
     let container = Container::sleeping(|bundle| {
         forbid_mkdir(bundle, json!({"action": "SCMP_ACT_ERRNO", "errnoRet": 28}))
     });
-    let outcome = container.exec(&["sh", "-c", "mkdir /tmp/x 2>&1; true"]).run();
+    let outcome = container.exec(&["sh", "-c", "mkdir /tmp/x 2>&1; true"]).output();
     assert!(outcome.ok().contains("No space left on device"));
 }
 
 #[test]
 fn an_unknown_system_call_is_passed_over() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         let rule = json!({"names": ["teleport", "mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28});
         bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}));
     });
@@ -78,7 +78,7 @@ fn a_listener_is_handed_to_the_agent_with_the_containers_state() {
         container.bundle.args(["sleep", "1000"]);
         container.bundle.save();
         let state = std::thread::scope(|scope| {
-            let created = scope.spawn(|| container.create().run());
+            let created = scope.spawn(|| container.create().output());
             let (listener, text) = agent.receive();
             assert_is_listener(&listener);
             created.join().unwrap().ok();
@@ -96,18 +96,17 @@ fn a_listener_is_handed_to_the_agent_with_the_containers_state() {
 
 #[test]
 fn exec_hands_a_listener_over_too() {
-    let container = Container::new(|bundle| forbid_mkdir(bundle, json!({"action": "SCMP_ACT_NOTIFY"})));
+    let mut container = Container::new(|bundle| forbid_mkdir(bundle, json!({"action": "SCMP_ACT_NOTIFY"})));
     let agent = FdSocket::listen(container.dir.join("agent.sock"));
-    let mut container = container;
     container.bundle.set("/linux/seccomp/listenerPath", agent.path.to_str().unwrap());
     container.bundle.args(["sleep", "1000"]);
     container.bundle.save();
     std::thread::scope(|scope| {
-        let created = scope.spawn(|| container.create().run());
+        let created = scope.spawn(|| container.create().output());
         agent.receive();
         created.join().unwrap().ok();
         container.start().ok();
-        let exec = scope.spawn(|| container.exec(&["true"]).run());
+        let exec = scope.spawn(|| container.exec(&["true"]).output());
         let (listener, text) = agent.receive();
         assert_is_listener(&listener);
         let state: Value = serde_json::from_str(&text).unwrap();
@@ -122,7 +121,7 @@ fn a_listener_that_nobody_takes_is_an_error() {
     let mut container = Container::new(|bundle| forbid_mkdir(bundle, json!({"action": "SCMP_ACT_NOTIFY"})));
     let nowhere = container.path("nowhere.sock");
     container.bundle.set("/linux/seccomp/listenerPath", nowhere);
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 

@@ -10,7 +10,7 @@ fn state_prints_the_fields_in_runcs_order_and_indentation() {
     let container = Container::sleeping(|bundle| {
         bundle.set("/annotations", json!({"k": "v"}));
     });
-    let text = container.command(["state", &container.id]).run().ok();
+    let text = container.command(["state", &container.id]).output().ok();
     let keys: Vec<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix("  \"")?.split_once('"').map(|(key, _)| key.to_owned()))
@@ -66,14 +66,14 @@ fn state_of_a_stopped_container_has_pid_0() {
 
 #[test]
 fn state_of_an_unknown_container_is_an_error() {
-    Container::new(|_| {}).command(["state", "nobody"]).run().fails_with("container does not exist");
+    Container::new(|_| {}).command(["state", "nobody"]).output().fails_with("container does not exist");
 }
 
 #[test]
 fn list_as_json_holds_the_same_objects_as_state() {
     let container = Container::sleeping(|_| {});
     let list: Value =
-        serde_json::from_str(&container.command(["list", "--format", "json"]).run().ok()).unwrap();
+        serde_json::from_str(&container.command(["list", "--format", "json"]).output().ok()).unwrap();
     let state = container.state();
     assert_eq!(list.as_array().unwrap().len(), 1);
     for key in ["ociVersion", "id", "pid", "status", "bundle", "rootfs", "created"] {
@@ -85,13 +85,13 @@ fn list_as_json_holds_the_same_objects_as_state() {
 fn list_as_json_is_null_when_empty() {
     let container = Container::new(|_| {});
     fs::create_dir_all(&container.runtime.root).unwrap();
-    assert_eq!(container.command(["list", "--format", "json"]).run().ok(), "null");
+    assert_eq!(container.command(["list", "--format", "json"]).output().ok(), "null");
 }
 
 #[test]
 fn list_as_table_has_a_header_and_a_line_per_container() {
     let container = Container::sleeping(|_| {});
-    let table = container.command(["list"]).run().ok();
+    let table = container.command(["list"]).output().ok();
     let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     assert_eq!(lines.next().unwrap(), ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]);
     let line = lines.next().unwrap();
@@ -104,13 +104,13 @@ fn list_as_table_has_a_header_and_a_line_per_container() {
 #[test]
 fn list_quiet_prints_ids_alone() {
     let container = Container::sleeping(|_| {});
-    assert_eq!(container.command(["list", "--quiet"]).run().ok(), container.id);
-    assert_eq!(container.command(["list", "-q"]).run().ok(), container.id);
+    assert_eq!(container.command(["list", "--quiet"]).output().ok(), container.id);
+    assert_eq!(container.command(["list", "-q"]).output().ok(), container.id);
 }
 
 #[test]
 fn list_refuses_an_unknown_format() {
-    Container::sleeping(|_| {}).command(["list", "--format", "xml"]).run().fails();
+    Container::sleeping(|_| {}).command(["list", "--format", "xml"]).output().fails();
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn ps_as_json_holds_every_pid_of_the_container() {
 #[test]
 fn ps_as_table_shows_the_containers_processes() {
     let container = Container::sleeping(|_| {});
-    let table = container.command(["ps", &container.id]).run().ok();
+    let table = container.command(["ps", &container.id]).output().ok();
     let lines: Vec<_> = table.lines().collect();
     assert!(lines[0].contains("UID") && lines[0].contains("PID") && lines[0].contains("CMD"), "{table}");
     assert_eq!(lines.len(), 2, "{table}");
@@ -135,11 +135,11 @@ fn ps_as_table_shows_the_containers_processes() {
 #[test]
 fn ps_passes_further_arguments_to_ps() {
     let container = Container::sleeping(|_| {});
-    let table = container.command(["ps", &container.id, "-e", "-o", "pid,args"]).run().ok();
+    let table = container.command(["ps", &container.id, "-e", "-o", "pid,args"]).output().ok();
     assert_eq!(table.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(), ["PID", "COMMAND"]);
     assert!(table.contains("sleep 1000"), "{table}");
 }
 
 fn pids(container: &Container) -> Vec<u32> {
-    serde_json::from_str(&container.command(["ps", "--format", "json", &container.id]).run().ok()).unwrap()
+    serde_json::from_str(&container.command(["ps", "--format", "json", &container.id]).output().ok()).unwrap()
 }

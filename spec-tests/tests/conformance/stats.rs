@@ -6,7 +6,7 @@ use spec_tests::container::Container;
 use spec_tests::skip_if;
 
 fn stats(container: &Container) -> Value {
-    serde_json::from_str(&container.command(["events", "--stats", &container.id]).run().ok())
+    serde_json::from_str(&container.command(["events", "--stats", &container.id]).output().ok())
         .expect("one JSON object")
 }
 
@@ -43,7 +43,7 @@ fn stats_of_a_stopped_container_are_an_error() {
     let container = Container::sleeping(|_| {});
     container.kill("KILL").ok();
     container.wait_stopped();
-    container.command(["events", "--stats", &container.id]).run().fails();
+    container.command(["events", "--stats", &container.id]).output().fails();
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_oom_kill_is_an_event() {
         bundle.set("/linux/resources/memory", serde_json::json!({"limit": 16 << 20, "swap": 16 << 20}));
         bundle.sh("while [ ! -e /go ]; do sleep 0.02; done; tail -c 64m /dev/zero; sleep 1000");
     });
-    container.create().run().ok();
+    container.create().output().ok();
     container.start().ok();
     let running = container.command(["events", &container.id]).spawn();
     // Time for it to register with the kernel, which nothing outside can see.

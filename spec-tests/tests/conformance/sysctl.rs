@@ -5,7 +5,7 @@ use spec_tests::container::Container;
 
 #[test]
 fn sysctls_of_own_namespaces_are_written() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set(
             "/linux/sysctl",
             json!({
@@ -24,7 +24,7 @@ fn sysctls_of_own_namespaces_are_written() {
 
 #[test]
 fn slashes_separate_as_well_as_dots() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/linux/sysctl", json!({"net/ipv4/ip_forward": "1"}));
     });
     assert_eq!(container.sees("cat /proc/sys/net/ipv4/ip_forward"), "1");
@@ -51,7 +51,7 @@ fn a_hostname_by_sysctl_is_refused() {
 
 #[test]
 fn a_domainname_by_sysctl_needs_a_uts_namespace() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/linux/sysctl", json!({"kernel.domainname": "example.org"}));
     });
     assert_eq!(container.sees("cat /proc/sys/kernel/domainname"), "example.org");
@@ -76,7 +76,7 @@ fn refused(name: &str, value: &str, shared: &[&str]) {
             bundle.share_namespace(kind);
         }
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -88,6 +88,6 @@ fn a_sysctl_of_the_hosts_network_named_by_path_is_refused() {
         bundle.namespace("network", Some("/proc/self/ns/net"));
         bundle.set("/linux/sysctl", json!({"net.ipv4.ip_default_ttl": before.trim()}));
     });
-    container.run().run().fails();
+    container.run().output().fails();
     container.assert_nothing_left();
 }

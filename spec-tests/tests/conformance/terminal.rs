@@ -11,7 +11,7 @@ fn started(script: &str, configure: impl FnOnce(&mut spec_tests::bundle::Bundle)
         configure(bundle);
     });
     let socket = FdSocket::listen(container.path("sock"));
-    container.create_with(["--console-socket", socket.path.to_str().unwrap()]).run().ok();
+    container.create_with(["--console-socket", socket.path.to_str().unwrap()]).output().ok();
     let (master, _) = socket.receive();
     container.start().ok();
     (container, Terminal::from_master(master))
@@ -69,13 +69,16 @@ fn run_in_the_foreground_relays_input_output_and_exit_code() {
 
 #[test]
 fn run_and_exec_in_the_foreground_leave_line_ends_to_the_callers_terminal() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.set("/process/terminal", true);
     });
     assert_eq!(container.sees("echo one; echo two"), "one\ntwo");
 
     let container = Container::sleeping(|_| {});
-    assert_eq!(container.exec_with(&["--tty"], &["sh", "-c", "echo one; echo two"]).run().ok(), "one\ntwo");
+    assert_eq!(
+        container.exec_with(&["--tty"], &["sh", "-c", "echo one; echo two"]).output().ok(),
+        "one\ntwo"
+    );
     let (mut terminal, slave) = Terminal::open();
     let running =
         container.exec_with(&["--tty"], &["sh", "-c", "echo one; echo two"]).terminal(slave).spawn();
@@ -110,7 +113,7 @@ fn run_in_the_foreground_puts_the_callers_terminal_back() {
     });
     let (_terminal, slave) = Terminal::open();
     let before = rustix::termios::tcgetattr(&slave).unwrap();
-    container.run().terminal(slave.try_clone().unwrap()).run().ok();
+    container.run().terminal(slave.try_clone().unwrap()).output().ok();
     let after = rustix::termios::tcgetattr(&slave).unwrap();
     assert_eq!(format!("{:?}", before.local_modes), format!("{:?}", after.local_modes));
 }
@@ -120,8 +123,8 @@ fn a_terminal_without_a_console_socket_needs_the_foreground() {
     let container = Container::new(|bundle| {
         bundle.set("/process/terminal", true);
     });
-    container.create().run().fails();
-    container.run_with(["--detach"]).run().fails();
+    container.create().output().fails();
+    container.run_with(["--detach"]).output().fails();
     container.assert_nothing_left();
 }
 
@@ -129,7 +132,7 @@ fn a_terminal_without_a_console_socket_needs_the_foreground() {
 fn a_console_socket_without_a_terminal_is_refused() {
     let container = Container::new(|_| {});
     let socket = FdSocket::listen(container.path("sock"));
-    container.create_with(["--console-socket", socket.path.to_str().unwrap()]).run().fails();
+    container.create_with(["--console-socket", socket.path.to_str().unwrap()]).output().fails();
     container.assert_nothing_left();
 }
 
@@ -138,7 +141,7 @@ fn a_console_socket_that_nobody_listens_on_is_an_error() {
     let container = Container::new(|bundle| {
         bundle.set("/process/terminal", true);
     });
-    container.create_with(["--console-socket", &container.path("nobody")]).run().fails();
+    container.create_with(["--console-socket", &container.path("nobody")]).output().fails();
     container.assert_nothing_left();
 }
 
@@ -148,7 +151,7 @@ fn run_detached_sends_the_master() {
         bundle.set("/process/terminal", true).sh("echo hello; sleep 100");
     });
     let socket = FdSocket::listen(container.path("sock"));
-    container.run_with(["--detach", "--console-socket", socket.path.to_str().unwrap()]).run().ok();
+    container.run_with(["--detach", "--console-socket", socket.path.to_str().unwrap()]).output().ok();
     Terminal::from_master(socket.receive().0).read_until("hello");
 }
 

@@ -28,7 +28,7 @@ fn update_sets_limits_by_flags() {
         "31",
         &container.id,
     ];
-    container.command(flags).run().ok();
+    container.command(flags).output().ok();
     let cgroup = container.cgroup();
     assert_eq!(cgroup.read_either("memory.limit_in_bytes", "memory.max"), "67108864");
     assert_eq!(cgroup.read_either("memory.soft_limit_in_bytes", "memory.low"), "33554432");
@@ -49,7 +49,7 @@ fn update_sets_shares_and_cpuset() {
     let container = Container::sleeping(|_| {});
     container
         .command(["update", "--cpu-share", "512", "--cpuset-cpus", "0", "--cpuset-mems", "0", &container.id])
-        .run()
+        .output()
         .ok();
     assert_eq!(container.cgroup().read("cpuset.cpus"), "0");
     assert_eq!(container.cgroup().read("cpuset.mems"), "0");
@@ -72,12 +72,12 @@ fn update_takes_resources_from_standard_input_and_from_a_file() {
         assert_eq!(container.cgroup().read_either("memory.limit_in_bytes", "memory.max"), memory);
         assert_eq!(container.cgroup().read("pids.max"), pids);
     };
-    container.command(["update", "--resources=-", &container.id]).stdin(limit(50 << 20, 20)).run().ok();
+    container.command(["update", "--resources=-", &container.id]).stdin(limit(50 << 20, 20)).output().ok();
     check("52428800", "20");
     let file = container.file("resources.json", &limit(60 << 20, 25));
-    container.command(["update", "--resources", &file, &container.id]).run().ok();
+    container.command(["update", "--resources", &file, &container.id]).output().ok();
     check("62914560", "25");
-    container.command(["update", "-r", "-", &container.id]).stdin(limit(70 << 20, 30)).run().ok();
+    container.command(["update", "-r", "-", &container.id]).stdin(limit(70 << 20, 30)).output().ok();
     check("73400320", "30");
 }
 
@@ -89,7 +89,7 @@ fn update_leaves_alone_what_it_does_not_name() {
             .set("/linux/resources/memory", json!({"limit": 64 << 20}))
             .set("/linux/resources/pids", json!({"limit": 20}));
     });
-    container.command(["update", "--memory", "83886080", &container.id]).run().ok();
+    container.command(["update", "--memory", "83886080", &container.id]).output().ok();
     assert_eq!(container.cgroup().read_either("memory.limit_in_bytes", "memory.max"), "83886080");
     assert_eq!(container.cgroup().read("pids.max"), "20");
 }
@@ -104,7 +104,10 @@ fn update_raises_and_lowers_memory_with_swap() {
     skip_if!(swap().is_empty(), "no swap accounting");
     for (memory, total) in [(96_u64, 96_u64), (32, 32), (48, 80)] {
         let [memory, swap_alone, total] = [memory, total - memory, total].map(|mib| (mib << 20).to_string());
-        container.command(["update", "--memory", &memory, "--memory-swap", &total, &container.id]).run().ok();
+        container
+            .command(["update", "--memory", &memory, "--memory-swap", &total, &container.id])
+            .output()
+            .ok();
         assert_eq!(container.cgroup().read_either("memory.limit_in_bytes", "memory.max"), memory);
         assert_eq!(swap(), if cgroup::is_v1("memory") { total } else { swap_alone });
     }
@@ -121,7 +124,7 @@ fn update_to_minus_one_takes_limits_away() {
     });
     let flags =
         ["update", "--memory", "-1", "--memory-swap", "-1", "--cpu-quota", "-1", "--pids-limit", "-1"];
-    container.command(flags.into_iter().chain([container.id.as_str()])).run().ok();
+    container.command(flags.into_iter().chain([container.id.as_str()])).output().ok();
     for (file, expected) in
         [("memory.max", "max"), ("memory.swap.max", "max"), ("cpu.max", "max 200000"), ("pids.max", "max")]
     {
@@ -135,7 +138,7 @@ fn update_idle() {
     skip_if!(!cgroup::has("cpu"), "no cpu controller");
     let container = Container::sleeping(|_| {});
     for idle in ["1", "0"] {
-        container.command(["update", "--cpu-idle", idle, &container.id]).run().ok();
+        container.command(["update", "--cpu-idle", idle, &container.id]).output().ok();
         assert_eq!(container.cgroup().read("cpu.idle"), idle);
     }
 }
@@ -147,7 +150,7 @@ fn update_of_the_io_weight_on_v2() {
     let file =
         ["io.bfq.weight", "io.weight"].into_iter().find(|file| !container.cgroup().read(file).is_empty());
     skip_if!(file.is_none(), "no i/o weight in this kernel");
-    container.command(["update", "--blkio-weight", "500", &container.id]).run().ok();
+    container.command(["update", "--blkio-weight", "500", &container.id]).output().ok();
     let expected = if file == Some("io.weight") { "default 4950" } else { "default 500" };
     assert_eq!(container.cgroup().read(file.unwrap()), expected);
 }
@@ -157,7 +160,7 @@ fn update_takes_unified_keys() {
     skip_if!(!cgroup::is_v2("memory") || !cgroup::is_v2("cpu"), "no v2 memory and cpu controllers");
     let container = Container::sleeping(|_| {});
     let unified = json!({"unified": {"memory.high": "33554432", "cpu.weight": "77"}});
-    container.command(["update", "--resources=-", &container.id]).stdin(unified.to_string()).run().ok();
+    container.command(["update", "--resources=-", &container.id]).stdin(unified.to_string()).output().ok();
     assert_eq!(container.cgroup().read("memory.high"), "33554432");
     assert_eq!(container.cgroup().read("cpu.weight"), "77");
 }
@@ -175,7 +178,7 @@ fn update_takes_huge_pages_and_throttles() {
             "hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}],
             "blockIO": {"throttleReadBpsDevice": [{"major": major, "minor": minor, "rate": rate}]},
         });
-        container.command(["update", "-r", "-", &container.id]).stdin(resources.to_string()).run().ok();
+        container.command(["update", "-r", "-", &container.id]).stdin(resources.to_string()).output().ok();
     };
     throttle(1_048_576);
     assert_eq!(container.cgroup().read("hugetlb.2MB.max"), "4194304");
@@ -194,7 +197,7 @@ fn update_below_what_is_in_use_ends_in_an_oom_kill_on_v2() {
     spec_tests::runtime::eventually("full", || container.bundle.rootfs().join("full").exists());
     container
         .command(["update", "--memory", "1048576", "--memory-swap", "1048576", &container.id])
-        .run()
+        .output()
         .ok();
     container.wait_stopped();
     let events = container.cgroup().read("memory.events");
@@ -207,7 +210,7 @@ fn update_keeps_the_devices_of_the_container() {
         bundle.sh("while cat /dev/null; do sleep 0.001; done; touch /lost");
     });
     for limit in 20..30 {
-        container.command(["update", "--pids-limit", &limit.to_string(), &container.id]).run().ok();
+        container.command(["update", "--pids-limit", &limit.to_string(), &container.id]).output().ok();
     }
     assert!(!container.bundle.rootfs().join("lost").exists());
     assert_eq!(container.status(), "running");
@@ -217,23 +220,26 @@ fn update_keeps_the_devices_of_the_container() {
 fn update_of_a_created_container_takes_effect() {
     skip_if!(!cgroup::has("pids"), "no pids controller");
     let container = Container::new(|_| {});
-    container.create().run().ok();
-    container.command(["update", "--pids-limit", "19", &container.id]).run().ok();
+    container.create().output().ok();
+    container.command(["update", "--pids-limit", "19", &container.id]).output().ok();
     assert_eq!(container.cgroup().read("pids.max"), "19");
 }
 
 #[test]
 fn update_refuses_what_it_cannot_read() {
     let container = Container::sleeping(|_| {});
-    container.command(["update", "--resources=-", &container.id]).stdin("{\"memory\":").run().fails();
-    container.command(["update", "--memory", "much", &container.id]).run().fails();
-    container.command(["update", "--pids-limit", "5", "nobody"]).run().fails_with("container does not exist");
+    container.command(["update", "--resources=-", &container.id]).stdin("{\"memory\":").output().fails();
+    container.command(["update", "--memory", "much", &container.id]).output().fails();
+    container
+        .command(["update", "--pids-limit", "5", "nobody"])
+        .output()
+        .fails_with("container does not exist");
 }
 
 #[test]
 fn update_with_nothing_to_change_succeeds() {
     let container = Container::sleeping(|_| {});
-    container.command(["update", "--resources=-", &container.id]).stdin("{}").run().ok();
+    container.command(["update", "--resources=-", &container.id]).stdin("{}").output().ok();
 }
 
 #[test]
@@ -243,6 +249,6 @@ fn update_burst() {
     let container = Container::sleeping(|_| {});
     let flags =
         ["update", "--cpu-quota", "50000", "--cpu-period", "100000", "--cpu-burst", "10000", &container.id];
-    container.command(flags).run().ok();
+    container.command(flags).output().ok();
     assert_eq!(container.cgroup().read_either("cpu.cfs_burst_us", "cpu.max.burst"), "10000");
 }

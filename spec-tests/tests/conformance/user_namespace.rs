@@ -10,7 +10,7 @@ const FIRST: u32 = 100_000;
 
 #[test]
 fn mappings_are_written_as_given() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.user_namespace(FIRST);
         bundle.set(
             "/linux/uidMappings",
@@ -28,7 +28,7 @@ fn mappings_are_written_as_given() {
 
 #[test]
 fn the_containers_root_is_nobody_special_on_the_host() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.user_namespace(FIRST);
     });
     container.sees("touch /tmp/mine");
@@ -55,7 +55,7 @@ fn the_user_and_pid_namespaces_of_another_container_are_joined() {
 
 #[test]
 fn a_mapped_user_runs_the_payload() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.user_namespace(FIRST).set("/process/user/uid", 5).set("/process/user/gid", 6);
         bundle.set("/process/user/additionalGids", json!([7]));
     });
@@ -66,7 +66,7 @@ fn a_mapped_user_runs_the_payload() {
 
 #[test]
 fn default_devices_work() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.user_namespace(FIRST);
     });
     assert_eq!(
@@ -77,7 +77,7 @@ fn default_devices_work() {
 
 #[test]
 fn every_default_mount_is_there() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.user_namespace(FIRST);
     });
     let seen = container.sees("cut -d' ' -f5 /proc/self/mountinfo");
@@ -88,7 +88,7 @@ fn every_default_mount_is_there() {
 
 #[test]
 fn masked_and_readonly_paths_hold() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.user_namespace(FIRST);
     });
     assert_eq!(
@@ -99,7 +99,7 @@ fn masked_and_readonly_paths_hold() {
 
 #[test]
 fn the_payload_holds_its_capabilities_in_the_namespace_alone() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.user_namespace(FIRST).capabilities(&["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]);
     });
     let script = "ip link set lo down && echo may; echo 1 2>&1 > /proc/sys/kernel/panic | grep -c .; echo";
@@ -125,7 +125,7 @@ fn a_user_namespace_with_a_path_is_joined() {
         bundle.user_namespace(FIRST);
     });
     let path = |name: &str| format!("/proc/{}/ns/{name}", owner.pid());
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.namespace("user", Some(&path("user"))).namespace("network", Some(&path("net")));
     });
     let script = "readlink /proc/self/ns/user; readlink /proc/self/ns/net; id -u";
@@ -137,7 +137,7 @@ fn a_new_user_namespace_without_mappings_is_refused() {
     let container = Container::new(|bundle| {
         bundle.namespace("user", None);
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -147,7 +147,7 @@ fn mappings_without_a_user_namespace_are_refused() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/uidMappings", json!([{"containerID": 0, "hostID": FIRST, "size": 65536}]));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
@@ -156,7 +156,7 @@ fn a_user_outside_the_mappings_is_refused() {
     let container = Container::new(|bundle| {
         bundle.user_namespace(FIRST).set("/process/user/uid", 70_000);
     });
-    container.run().run().fails();
+    container.run().output().fails();
     container.assert_nothing_left();
 }
 
@@ -165,7 +165,7 @@ fn many_mappings_are_written_whole() {
     let ranges: Vec<_> = (0..200)
         .map(|n| json!({"containerID": n * 10, "hostID": 1_000_000 + n * 1000, "size": 10}))
         .collect();
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         bundle.user_namespace(FIRST).set("/linux/uidMappings", ranges);
     });
     assert_eq!(container.sees("wc -l < /proc/self/uid_map"), "200");

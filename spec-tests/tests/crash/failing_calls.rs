@@ -121,7 +121,7 @@ struct Place {
 fn places() -> Vec<Place> {
     let container = container();
     let log = container.path("strace");
-    container.run_with(["--detach"]).by(["strace", "-D", "-f", "-qq", "-o", &log]).run().ok();
+    container.run_with(["--detach"]).by(["strace", "-D", "-f", "-qq", "-o", &log]).output().ok();
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
     for line in fs::read_to_string(log).expect("a trace").lines() {
         let Some((pid, call)) = line.split_once(' ') else { continue };
@@ -147,7 +147,7 @@ fn attempt(Place { call, number }: &Place, error: &str, expected: &[String]) -> 
     let log = container.path("strace");
     let inject = format!("inject={call}:error={error}:when={number}");
     let strace = ["strace", "-D", "-f", "-qq", "-o", &log, "-e", &format!("trace={call}"), "-e", &inject];
-    let run = container.run_with(["--detach"]).by(strace).deadline(PATIENCE).run_or_kill();
+    let run = container.run_with(["--detach"]).by(strace).deadline(PATIENCE).output_or_kill();
     let wrong = match run {
         None => Some("hung".to_owned()),
         Some(run) if run.code != 0 => {
@@ -198,7 +198,7 @@ fn lacking(container: &Container, expected: &[String]) -> Option<String> {
 fn a_call_that_fails_leaves_nothing_and_no_less_protection() {
     skip_if!(!fs::exists("/usr/bin/strace").unwrap_or(false), "strace is not installed");
     let undisturbed = container();
-    undisturbed.run_with(["--detach"]).run().ok();
+    undisturbed.run_with(["--detach"]).output().ok();
     let expected = protections(&undisturbed);
     assert!(expected.iter().any(|line| line == "Seccomp:\t2"), "{expected:#?}");
     let places: Vec<(Place, &str)> =

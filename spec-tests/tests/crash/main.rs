@@ -8,7 +8,7 @@ use spec_tests::container::Container;
 
 /// Runs `delete --force`, and tells what it left; takes that away, for the next try.
 fn left_after_delete(container: &Container, place: &str) -> Option<String> {
-    let outcome = container.command(["delete", "--force", &container.id]).run();
+    let outcome = container.command(["delete", "--force", &container.id]).output();
     let left = container.leftovers();
     container.sweep();
     let verdict = if outcome.code == 0 { String::new() } else { format!("delete --force: {outcome}") };

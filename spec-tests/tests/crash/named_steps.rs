@@ -87,7 +87,7 @@ fn places() -> Vec<Place> {
             let container = container(*view, configure);
             container.bundle.save();
             let dir = container.bundle.dir.to_str().expect("a UTF-8 path");
-            let steps = notifying(container.command(["plan", "--steps", dir])).run().ok();
+            let steps = notifying(container.command(["plan", "--steps", dir])).output().ok();
             let mut of_create = true;
             for step in steps.lines() {
                 of_create &= step != FIRST_AFTER_CREATE;
@@ -104,8 +104,8 @@ fn killed_before_any_step_delete_leaves_nothing() {
     at_each(&places(), |place| {
         let container = place.container();
         let fault = format!("kill:{}", place.step);
-        if notifying(container.create()).env("CORTEN_FAULT", &fault).run().code == 0 {
-            notifying(container.command(["start", &container.id])).env("CORTEN_FAULT", &fault).run();
+        if notifying(container.create()).env("CORTEN_FAULT", &fault).output().code == 0 {
+            notifying(container.command(["start", &container.id])).env("CORTEN_FAULT", &fault).output();
         }
         left_after_delete(&container, &format!("{:?} {fault}", place.view))
     });
@@ -117,7 +117,7 @@ fn killed_before_a_step_that_run_alone_has_delete_leaves_nothing() {
     for step in ["bind-notify-socket", "start-at-once"] {
         let container = container(View::Plain, rich);
         let fault = format!("kill:{step}");
-        let run = notifying(container.run_with(["--detach"])).env("CORTEN_FAULT", &fault).run();
+        let run = notifying(container.run_with(["--detach"])).env("CORTEN_FAULT", &fault).output();
         assert_eq!(run.code, 128 + 9, "{run}");
         assert_eq!(left_after_delete(&container, &fault), None);
     }
@@ -128,7 +128,7 @@ fn what_a_killed_create_left_is_stopped_and_needs_no_force_to_be_deleted() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
     for step in ["make-start-fifo", "create-cgroup", "clone-init", "limit-cgroup", "mount-rootfs"] {
         let container = container(View::Plain, rich);
-        notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}")).run();
+        notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}")).output();
         assert_eq!(container.status(), "stopped", "{step}");
         container.delete().ok();
         container.assert_nothing_left();
@@ -142,8 +142,8 @@ fn a_cgroup_of_somebody_else_survives_a_create_that_died_before_it_looked() {
         let other = Container::sleeping(|_| {});
         let mut container = container(View::Plain, rich);
         container.bundle.set("/linux/cgroupsPath", other.cgroup().path);
-        notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}")).run();
-        container.command(["delete", "--force", &container.id]).run().ok();
+        notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}")).output();
+        container.command(["delete", "--force", &container.id]).output().ok();
         assert_eq!(other.status(), "running", "{step}");
     }
 }
@@ -154,7 +154,7 @@ fn killed_before_a_step_of_create_the_runtime_really_dies() {
     at_each(&places(), |place| {
         let container = place.container();
         let fault = format!("kill:{}", place.step);
-        let outcome = notifying(container.create()).env("CORTEN_FAULT", &fault).run();
+        let outcome = notifying(container.create()).env("CORTEN_FAULT", &fault).output();
         (place.of_create && outcome.code != 128 + 9).then(|| format!("{:?} {fault}: {outcome}", place.view))
     });
 }
@@ -165,7 +165,7 @@ fn a_step_that_fails_is_named_in_one_line_and_leaves_nothing() {
     at_each(&places(), |place| {
         let container = place.container();
         let fault = format!("fail:{}", place.step);
-        let outcome = notifying(container.create()).env("CORTEN_FAULT", &fault).run();
+        let outcome = notifying(container.create()).env("CORTEN_FAULT", &fault).output();
         if outcome.code == 0 {
             return None;
         }

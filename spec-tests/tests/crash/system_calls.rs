@@ -34,7 +34,7 @@ fn places() -> Vec<(String, usize)> {
     container
         .create()
         .by(["strace", "-D", "-f", "-qq", "-o", &log, "-e", &format!("trace={CALLS}")])
-        .run()
+        .output()
         .ok();
     // The counter of strace is one per process: a place is the N-th call of the process that makes most of them.
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -67,7 +67,7 @@ fn killed_at_a_system_call_delete_leaves_nothing() {
             let strace =
                 ["strace", "-D", "-f", "-qq", "-o", &log, "-e", &format!("trace={call}"), "-e", &inject];
             let create = container.create().by(strace);
-            let ended = create.deadline(Duration::from_secs(5)).run_or_kill();
+            let ended = create.deadline(Duration::from_secs(5)).output_or_kill();
             let place = format!("{call} #{number}{}", if ended.is_some() { "" } else { " (hung)" });
             left_after_delete(&container, &place).or(ended.is_none().then_some(place))
         });

@@ -3,32 +3,35 @@
 
 use std::fs;
 
-use spec_tests::engine::case::{Case, On, case};
 use spec_tests::engine::dockerd::{CLIENT, Role};
 use spec_tests::engine::process::{Said, run};
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::{On, Scenario, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop, ensure};
 
-pub fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for (classic, buildkit, play) in PLAYS {
-        cases.push(case(classic, move |seat| play(seat, Builder::Classic)).on(On::DefaultRuntime));
-        cases.push(case(buildkit, move |seat| play(seat, Builder::BuildKit)).on(On::DefaultRuntime));
+pub fn scenarios() -> Vec<Scenario> {
+    let mut scenarios = Vec::new();
+    for (classic, buildkit, steps) in WITH_EACH_BUILDER {
+        scenarios
+            .push(scenario(classic, move |session| steps(session, Builder::Classic)).on(On::DefaultRuntime));
+        scenarios.push(
+            scenario(buildkit, move |session| steps(session, Builder::BuildKit)).on(On::DefaultRuntime),
+        );
     }
     let buildkit_alone = [
-        case("buildkit_mounts_of_a_run_instruction", mounts_of_a_run_instruction),
-        case("buildkit_a_secret_does_not_stay", a_secret_does_not_stay),
-        case("buildkit_stages_at_the_same_time", stages_at_the_same_time),
-        case("buildkit_calls_the_tested_runtime", buildkit_calls_the_tested_runtime),
+        scenario("buildkit_mounts_of_a_run_instruction", mounts_of_a_run_instruction),
+        scenario("buildkit_a_secret_does_not_stay", a_secret_does_not_stay),
+        scenario("buildkit_stages_at_the_same_time", stages_at_the_same_time),
+        scenario("buildkit_calls_the_tested_runtime", buildkit_calls_the_tested_runtime),
     ];
-    cases.extend(buildkit_alone.map(|case| case.on(On::DefaultRuntime)));
-    cases
+    scenarios.extend(buildkit_alone.map(|scenario| scenario.on(On::DefaultRuntime)));
+    scenarios
 }
 
-type Play = fn(&Seat, Builder) -> Outcome;
+type Steps = fn(&Session, Builder) -> Outcome;
 
-/// What is tried with each builder: the case's names, and how it goes.
-const PLAYS: &[(&str, &str, Play)] = &[
+/// What is tried with each builder: the scenario's names, and its steps.
+const WITH_EACH_BUILDER: &[(&str, &str, Steps)] = &[
     ("classic_every_instruction", "buildkit_every_instruction", every_instruction),
     ("classic_a_failing_instruction", "buildkit_a_failing_instruction", a_failing_instruction),
     ("classic_a_missing_command", "buildkit_a_missing_command", a_missing_command),
@@ -75,88 +78,90 @@ USER nobody
 CMD echo "$(id -un) in $(pwd): $(cat /made), $(cat copied), $(cat /added/tree/leaf), $(cat /colour), $KEY"
 "#;
 
-fn every_instruction(seat: &Seat, builder: Builder) -> Outcome {
-    let image = built(seat, builder, EVERYTHING, &["--build-arg", "COLOUR=blue"])?;
-    let said = seat.docker(&["run", "--rm", &image])?;
+fn every_instruction(session: &Session, builder: Builder) -> Outcome {
+    let image = built(session, builder, EVERYTHING, &["--build-arg", "COLOUR=blue"])?;
+    let said = session.docker(&["run", "--rm", &image])?;
     said.ok()?.says("nobody in /work: stage one, copied, added, blue, value\n")?;
-    seat.docker(&["run", "--rm", &image, "cat", "/seen"])?.ok()?.shows("uid=0(root)")?;
+    session.docker(&["run", "--rm", &image, "cat", "/seen"])?.ok()?.shows("uid=0(root)")?;
     let format = "{{json .Config.Healthcheck}} {{.Config.User}} {{.Config.WorkingDir}} {{json .Config.ExposedPorts}} {{json .Config.Labels}}";
-    seat.docker(&["inspect", "-f", format, &image])?
+    session
+        .docker(&["inspect", "-f", format, &image])?
         .ok()?
         .shows("test -e /made")?
         .shows("nobody /work")
         .map(drop)
 }
 
-fn a_failing_instruction(seat: &Seat, builder: Builder) -> Outcome {
-    let said = build(seat, builder, "FROM busybox\nRUN echo trying && exit 23\n", &[])?;
+fn a_failing_instruction(session: &Session, builder: Builder) -> Outcome {
+    let said = build(session, builder, "FROM busybox\nRUN echo trying && exit 23\n", &[])?;
     ensure(said.code != 0, || said.report())?;
     said.complains("23").map(drop)
 }
 
-fn a_missing_command(seat: &Seat, builder: Builder) -> Outcome {
-    let said = build(seat, builder, "FROM busybox\nRUN [\"nosuch\"]\n", &[])?;
+fn a_missing_command(session: &Session, builder: Builder) -> Outcome {
+    let said = build(session, builder, "FROM busybox\nRUN [\"nosuch\"]\n", &[])?;
     said.exits(1)?.complains("executable file not found in $PATH").map(drop)
 }
 
-fn instructions_as_another_user(seat: &Seat, builder: Builder) -> Outcome {
+fn instructions_as_another_user(session: &Session, builder: Builder) -> Outcome {
     let dockerfile = "FROM busybox\nUSER alice\nRUN id > /tmp/id; touch /etc/x 2>> /tmp/id; true\n\
                       CMD cat /tmp/id\n";
-    let image = built(seat, builder, dockerfile, &[])?;
-    let said = seat.docker(&["run", "--rm", &image])?.ok()?;
+    let image = built(session, builder, dockerfile, &[])?;
+    let said = session.docker(&["run", "--rm", &image])?.ok()?;
     said.shows("uid=1000(alice) gid=1000(alice)")?.shows("Permission denied").map(drop)
 }
 
-fn what_an_instruction_sees(seat: &Seat, builder: Builder) -> Outcome {
+fn what_an_instruction_sees(session: &Session, builder: Builder) -> Outcome {
     let dockerfile = "FROM busybox\nRUN { grep -E 'Cap|Seccomp:|NoNew' /proc/self/status; ls /dev; ls /sys/class/net; \
                       sed 's/ .*//' /proc/self/limits | sort -u; umask; pwd; } > /seen\nCMD cat /seen\n";
-    let image = built(seat, builder, dockerfile, &[])?;
-    seat.docker(&["run", "--rm", &image])?
+    let image = built(session, builder, dockerfile, &[])?;
+    session
+        .docker(&["run", "--rm", &image])?
         .ok()?
         .shows("CapEff:\t00000000a80425fb")?
         .shows("Seccomp:\t2")
         .map(drop)
 }
 
-fn instructions_without_a_network(seat: &Seat, builder: Builder) -> Outcome {
+fn instructions_without_a_network(session: &Session, builder: Builder) -> Outcome {
     let dockerfile = "FROM busybox\nRUN ls /sys/class/net > /seen\nCMD cat /seen\n";
-    let image = built(seat, builder, dockerfile, &["--network", "none"])?;
-    seat.docker(&["run", "--rm", &image])?.ok()?.says("lo\n").map(drop)
+    let image = built(session, builder, dockerfile, &["--network", "none"])?;
+    session.docker(&["run", "--rm", &image])?.ok()?.says("lo\n").map(drop)
 }
 
-fn many_instructions_in_a_row(seat: &Seat, builder: Builder) -> Outcome {
+fn many_instructions_in_a_row(session: &Session, builder: Builder) -> Outcome {
     let runs: String = (0..8).map(|number| format!("RUN echo {number} >> /log\n")).collect();
-    let image = built(seat, builder, &format!("FROM busybox\n{runs}CMD cat /log\n"), &[])?;
-    seat.docker(&["run", "--rm", &image])?.ok()?.says("0\n1\n2\n3\n4\n5\n6\n7\n").map(drop)
+    let image = built(session, builder, &format!("FROM busybox\n{runs}CMD cat /log\n"), &[])?;
+    session.docker(&["run", "--rm", &image])?.ok()?.says("0\n1\n2\n3\n4\n5\n6\n7\n").map(drop)
 }
 
-fn shell_volume_and_entrypoint(seat: &Seat, builder: Builder) -> Outcome {
+fn shell_volume_and_entrypoint(session: &Session, builder: Builder) -> Outcome {
     let dockerfile = "FROM busybox\nSHELL [\"/bin/sh\", \"-ec\"]\nRUN false || echo went on > /log\nRUN mkdir /data\nVOLUME /data\n\
                       RUN echo lost > /data/x\nENTRYPOINT [\"cat\"]\nCMD [\"/log\"]\n";
-    let image = built(seat, builder, dockerfile, &[])?;
-    seat.docker(&["run", "--rm", &image])?.ok()?.says("went on\n").map(drop)
+    let image = built(session, builder, dockerfile, &[])?;
+    session.docker(&["run", "--rm", &image])?.ok()?.says("went on\n").map(drop)
 }
 
-fn mounts_of_a_run_instruction(seat: &Seat) -> Outcome {
+fn mounts_of_a_run_instruction(session: &Session) -> Outcome {
     let dockerfile = "FROM busybox\nRUN --mount=type=tmpfs,target=/t grep -c ' /t tmpfs' /proc/mounts > /seen\n\
                       RUN --mount=type=cache,target=/cache echo kept > /cache/x\n\
                       RUN --mount=type=cache,target=/cache cat /cache/x >> /seen\n\
                       RUN --mount=type=bind,source=file,target=/f cat /f >> /seen; ls /cache >> /seen\nCMD cat /seen\n";
-    let image = built(seat, Builder::BuildKit, dockerfile, &[])?;
-    seat.docker(&["run", "--rm", &image])?.ok()?.says("1\nkept\ncopied\n").map(drop)
+    let image = built(session, Builder::BuildKit, dockerfile, &[])?;
+    session.docker(&["run", "--rm", &image])?.ok()?.says("1\nkept\ncopied\n").map(drop)
 }
 
-fn a_secret_does_not_stay(seat: &Seat) -> Outcome {
-    let secret = seat.dir("secret")?.join("word");
+fn a_secret_does_not_stay(session: &Session) -> Outcome {
+    let secret = session.dir("secret")?.join("word");
     fs::write(&secret, "hush\n").map_err(Stop::failed)?;
     let dockerfile = "FROM busybox\nRUN --mount=type=secret,id=word cat /run/secrets/word | wc -c > /seen\n\
                       CMD cat /seen; ls /run/secrets\n";
     let flag = format!("id=word,src={}", secret.display());
-    let image = built(seat, Builder::BuildKit, dockerfile, &["--secret", &flag])?;
-    seat.docker(&["run", "--rm", &image])?.says("5\n").map(drop)
+    let image = built(session, Builder::BuildKit, dockerfile, &["--secret", &flag])?;
+    session.docker(&["run", "--rm", &image])?.says("5\n").map(drop)
 }
 
-fn stages_at_the_same_time(seat: &Seat) -> Outcome {
+fn stages_at_the_same_time(session: &Session) -> Outcome {
     let stage = |name: &str| format!("FROM busybox AS {name}\nRUN sleep 0.2; echo {name} > /{name}\n");
     let dockerfile = format!(
         "{}{}{}FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\nCOPY --from=c /c /\nRUN cat /a /b /c > /all\nCMD cat /all\n",
@@ -164,39 +169,39 @@ fn stages_at_the_same_time(seat: &Seat) -> Outcome {
         stage("b"),
         stage("c")
     );
-    let image = built(seat, Builder::BuildKit, &dockerfile, &[])?;
-    seat.docker(&["run", "--rm", &image])?.ok()?.says("a\nb\nc\n").map(drop)
+    let image = built(session, Builder::BuildKit, &dockerfile, &[])?;
+    session.docker(&["run", "--rm", &image])?.ok()?.says("a\nb\nc\n").map(drop)
 }
 
-fn buildkit_calls_the_tested_runtime(seat: &Seat) -> Outcome {
-    built(seat, Builder::BuildKit, "FROM busybox\nRUN true\n", &[])?;
-    let calls = seat.engine().calls_of_runc_on_path();
-    let expected = seat.role() == Role::Tested;
+fn buildkit_calls_the_tested_runtime(session: &Session) -> Outcome {
+    built(session, Builder::BuildKit, "FROM busybox\nRUN true\n", &[])?;
+    let calls = session.engine().calls_of_runc_on_path();
+    let expected = session.role() == Role::Tested;
     ensure(calls.contains(" run --bundle ") == expected, || format!("calls of runc from PATH:\n{calls}"))
 }
 
 /// Builds and gives the image's name; the build must succeed.
-fn built(seat: &Seat, builder: Builder, dockerfile: &str, flags: &[&str]) -> Outcome<String> {
-    build(seat, builder, dockerfile, flags)?.ok()?;
-    Ok(seat.name("image"))
+fn built(session: &Session, builder: Builder, dockerfile: &str, flags: &[&str]) -> Outcome<String> {
+    build(session, builder, dockerfile, flags)?.ok()?;
+    Ok(session.name("image"))
 }
 
 /// Builds from a context with a file and an archive in it. BuildKit's progress has times and an order of its own, so
 /// only the classic builder's words are recorded; of BuildKit's, the outcome.
-fn build(seat: &Seat, builder: Builder, dockerfile: &str, flags: &[&str]) -> Outcome<Said> {
-    let context = seat.dir("context")?;
+fn build(session: &Session, builder: Builder, dockerfile: &str, flags: &[&str]) -> Outcome<Said> {
+    let context = session.dir("context")?;
     fs::create_dir_all(context.join("tree")).map_err(Stop::failed)?;
     for (name, text) in [("Dockerfile", dockerfile), ("file", "copied\n"), ("tree/leaf", "added\n")] {
         fs::write(context.join(name), text).map_err(Stop::failed)?;
     }
     let path = context.display().to_string();
-    seat.engine().machine().shell(&format!("cd {path} && tar -cf tree.tar tree"))?.ok()?;
-    let image = seat.name("image");
+    session.engine().machine().shell(&format!("cd {path} && tar -cf tree.tar tree"))?.ok()?;
+    let image = session.name("image");
     let args = [&["build", "--no-cache", "--tag", &image][..], flags, &[&path]].concat();
     match builder {
-        Builder::Classic => seat.client(CLIENT, &args, &[("DOCKER_BUILDKIT", "0")]),
+        Builder::Classic => session.client(CLIENT, &args, &[("DOCKER_BUILDKIT", "0")]),
         Builder::BuildKit => {
-            let mut client = seat.engine().client(CLIENT);
+            let mut client = session.engine().client(CLIENT);
             run(client.args(args).args(["--progress", "plain"]).env("DOCKER_BUILDKIT", "1"), None)
         }
     }

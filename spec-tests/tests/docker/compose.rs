@@ -3,22 +3,22 @@
 use std::fs;
 use std::path::PathBuf;
 
-use spec_tests::engine::case::{Case, On, case};
 use spec_tests::engine::dockerd::Role;
 use spec_tests::engine::process::{Said, run, until};
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::{On, Scenario, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop};
 
-pub fn cases() -> Vec<Case> {
+pub fn scenarios() -> Vec<Scenario> {
     vec![
-        case("a_project_with_the_default_runtime", |seat| whole_life(&Project::new(seat, "")?))
+        scenario("a_project_with_the_default_runtime", |session| whole_life(&Project::new(session, "")?))
             .on(On::DefaultRuntime),
-        case("a_project_that_names_the_runtime", |seat| {
-            let line = format!("runtime: {}", seat.role().runtime());
-            whole_life(&Project::new(seat, &line)?)
+        scenario("a_project_that_names_the_runtime", |session| {
+            let line = format!("runtime: {}", session.role().runtime());
+            whole_life(&Project::new(session, &line)?)
         }),
-        case("run_and_scale", run_and_scale).on(On::DefaultRuntime),
-        case("a_service_is_built", a_service_is_built).on(On::DefaultRuntime),
+        scenario("run_and_scale", run_and_scale).on(On::DefaultRuntime),
+        scenario("a_service_is_built", a_service_is_built).on(On::DefaultRuntime),
     ]
 }
 
@@ -48,26 +48,26 @@ volumes: {data: {}}
 "#;
 
 struct Project<'a> {
-    seat: &'a Seat<'a>,
+    session: &'a Session<'a>,
     dir: PathBuf,
     name: String,
 }
 
 impl<'a> Project<'a> {
-    fn new(seat: &'a Seat, runtime_line: &str) -> Outcome<Self> {
-        Self::of(seat, &TWO_SERVICES.replace("RUNTIME", runtime_line))
+    fn new(session: &'a Session, runtime_line: &str) -> Outcome<Self> {
+        Self::of(session, &TWO_SERVICES.replace("RUNTIME", runtime_line))
     }
 
-    fn of(seat: &'a Seat, file: &str) -> Outcome<Self> {
-        let dir = seat.dir("project")?;
+    fn of(session: &'a Session, file: &str) -> Outcome<Self> {
+        let dir = session.dir("project")?;
         fs::write(dir.join("docker-compose.yml"), file).map_err(Stop::failed)?;
-        Ok(Project { seat, dir, name: seat.name("p") })
+        Ok(Project { session, dir, name: session.name("p") })
     }
 
     /// `docker-compose ARGS…`. It reports progress in an order that differs from run to run, so none of it is
-    /// recorded; what the cases expect of it is what counts.
+    /// recorded; what the scenarios expect of it is what counts.
     fn compose(&self, args: &[&str]) -> Outcome<Said> {
-        let mut command = self.seat.engine().client("docker-compose");
+        let mut command = self.session.engine().client("docker-compose");
         command.current_dir(&self.dir).args(["--no-ansi", "--project-name", &self.name]).args(args);
         run(&mut command, None)
     }
@@ -80,7 +80,7 @@ impl<'a> Project<'a> {
 }
 
 fn whole_life(project: &Project) -> Outcome {
-    let seat = project.seat;
+    let session = project.session;
     project.compose(&["up", "--detach"])?.ok()?;
     project.waits_for(&["logs", "client"], "served")?;
     project.compose(&["logs"])?.ok()?.shows("web is up")?;
@@ -110,23 +110,23 @@ fn whole_life(project: &Project) -> Outcome {
     {
         let filter = format!("label=com.docker.compose.project={}", project.name);
         let quiet = if what == "container" { "--no-trunc" } else { "-q" };
-        seat.docker(&[&list[..], &[quiet, "--filter", &filter]].concat())?.ok()?.says("")?;
+        session.docker(&[&list[..], &[quiet, "--filter", &filter]].concat())?.ok()?.says("")?;
     }
     Ok(())
 }
 
 fn runtime_is_the_seat_s(project: &Project) -> Outcome {
     let web = project.compose(&["ps", "-q", "web"])?.ok()?;
-    let said = project.seat.ask(&["inspect", "-f", "{{.HostConfig.Runtime}}", web.word()])?;
-    let expected = match project.seat.role() {
+    let said = project.session.ask(&["inspect", "-f", "{{.HostConfig.Runtime}}", web.word()])?;
+    let expected = match project.session.role() {
         Role::Reference => "runc\n",
         Role::Tested => "corten\n",
     };
     said.ok()?.says(expected).map(drop)
 }
 
-fn run_and_scale(seat: &Seat) -> Outcome {
-    let project = Project::new(seat, "")?;
+fn run_and_scale(session: &Session) -> Outcome {
+    let project = Project::new(session, "")?;
     project
         .compose(&["run", "--rm", "-T", "client", "sh", "-c", "wget -qO- http://web/ && exit 4"])?
         .exits(4)?
@@ -137,9 +137,9 @@ fn run_and_scale(seat: &Seat) -> Outcome {
     project.compose(&["down", "--volumes"])?.ok().map(drop)
 }
 
-fn a_service_is_built(seat: &Seat) -> Outcome {
+fn a_service_is_built(session: &Session) -> Outcome {
     let file = "version: \"2.4\"\nservices:\n  job:\n    build: .\n    read_only: true\n    cap_drop: [ALL]\n    tmpfs: [/tmp]\n";
-    let project = Project::of(seat, file)?;
+    let project = Project::of(session, file)?;
     let dockerfile = "FROM busybox\nRUN echo built > /made\nCMD cat /made; grep CapEff /proc/self/status; touch /x; exit 6\n";
     fs::write(project.dir.join("Dockerfile"), dockerfile).map_err(Stop::failed)?;
     let said = project.compose(&["up", "--build", "--exit-code-from", "job"])?;

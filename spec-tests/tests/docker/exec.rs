@@ -1,19 +1,31 @@
 //! `docker exec`: a second process in a running container.
 
-use spec_tests::engine::case::{Case, case};
 use spec_tests::engine::dockerd::Role;
 use spec_tests::engine::image::BUSYBOX;
 use spec_tests::engine::process::{Said, until};
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::{Scenario, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop};
 
-pub fn cases() -> Vec<Case> {
+pub fn scenarios() -> Vec<Scenario> {
+    [results(), identity(), surroundings(), protections(), streams(), refusals(), lifetime()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn results() -> Vec<Scenario> {
     vec![
         exec("output_and_errors_come_back", &[], &[], "echo out; echo err >&2", |said| {
             said.ok()?.says("out\n")?.complains("err")
         }),
         exec("exit_code", &[], &[], "exit 42", |said| said.exits(42)),
         exec("killed_is_137", &[], &[], "kill -9 $$", |said| said.exits(137)),
+    ]
+}
+
+fn identity() -> Vec<Scenario> {
+    vec![
         exec("as_another_user", &[], &["-u", "alice"], "id; echo $HOME", |said| {
             said.ok()?.says("uid=1000(alice) gid=1000(alice) groups=50(staff),1000(alice)\n/home/alice\n")
         }),
@@ -38,6 +50,11 @@ pub fn cases() -> Vec<Case> {
         exec("an_unknown_user_is_refused", &[], &["-u", "nosuch"], "true", |said| {
             said.exits(126)?.shows("unable to find user")
         }),
+    ]
+}
+
+fn surroundings() -> Vec<Scenario> {
+    vec![
         exec("working_directory", &["-w", "/etc"], &["-w", "/tmp"], "pwd", |said| said.ok()?.says("/tmp\n")),
         exec("the_container_s_working_directory_is_the_default", &["-w", "/etc"], &[], "pwd", |said| {
             said.ok()?.says("/etc\n")
@@ -53,6 +70,11 @@ pub fn cases() -> Vec<Case> {
             |said| said.ok()?.says("container exec exec /root\n"),
         ),
         exec("stdin_is_dev_null_without_i", &[], &[], "wc -c", |said| said.ok()?.says("0\n")),
+    ]
+}
+
+fn protections() -> Vec<Scenario> {
+    vec![
         exec(
             "same_protections_as_the_container",
             &["--cap-drop", "CHOWN"],
@@ -67,7 +89,7 @@ pub fn cases() -> Vec<Case> {
             "grep NoNewPrivs /proc/self/status",
             |said| said.ok()?.says("NoNewPrivs:\t1\n"),
         ),
-        case("same_limits_as_the_container", same_limits),
+        scenario("same_limits_as_the_container", same_limits),
         exec(
             "same_cgroup_as_the_container",
             &["-m", "64m"],
@@ -101,124 +123,146 @@ pub fn cases() -> Vec<Case> {
         exec("pid_1_is_the_container_s", &["--init"], &[], "cat /proc/1/comm", |said| {
             said.ok()?.says("docker-init\n")
         }),
-        case("stdin_reaches_the_process", |seat| {
-            let name = sleeper(seat, &[])?;
-            seat.docker_reading(&["exec", "-i", &name, "sort"], "b\na\n")?.ok()?.says("a\nb\n").map(drop)
+    ]
+}
+
+fn streams() -> Vec<Scenario> {
+    vec![
+        scenario("stdin_reaches_the_process", |session| {
+            let name = sleeper(session, &[])?;
+            session.docker_reading(&["exec", "-i", &name, "sort"], "b\na\n")?.ok()?.says("a\nb\n").map(drop)
         }),
-        case("privileged", |seat| {
-            let name = seat.name("c");
-            let runtime = seat.engine().privileged_runtime(seat.role());
-            seat.docker(&["run", "-d", "--name", &name, "--runtime", runtime, BUSYBOX, "sleep", "100"])?
+        scenario("privileged", |session| {
+            let name = session.name("c");
+            let runtime = session.engine().privileged_runtime(session.role());
+            session
+                .docker(&["run", "-d", "--name", &name, "--runtime", runtime, BUSYBOX, "sleep", "100"])?
                 .ok()?;
             let script = "grep -E 'CapEff|CapBnd|Seccomp:' /proc/self/status";
-            let said = seat.docker(&["exec", "--privileged", &name, "sh", "-c", script])?;
+            let said = session.docker(&["exec", "--privileged", &name, "sh", "-c", script])?;
             said.ok()?.hides("CapEff:\t00000000")?.shows("Seccomp:\t2").map(drop)
         }),
-        case("detached", |seat| {
-            let name = sleeper(seat, &[])?;
-            seat.docker(&["exec", "-d", &name, "sh", "-c", "echo done > /tmp/x; exec sleep 77"])?
+        scenario("detached", |session| {
+            let name = sleeper(session, &[])?;
+            session
+                .docker(&["exec", "-d", &name, "sh", "-c", "echo done > /tmp/x; exec sleep 77"])?
                 .ok()?
                 .says("")?;
-            seat.wait_until(&["exec", &name, "ps", "-o", "args"], "sleep 77")?;
-            seat.docker(&["exec", &name, "cat", "/tmp/x"])?.ok()?.says("done\n").map(drop)
+            session.wait_until(&["exec", &name, "ps", "-o", "args"], "sleep 77")?;
+            session.docker(&["exec", &name, "cat", "/tmp/x"])?.ok()?.says("done\n").map(drop)
         }),
-        case("a_missing_command_is_126", |seat| {
-            let name = sleeper(seat, &[])?;
-            let said = seat.docker(&["exec", &name, "nosuch"])?.exits(126)?;
+    ]
+}
+
+fn refusals() -> Vec<Scenario> {
+    vec![
+        scenario("a_missing_command_is_126", |session| {
+            let name = sleeper(session, &[])?;
+            let said = session.docker(&["exec", &name, "nosuch"])?.exits(126)?;
             said.shows("executable file not found in $PATH").map(drop)
         }),
-        case("a_directory_as_command_is_126", |seat| {
-            let name = sleeper(seat, &[])?;
-            seat.docker(&["exec", &name, "/etc"])?.exits(126)?.shows("permission denied").map(drop)
+        scenario("a_directory_as_command_is_126", |session| {
+            let name = sleeper(session, &[])?;
+            session.docker(&["exec", &name, "/etc"])?.exits(126)?.shows("permission denied").map(drop)
         }),
-        case("a_missing_container_is_refused", |seat| {
-            seat.docker(&["exec", "nosuch", "true"])?.exits(1)?.complains("No such container").map(drop)
+        scenario("a_missing_container_is_refused", |session| {
+            session.docker(&["exec", "nosuch", "true"])?.exits(1)?.complains("No such container").map(drop)
         }),
-        case("a_stopped_container_is_refused", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "true"])?;
-            seat.docker(&["wait", &name])?.says("0\n")?;
-            seat.docker(&["exec", &name, "true"])?.exits(1)?.complains("is not running").map(drop)
+        scenario("a_stopped_container_is_refused", |session| {
+            let name = session.start("c", &[BUSYBOX, "true"])?;
+            session.docker(&["wait", &name])?.says("0\n")?;
+            session.docker(&["exec", &name, "true"])?.exits(1)?.complains("is not running").map(drop)
         }),
-        case("a_paused_container_is_refused", |seat| {
-            let name = sleeper(seat, &[])?;
-            seat.docker(&["pause", &name])?.ok()?;
-            let said = seat.docker(&["exec", &name, "true"])?;
-            seat.docker(&["unpause", &name])?.ok()?;
+        scenario("a_paused_container_is_refused", |session| {
+            let name = sleeper(session, &[])?;
+            session.docker(&["pause", &name])?.ok()?;
+            let said = session.docker(&["exec", &name, "true"])?;
+            session.docker(&["unpause", &name])?.ok()?;
             said.exits(1)?.complains("is paused, unpause the container before exec").map(drop)
         }),
-        case("ends_with_the_container", |seat| {
-            let name =
-                seat.start("c", &[BUSYBOX, "sh", "-c", "until [ -e /tmp/go ]; do sleep 0.02; done; exit 3"])?;
-            let said = seat.docker(&["exec", &name, "sh", "-c", "touch /tmp/go; exec sleep 100"])?;
+    ]
+}
+
+fn lifetime() -> Vec<Scenario> {
+    vec![
+        scenario("ends_with_the_container", |session| {
+            let name = session
+                .start("c", &[BUSYBOX, "sh", "-c", "until [ -e /tmp/go ]; do sleep 0.02; done; exit 3"])?;
+            let said = session.docker(&["exec", &name, "sh", "-c", "touch /tmp/go; exec sleep 100"])?;
             said.exits(137)?;
-            seat.docker(&["wait", &name])?.says("3\n").map(drop)
+            session.docker(&["wait", &name])?.says("3\n").map(drop)
         }),
-        case("its_orphans_are_the_container_s_pid_1_s", |seat| {
-            let name = sleeper(seat, &["--init"])?;
-            seat.docker(&["exec", &name, "sh", "-c", "sleep 88 & echo started"])?.ok()?.says("started\n")?;
-            seat.docker(&[
-                "exec",
-                &name,
-                "sh",
-                "-c",
-                "grep PPid /proc/$(pidof sleep | tr ' ' '\\n' | sort -n | tail -n1)/status",
-            ])?
-            .ok()?
-            .says("PPid:\t1\n")
-            .map(drop)
+        scenario("its_orphans_are_the_container_s_pid_1_s", |session| {
+            let name = sleeper(session, &["--init"])?;
+            session
+                .docker(&["exec", &name, "sh", "-c", "sleep 88 & echo started"])?
+                .ok()?
+                .says("started\n")?;
+            session
+                .docker(&[
+                    "exec",
+                    &name,
+                    "sh",
+                    "-c",
+                    "grep PPid /proc/$(pidof sleep | tr ' ' '\\n' | sort -n | tail -n1)/status",
+                ])?
+                .ok()?
+                .says("PPid:\t1\n")
+                .map(drop)
         }),
-        case("many_at_once", many_at_once),
-        case("counts_in_the_container_s_pids_limit", |seat| {
+        scenario("many_at_once", many_at_once),
+        scenario("counts_in_the_container_s_pids_limit", |session| {
             // Not too low: runc's own threads count too, and sometimes it gets nowhere then.
-            let name = sleeper(seat, &["--pids-limit", "20"])?;
+            let name = sleeper(session, &["--pids-limit", "20"])?;
             let script = "for one in $(seq 40); do sleep 5 & done; echo forked";
-            let said = seat.docker(&["exec", &name, "sh", "-c", script])?;
+            let said = session.docker(&["exec", &name, "sh", "-c", script])?;
             said.hides("forked")?.complains("can't fork").map(drop)
         })
         .needs(&["pids"]),
     ]
 }
 
-/// A case of one `docker exec` with `flags` in a container that was started with `container_flags`.
+/// A scenario of one `docker exec` with `flags` in a container that was started with `container_flags`.
 fn exec(
     name: &'static str,
     container_flags: &'static [&'static str],
     flags: &'static [&'static str],
     script: &'static str,
     check: fn(Said) -> Outcome<Said>,
-) -> Case {
-    case(name, move |seat| {
-        let container = sleeper(seat, container_flags)?;
+) -> Scenario {
+    scenario(name, move |session| {
+        let container = sleeper(session, container_flags)?;
         let args = [&["exec"], flags, &[container.as_str(), "sh", "-c", script]].concat();
-        check(seat.docker(&args)?).map(drop)
+        check(session.docker(&args)?).map(drop)
     })
 }
 
-fn sleeper(seat: &Seat, flags: &[&str]) -> Outcome<String> {
-    seat.start("c", &[flags, &[BUSYBOX, "sleep", "100"]].concat())
+fn sleeper(session: &Session, flags: &[&str]) -> Outcome<String> {
+    session.start("c", &[flags, &[BUSYBOX, "sleep", "100"]].concat())
 }
 
 /// runc 1.1.5 races with Go's own raising of the soft limit and now and then leaves it raised, so what it says of
 /// the soft limit proves nothing.
-fn same_limits(seat: &Seat) -> Outcome {
-    let name = sleeper(seat, &["--ulimit", "nofile=123:456", "--ulimit", "nproc=900"])?;
-    seat.docker(&["exec", &name, "sh", "-c", "ulimit -Hn; grep -v files /proc/self/limits"])?
+fn same_limits(session: &Session) -> Outcome {
+    let name = sleeper(session, &["--ulimit", "nofile=123:456", "--ulimit", "nproc=900"])?;
+    session
+        .docker(&["exec", &name, "sh", "-c", "ulimit -Hn; grep -v files /proc/self/limits"])?
         .ok()?
         .shows("456\n")?;
-    let soft = seat.ask(&["exec", &name, "sh", "-c", "ulimit -n"])?.ok()?;
-    match seat.role() {
+    let soft = session.ask(&["exec", &name, "sh", "-c", "ulimit -n"])?.ok()?;
+    match session.role() {
         Role::Reference => Ok(()),
         Role::Tested => soft.says("123\n").map(drop),
     }
 }
 
 /// Twenty processes, started without waiting, that all show and all end.
-fn many_at_once(seat: &Seat) -> Outcome {
-    let name = sleeper(seat, &[])?;
+fn many_at_once(session: &Session) -> Outcome {
+    let name = sleeper(session, &[])?;
     std::thread::scope(|scope| {
         let jobs: Vec<_> = (0..20)
             .map(|number| {
-                let (engine, name) = (seat.engine(), name.as_str());
+                let (engine, name) = (session.engine(), name.as_str());
                 scope.spawn(move || engine.docker(&["exec", name, "echo", &number.to_string()], None))
             })
             .collect();
@@ -229,6 +273,6 @@ fn many_at_once(seat: &Seat) -> Outcome {
         Ok(())
     })?;
     until("one process alone to be left", 10, || {
-        seat.ask(&["top", &name]).is_ok_and(|said| said.stdout.lines().count() == 2)
+        session.ask(&["top", &name]).is_ok_and(|said| said.stdout.lines().count() == 2)
     })
 }

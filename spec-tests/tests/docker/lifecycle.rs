@@ -1,306 +1,318 @@
 //! From create to removal: start, stop, signals, pause, restart, policies, health, rename, commit.
 
-use spec_tests::engine::case::{Case, case};
 use spec_tests::engine::image::BUSYBOX;
 use spec_tests::engine::process::until;
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::{Scenario, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop, ensure};
 
-pub fn cases() -> Vec<Case> {
+pub fn scenarios() -> Vec<Scenario> {
     [starts(), ends(), pauses(), policies(), health(), others()].into_iter().flatten().collect()
 }
 
-fn starts() -> Vec<Case> {
+fn starts() -> Vec<Scenario> {
     vec![
-        case("create_then_start_and_attach", |seat| {
-            let name = seat.create("c", &[BUSYBOX, "sh", "-c", "echo ran; exit 3"])?;
-            seat.docker(&["inspect", "-f", STATE, &name])?.says("created 0 false\n")?;
-            seat.docker(&["start", "-a", &name])?.exits(3)?.says("ran\n")?;
-            seat.docker(&["inspect", "-f", STATE, &name])?.says("exited 3 false\n").map(drop)
+        scenario("create_then_start_and_attach", |session| {
+            let name = session.create("c", &[BUSYBOX, "sh", "-c", "echo ran; exit 3"])?;
+            session.docker(&["inspect", "-f", STATE, &name])?.says("created 0 false\n")?;
+            session.docker(&["start", "-a", &name])?.exits(3)?.says("ran\n")?;
+            session.docker(&["inspect", "-f", STATE, &name])?.says("exited 3 false\n").map(drop)
         }),
-        case("start_with_stdin", |seat| {
-            let name = seat.create("c", &["-i", BUSYBOX, "cat"])?;
-            seat.docker_reading(&["start", "-a", "-i", &name], "typed\n")?.ok()?.says("typed\n").map(drop)
+        scenario("start_with_stdin", |session| {
+            let name = session.create("c", &["-i", BUSYBOX, "cat"])?;
+            session.docker_reading(&["start", "-a", "-i", &name], "typed\n")?.ok()?.says("typed\n").map(drop)
         }),
-        case("starting_a_running_container_does_nothing", |seat| {
-            let name = sleeper(seat)?;
-            let pid = seat.pid(&name)?;
-            seat.docker(&["start", &name])?.ok()?;
-            let same = seat.pid(&name)? == pid;
+        scenario("starting_a_running_container_does_nothing", |session| {
+            let name = sleeper(session)?;
+            let pid = session.pid(&name)?;
+            session.docker(&["start", &name])?.ok()?;
+            let same = session.pid(&name)? == pid;
             ensure(same, || "the process was replaced".into())
         }),
-        case("a_container_starts_again_with_its_files", |seat| {
-            let name = seat.create("c", &[BUSYBOX, "sh", "-c", "echo x >> /log; wc -l < /log"])?;
-            seat.docker(&["start", "-a", &name])?.ok()?.says("1\n")?;
-            seat.docker(&["start", "-a", &name])?.ok()?.says("2\n").map(drop)
+        scenario("a_container_starts_again_with_its_files", |session| {
+            let name = session.create("c", &[BUSYBOX, "sh", "-c", "echo x >> /log; wc -l < /log"])?;
+            session.docker(&["start", "-a", &name])?.ok()?.says("1\n")?;
+            session.docker(&["start", "-a", &name])?.ok()?.says("2\n").map(drop)
         }),
-        case("a_name_in_use_is_refused", |seat| {
-            let name = sleeper(seat)?;
-            seat.run(&["--name", &name, BUSYBOX, "true"])?
+        scenario("a_name_in_use_is_refused", |session| {
+            let name = sleeper(session)?;
+            session
+                .run(&["--name", &name, BUSYBOX, "true"])?
                 .exits(125)?
                 .complains("is already in use")
                 .map(drop)
         }),
-        case("ten_at_once", ten_at_once),
+        scenario("ten_at_once", ten_at_once),
     ]
 }
 
-fn ends() -> Vec<Case> {
+fn ends() -> Vec<Scenario> {
     vec![
-        case("stop_sends_sigterm", |seat| {
-            let name = trapper(seat, "TERM", "echo bye; exit 3", &[])?;
-            seat.docker(&["stop", &name])?.ok()?;
-            seat.docker(&["logs", &name])?.says("ready\nbye\n")?;
-            seat.docker(&["inspect", "-f", STATE, &name])?.says("exited 3 false\n").map(drop)
+        scenario("stop_sends_sigterm", |session| {
+            let name = trapper(session, "TERM", "echo bye; exit 3", &[])?;
+            session.docker(&["stop", &name])?.ok()?;
+            session.docker(&["logs", &name])?.says("ready\nbye\n")?;
+            session.docker(&["inspect", "-f", STATE, &name])?.says("exited 3 false\n").map(drop)
         }),
-        case("stop_kills_after_the_grace_period", |seat| {
-            let name = trapper(seat, "TERM", ":", &[])?;
-            seat.docker(&["stop", "-t", "1", &name])?.ok()?;
-            seat.docker(&["inspect", "-f", STATE, &name])?.says("exited 137 false\n").map(drop)
+        scenario("stop_kills_after_the_grace_period", |session| {
+            let name = trapper(session, "TERM", ":", &[])?;
+            session.docker(&["stop", "-t", "1", &name])?.ok()?;
+            session.docker(&["inspect", "-f", STATE, &name])?.says("exited 137 false\n").map(drop)
         }),
-        case("stop_sends_the_container_s_stop_signal", |seat| {
-            let name = trapper(seat, "USR1", "echo usr1; exit 4", &["--stop-signal", "USR1"])?;
-            seat.docker(&["stop", &name])?.ok()?;
-            seat.docker(&["logs", &name])?.says("ready\nusr1\n").map(drop)
+        scenario("stop_sends_the_container_s_stop_signal", |session| {
+            let name = trapper(session, "USR1", "echo usr1; exit 4", &["--stop-signal", "USR1"])?;
+            session.docker(&["stop", &name])?.ok()?;
+            session.docker(&["logs", &name])?.says("ready\nusr1\n").map(drop)
         }),
-        case("kill_is_137", |seat| {
-            let name = sleeper(seat)?;
-            seat.docker(&["kill", &name])?.ok()?;
-            seat.docker(&["wait", &name])?.says("137\n").map(drop)
+        scenario("kill_is_137", |session| {
+            let name = sleeper(session)?;
+            session.docker(&["kill", &name])?.ok()?;
+            session.docker(&["wait", &name])?.says("137\n").map(drop)
         }),
-        case("kill_with_a_signal_by_name", |seat| {
-            let name = trapper(seat, "HUP", "echo hup; exit 5", &[])?;
-            seat.docker(&["kill", "-s", "HUP", &name])?.ok()?;
-            seat.docker(&["wait", &name])?.says("5\n").map(drop)
+        scenario("kill_with_a_signal_by_name", |session| {
+            let name = trapper(session, "HUP", "echo hup; exit 5", &[])?;
+            session.docker(&["kill", "-s", "HUP", &name])?.ok()?;
+            session.docker(&["wait", &name])?.says("5\n").map(drop)
         }),
-        case("kill_with_a_signal_by_number", |seat| {
-            let name = trapper(seat, "USR2", "exit 6", &[])?;
-            seat.docker(&["kill", "-s", "12", &name])?.ok()?;
-            seat.docker(&["wait", &name])?.says("6\n").map(drop)
+        scenario("kill_with_a_signal_by_number", |session| {
+            let name = trapper(session, "USR2", "exit 6", &[])?;
+            session.docker(&["kill", "-s", "12", &name])?.ok()?;
+            session.docker(&["wait", &name])?.says("6\n").map(drop)
         }),
-        case("kill_with_a_realtime_signal", |seat| {
-            let name = sleeper(seat)?;
-            seat.docker(&["kill", "-s", "RTMIN+3", &name])?.ok()?;
-            seat.docker(&["inspect", "-f", "{{.State.Running}}", &name])?.says("true\n").map(drop)
+        scenario("kill_with_a_realtime_signal", |session| {
+            let name = sleeper(session)?;
+            session.docker(&["kill", "-s", "RTMIN+3", &name])?.ok()?;
+            session.docker(&["inspect", "-f", "{{.State.Running}}", &name])?.says("true\n").map(drop)
         }),
-        case("a_signal_that_pid_1_does_not_handle_is_dropped", |seat| {
-            let name = sleeper(seat)?;
-            seat.docker(&["kill", "-s", "TERM", &name])?.ok()?;
-            seat.docker(&["exec", &name, "true"])?.ok().map(drop)
+        scenario("a_signal_that_pid_1_does_not_handle_is_dropped", |session| {
+            let name = sleeper(session)?;
+            session.docker(&["kill", "-s", "TERM", &name])?.ok()?;
+            session.docker(&["exec", &name, "true"])?.ok().map(drop)
         }),
-        case("kill_of_a_stopped_container_is_refused", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "true"])?;
-            seat.docker(&["wait", &name])?.says("0\n")?;
-            seat.docker(&["kill", &name])?.exits(1)?.complains("is not running").map(drop)
+        scenario("kill_of_a_stopped_container_is_refused", |session| {
+            let name = session.start("c", &[BUSYBOX, "true"])?;
+            session.docker(&["wait", &name])?.says("0\n")?;
+            session.docker(&["kill", &name])?.exits(1)?.complains("is not running").map(drop)
         }),
-        case("removing_a_running_container_needs_force", |seat| {
-            let name = sleeper(seat)?;
-            seat.docker(&["rm", &name])?.exits(1)?.complains("cannot remove a running container")?;
-            seat.docker(&["rm", "-f", &name])?.ok()?;
-            seat.docker(&["inspect", &name])?.exits(1).map(drop)
+        scenario("removing_a_running_container_needs_force", |session| {
+            let name = sleeper(session)?;
+            session.docker(&["rm", &name])?.exits(1)?.complains("cannot remove a running container")?;
+            session.docker(&["rm", "-f", &name])?.ok()?;
+            session.docker(&["inspect", &name])?.exits(1).map(drop)
         }),
-        case("every_process_ends_with_pid_1", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "sh", "-c", "sleep 4321 & exec sleep 4322"])?;
-            seat.wait_until(&["top", &name], "sleep 4321")?;
-            seat.docker(&["kill", &name])?.ok()?;
-            seat.docker(&["wait", &name])?.says("137\n")?;
-            let pids = seat.engine().machine().shell("pgrep -f 'sleep 432[1]'")?;
+        scenario("every_process_ends_with_pid_1", |session| {
+            let name = session.start("c", &[BUSYBOX, "sh", "-c", "sleep 4321 & exec sleep 4322"])?;
+            session.wait_until(&["top", &name], "sleep 4321")?;
+            session.docker(&["kill", &name])?.ok()?;
+            session.docker(&["wait", &name])?.says("137\n")?;
+            let pids = session.engine().machine().shell("pgrep -f 'sleep 432[1]'")?;
             ensure(pids.word().is_empty(), || format!("left behind: {}", pids.stdout))
         }),
-        case("every_process_ends_with_pid_1_in_the_host_s_pid_namespace", |seat| {
-            let name =
-                seat.start("c", &["--pid", "host", BUSYBOX, "sh", "-c", "sleep 5321 & exec sleep 5322"])?;
-            seat.wait_until(&["top", &name], "sleep 5321")?;
-            seat.docker(&["kill", &name])?.ok()?;
-            seat.docker(&["wait", &name])?.says("137\n")?;
-            seat.docker(&["rm", &name])?.ok()?;
-            let pids = seat.engine().machine().shell("pgrep -f 'sleep 532[1]'")?;
+        scenario("every_process_ends_with_pid_1_in_the_host_s_pid_namespace", |session| {
+            let name = session
+                .start("c", &["--pid", "host", BUSYBOX, "sh", "-c", "sleep 5321 & exec sleep 5322"])?;
+            session.wait_until(&["top", &name], "sleep 5321")?;
+            session.docker(&["kill", &name])?.ok()?;
+            session.docker(&["wait", &name])?.says("137\n")?;
+            session.docker(&["rm", &name])?.ok()?;
+            let pids = session.engine().machine().shell("pgrep -f 'sleep 532[1]'")?;
             ensure(pids.word().is_empty(), || format!("left behind: {}", pids.stdout))
         }),
-        case("wait_gives_each_exit_code", |seat| {
-            let first = seat.start("first", &[BUSYBOX, "sh", "-c", "exit 1"])?;
-            let second = seat.start("second", &[BUSYBOX, "sh", "-c", "sleep 0.3; exit 2"])?;
-            seat.docker(&["wait", &first, &second])?.ok()?.says("1\n2\n").map(drop)
+        scenario("wait_gives_each_exit_code", |session| {
+            let first = session.start("first", &[BUSYBOX, "sh", "-c", "exit 1"])?;
+            let second = session.start("second", &[BUSYBOX, "sh", "-c", "sleep 0.3; exit 2"])?;
+            session.docker(&["wait", &first, &second])?.ok()?.says("1\n2\n").map(drop)
         }),
-        case("rm_after_a_detached_run", |seat| {
-            let name = seat.start("c", &["--rm", BUSYBOX, "sleep", "0.2"])?;
+        scenario("rm_after_a_detached_run", |session| {
+            let name = session.start("c", &["--rm", BUSYBOX, "sleep", "0.2"])?;
             until("the container to go", 20, || {
-                seat.ask(&["inspect", &name]).is_ok_and(|said| said.code == 1)
+                session.ask(&["inspect", &name]).is_ok_and(|said| said.code == 1)
             })
         }),
     ]
 }
 
-fn pauses() -> Vec<Case> {
+fn pauses() -> Vec<Scenario> {
     vec![
-        case("pause_stops_the_clock", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "sh", "-c", "while :; do echo tick; sleep 0.05; done"])?;
-            seat.wait_until(&["logs", &name], "tick")?;
-            seat.docker(&["pause", &name])?.ok()?;
-            seat.docker(&["inspect", "-f", "{{.State.Status}} {{.State.Paused}}", &name])?
+        scenario("pause_stops_the_clock", |session| {
+            let name =
+                session.start("c", &[BUSYBOX, "sh", "-c", "while :; do echo tick; sleep 0.05; done"])?;
+            session.wait_until(&["logs", &name], "tick")?;
+            session.docker(&["pause", &name])?.ok()?;
+            session
+                .docker(&["inspect", "-f", "{{.State.Status}} {{.State.Paused}}", &name])?
                 .says("paused true\n")?;
-            let before = seat.ask(&["logs", &name])?.stdout;
+            let before = session.ask(&["logs", &name])?.stdout;
             std::thread::sleep(std::time::Duration::from_millis(300));
-            let after = seat.ask(&["logs", &name])?.stdout;
+            let after = session.ask(&["logs", &name])?.stdout;
             ensure(before == after, || "it ticked while paused".into())?;
-            seat.docker(&["unpause", &name])?.ok()?;
+            session.docker(&["unpause", &name])?.ok()?;
             until("another tick", 10, || {
-                seat.ask(&["logs", &name]).is_ok_and(|said| said.stdout.len() > before.len())
+                session.ask(&["logs", &name]).is_ok_and(|said| said.stdout.len() > before.len())
             })
         }),
-        case("pausing_twice_is_refused", |seat| {
-            let name = sleeper(seat)?;
-            seat.docker(&["pause", &name])?.ok()?;
-            seat.docker(&["pause", &name])?.exits(1)?.complains("already paused")?;
-            seat.docker(&["unpause", &name])?.ok()?;
-            seat.docker(&["unpause", &name])?.exits(1)?.complains("is not paused").map(drop)
+        scenario("pausing_twice_is_refused", |session| {
+            let name = sleeper(session)?;
+            session.docker(&["pause", &name])?.ok()?;
+            session.docker(&["pause", &name])?.exits(1)?.complains("already paused")?;
+            session.docker(&["unpause", &name])?.ok()?;
+            session.docker(&["unpause", &name])?.exits(1)?.complains("is not paused").map(drop)
         }),
-        case("a_paused_container_can_be_killed", |seat| {
-            let name = sleeper(seat)?;
-            seat.docker(&["pause", &name])?.ok()?;
-            seat.docker(&["kill", &name])?;
-            seat.docker(&["rm", "-f", &name])?.ok()?;
-            seat.docker(&["inspect", &name])?.exits(1).map(drop)
+        scenario("a_paused_container_can_be_killed", |session| {
+            let name = sleeper(session)?;
+            session.docker(&["pause", &name])?.ok()?;
+            session.docker(&["kill", &name])?;
+            session.docker(&["rm", "-f", &name])?.ok()?;
+            session.docker(&["inspect", &name])?.exits(1).map(drop)
         }),
-        case("a_paused_container_can_be_stopped", |seat| {
-            let name = sleeper(seat)?;
-            seat.docker(&["pause", &name])?.ok()?;
-            seat.docker(&["stop", "-t", "1", &name])?.ok()?;
-            seat.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("exited\n").map(drop)
+        scenario("a_paused_container_can_be_stopped", |session| {
+            let name = sleeper(session)?;
+            session.docker(&["pause", &name])?.ok()?;
+            session.docker(&["stop", "-t", "1", &name])?.ok()?;
+            session.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("exited\n").map(drop)
         }),
-        case("top_of_a_paused_container", |seat| {
-            let name = sleeper(seat)?;
-            seat.docker(&["pause", &name])?.ok()?;
-            seat.ask(&["top", &name])?.ok()?.shows("sleep 1000").map(drop)
+        scenario("top_of_a_paused_container", |session| {
+            let name = sleeper(session)?;
+            session.docker(&["pause", &name])?.ok()?;
+            session.ask(&["top", &name])?.ok()?.shows("sleep 1000").map(drop)
         }),
     ]
 }
 
-fn policies() -> Vec<Case> {
+fn policies() -> Vec<Scenario> {
     vec![
-        case("restart", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "sh", "-c", "echo started; exec sleep 100"])?;
-            seat.wait_until(&["logs", &name], "started")?;
-            seat.docker(&["restart", "-t", "0", &name])?.ok()?;
-            seat.wait_until(&["logs", &name], "started\nstarted\n")?;
-            seat.docker(&["inspect", "-f", "{{.State.Status}} {{.RestartCount}}", &name])?
+        scenario("restart", |session| {
+            let name = session.start("c", &[BUSYBOX, "sh", "-c", "echo started; exec sleep 100"])?;
+            session.wait_until(&["logs", &name], "started")?;
+            session.docker(&["restart", "-t", "0", &name])?.ok()?;
+            session.wait_until(&["logs", &name], "started\nstarted\n")?;
+            session
+                .docker(&["inspect", "-f", "{{.State.Status}} {{.RestartCount}}", &name])?
                 .says("running 0\n")
                 .map(drop)
         }),
-        case("on_failure_restarts_that_often", |seat| {
-            let name =
-                seat.start("c", &["--restart", "on-failure:2", BUSYBOX, "sh", "-c", "echo run; exit 9"])?;
-            seat.wait_until(&["inspect", "-f", "{{.State.Status}} {{.RestartCount}}", &name], "exited 2")?;
-            seat.docker(&["logs", &name])?.says("run\nrun\nrun\n")?;
-            seat.docker(&["inspect", "-f", "{{.State.ExitCode}}", &name])?.says("9\n").map(drop)
+        scenario("on_failure_restarts_that_often", |session| {
+            let name = session
+                .start("c", &["--restart", "on-failure:2", BUSYBOX, "sh", "-c", "echo run; exit 9"])?;
+            session
+                .wait_until(&["inspect", "-f", "{{.State.Status}} {{.RestartCount}}", &name], "exited 2")?;
+            session.docker(&["logs", &name])?.says("run\nrun\nrun\n")?;
+            session.docker(&["inspect", "-f", "{{.State.ExitCode}}", &name])?.says("9\n").map(drop)
         }),
-        case("always_restarts_after_a_crash", |seat| {
-            let name =
-                seat.start("c", &["--restart", "always", BUSYBOX, "sh", "-c", "echo run; exec sleep 100"])?;
-            seat.wait_until(&["logs", &name], "run")?;
-            let pid = seat.pid(&name)?;
-            seat.engine().machine().shell(&format!("kill -9 {pid}"))?.ok()?;
-            seat.wait_until(&["logs", &name], "run\nrun\n")?;
-            seat.docker(&["inspect", "-f", "{{.RestartCount}}", &name])?.says("1\n").map(drop)
+        scenario("always_restarts_after_a_crash", |session| {
+            let name = session
+                .start("c", &["--restart", "always", BUSYBOX, "sh", "-c", "echo run; exec sleep 100"])?;
+            session.wait_until(&["logs", &name], "run")?;
+            let pid = session.pid(&name)?;
+            session.engine().machine().shell(&format!("kill -9 {pid}"))?.ok()?;
+            session.wait_until(&["logs", &name], "run\nrun\n")?;
+            session.docker(&["inspect", "-f", "{{.RestartCount}}", &name])?.says("1\n").map(drop)
         }),
-        case("update_changes_the_policy", |seat| {
-            let name = sleeper(seat)?;
-            seat.docker(&["update", "--restart", "on-failure:3", &name])?.ok()?;
-            seat.docker(&["inspect", "-f", "{{json .HostConfig.RestartPolicy}}", &name])?
+        scenario("update_changes_the_policy", |session| {
+            let name = sleeper(session)?;
+            session.docker(&["update", "--restart", "on-failure:3", &name])?.ok()?;
+            session
+                .docker(&["inspect", "-f", "{{json .HostConfig.RestartPolicy}}", &name])?
                 .says("{\"Name\":\"on-failure\",\"MaximumRetryCount\":3}\n")
                 .map(drop)
         }),
     ]
 }
 
-fn health() -> Vec<Case> {
+fn health() -> Vec<Scenario> {
     let flags = &["--health-interval", "1s", "--health-retries", "1", "--health-cmd"];
     vec![
-        case("a_healthy_container", |seat| {
+        scenario("a_healthy_container", |session| {
             let args = [flags, &["test -e /etc/passwd && echo fine", BUSYBOX, "sleep", "100"][..]].concat();
-            let name = seat.start("c", &args)?;
-            seat.wait_until(&["inspect", "-f", "{{.State.Health.Status}}", &name], "healthy")?;
-            seat.docker(&[
-                "inspect",
-                "-f",
-                "{{(index .State.Health.Log 0).ExitCode}} {{(index .State.Health.Log 0).Output}}",
-                &name,
-            ])?
-            .shows("0 fine")
-            .map(drop)
+            let name = session.start("c", &args)?;
+            session.wait_until(&["inspect", "-f", "{{.State.Health.Status}}", &name], "healthy")?;
+            session
+                .docker(&[
+                    "inspect",
+                    "-f",
+                    "{{(index .State.Health.Log 0).ExitCode}} {{(index .State.Health.Log 0).Output}}",
+                    &name,
+                ])?
+                .shows("0 fine")
+                .map(drop)
         }),
-        case("an_unhealthy_container", |seat| {
+        scenario("an_unhealthy_container", |session| {
             let args = [flags, &["echo broken; exit 1", BUSYBOX, "sleep", "100"][..]].concat();
-            let name = seat.start("c", &args)?;
-            seat.wait_until(&["inspect", "-f", "{{.State.Health.Status}}", &name], "unhealthy")?;
-            seat.docker(&["inspect", "-f", "{{(index .State.Health.Log 0).Output}}", &name])?
+            let name = session.start("c", &args)?;
+            session.wait_until(&["inspect", "-f", "{{.State.Health.Status}}", &name], "unhealthy")?;
+            session
+                .docker(&["inspect", "-f", "{{(index .State.Health.Log 0).Output}}", &name])?
                 .shows("broken")
                 .map(drop)
         }),
-        case("a_check_that_takes_too_long", |seat| {
+        scenario("a_check_that_takes_too_long", |session| {
             let args =
                 [&["--health-timeout", "1s"], &flags[..], &["sleep 33", BUSYBOX, "sleep", "100"]].concat();
-            let name = seat.start("c", &args)?;
-            seat.wait_until(&["inspect", "-f", "{{.State.Health.Status}}", &name], "unhealthy")?;
-            seat.docker(&["inspect", "-f", "{{(index .State.Health.Log 0).ExitCode}}", &name])?
+            let name = session.start("c", &args)?;
+            session.wait_until(&["inspect", "-f", "{{.State.Health.Status}}", &name], "unhealthy")?;
+            session
+                .docker(&["inspect", "-f", "{{(index .State.Health.Log 0).ExitCode}}", &name])?
                 .says("-1\n")
                 .map(drop)
         }),
     ]
 }
 
-fn others() -> Vec<Case> {
+fn others() -> Vec<Scenario> {
     vec![
-        case("rename", |seat| {
-            let name = sleeper(seat)?;
-            let new = seat.name("renamed");
-            seat.docker(&["rename", &name, &new])?.ok()?;
-            seat.docker(&["exec", &new, "echo", "here"])?.ok()?.says("here\n")?;
-            seat.docker(&["inspect", "-f", "{{.Name}}", &new])?.says(&format!("/{new}\n")).map(drop)
+        scenario("rename", |session| {
+            let name = sleeper(session)?;
+            let new = session.name("renamed");
+            session.docker(&["rename", &name, &new])?.ok()?;
+            session.docker(&["exec", &new, "echo", "here"])?.ok()?.says("here\n")?;
+            session.docker(&["inspect", "-f", "{{.Name}}", &new])?.says(&format!("/{new}\n")).map(drop)
         }),
-        case("commit_keeps_files_and_settings", |seat| {
-            let name =
-                seat.create("c", &["-e", "A=1", "-w", "/etc", BUSYBOX, "sh", "-c", "echo made > /made"])?;
-            seat.docker(&["start", "-a", &name])?.ok()?;
-            let image = seat.name("image");
-            seat.docker(&["commit", "-c", "ENV B=2", &name, &image])?.ok()?;
-            seat.run(&[&image, "sh", "-c", "cat /made; echo $A $B; pwd"])?.ok()?.says("made\n1 2\n/etc\n")?;
-            seat.ask(&["rmi", &image]).map(drop)
+        scenario("commit_keeps_files_and_settings", |session| {
+            let name = session
+                .create("c", &["-e", "A=1", "-w", "/etc", BUSYBOX, "sh", "-c", "echo made > /made"])?;
+            session.docker(&["start", "-a", &name])?.ok()?;
+            let image = session.name("image");
+            session.docker(&["commit", "-c", "ENV B=2", &name, &image])?.ok()?;
+            session
+                .run(&[&image, "sh", "-c", "cat /made; echo $A $B; pwd"])?
+                .ok()?
+                .says("made\n1 2\n/etc\n")?;
+            session.ask(&["rmi", &image]).map(drop)
         }),
-        case("commit_of_a_running_container_pauses_it_for_the_while", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "sh", "-c", "echo x > /x; exec sleep 100"])?;
-            seat.wait_until(&["exec", &name, "ls", "/"], "x\n")?;
-            let image = seat.name("image");
-            seat.docker(&["commit", &name, &image])?.ok()?;
-            seat.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("running\n")?;
-            seat.run(&[&image, "cat", "/x"])?.ok()?.says("x\n").map(drop)
+        scenario("commit_of_a_running_container_pauses_it_for_the_while", |session| {
+            let name = session.start("c", &[BUSYBOX, "sh", "-c", "echo x > /x; exec sleep 100"])?;
+            session.wait_until(&["exec", &name, "ls", "/"], "x\n")?;
+            let image = session.name("image");
+            session.docker(&["commit", &name, &image])?.ok()?;
+            session.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("running\n")?;
+            session.run(&[&image, "cat", "/x"])?.ok()?.says("x\n").map(drop)
         }),
     ]
 }
 
 const STATE: &str = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}";
 
-fn sleeper(seat: &Seat) -> Outcome<String> {
-    seat.start("c", &[BUSYBOX, "sleep", "1000"])
+fn sleeper(session: &Session) -> Outcome<String> {
+    session.start("c", &[BUSYBOX, "sleep", "1000"])
 }
 
 /// A container that waits for a signal and then does `reaction`.
-fn trapper(seat: &Seat, signal: &str, reaction: &str, flags: &[&str]) -> Outcome<String> {
+fn trapper(session: &Session, signal: &str, reaction: &str, flags: &[&str]) -> Outcome<String> {
     let script = format!("trap '{reaction}' {signal}; echo ready; while :; do sleep 0.05; done");
-    let name = seat.start("c", &[flags, &[BUSYBOX, "sh", "-c", &script]].concat())?;
-    seat.wait_until(&["logs", &name], "ready")?;
+    let name = session.start("c", &[flags, &[BUSYBOX, "sh", "-c", &script]].concat())?;
+    session.wait_until(&["logs", &name], "ready")?;
     Ok(name)
 }
 
 /// Ten containers, started without waiting, that all run and all end.
-fn ten_at_once(seat: &Seat) -> Outcome {
+fn ten_at_once(session: &Session) -> Outcome {
     std::thread::scope(|scope| {
         let jobs: Vec<_> = (0..10)
             .map(|number| {
-                let name = seat.name(&format!("c{number}"));
-                let engine = seat.engine();
+                let name = session.name(&format!("c{number}"));
+                let engine = session.engine();
                 let text = number.to_string();
-                let runtime = seat.role().runtime();
+                let runtime = session.role().runtime();
                 scope.spawn(move || {
                     engine.docker(
                         &["run", "--rm", "--name", &name, "--runtime", runtime, BUSYBOX, "echo", &text],

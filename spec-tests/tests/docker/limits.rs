@@ -1,20 +1,23 @@
 //! Resource limits: what stands in the cgroup, that it bites, and that it can be changed.
 
-use spec_tests::engine::case::Expected::{Fails, Says, Shows};
-use spec_tests::engine::case::{Case, case, run};
 use spec_tests::engine::image::BUSYBOX;
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
+use spec_tests::engine::scenario::{Scenario, run, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop, ensure};
 
-pub fn cases() -> Vec<Case> {
-    [written(), enforced(), updated()].into_iter().flatten().collect()
+pub fn scenarios() -> Vec<Scenario> {
+    [memory(), processors(), processes_and_disks(), bounds(), whole_cgroup(), enforced(), updated()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
-fn written() -> Vec<Case> {
+fn memory() -> Vec<Scenario> {
     vec![
-        case("memory", |seat| {
+        scenario("memory", |session| {
             cgroup(
-                seat,
+                session,
                 &["-m", "64m"],
                 &[
                     ("memory/memory.limit_in_bytes", "67108864"),
@@ -22,70 +25,86 @@ fn written() -> Vec<Case> {
                 ],
             )
         }),
-        case("memory_swap", |seat| {
+        scenario("memory_swap", |session| {
             cgroup(
-                seat,
+                session,
                 &["-m", "64m", "--memory-swap", "96m"],
                 &[("memory/memory.memsw.limit_in_bytes", "100663296")],
             )
         }),
-        case("memory_without_swap", |seat| {
+        scenario("memory_without_swap", |session| {
             cgroup(
-                seat,
+                session,
                 &["-m", "64m", "--memory-swap", "64m"],
                 &[("memory/memory.memsw.limit_in_bytes", "67108864")],
             )
         }),
-        case("memory_with_unlimited_swap", |seat| {
+        scenario("memory_with_unlimited_swap", |session| {
             cgroup(
-                seat,
+                session,
                 &["-m", "64m", "--memory-swap", "-1"],
                 &[("memory/memory.memsw.limit_in_bytes", "9223372036854771712")],
             )
         }),
-        case("memory_reservation", |seat| {
+        scenario("memory_reservation", |session| {
             cgroup(
-                seat,
+                session,
                 &["-m", "64m", "--memory-reservation", "32m"],
                 &[("memory/memory.soft_limit_in_bytes", "33554432")],
             )
         }),
-        case("memory_swappiness", |seat| {
-            cgroup(seat, &["--memory-swappiness", "7"], &[("memory/memory.swappiness", "7")])
+        scenario("memory_swappiness", |session| {
+            cgroup(session, &["--memory-swappiness", "7"], &[("memory/memory.swappiness", "7")])
         }),
-        case("oom_kill_disable", |seat| {
+        scenario("oom_kill_disable", |session| {
             cgroup(
-                seat,
+                session,
                 &["-m", "64m", "--oom-kill-disable"],
                 &[("memory/memory.oom_control", "oom_kill_disable 1")],
             )
         }),
-        case("cpus", |seat| {
+    ]
+}
+
+fn processors() -> Vec<Scenario> {
+    vec![
+        scenario("cpus", |session| {
             cgroup(
-                seat,
+                session,
                 &["--cpus", "0.5"],
                 &[("cpu/cpu.cfs_quota_us", "50000"), ("cpu/cpu.cfs_period_us", "100000")],
             )
         }),
-        case("cpu_period_and_quota", |seat| {
+        scenario("cpu_period_and_quota", |session| {
             cgroup(
-                seat,
+                session,
                 &["--cpu-period", "50000", "--cpu-quota", "20000"],
                 &[("cpu/cpu.cfs_quota_us", "20000"), ("cpu/cpu.cfs_period_us", "50000")],
             )
         }),
-        case("cpu_shares", |seat| cgroup(seat, &["--cpu-shares", "512"], &[("cpu/cpu.shares", "512")])),
-        case("cpuset_cpus_and_mems", |seat| {
+        scenario("cpu_shares", |session| {
+            cgroup(session, &["--cpu-shares", "512"], &[("cpu/cpu.shares", "512")])
+        }),
+        scenario("cpuset_cpus_and_mems", |session| {
             cgroup(
-                seat,
+                session,
                 &["--cpuset-cpus", "0", "--cpuset-mems", "0"],
                 &[("cpuset/cpuset.cpus", "0"), ("cpuset/cpuset.mems", "0")],
             )
         }),
-        case("pids_limit", |seat| cgroup(seat, &["--pids-limit", "20"], &[("pids/pids.max", "20")])),
-        case("pids_unlimited", |seat| cgroup(seat, &["--pids-limit", "-1"], &[("pids/pids.max", "max")])),
-        case("device_read_and_write_rates", |seat| {
-            let disk = seat.engine().machine().shell(
+    ]
+}
+
+fn processes_and_disks() -> Vec<Scenario> {
+    vec![
+        scenario("pids_limit", |session| {
+            cgroup(session, &["--pids-limit", "20"], &[("pids/pids.max", "20")])
+        }),
+        scenario("pids_unlimited", |session| {
+            cgroup(session, &["--pids-limit", "-1"], &[("pids/pids.max", "max")])
+        }),
+        scenario("device_read_and_write_rates", |session| {
+            let disk = session.engine().machine().shell(
                 "for it in vda sda nvme0n1 loop0; do [ -b /dev/$it ] && echo /dev/$it && break; done",
             )?;
             if disk.word().is_empty() {
@@ -93,7 +112,7 @@ fn written() -> Vec<Case> {
             }
             let (read, write) = (format!("{}:1mb", disk.word()), format!("{}:100", disk.word()));
             cgroup(
-                seat,
+                session,
                 &["--device-read-bps", &read, "--device-write-iops", &write],
                 &[
                     ("blkio/blkio.throttle.read_bps_device", " 1048576"),
@@ -102,6 +121,11 @@ fn written() -> Vec<Case> {
             )
         }),
         run("blkio_weight", &["--blkio-weight", "300", BUSYBOX, "echo", "ran"], Says("ran\n")),
+    ]
+}
+
+fn bounds() -> Vec<Scenario> {
+    vec![
         run(
             "cpus_beyond_the_machine_s_are_refused",
             &["--cpus", "1000", BUSYBOX, "true"],
@@ -126,7 +150,12 @@ fn written() -> Vec<Case> {
             Says("Cpus_allowed_list:\t1\n"),
         )
         .needs(&["cpuset"]),
-        case("every_limit_at_once", |seat| {
+    ]
+}
+
+fn whole_cgroup() -> Vec<Scenario> {
+    vec![
+        scenario("every_limit_at_once", |session| {
             let flags = [
                 "-m",
                 "96m",
@@ -144,7 +173,7 @@ fn written() -> Vec<Case> {
                 "nproc=90",
             ];
             cgroup(
-                seat,
+                session,
                 &flags,
                 &[
                     ("memory/memory.limit_in_bytes", "100663296"),
@@ -155,13 +184,13 @@ fn written() -> Vec<Case> {
                 ],
             )
         }),
-        case("the_cgroup_s_path", |seat| {
-            let said = seat.run(&["--cgroupns", "host", BUSYBOX, "cat", "/proc/self/cgroup"])?.ok()?;
-            said.shows(&format!(":{}/", seat.engine().cgroup())).map(drop)
+        scenario("the_cgroup_s_path", |session| {
+            let said = session.run(&["--cgroupns", "host", BUSYBOX, "cat", "/proc/self/cgroup"])?.ok()?;
+            said.shows(&format!(":{}/", session.engine().cgroup())).map(drop)
         }),
-        case("cgroup_parent", |seat| {
-            let parent = format!("{}/family", seat.engine().cgroup());
-            let said = seat
+        scenario("cgroup_parent", |session| {
+            let parent = format!("{}/family", session.engine().cgroup());
+            let said = session
                 .run(&[
                     "--cgroupns",
                     "host",
@@ -187,33 +216,33 @@ fn written() -> Vec<Case> {
     ]
 }
 
-fn enforced() -> Vec<Case> {
+fn enforced() -> Vec<Scenario> {
     vec![
-        case("too_much_memory_is_an_oom_kill", |seat| {
-            let name = seat.name("c");
+        scenario("too_much_memory_is_an_oom_kill", |session| {
+            let name = session.name("c");
             let flags = ["-m", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", EAT];
-            seat.docker(&seat.with_runtime(&["run", "--name", &name], &flags))?.exits(137)?;
+            session.docker(&session.with_runtime(&["run", "--name", &name], &flags))?.exits(137)?;
             let state = "{{.State.OOMKilled}} {{.State.ExitCode}} {{.State.Status}}";
             // The engine hears of it by another way than of the exit, and perhaps later.
-            seat.wait_until(&["inspect", "-f", state, &name], "true")?;
-            seat.docker(&["inspect", "-f", state, &name])?.says("true 137 exited\n").map(drop)
+            session.wait_until(&["inspect", "-f", state, &name], "true")?;
+            session.docker(&["inspect", "-f", state, &name])?.says("true 137 exited\n").map(drop)
         })
         .needs(&["memory"]),
-        case("an_oom_kill_of_a_child_is_reported_and_survived", |seat| {
+        scenario("an_oom_kill_of_a_child_is_reported_and_survived", |session| {
             let script = format!("sh -c '{EAT}'; echo child ended with $?; exec sleep 100");
             let name =
-                seat.start("c", &["-m", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", &script])?;
-            seat.wait_until(&["logs", &name], "child ended")?;
-            seat.docker(&["logs", &name])?.says("child ended with 137\n")?;
-            seat.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("running\n").map(drop)
+                session.start("c", &["-m", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", &script])?;
+            session.wait_until(&["logs", &name], "child ended")?;
+            session.docker(&["logs", &name])?.says("child ended with 137\n")?;
+            session.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("running\n").map(drop)
         })
         .needs(&["memory"]),
-        case("an_oom_kill_is_an_event", |seat| {
-            let name = seat.name("c");
-            let since = seat.ask(&["info", "-f", "{{.SystemTime}}"])?.word().to_owned();
+        scenario("an_oom_kill_is_an_event", |session| {
+            let name = session.name("c");
+            let since = session.ask(&["info", "-f", "{{.SystemTime}}"])?.word().to_owned();
             let flags = ["-m", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", EAT];
-            seat.docker(&seat.with_runtime(&["run", "--name", &name], &flags))?.exits(137)?;
-            let until = seat.ask(&["info", "-f", "{{.SystemTime}}"])?.word().to_owned();
+            session.docker(&session.with_runtime(&["run", "--name", &name], &flags))?.exits(137)?;
+            let until = session.ask(&["info", "-f", "{{.SystemTime}}"])?.word().to_owned();
             let filter = format!("container={name}");
             let events = [
                 "events",
@@ -226,7 +255,7 @@ fn enforced() -> Vec<Case> {
                 "--format",
                 "{{.Action}}",
             ];
-            let said = seat.ask(&events)?.ok()?;
+            let said = session.ask(&events)?.ok()?;
             said.shows("oom\n")?.shows("die\n").map(drop)
         })
         .needs(&["memory"]),
@@ -253,8 +282,8 @@ fn enforced() -> Vec<Case> {
             &["--shm-size", "64k", BUSYBOX, "sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=100k count=1"],
             Fails(1, "No space left"),
         ),
-        case("the_memory_limit_does_not_fell_a_small_start", |seat| {
-            seat.run(&["-m", "6m", BUSYBOX, "echo", "small"])?.ok()?.says("small\n").map(drop)
+        scenario("the_memory_limit_does_not_fell_a_small_start", |session| {
+            session.run(&["-m", "6m", BUSYBOX, "echo", "small"])?.ok()?.says("small\n").map(drop)
         })
         .needs(&["memory"]),
         run(
@@ -265,11 +294,11 @@ fn enforced() -> Vec<Case> {
     ]
 }
 
-fn updated() -> Vec<Case> {
+fn updated() -> Vec<Scenario> {
     vec![
-        case("update_memory", |seat| {
+        scenario("update_memory", |session| {
             update(
-                seat,
+                session,
                 &["-m", "64m"],
                 &["--memory", "128m", "--memory-swap", "256m"],
                 &[
@@ -278,9 +307,9 @@ fn updated() -> Vec<Case> {
                 ],
             )
         }),
-        case("update_memory_downwards", |seat| {
+        scenario("update_memory_downwards", |session| {
             update(
-                seat,
+                session,
                 &["-m", "128m"],
                 &["--memory", "64m", "--memory-swap", "64m"],
                 &[
@@ -289,42 +318,43 @@ fn updated() -> Vec<Case> {
                 ],
             )
         }),
-        case("update_cpus", |seat| {
-            update(seat, &["--cpus", "1"], &["--cpus", "0.25"], &[("cpu/cpu.cfs_quota_us", "25000")])
+        scenario("update_cpus", |session| {
+            update(session, &["--cpus", "1"], &["--cpus", "0.25"], &[("cpu/cpu.cfs_quota_us", "25000")])
         }),
-        case("update_cpu_shares_and_set", |seat| {
+        scenario("update_cpu_shares_and_set", |session| {
             update(
-                seat,
+                session,
                 &[],
                 &["--cpu-shares", "300", "--cpuset-cpus", "1"],
                 &[("cpu/cpu.shares", "300"), ("cpuset/cpuset.cpus", "1")],
             )
         }),
-        case("update_pids_limit", |seat| {
-            update(seat, &["--pids-limit", "10"], &["--pids-limit", "40"], &[("pids/pids.max", "40")])
+        scenario("update_pids_limit", |session| {
+            update(session, &["--pids-limit", "10"], &["--pids-limit", "40"], &[("pids/pids.max", "40")])
         }),
-        case("update_leaves_the_devices_alone", |seat| {
-            seat.needs_cgroup_v1()?;
-            let name = seat.start("c", &["--device", "/dev/kmsg", BUSYBOX, "sleep", "100"])?;
+        scenario("update_leaves_the_devices_alone", |session| {
+            session.needs_cgroup_v1()?;
+            let name = session.start("c", &["--device", "/dev/kmsg", BUSYBOX, "sleep", "100"])?;
             let list = ["exec", &name, "sort", "/sys/fs/cgroup/devices/devices.list"];
-            let before = seat.docker(&list)?.ok()?;
-            seat.docker(&["update", "--cpu-shares", "300", &name])?.ok()?;
-            seat.docker(&list)?.ok()?.says(&before.stdout).map(drop)
+            let before = session.docker(&list)?.ok()?;
+            session.docker(&["update", "--cpu-shares", "300", &name])?.ok()?;
+            session.docker(&list)?.ok()?.says(&before.stdout).map(drop)
         }),
-        case("update_of_a_stopped_container_holds_at_the_next_start", |seat| {
-            let name = seat.create("c", &["-m", "64m", BUSYBOX, "sh", "-c", MEMORY_LIMIT])?;
-            seat.docker(&["update", "-m", "32m", "--memory-swap", "64m", &name])?.ok()?;
-            seat.docker(&["start", "-a", &name])?.ok()?.says("33554432\n").map(drop)
+        scenario("update_of_a_stopped_container_holds_at_the_next_start", |session| {
+            let name = session.create("c", &["-m", "64m", BUSYBOX, "sh", "-c", MEMORY_LIMIT])?;
+            session.docker(&["update", "-m", "32m", "--memory-swap", "64m", &name])?.ok()?;
+            session.docker(&["start", "-a", &name])?.ok()?.says("33554432\n").map(drop)
         })
         .needs(&["memory"]),
-        case("update_of_a_paused_container", |seat| {
-            seat.needs_cgroup_v1()?;
-            let name = seat.start("c", &[BUSYBOX, "sleep", "100"])?;
-            seat.docker(&["pause", &name])?.ok()?;
-            seat.docker(&["update", "--cpu-shares", "300", &name])?.ok()?;
-            seat.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("paused\n")?;
-            seat.docker(&["unpause", &name])?.ok()?;
-            seat.docker(&["exec", &name, "cat", "/sys/fs/cgroup/cpu/cpu.shares"])?
+        scenario("update_of_a_paused_container", |session| {
+            session.needs_cgroup_v1()?;
+            let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
+            session.docker(&["pause", &name])?.ok()?;
+            session.docker(&["update", "--cpu-shares", "300", &name])?.ok()?;
+            session.docker(&["inspect", "-f", "{{.State.Status}}", &name])?.says("paused\n")?;
+            session.docker(&["unpause", &name])?.ok()?;
+            session
+                .docker(&["exec", &name, "cat", "/sys/fs/cgroup/cpu/cpu.shares"])?
                 .ok()?
                 .says("300\n")
                 .map(drop)
@@ -343,26 +373,26 @@ pub const PIDS_LIMIT: &str = "cd /sys/fs/cgroup; cat pids/pids.max pids.max 2>/d
 const EAT: &str = "x=aaaaaaaa; while :; do x=$x$x; done";
 
 /// Starts a container with `flags`; each file of its cgroup, as it sees it, must hold its value.
-fn cgroup(seat: &Seat, flags: &[&str], expected: &[(&str, &str)]) -> Outcome {
-    seat.needs_cgroup_v1()?;
-    let name = seat.start("c", &[flags, &[BUSYBOX, "sleep", "100"]].concat())?;
-    check_cgroup(seat, &name, expected)?;
+fn cgroup(session: &Session, flags: &[&str], expected: &[(&str, &str)]) -> Outcome {
+    session.needs_cgroup_v1()?;
+    let name = session.start("c", &[flags, &[BUSYBOX, "sleep", "100"]].concat())?;
+    check_cgroup(session, &name, expected)?;
     let all = "cd /sys/fs/cgroup; grep . cpu/cpu.shares cpu/cpu.cfs_* cpuset/cpuset.cpus cpuset/cpuset.mems pids/pids.max \
                memory/memory.*limit_in_bytes memory/memory.swappiness memory/memory.oom_control";
-    seat.docker(&["exec", &name, "sh", "-c", all]).map(drop)
+    session.docker(&["exec", &name, "sh", "-c", all]).map(drop)
 }
 
-fn update(seat: &Seat, first: &[&str], then: &[&str], expected: &[(&str, &str)]) -> Outcome {
-    seat.needs_cgroup_v1()?;
-    let name = seat.start("c", &[first, &[BUSYBOX, "sleep", "100"]].concat())?;
-    seat.docker(&[&["update"], then, &[name.as_str()]].concat())?.ok()?;
-    check_cgroup(seat, &name, expected)
+fn update(session: &Session, first: &[&str], then: &[&str], expected: &[(&str, &str)]) -> Outcome {
+    session.needs_cgroup_v1()?;
+    let name = session.start("c", &[first, &[BUSYBOX, "sleep", "100"]].concat())?;
+    session.docker(&[&["update"], then, &[name.as_str()]].concat())?.ok()?;
+    check_cgroup(session, &name, expected)
 }
 
-fn check_cgroup(seat: &Seat, name: &str, expected: &[(&str, &str)]) -> Outcome {
+fn check_cgroup(session: &Session, name: &str, expected: &[(&str, &str)]) -> Outcome {
     for (file, value) in expected {
         let path = format!("/sys/fs/cgroup/{file}");
-        let said = seat.docker(&["exec", name, "cat", &path])?.ok()?;
+        let said = session.docker(&["exec", name, "cat", &path])?.ok()?;
         let holds = if value.contains(' ') { said.stdout.contains(value) } else { said.word() == *value };
         ensure(holds, || format!("{file} should hold {value:?}:\n{}", said.report()))?;
     }

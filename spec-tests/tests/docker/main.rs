@@ -4,24 +4,25 @@
 //! packages that `scripts/install-test-packages` installs. It touches nothing of the system's engine.
 //!
 //! ```text
-//! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test docker        # all cases (default: target/…/corten)
+//! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test docker        # all (default: target/…/corten)
 //! … --test docker -- volumes::                                             # a theme
-//! … --test docker -- --exact exec::as_another_user                         # one case, both runtimes
-//! CORTEN_SEATS=tested … --test docker -- --exact exec::as_another_user     # … only the tested one, not compared
-//! CORTEN_SEATS=reference …                                                 # … only runc
+//! … --test docker -- --exact exec::as_another_user                         # one scenario, both runtimes
+//! CORTEN_ROLES=tested … --test docker -- --exact exec::as_another_user     # … only the tested one, not compared
+//! CORTEN_ROLES=reference …                                                 # … only runc
 //! CORTEN_SHELL=1 cargo test -p spec-tests --test docker -- --nocapture     # a shell with an engine, to try by hand:
 //!     docker run --rm --runtime corten busybox id                          # (`exit` takes it all down)
 //! ```
 //!
-//! A case passes if both runtimes did what the case expects and said the same, once ids, times and addresses are
-//! taken out. A case that can't run on this machine says why and counts as ignored.
+//! A scenario passes if both runtimes did what it expects and said the same, once ids, times and addresses are taken
+//! out. A scenario that can't run on this machine says why and counts as ignored.
 
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use spec_tests::engine::case::{Case, Stage};
 use spec_tests::engine::dockerd::{Role, runtimes_from_environment};
+use spec_tests::engine::pool::EnginePool;
+use spec_tests::engine::scenario::Scenario;
 use spec_tests::engine::{Outcome, Stop, sandbox};
 
 mod build;
@@ -42,28 +43,28 @@ mod terminal;
 mod userns_remap;
 mod volumes;
 
-/// More than there are cores: a case spends much of its time waiting for daemons.
+/// More than there are cores: a scenario spends much of its time waiting for daemons.
 const THREADS: usize = 4;
 
-fn themes() -> Vec<(&'static str, Vec<Case>)> {
+fn themes() -> Vec<(&'static str, Vec<Scenario>)> {
     vec![
-        ("build", build::cases()),
-        ("cleanup", cleanup::cases()),
-        ("compose", compose::cases()),
-        ("copies", copies::cases()),
-        ("daemon", daemon::cases()),
-        ("default_runtime", default_runtime::cases()),
-        ("exec", exec::cases()),
-        ("lifecycle", lifecycle::cases()),
-        ("limits", limits::cases()),
-        ("namespaces", namespaces::cases()),
-        ("network", network::cases()),
-        ("observe", observe::cases()),
-        ("privileges", privileges::cases()),
-        ("process", process::cases()),
-        ("terminal", terminal::cases()),
-        ("userns_remap", userns_remap::cases()),
-        ("volumes", volumes::cases()),
+        ("build", build::scenarios()),
+        ("cleanup", cleanup::scenarios()),
+        ("compose", compose::scenarios()),
+        ("copies", copies::scenarios()),
+        ("daemon", daemon::scenarios()),
+        ("default_runtime", default_runtime::scenarios()),
+        ("exec", exec::scenarios()),
+        ("lifecycle", lifecycle::scenarios()),
+        ("limits", limits::scenarios()),
+        ("namespaces", namespaces::scenarios()),
+        ("network", network::scenarios()),
+        ("observe", observe::scenarios()),
+        ("privileges", privileges::scenarios()),
+        ("process", process::scenarios()),
+        ("terminal", terminal::scenarios()),
+        ("userns_remap", userns_remap::scenarios()),
+        ("volumes", volumes::scenarios()),
     ]
 }
 
@@ -77,9 +78,11 @@ fn main() -> ExitCode {
         let why = "an engine needs root";
         return libtest_mimic::run(&args, trials(|_, _| Err(Stop::Skipped(why.into())))).exit_code();
     }
-    match stage() {
-        Ok(stage) if std::env::var_os("CORTEN_SHELL").is_some() => shell(&stage),
-        Ok(stage) => libtest_mimic::run(&args, trials(move |case, name| stage.judge(case, name))).exit_code(),
+    match engine_pool() {
+        Ok(pool) if std::env::var_os("CORTEN_SHELL").is_some() => shell(&pool),
+        Ok(pool) => {
+            libtest_mimic::run(&args, trials(move |scenario, name| pool.judge(scenario, name))).exit_code()
+        }
         Err(stop) => {
             eprintln!("docker: {stop:?}");
             ExitCode::FAILURE
@@ -87,28 +90,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn stage() -> Outcome<Stage> {
+fn engine_pool() -> Outcome<EnginePool> {
     let runtimes = runtimes_from_environment()?;
-    let seats = std::env::var("CORTEN_SEATS").unwrap_or_else(|_| "reference,tested".into());
-    let roles = seats.split(',').map(|seat| match seat {
+    let named = std::env::var("CORTEN_ROLES").unwrap_or_else(|_| "reference,tested".into());
+    let roles = named.split(',').map(|role| match role {
         "reference" => Ok(Role::Reference),
         "tested" => Ok(Role::Tested),
         other => {
-            Err(Stop::failed(format!("CORTEN_SEATS: {other:?} is neither \"reference\" nor \"tested\"")))
+            Err(Stop::failed(format!("CORTEN_ROLES: {other:?} is neither \"reference\" nor \"tested\"")))
         }
     });
-    Ok(Stage::new(sandbox::enter(), runtimes, roles.collect::<Result<_, _>>()?))
+    Ok(EnginePool::new(sandbox::enter(), runtimes, roles.collect::<Result<_, _>>()?))
 }
 
-fn trials(judge: impl Fn(&Case, &str) -> Outcome + Send + Sync + 'static) -> Vec<Trial> {
+fn trials(judge: impl Fn(&Scenario, &str) -> Outcome + Send + Sync + 'static) -> Vec<Trial> {
     let judge = Arc::new(judge);
-    let named = themes().into_iter().flat_map(|(theme, cases)| {
-        cases.into_iter().map(move |case| (format!("{theme}::{}", case.name), case))
+    let named = themes().into_iter().flat_map(|(theme, scenarios)| {
+        scenarios.into_iter().map(move |scenario| (format!("{theme}::{}", scenario.name), scenario))
     });
     named
-        .map(|(name, case)| {
+        .map(|(name, scenario)| {
             let judge = Arc::clone(&judge);
-            Trial::ignorable_test(name.clone(), move || match judge(&case, &name) {
+            Trial::ignorable_test(name.clone(), move || match judge(&scenario, &name) {
                 Ok(()) => Ok(Completion::Completed),
                 Err(Stop::Skipped(why)) => Ok(Completion::ignored_with(why)),
                 Err(Stop::Failed(why)) => Err(Failed::from(why)),
@@ -118,8 +121,8 @@ fn trials(judge: impl Fn(&Case, &str) -> Outcome + Send + Sync + 'static) -> Vec
 }
 
 /// An interactive shell on the shared engine's machine.
-fn shell(stage: &Stage) -> ExitCode {
-    let engine = match stage.named() {
+fn shell(pool: &EnginePool) -> ExitCode {
+    let engine = match pool.named() {
         Ok(engine) => engine,
         Err(stop) => {
             eprintln!("{stop:?}");

@@ -1,12 +1,16 @@
 //! Networks: none, bridges, names, and ports published to the host.
 
 use spec_tests::engine::Outcome;
-use spec_tests::engine::case::Expected::{Fails, Says, Shows};
-use spec_tests::engine::case::{Case, case, run};
 use spec_tests::engine::image::BUSYBOX;
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
+use spec_tests::engine::scenario::{Scenario, run, scenario};
+use spec_tests::engine::session::Session;
 
-pub fn cases() -> Vec<Case> {
+pub fn scenarios() -> Vec<Scenario> {
+    [seen_inside(), ports(), between_containers()].into_iter().flatten().collect()
+}
+
+fn seen_inside() -> Vec<Scenario> {
     vec![
         run(
             "none_has_only_loopback",
@@ -58,75 +62,90 @@ pub fn cases() -> Vec<Case> {
             &["--network", "nosuch", BUSYBOX, "true"],
             Fails(125, "network nosuch not found"),
         ),
+    ]
+}
+
+fn ports() -> Vec<Scenario> {
+    vec![
         run(
             "privileged_ports_need_no_capability",
             &["--user", "alice", BUSYBOX, "cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start"],
             Says("0\n"),
         ),
-        case("the_host_reaches_a_published_port", |seat| published(seat, &["-p", "8080"], "8080/tcp")),
-        case("the_host_reaches_a_port_bound_to_loopback", |seat| {
-            published(seat, &["-p", "127.0.0.1::8080"], "8080/tcp")
+        scenario("the_host_reaches_a_published_port", |session| {
+            published(session, &["-p", "8080"], "8080/tcp")
         }),
-        case("the_host_reaches_all_exposed_ports", |seat| {
-            published(seat, &["--expose", "8080", "-P"], "8080/tcp")
+        scenario("the_host_reaches_a_port_bound_to_loopback", |session| {
+            published(session, &["-p", "127.0.0.1::8080"], "8080/tcp")
         }),
-        case("a_fixed_port_is_free_again_after_the_container", |seat| {
+        scenario("the_host_reaches_all_exposed_ports", |session| {
+            published(session, &["--expose", "8080", "-P"], "8080/tcp")
+        }),
+        scenario("a_fixed_port_is_free_again_after_the_container", |session| {
             for _ in 0..2 {
-                let name = seat.start("web", &["-p", "18080:8080", BUSYBOX, "sh", "-c", WEB])?;
-                seat.host(&fetch("127.0.0.1:18080"))?.ok()?.says("hello\n")?;
-                seat.docker(&["rm", "-f", &name])?.ok()?;
+                let name = session.start("web", &["-p", "18080:8080", BUSYBOX, "sh", "-c", WEB])?;
+                session.host(&fetch("127.0.0.1:18080"))?.ok()?.says("hello\n")?;
+                session.docker(&["rm", "-f", &name])?.ok()?;
             }
             Ok(())
         }),
-        case("a_port_in_use_is_refused", |seat| {
-            seat.start("web", &["-p", "18081:8080", BUSYBOX, "sh", "-c", WEB])?;
-            let name = seat.name("second");
-            seat.run(&["--name", &name, "-p", "18081:8080", BUSYBOX, "true"])?
+        scenario("a_port_in_use_is_refused", |session| {
+            session.start("web", &["-p", "18081:8080", BUSYBOX, "sh", "-c", WEB])?;
+            let name = session.name("second");
+            session
+                .run(&["--name", &name, "-p", "18081:8080", BUSYBOX, "true"])?
                 .exits(125)?
                 .complains("port is already allocated")
                 .map(drop)
         }),
-        case("containers_find_each_other_by_name", |seat| {
-            let network = network(seat, &[])?;
-            seat.start(
+    ]
+}
+
+fn between_containers() -> Vec<Scenario> {
+    vec![
+        scenario("containers_find_each_other_by_name", |session| {
+            let network = network(session, &[])?;
+            session.start(
                 "server",
                 &["--network", &network, "--network-alias", "web", BUSYBOX, "sh", "-c", WEB],
             )?;
-            let said = seat.run(&["--network", &network, BUSYBOX, "sh", "-c", &fetch("web:8080")])?;
-            seat_down(seat, &network, said.ok()?.says("hello\n").map(drop))
+            let said = session.run(&["--network", &network, BUSYBOX, "sh", "-c", &fetch("web:8080")])?;
+            seat_down(session, &network, said.ok()?.says("hello\n").map(drop))
         }),
-        case("a_fixed_address_in_a_network", |seat| {
-            let third = match seat.role() {
+        scenario("a_fixed_address_in_a_network", |session| {
+            let third = match session.role() {
                 spec_tests::engine::dockerd::Role::Reference => 71,
                 spec_tests::engine::dockerd::Role::Tested => 72,
             };
-            let network = network(seat, &["--subnet", &format!("10.9.{third}.0/24")])?;
+            let network = network(session, &["--subnet", &format!("10.9.{third}.0/24")])?;
             let address = format!("10.9.{third}.77");
             let script = "ip -4 -o addr show eth0 | grep -oE '\\.77/24'";
-            let said = seat.run(&["--network", &network, "--ip", &address, BUSYBOX, "sh", "-c", script])?;
-            seat_down(seat, &network, said.ok()?.says(".77/24\n").map(drop))
+            let said =
+                session.run(&["--network", &network, "--ip", &address, BUSYBOX, "sh", "-c", script])?;
+            seat_down(session, &network, said.ok()?.says(".77/24\n").map(drop))
         }),
-        case("connect_and_disconnect_while_it_runs", |seat| {
-            let network = network(seat, &[])?;
-            let name = seat.start("c", &[BUSYBOX, "sleep", "100"])?;
-            seat.docker(&["network", "connect", &network, &name])?.ok()?;
-            seat.docker(&["exec", &name, "ls", "/sys/class/net"])?.ok()?.says("eth0\neth1\nlo\n")?;
-            seat.docker(&["network", "disconnect", &network, &name])?.ok()?;
-            let said = seat.docker(&["exec", &name, "ls", "/sys/class/net"])?;
-            seat_down(seat, &network, said.ok()?.says("eth0\nlo\n").map(drop))
+        scenario("connect_and_disconnect_while_it_runs", |session| {
+            let network = network(session, &[])?;
+            let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
+            session.docker(&["network", "connect", &network, &name])?.ok()?;
+            session.docker(&["exec", &name, "ls", "/sys/class/net"])?.ok()?.says("eth0\neth1\nlo\n")?;
+            session.docker(&["network", "disconnect", &network, &name])?.ok()?;
+            let said = session.docker(&["exec", &name, "ls", "/sys/class/net"])?;
+            seat_down(session, &network, said.ok()?.says("eth0\nlo\n").map(drop))
         }),
-        case("two_containers_on_the_default_bridge", |seat| {
-            let server = seat.start("server", &[BUSYBOX, "sh", "-c", WEB])?;
-            let address = seat.ask(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", &server])?.ok()?;
-            seat.run(&[BUSYBOX, "sh", "-c", &fetch(&format!("{}:8080", address.word()))])?
+        scenario("two_containers_on_the_default_bridge", |session| {
+            let server = session.start("server", &[BUSYBOX, "sh", "-c", WEB])?;
+            let address = session.ask(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", &server])?.ok()?;
+            session
+                .run(&[BUSYBOX, "sh", "-c", &fetch(&format!("{}:8080", address.word()))])?
                 .ok()?
                 .says("hello\n")
                 .map(drop)
         }),
-        case("link_to_another_container", |seat| {
-            let server = seat.start("server", &[BUSYBOX, "sh", "-c", WEB])?;
+        scenario("link_to_another_container", |session| {
+            let server = session.start("server", &[BUSYBOX, "sh", "-c", WEB])?;
             let link = format!("{server}:db");
-            let said = seat.run(&["--link", &link, BUSYBOX, "sh", "-c", &fetch("db:8080")])?;
+            let said = session.run(&["--link", &link, BUSYBOX, "sh", "-c", &fetch("db:8080")])?;
             said.ok()?.says("hello\n").map(drop)
         }),
     ]
@@ -141,29 +160,29 @@ fn fetch(address: &str) -> String {
     )
 }
 
-fn published(seat: &Seat, flags: &[&str], port: &str) -> Outcome {
+fn published(session: &Session, flags: &[&str], port: &str) -> Outcome {
     let args: Vec<&str> = flags.iter().copied().chain([BUSYBOX, "sh", "-c", WEB]).collect();
-    let name = seat.start("web", &args)?;
-    let said = seat.docker(&["port", &name, port])?.ok()?;
+    let name = session.start("web", &args)?;
+    let said = session.docker(&["port", &name, port])?.ok()?;
     let address = said.stdout.lines().next().unwrap_or_default().replace("0.0.0.0", "127.0.0.1");
-    let fetched = seat.engine().machine().shell(&fetch(&address))?;
+    let fetched = session.engine().machine().shell(&fetch(&address))?;
     fetched.ok()?.says("hello\n").map(drop)
 }
 
-/// A network of this seat's own.
-fn network(seat: &Seat, flags: &[&str]) -> Outcome<String> {
-    let name = seat.name("net");
+/// A network of this session's own.
+fn network(session: &Session, flags: &[&str]) -> Outcome<String> {
+    let name = session.name("net");
     let args: Vec<&str> =
         ["network", "create"].into_iter().chain(flags.iter().copied()).chain([name.as_str()]).collect();
-    seat.docker(&args)?.ok()?;
+    session.docker(&args)?.ok()?;
     Ok(name)
 }
 
-/// Removes the network once its containers are gone, whatever came of the case.
-fn seat_down(seat: &Seat, network: &str, outcome: Outcome) -> Outcome {
+/// Removes the network once its containers are gone, whatever came of the scenario.
+fn seat_down(session: &Session, network: &str, outcome: Outcome) -> Outcome {
     for label in ["server", "c"] {
-        seat.ask(&["rm", "-f", &seat.name(label)])?;
+        session.ask(&["rm", "-f", &session.name(label)])?;
     }
-    let removed = seat.docker(&["network", "rm", network])?.ok().map(drop);
+    let removed = session.docker(&["network", "rm", network])?.ok().map(drop);
     outcome.and(removed)
 }

@@ -1,17 +1,17 @@
 //! What one sees of a container from outside: inspect, ps, top, stats, logs, attach, events, diff.
 
-use spec_tests::engine::case::{Case, case};
 use spec_tests::engine::image::BUSYBOX;
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::{Scenario, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, ensure};
 
-pub fn cases() -> Vec<Case> {
+pub fn scenarios() -> Vec<Scenario> {
     [descriptions(), figures(), streams()].into_iter().flatten().collect()
 }
 
-fn descriptions() -> Vec<Case> {
+fn descriptions() -> Vec<Scenario> {
     vec![
-        case("inspect_of_a_running_container", |seat| {
+        scenario("inspect_of_a_running_container", |session| {
             let flags = [
                 "-m",
                 "64m",
@@ -26,108 +26,117 @@ fn descriptions() -> Vec<Case> {
                 "--label",
                 "x=y",
             ];
-            let name = seat.start("c", &[&flags[..], &[BUSYBOX, "sleep", "100"]].concat())?;
+            let name = session.start("c", &[&flags[..], &[BUSYBOX, "sleep", "100"]].concat())?;
             for part in ["State", "HostConfig", "Config"] {
-                seat.docker(&["inspect", "-f", &format!("{{{{json .{part}}}}}"), &name])?.ok()?.shows("{")?;
+                session
+                    .docker(&["inspect", "-f", &format!("{{{{json .{part}}}}}"), &name])?
+                    .ok()?
+                    .shows("{")?;
             }
             Ok(())
         })
         .needs(&["cpu", "memory"]),
-        case("inspect_of_a_stopped_container", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "sh", "-c", "exit 5"])?;
-            seat.docker(&["wait", &name])?.says("5\n")?;
-            seat.docker(&["inspect", "-f", "{{json .State}}", &name])?
+        scenario("inspect_of_a_stopped_container", |session| {
+            let name = session.start("c", &[BUSYBOX, "sh", "-c", "exit 5"])?;
+            session.docker(&["wait", &name])?.says("5\n")?;
+            session
+                .docker(&["inspect", "-f", "{{json .State}}", &name])?
                 .ok()?
                 .shows("\"ExitCode\":5")?
                 .shows("\"Pid\":0")
                 .map(drop)
         }),
-        case("inspect_of_a_failed_start", |seat| {
-            let name = seat.create("c", &[BUSYBOX, "nosuch"])?;
-            seat.docker(&["start", &name])?.exits(1)?;
+        scenario("inspect_of_a_failed_start", |session| {
+            let name = session.create("c", &[BUSYBOX, "nosuch"])?;
+            session.docker(&["start", &name])?.exits(1)?;
             let state = "{{.State.Status}} {{.State.ExitCode}} {{.State.Running}}";
-            seat.docker(&["inspect", "-f", state, &name])?.says("created 127 false\n")?;
-            let error = seat.ask(&["inspect", "-f", "{{.State.Error}}", &name])?;
+            session.docker(&["inspect", "-f", state, &name])?.says("created 127 false\n")?;
+            let error = session.ask(&["inspect", "-f", "{{.State.Error}}", &name])?;
             error.shows("executable file not found in $PATH").map(drop)
         }),
-        case("ps_shows_status_and_command", |seat| {
-            let up = seat.start("up", &[BUSYBOX, "sleep", "100"])?;
-            let down = seat.start("down", &[BUSYBOX, "sh", "-c", "exit 3"])?;
-            seat.docker(&["wait", &down])?.says("3\n")?;
+        scenario("ps_shows_status_and_command", |session| {
+            let up = session.start("up", &[BUSYBOX, "sleep", "100"])?;
+            let down = session.start("down", &[BUSYBOX, "sh", "-c", "exit 3"])?;
+            session.docker(&["wait", &down])?.says("3\n")?;
             let filter = |name: &str| format!("name={name}");
             let format = "{{.Names}}|{{.State}}|{{.Status}}|{{.Command}}|{{.Ports}}";
             for (name, sign) in [(&up, "|running|Up "), (&down, "|exited|Exited (3) ")] {
-                seat.docker(&["ps", "-a", "--filter", &filter(name), "--format", format])?
+                session
+                    .docker(&["ps", "-a", "--filter", &filter(name), "--format", format])?
                     .ok()?
                     .shows(sign)?;
             }
             Ok(())
         }),
-        case("top_lists_every_process", |seat| {
-            let name =
-                seat.start("c", &["--user", "alice", BUSYBOX, "sh", "-c", "sleep 91 & sleep 92 & wait"])?;
-            seat.wait_until(&["top", &name], "sleep 92")?;
-            seat.ask(&["top", &name, "-o", "pid,uid,args"])?
+        scenario("top_lists_every_process", |session| {
+            let name = session
+                .start("c", &["--user", "alice", BUSYBOX, "sh", "-c", "sleep 91 & sleep 92 & wait"])?;
+            session.wait_until(&["top", &name], "sleep 92")?;
+            session
+                .ask(&["top", &name, "-o", "pid,uid,args"])?
                 .ok()?
                 .shows("1000")?
                 .shows("sleep 91")?
                 .shows("sleep 92")
                 .map(drop)
         }),
-        case("top_lists_what_exec_started", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "sleep", "90"])?;
-            seat.docker(&["exec", "-d", &name, "sleep", "93"])?.ok()?;
-            seat.wait_until(&["top", &name], "sleep 93")?;
-            seat.ask(&["top", &name, "-o", "pid,args"])?
+        scenario("top_lists_what_exec_started", |session| {
+            let name = session.start("c", &[BUSYBOX, "sleep", "90"])?;
+            session.docker(&["exec", "-d", &name, "sleep", "93"])?.ok()?;
+            session.wait_until(&["top", &name], "sleep 93")?;
+            session
+                .ask(&["top", &name, "-o", "pid,args"])?
                 .ok()?
                 .shows("sleep 90\n")?
                 .shows("sleep 93")
                 .map(drop)
         }),
-        case("diff_shows_what_changed", |seat| {
-            let name = seat
+        scenario("diff_shows_what_changed", |session| {
+            let name = session
                 .create("c", &[BUSYBOX, "sh", "-c", "echo x > /new; rm /etc/group; chmod 600 /etc/passwd"])?;
-            seat.docker(&["start", "-a", &name])?.ok()?;
-            seat.docker_sorted(&["diff", &name])?
+            session.docker(&["start", "-a", &name])?.ok()?;
+            session
+                .docker_sorted(&["diff", &name])?
                 .ok()?
                 .shows("A /new\n")?
                 .shows("D /etc/group\n")?
                 .shows("C /etc/passwd\n")
                 .map(drop)
         }),
-        case("diff_of_an_idle_container_is_empty", |seat| {
+        scenario("diff_of_an_idle_container_is_empty", |session| {
             // What the runtime makes in the rootfs for its mounts must not show as the container's doing.
-            let name = seat.create("c", &[BUSYBOX, "true"])?;
-            seat.docker(&["start", "-a", &name])?.ok()?;
-            seat.docker_sorted(&["diff", &name])?.ok().map(drop)
+            let name = session.create("c", &[BUSYBOX, "true"])?;
+            session.docker(&["start", "-a", &name])?.ok()?;
+            session.docker_sorted(&["diff", &name])?.ok().map(drop)
         }),
-        case("events_of_a_life", |seat| {
-            let name = seat.name("c");
+        scenario("events_of_a_life", |session| {
+            let name = session.name("c");
             let now = || {
                 Ok::<_, spec_tests::engine::Stop>(
-                    seat.ask(&["info", "-f", "{{.SystemTime}}"])?.word().to_owned(),
+                    session.ask(&["info", "-f", "{{.SystemTime}}"])?.word().to_owned(),
                 )
             };
             let since = now()?;
-            seat.docker(&seat.with_runtime(&["run", "--name", &name], &[BUSYBOX, "sh", "-c", "exit 2"]))?
+            session
+                .docker(&session.with_runtime(&["run", "--name", &name], &[BUSYBOX, "sh", "-c", "exit 2"]))?
                 .exits(2)?;
             let (until, filter) = (now()?, format!("container={name}"));
             let format = "{{.Action}} {{.Actor.Attributes.exitCode}}";
             let args =
                 ["events", "--since", &since, "--until", &until, "--filter", &filter, "--format", format];
-            seat.docker(&args)?.ok()?.shows("create")?.shows("start")?.shows("die 2").map(drop)
+            session.docker(&args)?.ok()?.shows("create")?.shows("start")?.shows("die 2").map(drop)
         }),
     ]
 }
 
-fn figures() -> Vec<Case> {
+fn figures() -> Vec<Scenario> {
     vec![
-        case("stats_has_memory_cpu_and_pids", |seat| {
+        scenario("stats_has_memory_cpu_and_pids", |session| {
             let script = "sleep 100 & sleep 100 & while :; do :; done";
-            let name = seat.start("c", &["-m", "64m", "--cpus", "0.3", BUSYBOX, "sh", "-c", script])?;
-            seat.wait_until(&["top", &name], "sleep 100")?;
+            let name = session.start("c", &["-m", "64m", "--cpus", "0.3", BUSYBOX, "sh", "-c", script])?;
+            session.wait_until(&["top", &name], "sleep 100")?;
             let format = "{{.MemUsage}}|{{.CPUPerc}}|{{.PIDs}}|{{.NetIO}}";
-            let said = seat.ask(&["stats", "--no-stream", "--format", format, &name])?.ok()?;
+            let said = session.ask(&["stats", "--no-stream", "--format", format, &name])?.ok()?;
             let fields: Vec<&str> = said.word().split('|').collect();
             ensure(fields.len() == 4, || said.report())?;
             ensure(fields[0].ends_with("/ 64MiB") && !fields[0].starts_with("0B"), || said.report())?;
@@ -136,94 +145,95 @@ fn figures() -> Vec<Case> {
             ensure(fields[2] == "3", || said.report())
         })
         .needs(&["cpu", "memory", "pids"]),
-        case("stats_of_a_stopped_container_are_nought", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "true"])?;
-            seat.docker(&["wait", &name])?.says("0\n")?;
+        scenario("stats_of_a_stopped_container_are_nought", |session| {
+            let name = session.start("c", &[BUSYBOX, "true"])?;
+            session.docker(&["wait", &name])?.says("0\n")?;
             let format = "{{.CPUPerc}} {{.PIDs}}";
-            seat.docker(&["stats", "--no-stream", "--format", format, &name])?
+            session
+                .docker(&["stats", "--no-stream", "--format", format, &name])?
                 .ok()?
                 .says("0.00% 0\n")
                 .map(drop)
         }),
-        case("stats_fields_by_the_api", |seat| {
+        scenario("stats_fields_by_the_api", |session| {
             // The client shows a few figures; the API has them all.
-            let name = seat.start(
+            let name = session.start(
                 "c",
                 &["-m", "64m", BUSYBOX, "sh", "-c", "head -c 3000000 /dev/urandom > /tmp/x; sleep 100"],
             )?;
-            seat.wait_until(&["exec", &name, "ps", "-o", "args"], "sleep 100")?;
-            let socket = format!("{}/docker.sock", seat.engine().dir().display());
+            session.wait_until(&["exec", &name, "ps", "-o", "args"], "sleep 100")?;
+            let socket = format!("{}/docker.sock", session.engine().dir().display());
             let curl = format!(
                 "curl -s --unix-socket {socket} 'http://d/containers/{name}/stats?stream=false' \
                  | jq -c '[.pids_stats.current, .memory_stats.limit, (.memory_stats.usage > 0), \
                  (.cpu_stats.cpu_usage.total_usage > 0), (.cpu_stats.cpu_usage.percpu_usage | length), \
                  (.memory_stats.stats | keys | length), (.blkio_stats | keys)]'"
             );
-            seat.host(&curl)?.ok()?.shows("[1,67108864,true,true,").map(drop)
+            session.host(&curl)?.ok()?.shows("[1,67108864,true,true,").map(drop)
         })
         .needs(&["memory", "pids"]),
     ]
 }
 
-fn streams() -> Vec<Case> {
+fn streams() -> Vec<Scenario> {
     vec![
-        case("logs_of_both_streams", |seat| {
-            let name = seat.start(
+        scenario("logs_of_both_streams", |session| {
+            let name = session.start(
                 "c",
                 &[BUSYBOX, "sh", "-c", "for i in 1 2 3; do echo out $i; echo err $i >&2; done"],
             )?;
-            seat.docker(&["wait", &name])?.says("0\n")?;
-            let said = seat.docker(&["logs", &name])?.ok()?;
+            session.docker(&["wait", &name])?.says("0\n")?;
+            let said = session.docker(&["logs", &name])?.ok()?;
             said.says("out 1\nout 2\nout 3\n")?.complains("err 1\nerr 2\nerr 3\n")?;
 
-            seat.docker(&["logs", "--timestamps", &name])?.ok()?.shows("Z out 1\n").map(drop)
+            session.docker(&["logs", "--timestamps", &name])?.ok()?.shows("Z out 1\n").map(drop)
         }),
-        case("the_last_lines_of_the_logs", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "seq", "9"])?;
-            seat.docker(&["wait", &name])?.says("0\n")?;
-            seat.docker(&["logs", "--tail", "2", &name])?.ok()?.says("8\n9\n").map(drop)
+        scenario("the_last_lines_of_the_logs", |session| {
+            let name = session.start("c", &[BUSYBOX, "seq", "9"])?;
+            session.docker(&["wait", &name])?.says("0\n")?;
+            session.docker(&["logs", "--tail", "2", &name])?.ok()?.says("8\n9\n").map(drop)
         }),
-        case("logs_are_followed_to_the_end", |seat| {
+        scenario("logs_are_followed_to_the_end", |session| {
+            let name = session
+                .start("c", &[BUSYBOX, "sh", "-c", "for i in 1 2 3 4; do echo $i; sleep 0.1; done"])?;
+            session.docker(&["logs", "-f", &name])?.ok()?.says("1\n2\n3\n4\n").map(drop)
+        }),
+        scenario("a_long_line_is_logged_whole", |session| {
             let name =
-                seat.start("c", &[BUSYBOX, "sh", "-c", "for i in 1 2 3 4; do echo $i; sleep 0.1; done"])?;
-            seat.docker(&["logs", "-f", &name])?.ok()?.says("1\n2\n3\n4\n").map(drop)
-        }),
-        case("a_long_line_is_logged_whole", |seat| {
-            let name =
-                seat.start("c", &[BUSYBOX, "sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x; echo"])?;
-            seat.docker(&["wait", &name])?.says("0\n")?;
-            let said = seat.ask(&["logs", &name])?.ok()?;
+                session.start("c", &[BUSYBOX, "sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x; echo"])?;
+            session.docker(&["wait", &name])?.says("0\n")?;
+            let said = session.ask(&["logs", &name])?.ok()?;
             ensure(said.word().len() == 100_000, || format!("{} bytes were logged", said.word().len()))
         }),
-        case("attach_sees_what_follows_and_the_exit_code", |seat| {
+        scenario("attach_sees_what_follows_and_the_exit_code", |session| {
             let script = "until [ -e /go ]; do sleep 0.02; done; echo followed; exit 7";
-            let name = seat.start("c", &[BUSYBOX, "sh", "-c", script])?;
-            let attach = seat.terminal(&["attach", "--no-stdin", &name])?;
+            let name = session.start("c", &[BUSYBOX, "sh", "-c", script])?;
+            let attach = session.terminal(&["attach", "--no-stdin", &name])?;
             std::thread::sleep(std::time::Duration::from_millis(300));
-            seat.docker(&["exec", &name, "touch", "/go"])?.ok()?;
+            session.docker(&["exec", &name, "touch", "/go"])?.ok()?;
             attach.ends()?.exits(7)?.says("followed\n").map(drop)
         }),
-        case("attach_gives_input", |seat| {
-            let name = seat.start("c", &["-i", BUSYBOX, "sh", "-c", "read line; echo got $line"])?;
-            seat.engine().docker(&["attach", &name], Some(b"typed\n"))?;
-            seat.docker(&["wait", &name])?.says("0\n")?;
-            seat.docker(&["logs", &name])?.says("got typed\n").map(drop)
+        scenario("attach_gives_input", |session| {
+            let name = session.start("c", &["-i", BUSYBOX, "sh", "-c", "read line; echo got $line"])?;
+            session.engine().docker(&["attach", &name], Some(b"typed\n"))?;
+            session.docker(&["wait", &name])?.says("0\n")?;
+            session.docker(&["logs", &name])?.says("got typed\n").map(drop)
         }),
-        case("attach_passes_a_signal_on", attach_passes_a_signal_on),
-        case("log_driver_none", |seat| {
-            let name = seat.start("c", &["--log-driver", "none", BUSYBOX, "echo", "x"])?;
-            seat.docker(&["wait", &name])?.says("0\n")?;
-            seat.docker(&["logs", &name])?.exits(1)?.complains("does not support reading").map(drop)
+        scenario("attach_passes_a_signal_on", attach_passes_a_signal_on),
+        scenario("log_driver_none", |session| {
+            let name = session.start("c", &["--log-driver", "none", BUSYBOX, "echo", "x"])?;
+            session.docker(&["wait", &name])?.says("0\n")?;
+            session.docker(&["logs", &name])?.exits(1)?.complains("does not support reading").map(drop)
         }),
     ]
 }
 
-fn attach_passes_a_signal_on(seat: &Seat) -> Outcome {
-    let name = seat.name("c");
+fn attach_passes_a_signal_on(session: &Session) -> Outcome {
+    let name = session.name("c");
     let script = "trap 'echo caught; exit 11' TERM; echo ready; while :; do sleep 0.05; done";
-    let args = seat.with_runtime(&["run", "--name", &name], &[BUSYBOX, "sh", "-c", script]);
-    let mut client = seat.terminal(&args)?;
+    let args = session.with_runtime(&["run", "--name", &name], &[BUSYBOX, "sh", "-c", script]);
+    let mut client = session.terminal(&args)?;
     client.awaits("ready")?;
     client.signal(nix::sys::signal::Signal::SIGTERM)?;
-    seat.close(client)?.exits(11)?.shows("caught\n").map(drop)
+    session.close(client)?.exits(11)?.shows("caught\n").map(drop)
 }

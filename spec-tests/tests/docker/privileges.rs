@@ -2,18 +2,18 @@
 
 use std::fs;
 
-use spec_tests::engine::case::Expected::{Fails, Says, Shows};
-use spec_tests::engine::case::{Case, case, run};
 use spec_tests::engine::dockerd::lacking_capabilities;
 use spec_tests::engine::image::BUSYBOX;
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
+use spec_tests::engine::scenario::{Scenario, run, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop, ensure};
 
-pub fn cases() -> Vec<Case> {
+pub fn scenarios() -> Vec<Scenario> {
     [capabilities(), seccomp(), devices(), privileged()].into_iter().flatten().collect()
 }
 
-fn capabilities() -> Vec<Case> {
+fn capabilities() -> Vec<Scenario> {
     vec![
         run(
             "capabilities_by_default",
@@ -85,7 +85,7 @@ fn capabilities() -> Vec<Case> {
     ]
 }
 
-fn seccomp() -> Vec<Case> {
+fn seccomp() -> Vec<Scenario> {
     vec![
         run("seccomp_by_default", &[BUSYBOX, "grep", "Seccomp:", "/proc/self/status"], Says("Seccomp:\t2\n")),
         run(
@@ -115,57 +115,60 @@ fn seccomp() -> Vec<Case> {
             ],
             Shows(&["1"]),
         ),
-        case("profile_gives_an_errno", |seat| {
+        scenario("profile_gives_an_errno", |session| {
             let profile = r#"[{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]"#;
-            with_profile(seat, profile, "mkdir /x; rmdir /etc/x")?
+            with_profile(session, profile, "mkdir /x; rmdir /etc/x")?
                 .exits(1)?
                 .complains("No space left on device")
                 .map(drop)
         }),
-        case("profile_gives_eperm_without_an_errno", |seat| {
+        scenario("profile_gives_eperm_without_an_errno", |session| {
             let profile = r#"[{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]"#;
-            with_profile(seat, profile, "mkdir /x")?.exits(1)?.complains("Operation not permitted").map(drop)
+            with_profile(session, profile, "mkdir /x")?
+                .exits(1)?
+                .complains("Operation not permitted")
+                .map(drop)
         }),
-        case("profile_kills", |seat| {
+        scenario("profile_kills", |session| {
             let profile = r#"[{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL"}]"#;
-            with_profile(seat, profile, "(exec mkdir /x); echo $?")?.ok()?.says("159\n").map(drop)
+            with_profile(session, profile, "(exec mkdir /x); echo $?")?.ok()?.says("159\n").map(drop)
         }),
-        case("profile_traps", |seat| {
+        scenario("profile_traps", |session| {
             let profile = r#"[{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_TRAP"}]"#;
-            with_profile(seat, profile, "(exec mkdir /x); echo $?")?.ok()?.says("159\n").map(drop)
+            with_profile(session, profile, "(exec mkdir /x); echo $?")?.ok()?.says("159\n").map(drop)
         }),
-        case("profile_compares_arguments", |seat| {
+        scenario("profile_compares_arguments", |session| {
             let profile = r#"[{"names": ["kill"], "action": "SCMP_ACT_ERRNO",
                               "args": [{"index": 1, "value": 10, "op": "SCMP_CMP_EQ"}]}]"#;
             let script = "trap : USR2; kill -USR2 $$ && echo sent; kill -USR1 $$ 2>&1";
-            with_profile(seat, profile, script)?
+            with_profile(session, profile, script)?
                 .exits(1)?
                 .shows("sent\n")?
                 .shows("Operation not permitted")
                 .map(drop)
         }),
-        case("profile_masks_arguments", |seat| {
+        scenario("profile_masks_arguments", |session| {
             // socket(…, type | SOCK_CLOEXEC, …): the mask picks the type out of the flags.
             let profile = r#"[{"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
                               "args": [{"index": 1, "value": 15, "valueTwo": 2, "op": "SCMP_CMP_MASKED_EQ"}]}]"#;
-            with_profile(seat, profile, "nslookup x 127.0.0.1 2>&1; nc -w 1 127.0.0.1 9 2>&1; true")?
+            with_profile(session, profile, "nslookup x 127.0.0.1 2>&1; nc -w 1 127.0.0.1 9 2>&1; true")?
                 .ok()?
                 .shows("socket: Permission denied")?
                 .shows("Connection refused")
                 .map(drop)
         }),
-        case("profile_that_allows_by_list", |seat| {
-            let file = seat.dir("profile")?.join("list.json");
+        scenario("profile_that_allows_by_list", |session| {
+            let file = session.dir("profile")?.join("list.json");
             let profile = r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["execve"], "action": "SCMP_ACT_ALLOW"}]}"#;
             fs::write(&file, profile).map_err(Stop::failed)?;
             // How it ends depends on the call that fails first, in the runtime or in the process.
             let option = format!("seccomp={}", file.display());
             let args = ["--security-opt", &option, BUSYBOX, "true"];
-            let said = seat.ask(&seat.with_runtime(&["run", "--rm"], &args))?;
+            let said = session.ask(&session.with_runtime(&["run", "--rm"], &args))?;
             ensure(said.code != 0, || "busybox ran with execve alone".into())
         }),
-        case("an_unknown_seccomp_action_is_refused", |seat| {
-            with_profile(seat, r#"[{"names": ["mkdir"], "action": "SCMP_ACT_NOSUCH"}]"#, "true")?
+        scenario("an_unknown_seccomp_action_is_refused", |session| {
+            with_profile(session, r#"[{"names": ["mkdir"], "action": "SCMP_ACT_NOSUCH"}]"#, "true")?
                 .exits(125)
                 .map(drop)
         }),
@@ -173,16 +176,16 @@ fn seccomp() -> Vec<Case> {
 }
 
 /// Runs a script under a profile that allows everything but what `rules` say.
-fn with_profile(seat: &Seat, rules: &str, script: &str) -> Outcome<spec_tests::engine::process::Said> {
-    let file = seat.dir("profile")?.join("profile.json");
+fn with_profile(session: &Session, rules: &str, script: &str) -> Outcome<spec_tests::engine::process::Said> {
+    let file = session.dir("profile")?.join("profile.json");
     let text = format!(
         r#"{{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"], "syscalls": {rules}}}"#
     );
     fs::write(&file, text).map_err(Stop::failed)?;
-    seat.run(&["--security-opt", &format!("seccomp={}", file.display()), BUSYBOX, "sh", "-c", script])
+    session.run(&["--security-opt", &format!("seccomp={}", file.display()), BUSYBOX, "sh", "-c", script])
 }
 
-fn devices() -> Vec<Case> {
+fn devices() -> Vec<Scenario> {
     vec![
         run(
             "device",
@@ -228,9 +231,10 @@ fn devices() -> Vec<Case> {
             ],
             Says("open\n"),
         ),
-        case("devices_cgroup_by_default", |seat| {
-            seat.needs_cgroup_v1()?;
-            seat.run(&[BUSYBOX, "sort", "/sys/fs/cgroup/devices/devices.list"])?
+        scenario("devices_cgroup_by_default", |session| {
+            session.needs_cgroup_v1()?;
+            session
+                .run(&[BUSYBOX, "sort", "/sys/fs/cgroup/devices/devices.list"])?
                 .ok()?
                 .shows("c 1:3 rwm")
                 .map(drop)
@@ -238,7 +242,7 @@ fn devices() -> Vec<Case> {
     ]
 }
 
-fn privileged() -> Vec<Case> {
+fn privileged() -> Vec<Scenario> {
     vec![
         run(
             "privileged_has_the_host_s_devices",
@@ -288,13 +292,13 @@ fn privileged() -> Vec<Case> {
             &["--security-opt", "systempaths=unconfined", BUSYBOX, "grep", "-c", " /proc", "/proc/mounts"],
             Says("1\n"),
         ),
-        case("privileged_where_root_lacks_a_capability_is_refused", |seat| {
+        scenario("privileged_where_root_lacks_a_capability_is_refused", |session| {
             if lacking_capabilities().is_empty() {
                 return Err(Stop::Skipped("root has every capability here".into()));
             }
-            let runtime = seat.role().runtime();
+            let runtime = session.role().runtime();
             let said =
-                seat.docker(&["run", "--rm", "--privileged", "--runtime", runtime, BUSYBOX, "true"])?;
+                session.docker(&["run", "--rm", "--privileged", "--runtime", runtime, BUSYBOX, "true"])?;
             said.exits(125)?.complains("operation not permitted").map(drop)
         }),
     ]

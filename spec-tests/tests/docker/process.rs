@@ -1,38 +1,39 @@
 //! What `docker run` makes of the container's process: its streams, identity, environment, limits and end.
 
-use spec_tests::engine::case::Expected::{Fails, Says, Shows};
-use spec_tests::engine::case::{Case, case, run};
 use spec_tests::engine::dockerd::Role;
 use spec_tests::engine::image::BUSYBOX;
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
+use spec_tests::engine::scenario::{Scenario, run, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, ensure};
 
-pub fn cases() -> Vec<Case> {
+pub fn scenarios() -> Vec<Scenario> {
     [streams(), ends(), identity(), surroundings(), settings()].into_iter().flatten().collect()
 }
 
-fn streams() -> Vec<Case> {
+fn streams() -> Vec<Scenario> {
     vec![
         run("output_comes_back", &[BUSYBOX, "echo", "hello"], Says("hello\n")),
-        case("stdout_and_stderr_stay_apart", |seat| {
-            let said = seat.run(&[BUSYBOX, "sh", "-c", "echo out; echo err >&2"])?;
+        scenario("stdout_and_stderr_stay_apart", |session| {
+            let said = session.run(&[BUSYBOX, "sh", "-c", "echo out; echo err >&2"])?;
             said.ok()?.says("out\n")?.complains("err").map(drop)
         }),
-        case("stdin_reaches_the_process", |seat| {
-            seat.run_reading(&["-i", BUSYBOX, "sh", "-c", "read a; echo got $a; cat"], "one\ntwo\n")?
+        scenario("stdin_reaches_the_process", |session| {
+            session
+                .run_reading(&["-i", BUSYBOX, "sh", "-c", "read a; echo got $a; cat"], "one\ntwo\n")?
                 .ok()?
                 .says("got one\ntwo\n")
                 .map(drop)
         }),
-        case("a_megabyte_passes_through_both_ways", |seat| {
+        scenario("a_megabyte_passes_through_both_ways", |session| {
             let input = "0123456789abcde\n".repeat(65_536);
-            let said = seat.run_reading(&["-i", BUSYBOX, "cat"], &input)?.ok()?;
+            let said = session.run_reading(&["-i", BUSYBOX, "cat"], &input)?.ok()?;
             ensure(said.stdout == input, || {
                 format!("{} of {} bytes came back", said.stdout.len(), input.len())
             })
         }),
         run("stdin_is_dev_null_without_i", &[BUSYBOX, "wc", "-c"], Says("0\n")),
-        case("detached_prints_its_id_and_goes_on", detached),
+        scenario("detached_prints_its_id_and_goes_on", detached),
         run(
             "only_the_three_streams_are_open",
             &[BUSYBOX, "sh", "-c", "ls /proc/$$/fd; true"],
@@ -41,15 +42,15 @@ fn streams() -> Vec<Case> {
     ]
 }
 
-fn ends() -> Vec<Case> {
+fn ends() -> Vec<Scenario> {
     vec![
         run("exit_code_is_the_process_s", &[BUSYBOX, "sh", "-c", "echo bad >&2; exit 42"], Fails(42, "bad")),
-        case("a_process_killed_by_sigkill_is_137", |seat| {
+        scenario("a_process_killed_by_sigkill_is_137", |session| {
             // Pid 1 of a namespace can't kill itself, so the host does it.
-            let name = seat.start("c", &[BUSYBOX, "sleep", "100"])?;
-            let pid = seat.pid(&name)?;
-            seat.engine().machine().shell(&format!("kill -9 {pid}"))?.ok()?;
-            seat.docker(&["wait", &name])?.ok()?.says("137\n").map(drop)
+            let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
+            let pid = session.pid(&name)?;
+            session.engine().machine().shell(&format!("kill -9 {pid}"))?.ok()?;
+            session.docker(&["wait", &name])?.ok()?.says("137\n").map(drop)
         }),
         run(
             "a_child_killed_by_a_signal_shows_in_the_shell",
@@ -84,23 +85,26 @@ fn ends() -> Vec<Case> {
             &["--workdir", "/etc/passwd", BUSYBOX, "true"],
             Fails(125, "not a directory"),
         ),
-        case("rm_leaves_no_container", |seat| {
-            let name = seat.name("c");
-            seat.run(&["--name", &name, BUSYBOX, "true"])?.ok()?;
-            seat.docker(&["inspect", &name])?.exits(1)?.complains("No such object").map(drop)
+        scenario("rm_leaves_no_container", |session| {
+            let name = session.name("c");
+            session.run(&["--name", &name, BUSYBOX, "true"])?.ok()?;
+            session.docker(&["inspect", &name])?.exits(1)?.complains("No such object").map(drop)
         }),
-        case("a_failed_start_can_be_removed_and_tried_again", |seat| {
-            let name = seat.name("c");
-            seat.docker(&seat.with_runtime(&["run", "--name", &name], &[BUSYBOX, "nosuch"]))?.exits(127)?;
-            seat.docker(&["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", &name])?
+        scenario("a_failed_start_can_be_removed_and_tried_again", |session| {
+            let name = session.name("c");
+            session
+                .docker(&session.with_runtime(&["run", "--name", &name], &[BUSYBOX, "nosuch"]))?
+                .exits(127)?;
+            session
+                .docker(&["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", &name])?
                 .says("created 127\n")?;
-            seat.docker(&["rm", &name])?.ok()?;
-            seat.run(&["--name", &name, BUSYBOX, "echo", "again"])?.ok()?.says("again\n").map(drop)
+            session.docker(&["rm", &name])?.ok()?;
+            session.run(&["--name", &name, BUSYBOX, "echo", "again"])?.ok()?.says("again\n").map(drop)
         }),
     ]
 }
 
-fn identity() -> Vec<Case> {
+fn identity() -> Vec<Scenario> {
     vec![
         run("root_by_default", &[BUSYBOX, "id"], Says("uid=0(root) gid=0(root) groups=0(root)\n")),
         run(
@@ -143,12 +147,12 @@ fn identity() -> Vec<Case> {
     ]
 }
 
-fn surroundings() -> Vec<Case> {
+fn surroundings() -> Vec<Scenario> {
     vec![
-        case("environment", |seat| {
+        scenario("environment", |session| {
             // In the order of lines, since the engine itself gives them now in one order and now in another.
             let said =
-                seat.docker_sorted(&seat.with_runtime(
+                session.docker_sorted(&session.with_runtime(
                     &["run", "--rm"],
                     &["--env", "A=1", "--env", "B=two words", BUSYBOX, "env"],
                 ))?;
@@ -210,10 +214,10 @@ B=two words
             &[BUSYBOX, "sh", "-c", "cut -d' ' -f5,7 /proc/self/mountinfo | sed 's/:[0-9]*$/:/' | sort"],
             Shows(&["/dev -"]),
         ),
-        case("nothing_can_be_made_beside_the_cgroup_hierarchies", |seat| {
-            let said =
-                seat.ask(&seat.with_runtime(&["run", "--rm"], &[BUSYBOX, "mkdir", "/sys/fs/cgroup/x"]))?;
-            match seat.role() {
+        scenario("nothing_can_be_made_beside_the_cgroup_hierarchies", |session| {
+            let said = session
+                .ask(&session.with_runtime(&["run", "--rm"], &[BUSYBOX, "mkdir", "/sys/fs/cgroup/x"]))?;
+            match session.role() {
                 // runc 1.1.5 leaves this tmpfs writable, though config.json asks for a read-only one.
                 Role::Reference => Ok(()),
                 Role::Tested => said.exits(1)?.complains("Read-only file system").map(drop),
@@ -251,7 +255,7 @@ const INIT_REAPS: &str = "cat /proc/1/comm; (sleep 0.01 & exec true); sleep 0.1;
 /// runtime's choice. The tmpfs that holds v1's hierarchies is read-only as asked, but not under runc 1.1.5.
 pub const MOUNTS: &str = r#"
 while read -r source point type flags rest; do
-    case "$point" in
+    scenario "$point" in
     /proc/sys | /proc/bus | /proc/fs | /proc/irq) ;;
     /proc/* | /sys/firmware) type=masked flags= ;;
     /sys/fs/cgroup) flags=${flags#r?,} ;;
@@ -268,7 +272,7 @@ const GUARDS: &str = "cd /proc; for it in kcore keys timer_list; do echo $it $(h
 const STATUS: &str =
     "^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|Seccomp_filters|NSpid|Cpus_allowed|Umask|SigIgn|SigBlk)";
 
-fn settings() -> Vec<Case> {
+fn settings() -> Vec<Scenario> {
     vec![
         run(
             "ulimits",
@@ -309,26 +313,26 @@ fn settings() -> Vec<Case> {
             &["--oom-score-adj", "500", BUSYBOX, "cat", "/proc/self/oom_score_adj"],
             Says("500\n"),
         ),
-        case("a_negative_oom_score_adj", negative_oom_score),
+        scenario("a_negative_oom_score_adj", negative_oom_score),
         run("stop_signal_is_kept", &["--stop-signal", "USR1", BUSYBOX, "true"], Says("")),
         run("labels_and_annotations_do_no_harm", &["--label", "a=b", BUSYBOX, "true"], Says("")),
     ]
 }
 
-fn detached(seat: &Seat) -> Outcome {
-    let name = seat.name("c");
+fn detached(session: &Session) -> Outcome {
+    let name = session.name("c");
     let script = "echo started; exec sleep 100";
-    let said = seat
-        .docker(&seat.with_runtime(&["run", "-d", "--name", &name], &[BUSYBOX, "sh", "-c", script]))?
+    let said = session
+        .docker(&session.with_runtime(&["run", "-d", "--name", &name], &[BUSYBOX, "sh", "-c", script]))?
         .ok()?;
     ensure(said.word().len() == 64, || format!("expected an id: {}", said.report()))?;
-    seat.wait_until(&["logs", &name], "started")?;
-    seat.docker(&["inspect", "--format", "{{.State.Status}}", &name])?.ok()?.says("running\n").map(drop)
+    session.wait_until(&["logs", &name], "started")?;
+    session.docker(&["inspect", "--format", "{{.State.Status}}", &name])?.ok()?.says("running\n").map(drop)
 }
 
 /// Lowering the score needs CAP_SYS_RESOURCE; without it the runtime has to refuse.
-fn negative_oom_score(seat: &Seat) -> Outcome {
-    let said = seat.run(&["--oom-score-adj", "-500", BUSYBOX, "cat", "/proc/self/oom_score_adj"])?;
+fn negative_oom_score(session: &Session) -> Outcome {
+    let said = session.run(&["--oom-score-adj", "-500", BUSYBOX, "cat", "/proc/self/oom_score_adj"])?;
     if spec_tests::engine::dockerd::lacking_capabilities().iter().any(|name| name == "CAP_SYS_RESOURCE") {
         return said.exits(125).map(drop);
     }

@@ -1,16 +1,21 @@
 //! An engine with `--userns-remap`: root in the container is nobody in particular on the host.
 
-use spec_tests::engine::case::Expected::{Fails, Says, Shows};
-use spec_tests::engine::case::{Case, On, case, run};
 use spec_tests::engine::image::BUSYBOX;
 use spec_tests::engine::machine::REMAP_FIRST_ID;
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
+use spec_tests::engine::scenario::{On, Scenario, run, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, ensure};
 
 use crate::process::MOUNTS;
 
-pub fn cases() -> Vec<Case> {
-    let cases = vec![
+pub fn scenarios() -> Vec<Scenario> {
+    let themes = [identity(), files(), settings(), options(), seen_from_the_host(), commands()];
+    themes.into_iter().flatten().map(|scenario| scenario.on(On::RemappedUsers)).collect()
+}
+
+fn identity() -> Vec<Scenario> {
+    vec![
         run(
             "id_maps",
             &[
@@ -37,6 +42,11 @@ pub fn cases() -> Vec<Case> {
             &[BUSYBOX, "stat", "-c", "%u:%g", "/bin", "/home/alice", "/dev/null", "/proc/self", "/dev/shm"],
             Shows(&["0:0\n1000:1000\n"]),
         ),
+    ]
+}
+
+fn files() -> Vec<Scenario> {
+    vec![
         run(
             "mounts_and_their_flags",
             &[BUSYBOX, "sh", "-c", MOUNTS],
@@ -67,6 +77,11 @@ pub fn cases() -> Vec<Case> {
             ],
             Says("0\n0\n"),
         ),
+    ]
+}
+
+fn settings() -> Vec<Scenario> {
+    vec![
         run(
             "own_network_is_its_own_to_change",
             &["--cap-add", "NET_ADMIN", BUSYBOX, "sh", "-c", "ip link set lo down && echo down"],
@@ -98,6 +113,12 @@ pub fn cases() -> Vec<Case> {
             &[BUSYBOX, "nosuch"],
             Fails(127, "executable file not found in $PATH"),
         ),
+    ]
+}
+
+/// Options of `docker run` that are about namespaces and protections.
+fn options() -> Vec<Scenario> {
+    vec![
         run(
             "pid_host_is_refused",
             &["--pid", "host", BUSYBOX, "true"],
@@ -124,105 +145,127 @@ pub fn cases() -> Vec<Case> {
             Says("NoNewPrivs:\t1\n"),
         ),
         run("network_none", &["--network", "none", BUSYBOX, "ls", "/sys/class/net"], Says("lo\n")),
-        case("on_the_host_it_is_another_user", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "sleep", "100"])?;
-            let pid = seat.pid(&name)?;
-            let said = seat
+    ]
+}
+
+fn seen_from_the_host() -> Vec<Scenario> {
+    vec![
+        scenario("on_the_host_it_is_another_user", |session| {
+            let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
+            let pid = session.pid(&name)?;
+            let said = session
                 .host(&format!("stat -c %u /proc/{pid}/root/etc; grep Uid /proc/{pid}/status | cut -f2"))?;
             said.ok()?.says(&format!("{REMAP_FIRST_ID}\n{REMAP_FIRST_ID}\n")).map(drop)
         }),
-        case("what_it_writes_to_a_bind_is_the_other_user_s", |seat| {
-            let dir = seat.dir("bind")?.display().to_string();
-            seat.host(&format!("chmod 777 {dir}"))?.ok()?;
-            seat.run(&["-v", &format!("{dir}:/v"), BUSYBOX, "touch", "/v/x"])?.ok()?;
-            seat.host(&format!("stat -c %u:%g {dir}/x"))?
+        scenario("what_it_writes_to_a_bind_is_the_other_user_s", |session| {
+            let dir = session.dir("bind")?.display().to_string();
+            session.host(&format!("chmod 777 {dir}"))?.ok()?;
+            session.run(&["-v", &format!("{dir}:/v"), BUSYBOX, "touch", "/v/x"])?.ok()?;
+            session
+                .host(&format!("stat -c %u:%g {dir}/x"))?
                 .ok()?
                 .says(&format!("{REMAP_FIRST_ID}:{REMAP_FIRST_ID}\n"))
                 .map(drop)
         }),
-        case("a_bind_of_root_s_can_t_be_written", |seat| {
-            let dir = seat.dir("bind")?.display().to_string();
-            seat.host(&format!("chmod 755 {dir}"))?.ok()?;
-            seat.run(&["-v", &format!("{dir}:/v"), BUSYBOX, "touch", "/v/x"])?
+        scenario("a_bind_of_root_s_can_t_be_written", |session| {
+            let dir = session.dir("bind")?.display().to_string();
+            session.host(&format!("chmod 755 {dir}"))?.ok()?;
+            session
+                .run(&["-v", &format!("{dir}:/v"), BUSYBOX, "touch", "/v/x"])?
                 .exits(1)?
                 .complains("Permission denied")
                 .map(drop)
         }),
-        case("volumes_are_writable", |seat| {
-            let volume = seat.name("data");
-            seat.run(&["-v", &format!("{volume}:/v"), BUSYBOX, "sh", "-c", "echo x > /v/x"])?.ok()?;
-            seat.run(&["-v", &format!("{volume}:/v:ro"), BUSYBOX, "cat", "/v/x"])?.ok()?.says("x\n").map(drop)
+        scenario("volumes_are_writable", |session| {
+            let volume = session.name("data");
+            session.run(&["-v", &format!("{volume}:/v"), BUSYBOX, "sh", "-c", "echo x > /v/x"])?.ok()?;
+            session
+                .run(&["-v", &format!("{volume}:/v:ro"), BUSYBOX, "cat", "/v/x"])?
+                .ok()?
+                .says("x\n")
+                .map(drop)
         }),
-        case("exec_is_in_the_user_namespace", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "sleep", "100"])?;
+    ]
+}
+
+/// Commands other than `docker run`, and the network.
+fn commands() -> Vec<Scenario> {
+    vec![
+        scenario("exec_is_in_the_user_namespace", |session| {
+            let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
             let script =
                 "awk '{print $2}' /proc/self/uid_map; id -u; grep -E 'Cap|Seccomp:' /proc/self/status";
-            seat.docker(&["exec", &name, "sh", "-c", script])?
+            session
+                .docker(&["exec", &name, "sh", "-c", script])?
                 .ok()?
                 .shows("100000\n0\n")?
                 .shows("CapEff:\t00000000a80425fb")?;
-            seat.docker(&["exec", "-u", "alice", &name, "id", "-un"])?.ok()?.says("alice\n").map(drop)
+            session.docker(&["exec", "-u", "alice", &name, "id", "-un"])?.ok()?.says("alice\n").map(drop)
         }),
-        case("a_terminal", |seat| {
-            let args = seat.with_runtime(
+        scenario("a_terminal", |session| {
+            let args = session.with_runtime(
                 &["run", "--rm"],
                 &["-it", BUSYBOX, "sh", "-c", "tty; stat -c %u $(tty); echo x > $(tty)"],
             );
-            seat.close(seat.terminal(&args)?)?.ok()?.shows("/dev/pts/0\n0\nx\n").map(drop)
+            session.close(session.terminal(&args)?)?.ok()?.shows("/dev/pts/0\n0\nx\n").map(drop)
         }),
-        case("an_exec_on_a_terminal", |seat| {
-            let name = seat.start("c", &[BUSYBOX, "sleep", "100"])?;
-            seat.close(seat.terminal(&["exec", "-it", &name, "tty"])?)?.ok()?.says("/dev/pts/0\n").map(drop)
+        scenario("an_exec_on_a_terminal", |session| {
+            let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
+            session
+                .close(session.terminal(&["exec", "-it", &name, "tty"])?)?
+                .ok()?
+                .says("/dev/pts/0\n")
+                .map(drop)
         }),
-        case("a_published_port", |seat| {
+        scenario("a_published_port", |session| {
             let web = "mkdir /w; echo hello > /w/index.html; exec httpd -f -p 80 -h /w";
-            let name = seat.start("web", &["-p", "127.0.0.1::80", BUSYBOX, "sh", "-c", web])?;
-            let address = seat.ask(&["port", &name, "80/tcp"])?.ok()?;
+            let name = session.start("web", &["-p", "127.0.0.1::80", BUSYBOX, "sh", "-c", web])?;
+            let address = session.ask(&["port", &name, "80/tcp"])?.ok()?;
             let fetch = format!(
                 "for i in $(seq 100); do busybox wget -qO- http://{}/ 2>/dev/null && exit; sleep 0.05; done",
                 address.word()
             );
-            seat.host(&fetch)?.ok()?.says("hello\n").map(drop)
+            session.host(&fetch)?.ok()?.says("hello\n").map(drop)
         }),
-        case("network_of_another_container", |seat| {
-            let other = seat.start("other", &["--cap-add", "NET_ADMIN", BUSYBOX, "sleep", "100"])?;
+        scenario("network_of_another_container", |session| {
+            let other = session.start("other", &["--cap-add", "NET_ADMIN", BUSYBOX, "sleep", "100"])?;
             let container = format!("container:{other}");
-            seat.run(&["--network", &container, BUSYBOX, "ls", "/sys/class/net"])?
+            session
+                .run(&["--network", &container, BUSYBOX, "ls", "/sys/class/net"])?
                 .ok()?
                 .says("eth0\nlo\n")
                 .map(drop)
         }),
-        case("pause_stop_and_restart", |seat| {
-            let name = seat.start(
+        scenario("pause_stop_and_restart", |session| {
+            let name = session.start(
                 "c",
                 &[BUSYBOX, "sh", "-c", "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"],
             )?;
-            seat.wait_until(&["logs", &name], "up")?;
-            seat.docker(&["pause", &name])?.ok()?;
-            seat.docker(&["unpause", &name])?.ok()?;
-            seat.docker(&["restart", &name])?.ok()?;
-            seat.wait_until(&["logs", &name], "up\nup\n")?;
-            seat.docker(&["stop", &name])?.ok()?;
-            seat.docker(&["inspect", "-f", "{{.State.ExitCode}}", &name])?.says("5\n").map(drop)
+            session.wait_until(&["logs", &name], "up")?;
+            session.docker(&["pause", &name])?.ok()?;
+            session.docker(&["unpause", &name])?.ok()?;
+            session.docker(&["restart", &name])?.ok()?;
+            session.wait_until(&["logs", &name], "up\nup\n")?;
+            session.docker(&["stop", &name])?.ok()?;
+            session.docker(&["inspect", "-f", "{{.State.ExitCode}}", &name])?.says("5\n").map(drop)
         }),
-        case("classic_build", |seat| {
-            let image = seat.name("image");
+        scenario("classic_build", |session| {
+            let image = session.name("image");
             let dockerfile = format!(
                 "FROM {BUSYBOX}\nRUN id -u > /seen; touch /etc/mine\nUSER alice\nRUN id -u >> /tmp/seen\nCMD cat /seen /tmp/seen\n"
             );
             // The builder takes the engine's default runtime, which is runc on this engine; the image runs under ours.
             let said =
-                seat.engine().docker(&["build", "-q", "-t", &image, "-"], Some(dockerfile.as_bytes()))?;
+                session.engine().docker(&["build", "-q", "-t", &image, "-"], Some(dockerfile.as_bytes()))?;
             said.ok()?;
-            seat.run(&[&image])?.ok()?.says("0\n1000\n").map(drop)
+            session.run(&[&image])?.ok()?.says("0\n1000\n").map(drop)
         }),
-        case("no_capability_reaches_the_host", no_capability_reaches_the_host),
-    ];
-    cases.into_iter().map(|case| case.on(On::RemappedUsers)).collect()
+        scenario("no_capability_reaches_the_host", no_capability_reaches_the_host),
+    ]
 }
 
 /// Root inside may not touch what belongs to the host's user namespace, whatever capabilities it was given.
-fn no_capability_reaches_the_host(seat: &Seat) -> Outcome {
+fn no_capability_reaches_the_host(session: &Session) -> Outcome {
     let script = "hostname other 2>&1; echo 1 > /proc/sys/kernel/panic; mknod /k c 1 11; nice -n -5 true && true; mount -o remount,rw /sys; echo end";
     let flags = [
         "--cap-add",
@@ -236,6 +279,6 @@ fn no_capability_reaches_the_host(seat: &Seat) -> Outcome {
         "-c",
         script,
     ];
-    let said = seat.run(&flags)?.ok()?.shows("end\n")?;
+    let said = session.run(&flags)?.ok()?.shows("end\n")?;
     ensure(said.stderr.contains("mknod: /k: Operation not permitted"), || said.report())
 }

@@ -2,126 +2,139 @@
 
 use std::fs;
 
-use spec_tests::engine::case::Expected::{Fails, Shows};
-use spec_tests::engine::case::{Case, case, run};
 use spec_tests::engine::image::BUSYBOX;
 use spec_tests::engine::process::Said;
-use spec_tests::engine::seat::Seat;
+use spec_tests::engine::scenario::Expected::{Fails, Shows};
+use spec_tests::engine::scenario::{Scenario, run, scenario};
+use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop};
 
-pub fn cases() -> Vec<Case> {
+pub fn scenarios() -> Vec<Scenario> {
     [binds(), volumes(), mounts(), propagation()].into_iter().flatten().collect()
 }
 
-fn binds() -> Vec<Case> {
+fn binds() -> Vec<Scenario> {
     vec![
-        case("a_bind_is_the_host_s_directory", |seat| {
-            with_bind(seat, "", "echo in > /v/new; cat /v/old")?.ok()?.says("old\n")?;
-            let file = seat.dir("bind")?.join("new");
-            seat.host(&format!("cat {}", file.display()))?.ok()?.says("in\n").map(drop)
+        scenario("a_bind_is_the_host_s_directory", |session| {
+            with_bind(session, "", "echo in > /v/new; cat /v/old")?.ok()?.says("old\n")?;
+            let file = session.dir("bind")?.join("new");
+            session.host(&format!("cat {}", file.display()))?.ok()?.says("in\n").map(drop)
         }),
-        case("a_read_only_bind", |seat| {
-            with_bind(seat, ":ro", "cat /v/old; touch /v/new")?
+        scenario("a_read_only_bind", |session| {
+            with_bind(session, ":ro", "cat /v/old; touch /v/new")?
                 .exits(1)?
                 .complains("Read-only file system")
                 .map(drop)
         }),
-        case("a_bind_of_one_file", |seat| {
-            let source = bind_source(seat)?;
+        scenario("a_bind_of_one_file", |session| {
+            let source = bind_source(session)?;
             let bind = format!("{source}/old:/etc/motd:ro");
-            seat.run(&["-v", &bind, BUSYBOX, "sh", "-c", "cat /etc/motd; stat -c %F /etc/motd"])?
+            session
+                .run(&["-v", &bind, BUSYBOX, "sh", "-c", "cat /etc/motd; stat -c %F /etc/motd"])?
                 .ok()?
                 .says("old\nregular file\n")
                 .map(drop)
         }),
-        case("a_missing_source_is_made", |seat| {
-            let source = format!("{}/made/deep", seat.dir("bind")?.display());
-            seat.run(&["-v", &format!("{source}:/v"), BUSYBOX, "touch", "/v/x"])?.ok()?;
-            seat.host(&format!("ls {source}"))?.ok()?.says("x\n").map(drop)
+        scenario("a_missing_source_is_made", |session| {
+            let source = format!("{}/made/deep", session.dir("bind")?.display());
+            session.run(&["-v", &format!("{source}:/v"), BUSYBOX, "touch", "/v/x"])?.ok()?;
+            session.host(&format!("ls {source}"))?.ok()?.says("x\n").map(drop)
         }),
-        case("a_missing_source_of_mount_is_refused", |seat| {
-            let mount = format!("type=bind,source={}/nosuch,target=/v", seat.dir("bind")?.display());
-            seat.run(&["--mount", &mount, BUSYBOX, "true"])?.exits(125)?.complains("does not exist").map(drop)
+        scenario("a_missing_source_of_mount_is_refused", |session| {
+            let mount = format!("type=bind,source={}/nosuch,target=/v", session.dir("bind")?.display());
+            session
+                .run(&["--mount", &mount, BUSYBOX, "true"])?
+                .exits(125)?
+                .complains("does not exist")
+                .map(drop)
         }),
-        case("a_directory_over_a_file_is_refused", |seat| {
-            let bind = format!("{}:/etc/passwd", bind_source(seat)?);
-            seat.run(&["-v", &bind, BUSYBOX, "true"])?.complains("not a directory").map(drop)
+        scenario("a_directory_over_a_file_is_refused", |session| {
+            let bind = format!("{}:/etc/passwd", bind_source(session)?);
+            session.run(&["-v", &bind, BUSYBOX, "true"])?.complains("not a directory").map(drop)
         }),
-        case("a_file_over_a_directory_is_refused", |seat| {
-            let bind = format!("{}/old:/etc", bind_source(seat)?);
-            let said = seat.run(&["-v", &bind, BUSYBOX, "true"])?;
+        scenario("a_file_over_a_directory_is_refused", |session| {
+            let bind = format!("{}/old:/etc", bind_source(session)?);
+            let said = session.run(&["-v", &bind, BUSYBOX, "true"])?;
             if said.code == 0 { Err(Stop::failed("a file was mounted over /etc")) } else { Ok(()) }
         }),
-        case("a_bind_over_a_symlink_goes_to_its_target_in_the_rootfs", |seat| {
+        scenario("a_bind_over_a_symlink_goes_to_its_target_in_the_rootfs", |session| {
             let dockerfile = format!("FROM {BUSYBOX}\nRUN mkdir /real && ln -s /real /link\n");
-            let image = seat.name("symlink");
-            seat.engine().docker(&["build", "-t", &image, "-"], Some(dockerfile.as_bytes()))?.ok()?;
-            let bind = format!("{}:/link", bind_source(seat)?);
-            seat.run(&["-v", &bind, &image, "cat", "/real/old"])?.ok()?.says("old\n").map(drop)
+            let image = session.name("symlink");
+            session.engine().docker(&["build", "-t", &image, "-"], Some(dockerfile.as_bytes()))?.ok()?;
+            let bind = format!("{}:/link", bind_source(session)?);
+            session.run(&["-v", &bind, &image, "cat", "/real/old"])?.ok()?.says("old\n").map(drop)
         }),
-        case("a_bind_within_a_bind", |seat| {
-            let source = bind_source(seat)?;
+        scenario("a_bind_within_a_bind", |session| {
+            let source = bind_source(session)?;
             fs::create_dir_all(format!("{source}/sub")).map_err(Stop::failed)?;
             let (outer, inner) = (format!("{source}:/v:ro"), format!("{source}:/v/sub"));
             let script = "touch /v/sub/new && cat /v/sub/old && touch /v/new";
-            seat.run(&["-v", &outer, "-v", &inner, BUSYBOX, "sh", "-c", script])?
+            session
+                .run(&["-v", &outer, "-v", &inner, BUSYBOX, "sh", "-c", script])?
                 .exits(1)?
                 .says("old\n")
                 .map(drop)
         }),
-        case("a_bind_of_the_rootfs_into_itself", |seat| {
-            let source = bind_source(seat)?;
+        scenario("a_bind_of_the_rootfs_into_itself", |session| {
+            let source = bind_source(session)?;
             let script = "grep -c ' /v ' /proc/mounts; ls /v";
-            seat.run(&[
-                "-v",
-                &format!("{source}:/v"),
-                "-v",
-                &format!("{source}:/w/x/y"),
-                BUSYBOX,
-                "sh",
-                "-c",
-                script,
-            ])?
-            .ok()?
-            .says("1\nold\n")
-            .map(drop)
+            session
+                .run(&[
+                    "-v",
+                    &format!("{source}:/v"),
+                    "-v",
+                    &format!("{source}:/w/x/y"),
+                    BUSYBOX,
+                    "sh",
+                    "-c",
+                    script,
+                ])?
+                .ok()?
+                .says("1\nold\n")
+                .map(drop)
         }),
-        case("a_unix_socket_can_be_bound", |seat| {
-            let socket = format!("{}/docker.sock", seat.engine().dir().display());
+        scenario("a_unix_socket_can_be_bound", |session| {
+            let socket = format!("{}/docker.sock", session.engine().dir().display());
             let bind = format!("{socket}:/s");
-            seat.run(&["-v", &bind, BUSYBOX, "stat", "-c", "%F", "/s"])?.ok()?.says("socket\n").map(drop)
+            session.run(&["-v", &bind, BUSYBOX, "stat", "-c", "%F", "/s"])?.ok()?.says("socket\n").map(drop)
         }),
     ]
 }
 
-fn volumes() -> Vec<Case> {
+fn volumes() -> Vec<Scenario> {
     vec![
-        case("a_named_volume_outlives_its_container", |seat| {
-            let volume = seat.name("data");
+        scenario("a_named_volume_outlives_its_container", |session| {
+            let volume = session.name("data");
             let bind = format!("{volume}:/v");
-            seat.run(&["-v", &bind, BUSYBOX, "sh", "-c", "echo kept > /v/x"])?.ok()?;
-            seat.run(&["-v", &format!("{bind}:ro"), BUSYBOX, "sh", "-c", "cat /v/x; touch /v/y"])?
+            session.run(&["-v", &bind, BUSYBOX, "sh", "-c", "echo kept > /v/x"])?.ok()?;
+            session
+                .run(&["-v", &format!("{bind}:ro"), BUSYBOX, "sh", "-c", "cat /v/x; touch /v/y"])?
                 .exits(1)?
                 .says("kept\n")?;
-            seat.docker(&["volume", "rm", &volume])?.ok().map(drop)
+            session.docker(&["volume", "rm", &volume])?.ok().map(drop)
         }),
-        case("a_new_volume_takes_what_the_image_has", |seat| {
-            let volume = seat.name("data");
-            seat.run(&["-v", &format!("{volume}:/etc"), BUSYBOX, "head", "-n1", "/etc/passwd"])?
+        scenario("a_new_volume_takes_what_the_image_has", |session| {
+            let volume = session.name("data");
+            session
+                .run(&["-v", &format!("{volume}:/etc"), BUSYBOX, "head", "-n1", "/etc/passwd"])?
                 .ok()?
                 .shows("root")?;
-            seat.docker(&["volume", "rm", &volume])?.ok().map(drop)
+            session.docker(&["volume", "rm", &volume])?.ok().map(drop)
         }),
-        case("a_volume_with_nocopy_is_empty", |seat| {
-            let volume = seat.name("data");
-            seat.run(&["-v", &format!("{volume}:/home:nocopy"), BUSYBOX, "ls", "/home"])?.ok()?.says("")?;
-            seat.docker(&["volume", "rm", &volume])?.ok().map(drop)
+        scenario("a_volume_with_nocopy_is_empty", |session| {
+            let volume = session.name("data");
+            session
+                .run(&["-v", &format!("{volume}:/home:nocopy"), BUSYBOX, "ls", "/home"])?
+                .ok()?
+                .says("")?;
+            session.docker(&["volume", "rm", &volume])?.ok().map(drop)
         }),
-        case("volumes_from_another_container", |seat| {
-            let owner = seat.create("owner", &["-v", "/shared", BUSYBOX, "true"])?;
-            seat.run(&["--volumes-from", &owner, BUSYBOX, "sh", "-c", "echo x > /shared/x"])?.ok()?;
+        scenario("volumes_from_another_container", |session| {
+            let owner = session.create("owner", &["-v", "/shared", BUSYBOX, "true"])?;
+            session.run(&["--volumes-from", &owner, BUSYBOX, "sh", "-c", "echo x > /shared/x"])?.ok()?;
             let read_only = format!("{owner}:ro");
-            seat.run(&["--volumes-from", &read_only, BUSYBOX, "sh", "-c", "cat /shared/x; touch /shared/y"])?
+            session
+                .run(&["--volumes-from", &read_only, BUSYBOX, "sh", "-c", "cat /shared/x; touch /shared/y"])?
                 .exits(1)?
                 .says("x\n")
                 .map(drop)
@@ -134,7 +147,7 @@ fn volumes() -> Vec<Case> {
     ]
 }
 
-fn mounts() -> Vec<Case> {
+fn mounts() -> Vec<Scenario> {
     vec![
         run(
             "mount_of_a_tmpfs",
@@ -158,32 +171,35 @@ fn mounts() -> Vec<Case> {
             &["--tmpfs", "/a/../../../b", BUSYBOX, "grep", "-c", " /b tmpfs", "/proc/mounts"],
             Shows(&["1"]),
         ),
-        case("mount_of_a_read_only_bind", |seat| {
-            let mount = format!("type=bind,source={},target=/v,readonly", bind_source(seat)?);
-            seat.run(&["--mount", &mount, BUSYBOX, "touch", "/v/x"])?
+        scenario("mount_of_a_read_only_bind", |session| {
+            let mount = format!("type=bind,source={},target=/v,readonly", bind_source(session)?);
+            session
+                .run(&["--mount", &mount, BUSYBOX, "touch", "/v/x"])?
                 .exits(1)?
                 .complains("Read-only")
                 .map(drop)
         }),
-        case("bind_nonrecursive_leaves_submounts_out", |seat| {
-            let source = bind_source(seat)?;
+        scenario("bind_nonrecursive_leaves_submounts_out", |session| {
+            let source = bind_source(session)?;
             let submount =
                 format!("mkdir -p {source}/sub && mount -t tmpfs tmpfs {source}/sub && touch {source}/sub/x");
-            seat.engine().machine().shell(&submount)?.ok()?;
+            session.engine().machine().shell(&submount)?.ok()?;
             let mount = format!("type=bind,source={source},target=/v");
-            seat.run(&["--mount", &mount, BUSYBOX, "ls", "/v/sub"])?.ok()?.says("x\n")?;
+            session.run(&["--mount", &mount, BUSYBOX, "ls", "/v/sub"])?.ok()?.says("x\n")?;
             let mount = format!("{mount},bind-nonrecursive=true");
-            seat.run(&["--mount", &mount, BUSYBOX, "ls", "/v/sub"])?.ok()?.says("").map(drop)
+            session.run(&["--mount", &mount, BUSYBOX, "ls", "/v/sub"])?.ok()?.says("").map(drop)
         }),
-        case("the_flags_of_the_source_stay", |seat| {
-            let source = seat.dir("bind")?.display().to_string();
-            seat.engine()
+        scenario("the_flags_of_the_source_stay", |session| {
+            let source = session.dir("bind")?.display().to_string();
+            session
+                .engine()
                 .machine()
                 .shell(&format!("mount -t tmpfs -o nosuid,nodev,noexec tmpfs {source}"))?
                 .ok()?;
             let (rw, ro) = (format!("{source}:/rw"), format!("{source}:/ro:ro"));
             let script = "grep -E ' /r[wo] ' /proc/mounts | cut -d' ' -f2-4 | sort";
-            seat.run(&["-v", &rw, "-v", &ro, BUSYBOX, "sh", "-c", script])?
+            session
+                .run(&["-v", &rw, "-v", &ro, BUSYBOX, "sh", "-c", script])?
                 .ok()?
                 .shows("/rw tmpfs rw,nosuid,nodev,noexec")?
                 .shows("/ro tmpfs ro")
@@ -192,18 +208,21 @@ fn mounts() -> Vec<Case> {
     ]
 }
 
-fn propagation() -> Vec<Case> {
+fn propagation() -> Vec<Scenario> {
     vec![
-        case("a_private_bind_sees_no_later_mount", |seat| later_mount(seat, "rprivate", "")),
-        case("a_slave_bind_sees_a_later_mount", |seat| later_mount(seat, "rslave", "x\n")),
-        case("a_shared_bind_sees_a_later_mount", |seat| later_mount(seat, "rshared", "x\n")),
-        case("a_mount_in_a_shared_bind_reaches_the_host", |seat| mount_inside(seat, "rshared", "1\n")),
-        case("a_mount_in_a_slave_bind_stays_inside", |seat| mount_inside(seat, "rslave", "0\n")),
-        case("propagation_shows_in_mountinfo", |seat| {
-            let source = shared_source(seat)?;
+        scenario("a_private_bind_sees_no_later_mount", |session| later_mount(session, "rprivate", "")),
+        scenario("a_slave_bind_sees_a_later_mount", |session| later_mount(session, "rslave", "x\n")),
+        scenario("a_shared_bind_sees_a_later_mount", |session| later_mount(session, "rshared", "x\n")),
+        scenario("a_mount_in_a_shared_bind_reaches_the_host", |session| {
+            mount_inside(session, "rshared", "1\n")
+        }),
+        scenario("a_mount_in_a_slave_bind_stays_inside", |session| mount_inside(session, "rslave", "0\n")),
+        scenario("propagation_shows_in_mountinfo", |session| {
+            let source = shared_source(session)?;
             for (mode, sign) in [("rshared", "shared:"), ("rslave", "master:"), ("rprivate", "-")] {
                 let script = "grep ' /v ' /proc/self/mountinfo | cut -d' ' -f7 | sed 's/[0-9]*$//'";
-                let said = seat.run(&["-v", &format!("{source}:/v:{mode}"), BUSYBOX, "sh", "-c", script])?;
+                let said =
+                    session.run(&["-v", &format!("{source}:/v:{mode}"), BUSYBOX, "sh", "-c", script])?;
                 said.ok()?.says(&format!("{sign}\n"))?;
             }
             Ok(())
@@ -212,46 +231,47 @@ fn propagation() -> Vec<Case> {
 }
 
 /// A directory with the file `old` in it.
-fn bind_source(seat: &Seat) -> Outcome<String> {
-    let dir = seat.dir("bind")?;
+fn bind_source(session: &Session) -> Outcome<String> {
+    let dir = session.dir("bind")?;
     fs::write(dir.join("old"), "old\n").map_err(Stop::failed)?;
     Ok(dir.display().to_string())
 }
 
-fn with_bind(seat: &Seat, options: &str, script: &str) -> Outcome<Said> {
-    let bind = format!("{}:/v{options}", bind_source(seat)?);
-    seat.run(&["-v", &bind, BUSYBOX, "sh", "-c", script])
+fn with_bind(session: &Session, options: &str, script: &str) -> Outcome<Said> {
+    let bind = format!("{}:/v{options}", bind_source(session)?);
+    session.run(&["-v", &bind, BUSYBOX, "sh", "-c", script])
 }
 
 /// A mount on the host whose peers get its later mounts.
-fn shared_source(seat: &Seat) -> Outcome<String> {
-    let dir = seat.dir("shared")?.display().to_string();
+fn shared_source(session: &Session) -> Outcome<String> {
+    let dir = session.dir("shared")?.display().to_string();
     let script = format!("mount -t tmpfs tmpfs {dir} && mount --make-shared {dir} && mkdir {dir}/sub");
-    seat.engine().machine().shell(&script)?.ok()?;
+    session.engine().machine().shell(&script)?.ok()?;
     Ok(dir)
 }
 
 /// Mounts on the host after the container started, and expects to see this in it.
-fn later_mount(seat: &Seat, mode: &str, expected: &str) -> Outcome {
-    let source = shared_source(seat)?;
-    let name = seat.start("c", &["-v", &format!("{source}:/v:{mode}"), BUSYBOX, "sleep", "100"])?;
-    seat.engine()
+fn later_mount(session: &Session, mode: &str, expected: &str) -> Outcome {
+    let source = shared_source(session)?;
+    let name = session.start("c", &["-v", &format!("{source}:/v:{mode}"), BUSYBOX, "sleep", "100"])?;
+    session
+        .engine()
         .machine()
         .shell(&format!("mount -t tmpfs tmpfs {source}/sub && touch {source}/sub/x"))?
         .ok()?;
-    seat.docker(&["exec", &name, "ls", "/v/sub"])?.ok()?.says(expected)?;
-    seat.engine().machine().shell(&format!("umount {source}/sub"))?.ok().map(drop)
+    session.docker(&["exec", &name, "ls", "/v/sub"])?.ok()?.says(expected)?;
+    session.engine().machine().shell(&format!("umount {source}/sub"))?.ok().map(drop)
 }
 
 /// Mounts in the container, and expects that many mounts of it on the host.
-fn mount_inside(seat: &Seat, mode: &str, expected: &str) -> Outcome {
-    let source = shared_source(seat)?;
+fn mount_inside(session: &Session, mode: &str, expected: &str) -> Outcome {
+    let source = shared_source(session)?;
     let bind = format!("{source}:/v:{mode}");
     let script = "mount -t tmpfs tmpfs /v/sub; exec sleep 100";
-    let name = seat.start("c", &["--privileged", "-v", &bind, BUSYBOX, "sh", "-c", script])?;
-    seat.wait_until(&["exec", &name, "cat", "/proc/mounts"], " /v/sub ")?;
-    let count = seat.host(&format!("grep -c ' {source}/sub ' /proc/mounts; true"))?.ok()?;
-    seat.docker(&["rm", "-f", &name])?.ok()?;
-    seat.engine().machine().shell(&format!("umount {source}/sub 2>/dev/null; true"))?;
+    let name = session.start("c", &["--privileged", "-v", &bind, BUSYBOX, "sh", "-c", script])?;
+    session.wait_until(&["exec", &name, "cat", "/proc/mounts"], " /v/sub ")?;
+    let count = session.host(&format!("grep -c ' {source}/sub ' /proc/mounts; true"))?.ok()?;
+    session.docker(&["rm", "-f", &name])?.ok()?;
+    session.engine().machine().shell(&format!("umount {source}/sub 2>/dev/null; true"))?;
     count.says(expected).map(drop)
 }

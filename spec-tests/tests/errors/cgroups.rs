@@ -20,7 +20,7 @@ fn a_parent_whose_pids_are_used_up() {
     let parent = own.parent().unwrap();
     fs::create_dir_all(parent).unwrap();
     fs::write(parent.join("pids.max"), "0").unwrap();
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     // A runtime that moves its child in when it is complete may start; then it is the payload that can't fork.
     if outcome.stderr.contains("sh: can't fork") {
         return;
@@ -36,7 +36,7 @@ fn exec_where_the_pids_are_used_up() {
         bundle.sh("for i in $(seq 19); do sleep 1000 & done; wait");
     });
     eventually("full", || leftovers::processes(&container.id).len() == 20);
-    let outcome = container.exec(&["sh", "-c", "true & wait"]).run();
+    let outcome = container.exec(&["sh", "-c", "true & wait"]).output();
     assert_ne!(outcome.code, 0, "{outcome}");
     assert_eq!(container.status(), "running");
     eventually("as before", || leftovers::processes(&container.id).len() == 20);
@@ -48,7 +48,7 @@ fn a_memory_limit_too_low_to_start() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/resources/memory", json!({"limit": 4096, "swap": 4096}));
     });
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     assert_ne!(outcome.code, 0, "{outcome}");
     if spec_tests::subject::subject().is_corten() {
         assert!(outcome.stderr.contains("memory") && one_line(&outcome.stderr), "{outcome}");
@@ -62,14 +62,14 @@ fn swap_below_memory() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/resources/memory", json!({"limit": 64 << 20, "swap": 32 << 20}));
     });
-    refused(&container, &container.create().run(), &[], &["linux.resources.memory"]);
+    refused(&container, &container.create().output(), &[], &["linux.resources.memory"]);
 }
 
 #[test]
 fn a_readonly_cgroupfs() {
     let container = Container::new(|_| {});
     let prologue = "for m in $(grep -o ' /sys/fs/cgroup[^ ]* ' /proc/self/mountinfo); do mount -o remount,bind,ro $m; done";
-    let outcome = container.create().private_mounts().prologue(prologue).run();
+    let outcome = container.create().private_mounts().prologue(prologue).output();
     refused(&container, &outcome, &["read-only file system"], &["/sys/fs/cgroup", "EROFS"]);
 }
 
@@ -77,7 +77,7 @@ fn a_readonly_cgroupfs() {
 fn no_cgroupfs_at_all() {
     only_corten!("refusing a machine without cgroups");
     let container = Container::new(|_| {});
-    let outcome = container.create().private_mounts().prologue("umount -l /sys/fs/cgroup").run();
+    let outcome = container.create().private_mounts().prologue("umount -l /sys/fs/cgroup").output();
     refused(&container, &outcome, &["cgroup"], &[]);
 }
 
@@ -87,7 +87,7 @@ fn a_cpuset_that_the_machine_lacks() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/resources/cpu", json!({"cpus": "999"}));
     });
-    refused(&container, &container.create().run(), &["cpuset.cpus"], &["linux.resources.cpu.cpus", "999"]);
+    refused(&container, &container.create().output(), &["cpuset.cpus"], &["linux.resources.cpu.cpus", "999"]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_quota_that_the_kernel_refuses() {
     });
     refused(
         &container,
-        &container.create().run(),
+        &container.create().output(),
         &["invalid argument"],
         &["linux.resources.cpu.quota", "EINVAL"],
     );
@@ -109,7 +109,7 @@ fn a_hugepage_size_that_the_machine_lacks() {
     let container = Container::in_view(spec_tests::view::View::V2, |bundle| {
         bundle.set("/linux/resources/hugepageLimits", json!([{"pageSize": "3MB", "limit": 1}]));
     });
-    refused(&container, &container.create().run(), &["hugetlb"], &["linux.resources.hugepageLimits[0]"]);
+    refused(&container, &container.create().output(), &["hugetlb"], &["linux.resources.hugepageLimits[0]"]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_cgroup_path_that_climbs() {
     let mut container = Container::new(|_| {});
     let victim = container.cgroup().path.replace("/c", "");
     container.bundle.set("/linux/cgroupsPath", format!("/{}/a/../../../..{victim}", container.id));
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     // Either refused, or taken within the hierarchy; never anywhere else.
     assert!(outcome.code == 0 || !outcome.stderr.is_empty(), "{outcome}");
     container.assert_nothing_left();
@@ -127,7 +127,7 @@ fn a_cgroup_path_that_climbs() {
 fn update_that_the_kernel_refuses_leaves_the_container_running() {
     skip_if!(!cgroup::has("cpu"), "no cpu controller");
     let container = Container::sleeping(|_| {});
-    let outcome = container.command(["update", "--cpu-quota", "1", &container.id]).run();
+    let outcome = container.command(["update", "--cpu-quota", "1", &container.id]).output();
     assert!(outcome.fails().contains("invalid argument"), "{outcome}");
     assert_eq!(container.status(), "running");
 }
@@ -137,7 +137,7 @@ fn update_that_fails_half_way_says_which_field() {
     only_corten!("naming the field");
     skip_if!(!cgroup::has("cpuset"), "no cpuset controller");
     let container = Container::sleeping(|_| {});
-    let outcome = container.command(["update", "--cpuset-cpus", "999", &container.id]).run();
+    let outcome = container.command(["update", "--cpuset-cpus", "999", &container.id]).output();
     assert!(outcome.fails().contains("cpu"), "{outcome}");
     assert_eq!(container.status(), "running");
 }

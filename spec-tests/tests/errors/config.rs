@@ -22,8 +22,10 @@ fn with_config(write: impl FnOnce(PathBuf)) -> Container {
 #[track_caller]
 fn create_is_refused(container: &Container, phrases: &[&str], ours: &[&str]) {
     let dir = container.bundle.dir.to_str().unwrap();
-    let outcome =
-        container.command(["create", "--bundle", dir, &container.id]).deadline(Duration::from_secs(10)).run();
+    let outcome = container
+        .command(["create", "--bundle", dir, &container.id])
+        .deadline(Duration::from_secs(10))
+        .output();
     refused(container, &outcome, phrases, ours);
 }
 
@@ -117,7 +119,7 @@ fn a_field_of_the_wrong_type_is_named() {
         let container = Container::new(|bundle| {
             bundle.set(pointer, value);
         });
-        refused(&container, &container.create().run(), &[name], &["config.json"]);
+        refused(&container, &container.create().output(), &[name], &["config.json"]);
     }
 }
 
@@ -127,7 +129,7 @@ fn a_missing_part_is_named() {
         let container = Container::new(|bundle| {
             bundle.set(pointer, Value::Null);
         });
-        refused(&container, &container.create().run(), &[], &[name]);
+        refused(&container, &container.create().output(), &[], &[name]);
     }
 }
 
@@ -138,7 +140,7 @@ fn a_version_of_the_spec_that_is_none() {
         let container = Container::new(|bundle| {
             bundle.set("/ociVersion", version);
         });
-        refused(&container, &container.create().run(), &[], &["ociVersion"]);
+        refused(&container, &container.create().output(), &[], &["ociVersion"]);
     }
 }
 
@@ -151,7 +153,7 @@ fn a_path_with_a_nul() {
         let container = Container::new(|bundle| {
             bundle.set(pointer, "/a\0b");
         });
-        let outcome = container.create().run();
+        let outcome = container.create().output();
         assert_ne!(outcome.code, 0, "{pointer}: {outcome}");
         refused(&container, &outcome, &[], &[]);
     }
@@ -162,7 +164,7 @@ fn a_hostname_that_is_too_long() {
     let container = Container::new(|bundle| {
         bundle.set("/hostname", "x".repeat(65));
     });
-    refused(&container, &container.create().run(), &["hostname"], &[]);
+    refused(&container, &container.create().output(), &["hostname"], &[]);
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn a_mapping_that_the_kernel_refuses() {
         let container = Container::new(|bundle| {
             bundle.user_namespace(100_000).set("/linux/uidMappings", map);
         });
-        refused(&container, &container.create().run(), &[], &["linux.uidMappings"]);
+        refused(&container, &container.create().output(), &[], &["linux.uidMappings"]);
     }
 }
 
@@ -202,7 +204,7 @@ fn an_invalid_seccomp_profile() {
         let container = Container::new(|bundle| {
             bundle.set("/linux/seccomp", profile);
         });
-        refused(&container, &container.create().run(), &[], &["linux.seccomp", field]);
+        refused(&container, &container.create().output(), &[], &["linux.seccomp", field]);
     }
 }
 
@@ -212,5 +214,5 @@ fn a_seccomp_listener_without_a_path() {
         let rules = json!([{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]);
         bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}));
     });
-    refused(&container, &container.create().run(), &[], &["linux.seccomp"]);
+    refused(&container, &container.create().output(), &[], &["linux.seccomp"]);
 }

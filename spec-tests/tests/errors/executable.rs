@@ -24,8 +24,8 @@ fn a_payload_that_is_not_in_path() {
         bundle.args(["nope"]);
     });
     let phrase = r#"exec: "nope": executable file not found in $PATH"#;
-    refused(&container, &container.create().run(), &[phrase], &[]);
-    refused(&container, &container.run().run(), &[phrase], &[]);
+    refused(&container, &container.create().output(), &[phrase], &[]);
+    refused(&container, &container.run().output(), &[phrase], &[]);
 }
 
 #[test]
@@ -33,14 +33,14 @@ fn a_payload_that_does_not_exist() {
     let container = Container::new(|bundle| {
         bundle.args(["/nope"]);
     });
-    refused(&container, &container.create().run(), &["/nope", "no such file or directory"], &[]);
-    refused(&container, &container.run().run(), &["/nope", "no such file or directory"], &[]);
+    refused(&container, &container.create().output(), &["/nope", "no such file or directory"], &[]);
+    refused(&container, &container.run().output(), &["/nope", "no such file or directory"], &[]);
 }
 
 #[test]
 fn a_payload_that_may_not_be_executed() {
     let container = payload("#!/bin/sh\n", 0o644);
-    refused(&container, &container.create().run(), &["/payload", "permission denied"], &[]);
+    refused(&container, &container.create().output(), &["/payload", "permission denied"], &[]);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_payload_that_is_a_directory() {
     let container = Container::new(|bundle| {
         bundle.args(["/etc"]);
     });
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     let text = outcome.fails();
     assert!(text.contains("is a directory") || text.contains("permission denied"), "{outcome}");
     refused(&container, &outcome, &["/etc"], &[]);
@@ -57,13 +57,13 @@ fn a_payload_that_is_a_directory() {
 #[test]
 fn a_payload_of_no_known_format() {
     let container = payload("neither ELF nor script", 0o755);
-    refused(&container, &container.run().run(), &["exec format error"], &[]);
+    refused(&container, &container.run().output(), &["exec format error"], &[]);
 }
 
 #[test]
 fn a_script_whose_interpreter_is_missing_is_one_line_of_run() {
     let container = payload("#!/nope\n", 0o755);
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     refused(&container, &outcome, &["/payload: no such file or directory"], &[]);
     assert!(one_line(&outcome.fails()), "{outcome}");
 }
@@ -75,7 +75,7 @@ fn a_script_whose_interpreter_is_missing_is_one_line_of_exec() {
         fs::write(&path, "#!/nope\n").unwrap();
         fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     });
-    let outcome = container.exec(&["/payload"]).run();
+    let outcome = container.exec(&["/payload"]).output();
     assert!(outcome.fails().contains("/payload: no such file or directory"), "{outcome}");
     assert!(one_line(&outcome.fails()), "{outcome}");
     assert_eq!(container.status(), "running");
@@ -86,7 +86,7 @@ fn exec_exits_with_255_whatever_is_wrong() {
     only_corten!("255 even where execve itself fails");
     let container = Container::sleeping(|_| {});
     for args in [&["nope"][..], &["/nope"], &["/etc"], &["/etc/passwd"]] {
-        assert_eq!(container.exec(args).run().code, 255, "{args:?}");
+        assert_eq!(container.exec(args).output().code, 255, "{args:?}");
     }
 }
 
@@ -95,7 +95,7 @@ fn no_payload_at_all() {
     let container = Container::new(|bundle| {
         bundle.set("/process/args", serde_json::json!([]));
     });
-    refused(&container, &container.create().run(), &["args"], &["process.args"]);
+    refused(&container, &container.create().output(), &["args"], &["process.args"]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn an_argument_with_a_nul() {
     let container = Container::new(|bundle| {
         bundle.args(["echo", "a\0b"]);
     });
-    refused(&container, &container.run().run(), &[], &["process.args"]);
+    refused(&container, &container.run().output(), &[], &["process.args"]);
 }
 
 #[test]
@@ -111,5 +111,5 @@ fn a_variable_without_a_name() {
     let container = Container::new(|bundle| {
         bundle.set("/process/env", serde_json::json!(["PATH=/bin", "A=1\0B"]));
     });
-    refused(&container, &container.run().run(), &[], &["process.env"]);
+    refused(&container, &container.run().output(), &[], &["process.env"]);
 }

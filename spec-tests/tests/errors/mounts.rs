@@ -21,7 +21,7 @@ fn mounting(kind: &str, source: &str, destination: &str, options: &[&str]) -> Co
 fn a_bind_source_that_is_missing() {
     let container = mounting("bind", "/nonexistent/source", "/data", &["rbind"]);
     let phrases = ["/nonexistent/source", "no such file or directory"];
-    refused(&container, &container.create().run(), &phrases, &[FIRST, "ENOENT"]);
+    refused(&container, &container.create().output(), &phrases, &[FIRST, "ENOENT"]);
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn an_option_that_does_not_exist() {
     let container = mounting("tmpfs", "tmpfs", "/data", &["nonsense"]);
     refused(
         &container,
-        &container.create().run(),
+        &container.create().output(),
         &["/data", "invalid argument"],
         &[FIRST, "nonsense", "EINVAL"],
     );
@@ -40,7 +40,7 @@ fn an_option_whose_value_makes_no_sense() {
     let container = mounting("tmpfs", "tmpfs", "/data", &["size=lots"]);
     refused(
         &container,
-        &container.create().run(),
+        &container.create().output(),
         &["/data", "invalid argument"],
         &[FIRST, "size", "EINVAL"],
     );
@@ -51,7 +51,7 @@ fn a_type_that_does_not_exist() {
     let container = mounting("nosuchfs", "none", "/data", &[]);
     refused(
         &container,
-        &container.create().run(),
+        &container.create().output(),
         &["/data", "no such device"],
         &[FIRST, "nosuchfs", "ENODEV"],
     );
@@ -60,19 +60,19 @@ fn a_type_that_does_not_exist() {
 #[test]
 fn a_mount_point_below_a_file() {
     let container = mounting("tmpfs", "tmpfs", "/etc/passwd/below", &[]);
-    refused(&container, &container.create().run(), &["not a directory"], &[FIRST, "/etc/passwd/below"]);
+    refused(&container, &container.create().output(), &["not a directory"], &[FIRST, "/etc/passwd/below"]);
 }
 
 #[test]
 fn a_directory_bound_on_a_file() {
     let container = mounting("bind", "/etc", "/etc/passwd", &["bind"]);
-    refused(&container, &container.create().run(), &["not a directory"], &[FIRST]);
+    refused(&container, &container.create().output(), &["not a directory"], &[FIRST]);
 }
 
 #[test]
 fn a_mount_on_the_root_itself() {
     let container = mounting("tmpfs", "tmpfs", "/", &[]);
-    let outcome = container.create().run();
+    let outcome = container.create().output();
     spec_tests::skip_if!(outcome.code == 0, "this runtime mounts on the root");
     refused(&container, &outcome, &[], &[FIRST]);
 }
@@ -82,7 +82,7 @@ fn a_mount_without_a_destination() {
     let container = Container::new(|bundle| {
         bundle.push("/mounts", json!({"type": "tmpfs", "source": "tmpfs"}));
     });
-    refused(&container, &container.create().run(), &[], &[FIRST]);
+    refused(&container, &container.create().output(), &[], &[FIRST]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_failing_mount_in_the_middle_undoes_those_before() {
         }
         bundle.mount("nosuchfs", "none", "/bad", &[]);
     });
-    refused(&container, &container.create().run(), &["/bad"], &["mounts[17]"]);
+    refused(&container, &container.create().output(), &["/bad"], &["mounts[17]"]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn an_idmapped_mount_of_a_filesystem_that_cannot() {
                    "uidMappings": map, "gidMappings": map}),
         );
     });
-    refused(&container, &container.create().run(), &["/data"], &[FIRST, "EINVAL"]);
+    refused(&container, &container.create().output(), &["/data"], &[FIRST, "EINVAL"]);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_device_whose_place_is_taken_by_another() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/devices", json!([{"path": "/etc/passwd", "type": "c", "major": 1, "minor": 3}]));
     });
-    refused(&container, &container.create().run(), &["/etc/passwd"], &["linux.devices[0]"]);
+    refused(&container, &container.create().output(), &["/etc/passwd"], &["linux.devices[0]"]);
 }
 
 #[test]
@@ -124,7 +124,12 @@ fn a_rootfs_that_is_missing() {
     let container = Container::new(|bundle| {
         bundle.set("/root/path", "nowhere");
     });
-    refused(&container, &container.create().run(), &["nowhere"], &["root.path", "no such file or directory"]);
+    refused(
+        &container,
+        &container.create().output(),
+        &["nowhere"],
+        &["root.path", "no such file or directory"],
+    );
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn a_rootfs_that_cannot_be_written_where_a_mount_point_is_missing() {
     let container = mounting("tmpfs", "tmpfs", "/not/there", &[]);
     let rootfs = container.bundle.rootfs().display().to_string();
     let prologue = format!("mount --bind {rootfs} {rootfs}; mount -o remount,bind,ro {rootfs}");
-    let outcome = container.create().private_mounts().prologue(&prologue).run();
+    let outcome = container.create().private_mounts().prologue(&prologue).output();
     refused(&container, &outcome, &["read-only file system"], &[FIRST, "/not/there", "EROFS"]);
 }
 
@@ -143,5 +148,5 @@ fn a_tmpcopyup_that_does_not_fit() {
         fs::write(bundle.rootfs().join("t/big"), vec![7; 1 << 20]).unwrap();
         bundle.mount("tmpfs", "tmpfs", "/t", &["tmpcopyup", "size=64k"]);
     });
-    refused(&container, &container.create().run(), &["no space left on device"], &[FIRST, "/t"]);
+    refused(&container, &container.create().output(), &["no space left on device"], &[FIRST, "/t"]);
 }

@@ -9,14 +9,14 @@ use crate::refused;
 #[test]
 fn a_bundle_that_is_missing() {
     let container = Container::new(|_| {});
-    let outcome = container.command(["create", "--bundle", "/nonexistent/bundle", &container.id]).run();
+    let outcome = container.command(["create", "--bundle", "/nonexistent/bundle", &container.id]).output();
     refused(&container, &outcome, &["/nonexistent/bundle", "no such file or directory"], &[]);
 }
 
 #[test]
 fn a_pid_file_in_a_missing_directory() {
     let container = Container::new(|_| {});
-    let outcome = container.create_with(["--pid-file", "/nonexistent/dir/pid"]).run();
+    let outcome = container.create_with(["--pid-file", "/nonexistent/dir/pid"]).output();
     refused(&container, &outcome, &["/nonexistent/dir", "no such file or directory"], &["pid file"]);
 }
 
@@ -27,7 +27,7 @@ fn a_root_that_cannot_be_made() {
     {
         let mut container = Container::new(|_| {});
         let own = std::mem::replace(&mut container.runtime.root, root.into());
-        let outcome = container.create().run();
+        let outcome = container.create().output();
         container.runtime.root = own;
         refused(&container, &outcome, &[phrase], &[root]);
     }
@@ -38,7 +38,7 @@ fn a_root_that_is_a_file() {
     let mut container = Container::new(|_| {});
     let file = container.file("file", "content");
     let own = std::mem::replace(&mut container.runtime.root, file.clone().into());
-    let outcome = container.create().run();
+    let outcome = container.create().output();
     container.runtime.root = own;
     refused(&container, &outcome, &[], &[&file]);
     assert_eq!(fs::read_to_string(file).unwrap(), "content");
@@ -49,7 +49,7 @@ fn a_process_file_that_is_missing_or_broken() {
     let container = Container::sleeping(|_| {});
     let broken = container.file("process.json", "{\"args\": [");
     for path in ["/nonexistent/process.json", &broken] {
-        let outcome = container.command(["exec", "--process", path, &container.id]).run();
+        let outcome = container.command(["exec", "--process", path, &container.id]).output();
         assert_eq!(outcome.code, 255, "{outcome}");
         assert!(!spec_tests::subject::subject().is_corten() || outcome.fails().contains(path), "{outcome}");
     }
@@ -59,7 +59,7 @@ fn a_process_file_that_is_missing_or_broken() {
 #[test]
 fn a_log_that_cannot_be_written() {
     let container = Container::new(|_| {});
-    let outcome = container.create().global(["--log", "/nonexistent/dir/log"]).run();
+    let outcome = container.create().global(["--log", "/nonexistent/dir/log"]).output();
     refused(&container, &outcome, &["/nonexistent/dir/log"], &[]);
 }
 
@@ -69,7 +69,7 @@ fn every_failing_create_leaves_one_record_in_the_log() {
     let log = container.path("log.json");
     container.bundle.mount("bind", "/nonexistent", "/data", &["bind"]);
     for _ in 0..3 {
-        container.create().global(["--log", &log, "--log-format", "json"]).run().fails();
+        container.create().global(["--log", &log, "--log-format", "json"]).output().fails();
     }
     let text = fs::read_to_string(&log).unwrap();
     let errors = text.lines().filter(|line| line.contains(r#""level":"error""#)).count();
@@ -79,7 +79,7 @@ fn every_failing_create_leaves_one_record_in_the_log() {
 #[test]
 fn too_few_descriptors_to_work_with() {
     let container = Container::new(|_| {});
-    let outcome = container.create().prologue("ulimit -n 5").run();
+    let outcome = container.create().prologue("ulimit -n 5").output();
     spec_tests::skip_if!(outcome.code == 0, "five descriptors are enough");
     assert!(!outcome.stderr.is_empty(), "{outcome}");
     container.assert_nothing_left();
@@ -92,7 +92,7 @@ fn too_many_mount_namespaces() {
     let outcome = container
         .create()
         .prologue("exec unshare --user --map-root-user sh -c 'echo 0 > /proc/sys/user/max_mnt_namespaces; exec \"$@\"' sh \"$@\"")
-        .run();
+        .output();
     assert_ne!(outcome.code, 0, "{outcome}");
     container.assert_nothing_left();
 }

@@ -9,31 +9,31 @@ use spec_tests::container::Container;
 fn a_directory_without_a_record_is_in_the_way_until_it_is_deleted() {
     let container = Container::new(|_| {});
     fs::create_dir_all(container.runtime.root.join(&container.id)).unwrap();
-    container.create().run().fails_with("already exists");
-    container.command(["state", &container.id]).run().fails_with("does not exist");
-    container.command(["delete", "--force", &container.id]).run().ok();
-    container.create().run().ok();
+    container.create().output().fails_with("already exists");
+    container.command(["state", &container.id]).output().fails_with("does not exist");
+    container.command(["delete", "--force", &container.id]).output().ok();
+    container.create().output().ok();
 }
 
 #[test]
 fn a_directory_without_a_record_does_not_keep_others_from_being_listed() {
     let container = Container::sleeping(|_| {});
     fs::create_dir_all(container.runtime.root.join("half-made")).unwrap();
-    assert!(container.command(["list", "--quiet"]).run().stdout.contains(&container.id));
-    assert!(container.command(["list", "--format", "json"]).run().stdout.contains(&container.id));
-    container.command(["delete", "--force", "half-made"]).run().ok();
+    assert!(container.command(["list", "--quiet"]).output().stdout.contains(&container.id));
+    assert!(container.command(["list", "--format", "json"]).output().stdout.contains(&container.id));
+    container.command(["delete", "--force", "half-made"]).output().ok();
 }
 
 #[test]
 fn a_broken_record_is_an_error_and_is_not_forgotten() {
     for content in ["", "{", "null", "{\"id\": 7}", "\u{0}\u{1}"] {
         let container = Container::new(|_| {});
-        container.create().run().ok();
+        container.create().output().ok();
         let init = container.pid();
         overwrite_records(&container.runtime.root.join(&container.id), content);
-        container.command(["state", &container.id]).run().fails();
-        container.command(["kill", &container.id, "KILL"]).run().fails();
-        let forced = container.command(["delete", "--force", &container.id]).run();
+        container.command(["state", &container.id]).output().fails();
+        container.command(["kill", &container.id, "KILL"]).output().fails();
+        let forced = container.command(["delete", "--force", &container.id]).output();
         // Whoever can't read which processes and cgroups to take down may say so, but not forget the container.
         let kept = container.runtime.root.join(&container.id).exists();
         assert!(forced.code == 0 || kept, "{forced}");
@@ -80,7 +80,7 @@ fn a_record_of_another_root_is_not_found() {
     let other = container.dir.join("other-state");
     fs::create_dir(&other).unwrap();
     let own = std::mem::replace(&mut container.runtime.root, other);
-    let outcome = container.command(["state", &container.id]).run();
+    let outcome = container.command(["state", &container.id]).output();
     container.runtime.root = own;
     outcome.fails_with("does not exist");
 }

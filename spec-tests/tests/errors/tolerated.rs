@@ -12,7 +12,7 @@ fn tolerated(configure: impl FnOnce(&mut Bundle)) {
     let mut container = Container::new(configure);
     container.bundle.args(["echo", "started"]);
     let log = container.path("log.json");
-    let outcome = container.run().global(["--log", &log, "--log-format", "json"]).run();
+    let outcome = container.run().global(["--log", &log, "--log-format", "json"]).output();
     assert_eq!(outcome.ok(), "started");
     if subject().is_corten() {
         assert_eq!(fs::read_to_string(&log).unwrap_or_default(), "", "a warning makes callers stumble");

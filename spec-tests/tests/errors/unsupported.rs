@@ -12,7 +12,7 @@ fn what_is_not_carried_out_yet_is_refused_by_name() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/intelRdt", json!({"closID": "guaranteed"}));
     });
-    refused(&container, &container.create().run(), &[], &["linux.intelRdt"]);
+    refused(&container, &container.create().output(), &[], &["linux.intelRdt"]);
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn what_may_come_is_carried_out_or_refused_by_name() {
         let container = Container::new(|bundle| {
             bundle.set(pointer, value);
         });
-        let outcome = container.run().run();
+        let outcome = container.run().output();
         if outcome.code != 0 {
             refused(&container, &outcome, &[], &[name]);
         }
@@ -45,7 +45,7 @@ fn an_apparmor_profile_where_there_is_no_apparmor() {
     let container = Container::new(|bundle| {
         bundle.set("/process/apparmorProfile", "docker-default");
     });
-    refused(&container, &container.create().run(), &["apparmor"], &["process.apparmorProfile"]);
+    refused(&container, &container.create().output(), &["apparmor"], &["process.apparmorProfile"]);
 }
 
 #[test]
@@ -54,5 +54,5 @@ fn a_selinux_label_where_there_is_no_selinux() {
     let container = Container::new(|bundle| {
         bundle.set("/process/selinuxLabel", "system_u:system_r:container_t:s0");
     });
-    refused(&container, &container.create().run(), &["selinux"], &["process.selinuxLabel"]);
+    refused(&container, &container.create().output(), &["selinux"], &["process.selinuxLabel"]);
 }

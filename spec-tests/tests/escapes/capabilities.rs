@@ -9,7 +9,7 @@ const INHERITABLE: &str = "grep CapInh /proc/self/status";
 fn exec_has_no_inheritable_capabilities() {
     let container = Container::sleeping(|_| {});
     assert_eq!(container.inside(INHERITABLE), "CapInh:\t0000000000000000");
-    let outcome = container.exec_with(&["--cap", "CAP_SYS_ADMIN"], &["sh", "-c", INHERITABLE]).run();
+    let outcome = container.exec_with(&["--cap", "CAP_SYS_ADMIN"], &["sh", "-c", INHERITABLE]).output();
     assert_eq!(outcome.ok(), "CapInh:\t0000000000000000");
 }
 
@@ -23,7 +23,7 @@ fn exec_by_a_process_file_has_no_inheritable_capabilities_unless_it_lists_them()
         "capabilities": capabilities,
     });
     let file = container.file("process.json", &process.to_string());
-    let outcome = container.command(["exec", "--process", &file, &container.id]).run();
+    let outcome = container.command(["exec", "--process", &file, &container.id]).output();
     assert_eq!(outcome.ok(), "CapInh:\t0000000000000000");
 }
 
@@ -31,13 +31,13 @@ fn exec_by_a_process_file_has_no_inheritable_capabilities_unless_it_lists_them()
 fn exec_as_another_user_has_no_capabilities() {
     let container = Container::sleeping(|_| {});
     let script = "grep -E 'Cap(Inh|Prm|Eff|Amb)' /proc/self/status | cut -f2 | sort -u";
-    let outcome = container.exec_with(&["--user", "1000"], &["sh", "-c", script]).run();
+    let outcome = container.exec_with(&["--user", "1000"], &["sh", "-c", script]).output();
     assert_eq!(outcome.ok(), "0000000000000000");
 }
 
 #[test]
 fn the_payload_cannot_regain_what_the_bounding_set_lacks() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         std::fs::create_dir(bundle.rootfs().join("setuid")).unwrap();
         for applet in ["id", "grep"] {
             let copy = bundle.rootfs().join("setuid").join(applet);

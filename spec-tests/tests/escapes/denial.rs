@@ -22,7 +22,7 @@ fn a_passwd_that_is_a_fifo_does_not_hang_the_runtime() {
         rustix::fs::mkfifoat(rustix::fs::CWD, &passwd, rustix::fs::Mode::from_raw_mode(0o644))
             .expect("mkfifo");
         container.bundle.args(["true"]);
-        container.run().deadline(Duration::from_secs(5)).run();
+        container.run().deadline(Duration::from_secs(5)).output();
     });
 }
 
@@ -32,7 +32,7 @@ fn a_passwd_without_end_does_not_hang_the_runtime() {
     let passwd = container.bundle.rootfs().join("etc/passwd");
     fs::File::create(&passwd).unwrap().set_len(1 << 36).unwrap();
     container.bundle.args(["true"]).set("/linux/resources/memory", json!({"limit": 256 << 20}));
-    container.run().deadline(Duration::from_secs(10)).run();
+    container.run().deadline(Duration::from_secs(10)).output();
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_fork_bomb_is_taken_down() {
         bundle.sh(FORK_BOMB);
     });
     eventually("many", || leftovers::processes(&container.id).len() > 20);
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     container.assert_nothing_left();
 }
 
@@ -55,7 +55,7 @@ fn a_fork_bomb_in_a_shared_pid_namespace_is_taken_down() {
         bundle.sh(FORK_BOMB);
     });
     eventually("many", || leftovers::processes(&container.id).len() > 20);
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     container.assert_nothing_left();
 }
 
@@ -65,7 +65,7 @@ fn a_stopped_payload_is_taken_down() {
         bundle.sh("sleep 1000 & kill -STOP $!; wait");
     });
     container.kill("STOP").ok();
-    container.command(["delete", "--force", &container.id]).run().ok();
+    container.command(["delete", "--force", &container.id]).output().ok();
     container.assert_nothing_left();
 }
 
@@ -81,7 +81,7 @@ fn a_very_long_list_of_mappings_is_carried_out_or_refused() {
             .set("/linux/gidMappings", ranges);
     });
     container.bundle.sh("wc -l < /proc/self/uid_map");
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     assert!(outcome.code != 0 || outcome.stdout.trim() == "6000", "{outcome}");
     container.assert_nothing_left();
 }
@@ -91,13 +91,13 @@ fn a_very_long_namespace_path_is_refused() {
     let container = Container::new(|bundle| {
         bundle.namespace("network", Some(&format!("/{}", "x/".repeat(40_000))));
     });
-    container.create().run().fails();
+    container.create().output().fails();
     container.assert_nothing_left();
 }
 
 #[test]
 fn a_thousand_mounts_are_made() {
-    let mut container = Container::new(|bundle| {
+    let container = Container::new(|bundle| {
         for number in 0..1000 {
             bundle.mount("bind", "/bin/busybox", &format!("/m/{number}"), &["bind", "ro"]);
         }

@@ -15,7 +15,7 @@ fn a_working_directory_behind_a_leaked_descriptor_is_refused() {
     container.bundle.sh(&format!("cat ../../../../../../../../..{}/secret; true", victim.text()));
     for fd in 3..=64 {
         container.bundle.set("/process/cwd", format!("/proc/self/fd/{fd}"));
-        let outcome = container.run().run();
+        let outcome = container.run().output();
         assert!(!outcome.stdout.contains(SECRET), "through descriptor {fd}: {outcome}");
         outcome.fails();
     }
@@ -29,7 +29,7 @@ fn a_working_directory_behind_a_leaked_descriptor_is_refused_to_exec() {
     let read = format!("cat ../../../../../../../../..{}/secret; true", victim.text());
     for fd in 3..=64 {
         let outcome =
-            container.exec_with(&["--cwd", &format!("/proc/self/fd/{fd}")], &["sh", "-c", &read]).run();
+            container.exec_with(&["--cwd", &format!("/proc/self/fd/{fd}")], &["sh", "-c", &read]).output();
         assert!(!outcome.stdout.contains(SECRET), "through descriptor {fd}: {outcome}");
         outcome.fails();
     }
@@ -44,7 +44,7 @@ fn a_working_directory_that_is_a_symlink_to_a_descriptor_is_refused() {
         let link = container.bundle.rootfs().join(format!("link{fd}"));
         std::os::unix::fs::symlink(format!("/proc/self/fd/{fd}"), link).unwrap();
         container.bundle.set("/process/cwd", format!("/link{fd}"));
-        let outcome = container.run().run();
+        let outcome = container.run().output();
         assert!(!outcome.stdout.contains(SECRET), "through descriptor {fd}: {outcome}");
     }
 }
@@ -56,7 +56,7 @@ fn an_executable_behind_a_leaked_descriptor_is_not_run() {
     for fd in 3..=64 {
         for up in ["", UP] {
             container.bundle.args([&format!("/proc/self/fd/{fd}{up}{tool}"), "echo", "escaped"]);
-            let outcome = container.run().run();
+            let outcome = container.run().output();
             assert_ne!(outcome.stdout.trim(), "escaped", "through descriptor {fd}: {outcome}");
         }
     }
@@ -67,7 +67,7 @@ fn an_executable_behind_a_leaked_descriptor_is_not_run_by_exec() {
     let container = Container::sleeping(|_| {});
     let tool = tool_of_the_host(&container);
     for fd in 3..=64 {
-        let outcome = container.exec(&[&format!("/proc/self/fd/{fd}{UP}{tool}"), "echo", "escaped"]).run();
+        let outcome = container.exec(&[&format!("/proc/self/fd/{fd}{UP}{tool}"), "echo", "escaped"]).output();
         assert_ne!(outcome.stdout.trim(), "escaped", "through descriptor {fd}: {outcome}");
     }
 }
@@ -91,7 +91,7 @@ fn a_hook_in_the_container_gets_no_descriptor_of_the_caller() {
         .bundle
         .push("/hooks/startContainer", json!({"path": "/bin/sh", "args": ["sh", "-c", script]}))
         .args(["true"]);
-    container.run().prologue(&format!("exec 9<{}", victim.text())).run().ok();
+    container.run().prologue(&format!("exec 9<{}", victim.text())).output().ok();
     let seen = fs::read_to_string(container.bundle.rootfs().join("seen")).unwrap();
     assert_eq!(seen.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"], "ls itself has 3");
 }
@@ -109,9 +109,8 @@ fn a_joining_process_has_nothing_of_the_host_to_show() {
     }));
 }
 
-fn look_at_joining_processes(container: Container) {
+fn look_at_joining_processes(mut container: Container) {
     let victim = Victim::of(&container);
-    let mut container = container;
     container.bundle.sh(&format!(
         "touch /ready
          while [ ! -e /stop ]; do
@@ -121,14 +120,14 @@ fn look_at_joining_processes(container: Container) {
          done",
         victim.text()
     ));
-    container.create().run().ok();
-    let started = container.command(["start", &container.id]).run();
+    container.create().output().ok();
+    let started = container.command(["start", &container.id]).output();
     started.ok();
     eventually("the attacker is ready", || container.bundle.rootfs().join("ready").exists());
     let created = fs::read_dir(container.dir.join("outputs")).unwrap().flatten();
     let outputs: Vec<_> = created.map(|entry| entry.path()).collect();
     for _ in 0..100 {
-        container.exec(&["true"]).run().ok();
+        container.exec(&["true"]).output().ok();
     }
     fs::write(container.bundle.rootfs().join("stop"), "").unwrap();
     container.wait_stopped();
@@ -139,8 +138,10 @@ fn look_at_joining_processes(container: Container) {
 #[test]
 fn the_environment_of_the_runtime_is_not_shown() {
     let container = Container::sleeping(|_| {});
-    let seen =
-        container.exec(&["sh", "-c", "cat /proc/1/environ /proc/self/environ"]).env("PASSWORD", SECRET).run();
+    let seen = container
+        .exec(&["sh", "-c", "cat /proc/1/environ /proc/self/environ"])
+        .env("PASSWORD", SECRET)
+        .output();
     assert!(!seen.ok().contains(SECRET));
 }
 
@@ -155,11 +156,11 @@ fn preserved_descriptors_that_are_not_open_are_refused() {
         container
             .exec_with(&flags, &list)
             .global(["--log", &log])
-            .run()
+            .output()
             .fails_with("descriptor 3 is not open");
         let other = Container::new(|bundle| {
             bundle.args(list);
         });
-        other.run_with(flags).global(["--log", &log]).run().fails_with("descriptor 3 is not open");
+        other.run_with(flags).global(["--log", &log]).output().fails_with("descriptor 3 is not open");
     }
 }

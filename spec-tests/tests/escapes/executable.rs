@@ -43,7 +43,7 @@ fn with_a_copy_of_the_runtime(script: &str) -> (Container, PathBuf) {
     // By another process: a child that some other test forks meanwhile would keep the copy open, and busy.
     assert!(Command::new("cp").arg(&subject().path).arg(&copy).status().unwrap().success());
     container.runtime.binary.clone_from(&copy);
-    container.create().run().ok();
+    container.create().output().ok();
     container.start().ok();
     (container, copy)
 }
@@ -64,32 +64,31 @@ fn attack(execute: impl Fn(&Container)) {
 #[test]
 fn the_binary_of_a_joining_process_is_not_overwritten() {
     attack(|container| {
-        container.exec(&["true"]).run();
+        container.exec(&["true"]).output();
     });
 }
 
 #[test]
 fn a_payload_of_proc_self_exe_does_not_give_the_binary_away() {
     attack(|container| {
-        container.exec(&["/proc/self/exe", "--version"]).run();
+        container.exec(&["/proc/self/exe", "--version"]).output();
     });
 }
 
 #[test]
 fn an_interpreter_of_proc_self_exe_does_not_give_the_binary_away() {
     attack(|container| {
-        container.exec(&["/shebang"]).run();
+        container.exec(&["/shebang"]).output();
     });
 }
 
 #[test]
 fn an_entrypoint_of_proc_self_exe_writes_nothing() {
     for entrypoint in ["/proc/self/exe", "/shebang"] {
-        let (container, copy) = with_a_copy_of_the_runtime("true");
-        container.command(["delete", "--force", &container.id]).run().ok();
-        let mut container = container;
+        let (mut container, copy) = with_a_copy_of_the_runtime("true");
+        container.command(["delete", "--force", &container.id]).output().ok();
         container.bundle.args([entrypoint, "--version"]);
-        container.run().run();
+        container.run().output();
         assert_eq!(fs::read(copy).unwrap(), fs::read(&subject().path).unwrap());
     }
 }
@@ -114,15 +113,14 @@ fn has_interpreter(elf: &[u8]) -> bool {
 
 #[test]
 fn a_binary_that_is_bound_as_a_file_runs_itself() {
-    let container = Container::new(|bundle| {
+    let mut container = Container::new(|bundle| {
         bundle.args(["true"]);
     });
     let empty = container.file("corten", "");
     std::fs::set_permissions(&empty, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let bound = format!("mount --bind {} {empty}", spec_tests::subject::subject().path.display());
-    let mut container = container;
     container.runtime.binary = empty.into();
-    let outcome = container.run().private_mounts().prologue(&bound).run();
+    let outcome = container.run().private_mounts().prologue(&bound).output();
     container.runtime.binary = spec_tests::subject::subject().path.clone();
     outcome.ok();
 }

@@ -13,7 +13,7 @@ fn a_number_that_is_a_name_in_passwd_stays_a_number() {
         std::fs::write(bundle.rootfs().join("etc/group"), "1000:x:0:\n").unwrap();
     });
     assert_eq!(
-        container.exec_with(&["--user", "1000:1000"], &["sh", "-c", "id -u; id -g"]).run().ok(),
+        container.exec_with(&["--user", "1000:1000"], &["sh", "-c", "id -u; id -g"]).output().ok(),
         "1000\n1000"
     );
 }
@@ -21,14 +21,14 @@ fn a_number_that_is_a_name_in_passwd_stays_a_number() {
 #[test]
 fn a_name_from_passwd_is_not_looked_up() {
     let container = Container::sleeping(|_| {});
-    assert_eq!(container.exec_with(&["--user", "user"], &["true"]).run().code, 255);
+    assert_eq!(container.exec_with(&["--user", "user"], &["true"]).output().code, 255);
 }
 
 #[test]
 fn a_user_of_1_is_user_1() {
     let container = Container::sleeping(|_| {});
-    assert_eq!(container.exec_with(&["--user", "1"], &["id", "-u"]).run().ok(), "1");
-    assert_eq!(container.exec_with(&["--user", "1:2"], &["sh", "-c", "id -u; id -g"]).run().ok(), "1\n2");
+    assert_eq!(container.exec_with(&["--user", "1"], &["id", "-u"]).output().ok(), "1");
+    assert_eq!(container.exec_with(&["--user", "1:2"], &["sh", "-c", "id -u; id -g"]).output().ok(), "1\n2");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_user_that_is_no_number_in_range_is_refused_to_exec() {
             "1:4294967295",
             "1:-1",
         ] {
-            let outcome = container.exec_with(&["--user", user], &["id", "-u"]).run();
+            let outcome = container.exec_with(&["--user", user], &["id", "-u"]).output();
             assert_ne!(outcome.code, 0, "`{user}`: {outcome}");
         }
     });
@@ -72,7 +72,7 @@ fn refused(field: &str, value: &Value) {
     let container = Container::new(|bundle| {
         bundle.set(field, value.clone());
     });
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     assert_ne!(outcome.code, 0, "{field}: {value}: {outcome}");
     container.assert_nothing_left();
 }

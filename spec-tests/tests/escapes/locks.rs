@@ -24,7 +24,7 @@ fn what_the_host_forbids_cannot_be_allowed() {
     let script = "mount -o remount,bind,rw,suid,dev,exec /volume 2> /dev/null
                   grep ' /volume ' /proc/self/mountinfo | cut -d' ' -f6";
     let (container, prologue) = with_volume(&["rbind"], script);
-    let seen = container.run().private_mounts().prologue(&prologue).run().ok();
+    let seen = container.run().private_mounts().prologue(&prologue).output().ok();
     assert_eq!(seen.split(',').take(4).collect::<Vec<_>>(), ["ro", "nosuid", "nodev", "noexec"]);
 }
 
@@ -33,7 +33,7 @@ fn what_the_host_forbids_is_not_allowed_by_habit() {
     spec_tests::not_in_runc_1_1!("it refuses to change locked flags, asked or not");
     let script = "grep ' /volume ' /proc/self/mountinfo | cut -d' ' -f6";
     let (container, prologue) = with_volume(&["rbind", "ro"], script);
-    let seen = container.run().private_mounts().prologue(&prologue).run().ok();
+    let seen = container.run().private_mounts().prologue(&prologue).output().ok();
     assert_eq!(seen.split(',').take(4).collect::<Vec<_>>(), ["ro", "nosuid", "nodev", "noexec"]);
 }
 
@@ -41,6 +41,6 @@ fn what_the_host_forbids_is_not_allowed_by_habit() {
 fn what_a_mount_of_the_host_hides_cannot_be_uncovered() {
     let (container, prologue) =
         with_volume(&["rbind"], "umount /volume/hidden; cat /volume/hidden/file; true");
-    let seen = container.run().private_mounts().prologue(&prologue).run();
+    let seen = container.run().private_mounts().prologue(&prologue).output();
     assert_eq!(seen.ok(), "");
 }

@@ -17,15 +17,15 @@ fn a_link_in_place_of_the_socket_is_not_followed() {
     let absent = container.path("absent");
     let socket = container.runtime.root.join(&container.id).join("notify/notify.sock");
     for target in [&kept, &absent] {
-        container.create().env("NOTIFY_SOCKET", &manager.address).run().ok();
+        container.create().env("NOTIFY_SOCKET", &manager.address).output().ok();
         // As a hook could, and the container itself if it may mount.
         symlink(target, &socket).unwrap();
         // To refuse is as good as to start.
-        container.command(["start", &container.id]).env("NOTIFY_SOCKET", &manager.address).run();
+        container.command(["start", &container.id]).env("NOTIFY_SOCKET", &manager.address).output();
         assert_eq!(fs::read_to_string(&kept).unwrap(), "kept");
         assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(fs::symlink_metadata(&absent).is_err(), "made where the link led to");
-        container.command(["delete", "--force", &container.id]).run().ok();
+        container.command(["delete", "--force", &container.id]).output().ok();
         container.assert_nothing_left();
     }
 }

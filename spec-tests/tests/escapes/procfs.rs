@@ -31,7 +31,7 @@ fn something_else_than_procfs_on_proc_is_refused() {
         let container = Container::new(|bundle| {
             bundle.unmount("/proc").mount(kind, source, "/proc", options);
         });
-        container.create().run().fails();
+        container.create().output().fails();
         container.assert_nothing_left();
     }
 }
@@ -52,7 +52,7 @@ fn covering(kind: &str, source: &str, destination: &str, options: &[&str]) {
         symlink("/proc/self", bundle.rootfs().join("link")).unwrap();
         bundle.mount(kind, source, destination, options);
     });
-    let outcome = container.create().run();
+    let outcome = container.create().output();
     assert_ne!(outcome.code, 0, "{kind} on {destination}: {outcome}");
     container.assert_nothing_left();
 }
@@ -82,7 +82,7 @@ fn a_dev_null_that_is_a_symlink_masks_nothing_with_what_it_leads_to() {
             symlink("/decoy", attackers_dev(bundle).join("null")).unwrap();
             bundle.set("/linux/maskedPaths", json!(["/masked"])).args(["cat", "/masked"]);
         });
-        let outcome = container.run().run();
+        let outcome = container.run().output();
         assert!(
             !outcome.stdout.contains("decoy"),
             "the link's target was bound over a masked path: {outcome}"
@@ -99,7 +99,7 @@ fn a_dev_null_that_is_a_file_masks_nothing() {
             fs::write(attackers_dev(bundle).join("null"), "decoy").unwrap();
             bundle.set("/linux/maskedPaths", json!(["/masked"])).args(["cat", "/masked"]);
         });
-        let outcome = container.run().run();
+        let outcome = container.run().output();
         assert_eq!(outcome.stdout, "", "{outcome}");
     });
 }
@@ -130,7 +130,7 @@ fn a_dev_null_swapped_midway_masks_nothing_with_what_it_leads_to() {
         container.bundle.sh("cat /masked*");
         let _racer = Racer::exchange(dev.join("null"), dev.join("other"));
         for _ in 0..60 {
-            let outcome = container.run().run();
+            let outcome = container.run().output();
             assert!(!outcome.stdout.contains("decoy") && !outcome.stdout.contains("masked"), "{outcome}");
         }
     });
@@ -193,7 +193,7 @@ fn a_sysctl_is_not_written_to_a_file_of_the_image() {
             bundle.set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}));
             bundle.sh("mkdir /p; mount -t proc proc /p && cat /p/sys/net/ipv4/ip_forward");
         });
-        let outcome = container.run().run();
+        let outcome = container.run().output();
         assert!(outcome.code != 0 || outcome.stdout == "1\n", "the sysctl went elsewhere: {outcome}");
         let decoy =
             fs::read_to_string(container.bundle.rootfs().join("proc/sys/net/ipv4/ip_forward")).unwrap();
@@ -209,7 +209,7 @@ fn a_sysctl_is_not_written_through_a_symlink_of_the_image() {
             symlink("/victim", bundle.rootfs().join("proc/sys/net/ipv4/ip_forward")).unwrap();
             bundle.set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}));
         });
-        container.run().run();
+        container.run().output();
         assert_eq!(fs::read_to_string(container.bundle.rootfs().join("victim")).unwrap(), "untouched");
     });
 }
@@ -222,7 +222,7 @@ fn the_oom_score_is_not_written_to_a_file_of_the_image() {
             .set("/process/oomScoreAdj", 321)
             .sh("mkdir /p; mount -t proc proc /p && cat /p/self/oom_score_adj");
     });
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     assert!(outcome.code != 0 || outcome.stdout == "321\n", "the score went elsewhere: {outcome}");
     let decoy = fs::read_to_string(container.bundle.rootfs().join("proc/self/oom_score_adj")).unwrap();
     assert_eq!(decoy, "decoy");
@@ -239,14 +239,14 @@ fn a_sysctl_beside_a_volume_over_its_directory_is_the_real_one() {
         bundle.set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}));
         bundle.sh("mkdir /p; mount -t proc proc /p && cat /p/sys/net/ipv4/ip_forward");
     });
-    let outcome = container.run().run();
+    let outcome = container.run().output();
     assert!(outcome.code != 0 || outcome.stdout == "1\n", "{outcome}");
 }
 
 #[test]
 fn cgroups_are_not_writable_without_a_cgroup_namespace() {
     for view in View::all() {
-        let mut container = Container::in_view(*view, |_| {});
+        let container = Container::in_view(*view, |_| {});
         let script = "find /sys/fs/cgroup -name cgroup.procs | while read f; do
                           mkdir ${f%/*}/made 2> /dev/null && echo made; (echo 1 > $f) 2> /dev/null && echo wrote
                       done; true";
@@ -256,14 +256,14 @@ fn cgroups_are_not_writable_without_a_cgroup_namespace() {
 
 #[test]
 fn a_release_agent_cannot_be_set() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     let script = "find /sys/fs/cgroup -name release_agent | while read f; do (echo /x > $f) 2>/dev/null && echo wrote; done; true";
     assert_eq!(container.sees(script), "");
 }
 
 #[test]
 fn what_is_dangerous_in_proc_and_sys_is_not_writable() {
-    let mut container = Container::new(|_| {});
+    let container = Container::new(|_| {});
     // Opened for writing, never written to: the machine must survive a runtime that fails here.
     let script = "for f in /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sysrq-trigger \
                       /proc/irq/default_smp_affinity /sys/kernel/uevent_helper /proc/sys/vm/panic_on_oom; do

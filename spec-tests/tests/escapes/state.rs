@@ -60,10 +60,13 @@ fn an_id_that_leads_out_of_the_state_directory_is_refused() {
             &["kill", id, "KILL"],
             &["start", id],
         ] {
-            let outcome = container.command(args).run();
+            let outcome = container.command(args).output();
             assert!(outcome.code != 0 || args[1] == "--force", "{outcome}");
         }
-        container.command(["create", "--bundle", container.bundle.dir.to_str().unwrap(), id]).run().fails();
+        container
+            .command(["create", "--bundle", container.bundle.dir.to_str().unwrap(), id])
+            .output()
+            .fails();
         assert!(victim.join("state.json").exists(), "`{id}` reached the victim");
     }
     container.assert_nothing_left();
@@ -81,7 +84,7 @@ fn a_link_in_place_of_the_unfinished_pid_file_is_not_followed() {
             container.path(".pid"),
             container.path(".pid.$$")
         ))
-        .run();
+        .output();
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), "kept");
     // To refuse is as good.
     if outcome.code == 0 {

@@ -4,29 +4,33 @@
 //! CORTEN_BIN=/path/to/corten cargo run --release -p spec-tests --bin bench -- [OPTIONS]
 //! ```
 //!
-//! `--help` lists the options. The peers are whichever of crun, runc and youki are on PATH. They take turns, so
-//! that whatever else the machine does hits all alike; absolute figures drift, ratios hold. Needs root, and leaves
-//! nothing behind but the JSON.
+//! `--help` lists the options. The peers are whichever of crun, runc and youki are on PATH, or newer ones that
+//! `scripts/bench-peers` has fetched. The runtimes take turns, so that whatever else the machine does hits all alike;
+//! absolute figures drift, ratios hold. Needs root, and leaves nothing behind but the JSON.
 
-mod contender;
+mod conditions;
+mod container;
+mod effort;
+mod figures;
+mod fixture;
 mod interrupt;
-mod lane;
 mod measures;
 mod options;
+mod peers;
 mod process;
 mod report;
+mod runtime;
 mod samples;
-mod stage;
 mod table;
-mod workshop;
+mod waits;
 
 use std::error::Error;
 use std::process::ExitCode;
 
+use conditions::Conditions;
+use fixture::Fixture;
 use options::{Options, Typed};
 use report::Report;
-use stage::Stage;
-use workshop::Workshop;
 
 /// What a fallible function of the bench returns: nobody branches on its errors, they are read.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -50,18 +54,21 @@ fn main() -> ExitCode {
 }
 
 fn bench(options: &Options) -> Result<()> {
+    if let Some(dir) = &options.peers {
+        peers::install(dir)?;
+    }
     interrupt::listen()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let contenders = contender::find(&options.beside)?;
-    let workshop = Workshop::open()?;
-    let mut report = Report::new(&contenders, options.effort.rounds);
+    let runtimes = runtime::find(&options.beside, options.peers.as_deref())?;
+    let fixture = Fixture::open()?;
+    let mut report = Report::new(&runtimes, options.effort.rounds);
     for (number, view) in options.views.iter().enumerate() {
-        let stage =
-            Stage { workshop: &workshop, view: *view, contenders: &contenders, effort: &options.effort };
+        let conditions =
+            Conditions { fixture: &fixture, view: *view, runtimes: &runtimes, effort: &options.effort };
         let wanted = measures::ALL.iter().filter(|measure| number == 0 || measure.in_each_view);
         for measure in wanted.filter(|measure| options.wants(measure.name)) {
-            eprintln!("{}: {}", stage::name(*view), measure.name);
-            report.add(*view, measure.name, stage.perform(measure.take)?);
+            eprintln!("{}: {}", view.name(), measure.name);
+            report.add(*view, measure.name, conditions.take(measure.take)?);
         }
     }
     table::print(&report);

@@ -1,12 +1,13 @@
 //! What is measured, how often, and where the figures go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use spec_tests::view::View;
 
-use crate::{Result, measures, stage};
+use crate::effort::Effort;
+use crate::{Result, measures};
 
 pub const HELP: &str = "\
 Usage: bench [OPTIONS]
@@ -15,8 +16,11 @@ Usage: bench [OPTIONS]
   --rest MS           how long the machine rests before each sample (0)
   --quick             few rounds of everything, to see that the bench works
   --view VIEW         only this view of cgroups: v1 or v2; may be repeated
-  --only MEASURE      only this measure: run, lifecycle, exec, parallel, peak-memory, memory-limit, calls; may be repeated
+  --only MEASURE      only this measure: run, lifecycle, exec, parallel, grace-periods, peak-memory, memory-limit,
+                      calls; may be repeated
   --beside NAME=PATH  a further runtime; may be repeated
+  --peers DIR         what scripts/bench-peers has made: its crun and runc are taken where they are newer than those
+                      on PATH; none if empty
   --json FILE         where the figures go (target/bench.json)
   --help              prints this
 
@@ -26,7 +30,7 @@ CORTEN_BIN names the Corten to measure; else it is release/corten in the target 
 /// What was typed.
 pub enum Typed {
     Help,
-    Run(Options),
+    Run(Box<Options>),
 }
 
 pub struct Options {
@@ -35,35 +39,8 @@ pub struct Options {
     /// Names of measures; none stands for all.
     pub only: Vec<String>,
     pub beside: Vec<(String, PathBuf)>,
+    pub peers: Option<PathBuf>,
     pub json: PathBuf,
-}
-
-/// How often, how long, how closely.
-pub struct Effort {
-    pub rounds: usize,
-    pub rest: Duration,
-    pub parallel: Parallel,
-    pub limit: LimitSearch,
-    pub calls: Calls,
-}
-
-pub struct Parallel {
-    pub rounds: usize,
-    pub runs: usize,
-    pub at_once: usize,
-}
-
-pub struct LimitSearch {
-    pub rounds: usize,
-    /// A limit works if so many runs in a row do.
-    pub tries: usize,
-    pub step_bytes: u64,
-}
-
-pub struct Calls {
-    pub rounds: usize,
-    pub batches: usize,
-    pub calls_per_batch: usize,
 }
 
 impl Options {
@@ -73,6 +50,7 @@ impl Options {
             views: Vec::new(),
             only: Vec::new(),
             beside: Vec::new(),
+            peers: None,
             json: PathBuf::from("target/bench.json"),
         };
         let (mut rounds, mut rest) = (None, None);
@@ -86,6 +64,7 @@ impl Options {
                 "--view" => options.views.push(view(&value()?)?),
                 "--only" => options.only.push(measure(value()?)?),
                 "--beside" => options.beside.push(named_path(&value()?)?),
+                "--peers" => options.peers = Some(PathBuf::from(value()?)).filter(|dir| dir != Path::new("")),
                 "--json" => options.json = PathBuf::from(value()?),
                 _ => return Err(format!("unknown option {word}; --help lists them").into()),
             }
@@ -95,33 +74,11 @@ impl Options {
         if options.views.is_empty() {
             options.views = View::all().to_vec();
         }
-        Ok(Typed::Run(options))
+        Ok(Typed::Run(Box::new(options)))
     }
 
     pub fn wants(&self, measure: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == measure)
-    }
-}
-
-impl Effort {
-    fn full() -> Effort {
-        Effort {
-            rounds: 60,
-            rest: Duration::ZERO,
-            parallel: Parallel { rounds: 3, runs: 200, at_once: 20 },
-            limit: LimitSearch { rounds: 3, tries: 3, step_bytes: 32 << 10 },
-            calls: Calls { rounds: 10, batches: 20, calls_per_batch: 20_000 },
-        }
-    }
-
-    fn quick() -> Effort {
-        Effort {
-            rounds: 3,
-            rest: Duration::ZERO,
-            parallel: Parallel { rounds: 1, runs: 8, at_once: 4 },
-            limit: LimitSearch { rounds: 1, tries: 1, step_bytes: 8 << 20 },
-            calls: Calls { rounds: 1, batches: 2, calls_per_batch: 1000 },
-        }
     }
 }
 
@@ -130,7 +87,7 @@ fn number<T: FromStr>(text: &str) -> Result<T> {
 }
 
 fn view(text: &str) -> Result<View> {
-    let named = View::all().iter().find(|view| stage::name(**view) == text);
+    let named = View::all().iter().find(|view| view.name() == text);
     named.copied().ok_or_else(|| format!("this machine has no view {text}").into())
 }
 

@@ -18,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a command from the start of its process to its end, which must be a good one.
 ///
-/// Errors: interrupted; or what it wrote to standard error, which goes to the file `errors`. Not to a pipe: a container in the
-/// background keeps the descriptors that it was created with.
+/// Errors: interrupted; or what the command wrote to standard error, which goes to the file `errors`. Not to a pipe,
+/// because a container in the background keeps the descriptors that it was created with.
 pub fn time(mut command: Command, errors: &Path) -> Result<Duration> {
     interrupt::check()?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(errors)?);

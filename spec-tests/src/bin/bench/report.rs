@@ -1,14 +1,15 @@
 //! All figures of a bench, the ratios between them, and whether the targets are reached.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 use spec_tests::view::View;
 
-use crate::contender::Contender;
-use crate::measures::{Figures, Taken};
-use crate::{Result, stage};
+use crate::Result;
+use crate::figures::{Figures, Taken};
+use crate::runtime::Runtime;
 
 /// The runtime that the targets are about.
 pub const SUBJECT: &str = "corten";
@@ -17,7 +18,7 @@ pub const SUBJECT: &str = "corten";
 pub struct Report {
     pub machine: Machine,
     pub rounds: usize,
-    pub contenders: Vec<Named>,
+    pub runtimes: Vec<Named>,
     pub measures: Vec<Measured>,
     pub skipped: Vec<Skipped>,
     pub targets: Vec<Verdict>,
@@ -44,13 +45,13 @@ pub struct Measured {
     pub view: &'static str,
     #[serde(flatten)]
     pub figures: Figures,
-    /// The median of each contender, divided by that of another.
+    /// The median of each runtime, divided by that of another.
     pub ratios: Vec<Ratio>,
 }
 
 #[derive(Serialize)]
 pub struct Ratio {
-    pub contender: String,
+    pub runtime: String,
     pub to: &'static str,
     pub ratio: f64,
 }
@@ -68,7 +69,8 @@ pub struct Verdict {
     pub view: &'static str,
     pub measure: &'static str,
     pub to: &'static str,
-    pub at_most: f64,
+    #[serde(flatten)]
+    pub target: Bound,
     pub ratio: f64,
     pub reached: bool,
 }
@@ -78,32 +80,65 @@ struct Target {
     /// None for all.
     view: Option<View>,
     to: &'static str,
-    at_most: f64,
+    bound: Bound,
 }
 
-/// Those whom ratios are taken to.
+/// The bound that a ratio should keep.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Bound {
+    fn holds(self, ratio: f64) -> bool {
+        match self {
+            Bound::AtMost(bound) => ratio <= bound,
+            Bound::AtLeast(bound) => ratio >= bound,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::AtMost(bound) => write!(f, "≤ {bound}"),
+            Bound::AtLeast(bound) => write!(f, "≥ {bound}"),
+        }
+    }
+}
+
+/// What ratios are taken to.
 const YARDSTICKS: [&str; 2] = ["crun", "floor"];
 
-const TARGETS: [Target; 5] = [
-    Target { measure: "run", view: None, to: "crun", at_most: 0.5 },
-    Target { measure: "run", view: Some(View::V1), to: "floor", at_most: 2.0 },
-    Target { measure: "lifecycle", view: None, to: "crun", at_most: 0.5 },
-    Target { measure: "exec", view: None, to: "crun", at_most: 0.5 },
-    Target { measure: "peak-memory", view: None, to: "crun", at_most: 0.6 },
+const TARGETS: [Target; 8] = [
+    target("run", Some(View::V1), "crun", Bound::AtMost(0.3)),
+    target("run", Some(View::V2), "crun", Bound::AtMost(0.45)),
+    target("run", None, "floor", Bound::AtMost(2.5)),
+    target("lifecycle", None, "crun", Bound::AtMost(0.4)),
+    target("exec", None, "crun", Bound::AtMost(0.4)),
+    target("parallel-20", None, "crun", Bound::AtLeast(2.0)),
+    target("parallel-100-slowest", None, "crun", Bound::AtMost(0.4)),
+    target("peak-memory", None, "crun", Bound::AtMost(0.5)),
 ];
 
+const fn target(measure: &'static str, view: Option<View>, to: &'static str, bound: Bound) -> Target {
+    Target { measure, view, to, bound }
+}
+
 impl Report {
-    pub fn new(contenders: &[Contender], rounds: usize) -> Report {
-        let named = |contender: &Contender| Named {
-            name: contender.name.clone(),
-            version: contender.version.clone(),
-            bytes: contender.bytes,
-            bytes_with_libraries: contender.bytes_with_libraries,
+    pub fn new(runtimes: &[Runtime], rounds: usize) -> Report {
+        let named = |runtime: &Runtime| Named {
+            name: runtime.name.clone(),
+            version: runtime.version.clone(),
+            bytes: runtime.bytes,
+            bytes_with_libraries: runtime.bytes_with_libraries,
         };
         Report {
             machine: Machine::here(),
             rounds,
-            contenders: contenders.iter().map(named).collect(),
+            runtimes: runtimes.iter().map(named).collect(),
             measures: Vec::new(),
             skipped: Vec::new(),
             targets: Vec::new(),
@@ -113,7 +148,7 @@ impl Report {
     /// Takes up what a measure came to.
     pub fn add(&mut self, view: View, measure: &'static str, taken: Taken) {
         match taken {
-            Taken::Skipped(reason) => self.skipped.push(Skipped { view: stage::name(view), measure, reason }),
+            Taken::Skipped(reason) => self.skipped.push(Skipped { view: view.name(), measure, reason }),
             Taken::Figures(all) => all.into_iter().for_each(|figures| self.add_figures(view, figures)),
         }
     }
@@ -130,10 +165,10 @@ impl Report {
     fn add_figures(&mut self, view: View, figures: Figures) {
         let ratios = ratios(&figures);
         for target in TARGETS.iter().filter(|target| target.is_about(view, figures.name)) {
-            let found = ratios.iter().find(|ratio| ratio.contender == SUBJECT && ratio.to == target.to);
+            let found = ratios.iter().find(|ratio| ratio.runtime == SUBJECT && ratio.to == target.to);
             self.targets.extend(found.map(|ratio| target.judge(view, ratio.ratio)));
         }
-        self.measures.push(Measured { view: stage::name(view), figures, ratios });
+        self.measures.push(Measured { view: view.name(), figures, ratios });
     }
 }
 
@@ -143,8 +178,8 @@ impl Target {
     }
 
     fn judge(&self, view: View, ratio: f64) -> Verdict {
-        let Target { measure, to, at_most, .. } = *self;
-        Verdict { view: stage::name(view), measure, to, at_most, ratio, reached: ratio <= at_most }
+        let Target { measure, to, bound, .. } = *self;
+        Verdict { view: view.name(), measure, to, target: bound, ratio, reached: bound.holds(ratio) }
     }
 }
 
@@ -162,10 +197,10 @@ impl Machine {
 fn ratios(figures: &Figures) -> Vec<Ratio> {
     let mut ratios = Vec::new();
     for to in YARDSTICKS {
-        let Some(base) = figures.contenders.iter().find(|figure| figure.contender == to) else { continue };
-        for figure in figures.contenders.iter().filter(|figure| figure.contender != to) {
+        let Some(base) = figures.runtimes.iter().find(|figure| figure.runtime == to) else { continue };
+        for figure in figures.runtimes.iter().filter(|figure| figure.runtime != to) {
             let ratio = figure.summary.median / base.summary.median;
-            ratios.push(Ratio { contender: figure.contender.clone(), to, ratio });
+            ratios.push(Ratio { runtime: figure.runtime.clone(), to, ratio });
         }
     }
     ratios

@@ -1,6 +1,6 @@
 //! The report as text, for whoever sits before it.
 
-use crate::measures::{Better, Figure, Unit};
+use crate::figures::{Better, Figure, Unit};
 use crate::report::{Measured, Report};
 
 /// Prints the report to standard output.
@@ -12,9 +12,9 @@ pub fn print(report: &Report) {
         report.rounds
     );
     println!("{:<34}{:>12}{:>16}{:>18}", "", "version", "binary, KiB", "with libraries");
-    for contender in &report.contenders {
-        let (alone, together) = (contender.bytes >> 10, contender.bytes_with_libraries >> 10);
-        println!("  {:<32}{:>12}{alone:>16}{together:>18}", contender.name, contender.version);
+    for runtime in &report.runtimes {
+        let (alone, together) = (runtime.bytes >> 10, runtime.bytes_with_libraries >> 10);
+        println!("  {:<32}{:>12}{alone:>16}{together:>18}", runtime.name, runtime.version);
     }
     for measured in &report.measures {
         print_measured(measured);
@@ -25,13 +25,13 @@ pub fn print(report: &Report) {
     }
     for verdict in &report.targets {
         println!(
-            "{}: {}, {}: {:.2} × {}, target ≤ {}",
+            "{}: {}, {}: {:.2} × {}, target {}",
             if verdict.reached { "reached" } else { "MISSED " },
             verdict.view,
             verdict.measure,
             verdict.ratio,
             verdict.to,
-            verdict.at_most,
+            verdict.target,
         );
     }
 }
@@ -41,29 +41,28 @@ fn print_measured(measured: &Measured) {
     let more = if figures.better == Better::More { "; more is better" } else { "" };
     let title = format!("{}: {}, {}{more}", measured.view, figures.title, unit(figures.unit));
     println!("\n{title:<56}{:>9}{:>9}{:>9}{:>9}{:>9}", "median", "p10", "p90", "× crun", "× floor");
-    for figure in &figures.contenders {
+    for figure in &figures.runtimes {
         print_figure(measured, figure);
     }
     for failed in &figures.failed {
-        println!("  {:<12}{}", failed.contender, failed.reason);
+        println!("  {:<12}{}", failed.runtime, failed.reason);
     }
 }
 
 fn print_figure(measured: &Measured, figure: &Figure) {
     let ratio = |to: &str| {
-        let found =
-            measured.ratios.iter().find(|ratio| ratio.contender == figure.contender && ratio.to == to);
+        let found = measured.ratios.iter().find(|ratio| ratio.runtime == figure.runtime && ratio.to == to);
         found.map_or(String::new(), |ratio| format!("{:.2}", ratio.ratio))
     };
     let number = |value: f64| match measured.figures.unit {
         Unit::Milliseconds => format!("{value:.2}"),
-        Unit::Nanoseconds | Unit::PerSecond => format!("{value:.1}"),
+        Unit::Nanoseconds | Unit::PerSecond | Unit::Count => format!("{value:.1}"),
         Unit::Kibibytes => format!("{value:.0}"),
     };
     let summary = &figure.summary;
     println!(
         "  {:<54}{:>9}{:>9}{:>9}{:>9}{:>9}",
-        figure.contender,
+        figure.runtime,
         number(summary.median),
         number(summary.p10),
         number(summary.p90),
@@ -78,5 +77,6 @@ fn unit(unit: Unit) -> &'static str {
         Unit::Nanoseconds => "ns",
         Unit::PerSecond => "1/s",
         Unit::Kibibytes => "KiB",
+        Unit::Count => "number",
     }
 }

@@ -3,21 +3,24 @@
 use std::fs::{self, File};
 use std::process::Stdio;
 
-use super::{Better, Entrant, Quantity, Taken, Unit, interleave};
+use super::sampling::{Quantity, Sampler, interleave};
 use crate::Result;
-use crate::lane::Lane;
-use crate::options::Calls;
-use crate::stage::Stage;
-use crate::workshop::Helper;
+use crate::conditions::Conditions;
+use crate::container::Container;
+use crate::effort::Calls;
+use crate::figures::{Better, Taken, Unit};
+use crate::fixture::Helper;
 
-pub fn take(stage: &Stage) -> Result<Taken> {
-    if let Err(error) = stage.workshop.helper(Helper::Calls) {
+pub fn take(conditions: &Conditions) -> Result<Taken> {
+    if let Err(error) = conditions.fixture.helper(Helper::Calls) {
         return Ok(Taken::Skipped(error.to_string()));
     }
-    let effort = &stage.effort.calls;
-    let mut entrants = Vec::new();
-    for (filtered, unfiltered) in stage.lanes("filter")?.into_iter().zip(stage.lanes("no-filter")?) {
-        entrants.push(entrant(filtered, unfiltered, effort));
+    let effort = &conditions.effort.calls;
+    let mut samplers = Vec::new();
+    for (filtered, unfiltered) in
+        conditions.containers("filter")?.into_iter().zip(conditions.containers("no-filter")?)
+    {
+        samplers.push(sampler(filtered, unfiltered, effort));
     }
     let quantity = |name, title| Quantity { name, title, unit: Unit::Nanoseconds, better: Better::Less };
     let quantities = [
@@ -28,26 +31,26 @@ pub fn take(stage: &Stage) -> Result<Taken> {
         quantity("call-read-unfiltered", "read without a filter"),
         quantity("call-personality-unfiltered", "personality without a filter"),
     ];
-    interleave(entrants, stage.turns(effort.rounds), quantities)
+    Ok(Taken::Figures(interleave(samplers, conditions.turns(effort.rounds), quantities)?))
 }
 
-fn entrant<'a>(mut filtered: Lane<'a>, mut unfiltered: Lane<'a>, effort: &Calls) -> Entrant<'a, 6> {
+fn sampler<'a>(mut filtered: Container<'a>, mut unfiltered: Container<'a>, effort: &Calls) -> Sampler<'a, 6> {
     let (batches, calls) = (effort.batches.to_string(), effort.calls_per_batch.to_string());
     let program = ["/bin/calls", &batches, &calls];
     filtered.bundle.args(program).save();
     unfiltered.bundle.args(program).set("/linux/seccomp", serde_json::Value::Null).save();
-    let name = filtered.contender.name.clone();
+    let name = filtered.runtime.name.clone();
     let sample = move || {
         let ([a, b, c], [d, e, f]) = (call_times(&filtered)?, call_times(&unfiltered)?);
         Ok([a, b, c, d, e, f])
     };
-    Entrant { name, sample: Box::new(sample) }
+    Sampler { name, sample: Box::new(sample) }
 }
 
 /// The three figures that the helper prints, in its order.
-fn call_times(lane: &Lane) -> Result<[f64; 3]> {
-    let printed = lane.bundle.dir.join("printed");
-    let mut command = lane.run_command();
+fn call_times(container: &Container) -> Result<[f64; 3]> {
+    let printed = container.bundle.dir.join("printed");
+    let mut command = container.run_command();
     command.stdin(Stdio::null()).stdout(File::create(&printed)?);
     let output = command.output()?;
     let text = fs::read_to_string(&printed)?;

@@ -1,12 +1,14 @@
 //! `create`, `start`, the end of the container, `delete`: what containerd does for a container that ends by itself.
 
-use super::{Better, Entrant, Quantity, Taken, Unit, interleave, ms};
-use crate::lane::Lane;
-use crate::stage::Stage;
+use super::ms;
+use super::sampling::{Quantity, Sampler, interleave};
+use crate::conditions::Conditions;
+use crate::container::Container;
+use crate::figures::{Better, Taken, Unit};
 use crate::{Result, process};
 
-pub fn take(stage: &Stage) -> Result<Taken> {
-    let entrants = stage.lanes("lifecycle")?.into_iter().map(entrant).collect();
+pub fn take(conditions: &Conditions) -> Result<Taken> {
+    let samplers = conditions.containers("lifecycle")?.into_iter().map(sampler).collect();
     let quantity = |name, title| Quantity { name, title, unit: Unit::Milliseconds, better: Better::Less };
     let quantities = [
         quantity("lifecycle", "create + start + delete"),
@@ -14,17 +16,17 @@ pub fn take(stage: &Stage) -> Result<Taken> {
         quantity("start", "start alone"),
         quantity("delete", "delete alone"),
     ];
-    interleave(entrants, stage.turns(stage.effort.rounds), quantities)
+    Ok(Taken::Figures(interleave(samplers, conditions.turns(conditions.effort.rounds), quantities)?))
 }
 
-fn entrant(lane: Lane<'_>) -> Entrant<'_, 4> {
-    Entrant { name: lane.contender.name.clone(), sample: Box::new(move || sample(&lane)) }
+fn sampler(container: Container<'_>) -> Sampler<'_, 4> {
+    Sampler { name: container.runtime.name.clone(), sample: Box::new(move || sample(&container)) }
 }
 
-fn sample(lane: &Lane) -> Result<[f64; 4]> {
-    let (created, init) = lane.create()?;
-    let started = lane.time(["start", &lane.id])?;
+fn sample(container: &Container) -> Result<[f64; 4]> {
+    let (created, init) = container.create()?;
+    let started = container.time(["start", &container.id])?;
     process::reap(init)?;
-    let deleted = lane.time(["delete", &lane.id])?;
+    let deleted = container.time(["delete", &container.id])?;
     Ok([ms(created + started + deleted), ms(created), ms(started), ms(deleted)])
 }

@@ -3,39 +3,68 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Better, Entrant, Quantity, Taken, Unit, interleave, ms};
+use super::ms;
+use super::sampling::{Quantity, Sampler, interleave};
 use crate::Result;
-use crate::lane::Lane;
-use crate::options::Parallel;
-use crate::stage::Stage;
+use crate::conditions::Conditions;
+use crate::container::Container;
+use crate::effort::Parallel;
+use crate::figures::{Better, Figures, Taken, Unit};
 
-pub fn take(stage: &Stage) -> Result<Taken> {
-    let effort = &stage.effort.parallel;
-    let mut entrants = Vec::new();
-    for contender in stage.contenders {
-        let lanes = (0..effort.at_once).map(|slot| Lane::lay(stage, contender, &format!("slot{slot}")));
-        let lanes = lanes.collect::<Result<Vec<_>>>()?;
-        let sample = Box::new(move || sample(&lanes, effort));
-        entrants.push(Entrant { name: contender.name.clone(), sample });
-    }
-    let quantities = [
-        Quantity { name: "parallel", title: "runs in parallel", unit: Unit::PerSecond, better: Better::More },
-        Quantity {
-            name: "parallel-slowest",
-            title: "slowest run in parallel",
-            unit: Unit::Milliseconds,
-            better: Better::Less,
-        },
-    ];
-    interleave(entrants, stage.turns(effort.rounds), quantities)
+/// How many run at a time, and the names of what is measured of them.
+struct Crowd {
+    at_once: usize,
+    rate: (&'static str, &'static str),
+    slowest: (&'static str, &'static str),
 }
 
-fn sample(lanes: &[Lane], effort: &Parallel) -> Result<[f64; 2]> {
+const CROWDS: [Crowd; 3] = [
+    Crowd {
+        at_once: 4,
+        rate: ("parallel-4", "runs, 4 at a time"),
+        slowest: ("parallel-4-slowest", "slowest run, 4 at a time"),
+    },
+    Crowd {
+        at_once: 20,
+        rate: ("parallel-20", "runs, 20 at a time"),
+        slowest: ("parallel-20-slowest", "slowest run, 20 at a time"),
+    },
+    Crowd {
+        at_once: 100,
+        rate: ("parallel-100", "runs, 100 at a time"),
+        slowest: ("parallel-100-slowest", "slowest run, 100 at a time"),
+    },
+];
+
+pub fn take(conditions: &Conditions) -> Result<Taken> {
+    let figures = CROWDS.iter().map(|crowd| take_of(conditions, crowd)).collect::<Result<Vec<_>>>()?;
+    Ok(Taken::Figures(figures.into_iter().flatten().collect()))
+}
+
+fn take_of(conditions: &Conditions, crowd: &Crowd) -> Result<Vec<Figures>> {
+    let effort = &conditions.effort.parallel;
+    let mut samplers = Vec::new();
+    for runtime in conditions.runtimes {
+        let slots = 0..crowd.at_once.min(effort.runs);
+        let containers = slots.map(|slot| conditions.container(runtime, &format!("slot{slot}")));
+        let containers = containers.collect::<Result<Vec<_>>>()?;
+        let sample = Box::new(move || sample(&containers, effort));
+        samplers.push(Sampler { name: runtime.name.clone(), sample });
+    }
+    let ((rate, rate_title), (slowest, slowest_title)) = (crowd.rate, crowd.slowest);
+    let quantities = [
+        Quantity { name: rate, title: rate_title, unit: Unit::PerSecond, better: Better::More },
+        Quantity { name: slowest, title: slowest_title, unit: Unit::Milliseconds, better: Better::Less },
+    ];
+    interleave(samplers, conditions.turns(effort.rounds), quantities)
+}
+
+fn sample(containers: &[Container], effort: &Parallel) -> Result<[f64; 2]> {
     let begun = AtomicUsize::new(0);
     let start = Instant::now();
     let slowest = std::thread::scope(|scope| {
         let slots: Vec<_> =
-            lanes.iter().map(|lane| scope.spawn(|| slot(lane, &begun, effort.runs))).collect();
+            containers.iter().map(|container| scope.spawn(|| slot(container, &begun, effort.runs))).collect();
         let slowest = slots.into_iter().map(|slot| slot.join().map_err(|_| "a slot panicked")?);
         slowest.collect::<Result<Vec<Duration>>>()
     })?;
@@ -44,10 +73,10 @@ fn sample(lanes: &[Lane], effort: &Parallel) -> Result<[f64; 2]> {
 }
 
 /// Runs one container after the other until all slots together have begun `runs`, and returns its slowest.
-fn slot(lane: &Lane, begun: &AtomicUsize, runs: usize) -> Result<Duration> {
+fn slot(container: &Container, begun: &AtomicUsize, runs: usize) -> Result<Duration> {
     let mut slowest = Duration::ZERO;
     while begun.fetch_add(1, Ordering::Relaxed) < runs {
-        slowest = slowest.max(lane.time_command(lane.run_command())?);
+        slowest = slowest.max(container.time_command(container.run_command())?);
     }
     Ok(slowest)
 }

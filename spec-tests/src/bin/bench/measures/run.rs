@@ -2,38 +2,40 @@
 
 use std::process::Command;
 
-use super::{Better, Entrant, Quantity, Taken, Unit, interleave, ms, with_cpu};
+use super::sampling::{Quantity, Sampler, interleave};
+use super::{ms, with_cpu};
 use crate::Result;
-use crate::lane::Lane;
-use crate::stage::Stage;
-use crate::workshop::{Helper, Workshop};
+use crate::conditions::Conditions;
+use crate::container::Container;
+use crate::figures::{Better, Taken, Unit};
+use crate::fixture::{Fixture, Helper};
 
 /// The namespaces of Docker's default: mount, uts, ipc, pid, network.
 const FLOOR_NAMESPACES: i32 =
     libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWPID | libc::CLONE_NEWNET;
 
-pub fn take(stage: &Stage) -> Result<Taken> {
-    let mut entrants: Vec<_> = stage.lanes("run")?.into_iter().map(runtime).collect();
-    entrants.push(floor(stage.workshop));
+pub fn take(conditions: &Conditions) -> Result<Taken> {
+    let mut samplers: Vec<_> = conditions.containers("run")?.into_iter().map(runtime).collect();
+    samplers.push(floor(conditions.fixture));
     let quantity = |name, title| Quantity { name, title, unit: Unit::Milliseconds, better: Better::Less };
     let quantities = [quantity("run", "run of /bin/true"), quantity("run-cpu", "CPU time of run")];
-    interleave(entrants, stage.turns(stage.effort.rounds), quantities)
+    Ok(Taken::Figures(interleave(samplers, conditions.turns(conditions.effort.rounds), quantities)?))
 }
 
-fn runtime(lane: Lane<'_>) -> Entrant<'_, 2> {
-    let name = lane.contender.name.clone();
-    let sample = move || with_cpu(|| Ok(ms(lane.time_command(lane.run_command())?)));
-    Entrant { name, sample: Box::new(sample) }
+fn runtime(container: Container<'_>) -> Sampler<'_, 2> {
+    let name = container.runtime.name.clone();
+    let sample = move || with_cpu(|| Ok(ms(container.time_command(container.run_command())?)));
+    Sampler { name, sample: Box::new(sample) }
 }
 
 /// The floor tells by itself how long the start of its container took: its own start doesn't count, save as CPU time.
-fn floor(workshop: &Workshop) -> Entrant<'_, 2> {
-    Entrant { name: "floor".to_owned(), sample: Box::new(move || with_cpu(|| run_floor(workshop))) }
+fn floor(fixture: &Fixture) -> Sampler<'_, 2> {
+    Sampler { name: "floor".to_owned(), sample: Box::new(move || with_cpu(|| run_floor(fixture))) }
 }
 
-fn run_floor(workshop: &Workshop) -> Result<f64> {
-    let mut command = Command::new(workshop.helper(Helper::Floor)?);
-    command.arg(workshop.rootfs()).arg("1").arg(FLOOR_NAMESPACES.to_string());
+pub(super) fn run_floor(fixture: &Fixture) -> Result<f64> {
+    let mut command = Command::new(fixture.helper(Helper::Floor)?);
+    command.arg(fixture.rootfs()).arg("1").arg(FLOOR_NAMESPACES.to_string());
     let output = command.output()?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     match told.split(' ').nth(1).and_then(|number| number.parse().ok()) {

@@ -1,4 +1,4 @@
-//! A contender's own place for one measure: its state directory, its bundle, its cgroups.
+//! The container of one runtime in one measure: its bundle, its cgroups, and the commands that are measured.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,16 +10,15 @@ use serde_json::{Value, json};
 use spec_tests::bundle::Bundle;
 use spec_tests::view::View;
 
-use crate::contender::Contender;
-use crate::stage::Stage;
-use crate::workshop::Workshop;
+use crate::fixture::Fixture;
+use crate::runtime::Runtime;
 use crate::{Result, process};
 
 /// What Docker writes for `docker run` without options.
 const DOCKER_DEFAULT: &str = include_str!("../../../data/engine-configs/docker-28.5-run-default.json");
 
-pub struct Lane<'a> {
-    pub contender: &'a Contender,
+pub struct Container<'a> {
+    pub runtime: &'a Runtime,
     /// The container and its bundle: Docker's defaults with `/bin/true` as the program.
     pub id: String,
     pub bundle: Bundle,
@@ -27,28 +26,27 @@ pub struct Lane<'a> {
     errors: PathBuf,
 }
 
-impl<'a> Lane<'a> {
-    /// Makes a lane for a contender in the view of the stage; `name` is one that no other lane of the contender has.
-    pub fn lay(stage: &Stage<'a>, contender: &'a Contender, name: &str) -> Result<Lane<'a>> {
-        let workshop = stage.workshop;
-        let own = format!("{}-{}-{name}", contender.name, crate::stage::name(stage.view));
-        let dir = workshop.dir.join("lanes").join(&own);
+impl<'a> Container<'a> {
+    /// Writes a bundle for `runtime`. No other container of this runtime may have the same `name`.
+    pub fn new(fixture: &Fixture, view: View, runtime: &'a Runtime, name: &str) -> Result<Container<'a>> {
+        let own = format!("{}-{}-{name}", runtime.name, view.name());
+        let dir = fixture.dir.join("containers").join(&own);
         fs::create_dir_all(&dir)?;
-        let config = docker_default(workshop, stage.view, &format!("/{}/{own}", workshop.marker))?;
-        let lane = Lane {
-            contender,
-            id: format!("{}-{own}", workshop.marker),
+        let config = docker_default(fixture, view, &format!("/{}/{own}", fixture.marker))?;
+        let container = Container {
+            runtime,
+            id: format!("{}-{own}", fixture.marker),
             bundle: Bundle { dir: dir.clone(), config },
-            state: workshop.states().join(&contender.name),
+            state: fixture.states().join(&runtime.name),
             errors: dir.join("errors"),
         };
-        lane.bundle.save();
-        Ok(lane)
+        container.bundle.save();
+        Ok(container)
     }
 
     /// `BINARY --root STATE ARGS…`
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(&self.contender.binary);
+        let mut command = Command::new(&self.runtime.binary);
         command.arg("--root").arg(&self.state).args(args);
         command
     }
@@ -87,11 +85,11 @@ impl<'a> Lane<'a> {
 }
 
 /// Docker's config.json with the places on the host replaced by the bench's, and without Docker's own hooks.
-fn docker_default(workshop: &Workshop, view: View, cgroup: &str) -> Result<Value> {
+fn docker_default(fixture: &Fixture, view: View, cgroup: &str) -> Result<Value> {
     let mut config: Value = serde_json::from_str(DOCKER_DEFAULT)?;
     // crun 1.8 refuses later ones; nothing in this config needs one.
     config["ociVersion"] = "1.0.2".into();
-    config["root"]["path"] = json!(workshop.rootfs());
+    config["root"]["path"] = json!(fixture.rootfs());
     config["process"]["args"] = json!(["/bin/true"]);
     config["linux"]["cgroupsPath"] = cgroup.into();
     if let Some(fields) = config.as_object_mut() {
@@ -100,7 +98,7 @@ fn docker_default(workshop: &Workshop, view: View, cgroup: &str) -> Result<Value
     for mount in config["mounts"].as_array_mut().into_iter().flatten().filter(|mount| mount["type"] == "bind")
     {
         let destination = mount["destination"].as_str().unwrap_or_default();
-        mount["source"] = json!(workshop.dir.join(destination.trim_start_matches("/etc/")));
+        mount["source"] = json!(fixture.dir.join(destination.trim_start_matches("/etc/")));
     }
     if view == View::V2 {
         as_on_v2(&mut config["linux"]);

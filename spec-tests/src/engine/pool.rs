@@ -1,4 +1,4 @@
-//! A case: what is done in one seat, what must come of it, and the comparison of both seats.
+//! The engines that scenarios run on, and the comparison of what two runtimes made of a scenario.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,81 +7,12 @@ use super::dockerd::{Engine, Role, Runtimes, Setup};
 use super::normal::{difference, normalise};
 use super::process::Said;
 use super::sandbox::Sandbox;
-use super::seat::Seat;
+use super::scenario::{On, Scenario};
+use super::session::Session;
 use super::{Outcome, Stop};
 
-/// The engine that a case runs on.
-#[derive(Clone, Copy, Debug)]
-pub enum On {
-    /// Shared; each container names its runtime.
-    NamedRuntime,
-    /// Shared by the cases of one seat; nobody names a runtime, since the default one is the seat's.
-    DefaultRuntime,
-    /// Shared, with `--userns-remap`; each container names its runtime.
-    RemappedUsers,
-    /// The play's own, so that its daemon can be restarted.
-    ItsOwn {
-        /// Whether containers outlive the daemon.
-        live_restore: bool,
-    },
-}
-
-/// One comparison.
-pub struct Case {
-    /// Unique within its theme; a behaviour.
-    pub name: &'static str,
-    on: On,
-    controllers: &'static [&'static str],
-    play: Box<dyn Fn(&Seat) -> Outcome + Send + Sync>,
-}
-
-/// A case that is told step by step. `play` fails where something is not as it must be, whatever the runtime.
-pub fn case(name: &'static str, play: impl Fn(&Seat) -> Outcome + Send + Sync + 'static) -> Case {
-    Case { name, on: On::NamedRuntime, controllers: &[], play: Box::new(play) }
-}
-
-/// A case that is one `docker run --rm ARGS…`.
-pub fn run(name: &'static str, args: &'static [&'static str], expected: Expected) -> Case {
-    case(name, move |seat| expected.check(seat.run(args)?))
-}
-
-impl Case {
-    /// The same case on another engine.
-    pub fn on(self, on: On) -> Self {
-        Case { on, ..self }
-    }
-
-    /// The same case, skipped on a machine without those cgroup controllers.
-    pub fn needs(self, controllers: &'static [&'static str]) -> Self {
-        Case { controllers, ..self }
-    }
-}
-
-/// What must come of one command, whatever the runtime.
-#[derive(Clone, Copy, Debug)]
-pub enum Expected {
-    /// Success, and exactly this on standard output.
-    Says(&'static str),
-    /// Success, and each of these somewhere on standard output.
-    Shows(&'static [&'static str]),
-    /// This exit code, and this somewhere on standard error.
-    Fails(i32, &'static str),
-}
-
-impl Expected {
-    fn check(self, said: Said) -> Outcome {
-        match self {
-            Expected::Says(text) => said.ok()?.says(text).map(drop),
-            Expected::Shows(parts) => {
-                parts.iter().try_fold(said.ok()?, |said, part| said.shows(part)).map(drop)
-            }
-            Expected::Fails(code, part) => said.exits(code)?.complains(part).map(drop),
-        }
-    }
-}
-
-/// Where cases are played: the engines, started when a first case needs them.
-pub struct Stage {
+/// The engines, each started when a first scenario needs it.
+pub struct EnginePool {
     sandbox: Sandbox,
     runtimes: Runtimes,
     roles: Vec<Role>,
@@ -91,10 +22,10 @@ pub struct Stage {
     engines_of_their_own: AtomicUsize,
 }
 
-impl Stage {
-    /// A stage for those roles; with one of them alone, cases are played and not compared.
+impl EnginePool {
+    /// Engines for those roles; with one role alone, scenarios are carried out and not compared.
     pub fn new(sandbox: Sandbox, runtimes: Runtimes, roles: Vec<Role>) -> Self {
-        Stage {
+        EnginePool {
             sandbox,
             runtimes,
             roles,
@@ -105,13 +36,13 @@ impl Stage {
         }
     }
 
-    /// Plays `case` in each seat and compares. `name` is unique among all cases.
-    pub fn judge(&self, case: &Case, name: &str) -> Outcome {
-        let mut plays = Vec::new();
+    /// Carries out `scenario` under each role's runtime and compares the transcripts. No other scenario has `name`.
+    pub fn judge(&self, scenario: &Scenario, name: &str) -> Outcome {
+        let mut transcripts = Vec::new();
         let mut complaints = Vec::new();
         for &role in &self.roles {
-            match self.play(case, name, role) {
-                Ok((Ok(()), minutes)) => plays.push(minutes),
+            match self.carry_out(scenario, name, role) {
+                Ok((Ok(()), transcript)) => transcripts.push(transcript),
                 Ok((Err(Stop::Skipped(why)), _)) | Err(Stop::Skipped(why)) => return Err(Stop::Skipped(why)),
                 Ok((Err(Stop::Failed(why)), _)) | Err(Stop::Failed(why)) => {
                     complaints.push(format!("under {}: {why}", role.runtime()));
@@ -121,28 +52,32 @@ impl Stage {
         if !complaints.is_empty() {
             return Err(Stop::Failed(complaints.join("\n\n")));
         }
-        match plays.as_slice() {
+        match transcripts.as_slice() {
             [reference, tested] => compare(reference, tested),
             _ => Ok(()),
         }
     }
 
-    /// Gives what the play came to and its minutes; the outer failure is the engine's.
-    fn play(&self, case: &Case, name: &str, role: Role) -> Outcome<(Outcome, Vec<Said>)> {
-        let sit = |engine: &Engine, names_runtime: bool| {
-            let seat = Seat::new(engine, role, names_runtime, name);
-            let outcome = seat.needs_controllers(case.controllers).and_then(|()| (case.play)(&seat));
-            (outcome, seat.end())
+    /// Gives what the session came to and its transcript; the outer failure is the engine's.
+    fn carry_out(&self, scenario: &Scenario, name: &str, role: Role) -> Outcome<(Outcome, Vec<Said>)> {
+        let in_session = |engine: &Engine, names_runtime: bool| {
+            let session = Session::new(engine, role, names_runtime, name);
+            let outcome =
+                session.needs_controllers(scenario.controllers).and_then(|()| (scenario.steps)(&session));
+            (outcome, session.end())
         };
-        match (case.on, role) {
-            (On::NamedRuntime, _) => Ok(sit(self.named()?, true)),
-            (On::DefaultRuntime, Role::Reference) => Ok(sit(self.named()?, false)),
-            (On::DefaultRuntime, Role::Tested) => Ok(sit(self.tested_by_default()?, false)),
-            (On::RemappedUsers, _) => Ok(sit(self.remapped()?, true)),
+        match (scenario.on, role) {
+            (On::NamedRuntime, _) => Ok(in_session(self.named()?, true)),
+            (On::DefaultRuntime, Role::Reference) => Ok(in_session(self.named()?, false)),
+            (On::DefaultRuntime, Role::Tested) => Ok(in_session(self.tested_by_default()?, false)),
+            (On::RemappedUsers, _) => Ok(in_session(self.remapped()?, true)),
             (On::ItsOwn { live_restore }, _) => {
                 let number = self.engines_of_their_own.fetch_add(1, Ordering::Relaxed);
                 let setup = Setup { live_restore, ..Setup::default() };
-                Ok(sit(&Engine::start(&self.sandbox, &format!("own{number}"), &self.runtimes, setup)?, true))
+                Ok(in_session(
+                    &Engine::start(&self.sandbox, &format!("own{number}"), &self.runtimes, setup)?,
+                    true,
+                ))
             }
         }
     }
@@ -176,7 +111,7 @@ impl Stage {
     }
 }
 
-/// Compares what was said in both seats, step by step.
+/// Compares two transcripts, step by step.
 fn compare(reference: &[Said], tested: &[Said]) -> Outcome {
     let mut text = String::new();
     for (ours, theirs) in tested.iter().zip(reference) {

@@ -23,36 +23,36 @@ pub enum Helper {
     Calls,
 }
 
-pub struct Workshop {
+pub struct Fixture {
     /// Found in the name of all that belongs to this bench.
     pub marker: String,
     pub dir: PathBuf,
 }
 
-impl Workshop {
-    pub fn open() -> Result<Workshop> {
+impl Fixture {
+    pub fn open() -> Result<Fixture> {
         let marker = format!("bench{}x", std::process::id());
         let dir = std::env::temp_dir().join(&marker);
         fs::create_dir(&dir).map_err(|error| format!("make {}: {error}", dir.display()))?;
-        let workshop = Workshop { marker, dir };
-        workshop.take_down_after_panic();
-        root::populate(&workshop.rootfs());
-        fs::create_dir(workshop.states())?;
+        let fixture = Fixture { marker, dir };
+        fixture.take_down_after_panic();
+        root::populate(&fixture.rootfs());
+        fs::create_dir(fixture.states())?;
         for file in ["resolv.conf", "hostname", "hosts"] {
-            fs::write(workshop.dir.join(file), "127.0.0.1 localhost\n")?;
+            fs::write(fixture.dir.join(file), "127.0.0.1 localhost\n")?;
         }
-        if workshop.helper(Helper::Calls).is_ok() {
-            fs::copy(workshop.dir.join("calls"), workshop.rootfs().join("bin/calls"))?;
+        if fixture.helper(Helper::Calls).is_ok() {
+            fs::copy(fixture.dir.join("calls"), fixture.rootfs().join("bin/calls"))?;
         }
-        Ok(workshop)
+        Ok(fixture)
     }
 
-    /// All contenders share one root filesystem, so none has the warmer cache.
+    /// All runtimes share one root filesystem, so none has the warmer cache.
     pub fn rootfs(&self) -> PathBuf {
         self.dir.join("rootfs")
     }
 
-    /// Where the contenders keep the states of their containers.
+    /// Where the runtimes keep the states of their containers.
     pub fn states(&self) -> PathBuf {
         self.dir.join("states")
     }
@@ -89,7 +89,7 @@ impl Workshop {
     }
 }
 
-impl Drop for Workshop {
+impl Drop for Fixture {
     fn drop(&mut self) {
         take_down(&self.marker, &self.dir);
     }

@@ -1,4 +1,4 @@
-//! One play of a case under one runtime, and what was said in it.
+//! One scenario under one runtime, and the transcript of what was said.
 
 use std::cell::RefCell;
 use std::fs;
@@ -8,32 +8,32 @@ use super::dockerd::{CLIENT, Engine, Role};
 use super::process::{Said, Terminal, run, until};
 use super::{Outcome, Stop};
 
-/// A case's hands and eyes: it drives the engine with one of the runtimes and takes the minutes.
-pub struct Seat<'a> {
+/// Drives an engine with one of the runtimes for a scenario, and records commands with what they said.
+pub struct Session<'a> {
     engine: &'a Engine,
     role: Role,
     /// False where the engine's default runtime is the one to use.
     names_runtime: bool,
-    /// What tells this play's containers, networks and volumes from those of any other.
+    /// Tells this session's containers, networks and volumes from those of any other.
     suffix: String,
-    minutes: RefCell<Vec<Said>>,
+    transcript: RefCell<Vec<Said>>,
     containers: RefCell<Vec<String>>,
 }
 
-impl<'a> Seat<'a> {
-    /// A seat for the case `name` (which is unique among all cases).
+impl<'a> Session<'a> {
+    /// A session for the scenario `name`, which is unique among all scenarios.
     pub fn new(engine: &'a Engine, role: Role, names_runtime: bool, name: &str) -> Self {
         let tag = match role {
             Role::Reference => "ref",
             Role::Tested => "new",
         };
         let suffix = format!("-{}-{tag}", name.replace("::", "-"));
-        Seat {
+        Session {
             engine,
             role,
             names_runtime,
             suffix,
-            minutes: RefCell::default(),
+            transcript: RefCell::default(),
             containers: RefCell::default(),
         }
     }
@@ -43,13 +43,13 @@ impl<'a> Seat<'a> {
         self.engine
     }
 
-    /// Which runtime this seat is for.
+    /// Which runtime this session is for.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// A name for a container, volume, network or image that no other play uses. The container of that name, if
-    /// there is one, is removed after the play.
+    /// A name for a container, volume, network or image that no other session uses. The container of that name, if
+    /// there is one, is removed at the end of the session.
     pub fn name(&self, label: &str) -> String {
         let name = format!("{label}{}", self.suffix);
         self.containers.borrow_mut().push(name.clone());
@@ -116,7 +116,7 @@ impl<'a> Seat<'a> {
         Ok(name)
     }
 
-    /// The flags that choose this seat's runtime for `docker run` and `docker create` with `args`.
+    /// The flags that choose this session's runtime for `docker run` and `docker create` with `args`.
     pub fn with_runtime<'b>(&self, before: &[&'b str], args: &[&'b str]) -> Vec<&'b str> {
         let mut all = before.to_vec();
         if args.contains(&"--privileged") {
@@ -128,7 +128,7 @@ impl<'a> Seat<'a> {
         all
     }
 
-    /// `docker ARGS…` on a terminal of 30 rows and 100 columns; [`Seat::close`] records it.
+    /// `docker ARGS…` on a terminal of 30 rows and 100 columns; [`Session::close`] records it.
     pub fn terminal(&self, args: &[&str]) -> Outcome<Terminal> {
         Terminal::open(self.engine.client(CLIENT).args(args), 30, 100)
     }
@@ -148,15 +148,15 @@ impl<'a> Seat<'a> {
         self.record(run(self.engine.client(program).args(args).envs(environment.iter().copied()), None)?)
     }
 
-    /// Skips the case where cgroups are not v1's, for cases that read or write its files.
+    /// Skips the scenario where cgroups are not v1's, for scenarios that read or write its files.
     pub fn needs_cgroup_v1(&self) -> Outcome {
         match Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists() {
             true => Ok(()),
-            false => Err(Stop::Skipped("the case is about cgroup v1, which this machine has not".into())),
+            false => Err(Stop::Skipped("the scenario is about cgroup v1, which this machine has not".into())),
         }
     }
 
-    /// Skips the case where one of the cgroup controllers is not to be had.
+    /// Skips the scenario where one of the cgroup controllers is not to be had.
     pub fn needs_controllers(&self, names: &[&str]) -> Outcome {
         let on_v2 = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
         let lacks = |name: &&&str| {
@@ -174,7 +174,7 @@ impl<'a> Seat<'a> {
         Ok(self.ask(&["inspect", "--format", "{{.State.Pid}}", container])?.ok()?.word().to_owned())
     }
 
-    /// Removes the play's containers and gives the minutes, with this play's own names taken out.
+    /// Removes the session's containers and gives the transcript, with this session's own names taken out.
     pub fn end(self) -> Vec<Said> {
         let names = self.containers.into_inner();
         if !names.is_empty() {
@@ -184,14 +184,14 @@ impl<'a> Seat<'a> {
         }
         let dir = self.engine.dir().to_string_lossy().into_owned();
         let anonymous = |text: &str| text.replace(&self.suffix, "").replace(&dir, "<dir>");
-        let minutes = self.minutes.into_inner().into_iter();
-        minutes
+        let transcript = self.transcript.into_inner().into_iter();
+        transcript
             .map(|said| Said { stdout: anonymous(&said.stdout), stderr: anonymous(&said.stderr), ..said })
             .collect()
     }
 
     fn record(&self, said: Said) -> Outcome<Said> {
-        self.minutes.borrow_mut().push(said.clone());
+        self.transcript.borrow_mut().push(said.clone());
         Ok(said)
     }
 }
