@@ -43,6 +43,16 @@ const SYS_FOR_PLAN: [&str; 11] = [
 const SPEC_FOR_APPLY: [&str; 3] =
     ["crate::spec::HookKind", "crate::spec::Namespace", "crate::spec::oci::Hook"];
 
+/// What stands of `nix` outside of `sys`: plain types. Whatever calls the kernel is a function of `sys`.
+const NIX_OUTSIDE_SYS: [&str; 6] = [
+    "nix::errno::Errno",
+    "nix::fcntl::AT_FDCWD",
+    "nix::fcntl::OFlag",
+    "nix::sys::signal::Signal",
+    "nix::sys::stat::FileStat",
+    "nix::sys::stat::SFlag",
+];
+
 /// What of the standard library is pure. `spec` and `plan` use nothing else of it.
 const PURE_STD: [&str; 11] = [
     "std::borrow",
@@ -108,6 +118,11 @@ fn apply_takes_nothing_but_plain_types_from_the_spec() {
 }
 
 #[test]
+fn nothing_but_sys_calls_the_kernel_by_nix_or_libc() {
+    assert_none(in_all(calls_the_kernel));
+}
+
+#[test]
 fn unsafe_stands_only_under_sys() {
     assert_none(in_all(unsafety));
 }
@@ -158,6 +173,13 @@ fn what_is_forbidden_is_found() {
         1
     );
     assert_eq!(found(looks_at_the_spec, "apply/x.rs", "use oci_spec::runtime::{Hook, Process};"), 1);
+    assert_eq!(found(calls_the_kernel, "apply/x.rs", "use nix::{fcntl::OFlag, unistd};"), 1);
+    assert_eq!(found(calls_the_kernel, "apply/x.rs", "fn f() { nix::unistd::pause(); libc::getpid() }"), 2);
+    assert_eq!(
+        found(calls_the_kernel, "apply/x.rs", "use nix::sys::signal::Signal; fn f() { libc::SIGKILL }"),
+        0
+    );
+    assert_eq!(found(calls_the_kernel, "sys/x.rs", "use nix::unistd;"), 0);
     assert_eq!(found(unsafety, "apply/x.rs", "fn f() -> &'static str { unsafe { g('\"', \"unsafe\") } }"), 1);
     assert_eq!(found(unsafety, "apply/x.rs", "#![allow(unsafe_code)]"), 1);
     let reads = environment(&Source::of("plan/x.rs", "use std::env; fn f() { env::var_os(\"HOME\"); }"));
@@ -191,9 +213,7 @@ fn impurities(source: &Source) -> Vec<String> {
     }
     let impure = |path: &Name| {
         let of = |root: &str| path.is_of(root);
-        let function =
-            path.name.strip_prefix("libc::").is_some_and(|item| item.starts_with(char::is_lowercase));
-        of("nix") || function || of("std") && !PURE_STD.iter().any(|pure| of(pure))
+        of("nix") || is_of_libc(path) || of("std") && !PURE_STD.iter().any(|pure| of(pure))
     };
     let mut found: Vec<String> =
         source.paths().iter().filter(|path| impure(path)).map(|path| format!("uses {}", path.name)).collect();
@@ -228,6 +248,20 @@ fn looks_at_the_spec(source: &Source) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether it is a function or a type of `libc`, and no number.
+fn is_of_libc(path: &Name) -> bool {
+    path.name.strip_prefix("libc::").is_some_and(|item| item.starts_with(char::is_lowercase))
+}
+
+fn calls_the_kernel(source: &Source) -> Vec<String> {
+    if source.module() == "sys" {
+        return Vec::new();
+    }
+    let plain = |path: &Name| NIX_OUTSIDE_SYS.iter().any(|item| path.is_of(item));
+    let calls = |path: &&Name| path.is_of("nix") && !plain(path) || is_of_libc(path);
+    source.paths().iter().filter(calls).map(|path| format!("must leave {} to sys", path.name)).collect()
 }
 
 fn unsafety(source: &Source) -> Vec<String> {

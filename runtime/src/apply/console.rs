@@ -21,7 +21,7 @@ const MASTER_NAME: &[u8] = b"/dev/ptmx";
 pub fn open(root: &Root, size: Option<(u16, u16)>, relayed: bool, socket: BorrowedFd) -> Result<OwnedFd> {
     let master = root.open_without_links(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
     let stat = file::stat_of(&master)?;
-    let multiplexer = nix::sys::stat::makedev(5, 2);
+    let multiplexer = file::device_number(5, 2);
     if file::filesystem_magic(&master)? != DEVPTS_SUPER_MAGIC || stat.st_rdev != multiplexer {
         return Err(Error::new(Kind::Denied, "/dev/pts/ptmx is not the multiplexer of a devpts"));
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::{FileStat, SFlag, makedev};
+use nix::sys::stat::{FileStat, SFlag};
 
 use super::rootfs::Rootfs;
 use crate::error::{Errno, Error, Kind, Result};
@@ -68,7 +68,7 @@ fn check(stat: &FileStat, device: &Device) -> Result<()> {
 }
 
 fn number(device: &Device) -> u64 {
-    if device.kind == libc::S_IFIFO { 0 } else { makedev(device.major.into(), device.minor.into()) }
+    if device.kind == libc::S_IFIFO { 0 } else { file::device_number(device.major, device.minor) }
 }
 
 /// Makes one of the links that every /dev has.

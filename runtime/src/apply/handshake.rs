@@ -33,7 +33,7 @@ use super::build::Built;
 use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
-use crate::sys::socket;
+use crate::sys::{poll, socket};
 
 /// How long one side works before the other hears of it: mounts of slow network filesystems, and hooks.
 pub const PATIENCE_MS: u64 = 600_000;
@@ -157,7 +157,7 @@ impl Channel {
     ///
     /// Errors: Internal if it is gone.
     pub fn check_open(&self) -> Result<()> {
-        match socket::is_hung_up(self.socket.as_fd())? {
+        match poll::hung_up_by(&self.socket, Deadline::Now)? {
             true => Err(Error::internal("the supervisor is gone")),
             false => Ok(()),
         }
@@ -205,18 +205,15 @@ impl Channel {
     pub fn listen_for_forked(&mut self, intermediate: &PidFd) -> Result<Option<OwnedFd>> {
         loop {
             let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
-            loop {
-                let ends = [self.socket.as_fd(), intermediate.as_fd()];
-                match socket::wait_readable(&ends, deadline.poll_timeout_ms())?[..] {
-                    [true, _] => break,
-                    // What it said before it ended would be there.
-                    [_, true] if !socket::wait_readable(&[self.socket.as_fd()], 0)?[0] => {
-                        socket::shut_down(self.socket.as_fd())?;
-                        return Ok(None);
-                    }
-                    _ if deadline.passed() => return Err(silence()),
-                    _ => {}
+            let ends = [self.socket.as_fd(), intermediate.as_fd()];
+            match poll::wait_readable(&ends, deadline)?[..] {
+                [false, false] => return Err(silence()),
+                // What it said before it ended would be there.
+                [false, true] if !poll::readable_by(&self.socket, Deadline::Now)? => {
+                    socket::shut_down(self.socket.as_fd())?;
+                    return Ok(None);
                 }
+                _ => {}
             }
             match self.receive()? {
                 Message::Forked(pidfd) => return Ok(Some(pidfd)),
@@ -270,12 +267,7 @@ impl Channel {
 
     fn await_readable(&self) -> Result<()> {
         let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
-        while !socket::wait_readable(&[self.socket.as_fd()], deadline.poll_timeout_ms())?[0] {
-            if deadline.passed() {
-                return Err(silence());
-            }
-        }
-        Ok(())
+        if poll::readable_by(&self.socket, deadline)? { Ok(()) } else { Err(silence()) }
     }
 }
 

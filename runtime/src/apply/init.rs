@@ -10,8 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 
 use super::build::Built;
 use super::cgroup::Entrance;
@@ -28,11 +27,12 @@ use crate::plan::{
 };
 use crate::spec::{HookKind, Namespace};
 use crate::state::{OciState, Record, Status};
+use crate::sys::clock::Deadline;
 use crate::sys::namespace::Forked;
 use crate::sys::seccomp::FilterFlags;
-use crate::sys::{credentials, file, keyring, mount, namespace, net, process, schedule, seccomp, socket};
+use crate::sys::signal::SignalQueue;
+use crate::sys::{credentials, file, keyring, mount, namespace, net, poll, process, schedule, seccomp};
 
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 const PROC_ROOT_INODE: u64 = 1;
 /// `KEY_USR_SEARCH`: processes of the same user may look keys up.
 const KEYRING_SEARCH: u32 = 0x0008_0000;
@@ -184,7 +184,7 @@ impl<'a> Init<'a> {
             Action::BecomeRoot => identity::become_root(),
             Action::JoinKeyring(name) => join_keyring(name),
             Action::BringLoopbackUp => net::bring_loopback_up(),
-            Action::SetHostname(name) => named(nix::unistd::sethostname(name), "sethostname"),
+            Action::SetHostname(name) => namespace::set_hostname(name),
             Action::SetDomainname(name) => namespace::set_domainname(name),
             Action::SetPropagation(change) => {
                 rootfs::set_propagation(*change, &self.inherited.request.rootfs)
@@ -414,8 +414,7 @@ impl<'a> Init<'a> {
 
     /// The state that hooks in the container's namespaces get.
     fn state(&self, status: Status) -> Vec<u8> {
-        let record =
-            Record { init_process_pid: nix::unistd::getpid().as_raw(), ..self.inherited.record.clone() };
+        let record = Record { init_process_pid: std::process::id() as i32, ..self.inherited.record.clone() };
         OciState::of(&record, status).to_json()
     }
 
@@ -476,16 +475,16 @@ impl<'a> Init<'a> {
     fn await_start(&mut self) -> Result<()> {
         // It stays open until the program is executed, which tells `start` that it runs.
         let Some(fifo) = &self.inherited.start_fifo else { return Ok(()) };
-        let (ends, signals) = ending_signals()?;
+        let signals = SignalQueue::of(&ENDING_SIGNALS)?;
         let mut byte = [0_u8; 1];
         let mut unlinked = false;
         loop {
-            socket::wait_readable(&[fifo.as_fd(), signals.as_fd()], u16::MAX)?;
-            if let Ok(Some(signal)) = signals.read_signal() {
-                process::exit_now(128 + signal.ssi_signo as i32);
+            poll::wait_readable(&[fifo.as_fd(), signals.as_fd()], Deadline::Never)?;
+            if let Some(number) = signals.take()? {
+                process::exit_now(128 + number);
             }
-            match nix::unistd::read(fifo, &mut byte) {
-                Ok(1) => return named(ends.thread_unblock(), "sigprocmask"),
+            match file::read(fifo, &mut byte) {
+                Ok(1) => return signals.unblock(),
                 // `start` has taken the name away, so nobody else can come, and was killed before it wrote.
                 Ok(_) if unlinked => return Err(Error::internal("`start` died before it said so")),
                 Ok(_) => {
@@ -493,8 +492,8 @@ impl<'a> Init<'a> {
                     unlinked = file::stat_of(fifo)?.st_nlink == 0;
                     std::thread::sleep(std::time::Duration::from_millis(10));
                 }
-                Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(errno) => return Err(Error::kernel("read(exec.fifo)", errno)),
+                Err(err) if err.is(Errno::EAGAIN) => {}
+                Err(err) => return Err(err.context("exec.fifo")),
             }
         }
     }
@@ -522,20 +521,9 @@ fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn named(result: nix::Result<()>, call: &str) -> Result<()> {
-    result.map_err(|errno| Error::kernel(format!("{call}()"), errno))
-}
-
 /// Signals that end a process by default. Those that don't ask for them never reach the first process of a pid
 /// namespace, and a container that was created and not started has to heed `kill` all the same.
-fn ending_signals() -> Result<(SigSet, SignalFd)> {
-    let ends: SigSet =
-        [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM].into_iter().collect();
-    named(ends.thread_block(), "sigprocmask")?;
-    SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .map(|signals| (ends, signals))
-        .map_err(|errno| Error::kernel("signalfd()", errno))
-}
+const ENDING_SIGNALS: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 fn join_keyring(name: &str) -> Result<()> {
     match keyring::join_session_keyring(name) {
@@ -557,7 +545,7 @@ fn detached_procfs() -> Result<OwnedFd> {
 fn visible_procfs() -> Result<OwnedFd> {
     let procfs = file::open_following_links(Path::new("/proc"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
     let inode = file::stat_of(&procfs)?.st_ino;
-    if file::filesystem_magic(&procfs)? == PROC_SUPER_MAGIC && inode == PROC_ROOT_INODE {
+    if file::filesystem_magic(&procfs)? == libc::PROC_SUPER_MAGIC && inode == PROC_ROOT_INODE {
         return Ok(procfs);
     }
     Err(Error::new(Kind::Denied, "/proc is not a procfs"))

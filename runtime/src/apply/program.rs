@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 
 use crate::error::{Errno, Error, Kind, Result};
 use crate::plan::Program;
-use crate::sys::{c_string, file, process};
+use crate::sys::{c_string, file, process, signal};
 
 const PASSWD_BYTES_MAX: usize = 4 << 20;
 
@@ -41,14 +41,11 @@ pub fn find(program: &Program) -> Result<CString> {
 }
 
 fn check(path: &Path) -> Result<(), Errno> {
-    let stat = nix::sys::stat::stat(path)?;
-    if file::is_directory(&stat) {
+    let errno = |err: Error| err.errno().unwrap_or(Errno::EACCES);
+    if file::is_directory(&file::stat_following_links(path).map_err(errno)?) {
         return Err(Errno::EISDIR);
     }
-    match process::may_execute(path) {
-        Ok(()) => Ok(()),
-        Err(err) => Err(err.errno().unwrap_or(Errno::EACCES)),
-    }
+    process::may_execute(path).map_err(errno)
 }
 
 fn refused(name: &Path, why: &str) -> Error {
@@ -62,7 +59,7 @@ fn text(errno: Errno) -> String {
 /// Becomes the program; returns only an error.
 pub fn execute(program: &Program, path: &CString) -> Result<std::convert::Infallible> {
     let env = environment(program)?;
-    process::reset_signals()?;
+    signal::reset_all()?;
     process::execute(path, &program.args, &env).map_err(|err| {
         let why = err.errno().map_or_else(String::new, text);
         Error::told(err.kind(), format!("exec {}: {why}", path.to_string_lossy()), err.errno()).verbatim()

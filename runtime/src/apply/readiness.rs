@@ -7,11 +7,10 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
+use crate::sys::poll::{self, Interest, PollFlags};
 use crate::sys::socket;
 
 /// How much of a message is read: systemd's own limit.
@@ -55,40 +54,35 @@ impl Readiness {
     pub fn settle(mut self, init: &PidFd) -> Result<()> {
         loop {
             // Asked first: what it said before its end counts.
-            let ended = init.wait_for_exit(Deadline::after(Duration::ZERO))?;
+            let ended = init.wait_for_exit(Deadline::Now)?;
             self.perform()?;
-            let mut polled = self.polled();
+            let mut interests = self.interests();
             match self.progress {
                 Progress::Told => return Ok(()),
                 Progress::Awaited if ended => return Ok(()),
-                Progress::Awaited => polled.push(PollFd::new(init.as_fd(), PollFlags::POLLIN)),
+                Progress::Awaited => interests.push((init.as_fd(), PollFlags::POLLIN)),
                 Progress::Telling { .. } | Progress::Confirming { .. } => {}
             }
-            match poll(&mut polled, self.timeout()) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(Error::kernel("poll()", errno)),
-            }
+            poll::wait(&interests, self.deadline())?;
         }
     }
 
     /// What is waited for; then comes the turn of [`perform`](Self::perform).
-    pub fn polled(&self) -> Vec<PollFd<'_>> {
-        let mut polled = vec![PollFd::new(self.container.as_fd(), PollFlags::POLLIN)];
+    pub fn interests(&self) -> Vec<Interest<'_>> {
+        let mut interests = vec![(self.container.as_fd(), PollFlags::POLLIN)];
         match &self.progress {
-            Progress::Telling { .. } => polled.push(PollFd::new(self.manager.as_fd(), PollFlags::POLLOUT)),
-            Progress::Confirming { pipe, .. } => polled.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+            Progress::Telling { .. } => interests.push((self.manager.as_fd(), PollFlags::POLLOUT)),
+            Progress::Confirming { pipe, .. } => interests.push((pipe.as_fd(), PollFlags::POLLIN)),
             Progress::Awaited | Progress::Told => {}
         }
-        polled
+        interests
     }
 
-    /// For how long it is waited for.
-    pub fn timeout(&self) -> PollTimeout {
-        match &self.progress {
-            Progress::Telling { deadline, .. } | Progress::Confirming { deadline, .. } => {
-                PollTimeout::from(deadline.poll_timeout_ms())
-            }
-            Progress::Awaited | Progress::Told => PollTimeout::NONE,
+    /// Until when it is waited for.
+    pub fn deadline(&self) -> Deadline {
+        match self.progress {
+            Progress::Telling { deadline, .. } | Progress::Confirming { deadline, .. } => deadline,
+            Progress::Awaited | Progress::Told => Deadline::Never,
         }
     }
 
@@ -104,7 +98,7 @@ impl Readiness {
         self.tell().doing("NOTIFY_SOCKET")?;
         if let Progress::Confirming { pipe, deadline } = &self.progress {
             // A manager that doesn't know of barriers closes what it was sent, or never reads it.
-            if deadline.passed() || socket::wait_readable(&[pipe.as_fd()], 0)?.contains(&true) {
+            if deadline.passed() || poll::readable_by(pipe, Deadline::Now)? {
                 self.progress = Progress::Told;
             }
         }

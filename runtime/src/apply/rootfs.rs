@@ -13,7 +13,7 @@ use crate::plan::{CgroupV1Mount, FilesystemMount, Mount, MountSource, Propagatio
 use crate::sys::file::{self, filesystem_magic};
 use crate::sys::mount;
 
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+use libc::PROC_SUPER_MAGIC;
 const READ_ONLY: AttrChange = AttrChange::of(ATTR_RDONLY, 0);
 
 /// The container's root while init builds it.
@@ -268,7 +268,7 @@ impl Rootfs {
         file::enter_directory(&self.root)?;
         let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         mount::attach(self.root.as_fd(), root.as_fd())?;
-        nix::unistd::chroot(".").map_err(|errno| Error::kernel("chroot(\".\")", errno))?;
+        file::change_root_here()?;
         file::change_directory(Path::new("/"))
     }
 
@@ -326,7 +326,7 @@ impl Rootfs {
     fn null_device(&self) -> Result<OwnedFd> {
         let null = self.root.open_without_links(Path::new("/dev/null"), OFlag::O_PATH)?;
         let stat = file::stat_of(&null)?;
-        let device = nix::sys::stat::makedev(1, 3);
+        let device = file::device_number(1, 3);
         if stat.st_mode & libc::S_IFMT != libc::S_IFCHR || stat.st_rdev != device {
             return Err(Error::new(crate::error::Kind::Denied, "/dev/null is not the null device"));
         }

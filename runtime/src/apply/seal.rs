@@ -8,7 +8,7 @@
 
 use std::ffi::CString;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -135,7 +135,7 @@ fn escaped(path: &Path) -> Vec<u8> {
 fn memory_image() -> Result<OwnedFd> {
     let own = file::open_following_links(Path::new(OWN_EXE), OFlag::O_RDONLY)?;
     let image = memfd::create("corten")?;
-    memfd::copy(&own, &image, file::stat_of(&own)?.st_size as u64)?;
+    file::copy(&own, &image, file::stat_of(&own)?.st_size as u64)?;
     file::change_mode(&image, 0o555)?;
     memfd::seal(&image)?;
     Ok(image)
@@ -145,7 +145,7 @@ fn memory_image() -> Result<OwnedFd> {
 fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
     let marker = memfd::create("corten-sealed")?;
     file::write_whole(marker.as_fd(), &identity(&image)?, "memfd")?;
-    rewind(&marker)?;
+    file::rewind(&marker)?;
     memfd::seal(&marker)?;
     let free = |number: RawFd| process::inherited_fd(number).is_none();
     let find = |mut numbers: std::ops::Range<RawFd>| numbers.find(|number| free(*number) && free(number + 1));
@@ -163,10 +163,4 @@ fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
             .ok_or_else(|| Error::internal("the image's descriptor is gone"));
     }
     Err(Error::internal("no free descriptors for the sealed image").with_hint("is RLIMIT_NOFILE too low?"))
-}
-
-fn rewind(file: &OwnedFd) -> Result<()> {
-    nix::unistd::lseek(file, 0, nix::unistd::Whence::SeekSet)
-        .map(drop)
-        .map_err(|errno| Error::kernel(format!("lseek({})", file.as_raw_fd()), errno))
 }

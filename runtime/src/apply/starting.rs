@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::{Errno, Error, Kind, Result};
 use crate::state::ContainerDir;
 use crate::sys::clock::Deadline;
-use crate::sys::socket;
+use crate::sys::{file, poll};
 
 /// How long init may take to execute the program; then whoever waits goes on all the same.
 const EXECUTION_WAIT: Duration = Duration::from_secs(60);
@@ -25,17 +25,16 @@ pub struct Started {
 pub fn start(dir: &ContainerDir) -> Result<Started> {
     let fifo = dir.open_fifo_for_start()?.ok_or_else(has_stopped)?;
     dir.remove_fifo()?;
-    match nix::unistd::write(fifo.as_fd(), b"0") {
-        Ok(_) => Ok(Started { fifo }),
-        Err(Errno::EPIPE) => Err(has_stopped()),
-        Err(errno) => Err(Error::kernel("write(exec.fifo)", errno)),
+    match file::write_whole(fifo.as_fd(), b"0", "exec.fifo") {
+        Err(err) if err.is(Errno::EPIPE) => Err(has_stopped()),
+        result => result.map(|()| Started { fifo }),
     }
 }
 
 impl Started {
     /// Waits until the program is executed, or init has ended. `startContainer` hooks may take their time.
     pub fn wait(self) -> Result<()> {
-        socket::wait_until_unread(self.fifo.as_fd(), Deadline::after(EXECUTION_WAIT))
+        poll::hung_up_by(&self.fifo, Deadline::after(EXECUTION_WAIT)).map(drop)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::namespace::{self, Forked};
 use crate::sys::pidfd::{PidFd, ProcessStat};
 use crate::sys::process::Ended;
-use crate::sys::{file, process, socket};
+use crate::sys::{file, process, signal, socket};
 
 /// How long a killed init may take to be gone.
 const DEATH_PATIENCE: Duration = Duration::from_secs(10);
@@ -449,13 +449,12 @@ impl<'a> Supervisor<'a> {
 /// The error of an init that was killed.
 pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
     match ended {
-        Ended::Signaled(signal) => {
-            let name = nix::sys::signal::Signal::try_from(signal)
-                .map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string());
+        Ended::Signaled(number) => {
+            let name = signal::name(number);
             // Not the fault of the step at which the supervisor heard of it.
             let err = Error::told(Kind::Kernel, format!("init was killed by {name}"), None);
             match oom_kills {
-                _ if signal == libc::SIGILL => err.with_hint(
+                _ if number == libc::SIGILL => err.with_hint(
                     "does the seccomp profile (linux.seccomp) forbid what the runtime itself has to do?",
                 ),
                 Some(1..) => {

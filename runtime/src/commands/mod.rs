@@ -30,7 +30,7 @@ use crate::cli::{Command, CommandLine, Global, Request, RootPath};
 use crate::error::{Context, Error, Result};
 use crate::report::{Report, report_panics};
 use crate::state::Root;
-use crate::sys::process;
+use crate::sys::{process, signal};
 
 /// The exit code of a command that failed.
 const FAILED: u8 = 1;
@@ -101,7 +101,7 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
 fn run(invocation: &Invocation, command: Command) -> Result<u8> {
     if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
         // A caller that ignores it would have no child of ours be waited for.
-        process::reset_child_signal()?;
+        signal::reset_child_signal()?;
         // What a caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
         process::close_on_exec_from(3, None)?;
     }

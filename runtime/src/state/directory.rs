@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
-use nix::unistd::UnlinkatFlags;
 
 use super::{ContainerId, Record, exec_config};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::sys::clock::Deadline;
-use crate::sys::{file, socket};
+use crate::sys::{credentials, file, socket};
 
 const RECORD: &str = "state.json";
 const RECORD_UNFINISHED: &str = ".state.json.new";
@@ -124,7 +123,7 @@ fn is_rootless() -> bool {
         !map.is_empty() && !map.split_whitespace().eq(["0", "0", "4294967295"])
     };
     let called_root = || std::env::var_os("USER").as_deref() == Some(OsStr::new("root"));
-    !nix::unistd::geteuid().is_root() || in_user_namespace() && !called_root()
+    credentials::effective_uid() != 0 || in_user_namespace() && !called_root()
 }
 
 /// The directory of one container.
@@ -146,7 +145,10 @@ impl ContainerDir {
             }
             result => {
                 result?;
-                ContainerDir::open(root, id).inspect_err(|_| drop(std::fs::remove_dir(root.path.join(id))))
+                ContainerDir::open(root, id).inspect_err(|_| {
+                    let removed = root.open().and_then(|root| file::remove_directory_at(root, id.as_ref()));
+                    best_effort(removed, "the error that brought us here is the one to tell");
+                })
             }
         }
     }
@@ -225,8 +227,8 @@ impl ContainerDir {
 
     /// Makes the record that was prepared the one that counts.
     pub fn publish(&self) -> Result<()> {
-        nix::fcntl::renameat(&self.dir, RECORD_UNFINISHED, &self.dir, RECORD)
-            .map_err(|errno| Error::kernel(format!("rename({})", self.shown(RECORD)), errno))
+        file::rename_at(&self.dir, Path::new(RECORD_UNFINISHED), Path::new(RECORD))
+            .doing_with(|| self.shown(RECORD))
     }
 
     /// Keeps what `exec` needs of the text of a config.json, and the filter that was made of its profile.
@@ -342,9 +344,9 @@ impl ContainerDir {
     }
 
     fn remove_directory(&self) -> Result<()> {
-        match nix::unistd::unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(Error::kernel(format!("rmdir({})", self.path.display()), errno)),
+        match file::remove_directory_at(&self.root, self.id.as_ref()) {
+            Err(err) if err.is(Errno::ENOENT) => Ok(()),
+            result => result.doing_with(|| format!("remove {}", self.path.display())),
         }
     }
 

@@ -34,6 +34,11 @@ pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// `getegid`.
+pub fn effective_gid() -> u32 {
+    nix::unistd::getegid().as_raw()
+}
+
 /// `prctl(PR_SET_KEEPCAPS)`: permitted capabilities outlive the change to another user.
 pub fn keep_capabilities(keep: bool) -> Result<()> {
     nix::sys::prctl::set_keepcaps(keep).named(|| "prctl(PR_SET_KEEPCAPS)".into())

@@ -17,9 +17,11 @@ pub mod mount;
 pub mod namespace;
 pub mod net;
 pub mod pidfd;
+pub mod poll;
 pub mod process;
 pub mod schedule;
 pub mod seccomp;
+pub mod signal;
 pub mod socket;
 pub mod tty;
 

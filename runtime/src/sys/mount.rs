@@ -185,21 +185,16 @@ fn setattr(
 /// `mount(2)` on what `path` names: for propagation and remounts on kernels without `mount_setattr`, and for
 /// filesystems that take their options only as one text.
 pub fn mount_legacy(source: &str, target: &Path, fstype: &str, flags: u64, data: &str) -> Result<()> {
-    let (source_c, target_c, fstype_c, data_c) =
-        (c_string(source)?, c_string(target)?, c_string(fstype)?, c_string(data)?);
-    let or_null = |text: &str, c: *const libc::c_char| if text.is_empty() { std::ptr::null() } else { c };
-    // SAFETY: all four are null or NUL-terminated and live until the call returns; the kernel copies them.
-    let ret = unsafe {
-        libc::mount(
-            or_null(source, source_c.as_ptr()),
-            target_c.as_ptr(),
-            or_null(fstype, fstype_c.as_ptr()),
-            flags as libc::c_ulong,
-            or_null(data, data_c.as_ptr()).cast(),
-        )
-    };
-    check(ret.into(), || format!("mount({source:?}, {}, {fstype:?}, {flags:#x}, {data:?})", shown(target)))
-        .map(drop)
+    let unless_empty = |text: &str| (!text.is_empty()).then(|| c_string(text)).transpose();
+    let (source_c, fstype_c, data_c) = (unless_empty(source)?, unless_empty(fstype)?, unless_empty(data)?);
+    nix::mount::mount(
+        source_c.as_deref(),
+        c_string(target)?.as_c_str(),
+        fstype_c.as_deref(),
+        nix::mount::MsFlags::from_bits_retain(flags as libc::c_ulong),
+        data_c.as_deref(),
+    )
+    .named(|| format!("mount({source:?}, {}, {fstype:?}, {flags:#x}, {data:?})", shown(target)))
 }
 
 /// `pivot_root(".", ".")`: the current directory becomes the root, and the old root lies on top of it.

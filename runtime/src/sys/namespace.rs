@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 
-use super::file::{enter_directory, open_following_links};
+use super::file::{change_root_here, enter_directory, open_following_links};
 use super::{Named, check};
 use crate::error::{Context, Result};
 
@@ -90,9 +90,8 @@ struct CloneArgs {
 
 /// `unshare(flags)`: moves the caller into new namespaces (its future children, for pid and time).
 pub fn unshare(flags: u64) -> Result<()> {
-    // SAFETY: takes an integer only.
-    let ret = unsafe { libc::unshare(flags as i32) };
-    check(ret.into(), || format!("unshare({})", flag_names(flags))).map(drop)
+    nix::sched::unshare(CloneFlags::from_bits_retain(flags as i32))
+        .named(|| format!("unshare({})", flag_names(flags)))
 }
 
 /// `setns(fd, flags)`: joins the namespace that `fd` is open on, or those of the process of a pidfd.
@@ -115,9 +114,14 @@ pub fn in_mounts_of<T>(namespace: impl AsFd, work: impl FnOnce() -> Result<T>) -
     let result = work();
     setns(&own, libc::CLONE_NEWNS as u64).doing("return to the runtime's own mount namespace")?;
     enter_directory(&root)?;
-    nix::unistd::chroot(".").named(|| "chroot(\".\")".into())?;
+    change_root_here()?;
     enter_directory(&current)?;
     result
+}
+
+/// `sethostname`.
+pub fn set_hostname(name: &str) -> Result<()> {
+    nix::unistd::sethostname(name).named(|| format!("sethostname({name:?})"))
 }
 
 /// `setdomainname`.

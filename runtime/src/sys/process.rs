@@ -41,11 +41,6 @@ pub fn new_session() -> Result<()> {
     }
 }
 
-/// `getppid`: 0 where the parent is outside of this pid namespace.
-pub fn parent_pid() -> i32 {
-    nix::unistd::getppid().as_raw()
-}
-
 /// `umask`: returns the one before.
 pub fn set_umask(mask: u32) -> u32 {
     use nix::sys::stat::{Mode, umask};
@@ -139,14 +134,6 @@ pub fn remember_inherited() {
 pub fn first_not_inherited() -> RawFd {
     *FIRST_NOT_INHERITED
         .get_or_init(|| (3..RawFd::MAX).find(|number| inherited_fd(*number).is_none()).unwrap_or(RawFd::MAX))
-}
-
-/// `sigaction(SIGCHLD, SIG_DFL)`: where it is ignored, the kernel reaps children, and nobody learns how they ended.
-pub fn reset_child_signal() -> Result<()> {
-    // SAFETY: the default action runs nothing of ours.
-    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, nix::sys::signal::SigHandler::SigDfl) }
-        .named(|| "sigaction(SIGCHLD)".into())
-        .map(drop)
 }
 
 /// Takes an inherited descriptor by its number, if it is open.
@@ -281,20 +268,6 @@ pub fn reap_any() -> Option<(i32, Ended)> {
         Ended::Exited(libc::WEXITSTATUS(status))
     };
     (pid > 0).then_some((pid, ended))
-}
-
-/// Gives every signal its default action again and unblocks all: what an `execve` would otherwise hand on.
-pub fn reset_signals() -> Result<()> {
-    use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-    for number in 1..=64 {
-        // SAFETY: an all-zero sigaction means SIG_DFL without flags; the kernel reads it during the call. libc keeps
-        // two real-time signals to itself and SIGKILL and SIGSTOP refuse: EINVAL is the answer and changes nothing.
-        unsafe {
-            let default: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(number, &raw const default, std::ptr::null_mut());
-        }
-    }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).named(|| "sigprocmask()".into())
 }
 
 /// Whether `path` may be executed by the caller's effective ids: `faccessat(X_OK, AT_EACCESS)`.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -10,9 +10,6 @@ use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-use super::clock::Deadline;
 use super::{Named, shown};
 use crate::error::{Errno, Error, Result};
 
@@ -143,41 +140,7 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).named(|| "pipe2()".into())
 }
 
-/// `poll`: waits until one of `fds` can be read or its peer is gone, `timeout_ms` at most; says which are ready.
-pub fn wait_readable(fds: &[BorrowedFd], timeout_ms: u16) -> Result<Vec<bool>> {
-    let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
-    match poll(&mut polled, PollTimeout::from(timeout_ms)) {
-        Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
-        Err(Errno::EINTR) => Ok(vec![false; fds.len()]),
-        Err(errno) => Err(Error::kernel("poll()", errno)),
-    }
-}
-
 /// `shutdown(SHUT_RDWR)`: whoever has the other end finds it closed.
 pub fn shut_down(socket: BorrowedFd) -> Result<()> {
-    nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Both)
-        .map_err(|errno| Error::kernel("shutdown()", errno))
-}
-
-/// Whether all of the other end of a socket is closed.
-pub fn is_hung_up(socket: BorrowedFd) -> Result<bool> {
-    let mut polled = [PollFd::new(socket, PollFlags::empty())];
-    match poll(&mut polled, PollTimeout::ZERO) {
-        Ok(_) => Ok(polled[0].any().unwrap_or(true)),
-        Err(errno) => Err(Error::kernel("poll()", errno)),
-    }
-}
-
-/// `poll`: waits until nobody has the other end of a fifo open for reading any more, or the deadline passes.
-pub fn wait_until_unread(fifo: BorrowedFd, deadline: Deadline) -> Result<()> {
-    while !deadline.passed() {
-        // Errors are reported without being asked for.
-        let mut polled = [PollFd::new(fifo, PollFlags::empty())];
-        match poll(&mut polled, PollTimeout::from(deadline.poll_timeout_ms())) {
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(()),
-            Err(errno) => return Err(Error::kernel("poll(fifo)", errno)),
-        }
-    }
-    Ok(())
+    socket::shutdown(socket.as_raw_fd(), socket::Shutdown::Both).named(|| "shutdown(SHUT_RDWR)".into())
 }
