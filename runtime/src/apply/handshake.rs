@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build::Built;
 use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::plan::mount_options::AttrChange;
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
 use crate::sys::{poll, socket};
@@ -126,18 +127,19 @@ impl Channel {
 
     /// Supervisor: hands init a mount that was built for it.
     pub fn hand_over_mount(&self, built: &Built) -> Result<()> {
-        self.send(if built.is_complete { b"B" } else { b"b" }, &[built.mount.as_fd()])
+        self.send(if built.left.is_empty() { b"B" } else { b"b" }, &[built.mount.as_fd()])
     }
 
-    /// Init: waits for a mount that the supervisor builds.
+    /// Init: waits for a mount that the supervisor builds, and that is to have `attr` of its own.
     ///
     /// Errors: Internal if the supervisor is gone or takes too long.
-    pub fn await_mount(&self) -> Result<Built> {
+    pub fn await_mount(&self, attr: AttrChange) -> Result<Built> {
         self.await_readable()?;
         let mut byte = [0_u8; 1];
         let (_, mut fds) = socket::receive(self.socket.as_fd(), &mut byte)?;
         let mount = fds.pop().ok_or_else(|| Error::internal("the supervisor is gone"))?;
-        Ok(Built { mount, is_complete: byte == *b"B" })
+        let left = if byte == *b"B" { AttrChange::default() } else { attr };
+        Ok(Built { mount, left })
     }
 
     /// Init: waits until it may go on.

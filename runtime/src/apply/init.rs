@@ -21,6 +21,7 @@ use super::rootfs::{self, Rootfs};
 use super::trace::Tracer;
 use super::{console, devices, identity, program};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::plan::mount_options::AttrChange;
 use crate::plan::seccomp::Filter;
 use crate::plan::{
     Action, Actor, Affinity, DEFAULT_UMASK, Device, DeviceSource, Mount, Program, Request, Stage, Step,
@@ -28,10 +29,11 @@ use crate::plan::{
 use crate::spec::{HookKind, Namespace};
 use crate::state::{OciState, Record, Status};
 use crate::sys::clock::Deadline;
-use crate::sys::namespace::Forked;
+use crate::sys::mount::{self, MountAttr};
+use crate::sys::namespace::{self, Forked};
 use crate::sys::seccomp::FilterFlags;
 use crate::sys::signal::SignalQueue;
-use crate::sys::{credentials, file, keyring, mount, namespace, net, poll, process, schedule, seccomp};
+use crate::sys::{credentials, file, keyring, net, poll, process, schedule, seccomp};
 
 const PROC_ROOT_INODE: u64 = 1;
 /// `KEY_USR_SEARCH`: processes of the same user may look keys up.
@@ -292,22 +294,22 @@ impl<'a> Init<'a> {
         Ok(())
     }
 
-    /// Has the supervisor build the next mount that is his to build.
-    fn ask_for_mount(&self) -> Result<Built> {
+    /// Has the supervisor build the next mount that is for the supervisor to build.
+    fn ask_for_mount(&self, attr: AttrChange) -> Result<Built> {
         let namespace = file::open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
         self.inherited.channel.say(&Message::Mount(namespace))?;
-        self.inherited.channel.await_mount()
+        self.inherited.channel.await_mount(attr)
     }
 
     fn mount(&mut self, planned: &Mount) -> Result<()> {
-        let built = planned.built_by_supervisor.then(|| self.ask_for_mount()).transpose()?;
+        let built = planned.built_by_supervisor.then(|| self.ask_for_mount(planned.attr)).transpose()?;
         self.rootfs()?.perform(planned, built)
     }
 
     fn make_device(&mut self, device: &Device) -> Result<()> {
         let node = match device.source {
             DeviceSource::Made => None,
-            DeviceSource::Bound => Some(self.ask_for_mount()?.mount),
+            DeviceSource::Bound => Some(self.ask_for_mount(AttrChange::default())?.mount),
         };
         devices::make(self.rootfs()?, device, node)
     }
@@ -536,8 +538,8 @@ fn join_keyring(name: &str) -> Result<()> {
 fn detached_procfs() -> Result<OwnedFd> {
     let context = mount::fsopen("proc")?;
     mount::fsconfig_create(context.as_fd())?;
-    let attributes = mount::MOUNT_ATTR_NOSUID | mount::MOUNT_ATTR_NODEV | mount::MOUNT_ATTR_NOEXEC;
-    let procfs = mount::fsmount(context.as_fd(), attributes)?;
+    let attr = MountAttr::NOSUID | MountAttr::NODEV | MountAttr::NOEXEC;
+    let procfs = mount::fsmount(context.as_fd(), attr)?;
     // The mount itself can't be read from; its root can.
     file::open_at(&procfs, Path::new("."), OFlag::O_PATH | OFlag::O_DIRECTORY)
 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::error::{Errno, Error, Kind, Result};
+use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::plan::Program;
-use crate::sys::{c_string, file, process, signal};
+use crate::sys::{c_string, credentials, file, passwd, process, signal};
 
 const PASSWD_BYTES_MAX: usize = 4 << 20;
 
@@ -70,7 +70,7 @@ pub fn execute(program: &Program, path: &CString) -> Result<std::convert::Infall
 pub fn environment(program: &Program) -> Result<Vec<CString>> {
     let mut env = program.env.clone();
     if program.needs_home {
-        env.push(c_string(format!("HOME={}", home_of(crate::sys::credentials::effective_uid())))?);
+        env.push(c_string(format!("HOME={}", home_of(credentials::effective_uid())))?);
     }
     Ok(env)
 }
@@ -79,15 +79,12 @@ pub fn environment(program: &Program) -> Result<Vec<CString>> {
 fn home_of(uid: u32) -> String {
     let passwd = file::open_following_links(Path::new("/etc/passwd"), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
         .and_then(|file| file::read_limited(file.as_fd(), PASSWD_BYTES_MAX));
-    let passwd = crate::error::best_effort(passwd, "an image without users has no homes").unwrap_or_default();
+    let passwd = best_effort(passwd, "an image without users has no homes").unwrap_or_default();
     home_in(&String::from_utf8_lossy(&passwd), uid).unwrap_or("/").to_string()
 }
 
 fn home_in(passwd: &str, uid: u32) -> Option<&str> {
-    passwd.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        (fields.len() >= 6 && fields[2].parse() == Ok(uid)).then(|| fields[5]).filter(|home| !home.is_empty())
-    })
+    passwd::entries(passwd).filter(|user| user.uid == uid).find_map(|user| user.home)
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use crate::error::{Context, Errno, Error, Kind, Result};
-use crate::sys::{file, memfd, mount, process};
+use crate::sys::mount::{self, MountAttr};
+use crate::sys::{file, memfd, process};
 
 const OWN_EXE: &str = "/proc/self/exe";
 /// overlayfs wants two lower layers where there is no upper one; what the second holds is never looked at.
@@ -115,8 +116,8 @@ fn overlay(directory: &Path, second: &Path) -> Result<OwnedFd> {
     let quiet = mount::fsconfig_set_string(context.as_fd(), "xino", "off");
     crate::error::best_effort(quiet, "kernels before 4.17 don't know it");
     mount::fsconfig_create(context.as_fd())?;
-    let attributes = mount::MOUNT_ATTR_RDONLY | mount::MOUNT_ATTR_NODEV | mount::MOUNT_ATTR_NOSUID;
-    mount::fsmount(context.as_fd(), attributes)
+    let attr = MountAttr::RDONLY | MountAttr::NODEV | MountAttr::NOSUID;
+    mount::fsmount(context.as_fd(), attr)
 }
 
 /// overlayfs separates layers by colons.

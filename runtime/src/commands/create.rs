@@ -12,6 +12,7 @@ use crate::apply::foreground::OwnConsole;
 use crate::apply::{self, Created, Creation, Tracer};
 use crate::cli::{CgroupManager, CreateArgs};
 use crate::error::{Context, Error, Result};
+use crate::paths;
 use crate::plan::{self, Plan};
 use crate::probe;
 use crate::spec::{HookKind, Namespace, SIZE_BYTES_MAX, Spec};
@@ -97,7 +98,7 @@ pub(super) fn decide(invocation: &Invocation, spec: &Spec, args: &CreateArgs, th
         return Err(Error::invalid(format!("root.path: {} is not a directory", rootfs.display())));
     }
     // What a link points to may change between this look and the mount.
-    if plan::clean(&named) != rootfs {
+    if paths::from_root(&named) != rootfs {
         return Err(Error::invalid(format!("root.path: {} is reached by a symbolic link", named.display())));
     }
     let request = plan::Request {

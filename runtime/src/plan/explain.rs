@@ -5,7 +5,6 @@ use std::fmt::Write;
 use super::mounts::{FilesystemMount, MountSource};
 use super::{Action, Actor, Affinity, IdMap, Mount, Plan, Stage, Step, Undo, seccomp};
 use crate::sys::credentials::capability_names;
-use crate::sys::mount::attribute_names;
 use crate::sys::namespace::flag_names;
 
 pub(super) fn plan(plan: &Plan) -> String {
@@ -171,8 +170,8 @@ fn mount(mount: &Mount) -> String {
     };
     let _infallible = write!(text, " on {}", mount.destination.display());
     for (attr, tree) in [(mount.attr, ""), (mount.recursive_attr, " for all below")] {
-        if attr.set != 0 {
-            let _infallible = write!(text, " {}{tree}", attribute_names(attr.set));
+        if !attr.set.is_empty() {
+            let _infallible = write!(text, " {}{tree}", attr.set);
         }
     }
     if mount.id_map.is_some() {

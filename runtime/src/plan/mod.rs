@@ -25,7 +25,7 @@ pub use affinity::Affinity;
 pub use devices::{Device, DeviceSource};
 pub use mounts::{
     CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, Mount, MountSource, PropagationChange,
-    covers_allowed, inside as clean,
+    covers_allowed,
 };
 pub use namespaces::{IdMap, JoinedNamespace, TimeOffset};
 pub use order::{Actor, Needs, Stage, Undo};

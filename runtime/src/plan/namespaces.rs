@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 
-use super::{Action, PropagationChange, Step};
+use super::{Action, Step};
 use crate::spec::{Namespace, Namespaces, Spec, oci};
 
 /// A namespace that init joins.
@@ -54,8 +54,6 @@ pub(super) fn steps(spec: &Spec) -> Vec<Step> {
     if let Some(linux) = spec.linux() {
         steps.extend(time(linux, namespaces));
         steps.extend(user(linux, namespaces));
-        let propagation = PropagationChange::of_root(linux.rootfs_propagation().as_deref());
-        steps.push(Step::of("linux.rootfsPropagation", Action::SetPropagation(propagation)));
     }
     if namespaces.is_new(Namespace::Network) {
         steps.push(Step::of("linux.namespaces", Action::BringLoopbackUp));
