@@ -12,6 +12,7 @@ use crate::error::{Context, Errno, Error, Result};
 use crate::plan::mount_options::{AttrChange, CLEARED_BY_HABIT};
 use crate::plan::{FilesystemMount, IdMapSource, Mount, MountSource};
 use crate::sys::mount::{self, MountAttr};
+use crate::sys::process::SingleThreaded;
 use crate::sys::{file, namespace};
 
 /// A bind mount that is built and attached nowhere.
@@ -52,19 +53,19 @@ pub fn bind(path: &Path, recursive: bool, attr: AttrChange, recursive_attr: Attr
 ///
 /// It is copied from `namespace`, init's own: the kernel has locked there what the host's mounts forbid and hide, and
 /// no mount of it tells the host of its own.
-pub fn for_init(planned: &Mount, namespace: &OwnedFd) -> Result<Built> {
+pub fn for_init(alone: &SingleThreaded, planned: &Mount, namespace: &OwnedFd) -> Result<Built> {
     let MountSource::Bind { path, recursive } = &planned.source else {
         return Err(Error::internal("only bind mounts are built for init"));
     };
     let id_map = planned.id_map.as_ref().map(|(source, recursive)| {
         let users = match source {
-            IdMapSource::Maps(maps) => idmap::user_namespace(maps)?,
+            IdMapSource::Maps(maps) => idmap::user_namespace(alone, maps)?,
             IdMapSource::Namespace(path) => file::open_following_links(path, OFlag::O_RDONLY)?,
         };
         Ok((users, *recursive))
     });
     let id_map = id_map.transpose()?;
-    let mount = namespace::in_mounts_of(namespace, || mount::clone_tree(AT_FDCWD, path, *recursive))?;
+    let mount = namespace::in_mounts_of(alone, namespace, || mount::clone_tree(AT_FDCWD, path, *recursive))?;
     if let Some((users, recursive)) = id_map {
         mount::set_id_map(mount.as_fd(), users.as_fd(), recursive).map_err(|err| match err.errno() {
             Some(Errno::EINVAL) => err.with_hint("the filesystem of the source may not support idmap mounts"),

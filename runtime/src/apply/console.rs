@@ -7,7 +7,7 @@ use nix::fcntl::OFlag;
 
 use super::inside::Root;
 use crate::error::{Context, Error, Kind, Result};
-use crate::sys::{file, mount, process, socket, tty};
+use crate::sys::{descriptors, file, mount, socket, tty};
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 /// The name that goes with the descriptor; callers show it to nobody.
@@ -52,9 +52,7 @@ pub fn bind(root: &Root, peer: &OwnedFd) -> Result<()> {
 
 /// Makes the terminal the standard streams of this process and the controlling terminal of its session.
 pub fn take(peer: &OwnedFd) -> Result<()> {
-    for number in 0..=2 {
-        process::duplicate_to(peer, number, false)?;
-    }
+    descriptors::become_standard_streams(peer)?;
     tty::make_controlling(peer)
 }
 

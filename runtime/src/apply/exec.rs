@@ -14,7 +14,7 @@ use crate::plan::{Action, Request, Rlimit, Step};
 use crate::state::{Record, Status};
 use crate::sys::namespace::Forked;
 use crate::sys::pidfd::PidFd;
-use crate::sys::process;
+use crate::sys::process::{self, SingleThreaded};
 
 /// What `exec` is given.
 pub struct Joining<'a> {
@@ -51,7 +51,8 @@ pub fn exec(mut joining: Joining) -> Result<Joined> {
     };
     // Whatever is in the container must not trace this process once it has joined, nor look into its descriptors.
     process::set_dumpable(false)?;
-    let (mut channel, process) = fork(&mut joining, &container)?;
+    let alone = SingleThreaded::prove()?;
+    let (mut channel, process) = fork(&alone, &mut joining, &container)?;
     match supervise(&joining, &mut channel, &process) {
         Ok(()) => Ok(process),
         Err(err) => {
@@ -65,12 +66,12 @@ pub fn exec(mut joining: Joining) -> Result<Joined> {
 /// Forks the process into the cgroup or, where that takes no processes, into the one below it that init is in: a
 /// container that manages cgroups of its own (systemd, an engine) gives its controllers on, and must move its processes
 /// down first.
-fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
-    let forked = fork_by_another(joining, container, joining.cgroup.entrance()?);
+fn fork(alone: &SingleThreaded, joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
+    let forked = fork_by_another(alone, joining, container, joining.cgroup.entrance()?);
     let forked = match forked {
         Err(err) if err.is(Errno::EBUSY) || err.is(Errno::EOPNOTSUPP) => {
             let below = joining.cgroup.below_with(joining.record.init_process_pid)?.ok_or(err)?;
-            fork_by_another(joining, container, below.entrance()?)
+            fork_by_another(alone, joining, container, below.entrance()?)
         }
         forked => forked,
     };
@@ -83,6 +84,7 @@ fn fork(joining: &mut Joining, container: &PidFd) -> Result<(Channel, Joined)> {
 /// So it is born with no root, working directory or descriptor of the host's: from the moment when the container's
 /// processes can see it, those that may trace others (CAP_SYS_PTRACE) look at it.
 fn fork_by_another(
+    alone: &SingleThreaded,
     joining: &mut Joining,
     container: &PidFd,
     mut entrance: Entrance,
@@ -90,9 +92,10 @@ fn fork_by_another(
     let (mut channel, process_channel) = Channel::pair()?;
     // It is this one that is born in a cgroup of the unified hierarchy: the way in is a directory of the host's, which
     // nobody may have open who can be seen in the container.
-    match entrance.clone_child(0)? {
-        Forked::Child => {
+    match entrance.clone_child(alone, 0)? {
+        Forked::Child(child) => {
             let inherited = Inherited {
+                child,
                 steps: joining.steps,
                 request: joining.request,
                 filter: joining.filter,

@@ -9,12 +9,13 @@ use nix::sys::signal::Signal;
 use crate::error::{Context, Result};
 use crate::plan::{IdMap, IdMapping};
 use crate::sys::namespace::{Forked, clone3};
-use crate::sys::{file, process, signal};
+use crate::sys::process::{self, SingleThreaded};
+use crate::sys::{file, signal};
 
 /// A user namespace with these maps; it lasts as long as the descriptor or a mount that uses it.
-pub fn user_namespace(maps: &IdMapping) -> Result<OwnedFd> {
-    let (pid, pidfd) = match clone3(libc::CLONE_NEWUSER as u64, None, false)? {
-        Forked::Child => {
+pub fn user_namespace(alone: &SingleThreaded, maps: &IdMapping) -> Result<OwnedFd> {
+    let (pid, pidfd) = match clone3(alone, libc::CLONE_NEWUSER as u64, None, false)? {
+        Forked::Child(_) => {
             // It has nothing to do but be there; the supervisor kills it, and so does the supervisor's death.
             if process::set_parent_death_signal(Some(Signal::SIGKILL)).is_err() {
                 process::exit_now(1);

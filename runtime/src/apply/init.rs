@@ -30,10 +30,11 @@ use crate::spec::{HookKind, Namespace};
 use crate::state::{OciState, Record, Status};
 use crate::sys::clock::Deadline;
 use crate::sys::mount::{self, MountAttr};
-use crate::sys::namespace::{self, Forked};
+use crate::sys::namespace::{self, Child, Forked};
+use crate::sys::process::{self, SingleThreaded};
 use crate::sys::seccomp::FilterFlags;
 use crate::sys::signal::SignalQueue;
-use crate::sys::{credentials, file, keyring, net, poll, process, schedule, seccomp};
+use crate::sys::{credentials, descriptors, file, keyring, net, poll, schedule, seccomp};
 
 const PROC_ROOT_INODE: u64 = 1;
 /// `KEY_USR_SEARCH`: processes of the same user may look keys up.
@@ -41,6 +42,8 @@ const KEYRING_SEARCH: u32 = 0x0008_0000;
 
 /// What init inherits from the supervisor.
 pub struct Inherited<'a> {
+    /// Proof that this process is a child with one thread.
+    pub child: Child,
     /// All steps of the plan, also the supervisor's.
     pub steps: &'a [Step],
     /// The caller's wishes.
@@ -84,10 +87,10 @@ impl Inherited<'_> {
         .flatten()
         .chain(self.entrance.descriptors())
         .chain(self.namespaces.iter().map(|(_, fd)| fd.as_fd()))
-        .chain(self.tracer.descriptors())
-        .map(|fd| fd.as_raw_fd());
-        process::close_all_but(kept.chain(preserved.clone()))?;
-        preserved.filter_map(process::inherited_fd).try_for_each(process::keep_across_exec)
+        .chain(self.tracer.descriptors());
+        let preserved: Vec<BorrowedFd> = preserved.filter_map(descriptors::inherited).collect();
+        self.child.close_all_but(kept.chain(preserved.iter().copied()))?;
+        preserved.iter().try_for_each(descriptors::keep_across_exec)
     }
 }
 
@@ -103,8 +106,12 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
     let steps = intermediate.inherited.steps.iter();
     let joined = steps.take_while(|step| step.stage() <= Stage::JoinNamespaces).count();
     let ready = intermediate.begin().and_then(|()| intermediate.perform_all(0..joined));
-    match ready.and_then(|()| namespace::clone3(flags, None, true)) {
-        Ok(Forked::Child) => intermediate.become_program(joined),
+    let alone = &intermediate.inherited.child.alone;
+    match ready.and_then(|()| namespace::clone3(alone, flags, None, true)) {
+        Ok(Forked::Child(child)) => {
+            intermediate.inherited.child = child;
+            intermediate.become_program(joined)
+        }
         Ok(Forked::Parent { pidfd, .. }) => {
             let said = intermediate.inherited.channel.say(&Message::Forked(pidfd));
             process::exit_now(i32::from(said.is_err()))
@@ -158,8 +165,12 @@ impl<'a> Init<'a> {
         // The signal tells of a death to come. One before it has closed the other end, of which there is no copy left.
         self.inherited.channel.check_open()?;
         // Modes of what is made here are those of the plan.
-        process::set_umask(0);
+        process::set_umask(self.alone(), 0);
         Ok(())
+    }
+
+    fn alone(&self) -> &SingleThreaded {
+        &self.inherited.child.alone
     }
 
     fn perform_all(&mut self, steps: Range<usize>) -> Result<()> {
@@ -181,9 +192,11 @@ impl<'a> Init<'a> {
             Action::JoinNamespaces => self.join_namespaces(),
             Action::EnterCgroup(affinity) => self.enter_cgroup(affinity),
             Action::NewSession => process::new_session(),
-            Action::UnshareFirst(flags) | Action::UnshareNamespaces(flags) => namespace::unshare(*flags),
+            Action::UnshareFirst(flags) | Action::UnshareNamespaces(flags) => {
+                namespace::unshare(self.alone(), *flags)
+            }
             Action::AwaitRelease => self.inherited.channel.await_go(),
-            Action::BecomeRoot => identity::become_root(),
+            Action::BecomeRoot => identity::become_root(self.alone()),
             Action::JoinKeyring(name) => join_keyring(name),
             Action::BringLoopbackUp => net::bring_loopback_up(),
             Action::SetHostname(name) => namespace::set_hostname(name),
@@ -203,9 +216,9 @@ impl<'a> Init<'a> {
                 let state = self.state(Status::Creating);
                 // Hooks written for runc name what they change of the rootfs by a relative path.
                 file::enter_directory(&self.rootfs()?.root)?;
-                process::set_umask(DEFAULT_UMASK);
+                process::set_umask(self.alone(), DEFAULT_UMASK);
                 run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)?;
-                process::set_umask(0);
+                process::set_umask(self.alone(), 0);
                 Ok(())
             }
             Action::SwitchRoot if self.inherited.request.no_pivot => self.rootfs()?.move_to_root(),
@@ -225,7 +238,7 @@ impl<'a> Init<'a> {
             Action::MarkDescriptors { kept } => {
                 // The root is built, and init may wait for long.
                 self.rootfs = None;
-                process::close_on_exec_from(*kept as i32, self.procfs.take().as_ref().map(AsFd::as_fd))
+                descriptors::close_on_exec_from(*kept as i32, self.procfs.take().as_ref().map(AsFd::as_fd))
             }
             Action::SetNoNewPrivileges => process::set_no_new_privileges(),
             Action::InstallSeccomp | Action::InstallSeccompListener | Action::InstallSeccompLast => {
@@ -237,7 +250,7 @@ impl<'a> Init<'a> {
                 if let Some(terminal) = &self.terminal {
                     console::give(terminal, user.uid)?;
                 }
-                identity::change_user(user)
+                identity::change_user(self.alone(), user)
             }
             Action::SetCapabilities(sets) => identity::set_capabilities(sets),
             Action::VerifyWorkingDirectory(path) => self.verify_working_directory(path),
@@ -330,19 +343,19 @@ impl<'a> Init<'a> {
             return in_turn
                 .into_iter()
                 .filter(|flags| *flags != 0)
-                .try_for_each(|flags| namespace::setns(container, flags));
+                .try_for_each(|flags| namespace::setns(&self.inherited.child.alone, container, flags));
         }
         let mut later = Vec::new();
         let listed = std::mem::take(&mut self.inherited.namespaces);
         let (user, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(ns, _)| *ns == Namespace::User);
         for (namespace, fd) in others {
-            match namespace::setns(&fd, namespace.flag()) {
+            match namespace::setns(self.alone(), &fd, namespace.flag()) {
                 Err(err) if err.is(Errno::EPERM) && !user.is_empty() => later.push((namespace, fd)),
                 result => result.doing_with(|| format!("join the {} namespace", namespace.name()))?,
             }
         }
         for (namespace, fd) in user.into_iter().chain(later) {
-            namespace::setns(&fd, namespace.flag())
+            namespace::setns(self.alone(), &fd, namespace.flag())
                 .doing_with(|| format!("join the {} namespace", namespace.name()))?;
         }
         Ok(())

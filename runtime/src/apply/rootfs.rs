@@ -8,7 +8,7 @@ use nix::fcntl::{AT_FDCWD, OFlag};
 
 use super::build::{self, Built};
 use super::inside::Root;
-use crate::error::{Context, Errno, Error, Result};
+use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{CgroupV1Mount, FilesystemMount, Mount, MountSource, PropagationChange, covers_allowed};
 use crate::sys::file::{self, filesystem_magic};
@@ -120,8 +120,9 @@ impl Rootfs {
         if !filesystem.inherits_mode {
             return None;
         }
-        let covered = self.root.open(destination, OFlag::O_PATH | OFlag::O_DIRECTORY).ok()?;
-        Some(file::stat_of(covered).ok()?.st_mode & 0o7777)
+        let covered = self.root.open(destination, OFlag::O_PATH | OFlag::O_DIRECTORY);
+        let stat = covered.and_then(file::stat_of);
+        best_effort(stat, "the tmpfs then has the kernel's mode").map(|stat| stat.st_mode & 0o7777)
     }
 
     /// What a bind is mounted on: a directory or a file, as its source is.
@@ -303,10 +304,8 @@ impl Rootfs {
     /// to in its place.
     fn null_device(&self) -> Result<OwnedFd> {
         let null = self.root.open_without_links(Path::new("/dev/null"), OFlag::O_PATH)?;
-        let stat = file::stat_of(&null)?;
-        let device = file::device_number(1, 3);
-        if stat.st_mode & libc::S_IFMT != libc::S_IFCHR || stat.st_rdev != device {
-            return Err(Error::new(crate::error::Kind::Denied, "/dev/null is not the null device"));
+        if !file::is_null_device(&file::stat_of(&null)?) {
+            return Err(Error::new(Kind::Denied, "/dev/null is not the null device"));
         }
         Ok(null)
     }

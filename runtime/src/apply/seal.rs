@@ -8,20 +8,20 @@
 
 use std::ffi::CString;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::sys::mount::{self, MountAttr};
-use crate::sys::{file, memfd, process};
+use crate::sys::{descriptors, file, memfd, process};
 
 const OWN_EXE: &str = "/proc/self/exe";
 /// overlayfs wants two lower layers where there is no upper one; what the second holds is never looked at.
 const SECOND_LAYERS: [&str; 3] = ["/run", "/tmp", "/var"];
-/// Descriptors of a caller are numbered from the bottom; the two of the sealed image stand above.
+/// The two descriptors of the sealed image stay above the numbers that callers hand down.
 const LOWEST_NUMBER: RawFd = 50;
 const NUMBERS_TRIED_MAX: RawFd = 4096;
 
@@ -58,11 +58,7 @@ fn runs_sealed() -> bool {
         return false;
     };
     // Both are taken, so that they are closed: no number of theirs may reach the container.
-    let (Some(_image), Some(marker)) =
-        (process::take_inherited_fd(number), process::take_inherited_fd(number + 1))
-    else {
-        return false;
-    };
+    let Some([_image, marker]) = descriptors::take_handed_down([number, number + 1]) else { return false };
     let mut told = Vec::new();
     let sealed = memfd::is_sealed(&marker);
     let read = std::fs::File::from(marker).take(64).read_to_end(&mut told).is_ok();
@@ -114,7 +110,7 @@ fn overlay(directory: &Path, second: &Path) -> Result<OwnedFd> {
     mount::fsconfig_set_string(context.as_fd(), "lowerdir", &layers.to_string_lossy())?;
     // Saves a line in the kernel's log where the two layers are on different filesystems.
     let quiet = mount::fsconfig_set_string(context.as_fd(), "xino", "off");
-    crate::error::best_effort(quiet, "kernels before 4.17 don't know it");
+    best_effort(quiet, "kernels before 4.17 don't know it");
     mount::fsconfig_create(context.as_fd())?;
     let attr = MountAttr::RDONLY | MountAttr::NODEV | MountAttr::NOSUID;
     mount::fsmount(context.as_fd(), attr)
@@ -148,20 +144,19 @@ fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
     file::write_whole(marker.as_fd(), &identity(&image)?, "memfd")?;
     file::rewind(&marker)?;
     memfd::seal(&marker)?;
-    let free = |number: RawFd| process::inherited_fd(number).is_none();
+    let free = |number: RawFd| !descriptors::is_open(number);
     let find = |mut numbers: std::ops::Range<RawFd>| numbers.find(|number| free(*number) && free(number + 1));
     let above = find(LOWEST_NUMBER..LOWEST_NUMBER + NUMBERS_TRIED_MAX);
     // Where RLIMIT_NOFILE ends below that, there are the caller's own numbers, as far as he doesn't use them.
     let candidates = [above, find(4..LOWEST_NUMBER - 1)];
     for number in candidates.into_iter().flatten() {
-        match process::duplicate_to(&marker, number + 1, false) {
+        let kept = match descriptors::duplicate_to_free(&marker, number + 1) {
             Err(err) if err.is(Errno::EBADF) => continue,
             result => result?,
-        }
-        process::duplicate_to(&image, number, false)?;
-        drop((image, marker));
-        return process::take_inherited_fd(number)
-            .ok_or_else(|| Error::internal("the image's descriptor is gone"));
+        };
+        // The sealed process takes it over.
+        let _number = kept.into_raw_fd();
+        return descriptors::duplicate_to_free(&image, number);
     }
     Err(Error::internal("no free descriptors for the sealed image").with_hint("is RLIMIT_NOFILE too low?"))
 }

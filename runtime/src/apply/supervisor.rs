@@ -23,8 +23,8 @@ use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Root, Stat
 use crate::sys::clock::Deadline;
 use crate::sys::namespace::{self, Forked};
 use crate::sys::pidfd::{PidFd, ProcessStat};
-use crate::sys::process::Ended;
-use crate::sys::{file, process, signal, socket};
+use crate::sys::process::{self, Ended, SingleThreaded};
+use crate::sys::{file, signal, socket};
 
 /// How long a killed init may take to be gone.
 const DEATH_PATIENCE: Duration = Duration::from_secs(10);
@@ -75,9 +75,10 @@ pub struct Created {
 pub fn create(creation: Creation) -> Result<Created> {
     // Init must not be traced or looked into by what shares its namespaces, from its first moment on.
     process::set_dumpable(false)?;
+    let alone = SingleThreaded::prove()?;
     let plan = creation.plan;
     let tracer = creation.tracer;
-    let mut supervisor = Supervisor::new(creation);
+    let mut supervisor = Supervisor::new(creation, alone);
     for step in plan.steps_of(Actor::Supervisor) {
         if let Err(err) = tracer.step(step, || supervisor.perform(step)) {
             supervisor.undo();
@@ -89,6 +90,7 @@ pub fn create(creation: Creation) -> Result<Created> {
 
 struct Supervisor<'a> {
     creation: Creation<'a>,
+    alone: SingleThreaded,
     dir: Option<(ContainerDir, Lock)>,
     cgroup: Option<CreatedCgroup>,
     /// v2: restricts devices, once init needs none any more.
@@ -109,9 +111,10 @@ struct InitProcess {
 }
 
 impl<'a> Supervisor<'a> {
-    fn new(creation: Creation<'a>) -> Self {
+    fn new(creation: Creation<'a>, alone: SingleThreaded) -> Self {
         Supervisor {
             creation,
+            alone,
             dir: None,
             cgroup: None,
             device_program: None,
@@ -156,7 +159,7 @@ impl<'a> Supervisor<'a> {
             }
             Action::SaveCreated => self.save_created(),
             Action::BindNotifySocket => {
-                self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
+                self.notify_socket = Some(self.dir()?.bind_notify_socket(&self.alone)?);
                 Ok(())
             }
             Action::StartAtOnce => {
@@ -217,7 +220,7 @@ impl<'a> Supervisor<'a> {
     /// A joined pid namespace takes only children; the supervisor's own is kept at hand, since hooks belong there.
     fn enter_for_children(&mut self, flag: u64, name: &str, fd: OwnedFd) -> Result<()> {
         let own = own_namespace(name)?;
-        namespace::setns(&fd, flag)?;
+        namespace::setns(&self.alone, &fd, flag)?;
         self.own.push((flag, own));
         Ok(())
     }
@@ -227,14 +230,14 @@ impl<'a> Supervisor<'a> {
         let Message::Mount(namespace) = self.expect(|message| matches!(message, Message::Mount(_)))? else {
             return Err(Error::internal("init sent no mount namespace"));
         };
-        let built = build::for_init(mount, &namespace)?;
+        let built = build::for_init(&self.alone, mount, &namespace)?;
         self.init()?.channel.hand_over_mount(&built)
     }
 
     fn new_time_namespace(&mut self, offsets: &[TimeOffset]) -> Result<()> {
         let flag = libc::CLONE_NEWTIME as u64;
         let own = own_namespace("time")?;
-        namespace::unshare(flag)?;
+        namespace::unshare(&self.alone, flag)?;
         self.own.push((flag, own));
         if offsets.is_empty() {
             return Ok(());
@@ -256,22 +259,27 @@ impl<'a> Supervisor<'a> {
         };
         #[cfg(feature = "faults")]
         super::trace::tie_supervisor()?;
-        let forked = entrance.clone_child(if plan.intermediate { 0 } else { flags })?;
-        let Forked::Parent { pid, pidfd } = forked else {
-            let inherited = Inherited {
-                steps: &plan.steps,
-                request: &plan.request,
-                filter: plan.seccomp.as_ref(),
-                record: &self.creation.record,
-                channel: init_channel,
-                entrance,
-                namespaces: std::mem::take(&mut self.namespaces),
-                container: None,
-                console_socket: self.creation.console_socket.take(),
-                start_fifo: Some(start_fifo),
-                tracer: self.creation.tracer,
-            };
-            if plan.intermediate { init::fork_and_run(inherited, flags) } else { init::run(inherited) }
+        let (pid, pidfd) = match entrance
+            .clone_child(&self.alone, if plan.intermediate { 0 } else { flags })?
+        {
+            Forked::Parent { pid, pidfd } => (pid, pidfd),
+            Forked::Child(child) => {
+                let inherited = Inherited {
+                    child,
+                    steps: &plan.steps,
+                    request: &plan.request,
+                    filter: plan.seccomp.as_ref(),
+                    record: &self.creation.record,
+                    channel: init_channel,
+                    entrance,
+                    namespaces: std::mem::take(&mut self.namespaces),
+                    container: None,
+                    console_socket: self.creation.console_socket.take(),
+                    start_fifo: Some(start_fifo),
+                    tracer: self.creation.tracer,
+                };
+                if plan.intermediate { init::fork_and_run(inherited, flags) } else { init::run(inherited) }
+            }
         };
         self.init = Some(InitProcess { pid, pidfd: PidFd::from(pidfd), channel });
         drop(init_channel);
@@ -286,7 +294,7 @@ impl<'a> Supervisor<'a> {
 
     fn return_to_own_namespaces(&mut self) -> Result<()> {
         for (flag, own) in self.own.drain(..) {
-            namespace::setns(&own, flag).doing("return to the supervisor's own namespace")?;
+            namespace::setns(&self.alone, &own, flag).doing("return to the supervisor's own namespace")?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::probe;
 use crate::spec::{HookKind, Namespace, SIZE_BYTES_MAX, Spec};
 use crate::state::Record;
 use crate::sys::clock::Timestamp;
-use crate::sys::{file, process, socket};
+use crate::sys::{descriptors, file, socket};
 
 /// Creates a container.
 pub fn run(invocation: &Invocation, args: CreateArgs) -> Result<u8> {
@@ -125,7 +125,7 @@ pub(super) fn decide(invocation: &Invocation, spec: &Spec, args: &CreateArgs, th
 /// A number that stands for nothing would become some descriptor of ours.
 pub(super) fn check_preserved(asked_by: &str, count: u32) -> Result<()> {
     let end = i32::try_from(count).ok().and_then(|count| count.checked_add(3)).unwrap_or(i32::MAX);
-    match process::first_not_inherited() {
+    match descriptors::first_not_inherited() {
         number if number < end => Err(Error::invalid(format!("{asked_by}: descriptor {number} is not open"))),
         _ => Ok(()),
     }

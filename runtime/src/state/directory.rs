@@ -15,6 +15,7 @@ use super::{ContainerId, Record, exec_config};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::sys::clock::Deadline;
+use crate::sys::process::SingleThreaded;
 use crate::sys::{credentials, file, socket};
 
 const RECORD: &str = "state.json";
@@ -295,7 +296,7 @@ impl ContainerDir {
     /// the socket's name already is removed and never followed.
     ///
     /// Errors: WrongState if there is no such directory.
-    pub fn bind_notify_socket(&self) -> Result<OwnedFd> {
+    pub fn bind_notify_socket(&self, alone: &SingleThreaded) -> Result<OwnedFd> {
         let dir = self.open_notify_directory().map_err(|err| match err.errno() {
             Some(Errno::ENOENT) => {
                 Error::new(Kind::WrongState, "NOTIFY_SOCKET: the container was created without it")
@@ -306,7 +307,7 @@ impl ContainerDir {
             Err(err) if err.is(Errno::ENOENT) => Ok(()),
             result => result,
         }
-        .and_then(|()| socket::bind_datagram_at(dir.as_fd(), NOTIFY_SOCKET))
+        .and_then(|()| socket::bind_datagram_at(alone, dir.as_fd(), NOTIFY_SOCKET))
         .doing_with(|| self.shown(NOTIFY_DIRECTORY))
     }
 
@@ -554,11 +555,12 @@ mod tests {
     fn notify_socket_takes_the_place_of_a_link_and_follows_none() -> Result<()> {
         let root = TestRoot::new();
         let dir = ContainerDir::create(&root.0, &id("c1"))?;
-        assert_eq!(dir.bind_notify_socket().expect_err("no directory").kind(), Kind::WrongState);
+        let alone = SingleThreaded::pretended();
+        assert_eq!(dir.bind_notify_socket(&alone).expect_err("no directory").kind(), Kind::WrongState);
         dir.make_notify_directory()?;
         let (link, victim) = (dir.path.join("notify/notify.sock"), root.0.path.join("victim"));
         std::os::unix::fs::symlink(&victim, &link).expect("a link");
-        let _socket = dir.bind_notify_socket()?;
+        let _socket = dir.bind_notify_socket(&alone)?;
         assert!(!victim.exists());
         let metadata = fs::symlink_metadata(&link).expect("the socket");
         assert_eq!(metadata.permissions().mode(), libc::S_IFSOCK | 0o777);

@@ -132,6 +132,12 @@ pub fn is_symlink(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK
 }
 
+/// Whether it is the null device, whatever its name.
+pub fn is_null_device(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR
+        && stat.st_rdev == device_number(1, 3)
+}
+
 /// The magic number of the filesystem that `file` is on (`fstatfs`).
 pub fn filesystem_magic(file: impl AsFd) -> Result<i64> {
     let fs = nix::sys::statfs::fstatfs(file).named(|| "fstatfs()".into())?;

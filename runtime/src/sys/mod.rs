@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod cgroupfs;
 pub mod clock;
 pub mod credentials;
+pub mod descriptors;
 #[cfg(feature = "faults")]
 pub mod fault;
 pub mod file;
