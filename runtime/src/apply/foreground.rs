@@ -31,7 +31,7 @@ impl Signals {
 pub struct OwnConsole(OwnedFd);
 
 impl OwnConsole {
-    /// The end that is kept, and the one that init gets.
+    /// The end that the runtime keeps, and the end that init gets.
     pub fn pair() -> Result<(OwnConsole, OwnedFd)> {
         socket::message_pair().map(|(own, init)| (OwnConsole(own), init))
     }
@@ -129,7 +129,7 @@ impl Attendance<'_> {
                 }
                 // Go's runtime interrupts itself with it; a parent that is written in Go must not wake the container.
                 Ok(Signal::SIGURG) => {}
-                // A reader of ours has gone; the container's own pipes tell it themselves.
+                // The reader of the runtime's output has gone. The container hears of its own pipes from the kernel.
                 Ok(Signal::SIGPIPE) => {}
                 _ => {
                     best_effort(self.process.send_signal(number), "it may have ended meanwhile");
@@ -144,8 +144,8 @@ impl Attendance<'_> {
 struct Relay {
     master: OwnedFd,
     before: Option<tty::Settings>,
-    /// Input that the terminal hasn't taken yet. Nobody waits for it to do so: a process that reads nothing before its
-    /// own output is read would wait for us meanwhile.
+    /// Input that the terminal hasn't taken yet. The relay never waits for the terminal to take it: the container's
+    /// process may read nothing before its own output is read, which is the relay's work.
     waiting: Vec<u8>,
     input_open: bool,
 }
@@ -157,7 +157,7 @@ impl Relay {
         let mut relay = Relay { master, before: None, waiting: Vec::new(), input_open: true };
         if stdin.is_terminal() {
             relay.resize();
-            // The container's terminal leaves line ends to this one.
+            // The container's terminal leaves line ends to the caller's terminal.
             relay.before = Some(tty::make_raw(&stdin)?);
         }
         Ok(relay)

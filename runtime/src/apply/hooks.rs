@@ -56,7 +56,7 @@ fn run(hook: &Hook, state: &[u8], env: DefaultEnv) -> Result<()> {
     let mut stderr = Output::of(&mut child)?;
     let ended = wait(&child, &mut stderr, timeout.map_or(Deadline::Never, Deadline::after));
     if !matches!(ended, Ok(true)) {
-        // It is ours and not reaped, so its pid is still its own.
+        // The hook is a child that is not reaped, so its pid is still its own.
         child.kill().map_err(|err| Error::io("kill", &err))?;
     }
     let status = child.wait().map_err(|err| Error::io("wait", &err))?;
@@ -96,7 +96,8 @@ fn command(hook: &Hook, default_env: DefaultEnv) -> Result<Command> {
     Ok(command)
 }
 
-/// A file rather than a pipe: a state of any size fits, whether or not the hook reads it, and nobody has to feed it.
+/// A file rather than a pipe: a state of any size fits, whether or not the hook reads it, and no process has
+/// to write it piece by piece.
 fn file_with(state: &[u8]) -> Result<File> {
     let mut file = File::from(memfd::create("state")?);
     file.write_all(state).and_then(|()| file.rewind()).map_err(|err| Error::io("write(state)", &err))?;
@@ -105,7 +106,8 @@ fn file_with(state: &[u8]) -> Result<File> {
 
 /// Waits for the hook's end while its output is taken up, and tells whether it ended before the deadline.
 ///
-/// It is the end of the process that counts: what it left running in the background may keep the pipe open.
+/// The end of the hook counts, and not the end of its output: a process that the hook left in the background may keep
+/// the pipe open.
 fn wait(child: &Child, output: &mut Output, deadline: Deadline) -> Result<bool> {
     let pidfd = PidFd::open(child.id() as i32)?;
     loop {

@@ -13,7 +13,7 @@ use crate::sys::{descriptors, file};
 ///
 /// The groups of the caller go too: they are the host's.
 pub fn become_root(alone: &SingleThreaded) -> Result<()> {
-    // A namespace without an id 0 (EINVAL) leaves the caller what it is, with all capabilities in the namespace.
+    // In a namespace without an id 0 (EINVAL), the process keeps its id. It has all capabilities in the namespace.
     ignoring_unmapped(credentials::set_gid(alone, 0))?;
     ignoring_unmapped(credentials::set_uid(alone, 0))?;
     match credentials::set_groups(alone, &[]) {

@@ -16,7 +16,7 @@ use crate::sys::{file, signal};
 pub fn user_namespace(alone: &SingleThreaded, maps: &IdMapping) -> Result<OwnedFd> {
     let (pid, pidfd) = match clone3(alone, libc::CLONE_NEWUSER as u64, None, false)? {
         Forked::Child(_) => {
-            // It has nothing to do but be there; the supervisor kills it, and so does the supervisor's death.
+            // The child has nothing to do but be there. The supervisor kills it, and so does the supervisor's death.
             if process::set_parent_death_signal(Some(Signal::SIGKILL)).is_err() {
                 process::exit_now(1);
             }

@@ -162,7 +162,8 @@ impl<'a> Init<'a> {
     fn begin(&self) -> Result<()> {
         process::set_parent_death_signal(Some(Signal::SIGKILL))?;
         self.inherited.close_others()?;
-        // The signal tells of a death to come. One before it has closed the other end, of which there is no copy left.
+        // The signal covers only a supervisor that dies from now on. One that died earlier has closed its end of the
+        // channel, of which no copy is left.
         self.inherited.channel.check_open()?;
         // Modes of what is made here are those of the plan.
         process::set_umask(self.alone(), 0);

@@ -21,7 +21,7 @@ pub fn find(program: &Program) -> Result<CString> {
     if name.as_os_str().as_bytes().contains(&b'/') {
         return match check(name) {
             Ok(()) => c_string(name),
-            // Engines of different ages look for the one text or the other.
+            // Old engines look for "is a directory", new ones for "permission denied".
             Err(Errno::EISDIR) => Err(refused(name, "is a directory: permission denied")),
             Err(Errno::ENOENT) => {
                 Err(refused(name, &format!("stat {}: no such file or directory", name.display())))

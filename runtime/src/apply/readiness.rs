@@ -16,7 +16,7 @@ use crate::sys::socket;
 /// How much of a message is read: systemd's own limit.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// How many messages are read before it is somebody else's turn.
+/// How many messages are read at a time, so that a container that sends without end delays nothing else.
 const MESSAGES_AT_ONCE_MAX: usize = 64;
 
 /// How long the manager may take to hear it and to confirm.
@@ -31,9 +31,9 @@ pub struct Readiness {
 }
 
 enum Progress {
-    /// The container hasn't said it.
+    /// The container hasn't said that it is ready.
     Awaited,
-    /// It has, and the manager is to hear these lines, the next one last.
+    /// The container has said it. The manager is to hear these lines, the last of the list first.
     Telling { lines: Vec<String>, deadline: Deadline },
     /// The manager has the other end of the pipe, and closes it when it has dealt with all that came before.
     Confirming { pipe: OwnedFd, deadline: Deadline },
@@ -49,11 +49,11 @@ impl Readiness {
         Ok(Readiness { container, manager, main_pid, progress: Progress::Awaited })
     }
 
-    /// Waits until the manager knows that the container is ready, or until the container, whose first process is `init`,
-    /// has ended without being it.
+    /// Waits until the manager knows that the container is ready, or until `init`, the container's first process, has
+    /// ended without saying so.
     pub fn settle(mut self, init: &PidFd) -> Result<()> {
         loop {
-            // Asked first: what it said before its end counts.
+            // Asked before the messages are read, because a message from before the end counts.
             let ended = init.wait_for_exit(Deadline::Now)?;
             self.perform()?;
             let mut interests = self.interests();

@@ -1,14 +1,14 @@
 //! The runtime's own binary can't be overwritten from inside a container.
 //!
-//! A process that enters a container can be caught there as `/proc/PID/exe`, and a container may name `/proc/self/exe` as
-//! its program: both are handles on the runtime's file (CVE-2019-5736). So whatever enters a container first executes
-//! itself from a place that nobody can write to: a detached overlay of which the file's directory is the lower layer and
-//! which has no upper one, or, where there is no overlayfs to be had, a sealed copy in memory. Where neither works,
-//! nothing is entered. A read-only bind mount won't do: CAP_SYS_ADMIN can make it writable again.
+//! A process that enters a container can be caught there as `/proc/PID/exe`, and a container may name `/proc/self/exe`
+//! as its program: both are handles on the runtime's file (CVE-2019-5736). So a command that enters a container first
+//! executes itself from a place that nobody can write to. That is a detached overlay without an upper layer, whose lower
+//! layer is the file's directory; or, where there is no overlayfs, a sealed copy in memory. Where neither works, the
+//! command fails. A read-only bind mount won't do: CAP_SYS_ADMIN can make it writable again.
 
 use std::ffi::CString;
 use std::io::Read;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,8 @@ const OWN_EXE: &str = "/proc/self/exe";
 const SECOND_LAYERS: [&str; 3] = ["/run", "/tmp", "/var"];
 /// The two descriptors of the sealed image stay above the numbers that callers hand down.
 const LOWEST_NUMBER: RawFd = 50;
+/// 3 is what a caller hands down first.
+const LOWEST_NUMBER_OF_ALL: RawFd = 4;
 const NUMBERS_TRIED_MAX: RawFd = 4096;
 
 /// Makes sure that this process runs from a sealed image: returns if it does, and otherwise executes one.
@@ -53,7 +55,7 @@ pub fn ensure() -> Result<()> {
 fn runs_sealed() -> bool {
     let Some(number) = process::executed_path()
         .and_then(|path| path.strip_prefix("/dev/fd/").and_then(|number| number.parse::<RawFd>().ok()))
-        .filter(|number| *number > 3)
+        .filter(|number| *number >= LOWEST_NUMBER_OF_ALL)
     else {
         return false;
     };
@@ -94,8 +96,8 @@ fn overlay_image() -> Result<OwnedFd> {
     Err(failure)
 }
 
-/// Whether the overlay's file is the one that runs: what is mounted on that alone (a single file bound into a container)
-/// an overlay doesn't show, and an upgrade may have put another one in its place.
+/// Whether the overlay's file is the binary that runs. It is another file where the binary alone is a bind mount, which
+/// an overlay doesn't show, or where an upgrade has replaced the binary.
 fn shows_own_exe(image: &OwnedFd) -> Result<bool> {
     let own = file::stat_of(file::open_following_links(Path::new(OWN_EXE), OFlag::O_PATH)?)?;
     let shown = file::stat_of(image)?;
@@ -144,19 +146,31 @@ fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
     file::write_whole(marker.as_fd(), &identity(&image)?, "memfd")?;
     file::rewind(&marker)?;
     memfd::seal(&marker)?;
-    let free = |number: RawFd| !descriptors::is_open(number);
-    let find = |mut numbers: std::ops::Range<RawFd>| numbers.find(|number| free(*number) && free(number + 1));
-    let above = find(LOWEST_NUMBER..LOWEST_NUMBER + NUMBERS_TRIED_MAX);
-    // Where RLIMIT_NOFILE ends below that, there are the caller's own numbers, as far as he doesn't use them.
-    let candidates = [above, find(4..LOWEST_NUMBER - 1)];
-    for number in candidates.into_iter().flatten() {
-        let kept = match descriptors::duplicate_to_free(&marker, number + 1) {
-            Err(err) if err.is(Errno::EBADF) => continue,
-            result => result?,
-        };
-        // The sealed process takes it over.
-        let _number = kept.into_raw_fd();
-        return descriptors::duplicate_to_free(&image, number);
+    // Where RLIMIT_NOFILE ends below the first, there are the numbers that the caller leaves free.
+    for lowest in [LOWEST_NUMBER, LOWEST_NUMBER_OF_ALL] {
+        if let Some(image) = side_by_side(&image, &marker, lowest)? {
+            return Ok(image);
+        }
     }
     Err(Error::internal("no free descriptors for the sealed image").with_hint("is RLIMIT_NOFILE too low?"))
+}
+
+/// Copies both to two numbers in a row, from `lowest` on; nothing where there are no such numbers.
+fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Option<OwnedFd>> {
+    let copy = |fd, lowest| match descriptors::duplicate_from(fd, lowest) {
+        Err(err) if err.is(Errno::EINVAL) || err.is(Errno::EMFILE) => Ok(None),
+        result => result.map(Some),
+    };
+    let mut number = lowest;
+    while number < lowest + NUMBERS_TRIED_MAX {
+        let Some(image) = copy(image, number)? else { return Ok(None) };
+        let Some(marker) = copy(marker, image.as_raw_fd() + 1)? else { return Ok(None) };
+        if marker.as_raw_fd() == image.as_raw_fd() + 1 {
+            // The sealed process takes it over.
+            let _number = marker.into_raw_fd();
+            return Ok(Some(image));
+        }
+        number = image.as_raw_fd() + 2;
+    }
+    Ok(None)
 }

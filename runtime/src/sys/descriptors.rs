@@ -58,28 +58,23 @@ pub fn keep_across_exec(fd: impl AsFd) -> Result<()> {
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).named(|| "fcntl(F_SETFD)".into()).map(drop)
 }
 
-/// `dup3(fd, number)`: a copy at a number that is free. It survives the next `execve`.
+/// `fcntl(F_DUPFD, lowest)`: a copy at the first free number from `lowest` on. It survives the next `execve`.
 ///
-/// Errors: EBADF past RLIMIT_NOFILE; Internal if the number is taken.
-pub fn duplicate_to_free(fd: impl AsFd, number: RawFd) -> Result<OwnedFd> {
-    if is_open(number) {
-        return Err(Error::internal(format!("descriptor {number} is open already")));
-    }
-    duplicate_to(fd, number)?;
-    // SAFETY: the call has just made this descriptor, at a number that nothing had.
+/// Errors: EINVAL or EMFILE past RLIMIT_NOFILE.
+pub fn duplicate_from(fd: impl AsFd, lowest: RawFd) -> Result<OwnedFd> {
+    let number = fcntl(fd, FcntlArg::F_DUPFD(lowest)).named(|| format!("fcntl(F_DUPFD, {lowest})"))?;
+    // SAFETY: the call has just made this descriptor, and nothing else knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Makes `fd` standard input, output and error.
+/// `dup3`: makes `fd` standard input, output and error.
 pub fn become_standard_streams(fd: impl AsFd) -> Result<()> {
-    (0..=2).try_for_each(|number| duplicate_to(&fd, number))
-}
-
-/// `dup3(fd, number)`: what stood at `number` is closed.
-fn duplicate_to(fd: impl AsFd, number: RawFd) -> Result<()> {
-    // SAFETY: takes integers only. The number is free, or that of a standard stream, which nothing here owns.
-    let ret = unsafe { libc::dup3(fd.as_fd().as_raw_fd(), number, 0) };
-    check(ret.into(), || format!("dup3({number})")).map(drop)
+    for number in 0..=2 {
+        // SAFETY: takes integers only. What is closed is a standard stream, which nothing in this process owns.
+        let ret = unsafe { libc::dup3(fd.as_fd().as_raw_fd(), number, 0) };
+        check(ret.into(), || format!("dup3({number})"))?;
+    }
+    Ok(())
 }
 
 /// `close_range(first, ~0, CLOSE_RANGE_CLOEXEC)`: marks every descriptor from `first` on close-on-exec.
@@ -165,5 +160,14 @@ mod tests {
         assert!(is_open(own.as_raw_fd()) && inherited(own.as_raw_fd().max(first_not_inherited())).is_none());
         assert!(inherited(-1).is_none());
         assert!(take_handed_down([own.as_raw_fd(), own.as_raw_fd()]).is_none());
+    }
+
+    #[test]
+    fn a_copy_gets_the_first_free_number_or_none() {
+        let null = file::open_following_links(Path::new("/dev/null"), OFlag::O_PATH).unwrap();
+        let first = duplicate_from(&null, 900).unwrap();
+        let second = duplicate_from(&null, first.as_raw_fd()).unwrap();
+        assert!(first.as_raw_fd() >= 900 && second.as_raw_fd() > first.as_raw_fd());
+        assert!(duplicate_from(&null, RawFd::MAX).unwrap_err().is(Errno::EINVAL));
     }
 }

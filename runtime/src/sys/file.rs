@@ -179,8 +179,8 @@ pub fn rename_at(dir: impl AsFd, from: &Path, to: &Path) -> Result<()> {
 
 /// Removes all that is in `dir`, links included, which aren't followed.
 ///
-/// It may be someone's who means no good: what lies deeper is moved up before it is removed, so that no depth takes more
-/// than two descriptors, or any stack.
+/// An attacker may have filled the directory: what lies deeper is moved up before it is removed, so that no depth takes
+/// more than two descriptors, or any stack.
 pub fn empty_directory(dir: impl AsFd) -> Result<()> {
     let mut moved = 0_u64;
     loop {

@@ -1,4 +1,4 @@
-//! /etc/passwd, read as text: getpwuid(3) would load libraries of the host, which a static program can't. Source: passwd(5).
+//! /etc/passwd as text: getpwuid(3) would load libraries of the host, which a static program can't. Source: passwd(5).
 
 /// One user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
