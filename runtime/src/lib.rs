@@ -6,6 +6,7 @@ pub mod apply;
 pub mod cli;
 pub mod commands;
 pub mod error;
+mod paths;
 pub mod plan;
 pub mod probe;
 pub mod report;

@@ -12,17 +12,18 @@ use common::assert_none;
 
 /// The modules at the top, each with those that it may import. Only what stands above can be imported, so there is no
 /// cycle.
-const MODULES: [(&str, &[&str]); 11] = [
+const MODULES: [(&str, &[&str]); 12] = [
     ("error", &[]),
+    ("paths", &[]),
     ("sys", &["error"]),
     ("spec", &["error"]),
-    ("plan", &["error", "sys", "spec"]),
+    ("plan", &["error", "paths", "sys", "spec"]),
     ("state", &["error", "sys", "plan"]),
     ("probe", &["error", "sys", "spec", "plan"]),
     ("apply", &["error", "sys", "spec", "plan", "state"]),
-    ("cli", &["error", "state"]),
+    ("cli", &["error", "paths", "state"]),
     ("report", &["error", "sys", "cli"]),
-    ("commands", &["error", "sys", "spec", "plan", "state", "probe", "apply", "cli", "report"]),
+    ("commands", &["error", "paths", "sys", "spec", "plan", "state", "probe", "apply", "cli", "report"]),
     ("main", &["commands"]),
 ];
 
@@ -33,7 +34,7 @@ const SYS_FOR_PLAN: [&str; 11] = [
     "crate::sys::credentials::CapabilitySets",
     "crate::sys::credentials::capability_names",
     "crate::sys::credentials::capability_number",
-    "crate::sys::mount::attribute_names",
+    "crate::sys::mount::MountAttr",
     "crate::sys::namespace::flag_names",
     "crate::sys::schedule::SchedulerAttributes",
     "crate::sys::seccomp::FilterFlags",
@@ -44,6 +45,16 @@ const SYS_FOR_PLAN: [&str; 11] = [
 /// What `apply` takes from `spec`: plain types that a plan carries as they are.
 const SPEC_FOR_APPLY: [&str; 3] =
     ["crate::spec::HookKind", "crate::spec::Namespace", "crate::spec::oci::Hook"];
+
+/// What stands of `nix` outside of `sys`: plain types. Whatever calls the kernel is a function of `sys`.
+const NIX_OUTSIDE_SYS: [&str; 6] = [
+    "nix::errno::Errno",
+    "nix::fcntl::AT_FDCWD",
+    "nix::fcntl::OFlag",
+    "nix::sys::signal::Signal",
+    "nix::sys::stat::FileStat",
+    "nix::sys::stat::SFlag",
+];
 
 /// What of the standard library is pure. `spec` and `plan` use nothing else of it.
 const PURE_STD: [&str; 12] = [
@@ -111,6 +122,11 @@ fn apply_takes_nothing_but_plain_types_from_the_spec() {
 }
 
 #[test]
+fn nothing_but_sys_calls_the_kernel_by_nix_or_libc() {
+    assert_none(in_all(calls_the_kernel));
+}
+
+#[test]
 fn unsafe_stands_only_under_sys() {
     assert_none(in_all(unsafety));
 }
@@ -166,6 +182,13 @@ fn what_is_forbidden_is_found() {
         1
     );
     assert_eq!(found(looks_at_the_spec, "apply/x.rs", "use oci_spec::runtime::{Hook, Process};"), 1);
+    assert_eq!(found(calls_the_kernel, "apply/x.rs", "use nix::{fcntl::OFlag, unistd};"), 1);
+    assert_eq!(found(calls_the_kernel, "apply/x.rs", "fn f() { nix::unistd::pause(); libc::getpid() }"), 2);
+    assert_eq!(
+        found(calls_the_kernel, "apply/x.rs", "use nix::sys::signal::Signal; fn f() { libc::SIGKILL }"),
+        0
+    );
+    assert_eq!(found(calls_the_kernel, "sys/x.rs", "use nix::unistd;"), 0);
     assert_eq!(found(unsafety, "apply/x.rs", "fn f() -> &'static str { unsafe { g('\"', \"unsafe\") } }"), 1);
     assert_eq!(found(unsafety, "apply/x.rs", "#![allow(unsafe_code)]"), 1);
     assert_eq!(found(threads, "apply/x.rs", "use std::thread; fn f() { thread::spawn(g); }"), 1);
@@ -196,14 +219,12 @@ fn wrong_imports(source: &Source) -> Vec<String> {
 }
 
 fn impurities(source: &Source) -> Vec<String> {
-    if !matches!(source.module(), "spec" | "plan") {
+    if !matches!(source.module(), "paths" | "spec" | "plan") {
         return Vec::new();
     }
     let impure = |path: &Name| {
         let of = |root: &str| path.is_of(root);
-        let function =
-            path.name.strip_prefix("libc::").is_some_and(|item| item.starts_with(char::is_lowercase));
-        of("nix") || function || of("std") && !PURE_STD.iter().any(|pure| of(pure))
+        of("nix") || is_of_libc(path) || of("std") && !PURE_STD.iter().any(|pure| of(pure))
     };
     let mut found: Vec<String> =
         source.paths().iter().filter(|path| impure(path)).map(|path| format!("uses {}", path.name)).collect();
@@ -238,6 +259,20 @@ fn looks_at_the_spec(source: &Source) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether it is a function or a type of `libc`, and no number.
+fn is_of_libc(path: &Name) -> bool {
+    path.name.strip_prefix("libc::").is_some_and(|item| item.starts_with(char::is_lowercase))
+}
+
+fn calls_the_kernel(source: &Source) -> Vec<String> {
+    if source.module() == "sys" {
+        return Vec::new();
+    }
+    let plain = |path: &Name| NIX_OUTSIDE_SYS.iter().any(|item| path.is_of(item));
+    let calls = |path: &&Name| path.is_of("nix") && !plain(path) || is_of_libc(path);
+    source.paths().iter().filter(calls).map(|path| format!("must leave {} to sys", path.name)).collect()
 }
 
 fn unsafety(source: &Source) -> Vec<String> {

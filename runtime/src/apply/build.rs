@@ -9,35 +9,36 @@ use nix::fcntl::{AT_FDCWD, OFlag};
 
 use super::idmap;
 use crate::error::{Context, Errno, Error, Result};
-use crate::plan::mount_options::{ATTR_ATIME_MASK, ATTR_NOSYMFOLLOW, AttrChange, ms_flags, ms_flags_of_all};
+use crate::plan::mount_options::{AttrChange, CLEARED_BY_HABIT};
 use crate::plan::{FilesystemMount, IdMapSource, Mount, MountSource};
-use crate::sys::{file, mount, namespace};
+use crate::sys::mount::{self, MountAttr};
+use crate::sys::process::SingleThreaded;
+use crate::sys::{file, namespace};
 
 /// A bind mount that is built and attached nowhere.
 pub struct Built {
     /// The mount.
     pub mount: OwnedFd,
-    /// It has its attributes. Before Linux 5.12 only an attached mount can be given them.
-    pub is_complete: bool,
+    /// The attributes that it gets right after it is attached: none, or before Linux 5.12, which can't change those of
+    /// a detached mount, all.
+    pub left: AttrChange,
 }
 
 impl Built {
     /// A mount with its attributes, if the kernel can give them before it is attached. What is for all mounts below
     /// can't be given in any other way, and fails then.
     pub fn of(mount: OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<Built> {
-        match unless_locked(attr, |attr| set_attributes(&mount, attr, recursive)) {
-            Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => {
-                Ok(Built { mount, is_complete: false })
-            }
-            result => result.map(|()| Built { mount, is_complete: true }),
+        match as_far_as_unlocked(attr, |attr| set_attributes(&mount, attr, recursive)) {
+            Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => Ok(Built { mount, left: attr }),
+            result => result.map(|()| Built { mount, left: AttrChange::default() }),
         }
     }
 
-    /// Attaches it: its attributes are there before anyone sees it, or, before Linux 5.12, right after.
-    pub fn attach(self, target: &OwnedFd, attr: AttrChange) -> Result<OwnedFd> {
+    /// Attaches it. Its attributes are there before anyone sees it, but for what is left.
+    pub fn attach(self, target: &OwnedFd) -> Result<OwnedFd> {
         mount::attach(self.mount.as_fd(), target.as_fd())?;
-        if !self.is_complete {
-            unless_locked(attr, |attr| change(&self.mount, attr))?;
+        if !self.left.is_empty() {
+            as_far_as_unlocked(self.left, |attr| change(&self.mount, attr))?;
         }
         Ok(self.mount)
     }
@@ -52,19 +53,19 @@ pub fn bind(path: &Path, recursive: bool, attr: AttrChange, recursive_attr: Attr
 ///
 /// It is copied from `namespace`, init's own: the kernel has locked there what the host's mounts forbid and hide, and
 /// no mount of it tells the host of its own.
-pub fn for_init(planned: &Mount, namespace: &OwnedFd) -> Result<Built> {
+pub fn for_init(alone: &SingleThreaded, planned: &Mount, namespace: &OwnedFd) -> Result<Built> {
     let MountSource::Bind { path, recursive } = &planned.source else {
         return Err(Error::internal("only bind mounts are built for init"));
     };
     let id_map = planned.id_map.as_ref().map(|(source, recursive)| {
         let users = match source {
-            IdMapSource::Maps(maps) => idmap::user_namespace(maps)?,
+            IdMapSource::Maps(maps) => idmap::user_namespace(alone, maps)?,
             IdMapSource::Namespace(path) => file::open_following_links(path, OFlag::O_RDONLY)?,
         };
         Ok((users, *recursive))
     });
     let id_map = id_map.transpose()?;
-    let mount = namespace::in_mounts_of(namespace, || mount::clone_tree(AT_FDCWD, path, *recursive))?;
+    let mount = namespace::in_mounts_of(alone, namespace, || mount::clone_tree(AT_FDCWD, path, *recursive))?;
     if let Some((users, recursive)) = id_map {
         mount::set_id_map(mount.as_fd(), users.as_fd(), recursive).map_err(|err| match err.errno() {
             Some(Errno::EINVAL) => err.with_hint("the filesystem of the source may not support idmap mounts"),
@@ -79,7 +80,7 @@ pub fn change(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
     match mount::set_attributes(mounted.as_fd(), attr.set, attr.clear, false) {
         Err(err) if err.is(Errno::ENOSYS) => {
             let all = mount::attributes_of(mounted)? & !attr.clear | attr.set;
-            let flags = ms_flags_of_all(all) | libc::MS_REMOUNT | libc::MS_BIND;
+            let flags = all.ms_flags_of_all() | libc::MS_REMOUNT | libc::MS_BIND;
             mount::mount_legacy("", &fd_path(mounted), "", flags, "")
         }
         result => result,
@@ -91,16 +92,16 @@ pub fn change_tree(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
     set_attributes(mounted, AttrChange::default(), attr)
 }
 
-/// Changes attributes with what is to be cleared by habit, as far as that can be: a user namespace locks all that the
-/// source had when it came there, but NOSYMFOLLOW, and that Linux before 5.14 doesn't know.
-fn unless_locked(attr: AttrChange, set: impl Fn(AttrChange) -> Result<()>) -> Result<()> {
-    const LOCKABLE: u64 = !ATTR_NOSYMFOLLOW;
+/// Changes attributes, and clears those [by habit](CLEARED_BY_HABIT) that the kernel lets be cleared: `set` is tried
+/// with all of them first, and with fewer after each refusal.
+fn as_far_as_unlocked(attr: AttrChange, set: impl Fn(AttrChange) -> Result<()>) -> Result<()> {
+    const LOCKABLE: MountAttr = CLEARED_BY_HABIT.without(MountAttr::NOSYMFOLLOW);
     let mut by_habit = attr.clear_if_unlocked;
     loop {
-        match set(AttrChange { clear: attr.clear | by_habit, clear_if_unlocked: 0, ..attr }) {
-            Err(err) if err.is(Errno::EPERM) && by_habit & LOCKABLE != 0 => by_habit &= !LOCKABLE,
-            Err(err) if err.is(Errno::EINVAL) && by_habit & !LOCKABLE != 0 => by_habit &= LOCKABLE,
-            Err(err) if err.is(Errno::EPERM) && attr.clear != 0 => {
+        match set(AttrChange::of(attr.set, attr.clear | by_habit)) {
+            Err(err) if err.is(Errno::EPERM) && by_habit.intersects(LOCKABLE) => by_habit &= !LOCKABLE,
+            Err(err) if err.is(Errno::EINVAL) && by_habit.intersects(!LOCKABLE) => by_habit &= LOCKABLE,
+            Err(err) if err.is(Errno::EPERM) && !attr.clear.is_empty() => {
                 let hint = "a user namespace may lock flags of the source that the options take back";
                 return Err(err.with_hint(hint));
             }
@@ -124,12 +125,12 @@ pub fn fd_path(fd: &OwnedFd) -> PathBuf {
 }
 
 /// Builds a new instance of a filesystem; `mode` is that of its root, for a tmpfs.
-pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, mode: Option<u32>) -> Result<OwnedFd> {
-    match (new_instance(filesystem, attributes, mode), &filesystem.instead) {
+pub fn filesystem(filesystem: &FilesystemMount, attr: MountAttr, mode: Option<u32>) -> Result<OwnedFd> {
+    match (new_instance(filesystem, attr, mode), &filesystem.instead) {
         (Err(err), Some(path)) if err.is(Errno::EPERM) => {
             // With all that is mounted in it: what is below must not be less protected than what was asked for.
             let built = mount::clone_tree(AT_FDCWD, path, true)?;
-            mount::set_attributes(built.as_fd(), attributes, 0, true)?;
+            mount::set_attributes(built.as_fd(), attr, MountAttr::NONE, true)?;
             Ok(built)
         }
         (Err(err), _) if filesystem.fstype == "proc" && err.is(Errno::EPERM) => {
@@ -139,7 +140,7 @@ pub fn filesystem(filesystem: &FilesystemMount, attributes: u64, mode: Option<u3
     }
 }
 
-fn new_instance(filesystem: &FilesystemMount, attributes: u64, mode: Option<u32>) -> Result<OwnedFd> {
+fn new_instance(filesystem: &FilesystemMount, attr: MountAttr, mode: Option<u32>) -> Result<OwnedFd> {
     let context = mount::fsopen(&filesystem.fstype).map_err(|err| match err.errno() {
         Some(Errno::ENODEV) => err.with_hint(format!("this kernel has no filesystem {}", filesystem.fstype)),
         _ => err,
@@ -156,13 +157,13 @@ fn new_instance(filesystem: &FilesystemMount, attributes: u64, mode: Option<u32>
         }
     }
     mount::fsconfig_create(context)?;
-    mount::fsmount(context, attributes)
+    mount::fsmount(context, attr)
 }
 
 /// Changes what is mounted on `target`, with the one call that does it: mount(2).
 pub fn remount(filesystem: &FilesystemMount, planned: &Mount, target: &OwnedFd) -> Result<()> {
-    let settles_access_times = planned.attr.clear & ATTR_ATIME_MASK != 0;
-    let all = if settles_access_times { ms_flags_of_all } else { ms_flags };
+    let settles_access_times = planned.attr.clear.intersects(MountAttr::ATIME);
+    let all = if settles_access_times { MountAttr::ms_flags_of_all } else { MountAttr::ms_flags };
     let flags = libc::MS_REMOUNT | all(planned.attr.set);
     let data = filesystem.options.join(",");
     mount::mount_legacy(&filesystem.source, &fd_path(target), &filesystem.fstype, flags, &data)
@@ -174,16 +175,15 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::plan::mount_options::{ATTR_NODEV, ATTR_RDONLY, HABITUALLY_CLEARED};
 
     /// What is cleared in the end by a kernel that refuses `unknown` bits and holds `locked` ones.
-    fn cleared(attr: AttrChange, unknown: u64, locked: u64) -> Result<u64> {
-        let done = RefCell::new(0);
-        unless_locked(attr, |attr| {
-            assert_eq!(attr.clear_if_unlocked, 0);
+    fn cleared(attr: AttrChange, unknown: MountAttr, locked: MountAttr) -> Result<MountAttr> {
+        let done = RefCell::new(MountAttr::NONE);
+        as_far_as_unlocked(attr, |attr| {
+            assert!(attr.clear_if_unlocked.is_empty());
             match attr.clear {
-                clear if clear & unknown != 0 => Err(Error::kernel("mount_setattr()", Errno::EINVAL)),
-                clear if clear & locked != 0 => Err(Error::kernel("mount_setattr()", Errno::EPERM)),
+                clear if clear.intersects(unknown) => Err(Error::kernel("mount_setattr()", Errno::EINVAL)),
+                clear if clear.intersects(locked) => Err(Error::kernel("mount_setattr()", Errno::EPERM)),
                 clear => {
                     done.replace(clear);
                     Ok(())
@@ -195,21 +195,24 @@ mod tests {
 
     #[test]
     fn habit_gives_way_to_locks_and_to_old_kernels() {
-        let habit = AttrChange { clear_if_unlocked: HABITUALLY_CLEARED, ..AttrChange::default() };
-        let lockable = HABITUALLY_CLEARED & !ATTR_NOSYMFOLLOW;
-        assert_eq!(cleared(habit, 0, 0).unwrap(), HABITUALLY_CLEARED);
-        assert_eq!(cleared(habit, 0, ATTR_NODEV).unwrap(), ATTR_NOSYMFOLLOW);
-        assert_eq!(cleared(habit, ATTR_NOSYMFOLLOW, 0).unwrap(), lockable);
-        assert_eq!(cleared(habit, ATTR_NOSYMFOLLOW, ATTR_NODEV).unwrap(), 0);
+        let habit = AttrChange { clear_if_unlocked: CLEARED_BY_HABIT, ..AttrChange::default() };
+        let lockable = CLEARED_BY_HABIT & !MountAttr::NOSYMFOLLOW;
+        assert_eq!(cleared(habit, MountAttr::NONE, MountAttr::NONE).unwrap(), CLEARED_BY_HABIT);
+        assert_eq!(cleared(habit, MountAttr::NONE, MountAttr::NODEV).unwrap(), MountAttr::NOSYMFOLLOW);
+        assert_eq!(cleared(habit, MountAttr::NOSYMFOLLOW, MountAttr::NONE).unwrap(), lockable);
+        assert_eq!(cleared(habit, MountAttr::NOSYMFOLLOW, MountAttr::NODEV).unwrap(), MountAttr::NONE);
     }
 
     #[test]
     fn what_a_word_takes_back_is_taken_back_or_refused() {
-        let clear_if_unlocked = HABITUALLY_CLEARED & !ATTR_RDONLY;
-        let named = AttrChange { clear: ATTR_RDONLY, clear_if_unlocked, ..AttrChange::default() };
-        assert_eq!(cleared(named, 0, ATTR_NODEV).unwrap(), ATTR_RDONLY | ATTR_NOSYMFOLLOW);
-        for unknown in [0, ATTR_NOSYMFOLLOW] {
-            assert!(cleared(named, unknown, ATTR_RDONLY).unwrap_err().is(Errno::EPERM));
+        let clear_if_unlocked = CLEARED_BY_HABIT & !MountAttr::RDONLY;
+        let named = AttrChange { clear: MountAttr::RDONLY, clear_if_unlocked, ..AttrChange::default() };
+        assert_eq!(
+            cleared(named, MountAttr::NONE, MountAttr::NODEV).unwrap(),
+            MountAttr::RDONLY | MountAttr::NOSYMFOLLOW
+        );
+        for unknown in [MountAttr::NONE, MountAttr::NOSYMFOLLOW] {
+            assert!(cleared(named, unknown, MountAttr::RDONLY).unwrap_err().is(Errno::EPERM));
         }
     }
 }

@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 use super::inside::Root;
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::Console;
-use crate::sys::{file, mount, process, socket, tty};
+use crate::sys::{descriptors, file, mount, socket, tty};
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 /// The name that goes with the descriptor; callers show it to nobody.
@@ -22,7 +22,7 @@ const MASTER_NAME: &[u8] = b"/dev/ptmx";
 pub fn open(root: &Root, console: Console, socket: BorrowedFd) -> Result<OwnedFd> {
     let master = root.open_without_links(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
     let stat = file::stat_of(&master)?;
-    let multiplexer = nix::sys::stat::makedev(5, 2);
+    let multiplexer = file::device_number(5, 2);
     if file::filesystem_magic(&master)? != DEVPTS_SUPER_MAGIC || stat.st_rdev != multiplexer {
         return Err(Error::new(Kind::Denied, "/dev/pts/ptmx is not the multiplexer of a devpts"));
     }
@@ -53,9 +53,7 @@ pub fn bind(root: &Root, peer: &OwnedFd) -> Result<()> {
 
 /// Makes the terminal the standard streams of this process and the controlling terminal of its session.
 pub fn take(peer: &OwnedFd) -> Result<()> {
-    for number in 0..=2 {
-        process::duplicate_to(peer, number, false)?;
-    }
+    descriptors::become_standard_streams(peer)?;
     tty::make_controlling(peer)
 }
 

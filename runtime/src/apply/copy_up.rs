@@ -1,11 +1,8 @@
 //! `tmpcopyup`: what a directory held is copied into the tmpfs that will cover it.
 
-use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use nix::dir::Dir;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag};
 
@@ -17,39 +14,35 @@ const DEPTH_MAX: usize = 256;
 
 /// Copies all that is in `from` to `to`: directories, files, links and special files, with owners and modes.
 pub fn contents(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-    let (from, to) = (file::open_at(from, Path::new("."), flags)?, file::open_at(to, Path::new("."), flags)?);
-    copy_directory(from, &to, 0)
+    copy_directory(from, to, 0)
 }
 
-fn copy_directory(from: OwnedFd, to: &OwnedFd, depth: usize) -> Result<()> {
+fn copy_directory(from: &OwnedFd, to: &OwnedFd, depth: usize) -> Result<()> {
     if depth > DEPTH_MAX {
         return Err(Error::invalid(format!("directories more than {DEPTH_MAX} deep")));
     }
-    let mut dir = Dir::from_fd(from).map_err(|errno| Error::kernel("fdopendir()", errno))?;
-    let names: Vec<_> = dir.iter().filter_map(|entry| Some(entry.ok()?.file_name().to_owned())).collect();
-    for name in names.iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")) {
-        copy_entry(&dir, to, Path::new(OsStr::from_bytes(name.to_bytes())), depth)?;
+    for name in file::names_in(from, usize::MAX)? {
+        copy_entry(from, to, Path::new(&name), depth)?;
     }
     Ok(())
 }
 
-fn copy_entry(from: &Dir, to: &OwnedFd, name: &Path, depth: usize) -> Result<()> {
+fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &Path, depth: usize) -> Result<()> {
     let stat = file::stat_at(from, name)?;
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
     match kind {
         SFlag::S_IFDIR => {
             file::make_directory_at(to, name, 0o700)?;
-            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-            let made = file::open_at(to, name, flags)?;
-            copy_directory(file::open_at(from, name, flags)?, &made, depth + 1)?;
+            let open = |dir: &OwnedFd| file::open_at(dir, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
+            let made = open(to)?;
+            copy_directory(&open(from)?, &made, depth + 1)?;
             keep_owner_and_mode(&made, &stat)
         }
         SFlag::S_IFREG => {
             // It may be a fifo by now, which nobody writes to.
             let source = file::open_at(from, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
             let made = file::create_at(to, name, OFlag::O_WRONLY, 0o600)?;
-            crate::sys::memfd::copy(source.as_fd(), made.as_fd(), stat.st_size as u64)?;
+            file::copy(&source, &made, stat.st_size as u64)?;
             keep_owner_and_mode(&made, &stat)
         }
         SFlag::S_IFLNK => {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::{FileStat, SFlag, makedev};
+use nix::sys::stat::{FileStat, SFlag};
 
 use super::rootfs::Rootfs;
 use crate::error::{Errno, Error, Kind, Result};
@@ -57,7 +57,7 @@ fn bind(node: &OwnedFd, directory: &OwnedFd, name: &Path, device: &Device) -> Re
     mount::attach(node.as_fd(), target.as_fd())
 }
 
-/// A node that was there already, or that someone put in the place of ours, must be the one that was asked for.
+/// A node that was there already, or that replaced the one just made, must be the device that the config asks for.
 fn check(stat: &FileStat, device: &Device) -> Result<()> {
     let numbered = device.kind == libc::S_IFIFO || stat.st_rdev == number(device);
     if stat.st_mode & libc::S_IFMT == device.kind && numbered {
@@ -68,7 +68,7 @@ fn check(stat: &FileStat, device: &Device) -> Result<()> {
 }
 
 fn number(device: &Device) -> u64 {
-    if device.kind == libc::S_IFIFO { 0 } else { makedev(device.major.into(), device.minor.into()) }
+    if device.kind == libc::S_IFIFO { 0 } else { file::device_number(device.major, device.minor) }
 }
 
 /// Makes one of the links that every /dev has.

@@ -1,37 +1,29 @@
 //! `run` and `exec` in the foreground: hand signals and terminal on, wait for the process, and end as it did.
 
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::termios::{self, OutputFlags, SetArg, Termios};
+use nix::sys::signal::Signal;
 
 use super::readiness::Readiness;
 use crate::error::{Errno, Error, Result, best_effort};
+use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
+use crate::sys::poll::{self, PollFlags};
 use crate::sys::process::{self, Ended};
-use crate::sys::{socket, tty};
+use crate::sys::signal::SignalQueue;
+use crate::sys::{file, socket, tty};
 
 const BUFFER_BYTES: usize = 16 << 10;
 
 /// Signals that reach this process while it stands in for the container's. From here on none of them ends it.
-pub struct Signals(SignalFd);
+pub struct Signals(SignalQueue);
 
 impl Signals {
-    /// Blocks all signals and collects them.
+    /// Blocks all signals and collects them, except those that tell of faults of this process itself.
     pub fn collect() -> Result<Signals> {
-        let mut all = SigSet::all();
-        // These tell of faults of this process itself.
-        for own in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL] {
-            all.remove(own);
-        }
-        all.thread_block().map_err(|errno| Error::kernel("sigprocmask()", errno))?;
-        SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-            .map(Signals)
-            .map_err(|errno| Error::kernel("signalfd()", errno))
+        let faults = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL];
+        SignalQueue::of_all_but(&faults).map(Signals)
     }
 }
 
@@ -39,7 +31,7 @@ impl Signals {
 pub struct OwnConsole(OwnedFd);
 
 impl OwnConsole {
-    /// The end that is kept, and the one that init gets.
+    /// The end that the runtime keeps, and the end that init gets.
     pub fn pair() -> Result<(OwnConsole, OwnedFd)> {
         socket::message_pair().map(|(own, init)| (OwnConsole(own), init))
     }
@@ -105,29 +97,24 @@ impl Attendance<'_> {
     /// Waits for a signal, for something to copy or to tell; gives what the terminal and the input are ready for.
     fn wait(&self) -> Result<(PollFlags, PollFlags)> {
         let stdin = std::io::stdin();
-        let mut fds = vec![PollFd::new(self.signals.0.as_fd(), PollFlags::POLLIN)];
+        let mut interests = vec![(self.signals.0.as_fd(), PollFlags::POLLIN)];
         if let Some(relay) = &self.relay {
-            fds.push(PollFd::new(relay.master.as_fd(), relay.wanted()));
+            interests.push((relay.master.as_fd(), relay.wanted()));
             if relay.takes_input() {
-                fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+                interests.push((stdin.as_fd(), PollFlags::POLLIN));
             }
         }
-        let of_relay = fds.len();
-        fds.extend(self.readiness.iter().flat_map(Readiness::polled));
-        match poll(&mut fds, self.readiness.as_ref().map_or(PollTimeout::NONE, Readiness::timeout)) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::kernel("poll()", errno)),
-        }
-        let ready =
-            |at: usize| fds[..of_relay].get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+        let of_relay = interests.len();
+        interests.extend(self.readiness.iter().flat_map(Readiness::interests));
+        let deadline = self.readiness.as_ref().map_or(Deadline::Never, Readiness::deadline);
+        let ready = poll::wait(&interests, deadline)?;
+        let ready = |at: usize| ready[..of_relay].get(at).copied().unwrap_or(PollFlags::empty());
         Ok((ready(1), ready(2)))
     }
 
     fn handle_signals(&mut self) -> Result<Option<Ended>> {
-        while let Some(info) =
-            self.signals.0.read_signal().map_err(|errno| Error::kernel("read(signalfd)", errno))?
-        {
-            match Signal::try_from(info.ssi_signo as i32) {
+        while let Some(number) = self.signals.0.take()? {
+            match Signal::try_from(number) {
                 Ok(Signal::SIGCHLD) => {
                     while let Some((pid, ended)) = process::reap_any() {
                         if pid == self.pid {
@@ -142,13 +129,10 @@ impl Attendance<'_> {
                 }
                 // Go's runtime interrupts itself with it; a parent that is written in Go must not wake the container.
                 Ok(Signal::SIGURG) => {}
-                // A reader of ours has gone; the container's own pipes tell it themselves.
+                // The reader of the runtime's output has gone. The container hears of its own pipes from the kernel.
                 Ok(Signal::SIGPIPE) => {}
                 _ => {
-                    best_effort(
-                        self.process.send_signal(info.ssi_signo as i32),
-                        "it may have ended meanwhile",
-                    );
+                    best_effort(self.process.send_signal(number), "it may have ended meanwhile");
                 }
             }
         }
@@ -159,9 +143,9 @@ impl Attendance<'_> {
 /// Copies between the caller's standard streams and the container's terminal.
 struct Relay {
     master: OwnedFd,
-    before: Option<Termios>,
-    /// Input that the terminal hasn't taken yet. Nobody waits for it to do so: a process that reads nothing before its
-    /// own output is read would wait for us meanwhile.
+    before: Option<tty::Settings>,
+    /// Input that the terminal hasn't taken yet. The relay never waits for the terminal to take it: the container's
+    /// process may read nothing before its own output is read, which is the relay's work.
     waiting: Vec<u8>,
     input_open: bool,
 }
@@ -169,19 +153,12 @@ struct Relay {
 impl Relay {
     fn start(master: OwnedFd) -> Result<Relay> {
         let stdin = std::io::stdin();
-        fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
-            .map_err(|errno| Error::kernel("fcntl(F_SETFL, O_NONBLOCK)", errno))?;
+        file::set_nonblocking(&master)?;
         let mut relay = Relay { master, before: None, waiting: Vec::new(), input_open: true };
         if stdin.is_terminal() {
             relay.resize();
-            let before = termios::tcgetattr(&stdin).map_err(|errno| Error::kernel("tcgetattr()", errno))?;
-            let mut raw = before.clone();
-            termios::cfmakeraw(&mut raw);
-            // The container's terminal leaves line ends to this one.
-            raw.output_flags.insert(OutputFlags::OPOST);
-            termios::tcsetattr(&stdin, SetArg::TCSANOW, &raw)
-                .map_err(|errno| Error::kernel("tcsetattr()", errno))?;
-            relay.before = Some(before);
+            // The container's terminal leaves line ends to the caller's terminal.
+            relay.before = Some(tty::make_raw(&stdin)?);
         }
         Ok(relay)
     }
@@ -221,9 +198,9 @@ impl Relay {
 
     fn take_input(&mut self) {
         let mut buffer = [0_u8; BUFFER_BYTES];
-        match nix::unistd::read(std::io::stdin(), &mut buffer) {
+        match file::read(std::io::stdin(), &mut buffer) {
             Ok(len) if len > 0 => self.waiting.extend_from_slice(&buffer[..len]),
-            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(err) if err.is(Errno::EAGAIN) => {}
             _ => self.input_open = false,
         }
         self.feed();
@@ -232,10 +209,9 @@ impl Relay {
     /// Gives the terminal as much input as it takes.
     fn feed(&mut self) {
         while !self.waiting.is_empty() {
-            match nix::unistd::write(&self.master, &self.waiting) {
+            match file::write(&self.master, &self.waiting) {
                 Ok(written) => drop(self.waiting.drain(..written)),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return,
+                Err(err) if err.is(Errno::EAGAIN) => return,
                 // Nobody reads any more; the container goes on all the same.
                 Err(_) => self.waiting.clear(),
             }
@@ -245,16 +221,17 @@ impl Relay {
     /// Copies what the terminal shows; how much that was.
     fn show(&self) -> usize {
         let mut buffer = [0_u8; BUFFER_BYTES];
-        let len = nix::unistd::read(&self.master, &mut buffer).unwrap_or(0);
+        let read = file::read(&self.master, &mut buffer);
+        let len = best_effort(read, "nothing is there, or the last process has closed it").unwrap_or(0);
         let mut rest = &buffer[..len];
         while !rest.is_empty() {
-            match nix::unistd::write(std::io::stdout(), rest) {
+            match file::write(std::io::stdout(), rest) {
                 Ok(written) => rest = &rest[written..],
-                Err(Errno::EINTR) => {}
                 // The caller's pipe doesn't wait by itself.
-                Err(Errno::EAGAIN) => {
+                Err(err) if err.is(Errno::EAGAIN) => {
                     let stdout = std::io::stdout();
-                    let _ = poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
+                    let writable = poll::wait(&[(stdout.as_fd(), PollFlags::POLLOUT)], Deadline::Never);
+                    best_effort(writable, "the next write tells");
                 }
                 // Nobody reads any more; the container goes on all the same.
                 Err(_) => return len,
@@ -265,23 +242,21 @@ impl Relay {
 
     /// Copies what the process has written before its end.
     fn drain(&self) {
-        let there = |fd: BorrowedFd| {
-            let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-            poll(&mut fds, PollTimeout::ZERO).is_ok()
-                && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
+        let there = || {
+            let interest = (self.master.as_fd(), PollFlags::POLLIN);
+            let ready =
+                best_effort(poll::wait(&[interest], Deadline::Now), "what can't be asked shows nothing");
+            ready.is_some_and(|ready| ready[0].contains(PollFlags::POLLIN))
         };
-        while there(self.master.as_fd()) && self.show() > 0 {}
+        while there() && self.show() > 0 {}
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            let restored = termios::tcsetattr(std::io::stdin(), SetArg::TCSANOW, before);
-            best_effort(
-                restored.map_err(|errno| Error::kernel("tcsetattr()", errno)),
-                "a caller whose terminal is gone needs it no more",
-            );
+            let restored = tty::set(std::io::stdin(), before);
+            best_effort(restored, "a caller whose terminal is gone needs it no more");
         }
     }
 }

@@ -32,9 +32,10 @@ use serde::{Deserialize, Serialize};
 
 use super::build::Built;
 use crate::error::{Context, Errno, Error, Result};
+use crate::plan::mount_options::AttrChange;
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
-use crate::sys::socket;
+use crate::sys::{poll, socket};
 
 /// How long one side works before the other hears of it: mounts of slow network filesystems, and hooks.
 pub const PATIENCE_MS: u64 = 600_000;
@@ -114,15 +115,18 @@ impl Channel {
 
     /// Supervisor: hands init a mount that was built for it.
     pub fn hand_over_mount(&self, built: &Built) -> Result<()> {
-        self.send(&Word::Mount { is_complete: built.is_complete }, Some(built.mount.as_fd()))
+        self.send(&Word::Mount { is_complete: built.left.is_empty() }, Some(built.mount.as_fd()))
     }
 
-    /// Init: waits for a mount that the supervisor builds.
+    /// Init: waits for a mount that the supervisor builds, and that is to have `attr` of its own.
     ///
     /// Errors: Internal if the supervisor is gone or takes too long.
-    pub fn await_mount(&self) -> Result<Built> {
+    pub fn await_mount(&self, attr: AttrChange) -> Result<Built> {
         match self.await_word()? {
-            (Word::Mount { is_complete }, Some(mount)) => Ok(Built { mount, is_complete }),
+            (Word::Mount { is_complete: true }, Some(mount)) => {
+                Ok(Built { mount, left: AttrChange::default() })
+            }
+            (Word::Mount { is_complete: false }, Some(mount)) => Ok(Built { mount, left: attr }),
             (word, _) => Err(Error::internal(format!("the supervisor said {word:?} in place of a mount"))),
         }
     }
@@ -148,7 +152,7 @@ impl Channel {
     ///
     /// Errors: Internal if it is gone.
     pub fn check_open(&self) -> Result<()> {
-        match socket::is_hung_up(self.socket.as_fd())? {
+        match poll::hung_up_by(&self.socket, Deadline::Now)? {
             true => Err(Error::internal("the supervisor is gone")),
             false => Ok(()),
         }
@@ -186,18 +190,15 @@ impl Channel {
     pub fn listen_for_forked(&mut self, intermediate: &PidFd) -> Result<Option<OwnedFd>> {
         loop {
             let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
-            loop {
-                let ends = [self.socket.as_fd(), intermediate.as_fd()];
-                match socket::wait_readable(&ends, deadline.poll_timeout_ms())?[..] {
-                    [true, _] => break,
-                    // What it said before it ended would be there.
-                    [_, true] if !socket::wait_readable(&[self.socket.as_fd()], 0)?[0] => {
-                        socket::shut_down(self.socket.as_fd())?;
-                        return Ok(None);
-                    }
-                    _ if deadline.passed() => return Err(silence()),
-                    _ => {}
+            let ends = [self.socket.as_fd(), intermediate.as_fd()];
+            match poll::wait_readable(&ends, deadline)?[..] {
+                [false, false] => return Err(silence()),
+                // What it said before it ended would be there.
+                [false, true] if !poll::readable_by(&self.socket, Deadline::Now)? => {
+                    socket::shut_down(self.socket.as_fd())?;
+                    return Ok(None);
                 }
+                _ => {}
             }
             match self.receive_message()? {
                 Message::Forked(Some(pidfd)) => return Ok(Some(pidfd)),
@@ -241,12 +242,7 @@ impl Channel {
 
     fn await_readable(&self) -> Result<()> {
         let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
-        while !socket::wait_readable(&[self.socket.as_fd()], deadline.poll_timeout_ms())?[0] {
-            if deadline.passed() {
-                return Err(silence());
-            }
-        }
-        Ok(())
+        if poll::readable_by(&self.socket, deadline)? { Ok(()) } else { Err(silence()) }
     }
 }
 

@@ -9,14 +9,12 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::Hook;
 
-use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::sys::clock::Deadline;
-use crate::sys::memfd;
 use crate::sys::pidfd::PidFd;
+use crate::sys::{file, memfd, poll};
 
 /// The environment of a hook whose `env` is empty.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +54,9 @@ fn run(hook: &Hook, state: &[u8], env: DefaultEnv) -> Result<()> {
         .spawn()
         .map_err(|err| Error::io("exec", &err))?;
     let mut stderr = Output::of(&mut child)?;
-    let ended = wait(&child, &mut stderr, timeout.map(Deadline::after));
+    let ended = wait(&child, &mut stderr, timeout.map_or(Deadline::Never, Deadline::after));
     if !matches!(ended, Ok(true)) {
-        // It is ours and not reaped, so its pid is still its own.
+        // The hook is a child that is not reaped, so its pid is still its own.
         child.kill().map_err(|err| Error::io("kill", &err))?;
     }
     let status = child.wait().map_err(|err| Error::io("wait", &err))?;
@@ -98,7 +96,8 @@ fn command(hook: &Hook, default_env: DefaultEnv) -> Result<Command> {
     Ok(command)
 }
 
-/// A file rather than a pipe: a state of any size fits, whether or not the hook reads it, and nobody has to feed it.
+/// A file rather than a pipe: a state of any size fits, whether or not the hook reads it, and no process has
+/// to write it piece by piece.
 fn file_with(state: &[u8]) -> Result<File> {
     let mut file = File::from(memfd::create("state")?);
     file.write_all(state).and_then(|()| file.rewind()).map_err(|err| Error::io("write(state)", &err))?;
@@ -107,23 +106,18 @@ fn file_with(state: &[u8]) -> Result<File> {
 
 /// Waits for the hook's end while its output is taken up, and tells whether it ended before the deadline.
 ///
-/// It is the end of the process that counts: what it left running in the background may keep the pipe open.
-fn wait(child: &Child, output: &mut Output, deadline: Option<Deadline>) -> Result<bool> {
+/// The end of the hook counts, and not the end of its output: a process that the hook left in the background may keep
+/// the pipe open.
+fn wait(child: &Child, output: &mut Output, deadline: Deadline) -> Result<bool> {
     let pidfd = PidFd::open(child.id() as i32)?;
     loop {
-        let mut fds = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-        fds.extend(output.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let timeout = deadline.map_or(PollTimeout::NONE, |deadline| deadline.poll_timeout_ms().into());
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::kernel("poll(hook)", errno)),
-        }
-        let ended = fds[0].any().unwrap_or(false);
+        let fds: Vec<BorrowedFd> = std::iter::once(pidfd.as_fd()).chain(output.fd()).collect();
+        let ended = poll::wait_readable(&fds, deadline)?[0];
         output.take_up();
         if ended {
             return Ok(true);
         }
-        if deadline.is_some_and(Deadline::passed) {
+        if deadline.passed() {
             return Ok(false);
         }
     }
@@ -155,8 +149,7 @@ impl Output {
     fn of(child: &mut Child) -> Result<Output> {
         let pipe = child.stderr.take();
         if let Some(pipe) = &pipe {
-            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
-                .map_err(|errno| Error::kernel("fcntl(F_SETFL, O_NONBLOCK)", errno))?;
+            file::set_nonblocking(pipe)?;
         }
         Ok(Output { pipe, beginning: Vec::new() })
     }

@@ -6,20 +6,18 @@ use nix::sys::signal::Signal;
 use crate::error::{Context, Errno, Result};
 use crate::plan::User;
 use crate::sys::credentials::{self, CapabilitySets};
-use crate::sys::{file, process};
-
-/// 1:3. All containers share its node on the host: whose it is must not change.
-const NULL_DEVICE: u64 = 1 << 8 | 3;
+use crate::sys::process::{self, SingleThreaded};
+use crate::sys::{descriptors, file};
 
 /// Becomes root of the user namespace, if it has one.
 ///
 /// The groups of the caller go too: they are the host's.
-pub fn become_root() -> Result<()> {
-    // A namespace without an id 0 (EINVAL) leaves the caller what it is, with all capabilities in the namespace.
-    ignoring_unmapped(credentials::set_gid(0))?;
-    ignoring_unmapped(credentials::set_uid(0))?;
-    match credentials::set_groups(&[]) {
-        // Denied by the writer of the maps: then nobody in the namespace can drop or gain groups.
+pub fn become_root(alone: &SingleThreaded) -> Result<()> {
+    // In a namespace without an id 0 (EINVAL), the process keeps its id. It has all capabilities in the namespace.
+    ignoring_unmapped(credentials::set_gid(alone, 0))?;
+    ignoring_unmapped(credentials::set_uid(alone, 0))?;
+    match credentials::set_groups(alone, &[]) {
+        // `setgroups` was denied when the maps were written: groups can be neither dropped nor gained, which is safe.
         Err(err) if err.is(Errno::EPERM) => Ok(()),
         result => result,
     }?;
@@ -34,26 +32,26 @@ fn ignoring_unmapped(result: Result<()>) -> Result<()> {
 }
 
 /// Changes to the user of the process; its permitted capabilities stay until [`set_capabilities`].
-pub fn change_user(user: &User) -> Result<()> {
+pub fn change_user(alone: &SingleThreaded, user: &User) -> Result<()> {
     give_standard_streams(user.uid)?;
     credentials::keep_capabilities(true)?;
-    credentials::set_groups(&user.groups).map_err(|err| match err.errno() {
+    credentials::set_groups(alone, &user.groups).map_err(|err| match err.errno() {
         Some(Errno::EINVAL) => err.with_hint("a group of process.user.additionalGids has no mapping"),
         _ => err,
     })?;
-    credentials::set_gid(user.gid).map_err(|err| unmapped(err, "process.user.gid"))?;
-    credentials::set_uid(user.uid).map_err(|err| unmapped(err, "process.user.uid"))?;
+    credentials::set_gid(alone, user.gid).map_err(|err| unmapped(err, "process.user.gid"))?;
+    credentials::set_uid(alone, user.uid).map_err(|err| unmapped(err, "process.user.uid"))?;
     credentials::keep_capabilities(false)?;
-    process::set_umask(user.umask);
+    process::set_umask(alone, user.umask);
     rearm()
 }
 
 /// Lets the user of the process reopen its standard streams by name (`/dev/stdout`): they were opened by root.
 fn give_standard_streams(uid: u32) -> Result<()> {
-    for stream in (0..=2).filter_map(process::inherited_fd) {
+    for stream in (0..=2).filter_map(descriptors::inherited) {
         let stat = file::stat_of(stream)?;
-        let is_device = stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == NULL_DEVICE;
-        if stat.st_uid == uid || is_device {
+        // All containers share the host's node of it: whose it is must not change.
+        if stat.st_uid == uid || file::is_null_device(&stat) {
             continue;
         }
         match file::change_owner(stream, uid, stat.st_gid) {

@@ -4,22 +4,24 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
 
 use crate::error::{Context, Result};
 use crate::plan::{IdMap, IdMapping};
 use crate::sys::namespace::{Forked, clone3};
-use crate::sys::{file, process};
+use crate::sys::process::{self, SingleThreaded};
+use crate::sys::{file, signal};
 
 /// A user namespace with these maps; it lasts as long as the descriptor or a mount that uses it.
-pub fn user_namespace(maps: &IdMapping) -> Result<OwnedFd> {
-    let (pid, pidfd) = match clone3(libc::CLONE_NEWUSER as u64, None, false)? {
-        Forked::Child => loop {
-            // It has nothing to do but be there; the supervisor kills it, and so does the supervisor's death.
-            if process::set_parent_death_signal(Some(nix::sys::signal::Signal::SIGKILL)).is_err() {
+pub fn user_namespace(alone: &SingleThreaded, maps: &IdMapping) -> Result<OwnedFd> {
+    let (pid, pidfd) = match clone3(alone, libc::CLONE_NEWUSER as u64, None, false)? {
+        Forked::Child(_) => {
+            // The child has nothing to do but be there. The supervisor kills it, and so does the supervisor's death.
+            if process::set_parent_death_signal(Some(Signal::SIGKILL)).is_err() {
                 process::exit_now(1);
             }
-            nix::unistd::pause();
-        },
+            signal::wait_for_the_end()
+        }
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     let namespace = write_maps(pid, &maps.uids, &maps.gids)

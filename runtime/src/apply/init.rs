@@ -9,8 +9,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 
 use super::build::Built;
 use super::cgroup::Entrance;
@@ -21,6 +20,7 @@ use super::rootfs::{self, Rootfs};
 use super::trace::Tracer;
 use super::{console, devices, identity, program};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::plan::mount_options::AttrChange;
 use crate::plan::seccomp::Filter;
 use crate::plan::{
     Action, Actor, Affinity, Console, DEFAULT_UMASK, Descriptors, Device, DeviceSource, ForInit,
@@ -28,17 +28,22 @@ use crate::plan::{
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{OciState, Record, Status};
-use crate::sys::namespace::Forked;
+use crate::sys::clock::Deadline;
+use crate::sys::mount::{self, MountAttr};
+use crate::sys::namespace::{self, Child, Forked};
+use crate::sys::process::{self, SingleThreaded};
 use crate::sys::seccomp::FilterFlags;
-use crate::sys::{credentials, file, keyring, mount, namespace, net, process, schedule, seccomp, socket};
+use crate::sys::signal::SignalQueue;
+use crate::sys::{credentials, descriptors, file, keyring, net, poll, schedule, seccomp};
 
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 const PROC_ROOT_INODE: u64 = 1;
 /// `KEY_USR_SEARCH`: processes of the same user may look keys up.
 const KEYRING_SEARCH: u32 = 0x0008_0000;
 
 /// What init inherits from the supervisor.
 pub struct Inherited<'a> {
+    /// Proof that this process is a child with one thread.
+    pub child: Child,
     /// All steps of the plan, also the supervisor's.
     pub steps: &'a [Step],
     /// What of the caller's descriptors is kept for the program.
@@ -80,10 +85,10 @@ impl Inherited<'_> {
         .flatten()
         .chain(self.entrance.descriptors())
         .chain(self.namespaces.iter().map(|(_, fd)| fd.as_fd()))
-        .chain(self.tracer.descriptors())
-        .map(|fd| fd.as_raw_fd());
-        process::close_all_but(kept.chain(preserved.clone()))?;
-        preserved.filter_map(process::inherited_fd).try_for_each(process::keep_across_exec)
+        .chain(self.tracer.descriptors());
+        let preserved: Vec<BorrowedFd> = preserved.filter_map(descriptors::inherited).collect();
+        self.child.close_all_but(kept.chain(preserved.iter().copied()))?;
+        preserved.iter().try_for_each(descriptors::keep_across_exec)
     }
 }
 
@@ -98,8 +103,12 @@ pub fn run(inherited: Inherited) -> ! {
 pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
     let mut intermediate = Init::new(inherited);
     let ready = intermediate.begin().and_then(|()| intermediate.perform_all(&[Actor::Intermediate]));
-    match ready.and_then(|()| namespace::clone3(flags, None, true)) {
-        Ok(Forked::Child) => intermediate.become_program(&[Actor::Init]),
+    let alone = &intermediate.inherited.child.alone;
+    match ready.and_then(|()| namespace::clone3(alone, flags, None, true)) {
+        Ok(Forked::Child(child)) => {
+            intermediate.inherited.child = child;
+            intermediate.become_program(&[Actor::Init])
+        }
         Ok(Forked::Parent { pidfd, .. }) => {
             let said = intermediate.inherited.channel.say(&Message::Forked(Some(pidfd)));
             process::exit_now(i32::from(said.is_err()))
@@ -151,8 +160,12 @@ impl<'a> Init<'a> {
         // The signal covers a supervisor that dies from now on. One that died earlier has closed the channel.
         self.inherited.channel.check_open()?;
         // Modes of what is made here are those of the plan.
-        process::set_umask(0);
+        process::set_umask(self.alone(), 0);
         Ok(())
+    }
+
+    fn alone(&self) -> &SingleThreaded {
+        &self.inherited.child.alone
     }
 
     fn perform_all(&mut self, actors: &[Actor]) -> Result<()> {
@@ -186,12 +199,14 @@ impl<'a> Init<'a> {
         match action {
             ForInit::EnterCgroup(affinity) => self.enter_cgroup(affinity),
             ForInit::NewSession => process::new_session(),
-            ForInit::UnshareFirst(flags) | ForInit::UnshareNamespaces(flags) => namespace::unshare(flags.0),
+            ForInit::UnshareFirst(flags) | ForInit::UnshareNamespaces(flags) => {
+                namespace::unshare(self.alone(), flags.0)
+            }
             ForInit::AwaitRelease => self.inherited.channel.await_go(),
-            ForInit::BecomeRoot => identity::become_root(),
+            ForInit::BecomeRoot => identity::become_root(self.alone()),
             ForInit::JoinKeyring(name) => join_keyring(name),
             ForInit::BringLoopbackUp => net::bring_loopback_up(),
-            ForInit::SetHostname(name) => named(nix::unistd::sethostname(name), "sethostname"),
+            ForInit::SetHostname(name) => namespace::set_hostname(name),
             ForInit::SetDomainname(name) => namespace::set_domainname(name),
             ForInit::SetPropagation(outer) => rootfs::set_propagation(outer.change, &outer.rootfs),
             ForInit::MountRootfs(path) => {
@@ -224,7 +239,7 @@ impl<'a> Init<'a> {
                 // The root is built, and init may wait for long.
                 self.rootfs = None;
                 let procfs = self.procfs.take();
-                process::close_on_exec_from(kept.preserved().end, procfs.as_ref().map(AsFd::as_fd))
+                descriptors::close_on_exec_from(kept.preserved().end, procfs.as_ref().map(AsFd::as_fd))
             }
             ForInit::SetNoNewPrivileges => process::set_no_new_privileges(),
             ForInit::InstallSeccomp(filter)
@@ -267,21 +282,21 @@ impl<'a> Init<'a> {
     }
 
     /// Has the supervisor build the next of the mounts that it builds.
-    fn ask_for_mount(&self) -> Result<Built> {
+    fn ask_for_mount(&self, attr: AttrChange) -> Result<Built> {
         let namespace = file::open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
         self.inherited.channel.say(&Message::Mount(Some(namespace)))?;
-        self.inherited.channel.await_mount()
+        self.inherited.channel.await_mount(attr)
     }
 
     fn mount(&mut self, planned: &Mount) -> Result<()> {
-        let built = planned.built_by_supervisor.then(|| self.ask_for_mount()).transpose()?;
+        let built = planned.built_by_supervisor.then(|| self.ask_for_mount(planned.attr)).transpose()?;
         self.rootfs()?.perform(planned, built)
     }
 
     fn make_device(&mut self, device: &Device) -> Result<()> {
         let node = match device.source {
             DeviceSource::Made => None,
-            DeviceSource::Bound => Some(self.ask_for_mount()?.mount),
+            DeviceSource::Bound => Some(self.ask_for_mount(AttrChange::default())?.mount),
         };
         devices::make(self.rootfs()?, device, node)
     }
@@ -293,7 +308,7 @@ impl<'a> Init<'a> {
         let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
         let user = Namespace::User.flag();
         let in_turn = [flags.0 & !user, flags.0 & user].into_iter().filter(|flags| *flags != 0);
-        in_turn.into_iter().try_for_each(|flags| namespace::setns(container, flags))
+        in_turn.into_iter().try_for_each(|flags| namespace::setns(self.alone(), container, flags))
     }
 
     /// Joins what the config names by path.
@@ -305,13 +320,13 @@ impl<'a> Init<'a> {
         let listed = std::mem::take(&mut self.inherited.namespaces);
         let (user, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(ns, _)| *ns == Namespace::User);
         for (namespace, fd) in others {
-            match namespace::setns(&fd, namespace.flag()) {
+            match namespace::setns(self.alone(), &fd, namespace.flag()) {
                 Err(err) if err.is(Errno::EPERM) && !user.is_empty() => later.push((namespace, fd)),
                 result => result.doing_with(|| format!("join the {} namespace", namespace.name()))?,
             }
         }
         for (namespace, fd) in user.into_iter().chain(later) {
-            namespace::setns(&fd, namespace.flag())
+            namespace::setns(self.alone(), &fd, namespace.flag())
                 .doing_with(|| format!("join the {} namespace", namespace.name()))?;
         }
         Ok(())
@@ -384,8 +399,7 @@ impl<'a> Init<'a> {
 
     /// The state that hooks in the container's namespaces get.
     fn state(&self, status: Status) -> Vec<u8> {
-        let record =
-            Record { init_process_pid: nix::unistd::getpid().as_raw(), ..self.inherited.record.clone() };
+        let record = Record { init_process_pid: std::process::id() as i32, ..self.inherited.record.clone() };
         OciState::of(&record, status).to_json()
     }
 
@@ -393,7 +407,7 @@ impl<'a> Init<'a> {
         if let Some(terminal) = &self.terminal {
             console::give(terminal, user.uid)?;
         }
-        identity::change_user(user)
+        identity::change_user(self.alone(), user)
     }
 
     fn install_filter(&self, filter: &Filter) -> Result<()> {
@@ -444,16 +458,16 @@ impl<'a> Init<'a> {
     fn await_start(&mut self) -> Result<()> {
         // It stays open until the program is executed, which tells `start` that it runs.
         let Some(fifo) = &self.inherited.start_fifo else { return Ok(()) };
-        let (ends, signals) = ending_signals()?;
+        let signals = SignalQueue::of(&ENDING_SIGNALS)?;
         let mut byte = [0_u8; 1];
         let mut unlinked = false;
         loop {
-            socket::wait_readable(&[fifo.as_fd(), signals.as_fd()], u16::MAX)?;
-            if let Ok(Some(signal)) = signals.read_signal() {
-                process::exit_now(128 + signal.ssi_signo as i32);
+            poll::wait_readable(&[fifo.as_fd(), signals.as_fd()], Deadline::Never)?;
+            if let Some(number) = signals.take()? {
+                process::exit_now(128 + number);
             }
-            match nix::unistd::read(fifo, &mut byte) {
-                Ok(1) => return named(ends.thread_unblock(), "sigprocmask"),
+            match file::read(fifo, &mut byte) {
+                Ok(1) => return signals.unblock(),
                 // `start` has taken the name away, so nobody else can come, and was killed before it wrote.
                 Ok(_) if unlinked => return Err(Error::internal("`start` died before it said so")),
                 Ok(_) => {
@@ -461,8 +475,8 @@ impl<'a> Init<'a> {
                     unlinked = file::stat_of(fifo)?.st_nlink == 0;
                     std::thread::sleep(std::time::Duration::from_millis(10));
                 }
-                Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(errno) => return Err(Error::kernel("read(exec.fifo)", errno)),
+                Err(err) if err.is(Errno::EAGAIN) => {}
+                Err(err) => return Err(err.context("exec.fifo")),
             }
         }
     }
@@ -471,9 +485,9 @@ impl<'a> Init<'a> {
         let state = self.state(Status::Creating);
         // Hooks written for runc name what they change of the rootfs by a relative path.
         file::enter_directory(&self.rootfs()?.root)?;
-        process::set_umask(DEFAULT_UMASK);
+        process::set_umask(self.alone(), DEFAULT_UMASK);
         run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)?;
-        process::set_umask(0);
+        process::set_umask(self.alone(), 0);
         Ok(())
     }
 
@@ -505,20 +519,9 @@ fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn named(result: nix::Result<()>, call: &str) -> Result<()> {
-    result.map_err(|errno| Error::kernel(format!("{call}()"), errno))
-}
-
 /// Signals that end a process by default. Those that don't ask for them never reach the first process of a pid
 /// namespace, and a container that was created and not started has to heed `kill` all the same.
-fn ending_signals() -> Result<(SigSet, SignalFd)> {
-    let ends: SigSet =
-        [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM].into_iter().collect();
-    named(ends.thread_block(), "sigprocmask")?;
-    SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .map(|signals| (ends, signals))
-        .map_err(|errno| Error::kernel("signalfd()", errno))
-}
+const ENDING_SIGNALS: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 fn join_keyring(name: &str) -> Result<()> {
     match keyring::join_session_keyring(name) {
@@ -531,8 +534,8 @@ fn join_keyring(name: &str) -> Result<()> {
 fn detached_procfs() -> Result<OwnedFd> {
     let context = mount::fsopen("proc")?;
     mount::fsconfig_create(context.as_fd())?;
-    let attributes = mount::MOUNT_ATTR_NOSUID | mount::MOUNT_ATTR_NODEV | mount::MOUNT_ATTR_NOEXEC;
-    let procfs = mount::fsmount(context.as_fd(), attributes)?;
+    let attr = MountAttr::NOSUID | MountAttr::NODEV | MountAttr::NOEXEC;
+    let procfs = mount::fsmount(context.as_fd(), attr)?;
     // The mount itself can't be read from; its root can.
     file::open_at(&procfs, Path::new("."), OFlag::O_PATH | OFlag::O_DIRECTORY)
 }
@@ -540,7 +543,7 @@ fn detached_procfs() -> Result<OwnedFd> {
 fn visible_procfs() -> Result<OwnedFd> {
     let procfs = file::open_following_links(Path::new("/proc"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
     let inode = file::stat_of(&procfs)?.st_ino;
-    if file::filesystem_magic(&procfs)? == PROC_SUPER_MAGIC && inode == PROC_ROOT_INODE {
+    if file::filesystem_magic(&procfs)? == libc::PROC_SUPER_MAGIC && inode == PROC_ROOT_INODE {
         return Ok(procfs);
     }
     Err(Error::new(Kind::Denied, "/proc is not a procfs"))

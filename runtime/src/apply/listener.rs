@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use serde::Serialize;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::plan::seccomp::Listener;
 use crate::state::{OciState, Record, Status};
 use crate::sys::pidfd::PidFd;
@@ -39,7 +39,7 @@ pub fn hand_over(
         metadata: to.metadata.as_deref(),
         state: OciState::of(record, status),
     };
-    let text = serde_json::to_vec(&message).unwrap_or_default();
+    let text = serde_json::to_vec(&message).map_err(|err| Error::internal(err.to_string()))?;
     let agent = socket::connect(&to.path).doing("failed to connect with seccomp agent")?;
     socket::send(agent.as_fd(), &text, &[listener.as_fd()]).doing("send the listener to the seccomp agent")
 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::error::{Errno, Error, Kind, Result};
+use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::plan::Program;
-use crate::sys::{c_string, file, process};
+use crate::sys::{c_string, credentials, file, passwd, process, signal};
 
 const PASSWD_BYTES_MAX: usize = 4 << 20;
 
@@ -21,7 +21,7 @@ pub fn find(program: &Program) -> Result<CString> {
     if name.as_os_str().as_bytes().contains(&b'/') {
         return match check(name) {
             Ok(()) => c_string(name),
-            // Engines of different ages look for the one text or the other.
+            // Old engines look for "is a directory", new ones for "permission denied".
             Err(Errno::EISDIR) => Err(refused(name, "is a directory: permission denied")),
             Err(Errno::ENOENT) => {
                 Err(refused(name, &format!("stat {}: no such file or directory", name.display())))
@@ -41,14 +41,11 @@ pub fn find(program: &Program) -> Result<CString> {
 }
 
 fn check(path: &Path) -> Result<(), Errno> {
-    let stat = nix::sys::stat::stat(path)?;
-    if file::is_directory(&stat) {
+    let errno = |err: Error| err.errno().unwrap_or(Errno::EACCES);
+    if file::is_directory(&file::stat_following_links(path).map_err(errno)?) {
         return Err(Errno::EISDIR);
     }
-    match process::may_execute(path) {
-        Ok(()) => Ok(()),
-        Err(err) => Err(err.errno().unwrap_or(Errno::EACCES)),
-    }
+    process::may_execute(path).map_err(errno)
 }
 
 fn refused(name: &Path, why: &str) -> Error {
@@ -62,7 +59,7 @@ fn text(errno: Errno) -> String {
 /// Becomes the program; returns only an error.
 pub fn execute(program: &Program, path: &CString) -> Result<std::convert::Infallible> {
     let env = environment(program)?;
-    process::reset_signals()?;
+    signal::reset_all()?;
     process::execute(path, &program.args, &env).map_err(|err| {
         let why = err.errno().map_or_else(String::new, text);
         err.verbatim(format!("exec {}: {why}", path.to_string_lossy()))
@@ -73,7 +70,7 @@ pub fn execute(program: &Program, path: &CString) -> Result<std::convert::Infall
 pub fn environment(program: &Program) -> Result<Vec<CString>> {
     let mut env = program.env.clone();
     if program.needs_home {
-        env.push(c_string(format!("HOME={}", home_of(crate::sys::credentials::effective_uid())))?);
+        env.push(c_string(format!("HOME={}", home_of(credentials::effective_uid())))?);
     }
     Ok(env)
 }
@@ -82,15 +79,12 @@ pub fn environment(program: &Program) -> Result<Vec<CString>> {
 fn home_of(uid: u32) -> String {
     let passwd = file::open_following_links(Path::new("/etc/passwd"), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
         .and_then(|file| file::read_limited(file.as_fd(), PASSWD_BYTES_MAX));
-    let passwd = crate::error::best_effort(passwd, "an image without users has no homes").unwrap_or_default();
+    let passwd = best_effort(passwd, "an image without users has no homes").unwrap_or_default();
     home_in(&String::from_utf8_lossy(&passwd), uid).unwrap_or("/").to_string()
 }
 
 fn home_in(passwd: &str, uid: u32) -> Option<&str> {
-    passwd.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        (fields.len() >= 6 && fields[2].parse() == Ok(uid)).then(|| fields[5]).filter(|home| !home.is_empty())
-    })
+    passwd::entries(passwd).filter(|user| user.uid == uid).find_map(|user| user.home)
 }
 
 #[cfg(test)]

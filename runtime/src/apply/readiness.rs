@@ -7,17 +7,16 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
+use crate::sys::poll::{self, Interest, PollFlags};
 use crate::sys::socket;
 
 /// How much of a message is read: systemd's own limit.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// How many messages are read before it is somebody else's turn.
+/// How many messages are read at a time, so that a container that sends without end delays nothing else.
 const MESSAGES_AT_ONCE_MAX: usize = 64;
 
 /// How long the manager may take to hear it and to confirm.
@@ -32,9 +31,9 @@ pub struct Readiness {
 }
 
 enum Progress {
-    /// The container hasn't said it.
+    /// The container hasn't said that it is ready.
     Awaited,
-    /// It has, and the manager is to hear these lines, the next one last.
+    /// The container has said it. The manager is to hear these lines, the last of the list first.
     Telling { lines: Vec<String>, deadline: Deadline },
     /// The manager has the other end of the pipe, and closes it when it has dealt with all that came before.
     Confirming { pipe: OwnedFd, deadline: Deadline },
@@ -50,45 +49,40 @@ impl Readiness {
         Ok(Readiness { container, manager, main_pid, progress: Progress::Awaited })
     }
 
-    /// Waits until the manager knows that the container is ready, or until the container, whose first process is `init`,
-    /// has ended without being it.
+    /// Waits until the manager knows that the container is ready, or until `init`, the container's first process, has
+    /// ended without saying so.
     pub fn settle(mut self, init: &PidFd) -> Result<()> {
         loop {
-            // Asked first: what it said before its end counts.
-            let ended = init.wait_for_exit(Deadline::after(Duration::ZERO))?;
+            // Asked before the messages are read, because a message from before the end counts.
+            let ended = init.wait_for_exit(Deadline::Now)?;
             self.perform()?;
-            let mut polled = self.polled();
+            let mut interests = self.interests();
             match self.progress {
                 Progress::Told => return Ok(()),
                 Progress::Awaited if ended => return Ok(()),
-                Progress::Awaited => polled.push(PollFd::new(init.as_fd(), PollFlags::POLLIN)),
+                Progress::Awaited => interests.push((init.as_fd(), PollFlags::POLLIN)),
                 Progress::Telling { .. } | Progress::Confirming { .. } => {}
             }
-            match poll(&mut polled, self.timeout()) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(Error::kernel("poll()", errno)),
-            }
+            poll::wait(&interests, self.deadline())?;
         }
     }
 
     /// What is waited for; then comes the turn of [`perform`](Self::perform).
-    pub fn polled(&self) -> Vec<PollFd<'_>> {
-        let mut polled = vec![PollFd::new(self.container.as_fd(), PollFlags::POLLIN)];
+    pub fn interests(&self) -> Vec<Interest<'_>> {
+        let mut interests = vec![(self.container.as_fd(), PollFlags::POLLIN)];
         match &self.progress {
-            Progress::Telling { .. } => polled.push(PollFd::new(self.manager.as_fd(), PollFlags::POLLOUT)),
-            Progress::Confirming { pipe, .. } => polled.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+            Progress::Telling { .. } => interests.push((self.manager.as_fd(), PollFlags::POLLOUT)),
+            Progress::Confirming { pipe, .. } => interests.push((pipe.as_fd(), PollFlags::POLLIN)),
             Progress::Awaited | Progress::Told => {}
         }
-        polled
+        interests
     }
 
-    /// For how long it is waited for.
-    pub fn timeout(&self) -> PollTimeout {
-        match &self.progress {
-            Progress::Telling { deadline, .. } | Progress::Confirming { deadline, .. } => {
-                PollTimeout::from(deadline.poll_timeout_ms())
-            }
-            Progress::Awaited | Progress::Told => PollTimeout::NONE,
+    /// Until when it is waited for.
+    pub fn deadline(&self) -> Deadline {
+        match self.progress {
+            Progress::Telling { deadline, .. } | Progress::Confirming { deadline, .. } => deadline,
+            Progress::Awaited | Progress::Told => Deadline::Never,
         }
     }
 
@@ -104,7 +98,7 @@ impl Readiness {
         self.tell().doing("NOTIFY_SOCKET")?;
         if let Progress::Confirming { pipe, deadline } = &self.progress {
             // A manager that doesn't know of barriers closes what it was sent, or never reads it.
-            if deadline.passed() || socket::wait_readable(&[pipe.as_fd()], 0)?.contains(&true) {
+            if deadline.passed() || poll::readable_by(pipe, Deadline::Now)? {
                 self.progress = Progress::Told;
             }
         }

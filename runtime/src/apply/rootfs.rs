@@ -3,18 +3,19 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use libc::PROC_SUPER_MAGIC;
 use nix::fcntl::{AT_FDCWD, OFlag};
 
 use super::build::{self, Built};
 use super::inside::Root;
-use crate::error::{Context, Errno, Error, Result};
-use crate::plan::mount_options::{ATTR_RDONLY, AttrChange};
+use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::plan::mount_options::AttrChange;
 use crate::plan::{CgroupV1Mount, FilesystemMount, Mount, MountSource, PropagationChange, covers_allowed};
 use crate::sys::file::{self, filesystem_magic};
-use crate::sys::mount;
+use crate::sys::mount::{self, MountAttr};
+use crate::sys::mountinfo::{self, MountInfo};
 
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-const READ_ONLY: AttrChange = AttrChange::of(ATTR_RDONLY, 0);
+const READ_ONLY: AttrChange = AttrChange::of(MountAttr::RDONLY, MountAttr::NONE);
 
 /// The container's root while init builds it.
 pub struct Rootfs {
@@ -52,35 +53,12 @@ fn propagate(target: impl AsFd, change: PropagationChange, path: &Path) -> Resul
 
 /// The mountpoint that `path` lies on. Only shared roots need it, so mountinfo is read for them alone.
 fn parent_mount(path: &Path) -> Result<PathBuf> {
-    let text =
-        std::fs::read_to_string("/proc/self/mountinfo").map_err(|err| Error::io("read mountinfo", &err))?;
-    text.lines()
-        .filter_map(|line| line.split(' ').nth(4).map(unescaped))
-        .filter(|mountpoint| path.starts_with(mountpoint))
-        .max_by_key(|mountpoint| mountpoint.as_os_str().len())
+    let table = mountinfo::read()?;
+    MountInfo::all(&table)
+        .map(|mount| mount.point())
+        .filter(|point| path.starts_with(point))
+        .max_by_key(|point| point.as_os_str().len())
         .ok_or_else(|| Error::internal(format!("{} lies on no mount", path.display())))
-}
-
-/// mountinfo writes blanks and backslashes as octal numbers.
-fn unescaped(text: &str) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let octal = bytes.get(at + 1..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if bytes[at] == b'\\' => {
-                plain.push(byte);
-                at += 4;
-            }
-            _ => {
-                plain.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(plain))
 }
 
 impl Rootfs {
@@ -102,7 +80,7 @@ impl Rootfs {
                     None => build::bind(path, *recursive, planned.attr, planned.recursive_attr)?,
                 };
                 let target = self.bind_target(&finished.mount, planned)?;
-                finished.attach(&target, planned.attr)?
+                finished.attach(&target)?
             }
             MountSource::Filesystem(filesystem) => {
                 let mode = self.mode_to_inherit(filesystem, &planned.destination);
@@ -142,8 +120,9 @@ impl Rootfs {
         if !filesystem.inherits_mode {
             return None;
         }
-        let covered = self.root.open(destination, OFlag::O_PATH | OFlag::O_DIRECTORY).ok()?;
-        Some(file::stat_of(covered).ok()?.st_mode & 0o7777)
+        let covered = self.root.open(destination, OFlag::O_PATH | OFlag::O_DIRECTORY);
+        let stat = covered.and_then(file::stat_of);
+        best_effort(stat, "the tmpfs then has the kernel's mode").map(|stat| stat.st_mode & 0o7777)
     }
 
     /// What a bind is mounted on: a directory or a file, as its source is.
@@ -215,7 +194,7 @@ impl Rootfs {
             options: vec!["mode=755".into()],
             ..FilesystemMount::default()
         };
-        let built = build::filesystem(&base, planned.attr.set & !ATTR_RDONLY, None)?;
+        let built = build::filesystem(&base, planned.attr.set & !MountAttr::RDONLY, None)?;
         mount::attach(built.as_fd(), target.as_fd())?;
         for (name, source) in &cgroup.hierarchies {
             let name = Path::new(name);
@@ -223,8 +202,8 @@ impl Rootfs {
             let below = file::open_at(&built, name, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
             let attached = match source {
                 MountSource::Bind { path, recursive } => {
-                    let set = AttrChange::of(planned.attr.set, 0);
-                    build::bind(path, *recursive, set, AttrChange::default())?.attach(&below, set).map(drop)
+                    let set = AttrChange::of(planned.attr.set, MountAttr::NONE);
+                    build::bind(path, *recursive, set, AttrChange::default())?.attach(&below).map(drop)
                 }
                 MountSource::Filesystem(filesystem) => {
                     let hierarchy = build::filesystem(filesystem, planned.attr.set, None)?;
@@ -237,7 +216,7 @@ impl Rootfs {
         for (link, name) in &cgroup.links {
             file::make_symlink_at(Path::new(name), &built, Path::new(link))?;
         }
-        if planned.attr.set & ATTR_RDONLY != 0 {
+        if planned.attr.set.contains(MountAttr::RDONLY) {
             build::change(&built, READ_ONLY)?;
         }
         Ok(built)
@@ -268,7 +247,7 @@ impl Rootfs {
         file::enter_directory(&self.root)?;
         let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         mount::attach(self.root.as_fd(), root.as_fd())?;
-        nix::unistd::chroot(".").map_err(|errno| Error::kernel("chroot(\".\")", errno))?;
+        file::change_root_here()?;
         file::change_directory(Path::new("/"))
     }
 
@@ -298,7 +277,7 @@ impl Rootfs {
     pub fn protect(&self, path: &Path) -> Result<()> {
         let Some(target) = self.open_if_there(path)? else { return Ok(()) };
         let copy = mount::clone_tree(target.as_fd(), Path::new(""), true)?;
-        Built::of(copy, READ_ONLY, AttrChange::default())?.attach(&target, READ_ONLY).map(drop)
+        Built::of(copy, READ_ONLY, AttrChange::default())?.attach(&target).map(drop)
     }
 
     /// Hides one path: a directory behind an empty one, a file behind /dev/null; one that is missing is hidden enough.
@@ -321,14 +300,12 @@ impl Rootfs {
         Ok(())
     }
 
-    /// The container's /dev/null, if it is what it says: whatever lies there else would be bound over a path that
-    /// must not be written to.
+    /// The container's /dev/null, if it is the null device. Any other file there would become the mask, and be written
+    /// to in its place.
     fn null_device(&self) -> Result<OwnedFd> {
         let null = self.root.open_without_links(Path::new("/dev/null"), OFlag::O_PATH)?;
-        let stat = file::stat_of(&null)?;
-        let device = nix::sys::stat::makedev(1, 3);
-        if stat.st_mode & libc::S_IFMT != libc::S_IFCHR || stat.st_rdev != device {
-            return Err(Error::new(crate::error::Kind::Denied, "/dev/null is not the null device"));
+        if !file::is_null_device(&file::stat_of(&null)?) {
+            return Err(Error::new(Kind::Denied, "/dev/null is not the null device"));
         }
         Ok(null)
     }
@@ -348,5 +325,5 @@ fn empty_directory() -> Result<OwnedFd> {
         options: vec!["nr_blocks=1".into(), "nr_inodes=1".into(), "ro".into()],
         ..FilesystemMount::default()
     };
-    build::filesystem(&filesystem, mount::MOUNT_ATTR_RDONLY, None)
+    build::filesystem(&filesystem, MountAttr::RDONLY, None)
 }

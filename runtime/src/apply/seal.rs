@@ -1,27 +1,30 @@
 //! The runtime's own binary can't be overwritten from inside a container.
 //!
-//! A process that enters a container can be caught there as `/proc/PID/exe`, and a container may name `/proc/self/exe` as
-//! its program: both are handles on the runtime's file (CVE-2019-5736). So whatever enters a container first executes
-//! itself from a place that nobody can write to: a detached overlay of which the file's directory is the lower layer and
-//! which has no upper one, or, where there is no overlayfs to be had, a sealed copy in memory. Where neither works,
-//! nothing is entered. A read-only bind mount won't do: CAP_SYS_ADMIN can make it writable again.
+//! A process that enters a container can be caught there as `/proc/PID/exe`, and a container may name `/proc/self/exe`
+//! as its program: both are handles on the runtime's file (CVE-2019-5736). So a command that enters a container first
+//! executes itself from a place that nobody can write to. That is a detached overlay without an upper layer, whose lower
+//! layer is the file's directory; or, where there is no overlayfs, a sealed copy in memory. Where neither works, the
+//! command fails. A read-only bind mount won't do: CAP_SYS_ADMIN can make it writable again.
 
 use std::ffi::CString;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::error::{Context, Errno, Error, Kind, Result};
-use crate::sys::{file, memfd, mount, process};
+use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::sys::mount::{self, MountAttr};
+use crate::sys::{descriptors, file, memfd, process};
 
 const OWN_EXE: &str = "/proc/self/exe";
 /// overlayfs wants two lower layers where there is no upper one; what the second holds is never looked at.
 const SECOND_LAYERS: [&str; 3] = ["/run", "/tmp", "/var"];
-/// Descriptors of a caller are numbered from the bottom; the two of the sealed image stand above.
+/// The two descriptors of the sealed image stay above the numbers that callers hand down.
 const LOWEST_NUMBER: RawFd = 50;
+/// 3 is what a caller hands down first.
+const LOWEST_NUMBER_OF_ALL: RawFd = 4;
 const NUMBERS_TRIED_MAX: RawFd = 4096;
 
 /// Makes sure that this process runs from a sealed image: returns if it does, and otherwise executes one.
@@ -52,16 +55,12 @@ pub fn ensure() -> Result<()> {
 fn runs_sealed() -> bool {
     let Some(number) = process::executed_path()
         .and_then(|path| path.strip_prefix("/dev/fd/").and_then(|number| number.parse::<RawFd>().ok()))
-        .filter(|number| *number > 3)
+        .filter(|number| *number >= LOWEST_NUMBER_OF_ALL)
     else {
         return false;
     };
     // Both are taken, so that they are closed: no number of theirs may reach the container.
-    let (Some(_image), Some(marker)) =
-        (process::take_inherited_fd(number), process::take_inherited_fd(number + 1))
-    else {
-        return false;
-    };
+    let Some([_image, marker]) = descriptors::take_handed_down([number, number + 1]) else { return false };
     let mut told = Vec::new();
     let sealed = memfd::is_sealed(&marker);
     let read = std::fs::File::from(marker).take(64).read_to_end(&mut told).is_ok();
@@ -97,8 +96,8 @@ fn overlay_image() -> Result<OwnedFd> {
     Err(failure)
 }
 
-/// Whether the overlay's file is the one that runs: what is mounted on that alone (a single file bound into a container)
-/// an overlay doesn't show, and an upgrade may have put another one in its place.
+/// Whether the overlay's file is the binary that runs. It is another file where the binary alone is a bind mount, which
+/// an overlay doesn't show, or where an upgrade has replaced the binary.
 fn shows_own_exe(image: &OwnedFd) -> Result<bool> {
     let own = file::stat_of(file::open_following_links(Path::new(OWN_EXE), OFlag::O_PATH)?)?;
     let shown = file::stat_of(image)?;
@@ -113,10 +112,10 @@ fn overlay(directory: &Path, second: &Path) -> Result<OwnedFd> {
     mount::fsconfig_set_string(context.as_fd(), "lowerdir", &layers.to_string_lossy())?;
     // Saves a line in the kernel's log where the two layers are on different filesystems.
     let quiet = mount::fsconfig_set_string(context.as_fd(), "xino", "off");
-    crate::error::best_effort(quiet, "kernels before 4.17 don't know it");
+    best_effort(quiet, "kernels before 4.17 don't know it");
     mount::fsconfig_create(context.as_fd())?;
-    let attributes = mount::MOUNT_ATTR_RDONLY | mount::MOUNT_ATTR_NODEV | mount::MOUNT_ATTR_NOSUID;
-    mount::fsmount(context.as_fd(), attributes)
+    let attr = MountAttr::RDONLY | MountAttr::NODEV | MountAttr::NOSUID;
+    mount::fsmount(context.as_fd(), attr)
 }
 
 /// overlayfs separates layers by colons.
@@ -135,7 +134,7 @@ fn escaped(path: &Path) -> Vec<u8> {
 fn memory_image() -> Result<OwnedFd> {
     let own = file::open_following_links(Path::new(OWN_EXE), OFlag::O_RDONLY)?;
     let image = memfd::create("corten")?;
-    memfd::copy(&own, &image, file::stat_of(&own)?.st_size as u64)?;
+    file::copy(&own, &image, file::stat_of(&own)?.st_size as u64)?;
     file::change_mode(&image, 0o555)?;
     memfd::seal(&image)?;
     Ok(image)
@@ -145,28 +144,33 @@ fn memory_image() -> Result<OwnedFd> {
 fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
     let marker = memfd::create("corten-sealed")?;
     file::write_whole(marker.as_fd(), &identity(&image)?, "memfd")?;
-    rewind(&marker)?;
+    file::rewind(&marker)?;
     memfd::seal(&marker)?;
-    let free = |number: RawFd| process::inherited_fd(number).is_none();
-    let find = |mut numbers: std::ops::Range<RawFd>| numbers.find(|number| free(*number) && free(number + 1));
-    let above = find(LOWEST_NUMBER..LOWEST_NUMBER + NUMBERS_TRIED_MAX);
-    // Where RLIMIT_NOFILE ends below that, there are the caller's own numbers, as far as he doesn't use them.
-    let candidates = [above, find(4..LOWEST_NUMBER - 1)];
-    for number in candidates.into_iter().flatten() {
-        match process::duplicate_to(&marker, number + 1, false) {
-            Err(err) if err.is(Errno::EBADF) => continue,
-            result => result?,
+    // Where RLIMIT_NOFILE ends below the first, there are the numbers that the caller leaves free.
+    for lowest in [LOWEST_NUMBER, LOWEST_NUMBER_OF_ALL] {
+        if let Some(image) = side_by_side(&image, &marker, lowest)? {
+            return Ok(image);
         }
-        process::duplicate_to(&image, number, false)?;
-        drop((image, marker));
-        return process::take_inherited_fd(number)
-            .ok_or_else(|| Error::internal("the image's descriptor is gone"));
     }
     Err(Error::internal("no free descriptors for the sealed image").with_hint("is RLIMIT_NOFILE too low?"))
 }
 
-fn rewind(file: &OwnedFd) -> Result<()> {
-    nix::unistd::lseek(file, 0, nix::unistd::Whence::SeekSet)
-        .map(drop)
-        .map_err(|errno| Error::kernel(format!("lseek({})", file.as_raw_fd()), errno))
+/// Copies both to two numbers in a row, from `lowest` on; nothing where there are no such numbers.
+fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Option<OwnedFd>> {
+    let copy = |fd, lowest| match descriptors::duplicate_from(fd, lowest) {
+        Err(err) if err.is(Errno::EINVAL) || err.is(Errno::EMFILE) => Ok(None),
+        result => result.map(Some),
+    };
+    let mut number = lowest;
+    while number < lowest + NUMBERS_TRIED_MAX {
+        let Some(image) = copy(image, number)? else { return Ok(None) };
+        let Some(marker) = copy(marker, image.as_raw_fd() + 1)? else { return Ok(None) };
+        if marker.as_raw_fd() == image.as_raw_fd() + 1 {
+            // The sealed process takes it over.
+            let _number = marker.into_raw_fd();
+            return Ok(Some(image));
+        }
+        number = image.as_raw_fd() + 2;
+    }
+    Ok(None)
 }

@@ -25,9 +25,10 @@ use crate::plan::{
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Root, Status};
+use crate::sys::file;
 use crate::sys::namespace::{self, Forked};
 use crate::sys::pidfd::{PidFd, ProcessStat};
-use crate::sys::{file, process};
+use crate::sys::process::{self, SingleThreaded};
 
 /// What `create` is given.
 pub struct Creation<'a> {
@@ -90,7 +91,7 @@ pub struct Joined {
 /// Errors: what the failing step says; then nothing of the container is left.
 pub fn create(creation: Creation) -> Result<Created> {
     let Creation { plan, root, id, config, console_socket, tracer } = creation;
-    Supervisor::new(plan, tracer, console_socket, Place::New { root, id, config }).carry_out()?.created()
+    Supervisor::new(plan, tracer, console_socket, Place::New { root, id, config })?.carry_out()?.created()
 }
 
 /// Starts a process in the container of the record, and returns once it has become its program.
@@ -101,7 +102,7 @@ pub fn exec(joining: Joining) -> Result<Joined> {
     let Some(init) = record.init()? else {
         return Err(Error::new(Kind::WrongState, "cannot exec in a stopped container"));
     };
-    let mut supervisor = Supervisor::new(plan, tracer, console_socket, Place::Running { cgroup, init });
+    let mut supervisor = Supervisor::new(plan, tracer, console_socket, Place::Running { cgroup, init })?;
     supervisor.record = Some(record.clone());
     supervisor.carry_out()?.joined()
 }
@@ -119,6 +120,7 @@ pub(super) struct Supervisor<'a> {
     tracer: &'a Tracer,
     console_socket: Option<OwnedFd>,
     place: Place<'a>,
+    alone: SingleThreaded,
     /// How the steps that were begun are undone, in order.
     pub(super) begun: Vec<Undo>,
     pub(super) record: Option<Record>,
@@ -137,12 +139,18 @@ pub(super) struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    fn new(plan: &'a Plan, tracer: &'a Tracer, console_socket: Option<OwnedFd>, place: Place<'a>) -> Self {
-        Supervisor {
+    fn new(
+        plan: &'a Plan,
+        tracer: &'a Tracer,
+        console_socket: Option<OwnedFd>,
+        place: Place<'a>,
+    ) -> Result<Self> {
+        Ok(Supervisor {
             plan,
             tracer,
             console_socket,
             place,
+            alone: SingleThreaded::prove()?,
             begun: Vec::new(),
             record: None,
             dir: None,
@@ -154,7 +162,7 @@ impl<'a> Supervisor<'a> {
             pid_file: None,
             notify_socket: None,
             started: None,
-        }
+        })
     }
 
     fn carry_out(mut self) -> Result<Self> {
@@ -225,7 +233,7 @@ impl<'a> Supervisor<'a> {
             }
             ForSupervisor::SendPidfd(path) => send_pidfd(path, &self.init()?.pidfd),
             ForSupervisor::BindNotifySocket => {
-                self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
+                self.notify_socket = Some(self.dir()?.bind_notify_socket(&self.alone)?);
                 Ok(())
             }
             ForSupervisor::StartAtOnce => {
@@ -293,7 +301,7 @@ impl<'a> Supervisor<'a> {
     /// A joined pid namespace takes only children; the supervisor's own is kept at hand, since hooks belong there.
     fn enter_for_children(&mut self, flag: u64, name: &str, fd: OwnedFd) -> Result<()> {
         let own = own_namespace(name)?;
-        namespace::setns(&fd, flag)?;
+        namespace::setns(&self.alone, &fd, flag)?;
         self.own.push((flag, own));
         Ok(())
     }
@@ -304,14 +312,14 @@ impl<'a> Supervisor<'a> {
             Message::Mount(Some(namespace)) => Ok(namespace),
             other => Err(other),
         })?;
-        let built = build::for_init(mount, &namespace)?;
+        let built = build::for_init(&self.alone, mount, &namespace)?;
         self.init()?.channel.hand_over_mount(&built)
     }
 
     fn new_time_namespace(&mut self, offsets: &[TimeOffset]) -> Result<()> {
         let flag = libc::CLONE_NEWTIME as u64;
         let own = own_namespace("time")?;
-        namespace::unshare(flag)?;
+        namespace::unshare(&self.alone, flag)?;
         self.own.push((flag, own));
         if offsets.is_empty() {
             return Ok(());
@@ -371,36 +379,57 @@ impl<'a> Supervisor<'a> {
         #[cfg(feature = "faults")]
         super::trace::tie_supervisor()?;
         let flags = cloning.namespaces.0;
-        let Forked::Parent { pid, pidfd } =
-            entrance.clone_child(if cloning.by_intermediate { 0 } else { flags })?
-        else {
-            let (namespaces, console_socket) =
-                (std::mem::take(&mut self.namespaces), self.console_socket.take());
-            let inherited = Inherited {
-                steps: &self.plan.steps,
-                descriptors: cloning.descriptors,
-                record: self.record()?,
-                channel: init_channel,
-                entrance,
-                namespaces,
-                container: match &self.place {
-                    Place::Running { init, .. } => Some(init.as_fd()),
-                    Place::New { .. } => None,
-                },
-                console_socket,
-                start_fifo,
-                tracer: self.tracer,
-            };
-            if cloning.by_intermediate { init::fork_and_run(inherited, flags) } else { init::run(inherited) }
+        let born_in = if cloning.by_intermediate { 0 } else { flags };
+        let (pid, pidfd) = match entrance.clone_child(&self.alone, born_in)? {
+            Forked::Parent { pid, pidfd } => (pid, pidfd),
+            Forked::Child(child) => {
+                let inherited =
+                    self.inheritance(child, cloning.descriptors, init_channel, entrance, start_fifo)?;
+                if cloning.by_intermediate {
+                    init::fork_and_run(inherited, flags)
+                } else {
+                    init::run(inherited)
+                }
+            }
         };
         self.init = Some(Child { pid, pidfd: PidFd::from(pidfd), channel });
         self.console_socket = None;
         Ok(())
     }
 
+    /// What the child takes over from the supervisor, of which it is a copy.
+    fn inheritance(
+        &mut self,
+        child: namespace::Child,
+        descriptors: Descriptors,
+        channel: Channel,
+        entrance: Entrance,
+        start_fifo: Option<OwnedFd>,
+    ) -> Result<Inherited<'_>> {
+        let namespaces = std::mem::take(&mut self.namespaces);
+        let console_socket = self.console_socket.take();
+        let container = match &self.place {
+            Place::Running { init, .. } => Some(init.as_fd()),
+            Place::New { .. } => None,
+        };
+        Ok(Inherited {
+            child,
+            steps: &self.plan.steps,
+            descriptors,
+            record: self.record()?,
+            channel,
+            entrance,
+            namespaces,
+            container,
+            console_socket,
+            start_fifo,
+            tracer: self.tracer,
+        })
+    }
+
     fn return_to_own_namespaces(&mut self) -> Result<()> {
         for (flag, own) in self.own.drain(..) {
-            namespace::setns(&own, flag).doing("return to the supervisor's own namespace")?;
+            namespace::setns(&self.alone, &own, flag).doing("return to the supervisor's own namespace")?;
         }
         Ok(())
     }

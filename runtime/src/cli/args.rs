@@ -12,6 +12,7 @@ use regex_lite::Regex;
 use super::go::{parse_bool, parse_bytes, parse_duration};
 use super::low::LowArgs;
 use crate::error::{Context, Error, Result};
+use crate::paths;
 use crate::state::ContainerId;
 
 /// The flags that stand before the command.
@@ -371,23 +372,11 @@ impl Global {
 
 fn root(path: &Path) -> Result<RootPath> {
     let absolute = std::path::absolute(path).map_err(|err| Error::io("getcwd()", &err))?;
-    match lexically_cleaned(&absolute) {
+    // Lexically, as Go's filepath.Clean does: the directory may not exist yet.
+    match paths::from_root(&absolute) {
         path if path == Path::new("/") => Err(Error::invalid("--root must not be /")),
         path => Ok(RootPath::Given(path)),
     }
-}
-
-/// The path without `.` and `..`, as Go's filepath.Clean has it: the directory may not exist yet.
-fn lexically_cleaned(path: &Path) -> PathBuf {
-    use std::path::Component;
-    path.components().fold(PathBuf::new(), |mut clean, component| {
-        match component {
-            Component::ParentDir => drop(clean.pop()),
-            Component::CurDir => {}
-            other => clean.push(other),
-        }
-        clean
-    })
 }
 
 fn log_target(low: &mut LowArgs) -> Result<LogTarget> {

@@ -11,10 +11,11 @@ use crate::apply::foreground::OwnConsole;
 use crate::apply::{self, Created, Creation, Tracer};
 use crate::cli::{CgroupManager, CreateArgs};
 use crate::error::{Context, Error, Result};
+use crate::paths;
 use crate::plan::{self, Plan};
 use crate::probe;
 use crate::spec::{SIZE_BYTES_MAX, Spec};
-use crate::sys::{file, process, socket};
+use crate::sys::{descriptors, file, socket};
 
 /// Creates a container.
 pub fn run(invocation: &Invocation, args: CreateArgs) -> Result<u8> {
@@ -96,7 +97,7 @@ pub(super) fn decide(
         return Err(Error::invalid(format!("root.path: {} is not a directory", rootfs.display())));
     }
     // What a link points to may change between this look and the mount.
-    if plan::clean(&named) != rootfs {
+    if paths::from_root(&named) != rootfs {
         return Err(Error::invalid(format!("root.path: {} is reached by a symbolic link", named.display())));
     }
     let request = plan::Request {
@@ -125,7 +126,7 @@ pub(super) fn decide(
 /// A number that stands for nothing would become some descriptor of ours.
 pub(super) fn check_preserved(asked_by: &str, count: u32) -> Result<()> {
     let end = i32::try_from(count).ok().and_then(|count| count.checked_add(3)).unwrap_or(i32::MAX);
-    match process::first_not_inherited() {
+    match descriptors::first_not_inherited() {
         number if number < end => Err(Error::invalid(format!("{asked_by}: descriptor {number} is not open"))),
         _ => Ok(()),
     }

@@ -1,18 +1,16 @@
 //! `events`: what a container uses, again and again, and when it runs out of memory.
 
-use std::os::fd::AsFd;
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use super::{Container, Invocation, print};
+use crate::apply::cgroup::OomEvent;
 use crate::apply::cgroup::stats::Stats;
-use crate::apply::cgroup::{OomEvent, OomWatch};
 use crate::cli::EventsArgs;
-use crate::error::{Errno, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::report::Report;
 use crate::state::Status;
 use crate::sys::clock::Deadline;
+use crate::sys::poll;
 
 /// Prints events of a container until it is gone, or its usage once.
 pub fn run(invocation: &Invocation, args: EventsArgs) -> Result<u8> {
@@ -32,7 +30,7 @@ fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<(
     let mut watch = container.cgroup().watch_oom()?;
     let mut next_usage = Deadline::after(args.interval);
     loop {
-        wait(&watch, next_usage)?;
+        poll::readable_by(&watch, next_usage)?;
         match watch.read()? {
             Some(OomEvent::Gone) => return Ok(()),
             Some(OomEvent::Oom) => print_event(&Event::Oom { id: args.id.as_str() })?,
@@ -48,14 +46,6 @@ fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<(
                 report.warning(&err.to_string());
             }
         }
-    }
-}
-
-fn wait(watch: &OomWatch, deadline: Deadline) -> Result<()> {
-    let mut fds = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut fds, PollTimeout::from(deadline.poll_timeout_ms())) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(Error::kernel("poll(memory events)", errno)),
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Container, Invocation, print};
 use crate::cli::{ListArgs, ListFormat, RootPath};
 use crate::error::{Error, Kind, Result};
 use crate::state::{ContainerId, Root, Status};
+use crate::sys::passwd;
 
 /// Prints all containers.
 pub fn run(invocation: &Invocation, args: ListArgs) -> Result<u8> {
@@ -54,11 +55,10 @@ fn load(root: &Root, id: &ContainerId) -> Result<(Container, Status)> {
     Ok((container, status))
 }
 
-/// The name of a user, or `#uid`. getpwuid(3) would load libraries of the host, which a static program can't.
+/// The name of a user, or `#uid`.
 fn user_name(passwd: &str, uid: u32) -> String {
-    let of_uid = |line: &&str| line.split(':').nth(2).and_then(|field| field.parse().ok()) == Some(uid);
-    let name = passwd.lines().find(of_uid).and_then(|line| line.split(':').next());
-    name.map_or_else(|| format!("#{uid}"), str::to_owned)
+    let user = passwd::entries(passwd).find(|user| user.uid == uid);
+    user.map_or_else(|| format!("#{uid}"), |user| user.name.to_owned())
 }
 
 fn json(views: &[StateView]) -> Result<String> {

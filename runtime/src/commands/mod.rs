@@ -30,7 +30,7 @@ use crate::cli::{Command, CommandLine, Global, Request, RootPath};
 use crate::error::{Context, Error, Result};
 use crate::report::{Report, report_panics};
 use crate::state::Root;
-use crate::sys::process;
+use crate::sys::{descriptors, signal};
 
 /// The exit code of a command that failed.
 const FAILED: u8 = 1;
@@ -72,7 +72,7 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     // name is `run`: that is sealed for nothing.
     let sealed = if argv.iter().any(|word| enters_a_container(word)) { seal::ensure() } else { Ok(()) };
     // What is open from here on is the caller's.
-    process::remember_inherited();
+    descriptors::remember_inherited();
     let opened = CommandLine::parse(argv).and_then(|line| Ok((open_report(&line)?, line)));
     let (report, mut line) = match opened {
         Ok(opened) => opened,
@@ -101,9 +101,9 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
 fn run(invocation: &Invocation, command: Command) -> Result<u8> {
     if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
         // A caller that ignores it would have no child of ours be waited for.
-        process::reset_child_signal()?;
+        signal::reset_child_signal()?;
         // What a caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
-        process::close_on_exec_from(3, None)?;
+        descriptors::close_on_exec_from(3, None)?;
     }
     match command {
         Command::Create(args) => create::run(invocation, args),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::cli::SpecArgs;
 use crate::error::{Error, Result};
+use crate::sys::credentials;
 
 /// A shell in a container of its own, as root.
 const DEFAULT: &str = include_str!("default-config.json");
@@ -14,7 +15,7 @@ const DEFAULT: &str = include_str!("default-config.json");
 pub fn run(args: SpecArgs) -> Result<u8> {
     let mut config = DEFAULT.to_owned();
     if args.rootless {
-        config = rootless(&config, nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        config = rootless(&config, credentials::effective_uid(), credentials::effective_gid());
     }
     if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         config = with_cgroup_namespace(&config);

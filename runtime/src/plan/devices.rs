@@ -9,6 +9,7 @@ use super::mount_options::AttrChange;
 use super::mounts::{self, Mount, MountSource};
 use super::{ForInit, ForSupervisor, Step};
 use crate::error::{Error, Result};
+use crate::paths;
 use crate::spec::{Namespace, Spec, oci};
 
 /// A device node.
@@ -110,7 +111,7 @@ fn listed(spec: &Spec, source: DeviceSource) -> Result<Vec<(String, Device)>> {
             continue;
         }
         let device = Device {
-            path: mounts::inside(entry.path()),
+            path: paths::from_root(entry.path()),
             kind: kind(entry.typ(), &field)?,
             major: number(entry.major(), &field, "major")?,
             minor: number(entry.minor(), &field, "minor")?,

@@ -19,7 +19,6 @@ use super::{
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
-use crate::sys::mount::attribute_names;
 use crate::sys::schedule::SchedulerAttributes;
 
 pub(super) fn plan(plan: &Plan) -> String {
@@ -335,8 +334,8 @@ fn device(device: &Device) -> String {
 fn mount(mount: &Mount) -> Text {
     let mut what = format!("{} on {}", self::source(&mount.source), path(&mount.destination));
     for (attr, tree) in [(mount.attr, ""), (mount.recursive_attr, " for all below")] {
-        if attr.set != 0 {
-            let _infallible = write!(what, " {}{tree}", attribute_names(attr.set));
+        if !attr.set.is_empty() {
+            let _infallible = write!(what, " {}{tree}", attr.set);
         }
     }
     if mount.id_map.is_some() {
@@ -409,11 +408,11 @@ fn hierarchies(cgroup: &CgroupV1Mount) -> Vec<String> {
 
 fn cleared(attr: AttrChange, tree: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    if attr.clear != 0 {
-        lines.push(format!("takes {} back{tree}", attribute_names(attr.clear)));
+    if !attr.clear.is_empty() {
+        lines.push(format!("takes {} back{tree}", attr.clear));
     }
-    if attr.clear_if_unlocked != 0 {
-        lines.push(format!("loses {}{tree}, unless that is locked", attribute_names(attr.clear_if_unlocked)));
+    if !attr.clear_if_unlocked.is_empty() {
+        lines.push(format!("loses {}{tree}, unless that is locked", attr.clear_if_unlocked));
     }
     lines
 }

@@ -27,7 +27,7 @@ pub use affinity::Affinity;
 pub use devices::{Device, DeviceLink, DeviceSource};
 pub use mounts::{
     CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, Mount, MountSource, OuterPropagation,
-    PropagationChange, RootSwitch, covers_allowed, inside as clean,
+    PropagationChange, RootSwitch, covers_allowed,
 };
 pub use namespaces::{Cloning, IdMap, JoinedNamespace, NamespaceFlags, TimeOffset};
 pub use order::{Action, Actor, ForInit, ForIntermediate, ForSupervisor, Stage, Undo};

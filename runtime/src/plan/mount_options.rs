@@ -7,42 +7,19 @@
 //!
 //! Source: runtime-spec config.md "Linux mount options"; mount_setattr(2); mount(8).
 
-/// `MOUNT_ATTR_RDONLY`: no writes through this mount.
-pub const ATTR_RDONLY: u64 = 0x01;
-/// `MOUNT_ATTR_NOSUID`: set-user-id bits and file capabilities don't count.
-pub const ATTR_NOSUID: u64 = 0x02;
-/// `MOUNT_ATTR_NODEV`: device nodes can't be opened.
-pub const ATTR_NODEV: u64 = 0x04;
-/// `MOUNT_ATTR_NOEXEC`: no program is executed.
-pub const ATTR_NOEXEC: u64 = 0x08;
-/// `MOUNT_ATTR__ATIME`: the mask of the three exclusive access-time settings.
-pub const ATTR_ATIME_MASK: u64 = 0x70;
-/// `MOUNT_ATTR_RELATIME`: the kernel's default, spelled as no bit in the mask.
-pub const ATTR_RELATIME: u64 = 0x00;
-/// `MOUNT_ATTR_NOATIME`: access times are never updated.
-pub const ATTR_NOATIME: u64 = 0x10;
-/// `MOUNT_ATTR_STRICTATIME`: access times are always updated.
-pub const ATTR_STRICTATIME: u64 = 0x20;
-/// `MOUNT_ATTR_NODIRATIME`: access times of directories are never updated.
-pub const ATTR_NODIRATIME: u64 = 0x80;
-/// `MOUNT_ATTR_NOSYMFOLLOW`: symbolic links aren't followed (Linux 5.14).
-pub const ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
+use crate::sys::mount::MountAttr;
 
-/// What a bind mount that is given any flag loses of its source's, unless it is named too: so did mount(2) with
-/// MS_REMOUNT|MS_BIND, and containers depend on it.
-pub const HABITUALLY_CLEARED: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NOSYMFOLLOW;
-
-/// `MS_RDONLY` to `MS_STRICTATIME` of mount(2), for a kernel without mount_setattr (before 5.12).
-const MS_OF_ATTR: [(u64, u64); 8] = [
-    (ATTR_RDONLY, 1),
-    (ATTR_NOSUID, 2),
-    (ATTR_NODEV, 4),
-    (ATTR_NOEXEC, 8),
-    (ATTR_NOSYMFOLLOW, 1 << 8),
-    (ATTR_NOATIME, 1 << 10),
-    (ATTR_NODIRATIME, 1 << 11),
-    (ATTR_STRICTATIME, 1 << 24),
-];
+/// What a bind mount loses *by habit*: attributes of its source that no option names, if any option is about an
+/// attribute of the mount at all. mount(2) with MS_REMOUNT|MS_BIND did so, and containers depend on it.
+///
+/// It is no promise, so the kernel may keep two kinds of them. A user namespace locks what the source had when it came
+/// there (EPERM); all but NOSYMFOLLOW can be locked. And Linux before 5.14 doesn't know NOSYMFOLLOW (EINVAL). What an
+/// option does name is cleared, or the mount fails.
+pub const CLEARED_BY_HABIT: MountAttr = MountAttr::RDONLY
+    .with(MountAttr::NOSUID)
+    .with(MountAttr::NODEV)
+    .with(MountAttr::NOEXEC)
+    .with(MountAttr::NOSYMFOLLOW);
 
 /// What one word asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +45,13 @@ pub enum Effect {
     Nothing,
 }
 
-/// An attribute that is set or cleared: the bits of `MOUNT_ATTR_*`.
+/// An attribute that is set or cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
     /// The word sets this attribute.
-    Set(u64),
+    Set(MountAttr),
     /// The word clears this attribute.
-    Clear(u64),
+    Clear(MountAttr),
 }
 
 /// How far an effect reaches.
@@ -107,64 +84,64 @@ pub const MOUNT_OPTIONS: &[(&str, Effect)] = {
     use Switch::{Clear, Set};
     &[
         ("async", Super("async")),
-        ("atime", Attr(Clear(ATTR_NOATIME))),
+        ("atime", Attr(Clear(MountAttr::NOATIME))),
         ("bind", Bind(One)),
         ("defaults", Nothing),
-        ("dev", Attr(Clear(ATTR_NODEV))),
-        ("diratime", Attr(Clear(ATTR_NODIRATIME))),
+        ("dev", Attr(Clear(MountAttr::NODEV))),
+        ("diratime", Attr(Clear(MountAttr::NODIRATIME))),
         ("dirsync", Super("dirsync")),
-        ("exec", Attr(Clear(ATTR_NOEXEC))),
+        ("exec", Attr(Clear(MountAttr::NOEXEC))),
         ("idmap", IdMap(One)),
         ("iversion", Nothing),
         ("lazytime", Super("lazytime")),
         ("loud", Nothing),
         ("mand", Super("mand")),
-        ("noatime", Attr(Set(ATTR_NOATIME))),
-        ("nodev", Attr(Set(ATTR_NODEV))),
-        ("nodiratime", Attr(Set(ATTR_NODIRATIME))),
-        ("noexec", Attr(Set(ATTR_NOEXEC))),
+        ("noatime", Attr(Set(MountAttr::NOATIME))),
+        ("nodev", Attr(Set(MountAttr::NODEV))),
+        ("nodiratime", Attr(Set(MountAttr::NODIRATIME))),
+        ("noexec", Attr(Set(MountAttr::NOEXEC))),
         ("noiversion", Nothing),
         ("nolazytime", Super("nolazytime")),
         ("nomand", Super("nomand")),
-        ("norelatime", Attr(Clear(ATTR_RELATIME))),
-        ("nostrictatime", Attr(Clear(ATTR_STRICTATIME))),
-        ("nosuid", Attr(Set(ATTR_NOSUID))),
-        ("nosymfollow", Attr(Set(ATTR_NOSYMFOLLOW))),
+        ("norelatime", Attr(Clear(MountAttr::RELATIME))),
+        ("nostrictatime", Attr(Clear(MountAttr::STRICTATIME))),
+        ("nosuid", Attr(Set(MountAttr::NOSUID))),
+        ("nosymfollow", Attr(Set(MountAttr::NOSYMFOLLOW))),
         ("private", Effect::Propagation(Private, One)),
-        ("ratime", RecursiveAttr(Clear(ATTR_NOATIME))),
+        ("ratime", RecursiveAttr(Clear(MountAttr::NOATIME))),
         ("rbind", Bind(Tree)),
-        ("rdev", RecursiveAttr(Clear(ATTR_NODEV))),
-        ("rdiratime", RecursiveAttr(Clear(ATTR_NODIRATIME))),
-        ("relatime", Attr(Set(ATTR_RELATIME))),
+        ("rdev", RecursiveAttr(Clear(MountAttr::NODEV))),
+        ("rdiratime", RecursiveAttr(Clear(MountAttr::NODIRATIME))),
+        ("relatime", Attr(Set(MountAttr::RELATIME))),
         ("remount", Remount),
-        ("rexec", RecursiveAttr(Clear(ATTR_NOEXEC))),
+        ("rexec", RecursiveAttr(Clear(MountAttr::NOEXEC))),
         ("ridmap", IdMap(Tree)),
-        ("rnoatime", RecursiveAttr(Set(ATTR_NOATIME))),
-        ("rnodev", RecursiveAttr(Set(ATTR_NODEV))),
-        ("rnodiratime", RecursiveAttr(Set(ATTR_NODIRATIME))),
-        ("rnoexec", RecursiveAttr(Set(ATTR_NOEXEC))),
-        ("rnorelatime", RecursiveAttr(Clear(ATTR_RELATIME))),
-        ("rnostrictatime", RecursiveAttr(Clear(ATTR_STRICTATIME))),
-        ("rnosuid", RecursiveAttr(Set(ATTR_NOSUID))),
-        ("rnosymfollow", RecursiveAttr(Set(ATTR_NOSYMFOLLOW))),
-        ("ro", Attr(Set(ATTR_RDONLY))),
+        ("rnoatime", RecursiveAttr(Set(MountAttr::NOATIME))),
+        ("rnodev", RecursiveAttr(Set(MountAttr::NODEV))),
+        ("rnodiratime", RecursiveAttr(Set(MountAttr::NODIRATIME))),
+        ("rnoexec", RecursiveAttr(Set(MountAttr::NOEXEC))),
+        ("rnorelatime", RecursiveAttr(Clear(MountAttr::RELATIME))),
+        ("rnostrictatime", RecursiveAttr(Clear(MountAttr::STRICTATIME))),
+        ("rnosuid", RecursiveAttr(Set(MountAttr::NOSUID))),
+        ("rnosymfollow", RecursiveAttr(Set(MountAttr::NOSYMFOLLOW))),
+        ("ro", Attr(Set(MountAttr::RDONLY))),
         ("rprivate", Effect::Propagation(Private, Tree)),
-        ("rrelatime", RecursiveAttr(Set(ATTR_RELATIME))),
-        ("rro", RecursiveAttr(Set(ATTR_RDONLY))),
-        ("rrw", RecursiveAttr(Clear(ATTR_RDONLY))),
+        ("rrelatime", RecursiveAttr(Set(MountAttr::RELATIME))),
+        ("rro", RecursiveAttr(Set(MountAttr::RDONLY))),
+        ("rrw", RecursiveAttr(Clear(MountAttr::RDONLY))),
         ("rshared", Effect::Propagation(Shared, Tree)),
         ("rslave", Effect::Propagation(Slave, Tree)),
-        ("rstrictatime", RecursiveAttr(Set(ATTR_STRICTATIME))),
-        ("rsuid", RecursiveAttr(Clear(ATTR_NOSUID))),
-        ("rsymfollow", RecursiveAttr(Clear(ATTR_NOSYMFOLLOW))),
+        ("rstrictatime", RecursiveAttr(Set(MountAttr::STRICTATIME))),
+        ("rsuid", RecursiveAttr(Clear(MountAttr::NOSUID))),
+        ("rsymfollow", RecursiveAttr(Clear(MountAttr::NOSYMFOLLOW))),
         ("runbindable", Effect::Propagation(Unbindable, Tree)),
-        ("rw", Attr(Clear(ATTR_RDONLY))),
+        ("rw", Attr(Clear(MountAttr::RDONLY))),
         ("shared", Effect::Propagation(Shared, One)),
         ("silent", Nothing),
         ("slave", Effect::Propagation(Slave, One)),
-        ("strictatime", Attr(Set(ATTR_STRICTATIME))),
-        ("suid", Attr(Clear(ATTR_NOSUID))),
-        ("symfollow", Attr(Clear(ATTR_NOSYMFOLLOW))),
+        ("strictatime", Attr(Set(MountAttr::STRICTATIME))),
+        ("suid", Attr(Clear(MountAttr::NOSUID))),
+        ("symfollow", Attr(Clear(MountAttr::NOSYMFOLLOW))),
         ("sync", Super("sync")),
         ("tmpcopyup", TmpCopyUp),
         ("unbindable", Effect::Propagation(Unbindable, One)),
@@ -176,7 +153,7 @@ pub const MOUNT_OPTIONS: &[(&str, Effect)] = {
 pub struct MountOptions<'a> {
     /// Attributes of this mount.
     pub attr: AttrChange,
-    /// Some word is about an attribute of this mount, though others may have taken it back.
+    /// Whether any word is about an attribute of this mount, even if a later word cancels it.
     pub names_attr: bool,
     /// Attributes of the mount and all below it.
     pub recursive_attr: AttrChange,
@@ -241,11 +218,11 @@ pub fn effect(word: &str) -> Option<Effect> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttrChange {
     /// `attr_set`
-    pub set: u64,
+    pub set: MountAttr,
     /// `attr_clr`
-    pub clear: u64,
-    /// Cleared as well, but for what a more privileged user namespace has locked.
-    pub clear_if_unlocked: u64,
+    pub clear: MountAttr,
+    /// Cleared as well, as far as the kernel lets it: of [`CLEARED_BY_HABIT`].
+    pub clear_if_unlocked: MountAttr,
 }
 
 impl AttrChange {
@@ -255,8 +232,8 @@ impl AttrChange {
     }
 
     /// Sets and clears these.
-    pub const fn of(set: u64, clear: u64) -> AttrChange {
-        AttrChange { set, clear, clear_if_unlocked: 0 }
+    pub const fn of(set: MountAttr, clear: MountAttr) -> AttrChange {
+        AttrChange { set, clear, clear_if_unlocked: MountAttr::NONE }
     }
 
     /// Adds one word's wish to the earlier ones.
@@ -271,16 +248,16 @@ impl AttrChange {
 
     /// The settings for access times exclude each other, and the kernel (EINVAL) wants the whole mask cleared
     /// to set one of them.
-    fn set_atime(&mut self, attr: u64) {
-        self.set = self.set & !ATTR_ATIME_MASK | attr;
-        self.clear |= ATTR_ATIME_MASK;
+    fn set_atime(&mut self, attr: MountAttr) {
+        self.set = self.set & !MountAttr::ATIME | attr;
+        self.clear |= MountAttr::ATIME;
     }
 
     /// `ratime` after `rstrictatime` takes nothing back: it only says that the setting isn't `rnoatime`.
-    fn clear_atime(&mut self, attr: u64) {
-        let nothing_said = self.clear & ATTR_ATIME_MASK == 0;
-        if nothing_said || self.set & ATTR_ATIME_MASK == attr {
-            self.set_atime(ATTR_RELATIME);
+    fn clear_atime(&mut self, attr: MountAttr) {
+        let nothing_said = !self.clear.intersects(MountAttr::ATIME);
+        if nothing_said || self.set & MountAttr::ATIME == attr {
+            self.set_atime(MountAttr::RELATIME);
         }
     }
 }
@@ -301,10 +278,10 @@ impl AccessTimes {
     fn turn(&mut self, switch: Switch) -> bool {
         let (Switch::Set(attr) | Switch::Clear(attr)) = switch;
         let word = match attr {
-            ATTR_NOATIME => &mut self.noatime,
-            ATTR_NODIRATIME => &mut self.nodiratime,
-            ATTR_RELATIME => &mut self.relatime,
-            ATTR_STRICTATIME => &mut self.strictatime,
+            MountAttr::NOATIME => &mut self.noatime,
+            MountAttr::NODIRATIME => &mut self.nodiratime,
+            MountAttr::RELATIME => &mut self.relatime,
+            MountAttr::STRICTATIME => &mut self.strictatime,
             _ => return false,
         };
         *word = matches!(switch, Switch::Set(_));
@@ -317,32 +294,21 @@ impl AccessTimes {
             return;
         }
         attr.set |= match (strictatime, noatime) {
-            (true, _) => ATTR_STRICTATIME,
-            (_, true) => ATTR_NOATIME,
-            _ => ATTR_RELATIME,
+            (true, _) => MountAttr::STRICTATIME,
+            (_, true) => MountAttr::NOATIME,
+            _ => MountAttr::RELATIME,
         };
-        attr.clear |= ATTR_ATIME_MASK;
+        attr.clear |= MountAttr::ATIME;
         if nodiratime {
-            attr.set |= ATTR_NODIRATIME;
+            attr.set |= MountAttr::NODIRATIME;
         } else {
-            attr.clear |= ATTR_NODIRATIME;
+            attr.clear |= MountAttr::NODIRATIME;
         }
     }
 }
 
-fn is_atime(attr: u64) -> bool {
-    attr & !ATTR_ATIME_MASK == 0
-}
-
-/// The flags of mount(2) for all attributes that a mount is to have: without MS_RELATIME, a remount would leave the
-/// setting for access times as it is.
-pub fn ms_flags_of_all(attr: u64) -> u64 {
-    ms_flags(attr) | if attr & ATTR_ATIME_MASK == ATTR_RELATIME { libc::MS_RELATIME } else { 0 }
-}
-
-/// The flags of mount(2) for attributes of mount_setattr(2).
-pub fn ms_flags(attr: u64) -> u64 {
-    MS_OF_ATTR.iter().filter(|(bit, _)| attr & bit != 0).fold(0, |flags, (_, flag)| flags | flag)
+fn is_atime(attr: MountAttr) -> bool {
+    MountAttr::ATIME.contains(attr)
 }
 
 #[cfg(test)]
@@ -386,41 +352,41 @@ mod tests {
 
     #[test]
     fn later_word_takes_back_the_earlier_one() {
-        assert_eq!(read(&["ro", "rw"]).attr, AttrChange::of(0, ATTR_RDONLY));
-        assert_eq!(read(&["rw", "ro"]).attr, AttrChange::of(ATTR_RDONLY, 0));
+        assert_eq!(read(&["ro", "rw"]).attr, AttrChange::of(MountAttr::NONE, MountAttr::RDONLY));
+        assert_eq!(read(&["rw", "ro"]).attr, AttrChange::of(MountAttr::RDONLY, MountAttr::NONE));
     }
 
     #[test]
     fn access_times_are_settled_as_a_whole_or_kept() {
-        let all = ATTR_ATIME_MASK | ATTR_NODIRATIME;
+        let all = MountAttr::ATIME | MountAttr::NODIRATIME;
         let set = |words: &[&str], attr| assert_eq!(read(words).attr, AttrChange::of(attr, all), "{words:?}");
-        set(&["noatime"], ATTR_NOATIME);
-        set(&["noatime", "strictatime"], ATTR_STRICTATIME);
-        set(&["strictatime", "atime"], ATTR_STRICTATIME);
-        set(&["noatime", "norelatime"], ATTR_NOATIME);
-        set(&["noatime", "relatime"], ATTR_NOATIME);
-        set(&["relatime", "diratime"], ATTR_RELATIME);
+        set(&["noatime"], MountAttr::NOATIME);
+        set(&["noatime", "strictatime"], MountAttr::STRICTATIME);
+        set(&["strictatime", "atime"], MountAttr::STRICTATIME);
+        set(&["noatime", "norelatime"], MountAttr::NOATIME);
+        set(&["noatime", "relatime"], MountAttr::NOATIME);
+        set(&["relatime", "diratime"], MountAttr::RELATIME);
         for words in [["nodiratime", "relatime"], ["nodiratime", "atime"]] {
-            let expected = AttrChange::of(ATTR_NODIRATIME | ATTR_RELATIME, ATTR_ATIME_MASK);
+            let expected = AttrChange::of(MountAttr::NODIRATIME | MountAttr::RELATIME, MountAttr::ATIME);
             assert_eq!(read(&words).attr, expected, "{words:?}");
         }
         for words in [["atime", "diratime"], ["noatime", "atime"], ["strictatime", "nostrictatime"]] {
             let options = read(&words);
             assert!(options.attr.is_empty() && options.names_attr, "{words:?}");
         }
-        assert_eq!(read(&["ratime"]).recursive_attr, AttrChange::of(0, ATTR_ATIME_MASK));
+        assert_eq!(read(&["ratime"]).recursive_attr, AttrChange::of(MountAttr::NONE, MountAttr::ATIME));
     }
 
     #[test]
     fn options_of_dockers_default_mounts() {
         let dev = read(&["nosuid", "strictatime", "mode=755", "size=65536k"]);
-        let clear = ATTR_ATIME_MASK | ATTR_NODIRATIME;
-        assert_eq!(dev.attr, AttrChange::of(ATTR_NOSUID | ATTR_STRICTATIME, clear));
+        let clear = MountAttr::ATIME | MountAttr::NODIRATIME;
+        assert_eq!(dev.attr, AttrChange::of(MountAttr::NOSUID | MountAttr::STRICTATIME, clear));
         assert_eq!(dev.data, ["mode=755", "size=65536k"]);
 
         let volume = read(&["rbind", "ro", "rprivate"]);
         assert_eq!(volume.bind, Some(Depth::Tree));
-        assert_eq!(volume.attr, AttrChange::of(ATTR_RDONLY, 0));
+        assert_eq!(volume.attr, AttrChange::of(MountAttr::RDONLY, MountAttr::NONE));
         assert_eq!(volume.propagation, [(Propagation::Private, Depth::Tree)]);
         assert!(volume.data.is_empty());
     }
@@ -428,11 +394,5 @@ mod tests {
     #[test]
     fn superblock_flags_keep_their_order() {
         assert_eq!(read(&["sync", "nomand", "dirsync"]).superblock, ["sync", "nomand", "dirsync"]);
-    }
-
-    #[test]
-    fn flags_for_mount_2() {
-        assert_eq!(ms_flags(ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC), 15);
-        assert_eq!(ms_flags(ATTR_NOATIME | ATTR_NODIRATIME | ATTR_NOSYMFOLLOW), 1024 | 2048 | 256);
     }
 }

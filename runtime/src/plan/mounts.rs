@@ -1,13 +1,15 @@
 //! `mounts`, the root filesystem, and the paths that are protected or hidden.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::cgroup;
-use super::mount_options::{ATTR_RDONLY, AttrChange, Depth, HABITUALLY_CLEARED, MountOptions, Propagation};
+use super::mount_options::{AttrChange, CLEARED_BY_HABIT, Depth, MountOptions, Propagation};
 use super::namespaces::{IdMap, id_maps};
 use super::{ForInit, ForSupervisor, Request, Step, notify};
 use crate::error::{Error, Result};
+use crate::paths;
 use crate::spec::{Namespace, NamespaceSource, Spec, oci};
+use crate::sys::mount::MountAttr;
 
 /// One mount of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,14 +124,20 @@ pub struct PropagationChange {
 impl PropagationChange {
     /// What `linux.rootfsPropagation` asks of all mounts before the root is built. By default they hear of what the
     /// host mounts, and the host hears nothing of them.
-    pub(super) fn of_root(word: Option<&str>) -> PropagationChange {
-        let propagation = match word.unwrap_or_default().trim_start_matches('r') {
-            "shared" => Propagation::Shared,
+    fn of_all(of_root: Option<Propagation>) -> PropagationChange {
+        let propagation = match of_root {
+            Some(Propagation::Shared) => Propagation::Shared,
             // The root itself becomes unbindable in the end; before, it has to be bound once.
-            "private" | "unbindable" => Propagation::Private,
-            _ => Propagation::Slave,
+            Some(Propagation::Private | Propagation::Unbindable) => Propagation::Private,
+            Some(Propagation::Slave) | None => Propagation::Slave,
         };
         PropagationChange { propagation, recursive: true }
+    }
+
+    /// What the root gets in the end beside that, for itself alone.
+    fn of_finished_root(of_root: Propagation) -> Option<PropagationChange> {
+        let differs = matches!(of_root, Propagation::Shared | Propagation::Unbindable);
+        differs.then_some(PropagationChange { propagation: of_root, recursive: false })
     }
 
     /// Cuts one mount off.
@@ -178,7 +186,7 @@ fn mount_steps(mut mount: Mount, field: String, spec: &Spec) -> Vec<Step> {
         steps.push(Step::of(field.clone(), ForSupervisor::BuildMount(Box::new(mount.clone()))));
     }
     if sealed_late(&mount) {
-        mount.attr.set &= !ATTR_RDONLY;
+        mount.attr.set &= !MountAttr::RDONLY;
         mount.sealed_later = true;
         steps.push(Step::of(field.clone(), ForInit::SealMount(mount.destination.clone())));
     }
@@ -190,7 +198,7 @@ fn mount_steps(mut mount: Mount, field: String, spec: &Spec) -> Vec<Step> {
 fn sealed_late(mount: &Mount) -> bool {
     let MountSource::Filesystem(filesystem) = &mount.source else { return false };
     let filled = mount.destination == Path::new("/dev") || filesystem.fstype == "tmpfs";
-    filled && mount.attr.set & ATTR_RDONLY != 0
+    filled && mount.attr.set.contains(MountAttr::RDONLY)
 }
 
 fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
@@ -203,34 +211,42 @@ fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
         steps.push(Step::of("root.readonly", ForInit::SealRoot));
     }
     let Some(linux) = spec.linux() else { return Ok(steps) };
-    if let Some(word) = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty()) {
-        let field = "linux.rootfsPropagation";
-        if !["shared", "slave", "private", "unbindable"].contains(&word.strip_prefix('r').unwrap_or(word)) {
-            return Err(Error::invalid(format!("{field}: {word:?} is no propagation")));
-        }
-        let last = match word.trim_start_matches('r') {
-            "shared" => Some(Propagation::Shared),
-            "unbindable" => Some(Propagation::Unbindable),
-            _ => None,
-        };
-        if let Some(propagation) = last {
-            let change = PropagationChange { propagation, recursive: false };
-            steps.push(Step::of(field, ForInit::SetRootPropagation(change)));
-        }
+    let propagation = root_propagation(linux)?;
+    let outer =
+        OuterPropagation { change: PropagationChange::of_all(propagation), rootfs: request.rootfs.clone() };
+    steps.push(Step::of(ROOT_PROPAGATION, ForInit::SetPropagation(outer)));
+    if let Some(change) = propagation.and_then(PropagationChange::of_finished_root) {
+        steps.push(Step::of(ROOT_PROPAGATION, ForInit::SetRootPropagation(change)));
     }
     for (index, path) in linux.readonly_paths().iter().flatten().enumerate() {
-        let step = ForInit::ProtectPath(inside(Path::new(path)));
+        let step = ForInit::ProtectPath(paths::from_root(Path::new(path)));
         steps.push(Step::of(format!("linux.readonlyPaths[{index}]"), step));
     }
     let mut masked: Vec<PathBuf> = Vec::new();
     for (index, path) in linux.masked_paths().iter().flatten().enumerate() {
-        let path = inside(Path::new(path));
+        let path = paths::from_root(Path::new(path));
         if !masked.contains(&path) {
             masked.push(path.clone());
             steps.push(Step::of(format!("linux.maskedPaths[{index}]"), ForInit::MaskPath(path)));
         }
     }
     Ok(steps)
+}
+
+const ROOT_PROPAGATION: &str = "linux.rootfsPropagation";
+
+/// The value of `linux.rootfsPropagation`. An `r` before the word is allowed and says nothing new.
+fn root_propagation(linux: &oci::Linux) -> Result<Option<Propagation>> {
+    let Some(word) = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty()) else {
+        return Ok(None);
+    };
+    match word.strip_prefix('r').unwrap_or(word) {
+        "shared" => Ok(Some(Propagation::Shared)),
+        "slave" => Ok(Some(Propagation::Slave)),
+        "private" => Ok(Some(Propagation::Private)),
+        "unbindable" => Ok(Some(Propagation::Unbindable)),
+        _ => Err(Error::invalid(format!("{ROOT_PROPAGATION}: {word:?} is no propagation"))),
+    }
 }
 
 fn mount(
@@ -251,7 +267,7 @@ fn mount(
     };
     let mut attr = options.attr;
     if matches!(source, MountSource::Bind { .. }) && options.names_attr {
-        attr.clear_if_unlocked = HABITUALLY_CLEARED & !attr.set & !attr.clear;
+        attr.clear_if_unlocked = CLEARED_BY_HABIT & !attr.set & !attr.clear;
     }
     Ok(Mount {
         destination,
@@ -275,7 +291,7 @@ fn mount(
 
 /// Where, in the container. Callers of runc may write it as it is on the host, below the rootfs.
 fn destination(entry: &oci::Mount, request: &Request) -> PathBuf {
-    let destination = inside(entry.destination());
+    let destination = paths::from_root(entry.destination());
     match destination.strip_prefix(&request.rootfs) {
         Ok(below) if !request.rootfs.as_os_str().is_empty() => Path::new("/").join(below),
         _ => destination,
@@ -311,7 +327,7 @@ fn filesystem(
     }
     let mut words: Vec<String> = options.superblock.iter().map(ToString::to_string).collect();
     // One instance of a tmpfs or of /dev serves this container alone, and is filled before it is made read-only.
-    if options.attr.set & ATTR_RDONLY != 0 && fstype != "tmpfs" && destination != Path::new("/dev") {
+    if options.attr.set.contains(MountAttr::RDONLY) && fstype != "tmpfs" && destination != Path::new("/dev") {
         words.push("ro".into());
     }
     words.extend(options.data.iter().map(ToString::to_string));
@@ -474,33 +490,6 @@ pub(super) fn binds_whole_dev(spec: &Spec) -> bool {
     spec.mounts().iter().any(|entry| {
         let options = MountOptions::of(entry.options().iter().flatten().map(String::as_str));
         let bind = options.bind.is_some() || entry.typ().as_deref() == Some("bind");
-        bind && inside(entry.destination()) == Path::new("/dev")
+        bind && paths::from_root(entry.destination()) == Path::new("/dev")
     })
-}
-
-/// A path of the config as an absolute path in the container, without `.` and `..`; those can't lead out of `/`.
-pub fn inside(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            Component::Normal(part) => clean.push(part),
-            Component::ParentDir => {
-                clean.pop();
-            }
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_path_of_the_config_leads_out_of_the_root() {
-        assert_eq!(inside(Path::new("../../etc")), Path::new("/etc"));
-        assert_eq!(inside(Path::new("/a/./b/../c")), Path::new("/a/c"));
-        assert_eq!(inside(Path::new("data")), Path::new("/data"));
-    }
 }

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::mounts::{IdMapping, OuterPropagation, PropagationChange};
+use super::mounts::IdMapping;
 use super::process::Descriptors;
 use super::{ForInit, ForIntermediate, ForSupervisor, Request, Step};
 use crate::spec::{Namespace, Namespaces, Spec, oci};
@@ -79,9 +79,6 @@ pub(super) fn steps(spec: &Spec, request: &Request) -> Vec<Step> {
     if let Some(linux) = spec.linux() {
         steps.extend(time(linux, namespaces));
         steps.extend(user(linux, namespaces));
-        let change = PropagationChange::of_root(linux.rootfs_propagation().as_deref());
-        let propagation = OuterPropagation { change, rootfs: request.rootfs.clone() };
-        steps.push(Step::of("linux.rootfsPropagation", ForInit::SetPropagation(propagation)));
     }
     if namespaces.is_new(Namespace::Network) {
         steps.push(Step::of("linux.namespaces", ForInit::BringLoopbackUp));

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
 use crate::sys::cgroupfs::{self, Version};
+use crate::sys::mountinfo::{self, MountInfo};
 
 impl CgroupHost {
     /// Reads which hierarchies there are, where they are mounted, and which cgroup is ours in each.
@@ -32,7 +33,7 @@ fn v2(own: &str, mounts: &mut Mounts) -> Result<Mode> {
     let own = memberships(own).find(|(controllers, _)| controllers.is_empty()).map_or("/", |(_, own)| own);
     let own = match below(own).filter(|own| own.as_os_str().is_empty() || is_there(Path::new(TOP), own)) {
         Some(own) => own.to_owned(),
-        None => relative_to(mounts.root_of(Path::new(TOP))?, own),
+        None => relative_to(&mounts.root_of(Path::new(TOP))?, own),
     };
     let hierarchy = Hierarchy { controllers: vec![String::new()], mountpoint: TOP.into(), own };
     let controllers = cgroupfs::read_file(&format!("{TOP}/cgroup.controllers"))?;
@@ -96,7 +97,7 @@ fn below(own: &str) -> Option<&Path> {
 
 /// `own` relative to a mount that shows the hierarchy from `root` on. What isn't below that can't be reached,
 /// so the top of the mount stands for it.
-fn relative_to(root: &str, own: &str) -> PathBuf {
+fn relative_to(root: &Path, own: &str) -> PathBuf {
     let inner = Path::new(own).strip_prefix(root).unwrap_or(Path::new(""));
     let clean = inner.components().all(|part| matches!(part, Component::Normal(_)));
     if clean { inner.to_owned() } else { PathBuf::new() }
@@ -112,15 +113,15 @@ impl Mounts {
     }
 
     /// Which part of its file system the mount at `mountpoint` shows.
-    fn root_of(&mut self, mountpoint: &Path) -> Result<&str> {
+    fn root_of(&mut self, mountpoint: &Path) -> Result<PathBuf> {
         // The last one hides those before it.
-        let mut mounts = self.text()?.lines().rev().filter_map(Mount::parse);
-        Ok(mounts.find(|mount| mount.point() == mountpoint).map_or("/", |mount| mount.root))
+        let mut mounts = MountInfo::all(self.text()?).rev();
+        Ok(mounts.find(|mount| mount.point() == mountpoint).map_or("/".into(), |mount| mount.root()))
     }
 
     fn text(&mut self) -> Result<&str> {
         if self.0.is_none() {
-            self.0 = Some(cgroupfs::read_file("/proc/self/mountinfo")?);
+            self.0 = Some(mountinfo::read()?);
         }
         Ok(self.0.as_deref().unwrap_or_default())
     }
@@ -128,38 +129,10 @@ impl Mounts {
 
 fn find_v1(table: &str, controllers: &str, own: &str) -> Option<(PathBuf, PathBuf)> {
     let wanted: Vec<&str> = controllers.split(',').collect();
-    let mount = table.lines().filter_map(Mount::parse).find(|mount| {
-        mount.file_system == "cgroup" && mount.options.split(',').any(|option| wanted.contains(&option))
+    let mount = MountInfo::all(table).find(|mount| {
+        mount.fstype == "cgroup" && mount.super_options.split(',').any(|option| wanted.contains(&option))
     })?;
-    Some((mount.point(), relative_to(mount.root, own)))
-}
-
-/// What matters of a line of `/proc/PID/mountinfo`.
-struct Mount<'a> {
-    root: &'a str,
-    point: &'a str,
-    file_system: &'a str,
-    options: &'a str,
-}
-
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (mount, super_block) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ').skip(3);
-        let mut super_block = super_block.split(' ');
-        Some(Mount {
-            root: mount.next()?,
-            point: mount.next()?,
-            file_system: super_block.next()?,
-            options: super_block.nth(1)?,
-        })
-    }
-
-    fn point(&self) -> PathBuf {
-        // The kernel escapes what would end the field or the line.
-        let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-        escapes.iter().fold(self.point.to_owned(), |point, (from, to)| point.replace(from, to)).into()
-    }
+    Some((mount.point(), relative_to(&mount.root(), own)))
 }
 
 #[cfg(test)]

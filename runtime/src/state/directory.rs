@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
-use nix::unistd::UnlinkatFlags;
 
 use super::{ContainerId, Record, exec_config};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::seccomp::Filter;
 use crate::sys::clock::Deadline;
-use crate::sys::{file, socket};
+use crate::sys::process::SingleThreaded;
+use crate::sys::{credentials, file, socket};
 
 const RECORD: &str = "state.json";
 const RECORD_UNFINISHED: &str = ".state.json.new";
@@ -124,7 +124,7 @@ fn is_rootless() -> bool {
         !map.is_empty() && !map.split_whitespace().eq(["0", "0", "4294967295"])
     };
     let called_root = || std::env::var_os("USER").as_deref() == Some(OsStr::new("root"));
-    !nix::unistd::geteuid().is_root() || in_user_namespace() && !called_root()
+    credentials::effective_uid() != 0 || in_user_namespace() && !called_root()
 }
 
 /// The directory of one container.
@@ -146,7 +146,10 @@ impl ContainerDir {
             }
             result => {
                 result?;
-                ContainerDir::open(root, id).inspect_err(|_| drop(std::fs::remove_dir(root.path.join(id))))
+                ContainerDir::open(root, id).inspect_err(|_| {
+                    let removed = root.open().and_then(|root| file::remove_directory_at(root, id.as_ref()));
+                    best_effort(removed, "the error that brought us here is the one to tell");
+                })
             }
         }
     }
@@ -225,8 +228,8 @@ impl ContainerDir {
 
     /// Makes the record that was prepared the one that counts.
     pub fn publish(&self) -> Result<()> {
-        nix::fcntl::renameat(&self.dir, RECORD_UNFINISHED, &self.dir, RECORD)
-            .map_err(|errno| Error::kernel(format!("rename({})", self.shown(RECORD)), errno))
+        file::rename_at(&self.dir, Path::new(RECORD_UNFINISHED), Path::new(RECORD))
+            .doing_with(|| self.shown(RECORD))
     }
 
     /// Keeps what `exec` needs of the text of a config.json, and the filter that was made of its profile.
@@ -293,7 +296,7 @@ impl ContainerDir {
     /// the socket's name already is removed and never followed.
     ///
     /// Errors: WrongState if there is no such directory.
-    pub fn bind_notify_socket(&self) -> Result<OwnedFd> {
+    pub fn bind_notify_socket(&self, alone: &SingleThreaded) -> Result<OwnedFd> {
         let dir = self.open_notify_directory().map_err(|err| match err.errno() {
             Some(Errno::ENOENT) => {
                 Error::new(Kind::WrongState, "NOTIFY_SOCKET: the container was created without it")
@@ -304,7 +307,7 @@ impl ContainerDir {
             Err(err) if err.is(Errno::ENOENT) => Ok(()),
             result => result,
         }
-        .and_then(|()| socket::bind_datagram_at(dir.as_fd(), NOTIFY_SOCKET))
+        .and_then(|()| socket::bind_datagram_at(alone, dir.as_fd(), NOTIFY_SOCKET))
         .doing_with(|| self.shown(NOTIFY_DIRECTORY))
     }
 
@@ -342,9 +345,9 @@ impl ContainerDir {
     }
 
     fn remove_directory(&self) -> Result<()> {
-        match nix::unistd::unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(Error::kernel(format!("rmdir({})", self.path.display()), errno)),
+        match file::remove_directory_at(&self.root, self.id.as_ref()) {
+            Err(err) if err.is(Errno::ENOENT) => Ok(()),
+            result => result.doing_with(|| format!("remove {}", self.path.display())),
         }
     }
 
@@ -552,11 +555,12 @@ mod tests {
     fn notify_socket_takes_the_place_of_a_link_and_follows_none() -> Result<()> {
         let root = TestRoot::new();
         let dir = ContainerDir::create(&root.0, &id("c1"))?;
-        assert_eq!(dir.bind_notify_socket().expect_err("no directory").kind(), Kind::WrongState);
+        let alone = SingleThreaded::pretended();
+        assert_eq!(dir.bind_notify_socket(&alone).expect_err("no directory").kind(), Kind::WrongState);
         dir.make_notify_directory()?;
         let (link, victim) = (dir.path.join("notify/notify.sock"), root.0.path.join("victim"));
         std::os::unix::fs::symlink(&victim, &link).expect("a link");
-        let _socket = dir.bind_notify_socket()?;
+        let _socket = dir.bind_notify_socket(&alone)?;
         assert!(!victim.exists());
         let metadata = fs::symlink_metadata(&link).expect("the socket");
         assert_eq!(metadata.permissions().mode(), libc::S_IFSOCK | 0o777);

@@ -3,29 +3,45 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The moment at which a wait gives up.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline(Instant);
+use nix::poll::PollTimeout;
+
+/// When a wait gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// At once: the wait is a look.
+    Now,
+    /// At this moment.
+    At(Instant),
+    /// Not at all.
+    Never,
+}
 
 impl Deadline {
-    /// A deadline `wait` from now.
+    /// A deadline `wait` from now; never, if the clock does not go as far.
     pub fn after(wait: Duration) -> Deadline {
-        Deadline(Instant::now() + wait)
-    }
-
-    /// The time that is left; zero once it has passed.
-    pub fn remaining(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        Instant::now().checked_add(wait).map_or(Deadline::Never, Deadline::At)
     }
 
     /// Whether it has passed.
     pub fn passed(self) -> bool {
-        self.remaining().is_zero()
+        match self {
+            Deadline::Now => true,
+            Deadline::At(moment) => moment <= Instant::now(),
+            Deadline::Never => false,
+        }
     }
 
     /// The time that is left as poll(2) takes it: in milliseconds, rounded up so that a wait never ends early.
-    pub fn poll_timeout_ms(self) -> u16 {
-        self.remaining().as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u16::MAX)
+    pub(super) fn poll_timeout(self) -> PollTimeout {
+        match self {
+            Deadline::Now => PollTimeout::ZERO,
+            Deadline::At(moment) => {
+                let left = moment.saturating_duration_since(Instant::now());
+                let milliseconds = left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128);
+                PollTimeout::try_from(milliseconds as i32).unwrap_or(PollTimeout::MAX)
+            }
+            Deadline::Never => PollTimeout::NONE,
+        }
     }
 }
 
@@ -112,10 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn passed_deadline_leaves_no_time() {
-        let deadline = Deadline::after(Duration::ZERO);
-        assert!(deadline.passed());
-        assert_eq!(deadline.poll_timeout_ms(), 0);
-        assert_eq!(Deadline::after(Duration::from_secs(3600)).poll_timeout_ms(), u16::MAX);
+    fn deadlines_pass_in_their_order() {
+        let soon = Deadline::after(Duration::ZERO);
+        assert!(soon.passed() && Deadline::Now.passed() && !Deadline::Never.passed());
+        assert_eq!(soon.poll_timeout(), PollTimeout::ZERO);
+        let hour = Deadline::after(Duration::from_secs(3600));
+        assert!(!hour.passed() && hour.poll_timeout().as_millis() > Some(3_599_000));
+        assert_eq!(Deadline::after(Duration::from_micros(999_999)).poll_timeout().as_millis(), Some(1000));
+        assert_eq!(Deadline::after(Duration::from_secs(1 << 40)).poll_timeout(), PollTimeout::MAX);
+        assert_eq!(Deadline::after(Duration::MAX), Deadline::Never);
     }
 }

@@ -2,28 +2,28 @@
 
 use caps::{CapSet, Capability, CapsHashSet};
 
+use super::process::SingleThreaded;
 use super::{Named, check};
 use crate::error::{Errno, Error, Result};
 
-/// `setgroups`.
+/// `setgroups`. Here and below the raw call is meant: libc's function would reach for other threads.
 ///
 /// Errors: EPERM where the user namespace denies it.
-pub fn set_groups(groups: &[u32]) -> Result<()> {
-    // SAFETY: the kernel reads `len` ids from the slice during the call. The raw call is meant: glibc's function
-    // would reach for other threads, and there are none.
+pub fn set_groups(_alone: &SingleThreaded, groups: &[u32]) -> Result<()> {
+    // SAFETY: the kernel reads `len` ids from the slice during the call.
     let ret = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
     check(ret, || format!("setgroups({groups:?})")).map(drop)
 }
 
 /// `setresgid`: real, effective and saved group at once.
-pub fn set_gid(gid: u32) -> Result<()> {
+pub fn set_gid(_alone: &SingleThreaded, gid: u32) -> Result<()> {
     // SAFETY: takes integers only.
     let ret = unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) };
     check(ret, || format!("setresgid({gid})")).map(drop)
 }
 
 /// `setresuid`: real, effective and saved user at once.
-pub fn set_uid(uid: u32) -> Result<()> {
+pub fn set_uid(_alone: &SingleThreaded, uid: u32) -> Result<()> {
     // SAFETY: takes integers only.
     let ret = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
     check(ret, || format!("setresuid({uid})")).map(drop)
@@ -32,6 +32,11 @@ pub fn set_uid(uid: u32) -> Result<()> {
 /// `geteuid`.
 pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
+}
+
+/// `getegid`.
+pub fn effective_gid() -> u32 {
+    nix::unistd::getegid().as_raw()
 }
 
 /// `prctl(PR_SET_KEEPCAPS)`: permitted capabilities outlive the change to another user.

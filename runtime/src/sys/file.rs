@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
@@ -79,6 +79,17 @@ pub fn open_beneath(dir: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd
     openat2(dir, path, flags, resolve)
 }
 
+/// Opens `/proc/self/NAME` below a private procfs: `self` is the one link that is followed, since procfs made it.
+pub fn open_beneath_following_self(procfs: impl AsFd, name: &str, flags: OFlag) -> Result<OwnedFd> {
+    let path = PathBuf::from(format!("self/{name}"));
+    openat2(
+        procfs,
+        &path,
+        flags,
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    )
+}
+
 fn openat2(dir: impl AsFd, path: &Path, flags: OFlag, resolve: ResolveFlag) -> Result<OwnedFd> {
     let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
     for _ in 0..RESOLVE_TRIES_MAX {
@@ -101,6 +112,16 @@ pub fn stat_at(dir: impl AsFd, name: &Path) -> Result<FileStat> {
     stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).named(|| format!("fstatat({})", shown(name)))
 }
 
+/// `stat`, following links: for the host's own paths, or within the container once it is the root.
+pub fn stat_following_links(path: &Path) -> Result<FileStat> {
+    stat::stat(path).named(|| format!("stat({})", shown(path)))
+}
+
+/// `makedev`: the number of a device as `st_rdev` has it.
+pub fn device_number(major: u32, minor: u32) -> u64 {
+    stat::makedev(major.into(), minor.into())
+}
+
 /// Whether a mode is that of a directory.
 pub fn is_directory(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
@@ -109,6 +130,12 @@ pub fn is_directory(stat: &FileStat) -> bool {
 /// Whether a mode is that of a symbolic link.
 pub fn is_symlink(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK
+}
+
+/// Whether it is the null device, whatever its name.
+pub fn is_null_device(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR
+        && stat.st_rdev == device_number(1, 3)
 }
 
 /// The magic number of the filesystem that `file` is on (`fstatfs`).
@@ -145,10 +172,15 @@ pub fn remove_directory_at(dir: impl AsFd, name: &Path) -> Result<()> {
         .named(|| format!("unlinkat({}, REMOVEDIR)", shown(name)))
 }
 
+/// `renameat` within one directory: replaces what has the name `to`.
+pub fn rename_at(dir: impl AsFd, from: &Path, to: &Path) -> Result<()> {
+    fcntl::renameat(&dir, from, &dir, to).named(|| format!("renameat({}, {})", shown(from), shown(to)))
+}
+
 /// Removes all that is in `dir`, links included, which aren't followed.
 ///
-/// It may be someone's who means no good: what lies deeper is moved up before it is removed, so that no depth takes more
-/// than two descriptors, or any stack.
+/// An attacker may have filled the directory: what lies deeper is moved up before it is removed, so that no depth takes
+/// more than two descriptors, or any stack.
 pub fn empty_directory(dir: impl AsFd) -> Result<()> {
     let mut moved = 0_u64;
     loop {
@@ -201,12 +233,17 @@ fn removed_unless_directory(dir: impl AsFd, name: &Path) -> Result<bool> {
 /// Names in a directory, as many as are worth remembering at a time; none only if it is empty.
 fn some_names_in(dir: impl AsFd) -> Result<Vec<OsString>> {
     const NAMES_MAX: usize = 1024;
-    let failed = |errno| Error::kernel("getdents()", errno);
+    names_in(dir, NAMES_MAX)
+}
+
+/// `getdents`: the names in a directory, at most `count_max`.
+pub fn names_in(dir: impl AsFd, count_max: usize) -> Result<Vec<OsString>> {
     let mut list =
-        Dir::openat(dir, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
+        Dir::openat(dir, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+            .named(|| "openat(\".\")".into())?;
     let names = list.iter().map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()));
     let others = names.filter(|name| !matches!(name, Ok(name) if name == "." || name == ".."));
-    others.take(NAMES_MAX).collect::<nix::Result<_>>().map_err(failed)
+    others.take(count_max).collect::<nix::Result<_>>().named(|| "getdents()".into())
 }
 
 /// `readlinkat`.
@@ -242,6 +279,11 @@ pub fn change_directory(path: &Path) -> Result<()> {
     unistd::chdir(path).named(|| format!("chdir({})", shown(path)))
 }
 
+/// `chroot(".")`: the current directory becomes the root of this process.
+pub fn change_root_here() -> Result<()> {
+    unistd::chroot(".").named(|| "chroot(\".\")".into())
+}
+
 /// The current directory as the kernel sees it from the current root; a path that starts with `(unreachable)`
 /// lies outside.
 pub fn current_directory() -> Result<PathBuf> {
@@ -249,16 +291,30 @@ pub fn current_directory() -> Result<PathBuf> {
     // glibc's getcwd turns an unreachable directory into ENOENT or looks for another name; the call itself tells.
     // SAFETY: the kernel writes at most `len` bytes into the buffer, which outlives the call.
     let ret = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
-    let len = super::check(ret, || "getcwd()".into())? as usize;
+    let len = check(ret, || "getcwd()".into())? as usize;
     buffer.truncate(len.saturating_sub(1));
-    Ok(PathBuf::from(std::ffi::OsString::from_vec(buffer)))
+    Ok(PathBuf::from(OsString::from_vec(buffer)))
+}
+
+/// `write`: how many of `bytes` were taken.
+pub fn write(file: impl AsFd, bytes: &[u8]) -> Result<usize> {
+    retrying(|| unistd::write(&file, bytes)).named(|| format!("write(…, {})", bytes.len()))
 }
 
 /// `write`, all of `bytes` in one call, as files of /proc and cgroupfs want it.
 pub fn write_whole(file: BorrowedFd, bytes: &[u8], name: &str) -> Result<()> {
-    match unistd::write(file, bytes).named(|| format!("write({name})"))? {
+    match retrying(|| unistd::write(file, bytes)).named(|| format!("write({name})"))? {
         len if len == bytes.len() => Ok(()),
         len => Err(Error::internal(format!("write({name}): took {len} of {} bytes", bytes.len()))),
+    }
+}
+
+fn retrying<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
     }
 }
 
@@ -274,6 +330,11 @@ pub fn write_following_links(path: &Path, text: &str) -> Result<()> {
     write_whole(file.as_fd(), text.as_bytes(), &path.to_string_lossy())
 }
 
+/// `read`: how many bytes came; 0 at the end.
+pub fn read(file: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+    retrying(|| unistd::read(&file, buffer)).named(|| "read()".into())
+}
+
 /// Reads a file that is at most `size_max` bytes long.
 ///
 /// Errors: InvalidSpec past that size.
@@ -281,43 +342,43 @@ pub fn read_limited(file: impl AsFd, size_max: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(16 << 10);
     let mut chunk = [0_u8; 16 << 10];
     loop {
-        match unistd::read(file.as_fd(), &mut chunk) {
-            Ok(0) => return Ok(bytes),
-            Ok(len) if bytes.len() + len > size_max => {
+        match read(&file, &mut chunk)? {
+            0 => return Ok(bytes),
+            len if bytes.len() + len > size_max => {
                 return Err(Error::invalid(format!("longer than {size_max} bytes")));
             }
-            Ok(len) => bytes.extend_from_slice(&chunk[..len]),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::kernel("read()", errno)),
+            len => bytes.extend_from_slice(&chunk[..len]),
         }
     }
+}
+
+/// `lseek(0, SEEK_SET)`: the next read begins at the start.
+pub fn rewind(file: impl AsFd) -> Result<()> {
+    unistd::lseek(file, 0, unistd::Whence::SeekSet).named(|| "lseek(0, SEEK_SET)".into()).map(drop)
+}
+
+/// `sendfile`: copies `len` bytes of `from` to `to` within the kernel.
+///
+/// Errors: Internal if `from` ends before.
+pub fn copy(from: impl AsFd, to: impl AsFd, len: u64) -> Result<()> {
+    let mut left = len as usize;
+    while left > 0 {
+        match nix::sys::sendfile::sendfile(&to, &from, None, left).named(|| "sendfile()".into())? {
+            0 => return Err(Error::internal("sendfile(): the file became shorter")),
+            copied => left -= copied,
+        }
+    }
+    Ok(())
+}
+
+/// `fcntl(F_SETFL, O_NONBLOCK)`: no read or write of the open file waits.
+pub fn set_nonblocking(file: impl AsFd) -> Result<()> {
+    fcntl::fcntl(file, fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+        .named(|| "fcntl(F_SETFL, O_NONBLOCK)".into())
+        .map(drop)
 }
 
 /// Whether two stats are of one file.
 pub fn same_file(a: &FileStat, b: &FileStat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
-}
-
-/// `"/proc/self/fd/N"`-like text of a relative path inside a procfs: `self/fd/N`.
-pub fn fd_link(fd: BorrowedFd) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    PathBuf::from(format!("self/fd/{}", fd.as_raw_fd()))
-}
-
-/// Whether `bytes` of a path have a component `..`.
-pub fn has_parent_component(path: &Path) -> bool {
-    path.as_os_str().as_bytes().split(|byte| *byte == b'/').any(|part| part == b"..")
-}
-
-use std::os::unix::ffi::OsStringExt;
-
-/// Opens `/proc/self/NAME` below a private procfs: `self` is the one link that is followed, since procfs made it.
-pub fn open_beneath_following_self(procfs: impl AsFd, name: &str, flags: OFlag) -> Result<OwnedFd> {
-    let path = PathBuf::from(format!("self/{name}"));
-    openat2(
-        procfs,
-        &path,
-        flags,
-        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-    )
 }

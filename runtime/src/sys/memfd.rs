@@ -30,17 +30,3 @@ pub fn is_sealed(file: impl AsFd) -> bool {
 fn all_seals() -> SealFlag {
     SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE
 }
-
-/// Copies the whole of `from` to `to` within the kernel.
-pub fn copy(from: impl AsFd, to: impl AsFd, len: u64) -> Result<()> {
-    let mut left = len as usize;
-    while left > 0 {
-        match nix::sys::sendfile::sendfile(to.as_fd(), from.as_fd(), None, left)
-            .named(|| "sendfile()".into())?
-        {
-            0 => return Err(crate::error::Error::internal("sendfile(): the file became shorter")),
-            copied => left -= copied,
-        }
-    }
-    Ok(())
-}

@@ -8,18 +8,23 @@ pub mod bpf;
 pub mod cgroupfs;
 pub mod clock;
 pub mod credentials;
+pub mod descriptors;
 #[cfg(feature = "faults")]
 pub mod fault;
 pub mod file;
 pub mod keyring;
 pub mod memfd;
 pub mod mount;
+pub mod mountinfo;
 pub mod namespace;
 pub mod net;
+pub mod passwd;
 pub mod pidfd;
+pub mod poll;
 pub mod process;
 pub mod schedule;
 pub mod seccomp;
+pub mod signal;
 pub mod socket;
 pub mod tty;
 

@@ -2,17 +2,14 @@
 //!
 //! Kernel: `fsopen`, `fsconfig`, `fsmount`, `open_tree` and `move_mount` are 5.2, `mount_setattr` is 5.12.
 
+use std::fmt;
 use std::io::Read;
+use std::ops::{BitAnd, BitAndAssign, BitOr, BitOrAssign, Not};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use super::{Named, c_string, check, shown};
 use crate::error::{Error, Result};
-
-pub use libc::{
-    MOUNT_ATTR__ATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME,
-    MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME,
-};
 
 const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
@@ -21,6 +18,138 @@ const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x04;
 const MOVE_MOUNT_T_EMPTY_PATH: libc::c_uint = 0x40;
+
+/// Attributes of a mount, the bits of `MOUNT_ATTR_*`. Source: mount_setattr(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MountAttr(u64);
+
+impl MountAttr {
+    /// No bit.
+    pub const NONE: MountAttr = MountAttr(0);
+    /// No writes through this mount.
+    pub const RDONLY: MountAttr = MountAttr(libc::MOUNT_ATTR_RDONLY);
+    /// Set-user-id bits and file capabilities don't count.
+    pub const NOSUID: MountAttr = MountAttr(libc::MOUNT_ATTR_NOSUID);
+    /// Device nodes can't be opened.
+    pub const NODEV: MountAttr = MountAttr(libc::MOUNT_ATTR_NODEV);
+    /// No program is executed.
+    pub const NOEXEC: MountAttr = MountAttr(libc::MOUNT_ATTR_NOEXEC);
+    /// The mask of the three settings for access times, which exclude each other.
+    pub const ATIME: MountAttr = MountAttr(libc::MOUNT_ATTR__ATIME);
+    /// The kernel's own setting for access times, spelled as no bit of the mask.
+    pub const RELATIME: MountAttr = MountAttr(libc::MOUNT_ATTR_RELATIME);
+    /// Access times are never updated.
+    pub const NOATIME: MountAttr = MountAttr(libc::MOUNT_ATTR_NOATIME);
+    /// Access times are always updated.
+    pub const STRICTATIME: MountAttr = MountAttr(libc::MOUNT_ATTR_STRICTATIME);
+    /// Access times of directories are never updated.
+    pub const NODIRATIME: MountAttr = MountAttr(libc::MOUNT_ATTR_NODIRATIME);
+    /// Symbolic links aren't followed. Kernel: 5.14.
+    pub const NOSYMFOLLOW: MountAttr = MountAttr(libc::MOUNT_ATTR_NOSYMFOLLOW);
+
+    /// Each but ATIME and RELATIME with its name, and with the flag that mount(2) has for it.
+    const TABLE: [(MountAttr, &'static str, u64); 8] = [
+        (MountAttr::RDONLY, "RDONLY", libc::MS_RDONLY),
+        (MountAttr::NOSUID, "NOSUID", libc::MS_NOSUID),
+        (MountAttr::NODEV, "NODEV", libc::MS_NODEV),
+        (MountAttr::NOEXEC, "NOEXEC", libc::MS_NOEXEC),
+        (MountAttr::NODIRATIME, "NODIRATIME", libc::MS_NODIRATIME),
+        (MountAttr::NOSYMFOLLOW, "NOSYMFOLLOW", MS_NOSYMFOLLOW),
+        (MountAttr::NOATIME, "NOATIME", libc::MS_NOATIME),
+        (MountAttr::STRICTATIME, "STRICTATIME", libc::MS_STRICTATIME),
+    ];
+
+    /// Whether no bit is set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether all bits of `other` are set.
+    pub const fn contains(self, other: MountAttr) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether a bit of `other` is set.
+    pub const fn intersects(self, other: MountAttr) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The bits of both, for constants.
+    pub const fn with(self, other: MountAttr) -> MountAttr {
+        MountAttr(self.0 | other.0)
+    }
+
+    /// These bits without those of `other`, for constants.
+    pub const fn without(self, other: MountAttr) -> MountAttr {
+        MountAttr(self.0 & !other.0)
+    }
+
+    /// The flags of mount(2), for kernels without mount_setattr (before 5.12).
+    pub fn ms_flags(self) -> u64 {
+        self.rows().fold(0, |flags, (_, _, flag)| flags | flag)
+    }
+
+    /// The flags of mount(2) if these are all attributes that a mount is to have: without MS_RELATIME, a remount would
+    /// leave the setting for access times as it is.
+    pub fn ms_flags_of_all(self) -> u64 {
+        let relatime = self & MountAttr::ATIME == MountAttr::RELATIME;
+        self.ms_flags() | if relatime { libc::MS_RELATIME } else { 0 }
+    }
+
+    fn rows(self) -> impl Iterator<Item = &'static (MountAttr, &'static str, u64)> {
+        Self::TABLE.iter().filter(move |(attr, _, _)| self.contains(*attr))
+    }
+}
+
+const MS_NOSYMFOLLOW: u64 = 1 << 8;
+
+impl BitOr for MountAttr {
+    type Output = MountAttr;
+
+    fn bitor(self, other: MountAttr) -> MountAttr {
+        self.with(other)
+    }
+}
+
+impl BitAnd for MountAttr {
+    type Output = MountAttr;
+
+    fn bitand(self, other: MountAttr) -> MountAttr {
+        MountAttr(self.0 & other.0)
+    }
+}
+
+impl Not for MountAttr {
+    type Output = MountAttr;
+
+    fn not(self) -> MountAttr {
+        MountAttr(!self.0)
+    }
+}
+
+impl BitOrAssign for MountAttr {
+    fn bitor_assign(&mut self, other: MountAttr) {
+        *self = *self | other;
+    }
+}
+
+impl BitAndAssign for MountAttr {
+    fn bitand_assign(&mut self, other: MountAttr) {
+        *self = *self & other;
+    }
+}
+
+impl fmt::Display for MountAttr {
+    /// `NOSUID|NODEV`, for errors and plans.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<&str> = self.rows().map(|(_, name, _)| *name).collect();
+        if self.contains(MountAttr::ATIME) {
+            names.retain(|name| !["NOATIME", "STRICTATIME"].contains(name));
+            names.push("ATIME");
+        }
+        f.write_str(&if names.is_empty() { "0".into() } else { names.join("|") })
+    }
+}
 
 /// `fsopen(fstype)`: starts the configuration of a new filesystem instance.
 ///
@@ -64,14 +193,12 @@ fn fsconfig(
 }
 
 /// `fsmount`: a detached mount of the configured filesystem, with its final attributes.
-pub fn fsmount(context: BorrowedFd, attributes: u64) -> Result<OwnedFd> {
+pub fn fsmount(context: BorrowedFd, attr: MountAttr) -> Result<OwnedFd> {
     // SAFETY: takes integers only.
     let ret = unsafe {
-        libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attributes as libc::c_uint)
+        libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attr.0 as libc::c_uint)
     };
-    check(ret, || format!("fsmount({})", attribute_names(attributes)))
-        .map(owned)
-        .map_err(|err| explained(err, context))
+    check(ret, || format!("fsmount({attr})")).map(owned).map_err(|err| explained(err, context))
 }
 
 /// Adds what the filesystem itself wrote about its failure into the configuration descriptor.
@@ -128,78 +255,64 @@ pub fn attach(mount: BorrowedFd, target: BorrowedFd) -> Result<()> {
 /// `mount_setattr`: changes the attributes of a mount, or of its whole tree.
 ///
 /// Errors: ENOSYS before 5.12. Source: mount_setattr(2).
-pub fn set_attributes(mount: BorrowedFd, set: u64, clear: u64, recursive: bool) -> Result<()> {
-    setattr(mount, set, clear, 0, None, recursive)
+pub fn set_attributes(mount: BorrowedFd, set: MountAttr, clear: MountAttr, recursive: bool) -> Result<()> {
+    let change = libc::mount_attr { attr_set: set.0, attr_clr: clear.0, ..NO_CHANGE };
+    setattr(mount, &change, recursive, || format!("{set}, clear {clear}"))
 }
 
 /// `mount_setattr` with a propagation type (`MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, `MS_UNBINDABLE`).
 pub fn set_propagation(mount: BorrowedFd, propagation: u64, recursive: bool) -> Result<()> {
-    setattr(mount, 0, 0, propagation, None, recursive)
+    let change = libc::mount_attr { propagation, ..NO_CHANGE };
+    setattr(mount, &change, recursive, || propagation_name(propagation).into())
 }
 
 /// `mount_setattr(MOUNT_ATTR_IDMAP)`: shows the ids of a detached mount through the maps of `user_namespace`.
 ///
 /// Errors: EINVAL where the filesystem doesn't allow it. Kernel: 5.12.
 pub fn set_id_map(mount: BorrowedFd, user_namespace: BorrowedFd, recursive: bool) -> Result<()> {
-    setattr(mount, MOUNT_ATTR_IDMAP, 0, 0, Some(user_namespace), recursive)
+    let userns_fd = user_namespace.as_raw_fd() as u64;
+    let change = libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..NO_CHANGE };
+    setattr(mount, &change, recursive, || "IDMAP".into())
 }
+
+const NO_CHANGE: libc::mount_attr =
+    libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };
 
 fn setattr(
     mount: BorrowedFd,
-    set: u64,
-    clear: u64,
-    propagation: u64,
-    user_namespace: Option<BorrowedFd>,
+    change: &libc::mount_attr,
     recursive: bool,
+    what: impl FnOnce() -> String,
 ) -> Result<()> {
-    let attr = libc::mount_attr {
-        attr_set: set,
-        attr_clr: clear,
-        propagation,
-        userns_fd: user_namespace.map_or(0, |fd| fd.as_raw_fd() as u64),
-    };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: the kernel reads `attr` during the call and writes nothing.
+    // SAFETY: the kernel reads `change` during the call and writes nothing.
     let ret = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            &raw const *change,
             size_of::<libc::mount_attr>(),
         )
     };
-    check(ret, || {
-        format!(
-            "mount_setattr({}, clear {}{}{})",
-            attribute_names(set),
-            attribute_names(clear),
-            propagation_name(propagation),
-            if recursive { ", recursive" } else { "" }
-        )
-    })
-    .map(drop)
+    check(ret, || format!("mount_setattr({}{})", what(), if recursive { ", recursive" } else { "" }))
+        .map(drop)
 }
 
 /// `mount(2)` on what `path` names: for propagation and remounts on kernels without `mount_setattr`, and for
 /// filesystems that take their options only as one text.
 pub fn mount_legacy(source: &str, target: &Path, fstype: &str, flags: u64, data: &str) -> Result<()> {
-    let (source_c, target_c, fstype_c, data_c) =
-        (c_string(source)?, c_string(target)?, c_string(fstype)?, c_string(data)?);
-    let or_null = |text: &str, c: *const libc::c_char| if text.is_empty() { std::ptr::null() } else { c };
-    // SAFETY: all four are null or NUL-terminated and live until the call returns; the kernel copies them.
-    let ret = unsafe {
-        libc::mount(
-            or_null(source, source_c.as_ptr()),
-            target_c.as_ptr(),
-            or_null(fstype, fstype_c.as_ptr()),
-            flags as libc::c_ulong,
-            or_null(data, data_c.as_ptr()).cast(),
-        )
-    };
-    check(ret.into(), || format!("mount({source:?}, {}, {fstype:?}, {flags:#x}, {data:?})", shown(target)))
-        .map(drop)
+    let unless_empty = |text: &str| (!text.is_empty()).then(|| c_string(text)).transpose();
+    let (source_c, fstype_c, data_c) = (unless_empty(source)?, unless_empty(fstype)?, unless_empty(data)?);
+    nix::mount::mount(
+        source_c.as_deref(),
+        c_string(target)?.as_c_str(),
+        fstype_c.as_deref(),
+        nix::mount::MsFlags::from_bits_retain(flags as libc::c_ulong),
+        data_c.as_deref(),
+    )
+    .named(|| format!("mount({source:?}, {}, {fstype:?}, {flags:#x}, {data:?})", shown(target)))
 }
 
 /// `pivot_root(".", ".")`: the current directory becomes the root, and the old root lies on top of it.
@@ -213,54 +326,53 @@ pub fn detach(path: &Path) -> Result<()> {
         .named(|| format!("umount2({}, MNT_DETACH)", shown(path)))
 }
 
-/// The `MOUNT_ATTR_*` bits that the mount under `file` has (`fstatfs`; atime modes and all).
-pub fn attributes_of(file: impl AsFd) -> Result<u64> {
+/// The attributes that the mount under `file` has (`fstatfs`; atime modes and all).
+pub fn attributes_of(file: impl AsFd) -> Result<MountAttr> {
     use nix::sys::statvfs::FsFlags;
-    const MAP: [(FsFlags, u64); 5] = [
-        (FsFlags::ST_RDONLY, MOUNT_ATTR_RDONLY),
-        (FsFlags::ST_NOSUID, MOUNT_ATTR_NOSUID),
-        (FsFlags::ST_NODEV, MOUNT_ATTR_NODEV),
-        (FsFlags::ST_NOEXEC, MOUNT_ATTR_NOEXEC),
-        (FsFlags::ST_NOATIME, MOUNT_ATTR_NOATIME),
+    const MAP: [(FsFlags, MountAttr); 5] = [
+        (FsFlags::ST_RDONLY, MountAttr::RDONLY),
+        (FsFlags::ST_NOSUID, MountAttr::NOSUID),
+        (FsFlags::ST_NODEV, MountAttr::NODEV),
+        (FsFlags::ST_NOEXEC, MountAttr::NOEXEC),
+        (FsFlags::ST_NOATIME, MountAttr::NOATIME),
     ];
     let flags = nix::sys::statfs::fstatfs(file).named(|| "fstatfs()".into())?.flags();
-    Ok(MAP.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, attr)| attr).sum())
-}
-
-/// `NOSUID|NODEV`, for errors and plans.
-pub fn attribute_names(bits: u64) -> String {
-    const NAMES: [(u64, &str); 8] = [
-        (MOUNT_ATTR_RDONLY, "RDONLY"),
-        (MOUNT_ATTR_NOSUID, "NOSUID"),
-        (MOUNT_ATTR_NODEV, "NODEV"),
-        (MOUNT_ATTR_NOEXEC, "NOEXEC"),
-        (MOUNT_ATTR_NODIRATIME, "NODIRATIME"),
-        (MOUNT_ATTR_NOSYMFOLLOW, "NOSYMFOLLOW"),
-        (MOUNT_ATTR_IDMAP, "IDMAP"),
-        (0, ""),
-    ];
-    let mut names: Vec<&str> =
-        NAMES.iter().filter(|(bit, _)| *bit != 0 && bits & bit != 0).map(|(_, name)| *name).collect();
-    match bits & MOUNT_ATTR__ATIME {
-        MOUNT_ATTR_NOATIME => names.push("NOATIME"),
-        MOUNT_ATTR_STRICTATIME => names.push("STRICTATIME"),
-        MOUNT_ATTR__ATIME => names.push("ATIME"),
-        _ => {}
-    }
-    if names.is_empty() { "0".into() } else { names.join("|") }
+    let attributes = MAP.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, attr)| *attr);
+    Ok(attributes.fold(MountAttr::NONE, MountAttr::with))
 }
 
 fn propagation_name(propagation: u64) -> &'static str {
     match propagation {
-        libc::MS_PRIVATE => ", PRIVATE",
-        libc::MS_SLAVE => ", SLAVE",
-        libc::MS_SHARED => ", SHARED",
-        libc::MS_UNBINDABLE => ", UNBINDABLE",
-        _ => "",
+        libc::MS_PRIVATE => "PRIVATE",
+        libc::MS_SLAVE => "SLAVE",
+        libc::MS_SHARED => "SHARED",
+        libc::MS_UNBINDABLE => "UNBINDABLE",
+        _ => "no propagation",
     }
 }
 
 fn owned(fd: libc::c_long) -> OwnedFd {
     // SAFETY: a successful call has just made this descriptor, and nothing else holds it.
     unsafe { OwnedFd::from_raw_fd(fd as i32) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_have_names() {
+        assert_eq!(MountAttr::NONE.to_string(), "0");
+        assert_eq!((MountAttr::NOATIME | MountAttr::NODEV).to_string(), "NODEV|NOATIME");
+        assert_eq!((MountAttr::ATIME | MountAttr::RDONLY).to_string(), "RDONLY|ATIME");
+    }
+
+    #[test]
+    fn attributes_have_flags_of_mount_2() {
+        let four = MountAttr::RDONLY | MountAttr::NOSUID | MountAttr::NODEV | MountAttr::NOEXEC;
+        assert_eq!(four.ms_flags(), 15);
+        let other = MountAttr::NOATIME | MountAttr::NODIRATIME | MountAttr::NOSYMFOLLOW;
+        assert_eq!(other.ms_flags_of_all(), 1024 | 2048 | 256);
+        assert_eq!(four.ms_flags_of_all(), 15 | libc::MS_RELATIME);
+    }
 }

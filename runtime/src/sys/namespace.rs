@@ -5,7 +5,8 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 
-use super::file::{enter_directory, open_following_links};
+use super::file::{change_root_here, enter_directory, open_following_links};
+use super::process::SingleThreaded;
 use super::{Named, check};
 use crate::error::{Context, Result};
 
@@ -21,12 +22,29 @@ pub const NAMES: [(u64, &str); 8] = [
     (libc::CLONE_NEWUTS as u64, "uts"),
 ];
 
+/// Proof of being a forked child: it has one thread, and a copy of its parent's memory that nobody else sees.
+#[derive(Debug)]
+pub struct Child {
+    /// Of the child itself.
+    pub alone: SingleThreaded,
+}
+
+impl Child {
+    /// Closes every descriptor from 3 on but `kept`.
+    ///
+    /// What the parent owned is closed under its owners' feet: a child that does this has to end in an `execve` or an
+    /// exit, and must not return to what its parent was at.
+    pub fn close_all_but<'fd>(&self, kept: impl IntoIterator<Item = BorrowedFd<'fd>>) -> Result<()> {
+        super::descriptors::close_all_but(kept)
+    }
+}
+
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Which side of a [`clone3`] this is.
 pub enum Forked {
     /// The new process.
-    Child,
+    Child(Child),
     /// The caller, with the child's pid and a descriptor of it.
     Parent {
         /// The child's pid in the caller's pid namespace.
@@ -44,7 +62,12 @@ pub enum Forked {
 /// Errors: EPERM without CAP_SYS_ADMIN unless NEWUSER is set; ENOSPC at the nesting limit; EAGAIN at the pids
 /// limit; EBUSY, EOPNOTSUPP or EACCES where the cgroup takes no process.
 /// Kernel: 5.3; `cgroup` 5.7. Source: clone(2).
-pub fn clone3(flags: u64, cgroup: Option<BorrowedFd>, sibling: bool) -> Result<Forked> {
+pub fn clone3(
+    _alone: &SingleThreaded,
+    flags: u64,
+    cgroup: Option<BorrowedFd>,
+    sibling: bool,
+) -> Result<Forked> {
     let mut pidfd: RawFd = -1;
     let mut args = CloneArgs {
         flags: flags | libc::CLONE_PIDFD as u64 | if sibling { libc::CLONE_PARENT as u64 } else { 0 },
@@ -58,11 +81,11 @@ pub fn clone3(flags: u64, cgroup: Option<BorrowedFd>, sibling: bool) -> Result<F
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: `args` lives on this stack until the call returns; the kernel copies it and writes only through
-    // `args.pidfd`. Without CLONE_VM the child has its own copy of this memory, and the process is
-    // single-threaded, so no lock is held by a thread that the child lacks.
+    // `args.pidfd`. Without CLONE_VM the child has its own copy of this memory. The caller has one
+    // thread, so no lock of that copy is held by a thread that the child lacks.
     let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match check(ret, || format!("clone3({})", flag_names(flags)))? {
-        0 => Ok(Forked::Child),
+        0 => Ok(Forked::Child(Child { alone: SingleThreaded::of_child() })),
         pid => Ok(Forked::Parent {
             pid: pid as i32,
             // SAFETY: the call succeeded, so the kernel has stored a fresh descriptor here.
@@ -89,16 +112,15 @@ struct CloneArgs {
 }
 
 /// `unshare(flags)`: moves the caller into new namespaces (its future children, for pid and time).
-pub fn unshare(flags: u64) -> Result<()> {
-    // SAFETY: takes an integer only.
-    let ret = unsafe { libc::unshare(flags as i32) };
-    check(ret.into(), || format!("unshare({})", flag_names(flags))).map(drop)
+pub fn unshare(_alone: &SingleThreaded, flags: u64) -> Result<()> {
+    nix::sched::unshare(CloneFlags::from_bits_retain(flags as i32))
+        .named(|| format!("unshare({})", flag_names(flags)))
 }
 
 /// `setns(fd, flags)`: joins the namespace that `fd` is open on, or those of the process of a pidfd.
 ///
 /// `flags` of 0 takes a namespace of any type. Kernel: 5.8 for a pidfd. Source: setns(2).
-pub fn setns(fd: impl AsFd, flags: u64) -> Result<()> {
+pub fn setns(_alone: &SingleThreaded, fd: impl AsFd, flags: u64) -> Result<()> {
     nix::sched::setns(fd, CloneFlags::from_bits_retain(flags as i32))
         .named(|| format!("setns({})", flag_names(flags)))
 }
@@ -106,18 +128,27 @@ pub fn setns(fd: impl AsFd, flags: u64) -> Result<()> {
 /// Does something in another mount namespace, and returns to this one, to its root and its working directory.
 ///
 /// Errors: those of `work`; EPERM without CAP_SYS_CHROOT. Where the way back fails, that is the error.
-pub fn in_mounts_of<T>(namespace: impl AsFd, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn in_mounts_of<T>(
+    alone: &SingleThreaded,
+    namespace: impl AsFd,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     use nix::fcntl::OFlag;
     let place = |path: &str| open_following_links(Path::new(path), OFlag::O_PATH | OFlag::O_DIRECTORY);
     let own = open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
     let (root, current) = (place("/")?, place(".")?);
-    setns(namespace, libc::CLONE_NEWNS as u64)?;
+    setns(alone, namespace, libc::CLONE_NEWNS as u64)?;
     let result = work();
-    setns(&own, libc::CLONE_NEWNS as u64).doing("return to the runtime's own mount namespace")?;
+    setns(alone, &own, libc::CLONE_NEWNS as u64).doing("return to the runtime's own mount namespace")?;
     enter_directory(&root)?;
-    nix::unistd::chroot(".").named(|| "chroot(\".\")".into())?;
+    change_root_here()?;
     enter_directory(&current)?;
     result
+}
+
+/// `sethostname`.
+pub fn set_hostname(name: &str) -> Result<()> {
+    nix::unistd::sethostname(name).named(|| format!("sethostname({name:?})"))
 }
 
 /// `setdomainname`.

@@ -4,10 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use super::clock::Deadline;
-use super::{Named, check};
+use super::{check, poll};
 use crate::error::{Errno, Error, Result};
 
 /// A handle on a process.
@@ -66,14 +64,7 @@ impl PidFd {
 
     /// Waits for the process to end, and tells whether it did before the deadline. A zombie has ended.
     pub fn wait_for_exit(&self, deadline: Deadline) -> Result<bool> {
-        loop {
-            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, PollTimeout::from(deadline.poll_timeout_ms())) {
-                Ok(0) if deadline.passed() => return Ok(false),
-                Ok(0) | Err(Errno::EINTR) => {}
-                other => return other.map(|_| true).named(|| "poll(pidfd)".into()),
-            }
-        }
+        poll::readable_by(self, deadline)
     }
 
     /// The handle of process `pid` if it is the one that started at `start_ticks` and it runs.

@@ -1,15 +1,48 @@
-//! The life of one process: its parent's death, its descriptors, its limits, its end, and `execve`.
+//! The life of one process: its threads, its parent's death, its limits, its end, and `execve`.
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::marker::PhantomData;
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::OnceLock;
 
+use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 
 use super::{Named, check, shown};
 use crate::error::{Errno, Error, Result};
+
+/// Proof that this process has one thread: some calls change only the calling thread, or are wrong beside another one.
+///
+/// It holds as long as nobody starts a thread, which nothing here does. A forked child has one by construction.
+#[derive(Debug)]
+pub struct SingleThreaded {
+    /// A proof is about a process and not handed to another thread.
+    _not_sent: PhantomData<*const ()>,
+}
+
+impl SingleThreaded {
+    /// Asks the kernel: `unshare(CLONE_THREAD)` changes nothing, and is refused to a process with threads.
+    ///
+    /// Errors: Internal if there is another thread. Source: unshare(2).
+    pub fn prove() -> Result<SingleThreaded> {
+        match nix::sched::unshare(CloneFlags::CLONE_THREAD) {
+            Err(Errno::EINVAL) => Err(Error::internal("this process has more than one thread")),
+            result => result.named(|| "unshare(CLONE_THREAD)".into()).map(|()| SingleThreaded::of_child()),
+        }
+    }
+
+    /// A child that was forked has one thread, whatever its parent had.
+    pub(super) fn of_child() -> SingleThreaded {
+        SingleThreaded { _not_sent: PhantomData }
+    }
+
+    /// For a test, which runs beside others: what it does must do no harm to them.
+    #[cfg(test)]
+    pub fn pretended() -> SingleThreaded {
+        SingleThreaded::of_child()
+    }
+}
 
 /// `prctl(PR_SET_PDEATHSIG)`: the signal that this process gets when its parent dies; `None` for none.
 ///
@@ -41,143 +74,10 @@ pub fn new_session() -> Result<()> {
     }
 }
 
-/// `getppid`: 0 where the parent is outside of this pid namespace.
-pub fn parent_pid() -> i32 {
-    nix::unistd::getppid().as_raw()
-}
-
-/// `umask`: returns the one before.
-pub fn set_umask(mask: u32) -> u32 {
+/// `umask`, of all threads: returns the one before.
+pub fn set_umask(_alone: &SingleThreaded, mask: u32) -> u32 {
     use nix::sys::stat::{Mode, umask};
     umask(Mode::from_bits_truncate(mask)).bits()
-}
-
-/// `close_range(first, ~0, CLOSE_RANGE_CLOEXEC)`: marks every descriptor from `first` on close-on-exec.
-///
-/// Kernel: 5.11; before, one fcntl per descriptor that `/proc/self/fd` of `procfs` lists.
-pub fn close_on_exec_from(first: RawFd, procfs: Option<BorrowedFd>) -> Result<()> {
-    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
-    // SAFETY: takes integers only, and changes nothing but the close-on-exec flags.
-    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
-    match check(ret, || format!("close_range({first}, ~0, CLOEXEC)")) {
-        Err(err) if err.is(Errno::ENOSYS) || err.is(Errno::EINVAL) => close_on_exec_each(first, procfs),
-        result => result.map(drop),
-    }
-}
-
-fn close_on_exec_each(first: RawFd, procfs: Option<BorrowedFd>) -> Result<()> {
-    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-    for number in open_numbers(procfs)?.into_iter().filter(|number| *number >= first) {
-        // SAFETY: the number was listed as open in this process a moment ago, and it is only borrowed for fcntl.
-        let fd = unsafe { BorrowedFd::borrow_raw(number) };
-        match fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)) {
-            Ok(_) | Err(Errno::EBADF) => {}
-            Err(errno) => return Err(Error::kernel(format!("fcntl({number}, F_SETFD)"), errno)),
-        }
-    }
-    Ok(())
-}
-
-/// The numbers of all open descriptors.
-fn open_numbers(procfs: Option<BorrowedFd>) -> Result<Vec<RawFd>> {
-    use nix::fcntl::OFlag;
-    let list = match procfs {
-        Some(procfs) => super::file::open_beneath_following_self(procfs, "fd", OFlag::O_DIRECTORY)?,
-        None => super::file::open_following_links(Path::new("/proc/self/fd"), OFlag::O_DIRECTORY)?,
-    };
-    let mut dir = nix::dir::Dir::from_fd(list).named(|| "fdopendir()".into())?;
-    Ok(dir.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()).collect())
-}
-
-/// In a forked child: closes every descriptor from 3 on but those in `kept`.
-///
-/// What owns one of the others, in the child's copy of its parent's memory, must neither be used nor dropped.
-/// Kernel: 5.9 (`close_range`); before, one close per descriptor that `/proc/self/fd` lists.
-pub fn close_all_but(kept: impl IntoIterator<Item = RawFd>) -> Result<()> {
-    let mut kept: Vec<RawFd> = kept.into_iter().filter(|number| *number >= 3).collect();
-    kept.sort_unstable();
-    let mut first = 3;
-    for number in &kept {
-        if *number > first {
-            match close_range(first, *number as libc::c_uint - 1) {
-                Err(err) if err.is(Errno::ENOSYS) => return close_each_but(&kept),
-                result => result?,
-            }
-        }
-        first = number + 1;
-    }
-    match close_range(first, libc::c_uint::MAX) {
-        Err(err) if err.is(Errno::ENOSYS) => close_each_but(&kept),
-        result => result,
-    }
-}
-
-fn close_range(first: RawFd, last: libc::c_uint) -> Result<()> {
-    // SAFETY: the caller vouches that nothing uses a descriptor of this range again; see `close_all_but`.
-    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    check(ret, || format!("close_range({first}, {last})")).map(drop)
-}
-
-fn close_each_but(kept: &[RawFd]) -> Result<()> {
-    for number in open_numbers(None)?.into_iter().filter(|number| *number >= 3 && !kept.contains(number)) {
-        // SAFETY: as in `close_range`. The descriptor of the listing is closed by now, which EBADF says.
-        unsafe { libc::close(number) };
-    }
-    Ok(())
-}
-
-/// The lowest number above the standard streams that was not open when this was called first: what is opened later
-/// takes it, and must not be mistaken for the caller's.
-static FIRST_NOT_INHERITED: OnceLock<RawFd> = OnceLock::new();
-
-/// Looks which descriptors the caller has handed down. To be called before any other is opened.
-pub fn remember_inherited() {
-    first_not_inherited();
-}
-
-/// The lowest number above the standard streams that the caller has not handed down.
-pub fn first_not_inherited() -> RawFd {
-    *FIRST_NOT_INHERITED
-        .get_or_init(|| (3..RawFd::MAX).find(|number| inherited_fd(*number).is_none()).unwrap_or(RawFd::MAX))
-}
-
-/// `sigaction(SIGCHLD, SIG_DFL)`: where it is ignored, the kernel reaps children, and nobody learns how they ended.
-pub fn reset_child_signal() -> Result<()> {
-    // SAFETY: the default action runs nothing of ours.
-    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, nix::sys::signal::SigHandler::SigDfl) }
-        .named(|| "sigaction(SIGCHLD)".into())
-        .map(drop)
-}
-
-/// Takes an inherited descriptor by its number, if it is open.
-pub fn inherited_fd(number: RawFd) -> Option<BorrowedFd<'static>> {
-    // SAFETY: F_GETFD reads a flag; an unused number gives EBADF.
-    let open = unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0;
-    // SAFETY: the number is open, and descriptors that the caller handed down are never closed by this process.
-    open.then(|| unsafe { BorrowedFd::borrow_raw(number) })
-}
-
-/// Takes over an inherited descriptor by its number, if it is open.
-///
-/// The caller vouches that nothing else in this process owns it.
-pub fn take_inherited_fd(number: RawFd) -> Option<OwnedFd> {
-    inherited_fd(number)?;
-    // SAFETY: the number is open, and by this function's contract it has no other owner.
-    Some(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// Clears close-on-exec, so that the descriptor survives the next `execve`.
-pub fn keep_across_exec(fd: impl AsFd) -> Result<()> {
-    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-    fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).named(|| "fcntl(F_SETFD)".into()).map(drop)
-}
-
-/// `dup3(fd, number, CLOEXEC)`.
-pub fn duplicate_to(fd: impl AsFd, number: RawFd, close_on_exec: bool) -> Result<()> {
-    let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
-    // SAFETY: takes integers only; a descriptor that stood at `number` is closed, which the callers want.
-    let ret = unsafe { libc::dup3(fd.as_fd().as_raw_fd(), number, flags) };
-    check(ret.into(), || format!("dup3({number})")).map(drop)
 }
 
 /// `prlimit(pid, resource, limit)`; `pid` 0 is the caller.
@@ -251,6 +151,8 @@ impl Ended {
     }
 }
 
+// Not by nix: its `waitpid` has reaped a process that a real-time signal ended, and says EINVAL.
+
 /// `waitpid(pid)`: reaps a child and waits for it if it still runs.
 pub fn wait(pid: i32) -> Result<Ended> {
     loop {
@@ -283,23 +185,42 @@ pub fn reap_any() -> Option<(i32, Ended)> {
     (pid > 0).then_some((pid, ended))
 }
 
-/// Gives every signal its default action again and unblocks all: what an `execve` would otherwise hand on.
-pub fn reset_signals() -> Result<()> {
-    use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-    for number in 1..=64 {
-        // SAFETY: an all-zero sigaction means SIG_DFL without flags; the kernel reads it during the call. libc keeps
-        // two real-time signals to itself and SIGKILL and SIGSTOP refuse: EINVAL is the answer and changes nothing.
-        unsafe {
-            let default: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(number, &raw const default, std::ptr::null_mut());
-        }
-    }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).named(|| "sigprocmask()".into())
-}
-
 /// Whether `path` may be executed by the caller's effective ids: `faccessat(X_OK, AT_EACCESS)`.
 pub fn may_execute(path: &Path) -> Result<()> {
     use nix::unistd::{AccessFlags, faccessat};
     faccessat(nix::fcntl::AT_FDCWD, path, AccessFlags::X_OK, nix::fcntl::AtFlags::AT_EACCESS)
         .named(|| format!("faccessat({}, X_OK)", shown(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::namespace::{Forked, clone3};
+
+    #[test]
+    fn a_process_with_threads_is_not_single_threaded() {
+        // With the thread that waits for it there are two.
+        let proof = std::thread::spawn(|| SingleThreaded::prove().map(drop)).join().unwrap();
+        assert_eq!(proof.unwrap_err().to_string(), "this process has more than one thread");
+    }
+
+    #[test]
+    fn a_forked_child_is_single_threaded() {
+        match clone3(&SingleThreaded::pretended(), 0, None, false).unwrap() {
+            // It allocates nothing: another test's thread may have held the allocator's lock.
+            Forked::Child(_) => exit_now(i32::from(SingleThreaded::prove().is_err())),
+            Forked::Parent { pid, .. } => assert_eq!(wait(pid).unwrap(), Ended::Exited(0)),
+        }
+    }
+
+    #[test]
+    fn an_end_by_a_real_time_signal_is_told() {
+        match clone3(&SingleThreaded::pretended(), 0, None, false).unwrap() {
+            Forked::Child(_) => crate::sys::signal::wait_for_the_end(),
+            Forked::Parent { pid, pidfd } => {
+                crate::sys::pidfd::PidFd::from(pidfd).send_signal(40).unwrap();
+                assert_eq!(wait(pid).unwrap(), Ended::Signaled(40));
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Scheduling policy, I/O priority, CPU affinity, memory policy and personality.
+//! Scheduling policy, I/O priority, CPU affinity and personality. There is no memory policy (`set_mempolicy`) yet.
 
 use super::check;
 use crate::error::Result;

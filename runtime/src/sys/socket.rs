@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -10,9 +10,7 @@ use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-use super::clock::Deadline;
+use super::process::{SingleThreaded, set_umask};
 use super::{Named, shown};
 use crate::error::{Errno, Error, Result};
 
@@ -44,16 +42,16 @@ pub fn connect_datagram(address: &OsStr) -> Result<OwnedFd> {
 /// Makes a datagram socket that is called `name` in `dir`, where everyone who can reach it may write to it.
 ///
 /// Errors: EADDRINUSE if there is anything of that name, a link included: none is followed.
-pub fn bind_datagram_at(dir: BorrowedFd, name: &str) -> Result<OwnedFd> {
+pub fn bind_datagram_at(alone: &SingleThreaded, dir: BorrowedFd, name: &str) -> Result<OwnedFd> {
     let socket = datagram_socket()?;
     let call = || format!("bind({name:?})");
     // There is no bindat; the way round is the name of the open descriptor.
     let path = format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
     let address = UnixAddr::new(Path::new(&path)).named(call)?;
     // The mode is there from the first moment on, and not set by a name that may stand for something else by then.
-    let umask = super::process::set_umask(0);
+    let umask = set_umask(alone, 0);
     let bound = socket::bind(socket.as_raw_fd(), &address).named(call);
-    super::process::set_umask(umask);
+    set_umask(alone, umask);
     bound.map(|()| socket)
 }
 
@@ -143,41 +141,7 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).named(|| "pipe2()".into())
 }
 
-/// `poll`: waits until one of `fds` can be read or its peer is gone, `timeout_ms` at most; says which are ready.
-pub fn wait_readable(fds: &[BorrowedFd], timeout_ms: u16) -> Result<Vec<bool>> {
-    let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
-    match poll(&mut polled, PollTimeout::from(timeout_ms)) {
-        Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
-        Err(Errno::EINTR) => Ok(vec![false; fds.len()]),
-        Err(errno) => Err(Error::kernel("poll()", errno)),
-    }
-}
-
 /// `shutdown(SHUT_RDWR)`: whoever has the other end finds it closed.
 pub fn shut_down(socket: BorrowedFd) -> Result<()> {
-    nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Both)
-        .map_err(|errno| Error::kernel("shutdown()", errno))
-}
-
-/// Whether all of the other end of a socket is closed.
-pub fn is_hung_up(socket: BorrowedFd) -> Result<bool> {
-    let mut polled = [PollFd::new(socket, PollFlags::empty())];
-    match poll(&mut polled, PollTimeout::ZERO) {
-        Ok(_) => Ok(polled[0].any().unwrap_or(true)),
-        Err(errno) => Err(Error::kernel("poll()", errno)),
-    }
-}
-
-/// `poll`: waits until nobody has the other end of a fifo open for reading any more, or the deadline passes.
-pub fn wait_until_unread(fifo: BorrowedFd, deadline: Deadline) -> Result<()> {
-    while !deadline.passed() {
-        // Errors are reported without being asked for.
-        let mut polled = [PollFd::new(fifo, PollFlags::empty())];
-        match poll(&mut polled, PollTimeout::from(deadline.poll_timeout_ms())) {
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(()),
-            Err(errno) => return Err(Error::kernel("poll(fifo)", errno)),
-        }
-    }
-    Ok(())
+    socket::shutdown(socket.as_raw_fd(), socket::Shutdown::Both).named(|| "shutdown(SHUT_RDWR)".into())
 }

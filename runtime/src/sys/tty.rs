@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::OFlag;
-use nix::sys::termios::{self, OutputFlags, SetArg};
+use nix::sys::termios::{self, OutputFlags, SetArg, Termios};
 
 use super::{Named, check};
 use crate::error::Result;
@@ -32,9 +32,32 @@ pub fn open_peer(master: impl AsFd) -> Result<OwnedFd> {
 
 /// `tcsetattr` without ONLCR: a line end that is written to the terminal is read from its master as it is.
 pub fn keep_line_ends(terminal: impl AsFd) -> Result<()> {
-    let mut attributes = termios::tcgetattr(&terminal).named(|| "tcgetattr()".into())?;
-    attributes.output_flags.remove(OutputFlags::ONLCR);
-    termios::tcsetattr(&terminal, SetArg::TCSANOW, &attributes).named(|| "tcsetattr()".into())
+    let Settings(mut settings) = settings(&terminal)?;
+    settings.output_flags.remove(OutputFlags::ONLCR);
+    set(terminal, &Settings(settings))
+}
+
+/// How a terminal treats what is typed and shown.
+pub struct Settings(Termios);
+
+/// `cfmakeraw`, but for OPOST: what is typed is read as it is, and line ends that are shown stay the terminal's own.
+/// Returns the settings before.
+pub fn make_raw(terminal: impl AsFd) -> Result<Settings> {
+    let before = settings(&terminal)?;
+    let mut raw = before.0.clone();
+    termios::cfmakeraw(&mut raw);
+    raw.output_flags.insert(OutputFlags::OPOST);
+    set(terminal, &Settings(raw)).map(|()| before)
+}
+
+/// `tcgetattr`.
+fn settings(terminal: impl AsFd) -> Result<Settings> {
+    termios::tcgetattr(terminal).named(|| "tcgetattr()".into()).map(Settings)
+}
+
+/// `tcsetattr`.
+pub fn set(terminal: impl AsFd, settings: &Settings) -> Result<()> {
+    termios::tcsetattr(terminal, SetArg::TCSANOW, &settings.0).named(|| "tcsetattr()".into())
 }
 
 /// `ioctl(TIOCSWINSZ)`.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::cgroupfs::{Dir, File};
 use crate::sys::namespace::{Forked, clone3};
+use crate::sys::process::SingleThreaded;
 
 /// The way into a cgroup, opened while its paths and the right to use them are there.
 ///
@@ -55,15 +56,15 @@ impl Entrance {
     /// [`enter`](Self::enter) by itself.
     ///
     /// Errors: those of [`clone3`].
-    pub fn clone_child(&mut self, flags: u64) -> Result<Forked> {
+    pub fn clone_child(&mut self, alone: &SingleThreaded, flags: u64) -> Result<Forked> {
         let forked = match &self.birthplace {
-            None => clone3(flags, None, false),
-            Some(Birthplace { dir, optional, .. }) => match clone3(flags, Some(dir.as_fd()), false) {
-                Err(_) if *optional => clone3(flags, None, false),
+            None => clone3(alone, flags, None, false),
+            Some(Birthplace { dir, optional, .. }) => match clone3(alone, flags, Some(dir.as_fd()), false) {
+                Err(_) if *optional => clone3(alone, flags, None, false),
                 forked => forked,
             },
         };
-        if matches!(forked, Ok(Forked::Child)) {
+        if matches!(forked, Ok(Forked::Child(_))) {
             // A directory of the host: the way out of a container for what finds it open.
             self.birthplace = None;
         }

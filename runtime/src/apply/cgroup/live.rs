@@ -6,12 +6,12 @@ use std::path::{Component, Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{self, Signal};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::error::{Context, Errno, Error, Result, best_effort};
 use crate::plan::cgroup::{CgroupPaths, Write};
 use crate::sys::cgroupfs::{self, Dir};
+use crate::sys::signal;
 
 use super::enter::Entrance;
 use super::oom::OomWatch;
@@ -245,9 +245,9 @@ impl Cgroup {
         for _ in 0..FORK_RACES {
             let new: Vec<i32> = self.pids()?.into_iter().filter(|pid| signalled.insert(*pid)).collect();
             for &pid in &new {
-                match signal::kill(Pid::from_raw(pid), signal) {
-                    Ok(()) | Err(Errno::ESRCH) => {}
-                    Err(errno) => return Err(Error::kernel(format!("kill({pid}, {signal})"), errno)),
+                match signal::send_by_number(pid, signal) {
+                    Err(err) if err.is(Errno::ESRCH) => {}
+                    result => result?,
                 }
             }
             if stopped || new.is_empty() {

@@ -1,12 +1,13 @@
 //! Where a container's cgroup is.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::host::Hierarchy;
 use crate::error::{Error, Result};
+use crate::paths;
 
 /// The directory of a container's cgroup by controller, as state.json keeps it: `""` is the unified hierarchy,
 /// and where it is alone, the cgroup is v2.
@@ -54,7 +55,7 @@ impl Place {
     /// and without one the container's id is the name.
     pub fn choose(id: &str, cgroups_path: Option<&Path>) -> Result<Place> {
         let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(id));
-        let inner = without_dots(asked);
+        let inner = paths::below_root(asked);
         if inner.as_os_str().is_empty() {
             let asked = asked.display();
             return Err(Error::invalid(format!("linux.cgroupsPath: {asked} names no cgroup of its own")));
@@ -80,19 +81,6 @@ impl Place {
             Place::Own(inner) => hierarchy.mountpoint.join(beside).join(inner),
         }
     }
-}
-
-/// `path` as it reads from `/`, relative: a `..` at the top stays there, so no path can leave the hierarchy.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => drop(clean.pop()),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
 }
 
 #[cfg(test)]

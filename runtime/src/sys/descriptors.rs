@@ -1,0 +1,173 @@
+//! Descriptors by number: what this process was started with, and what it hands on.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+
+use super::{Named, check, file};
+use crate::error::{Errno, Error, Result};
+
+/// The lowest number above the standard streams that was not open when this was called first: what is opened later
+/// takes it, and must not be mistaken for the caller's.
+static FIRST_NOT_INHERITED: OnceLock<RawFd> = OnceLock::new();
+
+/// Looks which descriptors the caller has handed down. To be called before any other is opened.
+pub fn remember_inherited() {
+    first_not_inherited();
+}
+
+/// The lowest number above the standard streams that the caller has not handed down.
+pub fn first_not_inherited() -> RawFd {
+    *FIRST_NOT_INHERITED
+        .get_or_init(|| (3..RawFd::MAX).find(|number| !is_open(*number)).unwrap_or(RawFd::MAX))
+}
+
+/// A standard stream, or a descriptor that the caller has handed down, if it is open.
+pub fn inherited(number: RawFd) -> Option<BorrowedFd<'static>> {
+    let is_the_callers = number >= 0 && number < first_not_inherited();
+    // SAFETY: the number was open before this process opened anything, so nothing here owns it and closes it:
+    // `take_handed_down` refuses once such numbers are known.
+    (is_the_callers && is_open(number)).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Takes over two descriptors that the `execve` of this program has left open, if they are there.
+///
+/// To be called before anything else is opened. Only the first call gets any, and only before [`inherited`] could lend
+/// them.
+pub fn take_handed_down(numbers: [RawFd; 2]) -> Option<[OwnedFd; 2]> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let there = numbers[0] != numbers[1] && numbers.iter().all(|number| *number >= 3 && is_open(*number));
+    if !there || FIRST_NOT_INHERITED.get().is_some() || TAKEN.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    // SAFETY: both numbers are open, this process has opened nothing yet, and no other call takes or lends them.
+    Some(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }))
+}
+
+/// Whether the number stands for an open descriptor.
+pub fn is_open(number: RawFd) -> bool {
+    // SAFETY: F_GETFD reads a flag; an unused number gives EBADF.
+    unsafe { libc::fcntl(number, libc::F_GETFD) >= 0 }
+}
+
+/// Clears close-on-exec, so that the descriptor survives the next `execve`.
+pub fn keep_across_exec(fd: impl AsFd) -> Result<()> {
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).named(|| "fcntl(F_SETFD)".into()).map(drop)
+}
+
+/// `fcntl(F_DUPFD, lowest)`: a copy at the first free number from `lowest` on. It survives the next `execve`.
+///
+/// Errors: EINVAL or EMFILE past RLIMIT_NOFILE.
+pub fn duplicate_from(fd: impl AsFd, lowest: RawFd) -> Result<OwnedFd> {
+    let number = fcntl(fd, FcntlArg::F_DUPFD(lowest)).named(|| format!("fcntl(F_DUPFD, {lowest})"))?;
+    // SAFETY: the call has just made this descriptor, and nothing else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// `dup3`: makes `fd` standard input, output and error.
+pub fn become_standard_streams(fd: impl AsFd) -> Result<()> {
+    for number in 0..=2 {
+        // SAFETY: takes integers only. What is closed is a standard stream, which nothing in this process owns.
+        let ret = unsafe { libc::dup3(fd.as_fd().as_raw_fd(), number, 0) };
+        check(ret.into(), || format!("dup3({number})"))?;
+    }
+    Ok(())
+}
+
+/// `close_range(first, ~0, CLOSE_RANGE_CLOEXEC)`: marks every descriptor from `first` on close-on-exec.
+///
+/// Kernel: 5.11; before, one fcntl per descriptor that `/proc/self/fd` of `procfs` lists.
+pub fn close_on_exec_from(first: RawFd, procfs: Option<BorrowedFd>) -> Result<()> {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: takes integers only, and changes nothing but the close-on-exec flags.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    match check(ret, || format!("close_range({first}, ~0, CLOEXEC)")) {
+        Err(err) if err.is(Errno::ENOSYS) || err.is(Errno::EINVAL) => close_on_exec_each(first, procfs),
+        result => result.map(drop),
+    }
+}
+
+fn close_on_exec_each(first: RawFd, procfs: Option<BorrowedFd>) -> Result<()> {
+    for number in open_numbers(procfs)?.into_iter().filter(|number| *number >= first) {
+        // SAFETY: the number was listed as open in this process a moment ago, and it is only borrowed for fcntl.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        match fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)) {
+            Ok(_) | Err(Errno::EBADF) => {}
+            Err(errno) => return Err(Error::kernel(format!("fcntl({number}, F_SETFD)"), errno)),
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of all open descriptors.
+fn open_numbers(procfs: Option<BorrowedFd>) -> Result<Vec<RawFd>> {
+    let list = match procfs {
+        Some(procfs) => file::open_beneath_following_self(procfs, "fd", OFlag::O_DIRECTORY)?,
+        None => file::open_following_links(Path::new("/proc/self/fd"), OFlag::O_DIRECTORY)?,
+    };
+    let mut dir = nix::dir::Dir::from_fd(list).named(|| "fdopendir()".into())?;
+    Ok(dir.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()).collect())
+}
+
+/// Closes every descriptor from 3 on but those in `kept`: see [`Child::close_all_but`](super::namespace::Child).
+///
+/// Kernel: 5.9 (`close_range`); before, one close per descriptor that `/proc/self/fd` lists.
+pub(super) fn close_all_but<'fd>(kept: impl IntoIterator<Item = BorrowedFd<'fd>>) -> Result<()> {
+    let mut kept: Vec<RawFd> =
+        kept.into_iter().map(|fd| fd.as_raw_fd()).filter(|number| *number >= 3).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for number in &kept {
+        if *number > first {
+            match close_range(first, *number as libc::c_uint - 1) {
+                Err(err) if err.is(Errno::ENOSYS) => return close_each_but(&kept),
+                result => result?,
+            }
+        }
+        first = number + 1;
+    }
+    match close_range(first, libc::c_uint::MAX) {
+        Err(err) if err.is(Errno::ENOSYS) => close_each_but(&kept),
+        result => result,
+    }
+}
+
+fn close_range(first: RawFd, last: libc::c_uint) -> Result<()> {
+    // SAFETY: only a forked child comes here, and it has named all descriptors that it uses.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    check(ret, || format!("close_range({first}, {last})")).map(drop)
+}
+
+fn close_each_but(kept: &[RawFd]) -> Result<()> {
+    for number in open_numbers(None)?.into_iter().filter(|number| *number >= 3 && !kept.contains(number)) {
+        // SAFETY: as in `close_range`. The descriptor of the listing is closed by now, which EBADF says.
+        unsafe { libc::close(number) };
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_there_at_the_start_is_inherited() {
+        remember_inherited();
+        let own = file::open_following_links(Path::new("/dev/null"), OFlag::O_PATH).unwrap();
+        assert!(is_open(own.as_raw_fd()) && inherited(own.as_raw_fd().max(first_not_inherited())).is_none());
+        assert!(inherited(-1).is_none());
+        assert!(take_handed_down([own.as_raw_fd(), own.as_raw_fd()]).is_none());
+    }
+
+    #[test]
+    fn a_copy_gets_the_first_free_number_or_none() {
+        let null = file::open_following_links(Path::new("/dev/null"), OFlag::O_PATH).unwrap();
+        let first = duplicate_from(&null, 900).unwrap();
+        let second = duplicate_from(&null, first.as_raw_fd()).unwrap();
+        assert!(first.as_raw_fd() >= 900 && second.as_raw_fd() > first.as_raw_fd());
+        assert!(duplicate_from(&null, RawFd::MAX).unwrap_err().is(Errno::EINVAL));
+    }
+}
