@@ -20,11 +20,11 @@ pub struct Write {
     pub field: Cow<'static, str>,
     /// What a failure means.
     pub on_failure: OnFailure,
-    /// A file with a number that the value must exceed; looked at before anything at all is written.
+    /// A file with a number that the value must exceed. All such files are read before anything is written.
     pub must_exceed: Option<&'static str>,
 }
 
-/// What is written. All but the first depend on what stands in the cgroup already, and occur in updates only.
+/// What is written. All values but `Text` depend on what stands in the cgroup already, and occur in updates only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// This text.
@@ -40,13 +40,13 @@ pub enum Value {
 /// What a failed write means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The limit can't be had: an error.
+    /// The limit can't be set: an error.
     Fail,
-    /// Without the file (ENOENT) there is nothing to limit: the same as having written it.
+    /// ENOENT is no error: without the file there is nothing to limit.
     IgnoreMissing,
-    /// Without the file (ENOENT), this value goes into this other one.
+    /// ENOENT: this value is written into this file instead.
     Use(&'static str, String),
-    /// EINVAL: the value may fit once the others stand, so it is tried again after them.
+    /// EINVAL: the value may fit once the other limits stand, so it is tried again after them.
     RetryLast,
 }
 
@@ -178,16 +178,6 @@ pub(super) fn io_weight(value: Option<u16>, field: &str) -> Result<Option<u16>> 
         None | Some(0) => Ok(None),
         Some(10..=1000) => Ok(value),
         Some(other) => Err(Error::invalid(format!("{field}: {other} is not within 10 and 1000"))),
-    }
-}
-
-/// The limit on processes as both versions write it.
-pub(super) fn pids_max(limit: i64) -> String {
-    match limit {
-        // No process could run in a cgroup of none; systemd, too, takes it for one.
-        0 => "1".to_owned(),
-        1.. => limit.to_string(),
-        _ => "max".to_owned(),
     }
 }
 

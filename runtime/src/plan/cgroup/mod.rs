@@ -1,5 +1,6 @@
 //! Which cgroup a container gets, and what is written into it: decided from the spec and the host's facts.
 
+mod both;
 pub mod devices;
 pub mod host;
 mod limits;
@@ -64,7 +65,7 @@ pub fn decide(
     let unlimited = LinuxResources::default();
     let resources = resources.unwrap_or(&unlimited);
     let place = paths::Place::choose(id, cgroups_path)?;
-    let devices = Policy::of(resources.devices().as_deref().unwrap_or_default())?;
+    let devices = Policy::new(resources.devices().as_deref().unwrap_or_default())?;
     match &host.mode {
         Mode::V1 { hierarchies } => {
             let dirs = v1_dirs(hierarchies, |hierarchy| place.on_v1(hierarchy));
@@ -117,7 +118,7 @@ pub fn stay(resources: Option<&LinuxResources>, host: &CgroupHost) -> Result<Pla
             vec!["linux.resources.devices: passed over, there is no cgroup to restrict devices in".to_owned()]
         }
     };
-    let devices = Policy::of(&[])?;
+    let devices = Policy::new(&[])?;
     Ok(Plan {
         dirs,
         is_own: false,
