@@ -12,6 +12,7 @@ use crate::apply::foreground::OwnConsole;
 use crate::apply::{self, Created, Creation, Tracer};
 use crate::cli::{CgroupManager, CreateArgs};
 use crate::error::{Context, Error, Result};
+use crate::plan::cgroup::Manager;
 use crate::plan::{self, Plan};
 use crate::probe;
 use crate::spec::{HookKind, Namespace, SIZE_BYTES_MAX, Spec};
@@ -104,7 +105,10 @@ pub(super) fn decide(invocation: &Invocation, spec: &Spec, args: &CreateArgs, th
         id: args.id.as_str().to_string(),
         bundle,
         rootfs,
-        no_cgroup: invocation.global.cgroup_manager == CgroupManager::Disabled,
+        cgroup_manager: match invocation.global.cgroup_manager {
+            CgroupManager::Cgroupfs => Manager::Cgroupfs,
+            CgroupManager::Disabled => Manager::Disabled,
+        },
         no_pivot: args.no_pivot,
         no_new_keyring: args.no_new_keyring,
         start_at_once: then == Then::Start,
@@ -181,7 +185,7 @@ fn record(spec: &Spec, plan: &Plan) -> Record {
         cgroup_paths: plan.cgroup.paths(),
         bundle: plan.request.bundle.clone(),
         rootfs: plan.request.rootfs.clone(),
-        owner: crate::sys::credentials::effective_uid(),
+        owner: plan.caller.uid,
         annotations,
         private_pid_namespace: spec.namespaces().is_new(Namespace::Pid),
         namespaces: plan.private_namespaces,

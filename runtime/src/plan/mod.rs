@@ -45,8 +45,8 @@ pub struct Request {
     pub bundle: PathBuf,
     /// The rootfs, absolute and without symlinks.
     pub rootfs: PathBuf,
-    /// Makes no cgroup: the container stays in its caller's (`--cgroup-manager disabled`).
-    pub no_cgroup: bool,
+    /// Who makes the container's cgroup (`--cgroup-manager`).
+    pub cgroup_manager: cgroup::Manager,
     /// Keeps the old root below the new one's mounts (`--no-pivot`), for hosts that run from a ramdisk.
     pub no_pivot: bool,
     /// Keeps the caller's session keyring (`--no-new-keyring`).
@@ -78,6 +78,17 @@ pub struct Host {
     pub cgroup: cgroup::host::CgroupHost,
     /// What a process meets in its kernel.
     pub machine: Machine,
+    /// Who calls the runtime.
+    pub caller: Caller,
+}
+
+/// Who calls the runtime. What the caller may do belongs here, once something is decided by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The effective user id, as the caller's user namespace has it.
+    pub uid: u32,
+    /// The caller's user namespace maps ids, or has only some of the host's.
+    pub in_user_namespace: bool,
 }
 
 /// What is true of the kernel, for any process.
@@ -96,6 +107,8 @@ pub struct Machine {
 pub struct Plan {
     /// What the caller asked for.
     pub request: Request,
+    /// Who the caller is.
+    pub caller: Caller,
     /// All steps, in the order of [`Stage`].
     pub steps: Vec<Step>,
     /// The cgroup that is made and limited.
@@ -354,19 +367,16 @@ impl Action {
 pub fn create(spec: &Spec, request: Request, host: &Host) -> Result<Plan> {
     let linux = spec.linux();
     let resources = linux.and_then(|linux| linux.resources().as_ref());
-    let cgroup = if request.no_cgroup {
-        cgroup::stay(resources, &host.cgroup)?
-    } else {
-        let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
-        cgroup::decide(&request.id, path, resources, &host.cgroup)?
-    };
+    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+    let cgroup = cgroup::decide(request.cgroup_manager, &request.id, path, resources, &host.cgroup)?;
     let seccomp = match linux.and_then(|linux| linux.seccomp().as_ref()) {
         Some(profile) => Some(seccomp::compile(profile, host.machine.native)?),
         None => None,
     };
     let mut steps = lifecycle();
-    if cgroup.is_own {
-        steps.extend(cgroup_steps());
+    match cgroup.driver {
+        cgroup::Driver::Own { .. } => steps.extend(cgroup_steps()),
+        cgroup::Driver::Caller => {}
     }
     if request.start_at_once {
         steps.push(Step::always(Action::StartAtOnce));
@@ -384,6 +394,7 @@ pub fn create(spec: &Spec, request: Request, host: &Host) -> Result<Plan> {
     notes.extend(seccomp.iter().flat_map(|filter| filter.warnings.iter().cloned()));
     Ok(Plan {
         request,
+        caller: host.caller,
         steps: order::sorted(steps),
         cgroup,
         seccomp,

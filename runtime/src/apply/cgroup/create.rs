@@ -8,7 +8,7 @@ use super::live::{pids_below, remove_tree};
 use super::write::{Places, perform};
 use super::{devices, freezer};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
-use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Plan, Write};
+use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Driver, Plan, Write};
 use crate::sys::cgroupfs::{self, Dir};
 
 /// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
@@ -55,12 +55,6 @@ impl CreatedCgroup {
         Ok(entrance)
     }
 
-    /// Writes all limits and restricts devices: after this the cgroup is what the plan says.
-    pub fn limit(&self, plan: &Plan) -> Result<()> {
-        self.limit_resources(plan)?;
-        self.restrict_devices(plan, self.load_device_program(plan)?)
-    }
-
     /// Writes all limits.
     pub fn limit_resources(&self, plan: &Plan) -> Result<()> {
         perform(self, &plan.writes)
@@ -99,6 +93,9 @@ impl CreatedCgroup {
     }
 
     fn build(&mut self, plan: &Plan) -> Result<()> {
+        let Driver::Own { enable } = &plan.driver else {
+            return Err(Error::internal("the plan makes no cgroup"));
+        };
         for planned in &plan.dirs {
             match self.make(planned) {
                 // The container can do without an optional cgroup, but never shares one with other processes.
@@ -107,7 +104,7 @@ impl CreatedCgroup {
             }
         }
         if self.is_v2 {
-            return self.enable_controllers(plan);
+            return self.prepare_v2(plan, enable);
         }
         if let Ok(cpuset) = self.place_of("cpuset") {
             let given = |file: &str| plan.before_enter.iter().any(|write| write.file == file);
@@ -154,11 +151,12 @@ impl CreatedCgroup {
         found.ok_or_else(|| Error::internal(format!("the plan has no {controller} cgroup")))
     }
 
-    fn enable_controllers(&self, plan: &Plan) -> Result<()> {
+    /// Enables controllers from the top of the hierarchy down to the cgroup, and lets a process join.
+    fn prepare_v2(&self, plan: &Plan, controllers: &[String]) -> Result<()> {
         let (Some(created), Some(planned)) = (self.dirs.first(), plan.dirs.first()) else { return Ok(()) };
         let lacks = |there: &str| {
             let there: Vec<&str> = there.split_whitespace().collect();
-            plan.enable.iter().any(|wanted| !there.contains(&wanted.as_str()))
+            controllers.iter().any(|wanted| !there.contains(&wanted.as_str()))
         };
         if lacks(&created.dir.read("cgroup.controllers")?) {
             let parents: Vec<&Path> = planned.path.ancestors().skip(1).collect();
@@ -166,7 +164,7 @@ impl CreatedCgroup {
             for parent in parents {
                 let parent = Dir::open(parent)?;
                 if lacks(&parent.read("cgroup.subtree_control")?) {
-                    enable(&parent, &plan.enable);
+                    enable(&parent, controllers);
                 }
             }
         }

@@ -2,11 +2,11 @@
 
 use oci_spec::runtime::{LinuxRdma, LinuxResources};
 
-use super::limits::{Limits, OnFailure, Write};
+use super::limits::{Collector, OnFailure, Write};
 use crate::error::{Error, Result};
 
 /// The limit on processes.
-pub(super) fn pids(resources: &LinuxResources, limits: &mut Limits<'_>) -> Result<()> {
+pub(super) fn pids(resources: &LinuxResources, limits: &mut Collector<'_>) -> Result<()> {
     let Some(pids) = resources.pids() else { return Ok(()) };
     let (max, field) = (pids_max(pids.limit()), "linux.resources.pids.limit");
     limits.add(Write::new("pids.max", max, "limit the number of processes", field))
@@ -22,7 +22,7 @@ fn pids_max(limit: i64) -> String {
 }
 
 /// Limits on huge pages: on use and, where the kernel knows it (5.7), on reservation.
-pub(super) fn huge_pages(resources: &LinuxResources, file: &str, limits: &mut Limits<'_>) -> Result<()> {
+pub(super) fn huge_pages(resources: &LinuxResources, file: &str, limits: &mut Collector<'_>) -> Result<()> {
     for (index, huge) in resources.hugepage_limits().iter().flatten().enumerate() {
         let (size, limit) = (huge.page_size(), huge.limit());
         let field = format!("linux.resources.hugepageLimits[{index}]");
@@ -41,7 +41,7 @@ pub(super) fn huge_pages(resources: &LinuxResources, file: &str, limits: &mut Li
 }
 
 /// Limits on RDMA devices, by the device's name.
-pub(super) fn rdma(resources: &LinuxResources, limits: &mut Limits<'_>) -> Result<()> {
+pub(super) fn rdma(resources: &LinuxResources, limits: &mut Collector<'_>) -> Result<()> {
     let mut devices: Vec<_> = resources.rdma().iter().flatten().collect();
     devices.sort_by_key(|(name, _)| name.as_str());
     for (name, limit) in devices {

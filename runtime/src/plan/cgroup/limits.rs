@@ -110,40 +110,55 @@ impl Value {
     }
 }
 
-/// The limits of one container while they are put together.
-pub(super) struct Limits<'a> {
+/// The limits of one container.
+#[derive(Default)]
+pub(super) struct Limits {
     pub before_enter: Vec<Write>,
     pub writes: Vec<Write>,
     pub notes: Vec<String>,
-    version: &'static str,
-    has: &'a dyn Fn(&str) -> bool,
 }
 
-impl<'a> Limits<'a> {
+/// The limits of one container while they are put together, with what is known of the host's controllers.
+pub(super) struct Collector<'a> {
+    version: &'static str,
+    has: &'a dyn Fn(&str) -> bool,
+    limits: Limits,
+}
+
+impl<'a> Collector<'a> {
     /// `has` knows which controllers there are.
     pub fn new(version: &'static str, has: &'a dyn Fn(&str) -> bool) -> Self {
-        Limits { before_enter: Vec::new(), writes: Vec::new(), notes: Vec::new(), version, has }
+        Collector { version, has, limits: Limits::default() }
+    }
+
+    pub fn finish(self) -> Limits {
+        self.limits
     }
 
     /// Adds `write`; an error if its controller isn't there.
     pub fn add(&mut self, write: Write) -> Result<()> {
         self.check(&write)?;
-        self.writes.push(write);
+        self.limits.writes.push(write);
         Ok(())
     }
 
-    /// As [`Limits::add`], for what has to stand before a process joins.
+    /// As [`Collector::add`], for what has to stand before a process joins.
     pub fn add_before_enter(&mut self, write: Write) -> Result<()> {
         self.check(&write)?;
-        self.before_enter.push(write);
+        self.limits.before_enter.push(write);
         Ok(())
     }
 
     /// Says that `field` is passed over, if it was `asked` for.
     pub fn pass_over(&mut self, asked: bool, field: &str, why: &str) {
         if asked {
-            self.notes.push(format!("{field}: passed over, {why}"));
+            self.limits.notes.push(format!("{field}: passed over, {why}"));
         }
+    }
+
+    /// As [`Collector::add`], whatever the controller is.
+    pub fn add_unchecked(&mut self, write: Write) {
+        self.limits.writes.push(write);
     }
 
     fn check(&self, write: &Write) -> Result<()> {

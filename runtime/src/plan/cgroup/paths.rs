@@ -1,7 +1,7 @@
 //! Where a container's cgroup is.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,8 @@ impl Place {
     /// and without one the container's id is the name.
     pub fn choose(id: &str, cgroups_path: Option<&Path>) -> Result<Place> {
         let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(id));
-        let inner = without_dots(asked);
+        // A `..` at the top stays there, so no path leaves the hierarchy.
+        let inner: PathBuf = crate::plan::clean(asked).components().skip(1).collect();
         if inner.as_os_str().is_empty() {
             let asked = asked.display();
             return Err(Error::invalid(format!("linux.cgroupsPath: {asked} names no cgroup of its own")));
@@ -72,27 +73,14 @@ impl Place {
 
     /// The directory in the v2 hierarchy.
     pub fn on_v2(&self, hierarchy: &Hierarchy) -> PathBuf {
-        // A v2 cgroup with processes can't give controllers to cgroups below it, and the runtime is a process
-        // of its own cgroup: so the container's is made beside that one, not in it.
+        // A v2 cgroup with processes can't give controllers to cgroups below it, and the runtime's own cgroup has the
+        // runtime in it. So the container's cgroup is made beside the runtime's, not in it.
         let beside = hierarchy.own.parent().unwrap_or(Path::new(""));
         match self {
             Place::Top(inner) => hierarchy.mountpoint.join(inner),
             Place::Own(inner) => hierarchy.mountpoint.join(beside).join(inner),
         }
     }
-}
-
-/// `path` as it reads from `/`, relative: a `..` at the top stays there, so no path can leave the hierarchy.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => drop(clean.pop()),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources};
 
 use super::both;
-use super::limits::{self, Limits, OnFailure, Write};
+use super::limits::{self, Collector, Limits, OnFailure, Write};
 use crate::error::{Error, Result};
 
 /// Whether containers join the hierarchy of `controller`. Any other, `name=mine` say, belongs to some program.
@@ -33,8 +33,8 @@ const CONTROLLERS: [&str; 13] = [
 ];
 
 /// The limits of a new cgroup. `has` knows the controllers of the host.
-pub(super) fn limits<'a>(resources: &LinuxResources, has: &'a dyn Fn(&str) -> bool) -> Result<Limits<'a>> {
-    let mut limits = Limits::new("v1", has);
+pub(super) fn limits(resources: &LinuxResources, has: &dyn Fn(&str) -> bool) -> Result<Limits> {
+    let mut limits = Collector::new("v1", has);
     if resources.unified().as_ref().is_some_and(|unified| !unified.is_empty()) {
         let cause = "linux.resources.unified: invalid configuration: cannot use unified on cgroup v1";
         return Err(Error::unsupported(cause));
@@ -56,7 +56,7 @@ pub(super) fn limits<'a>(resources: &LinuxResources, has: &'a dyn Fn(&str) -> bo
         network(asked, &mut limits)?;
     }
     both::rdma(resources, &mut limits)?;
-    Ok(limits)
+    Ok(limits.finish())
 }
 
 /// The limits that change in a cgroup that has some.
@@ -65,7 +65,7 @@ pub(super) fn changes(resources: &LinuxResources, has: &dyn Fn(&str) -> bool) ->
     Ok([limits.before_enter, limits.writes].concat())
 }
 
-fn memory(memory: &LinuxMemory, limits: &mut Limits<'_>) -> Result<()> {
+fn memory(memory: &LinuxMemory, limits: &mut Collector<'_>) -> Result<()> {
     const LIMIT: &str = "linux.resources.memory.limit";
     const SWAP: &str = "linux.resources.memory.swap";
     const RESERVATION: &str = "linux.resources.memory.reservation";
@@ -94,7 +94,7 @@ fn memory(memory: &LinuxMemory, limits: &mut Limits<'_>) -> Result<()> {
     Ok(())
 }
 
-fn oom_and_swappiness(memory: &LinuxMemory, limits: &mut Limits<'_>) -> Result<()> {
+fn oom_and_swappiness(memory: &LinuxMemory, limits: &mut Collector<'_>) -> Result<()> {
     if memory.disable_oom_killer() == Some(true) {
         let field = "linux.resources.memory.disableOOMKiller";
         limits.add(Write::new("memory.oom_control", 1, "keep the OOM killer out", field))?;
@@ -109,7 +109,7 @@ fn oom_and_swappiness(memory: &LinuxMemory, limits: &mut Limits<'_>) -> Result<(
 }
 
 #[allow(deprecated)]
-fn kernel_memory(memory: &LinuxMemory, limits: &mut Limits<'_>) {
+fn kernel_memory(memory: &LinuxMemory, limits: &mut Collector<'_>) {
     let why = "the kernel has given it up";
     limits.pass_over(limits::set(memory.kernel()).is_some(), "linux.resources.memory.kernel", why);
     limits.pass_over(limits::set(memory.kernel_tcp()).is_some(), "linux.resources.memory.kernelTCP", why);
@@ -117,7 +117,7 @@ fn kernel_memory(memory: &LinuxMemory, limits: &mut Limits<'_>) {
     limits.pass_over(asked, "linux.resources.memory.useHierarchy", "the kernel always does so");
 }
 
-fn cpuset(cpu: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
+fn cpuset(cpu: &LinuxCpu, limits: &mut Collector<'_>) -> Result<()> {
     // No process can join a cpuset without cpus and memory nodes.
     if let Some(cpus) = limits::set_text(cpu.cpus()) {
         let write = Write::new("cpuset.cpus", cpus, "choose cpus", "linux.resources.cpu.cpus");
@@ -130,7 +130,7 @@ fn cpuset(cpu: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
     Ok(())
 }
 
-fn cpu(cpu: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
+fn cpu(cpu: &LinuxCpu, limits: &mut Collector<'_>) -> Result<()> {
     let quota = limits::set(cpu.quota());
     if let Some(shares) = limits::set(cpu.shares()) {
         let field = "linux.resources.cpu.shares";
@@ -167,7 +167,7 @@ fn within_kernel_range(shares: u64, field: &str) -> Result<u64> {
     }
 }
 
-fn realtime(cpu: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
+fn realtime(cpu: &LinuxCpu, limits: &mut Collector<'_>) -> Result<()> {
     let runtime = limits::set(cpu.realtime_runtime());
     // No realtime process can join a cgroup without realtime. The runtime must fit the period.
     if let Some(period) = limits::set(cpu.realtime_period()) {
@@ -182,7 +182,7 @@ fn realtime(cpu: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
     Ok(())
 }
 
-fn block_io(block_io: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
+fn block_io(block_io: &LinuxBlockIo, limits: &mut Collector<'_>) -> Result<()> {
     const AIM: &str = "weigh block i/o";
     let field = "linux.resources.blockIO.weight";
     if let Some(weight) = limits::io_weight(block_io.weight(), field)? {
@@ -213,7 +213,7 @@ fn block_io(block_io: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
     Ok(())
 }
 
-fn device_weights(block_io: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
+fn device_weights(block_io: &LinuxBlockIo, limits: &mut Collector<'_>) -> Result<()> {
     const AIM: &str = "weigh i/o of a device";
     for (index, device) in block_io.weight_device().iter().flatten().enumerate() {
         let (major, minor) = (device.major(), device.minor());
@@ -231,7 +231,7 @@ fn device_weights(block_io: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()
     Ok(())
 }
 
-fn network(network: &LinuxNetwork, limits: &mut Limits<'_>) -> Result<()> {
+fn network(network: &LinuxNetwork, limits: &mut Collector<'_>) -> Result<()> {
     if let Some(class) = limits::set(network.class_id()) {
         let field = "linux.resources.network.classID";
         limits.add(Write::new("net_cls.classid", class, "classify packets", field))?;

@@ -8,11 +8,11 @@ use oci_spec::runtime::{
 };
 
 use super::both;
-use super::limits::{self, Limits, OnFailure, Value, Write};
+use super::limits::{self, Collector, Limits, OnFailure, Value, Write};
 use crate::error::{Error, Result};
 
 /// The limits of a new cgroup. `has` knows the controllers of the host.
-pub(super) fn limits<'a>(resources: &LinuxResources, has: &'a dyn Fn(&str) -> bool) -> Result<Limits<'a>> {
+pub(super) fn limits(resources: &LinuxResources, has: &dyn Fn(&str) -> bool) -> Result<Limits> {
     translate(resources, Cgroup::New, has)
 }
 
@@ -29,12 +29,8 @@ enum Cgroup {
     InUse,
 }
 
-fn translate<'a>(
-    resources: &LinuxResources,
-    cgroup: Cgroup,
-    has: &'a dyn Fn(&str) -> bool,
-) -> Result<Limits<'a>> {
-    let mut limits = Limits::new("v2", has);
+fn translate(resources: &LinuxResources, cgroup: Cgroup, has: &dyn Fn(&str) -> bool) -> Result<Limits> {
+    let mut limits = Collector::new("v2", has);
     both::pids(resources, &mut limits)?;
     if let Some(asked) = resources.memory() {
         memory(asked, cgroup, &mut limits)?;
@@ -52,10 +48,10 @@ fn translate<'a>(
         network(asked, &mut limits);
     }
     unified(resources, &mut limits)?;
-    Ok(limits)
+    Ok(limits.finish())
 }
 
-fn memory(memory: &LinuxMemory, cgroup: Cgroup, limits: &mut Limits<'_>) -> Result<()> {
+fn memory(memory: &LinuxMemory, cgroup: Cgroup, limits: &mut Collector<'_>) -> Result<()> {
     const LIMIT: &str = "linux.resources.memory.limit";
     const SWAP: &str = "linux.resources.memory.swap";
     const RESERVATION: &str = "linux.resources.memory.reservation";
@@ -104,7 +100,7 @@ fn swap_max(limit: Option<i64>, total: Option<i64>, cgroup: Cgroup) -> Result<Op
 }
 
 #[allow(deprecated)]
-fn memory_of_v1(memory: &LinuxMemory, limits: &mut Limits<'_>) {
+fn memory_of_v1(memory: &LinuxMemory, limits: &mut Collector<'_>) {
     let given = limits::set(memory.kernel()).is_some();
     limits.pass_over(given, "linux.resources.memory.kernel", NOT_ON_V2);
     let given = limits::set(memory.kernel_tcp()).is_some();
@@ -116,7 +112,7 @@ fn memory_of_v1(memory: &LinuxMemory, limits: &mut Limits<'_>) {
     limits.pass_over(given, "linux.resources.memory.useHierarchy", "cgroup v2 always does so");
 }
 
-fn cpu(cpu: &LinuxCpu, cgroup: Cgroup, limits: &mut Limits<'_>) -> Result<()> {
+fn cpu(cpu: &LinuxCpu, cgroup: Cgroup, limits: &mut Collector<'_>) -> Result<()> {
     let (quota, period) = (limits::set(cpu.quota()), limits::set(cpu.period()));
     if let Some(shares) = limits::set(cpu.shares()) {
         let write =
@@ -156,7 +152,7 @@ fn cpu_max(quota: Option<i64>, period: Option<u64>, cgroup: Cgroup) -> Option<(V
     }
 }
 
-fn cpuset(cpu: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
+fn cpuset(cpu: &LinuxCpu, limits: &mut Collector<'_>) -> Result<()> {
     if let Some(cpus) = limits::set_text(cpu.cpus()) {
         limits.add(Write::new("cpuset.cpus", cpus, "choose cpus", "linux.resources.cpu.cpus"))?;
     }
@@ -166,7 +162,7 @@ fn cpuset(cpu: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
     Ok(())
 }
 
-fn block_io(block_io: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
+fn block_io(block_io: &LinuxBlockIo, limits: &mut Collector<'_>) -> Result<()> {
     const WEIGHT: &str = "linux.resources.blockIO.weight";
     const LEAF_WEIGHT: &str = "linux.resources.blockIO.leafWeight";
 
@@ -213,7 +209,7 @@ fn io_max(device: &LinuxThrottleDevice, key: &str) -> String {
     format!("{}:{} {key}={rate}", device.major(), device.minor())
 }
 
-fn network(network: &LinuxNetwork, limits: &mut Limits<'_>) {
+fn network(network: &LinuxNetwork, limits: &mut Collector<'_>) {
     limits.pass_over(limits::set(network.class_id()).is_some(), "linux.resources.network.classID", NOT_ON_V2);
     let given = network.priorities().as_ref().is_some_and(|priorities| !priorities.is_empty());
     limits.pass_over(given, "linux.resources.network.priorities", NOT_ON_V2);
@@ -221,7 +217,7 @@ fn network(network: &LinuxNetwork, limits: &mut Limits<'_>) {
 
 /// The spec's own way to v2: file names and texts. Written last, so that they win; a text of several lines is
 /// one command per line.
-fn unified(resources: &LinuxResources, limits: &mut Limits<'_>) -> Result<()> {
+fn unified(resources: &LinuxResources, limits: &mut Collector<'_>) -> Result<()> {
     let mut entries: Vec<_> = resources.unified().iter().flatten().collect();
     entries.sort();
     for (file, text) in entries {
@@ -231,7 +227,7 @@ fn unified(resources: &LinuxResources, limits: &mut Limits<'_>) -> Result<()> {
         }
         for line in text.split('\n').filter(|line| !line.is_empty()) {
             // Not checked against the host's controllers: `cpu.pressure`, say, needs none.
-            limits.writes.push(Write::new(file.clone(), line, "set a v2 parameter", field.clone()));
+            limits.add_unchecked(Write::new(file.clone(), line, "set a v2 parameter", field.clone()));
         }
     }
     Ok(())
