@@ -25,12 +25,13 @@ const MODULES: [(&str, &[&str]); 11] = [
 ];
 
 /// What `plan` takes from `sys`: plain types, and names of numbers. None of it makes a system call.
-const SYS_FOR_PLAN: [&str; 11] = [
+const SYS_FOR_PLAN: [&str; 12] = [
     "crate::sys::bpf::Insn",
     "crate::sys::c_string",
     "crate::sys::credentials::CapabilitySets",
     "crate::sys::credentials::capability_names",
     "crate::sys::credentials::capability_number",
+    "crate::sys::list::numbers",
     "crate::sys::mount::attribute_names",
     "crate::sys::namespace::flag_names",
     "crate::sys::schedule::SchedulerAttributes",

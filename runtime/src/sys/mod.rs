@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod fault;
 pub mod file;
 pub mod keyring;
+pub mod list;
 pub mod memfd;
 pub mod mount;
 pub mod namespace;

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::enter::Entrance;
 use super::oom::OomWatch;
-use super::stats::{self, Stats};
+use super::readings::{self, Readings};
 use super::write::{Places, perform};
 use super::{PATIENCE, freezer};
 use crate::error::{Context, Errno, Error, Result, best_effort};
@@ -183,15 +183,15 @@ impl Cgroup {
     }
 
     /// What the cgroup has used so far.
-    pub fn stats(&self) -> Result<Stats> {
-        stats::read(&self.paths).doing("read the container's statistics")
+    pub fn readings(&self) -> Result<Readings> {
+        readings::read(&self.paths).doing("read the container's statistics")
     }
 
     /// How often the OOM killer has killed a process of the cgroup; `None` if nobody counts.
     pub fn oom_kills(&self) -> Option<u64> {
         let file = if self.paths.is_v2() { "memory.events" } else { "memory.oom_control" };
         let text = Dir::open(self.paths.get("memory")?).and_then(|dir| dir.read(file)).ok()?;
-        stats::keyed(&text).find(|(key, _)| *key == "oom_kill").map(|(_, count)| count)
+        readings::keyed(&text).find(|(key, _)| *key == "oom_kill").map(|(_, count)| count)
     }
 
     /// Starts to watch for the container being out of memory.

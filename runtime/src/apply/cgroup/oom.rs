@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use super::stats;
+use super::readings;
 use crate::error::{Error, Result};
 use crate::sys::cgroupfs::{Dir, FileWatch, OomCounter, is_gone};
 
@@ -88,6 +88,6 @@ impl AsFd for OomWatch {
 
 fn count(dir: &Dir, file: &str, key: &str) -> Result<u64> {
     let text = dir.read(file)?;
-    let found = stats::keyed(&text).find(|(known, _)| *known == key);
+    let found = readings::keyed(&text).find(|(known, _)| *known == key);
     found.map(|(_, count)| count).ok_or_else(|| Error::internal(format!("{file} has no {key}")))
 }

@@ -1,12 +1,14 @@
 //! `events`: what a container uses, again and again, and when it runs out of memory.
 
+mod stats;
+
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
+use self::stats::Stats;
 use super::{Container, Invocation, print};
-use crate::apply::cgroup::stats::Stats;
 use crate::apply::cgroup::{OomEvent, OomWatch};
 use crate::cli::EventsArgs;
 use crate::error::{Errno, Error, Kind, Result};
@@ -44,7 +46,7 @@ fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<(
                 return Ok(());
             }
             if let Err(err) = print_usage(container) {
-                // Half of the cgroup may be gone: the watch tells when all of it is.
+                // A part of the cgroup may be gone. The watch tells when all of it is.
                 report.warning(&err.to_string());
             }
         }
@@ -60,8 +62,8 @@ fn wait(watch: &OomWatch, deadline: Deadline) -> Result<()> {
 }
 
 fn print_usage(container: &Container) -> Result<()> {
-    let usage = container.cgroup().stats()?;
-    print_event(&Event::Stats { id: &container.record.id, data: Box::new(usage) })
+    let data = Box::new(Stats::from(&container.cgroup().readings()?));
+    print_event(&Event::Stats { id: &container.record.id, data })
 }
 
 fn print_event(event: &Event) -> Result<()> {
