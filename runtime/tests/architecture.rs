@@ -28,12 +28,13 @@ const MODULES: [(&str, &[&str]); 12] = [
 ];
 
 /// What `plan` takes from `sys`: plain types, and names of numbers. None of it makes a system call.
-const SYS_FOR_PLAN: [&str; 11] = [
+const SYS_FOR_PLAN: [&str; 12] = [
     "crate::sys::bpf::Insn",
     "crate::sys::c_string",
     "crate::sys::credentials::CapabilitySets",
     "crate::sys::credentials::capability_names",
     "crate::sys::credentials::capability_number",
+    "crate::sys::list::numbers",
     "crate::sys::mount::MountAttr",
     "crate::sys::namespace::flag_names",
     "crate::sys::schedule::SchedulerAttributes",

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use corten::apply::cgroup::{self, Cgroup};
-use corten::plan::cgroup::{CgroupPaths, decide, host::CgroupHost};
+use corten::plan::cgroup::{CgroupPaths, Manager, decide};
 use corten::state::{ContainerDir, ContainerId, Record, Root};
 use corten::sys::pidfd::ProcessStat;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -35,7 +35,9 @@ impl Container {
     fn create_with(change: impl FnOnce(&mut Record)) -> Option<Container> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = format!("lifecycle-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let plan = CgroupHost::read().and_then(|host| decide(&id, None, None, &host)).expect("a plan");
+        let plan = corten::probe::cgroups()
+            .and_then(|host| decide(Manager::Cgroupfs, &id, None, None, &host))
+            .expect("a plan");
         if let Err(err) = cgroup::create(&plan) {
             println!("skipped: no cgroup to be had: {err}");
             return None;

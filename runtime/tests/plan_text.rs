@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use corten::plan::cgroup::Manager;
 use corten::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
-use corten::plan::{self, Host, Joining, Machine, NamespaceFlags, Plan, Request, Stage};
+use corten::plan::{self, Caller, Host, Joining, Machine, NamespaceFlags, Plan, Request, Stage};
 use corten::spec::{Spec, oci};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
@@ -134,7 +135,8 @@ fn host(view: usize) -> Host {
         Mode::V2 { hierarchy: hierarchy(&[""]), controllers }
     };
     let machine = Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64 };
-    Host { cgroup: CgroupHost { mode }, machine }
+    let caller = Caller { uid: 0, in_user_namespace: false };
+    Host { cgroup: CgroupHost { mode }, machine, caller }
 }
 
 /// A source of choices.
@@ -161,7 +163,7 @@ impl Random {
             id: "web1".into(),
             bundle: "/bundle".into(),
             rootfs: "/bundle/rootfs".into(),
-            no_cgroup: false,
+            cgroup_manager: Manager::Cgroupfs,
             no_pivot: flag(),
             no_new_keyring: flag(),
             start_at_once: flag(),

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use corten::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
-use corten::plan::{self, Action, ForInit, Host, Machine, Plan, Request, Stage};
+use corten::plan::{self, Action, Caller, ForInit, Host, Machine, Plan, Request, Stage};
 use corten::spec::{Spec, oci};
 
 const CONFIGS: [&str; 8] = [
@@ -135,7 +135,8 @@ fn request() -> Request {
 
 fn plan_for(name: &str, request: Request, cgroup: CgroupHost) -> Plan {
     let machine = Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64 };
-    plan::create(&spec_of(name), &request, &Host { cgroup, machine }).expect("a plan")
+    let caller = Caller { uid: 0, in_user_namespace: false };
+    plan::create(&spec_of(name), &request, &Host { cgroup, machine, caller }).expect("a plan")
 }
 
 fn spec_of(name: &str) -> Spec {

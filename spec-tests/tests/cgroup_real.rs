@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use corten::apply::cgroup::{Cgroup, OomEvent, create};
+use corten::apply::cgroup::{Cgroup, CreatedCgroup, OomEvent, create};
 use corten::plan::cgroup::host::{CgroupHost, Mode};
-use corten::plan::cgroup::{Plan, decide, decide_update};
+use corten::plan::cgroup::{Driver, Manager, Plan, decide, decide_update};
+use corten::probe;
 use nix::poll::{PollFd, PollFlags, poll};
 use oci_spec::runtime::LinuxResources;
 
@@ -23,7 +24,7 @@ fn v1_container_lives_in_every_hierarchy_and_leaves_none_behind() {
     let created = create(&test.plan).unwrap();
     let mut sleeper = sleeper();
     test.enter(sleeper.id());
-    created.limit(&test.plan).unwrap();
+    limit_all(&created, &test.plan);
 
     assert_eq!(test.text("memory", "memory.limit_in_bytes"), "67108864");
     assert_eq!(test.text("pids", "pids.max"), "20");
@@ -53,7 +54,7 @@ fn v1_devices_list_is_exactly_the_policy() {
         {"allow":true,"type":"c","major":5,"minor":1,"access":"rwm"},
         {"allow":false,"type":"c","major":10,"minor":229,"access":"rwm"}]}"#;
     let Some(test) = Test::on_v1("v1-devices", docker) else { return };
-    create(&test.plan).unwrap().limit(&test.plan).unwrap();
+    limit_all(&create(&test.plan).unwrap(), &test.plan);
     let listed = test.text("devices", "devices.list");
     let mut listed: Vec<&str> = listed.lines().collect();
     listed.sort_unstable();
@@ -70,7 +71,7 @@ fn v1_privileged_container_may_use_every_device() {
     let Some(test) = Test::on_v1("v1-privileged", r#"{"devices":[{"allow":true,"access":"rwm"}]}"#) else {
         return;
     };
-    create(&test.plan).unwrap().limit(&test.plan).unwrap();
+    limit_all(&create(&test.plan).unwrap(), &test.plan);
     assert_eq!(test.text("devices", "devices.list"), "a *:* rwm");
 }
 
@@ -82,7 +83,7 @@ fn v1_memory_and_swap_move_together_up_and_down() {
     if !test.dir("memory").parent().unwrap().parent().unwrap().join("memory.memsw.limit_in_bytes").exists() {
         return skip("the kernel doesn't account swap");
     }
-    create(&test.plan).unwrap().limit(&test.plan).unwrap();
+    limit_all(&create(&test.plan).unwrap(), &test.plan);
     for (limit, swap) in
         [(268435456, 536870912i64), (33554432, 33554432), (67108864, -1), (16777216, 33554432)]
     {
@@ -101,7 +102,7 @@ fn v1_period_below_the_quota_s_share_is_taken_after_the_quota() {
     let Some(test) = Test::on_v1("v1-cpu", r#"{"cpu":{"shares":512,"quota":5000,"period":10000}}"#) else {
         return;
     };
-    create(&test.plan).unwrap().limit(&test.plan).unwrap();
+    limit_all(&create(&test.plan).unwrap(), &test.plan);
     test.update(r#"{"cpu":{"quota":2000,"period":5000,"burst":1000}}"#).unwrap();
     assert_eq!(test.text("cpu", "cpu.cfs_quota_us"), "2000");
     assert_eq!(test.text("cpu", "cpu.cfs_period_us"), "5000");
@@ -118,7 +119,7 @@ fn v1_period_below_the_quota_s_share_is_taken_after_the_quota() {
 fn v1_update_that_fails_changes_nothing() {
     let json = r#"{"memory":{"limit":67108864},"cpu":{"shares":512},"pids":{"limit":20}}"#;
     let Some(test) = Test::on_v1("v1-rollback", json) else { return };
-    create(&test.plan).unwrap().limit(&test.plan).unwrap();
+    limit_all(&create(&test.plan).unwrap(), &test.plan);
     let change = r#"{"memory":{"limit":33554432},"cpu":{"shares":1024,"period":1},"pids":{"limit":5}}"#;
     assert!(test.update(change).is_err());
     assert_eq!(test.text("memory", "memory.limit_in_bytes"), "67108864");
@@ -180,7 +181,7 @@ fn v1_statistics_are_filled_in() {
         return;
     };
     let created = create(&test.plan).unwrap();
-    created.limit(&test.plan).unwrap();
+    limit_all(&created, &test.plan);
     run_in(&test, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
     let stats = test.cgroup().stats().unwrap();
     assert!(stats.cpu.usage.total > 0 && !stats.cpu.usage.percpu.is_empty(), "{:?}", stats.cpu);
@@ -193,7 +194,7 @@ fn v1_statistics_are_filled_in() {
 fn v1_out_of_memory_is_told_and_counted() {
     let Some(test) = Test::on_v1("v1-oom", r#"{"memory":{"limit":8388608}}"#) else { return };
     let created = create(&test.plan).unwrap();
-    created.limit(&test.plan).unwrap();
+    limit_all(&created, &test.plan);
     let cgroup = test.cgroup();
     let mut watch = cgroup.watch_oom().unwrap();
     assert_eq!(watch.read().unwrap(), None);
@@ -210,7 +211,7 @@ fn v1_out_of_memory_is_told_and_counted() {
 fn v1_memory_below_what_is_in_use_names_field_call_and_use() {
     let Some(test) = Test::on_v1("v1-busy", r#"{"memory":{"limit":67108864}}"#) else { return };
     let created = create(&test.plan).unwrap();
-    created.limit(&test.plan).unwrap();
+    limit_all(&created, &test.plan);
     let mut holder = shell("x=aaaaaaaa; while [ ${#x} -lt 4000000 ]; do x=$x$x; done; echo; read x");
     holder.stdout(Stdio::piped());
     let mut holder = Process(holder.spawn().unwrap());
@@ -257,7 +258,7 @@ fn plain_v1_without_the_unified_hierarchy_is_enough() {
         || {
             let Some(test) = Test::on_v1("v1-plain", "{}") else { return };
             assert!(test.plan.dirs.iter().all(|dir| !dir.is_unified()), "{:?}", test.plan.dirs);
-            create(&test.plan).unwrap().limit(&test.plan).unwrap();
+            limit_all(&create(&test.plan).unwrap(), &test.plan);
         },
     );
 }
@@ -270,7 +271,7 @@ fn v2_container_lives_and_dies_in_one_cgroup() {
         let created = create(&test.plan).unwrap();
         let mut sleeper = sleeper();
         test.enter(sleeper.id());
-        created.limit(&test.plan).unwrap();
+        limit_all(&created, &test.plan);
         let cgroup = test.cgroup();
         assert_eq!(cgroup.pids().unwrap(), [sleeper.id()]);
 
@@ -319,19 +320,19 @@ fn v2_devices_are_restricted_by_one_program_that_is_replaced() {
             let dir = std::fs::File::open(test.dir("")).unwrap();
             corten::sys::bpf::device_program_ids(std::os::fd::AsFd::as_fd(&dir)).unwrap()
         };
-        create(&test.plan).unwrap().limit(&test.plan).unwrap();
+        limit_all(&create(&test.plan).unwrap(), &test.plan);
         let first = programs();
         assert_eq!(first.len(), 1);
         assert_opens_only_allowed_devices(test);
 
-        create(&test.plan).unwrap().limit(&test.plan).unwrap();
+        limit_all(&create(&test.plan).unwrap(), &test.plan);
         let second = programs();
         assert_eq!(second.len(), 1);
         assert_ne!(first, second);
 
         let everything = resources(r#"{"devices":[{"allow":true,"access":"rwm"}]}"#);
-        let plan = decide("c", Some(&test.path), Some(&everything), &test.host).unwrap();
-        create(&plan).unwrap().limit(&plan).unwrap();
+        let plan = decide(Manager::Cgroupfs, "c", Some(&test.path), Some(&everything), &test.host).unwrap();
+        limit_all(&create(&plan).unwrap(), &plan);
         assert!(programs().is_empty());
     });
 }
@@ -346,8 +347,9 @@ fn v2_verifier_takes_long_and_odd_lists_of_devices() {
         let denied = format!(r#"{{"allow":true,"access":"rwm"}},{denied}"#);
         for list in [allowed, denied, odd] {
             let resources = resources(&format!(r#"{{"devices":[{list}]}}"#));
-            let plan = decide("c", Some(&test.path), Some(&resources), &test.host).unwrap();
-            create(&plan).unwrap().limit(&plan).unwrap();
+            let plan =
+                decide(Manager::Cgroupfs, "c", Some(&test.path), Some(&resources), &test.host).unwrap();
+            limit_all(&create(&plan).unwrap(), &plan);
         }
     });
 }
@@ -369,9 +371,10 @@ fn v2_controllers_are_enabled_down_to_the_cgroup() {
             return skip("the v2 view has no hugetlb controller");
         }
         let limit = resources(r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}"#);
-        let plan = decide("c", Some(&test.path.join("x/y")), Some(&limit), &test.host).unwrap();
+        let plan =
+            decide(Manager::Cgroupfs, "c", Some(&test.path.join("x/y")), Some(&limit), &test.host).unwrap();
         let created = create(&plan).unwrap();
-        created.limit(&plan).unwrap();
+        limit_all(&created, &plan);
         let dir = &plan.dirs[0].path;
         assert_eq!(read(&dir.join("hugetlb.2MB.max")), "4194304");
         assert!(Cgroup::open(plan.paths()).stats().unwrap().hugetlb.contains_key("2MB"));
@@ -386,14 +389,15 @@ fn v2_resource_without_its_controller_is_an_error_that_names_both() {
         if test.has("memory") {
             return skip("the v2 view has a memory controller");
         }
-        let decide = |json| decide("c", Some(&test.path), Some(&resources(json)), &test.host);
+        let decide =
+            |json| decide(Manager::Cgroupfs, "c", Some(&test.path), Some(&resources(json)), &test.host);
         let err = decide(r#"{"memory":{"limit":4096}}"#).map(drop).unwrap_err();
         let text = "linux.resources.memory.limit: the memory controller is not there (cgroup v2)";
         assert_eq!(err.to_string(), text);
 
         let plan = decide(r#"{"unified":{"memory.high":"4096"}}"#).unwrap();
         let created = create(&plan).unwrap();
-        let text = created.limit(&plan).unwrap_err().to_string();
+        let text = created.limit_resources(&plan).unwrap_err().to_string();
         assert_eq!(
             text,
             format!(
@@ -406,7 +410,7 @@ fn v2_resource_without_its_controller_is_an_error_that_names_both() {
         assert!(!plan.dirs[0].path.exists());
 
         let plan = decide(r#"{"unified":{"cgroup.max.descendants":"3"}}"#).unwrap();
-        create(&plan).unwrap().limit(&plan).unwrap();
+        limit_all(&create(&plan).unwrap(), &plan);
         assert_eq!(test.text("", "cgroup.max.descendants"), "3");
     });
 }
@@ -485,13 +489,13 @@ impl Test {
             skip("only root can make cgroups");
             return None;
         }
-        let host = CgroupHost::read().unwrap();
+        let host = probe::cgroups().unwrap();
         if !fits(&host.mode) {
             skip("this machine has another version of cgroups");
             return None;
         }
         let path = PathBuf::from(format!("/corten-test-{}-{name}/c", std::process::id()));
-        let plan = decide("c", Some(&path), Some(&resources(json)), &host).unwrap();
+        let plan = decide(Manager::Cgroupfs, "c", Some(&path), Some(&resources(json)), &host).unwrap();
         Some(Test { host, path, plan })
     }
 
@@ -513,7 +517,7 @@ impl Test {
     }
 
     fn has(&self, controller: &str) -> bool {
-        self.plan.enable.iter().any(|name| name == controller)
+        matches!(&self.plan.driver, Driver::Own { enable } if enable.iter().any(|name| name == controller))
     }
 
     fn update(&self, json: &str) -> corten::error::Result<()> {
@@ -581,6 +585,13 @@ fn resources(json: &str) -> LinuxResources {
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|err| panic!("{}: {err}", path.display())).trim().to_owned()
+}
+
+/// Sets all limits and restricts devices, as a supervisor does.
+fn limit_all(cgroup: &CreatedCgroup, plan: &Plan) {
+    cgroup.limit_resources(plan).unwrap();
+    let program = cgroup.load_device_program(plan).unwrap();
+    cgroup.restrict_devices(plan, program).unwrap();
 }
 
 fn readable(watch: &corten::apply::cgroup::OomWatch) -> bool {

@@ -12,6 +12,7 @@ use crate::apply::{self, Created, Creation, Tracer};
 use crate::cli::{CgroupManager, CreateArgs};
 use crate::error::{Context, Error, Result};
 use crate::paths;
+use crate::plan::cgroup::Manager;
 use crate::plan::{self, Plan};
 use crate::probe;
 use crate::spec::{SIZE_BYTES_MAX, Spec};
@@ -104,7 +105,10 @@ pub(super) fn decide(
         id: args.id.as_str().to_string(),
         bundle,
         rootfs,
-        no_cgroup: invocation.global.cgroup_manager == CgroupManager::Disabled,
+        cgroup_manager: match invocation.global.cgroup_manager {
+            CgroupManager::Cgroupfs => Manager::Cgroupfs,
+            CgroupManager::Disabled => Manager::Disabled,
+        },
         no_pivot: args.no_pivot,
         no_new_keyring: args.no_new_keyring,
         start_at_once: then == Then::Start,

@@ -28,6 +28,7 @@ pub use container::Container;
 use crate::apply::seal;
 use crate::cli::{Command, CommandLine, Global, Request, RootPath};
 use crate::error::{Context, Error, Result};
+use crate::probe;
 use crate::report::{Report, report_panics};
 use crate::state::Root;
 use crate::sys::{descriptors, signal};
@@ -50,7 +51,7 @@ impl Invocation {
     /// The directory of states, which may not exist.
     pub fn root(&self) -> Result<Root> {
         match &self.global.root {
-            RootPath::Default => Root::default_path().map(|path| Root::at(&path)),
+            RootPath::Default => Root::default_path(probe::caller).map(|path| Root::at(&path)),
             RootPath::Given(path) => Ok(Root::at(path)),
         }
     }
@@ -58,7 +59,7 @@ impl Invocation {
     /// The directory of states, made if need be.
     pub fn root_to_create_in(&self) -> Result<Root> {
         match &self.global.root {
-            RootPath::Default => Root::open_or_create(&Root::default_path()?),
+            RootPath::Default => Root::open_or_create(&Root::default_path(probe::caller)?),
             RootPath::Given(path) => Root::open_or_create(path),
         }
     }

@@ -10,7 +10,9 @@ use super::container::not_running;
 use super::{Container, Invocation};
 use crate::cli::{UpdateArgs, UpdateSource};
 use crate::error::{Context, Error, Result};
-use crate::plan::cgroup::{decide_update, host::CgroupHost};
+use crate::plan::cgroup::decide_update;
+use crate::probe;
+use crate::spec;
 use crate::state::Status;
 
 /// A description of limits is a few hundred bytes.
@@ -39,7 +41,7 @@ pub fn update(container: &Container, resources: &LinuxResources) -> Result<()> {
     if matches!(container.status()?, Status::Stopped | Status::Creating) {
         return Err(not_running());
     }
-    let writes = decide_update(&container.record.cgroup_paths, resources, &CgroupHost::read()?)?;
+    let writes = decide_update(&container.record.cgroup_paths, resources, &probe::cgroups()?)?;
     container.cgroup().update(&writes)
 }
 
@@ -55,8 +57,7 @@ fn read(from: impl Read) -> Result<LinuxResources> {
 fn parse(json: &[u8]) -> Result<LinuxResources> {
     let invalid = |err: serde_json::Error| Error::invalid(err.to_string());
     let mut value: Value = serde_json::from_slice(json).map_err(invalid)?;
-    // `"pids":{}` asks for nothing, but where the limit is left out the type has 0, which stands for a limit of 1.
-    if value.pointer("/pids").is_some_and(|pids| pids.get("limit").is_none_or(Value::is_null)) {
+    if !spec::limits_pids(&value) {
         value.as_object_mut().map(|resources| resources.remove("pids"));
     }
     serde_path_to_error::deserialize(value).map_err(|err| Error::invalid(err.to_string()))

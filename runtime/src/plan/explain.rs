@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::cgroup::OnFailure;
+use super::cgroup::{Driver, OnFailure};
 use super::mount_options::AttrChange;
 use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, MountSource};
 use super::seccomp::{Filter, Listener};
@@ -209,7 +209,7 @@ fn recorded(recorded: &Recorded) -> Vec<String> {
         format!("ociVersion {}", word(&recorded.oci_version)),
     ];
     let pids = if recorded.private_pid_namespace { ", ends with init" } else { "" };
-    lines.push(format!("exec joins {}{pids}", recorded.namespaces));
+    lines.push(format!("owner {}, exec joins {}{pids}", recorded.owner, recorded.namespaces));
     lines.extend(
         recorded.annotations.iter().map(|(key, value)| format!("annotation {} = {}", word(key), word(value))),
     );
@@ -220,8 +220,10 @@ fn recorded(recorded: &Recorded) -> Vec<String> {
 
 fn made(cgroup: &cgroup::Plan) -> Vec<String> {
     let mut lines: Vec<String> = cgroup.dirs.iter().map(ToString::to_string).collect();
-    if !cgroup.enable.is_empty() {
-        lines.push(format!("controllers {}", cgroup.enable.join(" ")));
+    match &cgroup.driver {
+        Driver::Own { enable } if enable.is_empty() => {}
+        Driver::Own { enable } => lines.push(format!("controllers {}", enable.join(" "))),
+        Driver::Caller => lines.push("the caller's".into()),
     }
     lines.extend(cgroup.before_enter.iter().map(write));
     lines

@@ -47,8 +47,8 @@ pub struct Request {
     pub bundle: PathBuf,
     /// The rootfs, absolute and without symlinks.
     pub rootfs: PathBuf,
-    /// Makes no cgroup: the container stays in its caller's (`--cgroup-manager disabled`).
-    pub no_cgroup: bool,
+    /// Who makes the container's cgroup (`--cgroup-manager`).
+    pub cgroup_manager: cgroup::Manager,
     /// Keeps the old root below the new one's mounts (`--no-pivot`), for hosts that run from a ramdisk.
     pub no_pivot: bool,
     /// Keeps the caller's session keyring (`--no-new-keyring`).
@@ -77,6 +77,17 @@ pub struct Host {
     pub cgroup: cgroup::host::CgroupHost,
     /// What a process meets in its kernel.
     pub machine: Machine,
+    /// Who calls the runtime.
+    pub caller: Caller,
+}
+
+/// Who calls the runtime. What the caller may do belongs here, once something is decided by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The effective user id, as the caller's user namespace has it.
+    pub uid: u32,
+    /// The caller's user namespace maps ids, or has only some of the host's.
+    pub in_user_namespace: bool,
 }
 
 /// What is true of the kernel, for any process.
@@ -157,19 +168,16 @@ impl Action {
 pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let linux = spec.linux();
     let resources = linux.and_then(|linux| linux.resources().as_ref());
-    let cgroup = if request.no_cgroup {
-        cgroup::stay(resources, &host.cgroup)?
-    } else {
-        let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
-        cgroup::decide(&request.id, path, resources, &host.cgroup)?
-    };
+    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+    let cgroup = cgroup::decide(request.cgroup_manager, &request.id, path, resources, &host.cgroup)?;
     let cgroup = Rc::new(cgroup);
     let profile = linux.and_then(|linux| linux.seccomp().as_ref());
     let filter =
         profile.map(|profile| seccomp::compile(profile, host.machine.native)).transpose()?.map(Rc::new);
 
     let mut steps = lifecycle(request);
-    steps.push(Step::always(ForSupervisor::SaveRecord(Box::new(record::recorded(spec, request, &cgroup)))));
+    let recorded = record::recorded(spec, request, host.caller, &cgroup);
+    steps.push(Step::always(ForSupervisor::SaveRecord(Box::new(recorded))));
     steps.push(Step::always(ForSupervisor::PrepareRecord(filter.clone())));
     steps.extend(cgroup_steps(&cgroup));
     steps.extend(notify::steps(request));
@@ -254,11 +262,14 @@ fn handing_out(request: &Request) -> Vec<Step> {
 
 /// What a cgroup of the container's own takes.
 fn cgroup_steps(cgroup: &Rc<cgroup::Plan>) -> Vec<Step> {
-    if !cgroup.is_own {
-        return Vec::new();
+    match cgroup.driver {
+        cgroup::Driver::Own { .. } => {
+            let of_own =
+                [ForSupervisor::CreateCgroup, ForSupervisor::LimitCgroup, ForSupervisor::RestrictDevices];
+            of_own.into_iter().map(|action| Step::always(action(Rc::clone(cgroup)))).collect()
+        }
+        cgroup::Driver::Caller => Vec::new(),
     }
-    let of_cgroup = [ForSupervisor::CreateCgroup, ForSupervisor::LimitCgroup, ForSupervisor::RestrictDevices];
-    of_cgroup.into_iter().map(|action| Step::always(action(Rc::clone(cgroup)))).collect()
 }
 
 fn hook_steps(spec: &Spec) -> Vec<Step> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::cgroup::{self, CgroupPaths};
-use super::{NamespaceFlags, Request};
+use super::{Caller, NamespaceFlags, Request};
 use crate::spec::{HookKind, Namespace, Spec, oci};
 
 /// What later commands do without config.json: they go by this.
@@ -20,6 +20,8 @@ pub struct Recorded {
     pub rootfs: PathBuf,
     /// The cgroup that is made, or the caller's.
     pub cgroup_paths: CgroupPaths,
+    /// The uid of who creates the container.
+    pub owner: u32,
     /// The annotations of config.json: hooks see them, and `state` prints them.
     pub annotations: BTreeMap<String, String>,
     /// Whether the container has a pid namespace of its own: then the kernel ends all its processes with init.
@@ -32,7 +34,7 @@ pub struct Recorded {
     pub poststop: Vec<oci::Hook>,
 }
 
-pub(super) fn recorded(spec: &Spec, request: &Request, cgroup: &cgroup::Plan) -> Recorded {
+pub(super) fn recorded(spec: &Spec, request: &Request, caller: Caller, cgroup: &cgroup::Plan) -> Recorded {
     let annotations = spec.oci().annotations().iter().flatten();
     Recorded {
         oci_version: spec.oci().version().clone(),
@@ -40,6 +42,7 @@ pub(super) fn recorded(spec: &Spec, request: &Request, cgroup: &cgroup::Plan) ->
         bundle: request.bundle.clone(),
         rootfs: request.rootfs.clone(),
         cgroup_paths: cgroup.paths(),
+        owner: caller.uid,
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         private_pid_namespace: spec.namespaces().is_new(Namespace::Pid),
         namespaces: NamespaceFlags(spec.namespaces().private_flags()),

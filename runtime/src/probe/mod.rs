@@ -1,17 +1,30 @@
 //! What the host is: facts, read once. They decide what a plan says, and nothing else reads them.
 
-pub mod cgroup;
+mod cgroups;
 
 use std::path::Path;
 
+pub use cgroups::cgroups;
+
 use crate::error::Result;
-use crate::plan::cgroup::host::CgroupHost;
-use crate::plan::{Host, Machine};
+use crate::plan::{Caller, Host, Machine};
 use crate::spec::oci::Arch;
+use crate::sys::credentials;
 
 /// Reads what a plan for a new container depends on.
 pub fn host() -> Result<Host> {
-    Ok(Host { cgroup: CgroupHost::read()?, machine: machine() })
+    Ok(Host { cgroup: cgroups()?, machine: machine(), caller: caller() })
+}
+
+/// Reads who calls the runtime.
+pub fn caller() -> Caller {
+    const EVERY_ID: [&str; 3] = ["0", "0", "4294967295"];
+    // A kernel without user namespaces has no such file.
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    Caller {
+        uid: credentials::effective_uid(),
+        in_user_namespace: !map.is_empty() && !map.split_whitespace().eq(EVERY_ID),
+    }
 }
 
 /// Reads what a plan for any process depends on.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use namespaces::{Namespace, NamespaceSource, Namespaces};
 pub use oci_spec::runtime as oci;
+pub use parse::limits_pids;
 
 use crate::error::Result;
 

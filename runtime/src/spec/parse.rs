@@ -15,17 +15,22 @@ pub(super) fn config(text: &[u8]) -> Result<(oci::Spec, Vec<String>)> {
     Ok((spec, warnings))
 }
 
-/// `pids: {}` sets no limit since spec 1.3, and a limit of 0 is a limit; the shared types can't tell them apart.
 fn drop_missing_pids_limit(spec: &mut oci::Spec, text: &[u8]) {
     let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     let Some(resources) = resources else { return };
     if resources.pids().as_ref().is_some_and(|pids| pids.limit() == 0) {
         let value: Option<Value> = serde_json::from_slice(text).ok();
-        let limit = value.as_ref().and_then(|value| value.pointer("/linux/resources/pids/limit"));
-        if limit.is_none_or(Value::is_null) {
+        let asked = value.as_ref().and_then(|value| value.pointer("/linux/resources"));
+        if asked.is_none_or(|asked| !limits_pids(asked)) {
             resources.set_pids(None);
         }
     }
+}
+
+/// Whether `linux.resources` has a limit on processes. `pids: {}` sets none since spec 1.3, and 0 is a limit; the shared
+/// types have 0 for either.
+pub fn limits_pids(resources: &Value) -> bool {
+    resources.pointer("/pids/limit").is_some_and(|limit| !limit.is_null())
 }
 
 pub(super) fn process(text: &[u8]) -> Result<(oci::Process, Vec<String>)> {

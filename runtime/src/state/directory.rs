@@ -13,10 +13,11 @@ use nix::sys::stat::SFlag;
 
 use super::{ContainerId, Record, exec_config};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::plan::Caller;
 use crate::plan::seccomp::Filter;
 use crate::sys::clock::Deadline;
 use crate::sys::process::SingleThreaded;
-use crate::sys::{credentials, file, socket};
+use crate::sys::{file, socket};
 
 const RECORD: &str = "state.json";
 const RECORD_UNFINISHED: &str = ".state.json.new";
@@ -69,11 +70,11 @@ impl Root {
     /// Where the root is when nobody says so: `/run/corten`, or `$XDG_RUNTIME_DIR/corten` for a user who isn't root.
     ///
     /// The XDG one is made here, since only here it is known to be one: anything in `$XDG_RUNTIME_DIR` without the
-    /// sticky bit may be cleaned away.
-    pub fn default_path() -> Result<PathBuf> {
+    /// sticky bit may be cleaned away. `caller` is only asked for where there is a choice.
+    pub fn default_path(caller: impl FnOnce() -> Caller) -> Result<PathBuf> {
         let for_root = Path::new("/run/corten");
         let xdg = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-        let Some(xdg) = xdg.filter(|_| is_rootless()) else { return Ok(for_root.to_owned()) };
+        let Some(xdg) = xdg.filter(|_| is_rootless(caller())) else { return Ok(for_root.to_owned()) };
         let path = PathBuf::from(xdg).join("corten");
         Root::open_or_create(&path).doing("use $XDG_RUNTIME_DIR")?;
         fs::set_permissions(&path, Permissions::from_mode(0o1700))
@@ -117,14 +118,10 @@ impl Root {
     }
 }
 
-/// Root in a user namespace is no root, unless it says that it is: the rule that runc has.
-fn is_rootless() -> bool {
-    let in_user_namespace = || {
-        let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        !map.is_empty() && !map.split_whitespace().eq(["0", "0", "4294967295"])
-    };
+/// Root in a user namespace is no root, unless `$USER` says so: the rule that runc has.
+fn is_rootless(caller: Caller) -> bool {
     let called_root = || std::env::var_os("USER").as_deref() == Some(OsStr::new("root"));
-    credentials::effective_uid() != 0 || in_user_namespace() && !called_root()
+    caller.uid != 0 || caller.in_user_namespace && !called_root()
 }
 
 /// The directory of one container.

@@ -10,7 +10,6 @@ use crate::error::Result;
 use crate::plan::Recorded;
 use crate::plan::cgroup::CgroupPaths;
 use crate::sys::clock::Timestamp;
-use crate::sys::credentials::effective_uid;
 use crate::sys::pidfd::PidFd;
 
 /// What every command after `create` needs to know of a container, in a few hundred bytes.
@@ -65,7 +64,7 @@ impl Record {
             cgroup_paths,
             bundle,
             rootfs,
-            owner: effective_uid(),
+            owner: recorded.owner,
             annotations,
             private_pid_namespace: recorded.private_pid_namespace,
             namespaces: recorded.namespaces.0,

@@ -1,7 +1,5 @@
 //! bpf(2), as far as cgroup device programs need it.
 
-#![allow(unsafe_code)]
-
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::error::{Errno, Error, Result};
@@ -122,16 +120,16 @@ fn attach(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>, flags: u32, replaced:
     unsafe { bpf(BPF_PROG_ATTACH, &mut attr, "bpf(BPF_PROG_ATTACH, BPF_CGROUP_DEVICE)") }.map(drop)
 }
 
-/// Runs `attempt` with RLIMIT_MEMLOCK lifted, and puts it back: the container must not inherit it.
-/// `None` where the limit can't be lifted.
+/// Runs `attempt` with RLIMIT_MEMLOCK lifted, and sets the old limit again, because the container must not inherit the
+/// lifted one. `None` where the limit can't be lifted.
 fn with_unlimited_memlock<T>(attempt: impl FnOnce() -> T) -> Option<T> {
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
     let (soft, hard) = getrlimit(Resource::RLIMIT_MEMLOCK).ok()?;
     setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).ok()?;
-    let outcome = attempt();
+    let result = attempt();
     setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard).ok()?;
-    Some(outcome)
+    Some(result)
 }
 
 /// `bpf(command, attr, sizeof attr)`; `call` is its name in an error.

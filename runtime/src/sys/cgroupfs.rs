@@ -1,17 +1,18 @@
-//! Directories and files of cgroupfs, and the two ways in which it tells of changes.
+//! Directories and files of cgroupfs, and the ways in which the kernel tells of changes in them.
 
-#![allow(unsafe_code)]
-
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use nix::fcntl::{OFlag, openat};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd;
 
+use super::Named;
+use super::clock::Deadline;
+use super::poll::{self, PollFlags};
 use crate::error::{Errno, Error, Result};
 
 /// The two file systems.
@@ -23,7 +24,7 @@ pub enum Version {
     V2,
 }
 
-/// Which cgroup file system `path` is on, if it is there and on one.
+/// Which cgroup file system `path` is on; none if it is missing, or on another file system.
 pub fn version(path: &Path) -> Option<Version> {
     match statfs(path).ok()?.filesystem_type() {
         CGROUP_SUPER_MAGIC => Some(Version::V1),
@@ -143,85 +144,96 @@ pub fn make_dir(path: &Path) -> Result<bool> {
 pub fn remove_dir(path: &Path) -> Result<()> {
     match retrying(|| unistd::unlinkat(nix::fcntl::AT_FDCWD, path, unistd::UnlinkatFlags::RemoveDir)) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        // A read-only mount says so before it looks whether there is anything to remove.
+        // The kernel checks for a read-only mount before it looks whether there is such a directory.
         Err(Errno::EROFS) if !path.exists() => Ok(()),
         Err(errno) => Err(Error::kernel(format!("rmdir({})", path.display()), errno)),
     }
 }
 
+/// Whether a call failed because the cgroup is gone: its path with ENOENT, a file that is still open with ENODEV.
+pub fn is_gone(err: &Error) -> bool {
+    err.is(Errno::ENOENT) || err.is(Errno::ENODEV)
+}
+
 /// Waits until the kernel says that a file (`cgroup.events`) has changed since it was last read, or until
 /// `deadline`; whether it has changed.
-pub fn wait_for_change(file: BorrowedFd<'_>, deadline: Instant) -> Result<bool> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-    let mut fds = [PollFd::new(file, PollFlags::POLLPRI)];
-    retrying(|| poll(&mut fds, timeout))
-        .map(|ready| ready > 0)
-        .map_err(|errno| Error::kernel("poll(cgroup.events)", errno))
+pub fn wait_for_change(file: BorrowedFd<'_>, deadline: Deadline) -> Result<bool> {
+    Ok(!poll::wait(&[(file, PollFlags::POLLPRI)], deadline)?[0].is_empty())
 }
 
 /// The whole text of an open file, from its start.
 pub fn read_from_start(file: BorrowedFd<'_>) -> Result<String> {
-    unistd::lseek(file, 0, unistd::Whence::SeekSet)
-        .and_then(|_| read_all(file))
-        .map_err(|errno| Error::kernel("read", errno))
+    unistd::lseek(file, 0, unistd::Whence::SeekSet).and_then(|_| read_all(file)).named(|| "read".to_owned())
 }
 
-/// A number that the kernel adds to and that poll(2) can wait for (`eventfd`).
-///
-/// Kernel: 2.6.27. Source: eventfd(2).
-pub fn event_fd() -> Result<OwnedFd> {
-    // SAFETY: the call takes numbers only.
-    own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }, "eventfd")
+/// A counter (eventfd) that the kernel adds to when a v1 cgroup is out of memory. poll(2) can wait for it.
+pub struct OomCounter {
+    event: EventFd,
+    /// The kernel forgets the registration when this file is closed.
+    _control: OwnedFd,
 }
 
-/// Empties an [`event_fd`]; whether the kernel had added to it.
-pub fn take_events(event: BorrowedFd<'_>) -> Result<bool> {
-    match retrying(|| unistd::read(event, &mut [0u8; 8])) {
-        Ok(_) => Ok(true),
-        Err(Errno::EAGAIN) => Ok(false),
-        Err(errno) => Err(Error::kernel("read(eventfd)", errno)),
+impl OomCounter {
+    /// Registers a counter with the memory controller of v1.
+    ///
+    /// Source: Documentation/admin-guide/cgroup-v1/memory.rst, section 10.
+    pub fn register(dir: &Dir) -> Result<OomCounter> {
+        let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .named(|| "eventfd(0, CLOEXEC|NONBLOCK)".to_owned())?;
+        let control = dir.open_file("memory.oom_control", OFlag::O_RDONLY)?;
+        dir.write("cgroup.event_control", &format!("{} {}", event.as_raw_fd(), control.as_raw_fd()))?;
+        Ok(OomCounter { event, _control: control })
     }
-}
 
-/// A queue that is readable once one of `files` in `dir` has been modified.
-///
-/// Source: inotify(7).
-pub fn watch_files(dir: &Path, files: &[&str]) -> Result<OwnedFd> {
-    // SAFETY: the call takes numbers only.
-    let queue = own(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) }, "inotify_init1")?;
-    files.iter().try_for_each(|file| watch(queue.as_fd(), &dir.join(file)))?;
-    Ok(queue)
-}
-
-/// Empties a queue of [`watch_files`].
-pub fn take_modifications(queue: BorrowedFd<'_>) -> Result<()> {
-    let mut events = [0u8; 4096];
-    loop {
-        match retrying(|| unistd::read(queue, &mut events)) {
-            Ok(_) => {}
-            Err(Errno::EAGAIN) => return Ok(()),
-            Err(errno) => return Err(Error::kernel("read(inotify)", errno)),
+    /// Sets the counter to 0; whether the kernel had added to it. The kernel adds, too, when the cgroup is removed.
+    pub fn take(&self) -> Result<bool> {
+        match retrying(|| self.event.read()) {
+            Err(Errno::EAGAIN) => Ok(false),
+            counted => counted.map(|_| true).named(|| "read(eventfd)".to_owned()),
         }
     }
 }
 
-fn watch(queue: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let call = || format!("inotify_add_watch({}, IN_MODIFY)", path.display());
-    let name = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())
-        .map_err(|_| Error::kernel(call(), Errno::EINVAL))?;
-    // SAFETY: the kernel reads the string at `name`, which lives until the call returns, and keeps the inode
-    // that it names, not the string.
-    let watch = unsafe { libc::inotify_add_watch(queue.as_raw_fd(), name.as_ptr(), libc::IN_MODIFY) };
-    if watch < 0 { Err(Error::kernel(call(), Errno::last())) } else { Ok(()) }
+impl AsFd for OomCounter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
 }
 
-fn own(fd: i32, call: &str) -> Result<OwnedFd> {
-    if fd < 0 {
-        return Err(Error::kernel(call, Errno::last()));
+/// A queue (inotify) that is readable once one of some files has been modified.
+pub struct FileWatch(Inotify);
+
+impl FileWatch {
+    /// Watches `files` of `dir`.
+    ///
+    /// Source: inotify(7).
+    pub fn of(dir: &Dir, files: &[&str]) -> Result<FileWatch> {
+        let queue = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
+            .named(|| "inotify_init1(CLOEXEC|NONBLOCK)".to_owned())?;
+        for file in files {
+            let path = dir.path.join(file);
+            queue
+                .add_watch(&path, AddWatchFlags::IN_MODIFY)
+                .named(|| format!("inotify_add_watch({}, IN_MODIFY)", path.display()))?;
+        }
+        Ok(FileWatch(queue))
     }
-    // SAFETY: the call that gave `fd` succeeded, so it is a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+
+    /// Empties the queue.
+    pub fn take(&self) -> Result<()> {
+        loop {
+            match retrying(|| self.0.read_events()) {
+                Err(Errno::EAGAIN) => return Ok(()),
+                events => drop(events.named(|| "read(inotify)".to_owned())?),
+            }
+        }
+    }
+}
+
+impl AsFd for FileWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 fn read_all(file: BorrowedFd<'_>) -> Result<String, Errno> {
@@ -239,7 +251,7 @@ fn retrying<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
             Err(Errno::EINTR) => continue,
-            outcome => return outcome,
+            result => return result,
         }
     }
 }

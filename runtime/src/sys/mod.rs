@@ -13,6 +13,7 @@ pub mod descriptors;
 pub mod fault;
 pub mod file;
 pub mod keyring;
+pub mod list;
 pub mod memfd;
 pub mod mount;
 pub mod mountinfo;

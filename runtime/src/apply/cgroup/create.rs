@@ -3,14 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
-use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Plan, Write};
-use crate::sys::cgroupfs::{self, Dir};
-
 use super::enter::Entrance;
 use super::live::{pids_below, remove_tree};
 use super::write::{Places, perform};
 use super::{devices, freezer};
+use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Driver, Plan, Write};
+use crate::sys::cgroupfs::{self, Dir};
 
 /// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
 pub struct CreatedCgroup {
@@ -29,8 +28,7 @@ struct CreatedDir {
 
 /// Makes the cgroup of `plan` and prepares it for a process to join. If that fails, what was made is removed.
 ///
-/// # Errors
-/// `WrongState` if a cgroup of that path has processes or is frozen. Otherwise what the kernel says, with the
+/// Errors: WrongState if a cgroup of that path has processes or is frozen; otherwise what the kernel says, with the
 /// path.
 pub fn create(plan: &Plan) -> Result<CreatedCgroup> {
     let mut cgroup = CreatedCgroup { dirs: Vec::new(), made: Vec::new(), is_v2: plan.is_v2() };
@@ -48,18 +46,13 @@ impl CreatedCgroup {
     pub fn entrance(&self) -> Result<Entrance> {
         let mut entrance = Entrance::default();
         for CreatedDir { controllers, dir, optional, .. } in &self.dirs {
-            match controllers.iter().any(|name| name == CgroupPaths::UNIFIED) {
-                true => entrance.add_unified(dir, *optional)?,
-                false => entrance.add_v1(dir, *optional)?,
+            if controllers.iter().any(|name| name == CgroupPaths::UNIFIED) {
+                entrance.add_unified(dir, *optional)?;
+            } else {
+                entrance.add_v1(dir, *optional)?;
             }
         }
         Ok(entrance)
-    }
-
-    /// Writes all limits and restricts devices: after this the cgroup is what the plan says.
-    pub fn limit(&self, plan: &Plan) -> Result<()> {
-        self.limit_resources(plan)?;
-        self.restrict_devices(plan, self.load_device_program(plan)?)
     }
 
     /// Writes all limits.
@@ -67,19 +60,21 @@ impl CreatedCgroup {
         perform(self, &plan.writes)
     }
 
-    /// v2: loads the program that [restricts devices](Self::restrict_devices), if one is needed. It takes the kernel a
-    /// while, and changes nothing yet.
+    /// v2: loads the program that [restricts devices](Self::restrict_devices), if one is needed. The kernel takes a while
+    /// to verify it; nothing is restricted yet.
     pub fn load_device_program(&self, plan: &Plan) -> Result<Option<OwnedFd>> {
         if self.is_v2 { devices::load(&plan.devices).doing(RESTRICT_DEVICES) } else { Ok(None) }
     }
 
-    /// Restricts devices, on v2 by a program that was [loaded](Self::load_device_program). On v1 there is a moment in which none can be used, so no process of the cgroup may
-    /// be about to use one.
+    /// Restricts devices, on v2 by a program that was [loaded](Self::load_device_program).
+    ///
+    /// On v1 there is a moment in which no device can be used, so no process of the cgroup may be about to use one.
     pub fn restrict_devices(&self, plan: &Plan, program: Option<OwnedFd>) -> Result<()> {
         let created = self.place_of("devices")?;
-        let restricted = match self.is_v2 {
-            true => devices::restrict_v2(&created.dir, program.as_ref(), created.is_new),
-            false => devices::restrict_v1(&created.dir, &plan.devices),
+        let restricted = if self.is_v2 {
+            devices::restrict_v2(&created.dir, program.as_ref(), created.is_new)
+        } else {
+            devices::restrict_v1(&created.dir, &plan.devices)
         };
         restricted.doing(RESTRICT_DEVICES)
     }
@@ -98,15 +93,18 @@ impl CreatedCgroup {
     }
 
     fn build(&mut self, plan: &Plan) -> Result<()> {
+        let Driver::Own { enable } = &plan.driver else {
+            return Err(Error::internal("the plan makes no cgroup"));
+        };
         for planned in &plan.dirs {
             match self.make(planned) {
-                // That it can't be made is no matter; that somebody else is in it is.
+                // The container can do without an optional cgroup, but never shares one with other processes.
                 Err(err) if planned.optional && err.kind() != Kind::WrongState => {}
-                outcome => outcome.doing_with(|| format!("create cgroup {}", planned.path.display()))?,
+                made => made.doing_with(|| format!("create cgroup {}", planned.path.display()))?,
             }
         }
         if self.is_v2 {
-            return self.enable_controllers(plan);
+            return self.prepare_v2(plan, enable);
         }
         if let Ok(cpuset) = self.place_of("cpuset") {
             let given = |file: &str| plan.before_enter.iter().any(|write| write.file == file);
@@ -129,15 +127,15 @@ impl CreatedCgroup {
 
     /// Makes the directory and what it lacks above it; whether the directory itself is new.
     fn make_with_parents(&mut self, path: &Path, mountpoint: &Path) -> Result<bool> {
-        // Another runtime may take a parent that it made away again just before we make something in it.
+        // Another runtime may remove a parent that it made, just before we make a directory in it.
         for _ in 0..PARENT_TRIES {
             match cgroupfs::make_dir(path) {
                 Err(err) if err.is(Errno::ENOENT) => {
                     let parent = path.parent().filter(|parent| parent.starts_with(mountpoint)).ok_or(err)?;
                     self.make_with_parents(parent, mountpoint)?;
                 }
-                outcome => {
-                    let is_new = outcome?;
+                made => {
+                    let is_new = made?;
                     self.made.extend(is_new.then(|| path.to_owned()));
                     return Ok(is_new);
                 }
@@ -153,11 +151,12 @@ impl CreatedCgroup {
         found.ok_or_else(|| Error::internal(format!("the plan has no {controller} cgroup")))
     }
 
-    fn enable_controllers(&self, plan: &Plan) -> Result<()> {
+    /// Enables controllers from the top of the hierarchy down to the cgroup, and lets a process join.
+    fn prepare_v2(&self, plan: &Plan, controllers: &[String]) -> Result<()> {
         let (Some(created), Some(planned)) = (self.dirs.first(), plan.dirs.first()) else { return Ok(()) };
         let lacks = |there: &str| {
             let there: Vec<&str> = there.split_whitespace().collect();
-            plan.enable.iter().any(|wanted| !there.contains(&wanted.as_str()))
+            controllers.iter().any(|wanted| !there.contains(&wanted.as_str()))
         };
         if lacks(&created.dir.read("cgroup.controllers")?) {
             let parents: Vec<&Path> = planned.path.ancestors().skip(1).collect();
@@ -165,7 +164,7 @@ impl CreatedCgroup {
             for parent in parents {
                 let parent = Dir::open(parent)?;
                 if lacks(&parent.read("cgroup.subtree_control")?) {
-                    enable(&parent, &plan.enable);
+                    enable(&parent, controllers);
                 }
             }
         }
@@ -190,15 +189,15 @@ fn refuse_used(dir: &Dir) -> Result<()> {
         let cause = format!("container's cgroup is not empty: {processes} process(es) found");
         return Err(Error::new(Kind::WrongState, cause));
     }
-    // A process that joins a frozen cgroup doesn't even get to say that it is there.
+    // A process that joins a frozen cgroup stops before it can report anything.
     if freezer::is_frozen(dir)? {
         return Err(Error::new(Kind::WrongState, "container's cgroup unexpectedly frozen"));
     }
     Ok(())
 }
 
-/// Gives `controllers` to the cgroups below `parent`. Those that can't be given are missed when a limit needs
-/// them: its file isn't there then.
+/// Gives `controllers` to the cgroups below `parent`. A controller that can't be given is no error yet: a limit that
+/// needs it fails later, since its file is missing.
 fn enable(parent: &Dir, controllers: &[String]) {
     let all: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
     // The kernel takes all of one write or none.
@@ -209,7 +208,7 @@ fn enable(parent: &Dir, controllers: &[String]) {
     }
 }
 
-/// Sees to it that a process can join: below a threaded cgroup a new one can't take processes as it is.
+/// Makes sure that a process can join: a new cgroup below a threaded one takes no processes until it is threaded, too.
 fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
     const THREADED: [&str; 4] = ["cpu", "cpuset", "perf_event", "pids"];
 
@@ -229,8 +228,8 @@ fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
     }
 }
 
-/// Gives a v1 cpuset what its parent has of what the spec doesn't give it, and the parent what its own has
-/// first: the kernel leaves each empty, and takes no process into an empty one.
+/// Gives a v1 cpuset the parent's CPUs and memory nodes, unless the spec gives it some. The kernel leaves a new cpuset
+/// empty, and takes no process into an empty one. An empty parent is filled from its own parent first.
 fn inherit_cpuset(cpuset: &CreatedDir, given: impl Fn(&str) -> bool) -> Result<()> {
     let dir = &cpuset.dir;
     let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
@@ -244,7 +243,7 @@ fn inherit_cpuset(cpuset: &CreatedDir, given: impl Fn(&str) -> bool) -> Result<(
     Ok(())
 }
 
-/// What `file` says, after it has been given what the parent's says if that was nothing.
+/// What `file` says; if it was empty, it is given what the parent's file says first.
 fn filled(dir: &Dir, file: &str) -> Result<String> {
     let own = dir.read(file)?;
     if !own.trim().is_empty() {

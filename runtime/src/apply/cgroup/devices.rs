@@ -7,8 +7,8 @@ use crate::plan::cgroup::devices::Policy;
 use crate::sys::bpf;
 use crate::sys::cgroupfs::Dir;
 
-/// v1: lines for the controller. There is a moment in which nothing is allowed, so no process may be in the
-/// cgroup that needs a device.
+/// v1: writes the policy's lines. The first line forbids or allows everything, so no process of the cgroup may be
+/// about to use a device.
 pub(super) fn restrict_v1(dir: &Dir, policy: &Policy) -> Result<()> {
     let (mut allow, mut deny) = (None, None);
     for line in policy.v1_lines() {
@@ -36,13 +36,13 @@ pub(super) fn load(policy: &Policy) -> Result<Option<OwnedFd>> {
     bpf::load_device_program(&policy.program()).map(Some)
 }
 
-/// v2: attaches the program, if there is one. A cgroup that was there before may have some, which give way to it.
+/// v2: attaches the program, if there is one, and detaches the programs that a cgroup has from before.
 pub(super) fn restrict_v2(dir: &Dir, program: Option<&OwnedFd>, is_new: bool) -> Result<()> {
     let old = if is_new { Vec::new() } else { attached(dir)? };
     match (program, &old[..]) {
         (Some(program), [old]) => bpf::replace_device_program(dir.as_fd(), program.as_fd(), old.as_fd()),
         (program, old) => {
-            // All attached programs have to agree, so with the new one there first, no access slips through.
+            // All attached programs have to allow an access. The new one is attached first, so nothing slips through.
             if let Some(program) = program {
                 bpf::attach_device_program(dir.as_fd(), program.as_fd())?;
             }
@@ -55,7 +55,7 @@ fn attached(dir: &Dir) -> Result<Vec<OwnedFd>> {
     let mut programs = Vec::new();
     for id in bpf::device_program_ids(dir.as_fd())? {
         match bpf::program_by_id(id) {
-            // An LSM may keep somebody's program from us. It stays, and can only forbid more.
+            // An LSM may hide a program from us. That program stays attached, and can only forbid more.
             Err(err) if err.is(Errno::EPERM) || err.is(Errno::EACCES) => {}
             Err(err) if err.is(Errno::ENOENT) => {}
             program => programs.push(program?),

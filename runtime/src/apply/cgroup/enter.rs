@@ -10,8 +10,8 @@ use crate::sys::process::SingleThreaded;
 
 /// The way into a cgroup, opened while its paths and the right to use them are there.
 ///
-/// In the unified hierarchy a process is born where it belongs. Into those of v1 it moves itself, by `0` in `tasks`:
-/// a move by pid, or of a whole process, holds up every fork and exit of the machine, and waits until that is so, for
+/// In the unified hierarchy a process is born in its cgroup. Into those of v1 it moves itself, by writing `0` to `tasks`:
+/// a move by pid, or of a whole process, takes a lock against every fork and exit of the machine, and waits for it for
 /// milliseconds.
 #[derive(Default)]
 pub struct Entrance {
@@ -25,7 +25,7 @@ struct Birthplace {
     optional: bool,
 }
 
-/// One of v1.
+/// The cgroup in a hierarchy of v1.
 struct Hierarchy {
     tasks: File,
     path: PathBuf,
@@ -33,14 +33,14 @@ struct Hierarchy {
 }
 
 impl Entrance {
-    /// Adds the cgroup's directory in the unified hierarchy. Where that is optional, a process that can't be born there
-    /// is born without.
+    /// Adds the cgroup's directory in the unified hierarchy. If it is optional, a process that can't be born in it is
+    /// born in the cgroup of its parent.
     pub(super) fn add_unified(&mut self, dir: &Dir, optional: bool) -> Result<()> {
         self.birthplace = Some(Birthplace { dir: dir.try_clone()?, path: dir.path().to_owned(), optional });
         Ok(())
     }
 
-    /// Adds the cgroup's directory in a hierarchy of v1. Where that is optional, a process goes on without.
+    /// Adds the cgroup's directory in a hierarchy of v1. If it is optional, a process that can't enter it goes on.
     pub(super) fn add_v1(&mut self, dir: &Dir, optional: bool) -> Result<()> {
         match dir.open_to_write("tasks") {
             Err(_) if optional => Ok(()),
@@ -52,7 +52,7 @@ impl Entrance {
         }
     }
 
-    /// Clones a child into namespaces and, where that is possible, into the cgroup. In others it has to
+    /// Clones a child into namespaces and into the unified hierarchy's cgroup. Those of v1 the child has to
     /// [`enter`](Self::enter) by itself.
     ///
     /// Errors: those of [`clone3`].
@@ -65,7 +65,7 @@ impl Entrance {
             },
         };
         if matches!(forked, Ok(Forked::Child(_))) {
-            // A directory of the host: the way out of a container for what finds it open.
+            // A directory of the host: a program of the container that found it open could leave by it.
             self.birthplace = None;
         }
         forked.map_err(|err| self.explained(err))

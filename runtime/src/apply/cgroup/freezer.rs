@@ -2,12 +2,12 @@
 
 use std::os::fd::AsFd;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-use crate::error::{Errno, Error, Result, best_effort};
-use crate::sys::cgroupfs::{self, Dir};
+use std::time::Duration;
 
 use super::PATIENCE;
+use crate::error::{Errno, Error, Result, best_effort};
+use crate::sys::cgroupfs::{self, Dir, is_gone};
+use crate::sys::clock::Deadline;
 
 /// Stops all processes of a v2 cgroup, and returns once they have stopped. If they don't, they go on.
 pub(super) fn freeze_v2(dir: &Dir) -> Result<()> {
@@ -47,22 +47,22 @@ pub(super) fn is_frozen(dir: &Dir) -> Result<bool> {
     if state.is_none_or(|state| state.trim() == "THAWED") {
         return Ok(false);
     }
-    // Kernels have told who froze it since 3.8.
+    // Since 3.8 the kernel tells whether the cgroup itself was frozen, or one above it.
     Ok(read_if_there(dir, "freezer.self_freezing")?.is_none_or(|own| own.trim() == "1"))
 }
 
 /// Waits until `cgroup.events` of a v2 cgroup says `key value`.
 pub(super) fn wait_for_event(dir: &Dir, key: &str, value: &str) -> Result<()> {
     let events = dir.open_to_watch("cgroup.events")?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Deadline::after(PATIENCE);
     let line = format!("{key} {value}");
     loop {
-        // Reading is also what makes the next poll wait for a change after it.
+        // The kernel tells of changes since the last read, so read before each wait.
         let text = cgroupfs::read_from_start(events.as_fd())?;
         if text.lines().any(|known| known == line) {
             return Ok(());
         }
-        if !cgroupfs::wait_for_change(events.as_fd(), deadline)? && Instant::now() >= deadline {
+        if !cgroupfs::wait_for_change(events.as_fd(), deadline)? && deadline.passed() {
             let cause = format!("cgroup.events of {} doesn't say {line:?} in time", dir.path().display());
             return Err(Error::kernel(cause, Errno::ETIMEDOUT));
         }
@@ -70,18 +70,18 @@ pub(super) fn wait_for_event(dir: &Dir, key: &str, value: &str) -> Result<()> {
 }
 
 fn try_freeze_v1(dir: &Dir) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Deadline::after(PATIENCE);
     let mut pause = Duration::from_micros(10);
     for attempt in 1.. {
         dir.write("freezer.state", "FROZEN")?;
         if dir.read("freezer.state")?.trim() == "FROZEN" {
             return Ok(());
         }
-        if Instant::now() >= deadline {
+        if deadline.passed() {
             break;
         }
-        // A process that forks or joins meanwhile keeps v1 in FREEZING; asking again is what helps, and now
-        // and then letting all of them go on first.
+        // A process that forks or joins meanwhile keeps v1 in FREEZING. It helps to ask again, and now and then to let
+        // all processes go on first.
         if attempt % 32 == 0 {
             thaw_v1(dir)?;
         }
@@ -94,7 +94,7 @@ fn try_freeze_v1(dir: &Dir) -> Result<()> {
 fn read_if_there(dir: &Dir, file: &str) -> Result<Option<String>> {
     match dir.read(file) {
         Ok(text) => Ok(Some(text)),
-        Err(err) if err.is(Errno::ENOENT) || err.is(Errno::ENODEV) => Ok(None),
+        Err(err) if is_gone(&err) => Ok(None),
         Err(err) => Err(err),
     }
 }

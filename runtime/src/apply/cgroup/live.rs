@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::error::{Context, Errno, Error, Result, best_effort};
-use crate::plan::cgroup::{CgroupPaths, Write};
-use crate::sys::cgroupfs::{self, Dir};
-use crate::sys::signal;
-
 use super::enter::Entrance;
 use super::oom::OomWatch;
-use super::stats::{self, Stats};
+use super::readings::{self, Readings};
 use super::write::{Places, perform};
 use super::{PATIENCE, freezer};
+use crate::error::{Context, Errno, Error, Result, best_effort};
+use crate::plan::cgroup::{CgroupPaths, Write};
+use crate::sys::cgroupfs::{self, Dir, is_gone};
+use crate::sys::clock::Deadline;
+use crate::sys::signal;
 
 /// A container's cgroup. Opening it touches nothing: each operation looks at what it needs.
 pub struct Cgroup {
@@ -33,13 +33,12 @@ impl Cgroup {
     /// A cgroup below this one, for `exec --cgroup`: a path for each controller that has one, or for all of
     /// them under `""`.
     ///
-    /// # Errors
-    /// A path that leaves the cgroup, or a controller that the container has no cgroup of.
+    /// Errors: a path that leaves the cgroup, or a controller that the container has no cgroup of.
     pub fn below(&self, paths: &[(String, PathBuf)]) -> Result<Cgroup> {
         let mut below: BTreeMap<_, _> =
             self.paths.iter().map(|(controller, path)| (controller.to_owned(), path.to_owned())).collect();
         for (controller, path) in paths {
-            let sub = inside(path)?;
+            let sub = checked_below(path)?;
             let mut chosen =
                 below.iter_mut().filter(|(name, _)| controller.is_empty() || controller == *name).peekable();
             if chosen.peek().is_none() {
@@ -59,7 +58,8 @@ impl Cgroup {
             return Ok(None);
         };
         let own = Path::new(own);
-        // The one counts from the mountpoint, the other from the top: what ends this path begins the process's.
+        // /proc/PID/cgroup counts from the hierarchy's top, our path from its mount point: the longest end of our path
+        // that is a beginning of the process's path is the container's cgroup.
         let above = own.ancestors().filter(|above| !above.as_os_str().is_empty());
         let Some(shared) = above.into_iter().find(|above| self.main().ends_with(above)) else {
             return Ok(None);
@@ -124,10 +124,10 @@ impl Cgroup {
     pub fn kill_all(&self) -> Result<()> {
         match self.killable().map(|dir| dir.write("cgroup.kill", "1")) {
             Some(Ok(())) if self.paths.is_v2() => Ok(()),
-            // On a hybrid host some may have left the unified hierarchy.
+            // On a hybrid host some processes may have left the unified hierarchy.
             Some(Ok(())) => self.signal_each(Signal::SIGKILL, false),
             Some(Err(err)) if !is_gone(&err) && !err.is(Errno::EOPNOTSUPP) => Err(err),
-            // v1 and kernels before 5.14 don't have it, and it doesn't work on threaded cgroups.
+            // v1 and kernels before 5.14 have no cgroup.kill, and a threaded cgroup can't be killed by it.
             _ => self.signal_stopped(Signal::SIGKILL),
         }
         .doing("kill the container's processes")?;
@@ -153,8 +153,7 @@ impl Cgroup {
 
     /// Removes the cgroup and those below it. Processes that are about to end are waited for.
     ///
-    /// # Errors
-    /// EBUSY where processes stay.
+    /// Errors: EBUSY where processes stay.
     pub fn remove(&self) -> Result<()> {
         let mut first = Ok(());
         for path in self.dirs() {
@@ -184,15 +183,15 @@ impl Cgroup {
     }
 
     /// What the cgroup has used so far.
-    pub fn stats(&self) -> Result<Stats> {
-        stats::read(&self.paths).doing("read the container's statistics")
+    pub fn readings(&self) -> Result<Readings> {
+        readings::read(&self.paths).doing("read the container's statistics")
     }
 
     /// How often the OOM killer has killed a process of the cgroup; `None` if nobody counts.
     pub fn oom_kills(&self) -> Option<u64> {
         let file = if self.paths.is_v2() { "memory.events" } else { "memory.oom_control" };
         let text = Dir::open(self.paths.get("memory")?).and_then(|dir| dir.read(file)).ok()?;
-        stats::keyed(&text).find(|(key, _)| *key == "oom_kill").map(|(_, count)| count)
+        readings::keyed(&text).find(|(key, _)| *key == "oom_kill").map(|(_, count)| count)
     }
 
     /// Starts to watch for the container being out of memory.
@@ -239,7 +238,7 @@ impl Cgroup {
         signalled
     }
 
-    /// Processes that aren't stopped may fork meanwhile, so they are counted until no new ones turn up.
+    /// Processes that aren't stopped may fork meanwhile, so they are listed again until the list has no new one.
     fn signal_each(&self, signal: Signal, stopped: bool) -> Result<()> {
         let mut signalled = BTreeSet::new();
         for _ in 0..FORK_RACES {
@@ -258,12 +257,12 @@ impl Cgroup {
     }
 }
 
-/// `path` relative to the cgroup that it is below; an error if it would leave it.
-fn inside(path: &Path) -> Result<PathBuf> {
-    match path.components().any(|part| part == Component::ParentDir) {
-        true => Err(Error::invalid(format!("bad sub cgroup path: {}", path.display()))),
-        false => Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect()),
+/// A path of `exec --cgroup`, relative to the container's cgroup; an error if it would leave that cgroup.
+fn checked_below(path: &Path) -> Result<PathBuf> {
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(Error::invalid(format!("bad sub cgroup path: {}", path.display())));
     }
+    Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect())
 }
 
 /// Hierarchies in which nothing is limited, so that it is no failure not to be in them.
@@ -339,16 +338,11 @@ fn collect_pids(path: &Path, pids: &mut Vec<i32>) -> Result<()> {
         for child in children(path)? {
             match collect_pids(&child, pids) {
                 Err(err) if is_gone(&err) => {}
-                outcome => outcome?,
+                collected => collected?,
             }
         }
     }
     Ok(())
-}
-
-/// Whether a call failed because the cgroup has been removed.
-pub(super) fn is_gone(err: &Error) -> bool {
-    err.is(Errno::ENOENT) || err.is(Errno::ENODEV)
 }
 
 fn children(path: &Path) -> Result<Vec<PathBuf>> {
@@ -363,7 +357,7 @@ pub(super) fn remove_tree(path: &Path) -> Result<()> {
     // Mostly there is nothing below it, and nothing in it any more.
     match cgroupfs::remove_dir(path) {
         Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => {}
-        outcome => return outcome,
+        removed => return removed,
     }
     match children(path) {
         Err(err) if is_gone(&err) => return Ok(()),
@@ -373,15 +367,15 @@ pub(super) fn remove_tree(path: &Path) -> Result<()> {
 }
 
 fn remove_when_empty(path: &Path) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Deadline::after(PATIENCE);
     let mut pause = Duration::from_micros(100);
     loop {
         // v2 tells when the last process has left. v1 has to be asked.
         let left = Dir::open(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
         best_effort(left, "removing it tells what is wrong");
         match cgroupfs::remove_dir(path) {
-            Err(err) if err.is(Errno::EBUSY) && Instant::now() < deadline => {}
-            outcome => return outcome,
+            Err(err) if err.is(Errno::EBUSY) && !deadline.passed() => {}
+            removed => return removed,
         }
         sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));

@@ -7,7 +7,7 @@ mod enter;
 mod freezer;
 mod live;
 mod oom;
-pub mod stats;
+pub mod readings;
 mod write;
 
 pub use create::{CreatedCgroup, create};

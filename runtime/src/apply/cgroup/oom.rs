@@ -1,13 +1,11 @@
 //! Tells when a container is out of memory.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use super::readings;
 use crate::error::{Error, Result};
-use crate::sys::cgroupfs::{self, Dir};
-
-use super::live::is_gone;
-use super::stats;
+use crate::sys::cgroupfs::{Dir, FileWatch, OomCounter, is_gone};
 
 /// What a watch has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,38 +25,36 @@ pub struct OomWatch {
 }
 
 enum Source {
-    /// An eventfd that the memory controller adds to, and the file that it was registered with.
-    V1 { event: OwnedFd, _control: OwnedFd },
+    V1(OomCounter),
     /// Changes of `memory.events` and `cgroup.events`.
-    V2 { queue: OwnedFd },
+    V2(FileWatch),
 }
 
 impl OomWatch {
     pub(super) fn on_v1(path: &Path) -> Result<OomWatch> {
         let dir = Dir::open(path)?;
-        let (event, control) = (cgroupfs::event_fd()?, dir.open_to_watch("memory.oom_control")?);
-        dir.write("cgroup.event_control", &format!("{} {}", event.as_raw_fd(), control.as_raw_fd()))?;
-        Ok(OomWatch { dir, seen: 0, source: Source::V1 { event, _control: control } })
+        let counter = OomCounter::register(&dir)?;
+        Ok(OomWatch { dir, seen: 0, source: Source::V1(counter) })
     }
 
     pub(super) fn on_v2(path: &Path) -> Result<OomWatch> {
         let dir = Dir::open(path)?;
-        let queue = cgroupfs::watch_files(path, &["memory.events", "cgroup.events"])?;
+        let watch = FileWatch::of(&dir, &["memory.events", "cgroup.events"])?;
         let seen = count(&dir, "memory.events", "oom_kill").unwrap_or(0);
-        Ok(OomWatch { dir, seen, source: Source::V2 { queue } })
+        Ok(OomWatch { dir, seen, source: Source::V2(watch) })
     }
 
     /// What has happened since the last time, if anything has.
     pub fn read(&mut self) -> Result<Option<OomEvent>> {
         match &self.source {
-            Source::V1 { event, .. } => {
-                let happened = cgroupfs::take_events(event.as_fd())?;
-                // The kernel says so, too, when the cgroup is removed.
+            Source::V1(counter) => {
+                let happened = counter.take()?;
+                // The counter doesn't tell whether it was counted because the cgroup was removed.
                 let there = self.dir.path().exists();
                 Ok(happened.then_some(if there { OomEvent::Oom } else { OomEvent::Gone }))
             }
-            Source::V2 { queue } => {
-                cgroupfs::take_modifications(queue.as_fd())?;
+            Source::V2(watch) => {
+                watch.take()?;
                 self.read_v2()
             }
         }
@@ -71,7 +67,7 @@ impl OomWatch {
                 return Ok(Some(OomEvent::Oom));
             }
             Err(err) if is_gone(&err) => return Ok(Some(OomEvent::Gone)),
-            outcome => drop(outcome?),
+            kills => drop(kills?),
         }
         match count(&self.dir, "cgroup.events", "populated") {
             Ok(1..) => Ok(None),
@@ -84,14 +80,14 @@ impl OomWatch {
 impl AsFd for OomWatch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.source {
-            Source::V1 { event, .. } => event.as_fd(),
-            Source::V2 { queue } => queue.as_fd(),
+            Source::V1(counter) => counter.as_fd(),
+            Source::V2(watch) => watch.as_fd(),
         }
     }
 }
 
 fn count(dir: &Dir, file: &str, key: &str) -> Result<u64> {
     let text = dir.read(file)?;
-    let found = stats::keyed(&text).find(|(known, _)| *known == key);
+    let found = readings::keyed(&text).find(|(known, _)| *known == key);
     found.map(|(_, count)| count).ok_or_else(|| Error::internal(format!("{file} has no {key}")))
 }

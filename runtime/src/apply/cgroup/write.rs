@@ -20,7 +20,7 @@ pub(super) fn perform(places: &impl Places, writes: &[Write]) -> Result<()> {
             Err(err) if write.on_failure == OnFailure::RetryLast && err.is(Errno::EINVAL) => {
                 again.push(write)
             }
-            outcome => outcome.doing_with(|| describe(write))?,
+            written => written.doing_with(|| describe(write))?,
         }
     }
     again.into_iter().try_for_each(|write| attempt(places, write).doing_with(|| describe(write)))
@@ -30,10 +30,10 @@ fn describe(write: &Write) -> String {
     format!("{} to {} ({})", write.aim, write.value, write.field)
 }
 
-/// Refuses a value that is below what is in use already.
+/// Refuses a limit that is below what is in use already.
 fn check(places: &impl Places, write: &Write) -> Result<()> {
     let (Some(file), Value::Text(value)) = (write.must_exceed, &write.value) else { return Ok(()) };
-    // Asked for as a precaution: a number that can't be read forbids nothing.
+    // The check is a precaution of the caller's: a number that can't be read forbids nothing.
     let Ok(in_use) = places.place(&write.controller)?.read(file) else { return Ok(()) };
     match (value.parse::<u64>(), in_use.trim().parse::<u64>()) {
         (Ok(limit), Ok(in_use)) if limit <= in_use => {
@@ -76,7 +76,7 @@ fn value(dir: &Dir, write: &Write) -> Result<Option<String>> {
         },
         Value::SwapBesideLimit(limit) => match (number("memory.max")?, number("memory.swap.max")?) {
             (Some(memory), Some(standing)) => Some(swap(memory.saturating_add(standing), *limit)?),
-            // One of them is unlimited: there is no total to keep.
+            // Memory or swap is unlimited, so there is no total to keep.
             _ => None,
         },
     })

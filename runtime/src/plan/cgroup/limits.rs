@@ -20,11 +20,11 @@ pub struct Write {
     pub field: Cow<'static, str>,
     /// What a failure means.
     pub on_failure: OnFailure,
-    /// A file with a number that the value must exceed; looked at before anything at all is written.
+    /// A file with a number that the value must exceed. All such files are read before anything is written.
     pub must_exceed: Option<&'static str>,
 }
 
-/// What is written. All but the first depend on what stands in the cgroup already, and occur in updates only.
+/// What is written. All values but `Text` depend on what stands in the cgroup already, and occur in updates only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// This text.
@@ -40,13 +40,13 @@ pub enum Value {
 /// What a failed write means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The limit can't be had: an error.
+    /// The limit can't be set: an error.
     Fail,
-    /// Without the file (ENOENT) there is nothing to limit: the same as having written it.
+    /// ENOENT is no error: without the file there is nothing to limit.
     IgnoreMissing,
-    /// Without the file (ENOENT), this value goes into this other one.
+    /// ENOENT: this value is written into this file instead.
     Use(&'static str, String),
-    /// EINVAL: the value may fit once the others stand, so it is tried again after them.
+    /// EINVAL: the value may fit once the other limits stand, so it is tried again after them.
     RetryLast,
 }
 
@@ -110,40 +110,55 @@ impl Value {
     }
 }
 
-/// The limits of one container while they are put together.
-pub(super) struct Limits<'a> {
+/// The limits of one container.
+#[derive(Default)]
+pub(super) struct Limits {
     pub before_enter: Vec<Write>,
     pub writes: Vec<Write>,
     pub notes: Vec<String>,
-    version: &'static str,
-    has: &'a dyn Fn(&str) -> bool,
 }
 
-impl<'a> Limits<'a> {
+/// The limits of one container while they are put together, with what is known of the host's controllers.
+pub(super) struct Collector<'a> {
+    version: &'static str,
+    has: &'a dyn Fn(&str) -> bool,
+    limits: Limits,
+}
+
+impl<'a> Collector<'a> {
     /// `has` knows which controllers there are.
     pub fn new(version: &'static str, has: &'a dyn Fn(&str) -> bool) -> Self {
-        Limits { before_enter: Vec::new(), writes: Vec::new(), notes: Vec::new(), version, has }
+        Collector { version, has, limits: Limits::default() }
+    }
+
+    pub fn finish(self) -> Limits {
+        self.limits
     }
 
     /// Adds `write`; an error if its controller isn't there.
     pub fn add(&mut self, write: Write) -> Result<()> {
         self.check(&write)?;
-        self.writes.push(write);
+        self.limits.writes.push(write);
         Ok(())
     }
 
-    /// As [`Limits::add`], for what has to stand before a process joins.
+    /// As [`Collector::add`], for what has to stand before a process joins.
     pub fn add_before_enter(&mut self, write: Write) -> Result<()> {
         self.check(&write)?;
-        self.before_enter.push(write);
+        self.limits.before_enter.push(write);
         Ok(())
     }
 
     /// Says that `field` is passed over, if it was `asked` for.
     pub fn pass_over(&mut self, asked: bool, field: &str, why: &str) {
         if asked {
-            self.notes.push(format!("{field}: passed over, {why}"));
+            self.limits.notes.push(format!("{field}: passed over, {why}"));
         }
+    }
+
+    /// As [`Collector::add`], whatever the controller is.
+    pub fn add_unchecked(&mut self, write: Write) {
+        self.limits.writes.push(write);
     }
 
     fn check(&self, write: &Write) -> Result<()> {
@@ -178,16 +193,6 @@ pub(super) fn io_weight(value: Option<u16>, field: &str) -> Result<Option<u16>> 
         None | Some(0) => Ok(None),
         Some(10..=1000) => Ok(value),
         Some(other) => Err(Error::invalid(format!("{field}: {other} is not within 10 and 1000"))),
-    }
-}
-
-/// The limit on processes as both versions write it.
-pub(super) fn pids_max(limit: i64) -> String {
-    match limit {
-        // No process could run in a cgroup of none; systemd, too, takes it for one.
-        0 => "1".to_owned(),
-        1.. => limit.to_string(),
-        _ => "max".to_owned(),
     }
 }
 

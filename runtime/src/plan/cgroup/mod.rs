@@ -1,5 +1,6 @@
 //! Which cgroup a container gets, and what is written into it: decided from the spec and the host's facts.
 
+mod both;
 pub mod devices;
 pub mod host;
 mod limits;
@@ -15,18 +16,27 @@ use oci_spec::runtime::LinuxResources;
 use crate::error::{Error, Result};
 use devices::Policy;
 use host::{CgroupHost, Hierarchy, Mode};
+use limits::Limits;
 pub use limits::{OnFailure, Value, Write};
 pub use paths::CgroupPaths;
+
+/// Who is asked to make the container's cgroup (`--cgroup-manager`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manager {
+    /// The runtime, through the file system.
+    #[default]
+    Cgroupfs,
+    /// Nobody.
+    Disabled,
+}
 
 /// Everything that is done about a container's cgroup before its process runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The container's directory in each hierarchy; on v2 there is one.
+    /// Who makes the cgroup and removes it.
+    pub driver: Driver,
+    /// The directory in each hierarchy that the container's processes are in; on v2 there is one.
     pub dirs: Vec<Dir>,
-    /// Whether it is made for the container. Otherwise it is the caller's, and nothing is changed in it.
-    pub is_own: bool,
-    /// v2: the controllers to be enabled from the top of the hierarchy down to the cgroup. Empty on v1.
-    pub enable: Vec<String>,
     /// What has to stand before a process can join, in order.
     pub before_enter: Vec<Write>,
     /// All other limits, in order.
@@ -35,6 +45,21 @@ pub struct Plan {
     pub devices: Policy,
     /// What was asked for and is passed over, and why; for `corten plan`.
     pub notes: Vec<String>,
+}
+
+/// Who makes the cgroup and removes it, and what only this driver has to know.
+///
+/// A unit of systemd belongs here as a third variant, with its name, slice and properties: systemd then makes `dirs`,
+/// and `writes` holds the limits that systemd has no property for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// The runtime makes `dirs`, and removes them with the container.
+    Own {
+        /// v2: the controllers to be enabled from the top of the hierarchy down to the cgroup. Empty on v1.
+        enable: Vec<String>,
+    },
+    /// The container stays in the cgroup of its caller: `dirs` are the caller's, and nothing is changed in them.
+    Caller,
 }
 
 /// The container's directory in one hierarchy.
@@ -52,10 +77,10 @@ pub struct Dir {
 
 /// Decides the cgroup of container `id`, whose spec says `linux.cgroupsPath` and `linux.resources`.
 ///
-/// # Errors
-/// A resource whose controller this host doesn't have, a value that can't be carried out, a path that names
+/// Errors: a resource whose controller this host doesn't have, a value that can't be carried out, a path that names
 /// no cgroup of its own. Each names its field.
 pub fn decide(
+    manager: Manager,
     id: &str,
     cgroups_path: Option<&Path>,
     resources: Option<&LinuxResources>,
@@ -63,76 +88,58 @@ pub fn decide(
 ) -> Result<Plan> {
     let unlimited = LinuxResources::default();
     let resources = resources.unwrap_or(&unlimited);
-    let place = paths::Place::choose(id, cgroups_path)?;
-    let devices = Policy::of(resources.devices().as_deref().unwrap_or_default())?;
-    match &host.mode {
-        Mode::V1 { hierarchies } => {
-            let dirs = v1_dirs(hierarchies, |hierarchy| place.on_v1(hierarchy));
-            require_devices(&dirs)?;
-            let has = |controller: &str| dirs.iter().any(|dir| dir.holds(controller));
-            let limits = v1::limits(resources, &has)?;
-            let (before_enter, writes, notes) = (limits.before_enter, limits.writes, limits.notes);
-            Ok(Plan { dirs, is_own: true, enable: Vec::new(), before_enter, writes, devices, notes })
-        }
-        Mode::V2 { hierarchy, controllers } => {
-            let has = |controller: &str| controllers.iter().any(|known| known == controller);
-            let limits = v2::limits(resources, &has)?;
-            Ok(Plan {
-                dirs: vec![v2_dir(place.on_v2(hierarchy), hierarchy)],
-                is_own: true,
-                enable: controllers.clone(),
-                before_enter: Vec::new(),
-                writes: limits.writes,
-                devices,
-                notes: limits.notes,
-            })
-        }
+    match manager {
+        Manager::Cgroupfs => own(&paths::Place::choose(id, cgroups_path)?, resources, host),
+        Manager::Disabled => callers(resources, host),
     }
 }
 
-/// Decides about a container that stays in the cgroup of its caller, who wants none made (`--cgroup-manager disabled`).
-///
-/// # Errors
-/// Any limit: there is nothing to set it on. Rules for devices are passed over, since engines write some by habit.
-pub fn stay(resources: Option<&LinuxResources>, host: &CgroupHost) -> Result<Plan> {
-    let unlimited = LinuxResources::default();
-    let resources = resources.unwrap_or(&unlimited);
-    let own = |hierarchy: &Hierarchy| hierarchy.mountpoint.join(&hierarchy.own);
-    let (dirs, writes) = match &host.mode {
+/// A cgroup of the container's own, at `place`.
+fn own(place: &paths::Place, resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
+    let devices = Policy::new(resources.devices().as_deref().unwrap_or_default())?;
+    let (dirs, enable, limits) = match &host.mode {
         Mode::V1 { hierarchies } => {
-            let limits = v1::limits(resources, &|_| true)?;
-            (v1_dirs(hierarchies, own), [limits.before_enter, limits.writes].concat())
+            let dirs = v1_dirs(hierarchies, |hierarchy| place.on_v1(hierarchy));
+            require_devices(&dirs)?;
+            let limits = v1::limits(resources, &|controller| dirs.iter().any(|dir| dir.holds(controller)))?;
+            (dirs, Vec::new(), limits)
         }
-        Mode::V2 { hierarchy, .. } => {
-            (vec![v2_dir(own(hierarchy), hierarchy)], v2::limits(resources, &|_| true)?.writes)
+        Mode::V2 { hierarchy, controllers } => {
+            let limits =
+                v2::limits(resources, &|controller| controllers.iter().any(|own| own == controller))?;
+            (vec![v2_dir(place.on_v2(hierarchy), hierarchy)], controllers.clone(), limits)
         }
     };
-    if let Some(write) = writes.first() {
+    let Limits { before_enter, writes, notes } = limits;
+    Ok(Plan { driver: Driver::Own { enable }, dirs, before_enter, writes, devices, notes })
+}
+
+/// The cgroup of the caller. Rules for devices are passed over, since engines write some by habit.
+///
+/// Errors: any limit, because there is no cgroup to set it on.
+fn callers(resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
+    let path = |hierarchy: &Hierarchy| hierarchy.mountpoint.join(&hierarchy.own);
+    let (dirs, limits) = match &host.mode {
+        Mode::V1 { hierarchies } => (v1_dirs(hierarchies, path), v1::limits(resources, &|_| true)?),
+        Mode::V2 { hierarchy, .. } => {
+            (vec![v2_dir(path(hierarchy), hierarchy)], v2::limits(resources, &|_| true)?)
+        }
+    };
+    if let Some(write) = limits.before_enter.iter().chain(&limits.writes).next() {
         return Err(Error::unsupported(format!("{write}: not without a cgroup (--cgroup-manager disabled)")));
     }
-    let rules = resources.devices().as_deref().unwrap_or_default();
-    let notes = match rules.is_empty() {
-        true => Vec::new(),
-        false => {
-            vec!["linux.resources.devices: passed over, there is no cgroup to restrict devices in".to_owned()]
-        }
-    };
-    let devices = Policy::of(&[])?;
-    Ok(Plan {
-        dirs,
-        is_own: false,
-        enable: Vec::new(),
-        before_enter: Vec::new(),
-        writes: Vec::new(),
-        devices,
-        notes,
-    })
+    let mut notes = Vec::new();
+    if resources.devices().as_ref().is_some_and(|rules| !rules.is_empty()) {
+        let note = "linux.resources.devices: passed over, there is no cgroup to restrict devices in";
+        notes.push(note.to_owned());
+    }
+    let devices = Policy::new(&[])?;
+    Ok(Plan { driver: Driver::Caller, dirs, before_enter: Vec::new(), writes: Vec::new(), devices, notes })
 }
 
 /// Decides what `update` writes into a container's cgroup. Devices stay as they are.
 ///
-/// # Errors
-/// As [`decide`]; nothing has been written then.
+/// Errors: as [`decide`].
 pub fn decide_update(
     paths: &CgroupPaths,
     resources: &LinuxResources,
@@ -152,29 +159,18 @@ impl Plan {
         matches!(&self.dirs[..], [only] if only.is_unified())
     }
 
-    /// What the state record keeps of the cgroup: all that is needed to find it again.
+    /// What the state record keeps of the cgroup: all that is needed to find it again. Empty where the cgroup isn't the
+    /// container's.
     pub fn paths(&self) -> CgroupPaths {
-        if !self.is_own {
-            return CgroupPaths::default();
+        match self.driver {
+            Driver::Own { .. } => {
+                let of_dir = |dir: &Dir| -> Vec<_> {
+                    dir.controllers.iter().map(|name| (name.clone(), dir.path.clone())).collect()
+                };
+                CgroupPaths::new(self.dirs.iter().flat_map(of_dir).collect())
+            }
+            Driver::Caller => CgroupPaths::default(),
         }
-        let each = |dir: &Dir| dir.controllers.iter().map(|name| (name.clone(), dir.path.clone())).collect();
-        CgroupPaths::new(self.dirs.iter().flat_map(|dir| -> Vec<_> { each(dir) }).collect())
-    }
-
-    /// One line for each thing that is done, in order.
-    pub fn describe(&self) -> Vec<String> {
-        if !self.is_own {
-            return self.notes.clone();
-        }
-        let mut lines: Vec<String> = self.dirs.iter().map(Dir::to_string).collect();
-        if !self.enable.is_empty() {
-            lines.push(format!("enable the controllers {}", self.enable.join(" ")));
-        }
-        lines.extend(self.before_enter.iter().map(Write::to_string));
-        lines.extend(self.writes.iter().map(Write::to_string));
-        lines.push(self.devices.to_string());
-        lines.extend(self.notes.iter().cloned());
-        lines
     }
 }
 
@@ -269,7 +265,7 @@ mod tests {
 
     #[test]
     fn v1_has_one_directory_per_hierarchy_and_joins_only_what_it_knows() {
-        let plan = decide("c1", Some(Path::new("/docker/c1")), None, &v1_host()).unwrap();
+        let plan = decide(Manager::Cgroupfs, "c1", Some(Path::new("/docker/c1")), None, &v1_host()).unwrap();
         let dirs: Vec<_> = plan.dirs.iter().map(|dir| (dir.path.to_str().unwrap(), dir.optional)).collect();
         assert_eq!(
             dirs,
@@ -288,24 +284,26 @@ mod tests {
 
     #[test]
     fn v1_relative_path_is_below_the_runtime_s_own_cgroup() {
-        let plan = decide("c1", None, None, &v1_host()).unwrap();
+        let plan = decide(Manager::Cgroupfs, "c1", None, None, &v1_host()).unwrap();
         assert_eq!(plan.paths().get("memory"), Some(Path::new("/sys/fs/cgroup/memory/user/me/c1")));
         assert_eq!(plan.paths().get("devices"), Some(Path::new("/sys/fs/cgroup/devices/c1")));
     }
 
     #[test]
     fn v2_relative_path_is_beside_the_runtime_s_own_cgroup() {
-        let plan = decide("c1", Some(Path::new("x/y")), None, &v2_host("cpu memory")).unwrap();
+        let plan =
+            decide(Manager::Cgroupfs, "c1", Some(Path::new("x/y")), None, &v2_host("cpu memory")).unwrap();
         assert!(plan.is_v2() && plan.paths().is_v2());
         assert_eq!(plan.paths().get(""), Some(Path::new("/sys/fs/cgroup/user/x/y")));
-        assert_eq!(plan.enable, ["cpu", "memory"]);
+        assert_eq!(plan.driver, Driver::Own { enable: vec!["cpu".into(), "memory".into()] });
     }
 
     #[test]
     fn v1_without_the_devices_controller_is_refused() {
         let CgroupHost { mode: Mode::V1 { mut hierarchies } } = v1_host() else { unreachable!() };
         hierarchies.retain(|hierarchy| hierarchy.controllers != ["devices"]);
-        let err = decide("c1", None, None, &CgroupHost { mode: Mode::V1 { hierarchies } }).unwrap_err();
+        let err = decide(Manager::Cgroupfs, "c1", None, None, &CgroupHost { mode: Mode::V1 { hierarchies } })
+            .unwrap_err();
         assert!(err.to_string().contains("devices controller"), "{err}");
     }
 
@@ -316,39 +314,50 @@ mod tests {
                 "pids":{"limit":100},"devices":[{"allow":false,"access":"rwm"}]}"#,
         );
         let path = Some(Path::new("/docker/c1"));
-        let plan = decide("c1", path, Some(&resources), &v2_host("cpu memory pids")).unwrap();
+        let plan =
+            decide(Manager::Cgroupfs, "c1", path, Some(&resources), &v2_host("cpu memory pids")).unwrap();
         assert_eq!(
-            plan.describe(),
+            plan.writes.iter().map(Write::to_string).collect::<Vec<_>>(),
             [
-                "cgroup /sys/fs/cgroup/docker/c1",
-                "enable the controllers cpu memory pids",
                 "pids.max = 100: limit the number of processes (linux.resources.pids.limit)",
                 "memory.swap.max = 67108864: limit swap (linux.resources.memory.swap)",
                 "memory.max = 67108864: limit memory (linux.resources.memory.limit)",
                 "cpu.weight = 59: weigh the cpu (linux.resources.cpu.shares)",
-                "devices: none but b *:* m, c *:* m, c 1:3 rwm, c 1:5 rwm, c 1:7 rwm, c 1:8 rwm, c 1:9 rwm, \
-                 c 5:0 rwm, c 5:2 rwm, c 10:200 rwm, c 136:* rwm",
-                "linux.resources.memory.swappiness: passed over, cgroup v2 has no such thing",
             ]
         );
+        assert_eq!(plan.dirs[0].to_string(), "cgroup /sys/fs/cgroup/docker/c1");
+        assert_eq!(
+            plan.devices.to_string(),
+            "devices: none but b *:* m, c *:* m, c 1:3 rwm, c 1:5 rwm, c 1:7 rwm, c 1:8 rwm, c 1:9 rwm, \
+             c 5:0 rwm, c 5:2 rwm, c 10:200 rwm, c 136:* rwm"
+        );
+        let note = "linux.resources.memory.swappiness: passed over, cgroup v2 has no such thing";
+        assert_eq!(plan.notes, [note]);
     }
 
     #[test]
-    fn who_stays_in_the_caller_s_cgroup_has_none_on_record_and_no_limit() {
+    fn container_in_the_caller_s_cgroup_has_none_on_record_and_no_limit() {
         let asked = resources(r#"{"devices":[{"allow":false,"access":"rwm"}]}"#);
         for host in [v1_host(), v2_host("memory")] {
-            let plan = stay(Some(&asked), &host).unwrap();
+            let plan = decide(Manager::Disabled, "c1", None, Some(&asked), &host).unwrap();
             assert_eq!(plan.paths(), CgroupPaths::default());
-            assert!(plan.describe()[0].starts_with("linux.resources.devices: passed over"));
-            let err =
-                stay(Some(&resources(r#"{"memory":{"limit":1048576}}"#)), &host).unwrap_err().to_string();
+            assert!(plan.notes[0].starts_with("linux.resources.devices: passed over"));
+            let err = decide(
+                Manager::Disabled,
+                "c1",
+                None,
+                Some(&resources(r#"{"memory":{"limit":1048576}}"#)),
+                &host,
+            )
+            .unwrap_err()
+            .to_string();
             assert!(err.contains("(linux.resources.memory.limit): not without a cgroup"), "{err}");
         }
     }
 
     #[test]
     fn update_leaves_devices_alone_and_asks_the_record_for_the_controllers() {
-        let paths = decide("c1", None, None, &v1_host()).unwrap().paths();
+        let paths = decide(Manager::Cgroupfs, "c1", None, None, &v1_host()).unwrap().paths();
         let asked = resources(r#"{"memory":{"limit":1048576},"devices":[{"allow":true,"access":"rwm"}]}"#);
         let writes = decide_update(&paths, &asked, &v1_host()).unwrap();
         assert_eq!(

@@ -55,6 +55,7 @@ impl Place {
     /// and without one the container's id is the name.
     pub fn choose(id: &str, cgroups_path: Option<&Path>) -> Result<Place> {
         let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(id));
+        // A `..` at the top stays there, so no path leaves the hierarchy.
         let inner = paths::below_root(asked);
         if inner.as_os_str().is_empty() {
             let asked = asked.display();
@@ -73,8 +74,8 @@ impl Place {
 
     /// The directory in the v2 hierarchy.
     pub fn on_v2(&self, hierarchy: &Hierarchy) -> PathBuf {
-        // A v2 cgroup with processes can't give controllers to cgroups below it, and the runtime is a process
-        // of its own cgroup: so the container's is made beside that one, not in it.
+        // A v2 cgroup with processes can't give controllers to cgroups below it, and the runtime's own cgroup has the
+        // runtime in it. So the container's cgroup is made beside the runtime's, not in it.
         let beside = hierarchy.own.parent().unwrap_or(Path::new(""));
         match self {
             Place::Top(inner) => hierarchy.mountpoint.join(inner),

@@ -1,11 +1,12 @@
 //! Resources as writes into the cgroups of the v1 hierarchies.
 
-use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxRdma, LinuxResources};
+use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources};
 
-use super::limits::{self, Limits, OnFailure, Write};
+use super::both;
+use super::limits::{self, Collector, Limits, OnFailure, Write};
 use crate::error::{Error, Result};
 
-/// Whether containers join the hierarchy of `controller`. Others, `name=mine` say, are somebody's own.
+/// Whether containers join the hierarchy of `controller`. Any other, `name=mine` say, belongs to some program.
 pub(super) fn joins(controller: &str) -> bool {
     is_optional(controller) || CONTROLLERS.contains(&controller)
 }
@@ -32,33 +33,30 @@ const CONTROLLERS: [&str; 13] = [
 ];
 
 /// The limits of a new cgroup. `has` knows the controllers of the host.
-pub(super) fn limits<'a>(resources: &LinuxResources, has: &'a dyn Fn(&str) -> bool) -> Result<Limits<'a>> {
-    let mut limits = Limits::new("v1", has);
+pub(super) fn limits(resources: &LinuxResources, has: &dyn Fn(&str) -> bool) -> Result<Limits> {
+    let mut limits = Collector::new("v1", has);
     if resources.unified().as_ref().is_some_and(|unified| !unified.is_empty()) {
         let cause = "linux.resources.unified: invalid configuration: cannot use unified on cgroup v1";
         return Err(Error::unsupported(cause));
     }
-    if let Some(of) = resources.memory() {
-        memory(of, &mut limits)?;
+    if let Some(asked) = resources.memory() {
+        memory(asked, &mut limits)?;
     }
-    if let Some(of) = resources.cpu() {
-        cpuset(of, &mut limits)?;
-        cpu(of, &mut limits)?;
-        realtime(of, &mut limits)?;
+    if let Some(asked) = resources.cpu() {
+        cpuset(asked, &mut limits)?;
+        cpu(asked, &mut limits)?;
+        realtime(asked, &mut limits)?;
     }
-    if let Some(pids) = resources.pids() {
-        let (max, field) = (limits::pids_max(pids.limit()), "linux.resources.pids.limit");
-        limits.add(Write::new("pids.max", max, "limit the number of processes", field))?;
+    both::pids(resources, &mut limits)?;
+    if let Some(asked) = resources.block_io() {
+        block_io(asked, &mut limits)?;
     }
-    if let Some(of) = resources.block_io() {
-        block_io(of, &mut limits)?;
+    both::huge_pages(resources, "limit_in_bytes", &mut limits)?;
+    if let Some(asked) = resources.network() {
+        network(asked, &mut limits)?;
     }
-    huge_pages(resources, "limit_in_bytes", &mut limits)?;
-    if let Some(of) = resources.network() {
-        network(of, &mut limits)?;
-    }
-    rdma(resources, &mut limits)?;
-    Ok(limits)
+    both::rdma(resources, &mut limits)?;
+    Ok(limits.finish())
 }
 
 /// The limits that change in a cgroup that has some.
@@ -67,82 +65,43 @@ pub(super) fn changes(resources: &LinuxResources, has: &dyn Fn(&str) -> bool) ->
     Ok([limits.before_enter, limits.writes].concat())
 }
 
-/// Limits of both versions on huge pages: of use, and of reservation where the kernel knows it (5.7).
-pub(super) fn huge_pages(resources: &LinuxResources, file: &str, limits: &mut Limits<'_>) -> Result<()> {
-    for (index, huge) in resources.hugepage_limits().iter().flatten().enumerate() {
-        let (size, limit) = (huge.page_size(), huge.limit());
-        let field = format!("linux.resources.hugepageLimits[{index}]");
-        if size.is_empty() || !size.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(Error::invalid(format!("{field}: {size:?} is not a page size")));
-        }
-        let both = [
-            (format!("hugetlb.{size}.{file}"), "limit huge pages", OnFailure::Fail),
-            (format!("hugetlb.{size}.rsvd.{file}"), "limit reserved huge pages", OnFailure::IgnoreMissing),
-        ];
-        for (file, aim, on_failure) in both {
-            limits.add(Write::new(file, limit, aim, field.clone()).or(on_failure))?;
-        }
-    }
-    Ok(())
-}
-
-/// Limits of both versions on RDMA devices, by name of the device.
-pub(super) fn rdma(resources: &LinuxResources, limits: &mut Limits<'_>) -> Result<()> {
-    let mut devices: Vec<_> = resources.rdma().iter().flatten().collect();
-    devices.sort_by_key(|(name, _)| name.as_str());
-    for (name, limit) in devices {
-        if let Some(value) = rdma_max(name, limit) {
-            let field = format!("linux.resources.rdma[{name:?}]");
-            limits.add(Write::new("rdma.max", value, "limit an rdma device", field))?;
-        }
-    }
-    Ok(())
-}
-
-fn rdma_max(name: &str, limit: &LinuxRdma) -> Option<String> {
-    let parts = [("hca_handle", limit.hca_handles()), ("hca_object", limit.hca_objects())];
-    let asked: String =
-        parts.iter().filter_map(|(key, value)| value.map(|value| format!(" {key}={value}"))).collect();
-    (!asked.is_empty()).then(|| format!("{name}{asked}"))
-}
-
-fn memory(of: &LinuxMemory, limits: &mut Limits<'_>) -> Result<()> {
+fn memory(memory: &LinuxMemory, limits: &mut Collector<'_>) -> Result<()> {
     const LIMIT: &str = "linux.resources.memory.limit";
     const SWAP: &str = "linux.resources.memory.swap";
     const RESERVATION: &str = "linux.resources.memory.reservation";
 
-    let limit = limits::size(of.limit(), LIMIT)?;
-    let swap = limits::size(of.swap(), SWAP)?;
-    // No limit on memory makes no sense below a limit on memory and swap, so that one goes too.
+    let limit = limits::size(memory.limit(), LIMIT)?;
+    let swap = limits::size(memory.swap(), SWAP)?;
+    // Unlimited memory makes no sense while memory and swap together are limited, so their limit is lifted too.
     let (swap, on_missing) = match (limit, swap) {
         (Some(-1), None) => (Some(-1), OnFailure::IgnoreMissing),
         (_, swap) => (swap, OnFailure::Fail),
     };
     if let Some(limit) = limit {
         let write = Write::new("memory.limit_in_bytes", limit, "limit memory", LIMIT);
-        // The kernel insists that memory stays within memory and swap, so of two that rise the latter is first.
+        // The kernel keeps this limit within the one on memory and swap, so when both rise the latter goes first.
         limits.add(write.or_if(swap.is_some(), OnFailure::RetryLast))?;
     }
     if let Some(swap) = swap {
         let write = Write::new("memory.memsw.limit_in_bytes", swap, "limit memory and swap", SWAP);
         limits.add(write.or(on_missing))?;
     }
-    if let Some(size) = limits::size(of.reservation(), RESERVATION)? {
+    if let Some(size) = limits::size(memory.reservation(), RESERVATION)? {
         limits.add(Write::new("memory.soft_limit_in_bytes", size, "reserve memory", RESERVATION))?;
     }
-    oom_and_swappiness(of, limits)?;
-    kernel_memory(of, limits);
+    oom_and_swappiness(memory, limits)?;
+    kernel_memory(memory, limits);
     Ok(())
 }
 
-fn oom_and_swappiness(of: &LinuxMemory, limits: &mut Limits<'_>) -> Result<()> {
-    if of.disable_oom_killer() == Some(true) {
+fn oom_and_swappiness(memory: &LinuxMemory, limits: &mut Collector<'_>) -> Result<()> {
+    if memory.disable_oom_killer() == Some(true) {
         let field = "linux.resources.memory.disableOOMKiller";
         limits.add(Write::new("memory.oom_control", 1, "keep the OOM killer out", field))?;
     }
     let field = "linux.resources.memory.swappiness";
-    match of.swappiness() {
-        // -1, as some callers have it, is the host's own.
+    match memory.swappiness() {
+        // -1, which some callers send, leaves the host's own setting.
         None | Some(u64::MAX) => Ok(()),
         Some(value @ 0..=100) => limits.add(Write::new("memory.swappiness", value, "tune swapping", field)),
         Some(value) => Err(Error::invalid(format!("{field}: {value} is not within 0 and 100"))),
@@ -150,40 +109,40 @@ fn oom_and_swappiness(of: &LinuxMemory, limits: &mut Limits<'_>) -> Result<()> {
 }
 
 #[allow(deprecated)]
-fn kernel_memory(of: &LinuxMemory, limits: &mut Limits<'_>) {
+fn kernel_memory(memory: &LinuxMemory, limits: &mut Collector<'_>) {
     let why = "the kernel has given it up";
-    limits.pass_over(limits::set(of.kernel()).is_some(), "linux.resources.memory.kernel", why);
-    limits.pass_over(limits::set(of.kernel_tcp()).is_some(), "linux.resources.memory.kernelTCP", why);
-    let asked = limits::set(of.use_hierarchy()).is_some();
+    limits.pass_over(limits::set(memory.kernel()).is_some(), "linux.resources.memory.kernel", why);
+    limits.pass_over(limits::set(memory.kernel_tcp()).is_some(), "linux.resources.memory.kernelTCP", why);
+    let asked = limits::set(memory.use_hierarchy()).is_some();
     limits.pass_over(asked, "linux.resources.memory.useHierarchy", "the kernel always does so");
 }
 
-fn cpuset(of: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
+fn cpuset(cpu: &LinuxCpu, limits: &mut Collector<'_>) -> Result<()> {
     // No process can join a cpuset without cpus and memory nodes.
-    if let Some(cpus) = limits::set_text(of.cpus()) {
+    if let Some(cpus) = limits::set_text(cpu.cpus()) {
         let write = Write::new("cpuset.cpus", cpus, "choose cpus", "linux.resources.cpu.cpus");
         limits.add_before_enter(write)?;
     }
-    if let Some(mems) = limits::set_text(of.mems()) {
+    if let Some(mems) = limits::set_text(cpu.mems()) {
         let write = Write::new("cpuset.mems", mems, "choose memory nodes", "linux.resources.cpu.mems");
         limits.add_before_enter(write)?;
     }
     Ok(())
 }
 
-fn cpu(of: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
-    let quota = limits::set(of.quota());
-    if let Some(shares) = limits::set(of.shares()) {
+fn cpu(cpu: &LinuxCpu, limits: &mut Collector<'_>) -> Result<()> {
+    let quota = limits::set(cpu.quota());
+    if let Some(shares) = limits::set(cpu.shares()) {
         let field = "linux.resources.cpu.shares";
         limits.add(Write::new("cpu.shares", within_kernel_range(shares, field)?, "weigh the cpu", field))?;
     }
-    // A period and a burst must fit the quota, so the kernel may take them only after it.
-    if let Some(period) = limits::set(of.period()) {
+    // A period and a burst must fit the quota: the kernel may take them only after the new quota.
+    if let Some(period) = limits::set(cpu.period()) {
         let field = "linux.resources.cpu.period";
         let write = Write::new("cpu.cfs_period_us", period, "set the period of cpu time", field);
         limits.add(write.or_if(quota.is_some(), OnFailure::RetryLast))?;
     }
-    if let Some(burst) = of.burst() {
+    if let Some(burst) = cpu.burst() {
         let field = "linux.resources.cpu.burst";
         let write = Write::new("cpu.cfs_burst_us", burst, "let the cpu time burst", field);
         // Kernels before 5.15 never burst.
@@ -193,13 +152,13 @@ fn cpu(of: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
     if let Some(quota) = quota {
         limits.add(Write::new("cpu.cfs_quota_us", quota, "limit cpu time", "linux.resources.cpu.quota"))?;
     }
-    if let Some(idle) = of.idle() {
+    if let Some(idle) = cpu.idle() {
         limits.add(Write::new("cpu.idle", idle, "schedule when idle", "linux.resources.cpu.idle"))?;
     }
     Ok(())
 }
 
-/// The kernel moves shares into its range without a word; what was asked for would not be what one gets.
+/// The kernel moves shares into its range without a word. An error is better than other shares than were asked for.
 fn within_kernel_range(shares: u64, field: &str) -> Result<u64> {
     match shares {
         0..2 => Err(Error::invalid(format!("{field}: the minimum allowed cpu-shares is 2"))),
@@ -208,10 +167,10 @@ fn within_kernel_range(shares: u64, field: &str) -> Result<u64> {
     }
 }
 
-fn realtime(of: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
-    let runtime = limits::set(of.realtime_runtime());
-    // No realtime process can join a cgroup that has no time for it. Time must fit the period.
-    if let Some(period) = limits::set(of.realtime_period()) {
+fn realtime(cpu: &LinuxCpu, limits: &mut Collector<'_>) -> Result<()> {
+    let runtime = limits::set(cpu.realtime_runtime());
+    // No realtime process can join a cgroup without realtime. The runtime must fit the period.
+    if let Some(period) = limits::set(cpu.realtime_period()) {
         let field = "linux.resources.cpu.realtimePeriod";
         let write = Write::new("cpu.rt_period_us", period, "set the period of realtime", field);
         limits.add_before_enter(write.or_if(runtime.is_some(), OnFailure::RetryLast))?;
@@ -223,23 +182,27 @@ fn realtime(of: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
     Ok(())
 }
 
-fn block_io(of: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
+fn block_io(block_io: &LinuxBlockIo, limits: &mut Collector<'_>) -> Result<()> {
     const AIM: &str = "weigh block i/o";
     let field = "linux.resources.blockIO.weight";
-    if let Some(weight) = limits::io_weight(of.weight(), field)? {
+    if let Some(weight) = limits::io_weight(block_io.weight(), field)? {
         let otherwise = OnFailure::Use("blkio.bfq.weight", weight.to_string());
         limits.add(Write::new("blkio.weight", weight, AIM, field).or(otherwise))?;
     }
     let field = "linux.resources.blockIO.leafWeight";
-    if let Some(weight) = limits::io_weight(of.leaf_weight(), field)? {
+    if let Some(weight) = limits::io_weight(block_io.leaf_weight(), field)? {
         limits.add(Write::new("blkio.leaf_weight", weight, AIM, field))?;
     }
-    device_weights(of, limits)?;
+    device_weights(block_io, limits)?;
     for (devices, name, file) in [
-        (of.throttle_read_bps_device(), "throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
-        (of.throttle_write_bps_device(), "throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),
-        (of.throttle_read_iops_device(), "throttleReadIOPSDevice", "blkio.throttle.read_iops_device"),
-        (of.throttle_write_iops_device(), "throttleWriteIOPSDevice", "blkio.throttle.write_iops_device"),
+        (block_io.throttle_read_bps_device(), "throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
+        (block_io.throttle_write_bps_device(), "throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),
+        (block_io.throttle_read_iops_device(), "throttleReadIOPSDevice", "blkio.throttle.read_iops_device"),
+        (
+            block_io.throttle_write_iops_device(),
+            "throttleWriteIOPSDevice",
+            "blkio.throttle.write_iops_device",
+        ),
     ] {
         for (index, device) in devices.iter().flatten().enumerate() {
             let value = format!("{}:{} {}", device.major(), device.minor(), device.rate());
@@ -250,9 +213,9 @@ fn block_io(of: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
     Ok(())
 }
 
-fn device_weights(of: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
+fn device_weights(block_io: &LinuxBlockIo, limits: &mut Collector<'_>) -> Result<()> {
     const AIM: &str = "weigh i/o of a device";
-    for (index, device) in of.weight_device().iter().flatten().enumerate() {
+    for (index, device) in block_io.weight_device().iter().flatten().enumerate() {
         let (major, minor) = (device.major(), device.minor());
         let field = format!("linux.resources.blockIO.weightDevice[{index}]");
         if let Some(weight) = limits::io_weight(device.weight(), &field)? {
@@ -268,12 +231,12 @@ fn device_weights(of: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
     Ok(())
 }
 
-fn network(of: &LinuxNetwork, limits: &mut Limits<'_>) -> Result<()> {
-    if let Some(class) = limits::set(of.class_id()) {
+fn network(network: &LinuxNetwork, limits: &mut Collector<'_>) -> Result<()> {
+    if let Some(class) = limits::set(network.class_id()) {
         let field = "linux.resources.network.classID";
         limits.add(Write::new("net_cls.classid", class, "classify packets", field))?;
     }
-    for (index, priority) in of.priorities().iter().flatten().enumerate() {
+    for (index, priority) in network.priorities().iter().flatten().enumerate() {
         let value = format!("{} {}", priority.name(), priority.priority());
         let field = format!("linux.resources.network.priorities[{index}]");
         limits.add(Write::new("net_prio.ifpriomap", value, "prioritise an interface", field))?;

@@ -1,17 +1,18 @@
 //! Resources as writes into a v2 cgroup.
 //!
-//! The spec speaks of v1. What has another name or another scale on v2 is converted; what has no counterpart
-//! and is sent by habit is passed over, and said so; what else has none is an error.
+//! The spec speaks of v1. A value with another name or scale on v2 is converted. A value without a counterpart is an
+//! error, unless engines send it by habit: then it is passed over, with a note.
 
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources, LinuxThrottleDevice,
 };
 
-use super::limits::{self, Limits, OnFailure, Value, Write};
+use super::both;
+use super::limits::{self, Collector, Limits, OnFailure, Value, Write};
 use crate::error::{Error, Result};
 
 /// The limits of a new cgroup. `has` knows the controllers of the host.
-pub(super) fn limits<'a>(resources: &LinuxResources, has: &'a dyn Fn(&str) -> bool) -> Result<Limits<'a>> {
+pub(super) fn limits(resources: &LinuxResources, has: &dyn Fn(&str) -> bool) -> Result<Limits> {
     translate(resources, Cgroup::New, has)
 }
 
@@ -20,55 +21,44 @@ pub(super) fn changes(resources: &LinuxResources, has: &dyn Fn(&str) -> bool) ->
     Ok(translate(resources, Cgroup::InUse, has)?.writes)
 }
 
-/// Whether the cgroup has limits already, which a change of one half of a pair has to fit.
+/// Whether the cgroup has limits already. Where two limits belong together, a change of one has to fit the standing
+/// value of its pair.
 #[derive(Clone, Copy, PartialEq)]
 enum Cgroup {
     New,
     InUse,
 }
 
-fn translate<'a>(
-    resources: &LinuxResources,
-    cgroup: Cgroup,
-    has: &'a dyn Fn(&str) -> bool,
-) -> Result<Limits<'a>> {
-    let mut limits = Limits::new("v2", has);
-    if let Some(pids) = resources.pids() {
-        let max = limits::pids_max(pids.limit());
-        limits.add(Write::new(
-            "pids.max",
-            max,
-            "limit the number of processes",
-            "linux.resources.pids.limit",
-        ))?;
+fn translate(resources: &LinuxResources, cgroup: Cgroup, has: &dyn Fn(&str) -> bool) -> Result<Limits> {
+    let mut limits = Collector::new("v2", has);
+    both::pids(resources, &mut limits)?;
+    if let Some(asked) = resources.memory() {
+        memory(asked, cgroup, &mut limits)?;
     }
-    if let Some(of) = resources.memory() {
-        memory(of, cgroup, &mut limits)?;
+    if let Some(asked) = resources.block_io() {
+        block_io(asked, &mut limits)?;
     }
-    if let Some(of) = resources.block_io() {
-        block_io(of, &mut limits)?;
+    if let Some(asked) = resources.cpu() {
+        cpu(asked, cgroup, &mut limits)?;
+        cpuset(asked, &mut limits)?;
     }
-    if let Some(of) = resources.cpu() {
-        cpu(of, cgroup, &mut limits)?;
-        cpuset(of, &mut limits)?;
-    }
-    super::v1::huge_pages(resources, "max", &mut limits)?;
-    super::v1::rdma(resources, &mut limits)?;
-    if let Some(of) = resources.network() {
-        network(of, &mut limits);
+    both::huge_pages(resources, "max", &mut limits)?;
+    both::rdma(resources, &mut limits)?;
+    if let Some(asked) = resources.network() {
+        network(asked, &mut limits);
     }
     unified(resources, &mut limits)?;
-    Ok(limits)
+    Ok(limits.finish())
 }
 
-fn memory(of: &LinuxMemory, cgroup: Cgroup, limits: &mut Limits<'_>) -> Result<()> {
+fn memory(memory: &LinuxMemory, cgroup: Cgroup, limits: &mut Collector<'_>) -> Result<()> {
     const LIMIT: &str = "linux.resources.memory.limit";
     const SWAP: &str = "linux.resources.memory.swap";
     const RESERVATION: &str = "linux.resources.memory.reservation";
 
-    let limit = limits::size(of.limit(), LIMIT)?;
+    let limit = limits::size(memory.limit(), LIMIT)?;
     // Swap first: lowering memory pushes pages out, and they need somewhere to go.
-    if let Some(value) = swap_max(limit, limits::size(of.swap(), SWAP)?, cgroup)? {
+    if let Some(value) = swap_max(limit, limits::size(memory.swap(), SWAP)?, cgroup)? {
         let nothing_to_limit = match &value {
             Value::Text(text) => text == "0" || text == "max",
             Value::SwapBesideLimit(_) => true,
@@ -79,13 +69,13 @@ fn memory(of: &LinuxMemory, cgroup: Cgroup, limits: &mut Limits<'_>) -> Result<(
     }
     if let Some(limit) = limit {
         let write = Write::new("memory.max", or_max(limit), "limit memory", LIMIT);
-        let checked = of.check_before_update().unwrap_or(false) && limit > 0;
+        let checked = memory.check_before_update().unwrap_or(false) && limit > 0;
         limits.add(if checked { write.above("memory.current") } else { write })?;
     }
-    if let Some(reservation) = limits::size(of.reservation(), RESERVATION)? {
+    if let Some(reservation) = limits::size(memory.reservation(), RESERVATION)? {
         limits.add(Write::new("memory.low", or_max(reservation), "reserve memory", RESERVATION))?;
     }
-    memory_of_v1(of, limits);
+    memory_of_v1(memory, limits);
     Ok(())
 }
 
@@ -110,30 +100,30 @@ fn swap_max(limit: Option<i64>, total: Option<i64>, cgroup: Cgroup) -> Result<Op
 }
 
 #[allow(deprecated)]
-fn memory_of_v1(of: &LinuxMemory, limits: &mut Limits<'_>) {
-    let given = limits::set(of.kernel()).is_some();
+fn memory_of_v1(memory: &LinuxMemory, limits: &mut Collector<'_>) {
+    let given = limits::set(memory.kernel()).is_some();
     limits.pass_over(given, "linux.resources.memory.kernel", NOT_ON_V2);
-    let given = limits::set(of.kernel_tcp()).is_some();
+    let given = limits::set(memory.kernel_tcp()).is_some();
     limits.pass_over(given, "linux.resources.memory.kernelTCP", NOT_ON_V2);
-    limits.pass_over(of.swappiness().is_some(), "linux.resources.memory.swappiness", NOT_ON_V2);
-    let given = limits::set(of.disable_oom_killer()).is_some();
+    limits.pass_over(memory.swappiness().is_some(), "linux.resources.memory.swappiness", NOT_ON_V2);
+    let given = limits::set(memory.disable_oom_killer()).is_some();
     limits.pass_over(given, "linux.resources.memory.disableOOMKiller", NOT_ON_V2);
-    let given = limits::set(of.use_hierarchy()).is_some();
+    let given = limits::set(memory.use_hierarchy()).is_some();
     limits.pass_over(given, "linux.resources.memory.useHierarchy", "cgroup v2 always does so");
 }
 
-fn cpu(of: &LinuxCpu, cgroup: Cgroup, limits: &mut Limits<'_>) -> Result<()> {
-    let (quota, period) = (limits::set(of.quota()), limits::set(of.period()));
-    if let Some(shares) = limits::set(of.shares()) {
+fn cpu(cpu: &LinuxCpu, cgroup: Cgroup, limits: &mut Collector<'_>) -> Result<()> {
+    let (quota, period) = (limits::set(cpu.quota()), limits::set(cpu.period()));
+    if let Some(shares) = limits::set(cpu.shares()) {
         let write =
             Write::new("cpu.weight", cpu_weight(shares), "weigh the cpu", "linux.resources.cpu.shares");
-        // An idle cgroup takes no weight, and one that is made busy takes it only from then on.
-        limits.add(write.or_if(of.idle().is_some(), OnFailure::RetryLast))?;
+        // An idle cgroup takes no weight: where this update ends the idling, the weight has to come after that.
+        limits.add(write.or_if(cpu.idle().is_some(), OnFailure::RetryLast))?;
     }
-    if let Some(idle) = of.idle() {
+    if let Some(idle) = cpu.idle() {
         limits.add(Write::new("cpu.idle", idle, "schedule when idle", "linux.resources.cpu.idle"))?;
     }
-    if let Some(burst) = of.burst() {
+    if let Some(burst) = cpu.burst() {
         let write = Write::new("cpu.max.burst", burst, "let the cpu time burst", "linux.resources.cpu.burst");
         // A burst must fit the quota.
         limits.add(write.or_if(quota.is_some(), OnFailure::RetryLast))?;
@@ -141,9 +131,9 @@ fn cpu(of: &LinuxCpu, cgroup: Cgroup, limits: &mut Limits<'_>) -> Result<()> {
     if let Some((value, field)) = cpu_max(quota, period, cgroup) {
         limits.add(Write::with("cpu.max", value, "limit cpu time", field))?;
     }
-    let given = limits::set(of.realtime_runtime()).is_some();
+    let given = limits::set(cpu.realtime_runtime()).is_some();
     limits.pass_over(given, "linux.resources.cpu.realtimeRuntime", NOT_ON_V2);
-    let given = limits::set(of.realtime_period()).is_some();
+    let given = limits::set(cpu.realtime_period()).is_some();
     limits.pass_over(given, "linux.resources.cpu.realtimePeriod", NOT_ON_V2);
     Ok(())
 }
@@ -162,27 +152,27 @@ fn cpu_max(quota: Option<i64>, period: Option<u64>, cgroup: Cgroup) -> Option<(V
     }
 }
 
-fn cpuset(of: &LinuxCpu, limits: &mut Limits<'_>) -> Result<()> {
-    if let Some(cpus) = limits::set_text(of.cpus()) {
+fn cpuset(cpu: &LinuxCpu, limits: &mut Collector<'_>) -> Result<()> {
+    if let Some(cpus) = limits::set_text(cpu.cpus()) {
         limits.add(Write::new("cpuset.cpus", cpus, "choose cpus", "linux.resources.cpu.cpus"))?;
     }
-    if let Some(mems) = limits::set_text(of.mems()) {
+    if let Some(mems) = limits::set_text(cpu.mems()) {
         limits.add(Write::new("cpuset.mems", mems, "choose memory nodes", "linux.resources.cpu.mems"))?;
     }
     Ok(())
 }
 
-fn block_io(of: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
+fn block_io(block_io: &LinuxBlockIo, limits: &mut Collector<'_>) -> Result<()> {
     const WEIGHT: &str = "linux.resources.blockIO.weight";
     const LEAF_WEIGHT: &str = "linux.resources.blockIO.leafWeight";
 
-    refuse_leaf_weight(of.leaf_weight(), LEAF_WEIGHT)?;
-    if let Some(weight) = limits::io_weight(of.weight(), WEIGHT)? {
+    refuse_leaf_weight(block_io.leaf_weight(), LEAF_WEIGHT)?;
+    if let Some(weight) = limits::io_weight(block_io.weight(), WEIGHT)? {
         // The BFQ scheduler has the spec's scale and a file of its own.
         let otherwise = OnFailure::Use("io.weight", io_weight(weight).to_string());
         limits.add(Write::new("io.bfq.weight", weight, "weigh block i/o", WEIGHT).or(otherwise))?;
     }
-    for (index, device) in of.weight_device().iter().flatten().enumerate() {
+    for (index, device) in block_io.weight_device().iter().flatten().enumerate() {
         let field = format!("linux.resources.blockIO.weightDevice[{index}]");
         refuse_leaf_weight(device.leaf_weight(), &field)?;
         let Some(weight) = limits::io_weight(device.weight(), &field)? else { continue };
@@ -193,10 +183,10 @@ fn block_io(of: &LinuxBlockIo, limits: &mut Limits<'_>) -> Result<()> {
         limits.add(write.or(otherwise))?;
     }
     for (devices, name, key) in [
-        (of.throttle_read_bps_device(), "throttleReadBpsDevice", "rbps"),
-        (of.throttle_write_bps_device(), "throttleWriteBpsDevice", "wbps"),
-        (of.throttle_read_iops_device(), "throttleReadIOPSDevice", "riops"),
-        (of.throttle_write_iops_device(), "throttleWriteIOPSDevice", "wiops"),
+        (block_io.throttle_read_bps_device(), "throttleReadBpsDevice", "rbps"),
+        (block_io.throttle_write_bps_device(), "throttleWriteBpsDevice", "wbps"),
+        (block_io.throttle_read_iops_device(), "throttleReadIOPSDevice", "riops"),
+        (block_io.throttle_write_iops_device(), "throttleWriteIOPSDevice", "wiops"),
     ] {
         for (index, device) in devices.iter().flatten().enumerate() {
             let field = format!("linux.resources.blockIO.{name}[{index}]");
@@ -219,15 +209,15 @@ fn io_max(device: &LinuxThrottleDevice, key: &str) -> String {
     format!("{}:{} {key}={rate}", device.major(), device.minor())
 }
 
-fn network(of: &LinuxNetwork, limits: &mut Limits<'_>) {
-    limits.pass_over(limits::set(of.class_id()).is_some(), "linux.resources.network.classID", NOT_ON_V2);
-    let given = of.priorities().as_ref().is_some_and(|priorities| !priorities.is_empty());
+fn network(network: &LinuxNetwork, limits: &mut Collector<'_>) {
+    limits.pass_over(limits::set(network.class_id()).is_some(), "linux.resources.network.classID", NOT_ON_V2);
+    let given = network.priorities().as_ref().is_some_and(|priorities| !priorities.is_empty());
     limits.pass_over(given, "linux.resources.network.priorities", NOT_ON_V2);
 }
 
 /// The spec's own way to v2: file names and texts. Written last, so that they win; a text of several lines is
 /// one command per line.
-fn unified(resources: &LinuxResources, limits: &mut Limits<'_>) -> Result<()> {
+fn unified(resources: &LinuxResources, limits: &mut Collector<'_>) -> Result<()> {
     let mut entries: Vec<_> = resources.unified().iter().flatten().collect();
     entries.sort();
     for (file, text) in entries {
@@ -237,7 +227,7 @@ fn unified(resources: &LinuxResources, limits: &mut Limits<'_>) -> Result<()> {
         }
         for line in text.split('\n').filter(|line| !line.is_empty()) {
             // Not checked against the host's controllers: `cpu.pressure`, say, needs none.
-            limits.writes.push(Write::new(file.clone(), line, "set a v2 parameter", field.clone()));
+            limits.add_unchecked(Write::new(file.clone(), line, "set a v2 parameter", field.clone()));
         }
     }
     Ok(())

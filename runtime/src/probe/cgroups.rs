@@ -7,23 +7,20 @@ use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
 use crate::sys::cgroupfs::{self, Version};
 use crate::sys::mountinfo::{self, MountInfo};
 
-impl CgroupHost {
-    /// Reads which hierarchies there are, where they are mounted, and which cgroup is ours in each.
-    ///
-    /// Looks at the usual places below `/sys/fs/cgroup`; only what isn't found there, as in some nested
-    /// containers, makes it read the table of mounts, which can be long.
-    ///
-    /// # Errors
-    /// `Unsupported` where no cgroups are mounted.
-    pub fn read() -> Result<Self> {
-        let own = cgroupfs::read_file("/proc/self/cgroup")?;
-        let mut mounts = Mounts(None);
-        match cgroupfs::version(Path::new(TOP)) {
-            Some(Version::V2) => v2(&own, &mut mounts),
-            _ => v1(&own, &mut mounts),
-        }
-        .map(|mode| CgroupHost { mode })
-    }
+/// Reads which hierarchies there are, where they are mounted, and which cgroup is ours in each.
+///
+/// Looks at the usual places below `/sys/fs/cgroup`. Where a hierarchy isn't found there, as in some nested containers,
+/// the table of mounts is read, which can be long.
+///
+/// Errors: Unsupported where no cgroups are mounted.
+pub fn cgroups() -> Result<CgroupHost> {
+    let own = cgroupfs::read_file("/proc/self/cgroup")?;
+    let mut mounts = Mounts(None);
+    let mode = match cgroupfs::version(Path::new(TOP)) {
+        Some(Version::V2) => v2(&own, &mut mounts)?,
+        _ => v1(&own, &mut mounts)?,
+    };
+    Ok(CgroupHost { mode })
 }
 
 /// Where cgroups are mounted everywhere: v2 itself, and v1 hierarchies below it.
@@ -83,20 +80,20 @@ fn in_usual_place(name: &str, own: &str) -> Option<(PathBuf, PathBuf)> {
     is_there(&mountpoint, own).then(|| (mountpoint, own.to_owned()))
 }
 
-/// Whether a process of cgroup `own` finds it below `mountpoint`, as it does unless the mount shows another
-/// part of the hierarchy than the process's cgroup namespace does.
+/// Whether a process finds its cgroup `own` below `mountpoint`. It does, unless the mount shows another part of the
+/// hierarchy than the process's cgroup namespace does.
 fn is_there(mountpoint: &Path, own: &Path) -> bool {
     cgroupfs::version(&mountpoint.join(own)).is_some()
 }
 
-/// `own` relative to the top; `None` if it is above that of our cgroup namespace.
+/// `own` relative to the top; `None` if it is above the top of our cgroup namespace.
 fn below(own: &str) -> Option<&Path> {
     let own = Path::new(own.strip_prefix('/')?);
     own.components().all(|part| matches!(part, Component::Normal(_))).then_some(own)
 }
 
-/// `own` relative to a mount that shows the hierarchy from `root` on. What isn't below that can't be reached,
-/// so the top of the mount stands for it.
+/// `own` relative to a mount that shows the hierarchy from `root` on. A cgroup that isn't below `root` can't be reached,
+/// and the top of the mount stands for it.
 fn relative_to(root: &Path, own: &str) -> PathBuf {
     let inner = Path::new(own).strip_prefix(root).unwrap_or(Path::new(""));
     let clean = inner.components().all(|part| matches!(part, Component::Normal(_)));
@@ -114,7 +111,7 @@ impl Mounts {
 
     /// Which part of its file system the mount at `mountpoint` shows.
     fn root_of(&mut self, mountpoint: &Path) -> Result<PathBuf> {
-        // The last one hides those before it.
+        // The last mount at a place hides those before it.
         let mut mounts = MountInfo::all(self.text()?).rev();
         Ok(mounts.find(|mount| mount.point() == mountpoint).map_or("/".into(), |mount| mount.root()))
     }
@@ -184,7 +181,7 @@ mod tests {
 
     #[test]
     fn this_host_can_be_read() {
-        match CgroupHost::read() {
+        match cgroups() {
             Ok(host) => println!("{host:?}"),
             Err(err) => println!("skipped: {err}"),
         }

@@ -1,10 +1,12 @@
 //! `events`: what a container uses, again and again, and when it runs out of memory.
 
+mod stats;
+
 use serde::Serialize;
 
+use self::stats::Stats;
 use super::{Container, Invocation, print};
 use crate::apply::cgroup::OomEvent;
-use crate::apply::cgroup::stats::Stats;
 use crate::cli::EventsArgs;
 use crate::error::{Error, Kind, Result};
 use crate::report::Report;
@@ -42,7 +44,7 @@ fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<(
                 return Ok(());
             }
             if let Err(err) = print_usage(container) {
-                // Half of the cgroup may be gone: the watch tells when all of it is.
+                // A part of the cgroup may be gone. The watch tells when all of it is.
                 report.warning(&err.to_string());
             }
         }
@@ -50,8 +52,8 @@ fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<(
 }
 
 fn print_usage(container: &Container) -> Result<()> {
-    let usage = container.cgroup().stats()?;
-    print_event(&Event::Stats { id: &container.record.id, data: Box::new(usage) })
+    let data = Box::new(Stats::from(&container.cgroup().readings()?));
+    print_event(&Event::Stats { id: &container.record.id, data })
 }
 
 fn print_event(event: &Event) -> Result<()> {

@@ -1,0 +1,341 @@
+//! The spec's list of rules as a policy, and the policy as lines for the v1 controller.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
+
+use crate::error::{Context, Error, Result};
+
+/// A list of rules, of which each overrides those before it, boiled down to a default and exceptions from it. The
+/// kernel's v1 controller keeps its rules in this form, and the spec's list was made for that controller; v2 gets the
+/// same policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub(super) allow_by_default: bool,
+    pub(super) exceptions: BTreeMap<Devices, Access>,
+}
+
+/// A set of devices: of one type, with the numbers that are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Devices {
+    pub device_type: DeviceType,
+    pub major: Option<u32>,
+    pub minor: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DeviceType {
+    Block,
+    Char,
+}
+
+/// Some of reading, writing and making a node, as the kernel's `BPF_DEVCG_ACC_*` bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Access(pub u8);
+
+/// One line for the v1 controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Whether it goes into `devices.allow` or into `devices.deny`.
+    pub allow: bool,
+    /// `c 1:3 rwm`.
+    pub text: String,
+}
+
+impl Policy {
+    /// The policy of `linux.resources.devices`, where the last rule that fits an access decides. A list that allows
+    /// some devices is completed by those that every container may use; a list that denies some stays as it is.
+    ///
+    /// Errors: a rule that the v1 controller can't express, because it takes a part out of a wildcard.
+    pub fn new(rules: &[LinuxDeviceCgroup]) -> Result<Policy> {
+        let mut policy = Policy::from_list(rules)?;
+        if !policy.allow_by_default {
+            for (device_type, major, minor, access) in ALWAYS_ALLOWED {
+                policy.put(true, Devices { device_type, major, minor }, access)?;
+            }
+        }
+        Ok(policy)
+    }
+
+    /// Whether nothing at all is forbidden.
+    pub fn allows_everything(&self) -> bool {
+        self.allow_by_default && self.exceptions.is_empty()
+    }
+
+    /// The lines that bring a v1 cgroup from whatever it has to this policy.
+    pub fn v1_lines(&self) -> Vec<Line> {
+        let reset = Line { allow: self.allow_by_default, text: "a".to_owned() };
+        let exceptions = self.exceptions.iter().map(|(devices, access)| Line {
+            allow: !self.allow_by_default,
+            text: format!("{devices} {access}"),
+        });
+        std::iter::once(reset).chain(exceptions).collect()
+    }
+
+    pub(super) fn from_list(rules: &[LinuxDeviceCgroup]) -> Result<Policy> {
+        if rules.len() > RULES_MAX {
+            return Err(Error::invalid(format!("linux.resources.devices: more than {RULES_MAX} rules")));
+        }
+        let mut policy = Policy { allow_by_default: false, exceptions: BTreeMap::new() };
+        for (index, rule) in rules.iter().enumerate() {
+            policy.apply(rule).doing_with(|| format!("linux.resources.devices[{index}] ({rule})"))?;
+        }
+        Ok(policy)
+    }
+
+    fn apply(&mut self, rule: &LinuxDeviceCgroup) -> Result<()> {
+        let access = Access::parse(rule.access().as_deref().unwrap_or_default())?;
+        let (major, minor) = (number(rule.major(), "major")?, number(rule.minor(), "minor")?);
+        let types: &[DeviceType] = match rule.typ().unwrap_or_default() {
+            LinuxDeviceType::B => &[DeviceType::Block],
+            LinuxDeviceType::C => &[DeviceType::Char],
+            LinuxDeviceType::A if access == Access::ALL && major.is_none() && minor.is_none() => {
+                *self = Policy { allow_by_default: rule.allow(), exceptions: BTreeMap::new() };
+                return Ok(());
+            }
+            // The v1 controller takes a rule of type `a` as a rule for all devices and every access, whatever
+            // else it says. That would allow more than was asked for, so we make two rules of it, `b` and `c`.
+            LinuxDeviceType::A => &[DeviceType::Block, DeviceType::Char],
+            other => {
+                return Err(Error::invalid(format!("type {:?} is not of a cgroup device", other.as_str())));
+            }
+        };
+        types.iter().try_for_each(|&device_type| {
+            self.put(rule.allow(), Devices { device_type, major, minor }, access)
+        })
+    }
+
+    fn put(&mut self, allow: bool, devices: Devices, access: Access) -> Result<()> {
+        if allow == self.allow_by_default {
+            self.take_out(devices, access)
+        } else {
+            let known = self.exceptions.entry(devices).or_insert(Access::NONE);
+            *known = known.with(access);
+            Ok(())
+        }
+    }
+
+    fn take_out(&mut self, devices: Devices, access: Access) -> Result<()> {
+        let meets = |(known, allowed): &(&Devices, &Access)| known.overlaps(devices) && allowed.meets(access);
+        if let Some((wider, _)) =
+            self.exceptions.iter().filter(meets).find(|(known, _)| !devices.holds(**known))
+        {
+            // The v1 controller would ignore such a rule without a word.
+            return Err(Error::unsupported(format!("cannot punch hole in existing wildcard rule {wider}")));
+        }
+        self.exceptions.retain(|known, left| {
+            if devices.holds(*known) {
+                *left = left.without(access);
+            }
+            *left != Access::NONE
+        });
+        Ok(())
+    }
+}
+
+/// So that each jump of the program fits its 16 bits: a rule can be two exceptions of at most five
+/// instructions.
+pub(super) const RULES_MAX: usize = 2048;
+
+/// What every container may use: making nodes, and the devices that the runtime itself puts into `/dev`.
+const ALWAYS_ALLOWED: [(DeviceType, Option<u32>, Option<u32>, Access); 11] = [
+    (DeviceType::Char, None, None, Access::MKNOD),
+    (DeviceType::Block, None, None, Access::MKNOD),
+    (DeviceType::Char, Some(1), Some(3), Access::ALL), // null
+    (DeviceType::Char, Some(1), Some(5), Access::ALL), // zero
+    (DeviceType::Char, Some(1), Some(7), Access::ALL), // full
+    (DeviceType::Char, Some(1), Some(8), Access::ALL), // random
+    (DeviceType::Char, Some(1), Some(9), Access::ALL), // urandom
+    (DeviceType::Char, Some(5), Some(0), Access::ALL), // tty
+    (DeviceType::Char, Some(136), None, Access::ALL),  // pts/*
+    (DeviceType::Char, Some(5), Some(2), Access::ALL), // ptmx
+    (DeviceType::Char, Some(10), Some(200), Access::ALL), // net/tun
+];
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.allow_by_default { "devices: all" } else { "devices: none" })?;
+        for (index, (devices, access)) in self.exceptions.iter().enumerate() {
+            f.write_str(if index == 0 { " but " } else { ", " })?;
+            write!(f, "{devices} {access}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Devices {
+    /// Whether each device of `other` is in this set.
+    pub fn holds(self, other: Devices) -> bool {
+        let all = |own: Option<u32>, other| own.is_none() || own == other;
+        self.device_type == other.device_type && all(self.major, other.major) && all(self.minor, other.minor)
+    }
+
+    /// Whether some device is in both sets.
+    fn overlaps(self, other: Devices) -> bool {
+        let some = |own: Option<u32>, other: Option<u32>| own.is_none() || other.is_none() || own == other;
+        self.device_type == other.device_type
+            && some(self.major, other.major)
+            && some(self.minor, other.minor)
+    }
+}
+
+impl fmt::Display for Devices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
+        let letter = if self.device_type == DeviceType::Block { 'b' } else { 'c' };
+        write!(f, "{letter} {}:{}", number(self.major), number(self.minor))
+    }
+}
+
+impl DeviceType {
+    /// `BPF_DEVCG_DEV_*`.
+    pub fn bit(self) -> u8 {
+        match self {
+            DeviceType::Block => 1,
+            DeviceType::Char => 2,
+        }
+    }
+}
+
+impl Access {
+    pub const NONE: Access = Access(0);
+    pub const MKNOD: Access = Access(1);
+    pub const READ: Access = Access(2);
+    pub const WRITE: Access = Access(4);
+    pub const ALL: Access = Access(7);
+
+    pub fn parse(text: &str) -> Result<Access> {
+        if text.is_empty() {
+            return Err(Error::invalid("device access cannot be empty"));
+        }
+        text.chars().try_fold(Access::NONE, |access, letter| match letter {
+            'r' => Ok(access.with(Access::READ)),
+            'w' => Ok(access.with(Access::WRITE)),
+            'm' => Ok(access.with(Access::MKNOD)),
+            _ => Err(Error::invalid(format!("access {text:?} is not of r, w and m"))),
+        })
+    }
+
+    pub fn with(self, other: Access) -> Access {
+        Access(self.0 | other.0)
+    }
+
+    pub fn without(self, other: Access) -> Access {
+        Access(self.0 & !other.0)
+    }
+
+    pub fn meets(self, other: Access) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters = [(Access::READ, "r"), (Access::WRITE, "w"), (Access::MKNOD, "m")];
+        letters.iter().filter(|(bit, _)| self.meets(*bit)).try_for_each(|(_, letter)| f.write_str(letter))
+    }
+}
+
+/// A device number of the spec: absence and -1 stand for any.
+fn number(number: Option<i64>, name: &str) -> Result<Option<u32>> {
+    match number {
+        None | Some(-1) => Ok(None),
+        Some(number) => match u32::try_from(number) {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(Error::invalid(format!("{name} {number} is not a device number"))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(json: &str) -> Vec<LinuxDeviceCgroup> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn listed(json: &str) -> String {
+        Policy::from_list(&rules(json)).unwrap().to_string()
+    }
+
+    fn error(json: &str) -> String {
+        Policy::new(&rules(json)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn without_a_list_only_the_default_devices_are_allowed() {
+        let policy = Policy::new(&[]).unwrap();
+        let lines: Vec<_> = policy.v1_lines().into_iter().map(|line| (line.allow, line.text)).collect();
+        assert_eq!(lines[0], (false, "a".to_owned()));
+        assert_eq!(lines[1], (true, "b *:* m".to_owned()));
+        assert_eq!(lines[3], (true, "c 1:3 rwm".to_owned()));
+        assert_eq!(lines.len(), 12);
+        assert!(!policy.allows_everything());
+    }
+
+    #[test]
+    fn privileged_list_allows_everything() {
+        let policy = Policy::new(&rules(r#"[{"allow":true,"access":"rwm"}]"#)).unwrap();
+        assert!(policy.allows_everything());
+        assert_eq!(policy.v1_lines(), [Line { allow: true, text: "a".to_owned() }]);
+    }
+
+    #[test]
+    fn rule_for_all_devices_starts_anew() {
+        assert_eq!(
+            listed(
+                r#"[{"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"},
+                    {"allow":true,"type":"a","access":"mrw"},
+                    {"allow":false,"type":"b","major":8,"minor":-1,"access":"w"}]"#
+            ),
+            "devices: all but b 8:* w"
+        );
+    }
+
+    #[test]
+    fn rule_for_either_kind_opens_no_more_than_it_says() {
+        assert_eq!(
+            listed(r#"[{"allow":true,"type":"a","major":10,"minor":200,"access":"rw"}]"#),
+            "devices: none but b 10:200 rw, c 10:200 rw"
+        );
+    }
+
+    #[test]
+    fn accesses_add_up_and_are_taken_away() {
+        assert_eq!(
+            listed(
+                r#"[{"allow":true,"type":"c","major":1,"minor":3,"access":"r"},
+                    {"allow":true,"type":"c","major":1,"minor":3,"access":"wm"},
+                    {"allow":true,"type":"c","major":1,"minor":5,"access":"r"},
+                    {"allow":false,"type":"c","major":1,"access":"m"},
+                    {"allow":false,"type":"c","major":1,"minor":5,"access":"r"}]"#
+            ),
+            "devices: none but c 1:3 rw"
+        );
+    }
+
+    #[test]
+    fn hole_in_a_wildcard_is_refused() {
+        let err = error(
+            r#"[{"allow":true,"type":"c","major":1,"access":"rw"},
+                {"allow":false,"type":"c","major":1,"minor":3,"access":"w"}]"#,
+        );
+        assert_eq!(
+            err,
+            "linux.resources.devices[1] (c 1:3 w): cannot punch hole in existing wildcard rule c 1:*"
+        );
+    }
+
+    #[test]
+    fn bad_rules_are_named() {
+        assert!(
+            error(r#"[{"allow":true,"type":"c"}]"#).contains("devices[0] (c *:* ): device access cannot")
+        );
+        assert!(error(r#"[{"type":"c","access":"rx"}]"#).contains(r#"access "rx" is not of r, w and m"#));
+        assert!(error(r#"[{"type":"p","access":"r"}]"#).contains(r#"type "p" is not of a cgroup device"#));
+        assert!(error(r#"[{"type":"c","major":-2,"access":"r"}]"#).contains("major -2"));
+        assert!(error(r#"[{"type":"c","minor":4294967296,"access":"r"}]"#).contains("minor 4294967296"));
+    }
+}
