@@ -50,7 +50,7 @@ impl Invocation {
     /// The directory of states, which may not exist.
     pub fn root(&self) -> Result<Root> {
         match &self.global.root {
-            RootPath::Default => Root::default_path().map(|path| Root::at(&path)),
+            RootPath::Default => Root::ensure_default().map(|path| Root::at(&path)),
             RootPath::Given(path) => Ok(Root::at(path)),
         }
     }
@@ -58,7 +58,7 @@ impl Invocation {
     /// The directory of states, made if need be.
     pub fn root_to_create_in(&self) -> Result<Root> {
         match &self.global.root {
-            RootPath::Default => Root::open_or_create(&Root::default_path()?),
+            RootPath::Default => Root::open_or_create(&Root::ensure_default()?),
             RootPath::Given(path) => Root::open_or_create(path),
         }
     }
