@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::ValueHint;
-
 use super::Args;
 use super::container::id;
 use super::low::LowArgs;
@@ -68,7 +66,6 @@ fn shared_flags(table: clap::Command) -> clap::Command {
         .arg(
             value("config", "FILE")
                 .short('f')
-                .value_hint(ValueHint::FilePath)
                 .help("Read the config from FILE [default: config.json of the bundle]"),
         )
         .arg(table::console_socket())

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::ValueHint;
-
 use super::container::id;
 use super::low::LowArgs;
 use super::table::{self, flag, list, value, words};
@@ -95,7 +93,6 @@ pub(super) fn table(table: clap::Command) -> clap::Command {
         .arg(
             value("process", "FILE")
                 .short('p')
-                .value_hint(ValueHint::FilePath)
                 .help("Read the process from FILE: the 'process' object of a config.json"),
         )
         .arg(flag("detach").short('d').help("Come back as soon as the process runs"))

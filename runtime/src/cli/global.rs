@@ -2,12 +2,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use clap::ValueHint;
-
 use super::NAME;
 use super::go::parse_bool;
 use super::low::LowArgs;
-use super::table::{flag, help, named, value, words};
+use super::table::{flag, help, named, value};
 use crate::error::{Error, Result};
 
 /// The flags that stand before the command.
@@ -82,15 +80,11 @@ pub(super) fn table() -> clap::Command {
     named(NAME, NAME.into())
         .about("Open Container Initiative runtime: runs containers from bundles, as runc does")
         .override_usage(format!("{NAME} [global flags] COMMAND [flags] [arguments]"))
-        .arg(value("root", "DIR").value_hint(ValueHint::DirPath).help(
+        .arg(value("root", "DIR").help(
             "Keep the state of containers in DIR, best a tmpfs \
                  [default: /run/corten, or $XDG_RUNTIME_DIR/corten]",
         ))
-        .arg(
-            value("log", "FILE")
-                .value_hint(ValueHint::FilePath)
-                .help("Append errors to FILE as well; standard error gets them in any case"),
-        )
+        .arg(value("log", "FILE").help("Append errors to FILE as well; standard error gets them in any case"))
         .arg(value("log-format", "FORMAT").help("Write FILE as 'text' or 'json' [default: text]"))
         .arg(
             value("log-level", "LEVEL")
@@ -107,15 +101,10 @@ pub(super) fn table() -> clap::Command {
             "Go on without permission to make a cgroup: 'false', 'auto', or 'true' (not supported yet) \
                  [default: auto]",
         ))
-        .arg(
-            value("trace", "FILE")
-                .value_hint(ValueHint::FilePath)
-                .help("Write a timeline of the steps to FILE, in Chrome's trace format"),
-        )
+        .arg(value("trace", "FILE").help("Write a timeline of the steps to FILE, in Chrome's trace format"))
         .arg(value("criu", "PATH").hide(true).help("Ignored"))
         .arg(flag("version").short('v').help("Print the version"))
         .arg(help())
-        .arg(words("command", "COMMAND").hide(true))
 }
 
 impl Global {

@@ -4,11 +4,8 @@ use super::{CommandName, NAME, SPEC_VERSION, VERSION, global};
 
 /// The help of one command.
 pub(super) fn of(table: clap::Command) -> String {
-    let arguments = if table.get_positionals().any(|arg| !arg.is_hide_set()) {
-        "ARGUMENTS:\n{positionals}\n\n"
-    } else {
-        ""
-    };
+    let arguments =
+        if table.get_positionals().next().is_some() { "ARGUMENTS:\n{positionals}\n\n" } else { "" };
     let text = format!(
         "NAME:\n   {{name}} - {{about}}\n\nUSAGE:\n   {{usage}}\n\n{arguments}OPTIONS:\n{{options}}\n"
     );
@@ -32,11 +29,6 @@ pub(super) fn of_program() -> String {
 pub(super) fn version() -> String {
     let commit = option_env!("CORTEN_COMMIT").unwrap_or("unknown");
     format!("{NAME} version {VERSION}\ncommit: {commit}\nspec: {SPEC_VERSION}\n")
-}
-
-/// The program with all its commands, for man pages and completions.
-pub fn all_commands() -> clap::Command {
-    global::table().subcommands(CommandName::ALL.iter().map(|name| name.table()))
 }
 
 #[cfg(test)]
@@ -68,10 +60,5 @@ mod tests {
             assert!(lines[1].starts_with("commit: "), "{text}");
             assert_eq!(lines[2], "spec: 1.3.0");
         }
-    }
-
-    #[test]
-    fn tables_hold_what_clap_asks_of_them() {
-        all_commands().debug_assert();
     }
 }

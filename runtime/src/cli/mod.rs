@@ -19,6 +19,7 @@ mod help;
 mod kill;
 mod list;
 mod low;
+mod manual;
 mod not_yet;
 mod spec;
 mod table;
@@ -32,10 +33,10 @@ pub use delete::DeleteArgs;
 pub use events::EventsArgs;
 pub use exec::{ExecArgs, ExecCgroup, ExecProcess, ExecUser, ProcessArgs};
 pub use global::{CgroupManager, Global, LogFormat, LogLevel, LogTarget, RootPath};
-pub use help::all_commands;
 pub use kill::KillArgs;
 pub use list::{ListArgs, ListFormat, PsArgs};
 use low::{Flags, LowArgs, Typed};
+pub use manual::all_commands;
 pub use not_yet::NotYet;
 pub use spec::{NoArgs, PlanArgs, SpecArgs};
 pub use update::{UpdateArgs, UpdateSource};
@@ -99,6 +100,13 @@ macro_rules! commands {
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(CommandName::$name => $word,)*
+                }
+            }
+
+            fn of_text(word: &str) -> Option<CommandName> {
+                match word {
+                    $($word => Some(CommandName::$name),)*
+                    _ => None,
                 }
             }
 
@@ -177,7 +185,7 @@ enum Side {
 impl CommandName {
     /// The command that `word` names.
     pub fn of(word: &OsStr) -> Option<CommandName> {
-        CommandName::ALL.iter().copied().find(|name| word == name.as_str())
+        word.to_str().and_then(CommandName::of_text)
     }
 
     /// Whether a process of the command goes into a container.
@@ -219,7 +227,8 @@ impl CommandLine {
     /// Reads the global flags of `argv`, which begins with the program's name.
     pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<CommandLine> {
         let words = argv.into_iter().skip(1);
-        let mut low = match LowArgs::read(&mut global::table(), Flags::First, words)? {
+        let mut table = global::table().arg(table::words("command", "COMMAND"));
+        let mut low = match LowArgs::read(&mut table, Flags::First, words)? {
             Typed::Args(low) => low,
             Typed::Help => return Ok(CommandLine::to_print(help::of_program())),
         };

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::ValueHint;
-
 use super::Args;
 use super::create::bundle;
 use super::low::LowArgs;
@@ -53,11 +51,7 @@ pub(super) fn plan(table: clap::Command) -> clap::Command {
         .arg(flag("no-pivot").help("As with `create`"))
         .arg(flag("no-new-keyring").help("As with `create`"))
         .arg(flag("steps").help("Print only the names of the steps, one a line"))
-        .arg(
-            positional("bundle", "BUNDLE")
-                .value_hint(ValueHint::DirPath)
-                .help("The bundle's directory [default: .]"),
-        )
+        .arg(positional("bundle", "BUNDLE").help("The bundle's directory [default: .]"))
 }
 
 pub(super) fn features(table: clap::Command) -> clap::Command {

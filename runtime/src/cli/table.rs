@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use clap::{Arg, ArgAction, Command, value_parser};
 
 /// An empty table. Go's spelling of flags is brought to clap's before clap sees it: see `low.rs`.
 pub(super) fn named(name: &'static str, full_name: String) -> Command {
@@ -50,26 +50,19 @@ pub(super) fn regex() -> Arg {
 }
 
 pub(super) fn bundle() -> Arg {
-    value("bundle", "DIR")
-        .short('b')
-        .value_hint(ValueHint::DirPath)
-        .help("The bundle's directory [default: .]")
+    value("bundle", "DIR").short('b').help("The bundle's directory [default: .]")
 }
 
 pub(super) fn console_socket() -> Arg {
-    value("console-socket", "PATH")
-        .value_hint(ValueHint::FilePath)
-        .help("Send the terminal's master end to the unix socket at PATH")
+    value("console-socket", "PATH").help("Send the terminal's master end to the unix socket at PATH")
 }
 
 pub(super) fn pid_file() -> Arg {
-    value("pid-file", "FILE").value_hint(ValueHint::FilePath).help("Write the process's pid to FILE")
+    value("pid-file", "FILE").help("Write the process's pid to FILE")
 }
 
 pub(super) fn pidfd_socket() -> Arg {
-    value("pidfd-socket", "PATH")
-        .value_hint(ValueHint::FilePath)
-        .help("Send the process's pidfd to the unix socket at PATH")
+    value("pidfd-socket", "PATH").help("Send the process's pidfd to the unix socket at PATH")
 }
 
 pub(super) fn preserve_fds() -> Arg {

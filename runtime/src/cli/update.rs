@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueHint;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
 
 use super::Args;
@@ -36,7 +35,7 @@ pub enum UpdateSource {
 pub(super) fn table(table: clap::Command) -> clap::Command {
     table
         .about("Change the resource limits of a container")
-        .arg(value("resources", "FILE").short('r').value_hint(ValueHint::FilePath).help(
+        .arg(value("resources", "FILE").short('r').help(
             "Read the limits from FILE, or from standard input if it is '-': the 'linux.resources' object of a \
              config.json; other flags are then ignored",
         ))
