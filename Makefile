@@ -17,11 +17,13 @@ build: ## Build the release: one static, stripped file
 quick: ## Build what the suites test: the release without its slow last tenth
 	@scripts/build quick
 
-install: ## Build the release and put it into $(PREFIX)/bin
+install: ## Build the release and put it into $(PREFIX)/bin, man pages and completions into $(PREFIX)/share
 	install -D -m 0755 "$$(scripts/build release)" $(DESTDIR)$(PREFIX)/bin/corten
+	umask 022 && $(CARGO) run -q -p corten --example manual -- $(DESTDIR)$(PREFIX)/share
 
 uninstall: ## Take it out again
-	rm -f $(DESTDIR)$(PREFIX)/bin/corten
+	rm -f $(DESTDIR)$(PREFIX)/bin/corten $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/corten.1 man/man1/corten-*.1 \
+	  bash-completion/completions/corten.bash zsh/site-functions/_corten fish/vendor_completions.d/corten.fish)
 
 run: ## Set up what is needed and run a container with Corten alone
 	scripts/run-example

@@ -97,8 +97,8 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("commands/create.rs", "var LISTEN_PID"),
     ("commands/create.rs", "var_os NOTIFY_SOCKET"),
     ("main.rs", "args_os"),
-    ("state/directory.rs", "var_os USER"),
-    ("state/directory.rs", "var_os XDG_RUNTIME_DIR"),
+    ("state/root.rs", "var_os USER"),
+    ("state/root.rs", "var_os XDG_RUNTIME_DIR"),
 ];
 
 #[test]

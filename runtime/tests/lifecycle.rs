@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use corten::apply::cgroup::{self, Cgroup};
 use corten::plan::cgroup::{CgroupPaths, Manager, decide};
-use corten::state::{ContainerDir, ContainerId, Record, Root};
+use corten::state::{ContainerDir, ContainerId, Record, StateRoot};
 use corten::sys::pidfd::ProcessStat;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::{Hook, HookBuilder};
@@ -43,7 +43,7 @@ impl Container {
             return None;
         }
         let root = std::env::temp_dir().join(format!("corten-{id}"));
-        let dir = Root::open_or_create(&root)
+        let dir = StateRoot::open_or_create(&root)
             .and_then(|root| ContainerDir::create(&root, &ContainerId::parse(&id)?))
             .expect("a directory");
         dir.make_fifo().expect("a fifo");

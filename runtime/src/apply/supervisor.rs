@@ -24,7 +24,7 @@ use crate::plan::{
     TimeOffset, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
-use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Root, Status};
+use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};
 use crate::sys::file;
 use crate::sys::namespace::{self, Forked};
 use crate::sys::pidfd::{PidFd, ProcessStat};
@@ -35,7 +35,7 @@ pub struct Creation<'a> {
     /// What is to be done.
     pub plan: &'a Plan,
     /// Where the state is kept.
-    pub root: &'a Root,
+    pub root: &'a StateRoot,
     /// The container's name.
     pub id: &'a ContainerId,
     /// The text of config.json.
@@ -110,7 +110,7 @@ pub fn exec(joining: Joining) -> Result<Joined> {
 /// Where the child runs.
 enum Place<'a> {
     /// In a new container.
-    New { root: &'a Root, id: &'a ContainerId, config: &'a [u8] },
+    New { root: &'a StateRoot, id: &'a ContainerId, config: &'a [u8] },
     /// In the container of this init, in this cgroup.
     Running { cgroup: &'a Cgroup, init: PidFd },
 }
@@ -233,7 +233,7 @@ impl<'a> Supervisor<'a> {
             }
             ForSupervisor::SendPidfd(path) => send_pidfd(path, &self.init()?.pidfd),
             ForSupervisor::BindNotifySocket => {
-                self.notify_socket = Some(self.dir()?.bind_notify_socket(&self.alone)?);
+                self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
                 Ok(())
             }
             ForSupervisor::StartAtOnce => {

@@ -7,15 +7,26 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches};
 
-use super::flags::Flags;
 use super::go::parse_bool;
 use crate::error::{Error, Result};
+
+/// Where the flags of a command stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flags {
+    /// Before, between and after the positionals.
+    Anywhere,
+    /// Before the first positional. From there on, a word that looks like a flag is the user's.
+    First,
+    /// Nowhere: the command is known by name only, and what else was typed is not read.
+    Unread,
+}
 
 /// What was typed: flags and positionals that the table of the command knows, none of them understood yet.
 ///
 /// Go's style is brought to clap's first: `-x` and `--x` are one flag, whatever its length; `--x=v` and `--x v` are
-/// one value; `--x=false` is a flag not given. The same walk finds the first positional, where some commands stop
-/// to read flags.
+/// one value; `--x=false` is a flag not given. Clap can't do that, nor stop at the first positional. What is left to it
+/// is to count positionals, to write the help, and to make man pages and completions of the same tables when the program
+/// is installed.
 pub(super) struct LowArgs(ArgMatches);
 
 /// What a command line is read as.
@@ -31,8 +42,12 @@ impl LowArgs {
     pub(super) fn read(
         table: &mut clap::Command,
         flags: Flags,
-        words: impl Iterator<Item = OsString>,
+        mut words: impl Iterator<Item = OsString>,
     ) -> Result<Typed> {
+        if flags == Flags::Unread {
+            let asks_for_help = words.any(|word| word == "--help" || word == "-h");
+            return Ok(if asks_for_help { Typed::Help } else { Typed::Args(LowArgs(ArgMatches::default())) });
+        }
         let canonical = Canonical::of(table, flags, words)?;
         if canonical.flags.iter().any(|flag| flag == "--help") {
             return Ok(Typed::Help);
@@ -69,12 +84,12 @@ impl LowArgs {
         self.take_all(name).into_iter().map(|value| utf8(name, value)).collect()
     }
 
-    /// Takes a value that is a path; an empty one counts as none, as with Go's flags.
+    /// Takes a value that is a path. An empty value counts as none, as with Go's flags.
     pub(super) fn path(&mut self, name: &str) -> Option<PathBuf> {
         self.take(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
-    /// Takes a value that `parse` understands; an empty one counts as none.
+    /// Takes a value that `parse` understands. An empty value counts as none.
     pub(super) fn value<T>(
         &mut self,
         name: &str,
@@ -147,7 +162,7 @@ impl Canonical {
             self.flags.push([spelled.as_os_str(), OsStr::new("="), &value].into_iter().collect());
             return Ok(());
         }
-        // Of several, the last counts.
+        // If the flag is given several times, the last counts.
         self.flags.retain(|given| *given != spelled);
         match value.as_deref().map(|value| value.to_str().and_then(parse_bool)) {
             None | Some(Some(true)) => self.flags.push(spelled),
@@ -199,7 +214,7 @@ fn find<'a>(table: &'a clap::Command, name: &[u8]) -> Option<&'a Arg> {
         .find(|arg| arg.get_long() == Some(name) || short.is_some() && arg.get_short() == short)
 }
 
-/// What is left for clap to find fault with is the number of positionals.
+/// Clap's error in our words. Clap can only find fault with the number of positionals.
 fn one_line(err: &clap::Error) -> Error {
     let about = |kind| match err.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),

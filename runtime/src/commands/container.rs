@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::apply::cgroup::Cgroup;
 use crate::cli::Which;
 use crate::error::{Context, Error, Kind, Result, best_effort};
-use crate::state::{ContainerDir, ContainerId, Facts, Lock, Record, Root, Status};
+use crate::state::{ContainerDir, ContainerId, Facts, Lock, Record, StateRoot, Status};
 use crate::sys::clock::Deadline;
 
 /// How long a process that was killed may take to end.
@@ -21,14 +21,14 @@ pub struct Container {
 
 impl Container {
     /// Finds a container, for a command that only looks.
-    pub fn open(root: &Root, id: &ContainerId) -> Result<Container> {
+    pub fn open(root: &StateRoot, id: &ContainerId) -> Result<Container> {
         let dir = ContainerDir::open(root, id)?;
         let record = dir.load()?;
         Ok(Container { dir, record })
     }
 
     /// Finds a container, for a command that changes it: no other one does as long as the lock is held.
-    pub fn open_locked(root: &Root, id: &ContainerId) -> Result<(Container, Lock)> {
+    pub fn open_locked(root: &StateRoot, id: &ContainerId) -> Result<(Container, Lock)> {
         let dir = ContainerDir::open(root, id)?;
         let lock = dir.lock()?;
         let record = dir.load()?;
@@ -110,7 +110,7 @@ impl Container {
 
 /// Does `act` to one container, or to all whose names match. Of several each has its turn, and the first failure is told.
 pub(super) fn for_each(
-    root: &Root,
+    root: &StateRoot,
     which: &Which,
     mut act: impl FnMut(&ContainerId) -> Result<()>,
 ) -> Result<()> {

@@ -6,7 +6,7 @@ use super::state::StateView;
 use super::{Container, Invocation, print};
 use crate::cli::{ListArgs, ListFormat, RootPath};
 use crate::error::{Error, Kind, Result};
-use crate::state::{ContainerId, Root, Status};
+use crate::state::{ContainerId, StateRoot, Status};
 use crate::sys::passwd;
 
 /// Prints all containers.
@@ -49,7 +49,7 @@ fn load_all(invocation: &Invocation) -> Result<Vec<Listed>> {
     Ok(all)
 }
 
-fn load(root: &Root, id: &ContainerId) -> Result<(Container, Status)> {
+fn load(root: &StateRoot, id: &ContainerId) -> Result<(Container, Status)> {
     let container = Container::open(root, id)?;
     let status = container.status()?;
     Ok((container, status))

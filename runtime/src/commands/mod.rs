@@ -20,17 +20,17 @@ pub mod start;
 pub mod state;
 pub mod update;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Write;
 
 pub use container::Container;
 
 use crate::apply::seal;
-use crate::cli::{Command, CommandLine, Global, Request, RootPath};
+use crate::cli::{Command, CommandLine, CommandName, Global, Request, RootPath};
 use crate::error::{Context, Error, Result};
 use crate::probe;
 use crate::report::{Report, report_panics};
-use crate::state::Root;
+use crate::state::StateRoot;
 use crate::sys::{descriptors, signal};
 
 /// The exit code of a command that failed.
@@ -49,18 +49,18 @@ pub struct Invocation {
 
 impl Invocation {
     /// The directory of states, which may not exist.
-    pub fn root(&self) -> Result<Root> {
+    pub fn root(&self) -> Result<StateRoot> {
         match &self.global.root {
-            RootPath::Default => Root::default_path(probe::caller).map(|path| Root::at(&path)),
-            RootPath::Given(path) => Ok(Root::at(path)),
+            RootPath::Default => StateRoot::ensure_default(probe::caller).map(|path| StateRoot::at(&path)),
+            RootPath::Given(path) => Ok(StateRoot::at(path)),
         }
     }
 
     /// The directory of states, made if need be.
-    pub fn root_to_create_in(&self) -> Result<Root> {
+    pub fn root_to_create_in(&self) -> Result<StateRoot> {
         match &self.global.root {
-            RootPath::Default => Root::open_or_create(&Root::default_path(probe::caller)?),
-            RootPath::Given(path) => Root::open_or_create(path),
+            RootPath::Default => StateRoot::open_or_create(&StateRoot::ensure_default(probe::caller)?),
+            RootPath::Given(path) => StateRoot::open_or_create(path),
         }
     }
 }
@@ -71,7 +71,8 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     let argv: Vec<OsString> = argv.into_iter().collect();
     // Before the line is read, which would be read again afterwards. It may be that of a `state` of a container whose
     // name is `run`: that is sealed for nothing.
-    let sealed = if argv.iter().any(|word| enters_a_container(word)) { seal::ensure() } else { Ok(()) };
+    let enters = |word: &OsString| CommandName::of(word).is_some_and(CommandName::enters_a_container);
+    let sealed = if argv.iter().any(enters) { seal::ensure() } else { Ok(()) };
     // What is open from here on is the caller's.
     descriptors::remember_inherited();
     let opened = CommandLine::parse(argv).and_then(|line| Ok((open_report(&line)?, line)));
@@ -82,8 +83,8 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
             return FAILED;
         }
     };
-    let failed = if line.command_name().is_some_and(|name| name == "exec") { EXEC_FAILED } else { FAILED };
-    let enters = line.command_name().is_some_and(enters_a_container);
+    let failed = if line.command_name() == Some(CommandName::Exec) { EXEC_FAILED } else { FAILED };
+    let enters = line.command_name().is_some_and(CommandName::enters_a_container);
     let request = if enters { sealed.and_then(|()| line.request()) } else { line.request() };
     let invocation = Invocation { global: line.global, report };
     let done = request.and_then(|request| match request {
@@ -100,7 +101,7 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn run(invocation: &Invocation, command: Command) -> Result<u8> {
-    if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
+    if command.name().enters_a_container() {
         // A caller that ignores it would have no child of ours be waited for.
         signal::reset_child_signal()?;
         // What a caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
@@ -111,7 +112,7 @@ fn run(invocation: &Invocation, command: Command) -> Result<u8> {
         Command::Delete(args) => delete::run(invocation, args),
         Command::Events(args) => events::run(invocation, args),
         Command::Exec(args) => exec::run(invocation, *args),
-        Command::Features => features::run(),
+        Command::Features(_) => features::run(),
         Command::Kill(args) => kill::run(invocation, args),
         Command::List(args) => list::run(invocation, args),
         Command::Pause(args) => pause::run(invocation, args),
@@ -126,15 +127,9 @@ fn run(invocation: &Invocation, command: Command) -> Result<u8> {
     }
 }
 
-fn enters_a_container(command: &OsStr) -> bool {
-    ["create", "run", "exec"].iter().any(|name| command == *name)
-}
-
 fn open_report(line: &CommandLine) -> Result<Report> {
     // A container whose log's directory is gone still has to be killed and deleted.
-    let may_do_without =
-        ["kill", "delete"].iter().any(|name| line.command_name().is_some_and(|of| of == *name));
-    if may_do_without {
+    if matches!(line.command_name(), Some(CommandName::Kill | CommandName::Delete)) {
         Ok(Report::open_if_possible(&line.global.log))
     } else {
         Report::open(&line.global.log)

@@ -10,7 +10,6 @@ use crate::apply::starting::{self, Started};
 use crate::cli::IdArgs;
 use crate::error::{Error, Kind, Result, best_effort};
 use crate::state::{Lock, OciState, Status};
-use crate::sys::process::SingleThreaded;
 
 /// Starts a container.
 pub fn run(invocation: &Invocation, args: IdArgs) -> Result<u8> {
@@ -28,7 +27,7 @@ pub fn run(invocation: &Invocation, args: IdArgs) -> Result<u8> {
 /// Errors: as [`start`]; and if the manager can't be told, as in runc, the container running nevertheless.
 fn start_and_wait_until_ready(container: &Container, lock: Lock, address: &OsStr) -> Result<()> {
     check_created(container)?;
-    let socket = container.dir.bind_notify_socket(&SingleThreaded::prove()?)?;
+    let socket = container.dir.bind_notify_socket()?;
     let init = container.record.init()?.ok_or_else(starting::has_stopped)?;
     complete(container, starting::start(&container.dir)?)?;
     // Whoever looks at the container, or ends it, while it is getting ready, finds it unlocked.

@@ -12,7 +12,7 @@ mod explain;
 pub mod mount_options;
 mod mounts;
 mod namespaces;
-mod notify;
+pub mod notify;
 pub mod order;
 mod process;
 mod record;

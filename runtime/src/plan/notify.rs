@@ -1,6 +1,7 @@
-//! sd_notify: the container of a caller that wants to hear when it is ready (NOTIFY_SOCKET) has a socket for saying so.
+//! sd_notify: where the caller wants to hear that the container is ready (NOTIFY_SOCKET), the container has a socket.
 //!
-//! Its own one, never the caller's: what it says there goes through the runtime, see `apply/readiness.rs`.
+//! The socket is the container's own, never the caller's: the runtime reads what the container says, see
+//! `apply/readiness.rs`.
 
 use std::path::Path;
 
@@ -14,8 +15,14 @@ pub(super) const ASKED_BY: &str = "NOTIFY_SOCKET";
 /// Where the container sees the directory, which is where runc shows it.
 const DIRECTORY: &str = "/run/notify";
 
-/// The container's variable. It stands after those of `process.env`, so that it counts even if one of them has its name.
-pub(super) const VARIABLE: &str = "NOTIFY_SOCKET=/run/notify/notify.sock";
+/// The name of the socket in the directory.
+pub const SOCKET_NAME: &str = "notify.sock";
+
+/// The variable by which the container finds its socket. It stands after those of `process.env`, so that it counts even
+/// if one of them has its name.
+pub(super) fn variable() -> String {
+    format!("NOTIFY_SOCKET={DIRECTORY}/{SOCKET_NAME}")
+}
 
 pub(super) fn steps(request: &Request) -> Vec<Step> {
     let mut actions = Vec::new();

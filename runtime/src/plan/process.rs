@@ -357,7 +357,7 @@ fn program(process: &oci::Process, request: &Request) -> Result<Program> {
     }
     let mut env = process.env().clone().unwrap_or_default();
     if request.notify_directory.is_some() {
-        env.push(notify::VARIABLE.into());
+        env.push(notify::variable());
     }
     let env = deduplicated(&env);
     let value = |name: &str| {

@@ -1,5 +1,5 @@
-//! What `exec` needs of a config.json: all but the rules of its seccomp profile, in whose place the compiled filter is
-//! kept. They are by far the longest part, and an `exec` would read and compile them each time.
+//! What `exec` needs of a config.json: all but the rules of its seccomp profile. The compiled filter is kept in place of
+//! the rules, because they are by far the longest part, and each `exec` would read and compile them again.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ struct Stored<'a> {
     filter: Option<Filter>,
 }
 
-/// Makes the text that is kept.
+/// The text to be kept, of a config.json and of the filter that was compiled from its profile.
 pub(super) fn write(config: &[u8], filter: Option<&Filter>) -> Result<Vec<u8>> {
     let config = within(config, "linux", |linux| {
         within(linux, "seccomp", |profile| {
@@ -34,14 +34,14 @@ pub(super) fn write(config: &[u8], filter: Option<&Filter>) -> Result<Vec<u8>> {
     text.map_err(|err| Error::internal(format!("config.json can't be kept: {err}")))
 }
 
-/// The config and the filter of a text that was kept.
+/// The config and the filter of a text that [`write`] made.
 pub(super) fn read(text: &[u8]) -> Result<(String, Option<Filter>)> {
     let stored: Stored = serde_json::from_slice(text)
         .map_err(|err| Error::internal(format!("what `exec` needs of config.json: {err}")))?;
     Ok((stored.config.get().to_owned(), stored.filter))
 }
 
-/// The text of an object with one of its values changed, if it has that one and it is an object.
+/// The text of an object with the value at `key` changed, if there is one and the value is itself an object.
 fn within(
     object: &[u8],
     key: &str,

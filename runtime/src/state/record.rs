@@ -14,7 +14,7 @@ use crate::sys::pidfd::PidFd;
 
 /// What every command after `create` needs to know of a container, in a few hundred bytes.
 ///
-/// Keys that runc's `state.json` has as well are named as there: tools peek at them.
+/// A key that runc's `state.json` has too is named as it is there, because tools peek at that file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The `ociVersion` of the container's config.json.
@@ -28,18 +28,18 @@ pub struct Record {
     pub init_process_start: u64,
     /// When the container was created, as RFC 3339 text.
     pub created: String,
-    /// The container's cgroup. It stands here before it is made, so that `delete` finds a half-made one.
+    /// The container's cgroup. The record names it before it is made, so that `delete` finds it half-made.
     pub cgroup_paths: CgroupPaths,
     /// The bundle's directory.
     pub bundle: PathBuf,
     /// The root filesystem, absolute.
     pub rootfs: PathBuf,
-    /// The uid of who created the container.
+    /// The uid of the caller of `create`.
     pub owner: u32,
     /// The annotations of config.json.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Whether the container has a pid namespace of its own: then the kernel ends all its processes with init.
+    /// Whether the container has a pid namespace of its own. If so, the kernel ends all its processes when init ends.
     pub private_pid_namespace: bool,
     /// The `CLONE_NEW*` bits of the namespaces, new or joined, that aren't the runtime's own.
     pub namespaces: u64,

@@ -1,4 +1,4 @@
-//! Where a container is in its life, derived from facts; and that as the OCI state.
+//! Where a container is in its life, derived from facts, and the OCI state that tells of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +33,7 @@ pub struct Facts {
     pub init_alive: bool,
     /// The cgroup is frozen.
     pub frozen: bool,
-    /// `exec.fifo` is there: nobody said `start`.
+    /// `exec.fifo` is there: no `start` has come.
     pub fifo: bool,
 }
 
@@ -103,7 +103,7 @@ impl<'a> OciState<'a> {
 
     /// The state as JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        // Nothing in it can fail to be written: a bundle that isn't UTF-8 never gets into a record.
+        // Never fails: only a path that isn't UTF-8 could, and no record has a bundle with such a path.
         serde_json::to_vec(self).unwrap_or_default()
     }
 }

@@ -94,6 +94,28 @@ fn spec_rootless_asks_for_a_user_namespace() {
 }
 
 #[test]
+fn rootless_auto_and_false_change_nothing_for_root() {
+    for value in ["auto", "false"] {
+        let mut container = Container::new(|_| {});
+        container.bundle.args(["echo", "hello"]);
+        let flag = format!("--rootless={value}");
+        assert_eq!(container.run().global([flag]).run().ok(), "hello", "{value}");
+    }
+}
+
+#[test]
+fn rootless_true_is_refused_by_name_and_still_lets_containers_be_deleted() {
+    spec_tests::only_corten!("refusing --rootless=true");
+    let container = Container::new(|_| {});
+    let refused = container.create().global(["--rootless=true"]).run();
+    assert!(refused.fails().contains("--rootless=true: not supported yet"), "{refused}");
+    container.command(["state", &container.id]).run().fails();
+    container.create().run().ok();
+    container.command(["state", &container.id]).global(["--rootless=true"]).run().ok();
+    container.command(["delete", "--force", &container.id]).global(["--rootless=true"]).run().ok();
+}
+
+#[test]
 fn a_log_in_json_holds_one_error_record_per_failing_command() {
     let container = Container::new(|bundle| {
         bundle.args(["nope"]);

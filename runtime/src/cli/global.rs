@@ -1,0 +1,219 @@
+//! The flags that stand before the command.
+
+use std::path::{Path, PathBuf};
+
+use super::NAME;
+use super::go::parse_bool;
+use super::low::LowArgs;
+use super::table::{flag, help, named, value};
+use crate::error::{Error, Result};
+use crate::paths;
+
+/// The flags that stand before the command.
+#[derive(Debug, Default)]
+pub struct Global {
+    /// `--root`
+    pub root: RootPath,
+    /// `--log`, `--log-format`, `--log-level`, `--debug`
+    pub log: LogTarget,
+    /// `--cgroup-manager`
+    pub cgroup_manager: CgroupManager,
+    /// `--rootless=true`: go on without permission to make a cgroup. Not supported yet.
+    pub rootless: bool,
+    /// `--trace`
+    pub trace: Option<PathBuf>,
+}
+
+/// Where the state of containers is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RootPath {
+    /// No `--root`: see [`crate::state::StateRoot::ensure_default`].
+    #[default]
+    Default,
+    /// An absolute path.
+    Given(PathBuf),
+}
+
+/// Where errors are written to besides standard error, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogTarget {
+    /// The file that is appended to.
+    pub file: Option<PathBuf>,
+    /// The shape of a record.
+    pub format: LogFormat,
+    /// What is worth a record.
+    pub level: LogLevel,
+}
+
+/// The shape of a log record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `time="…" level=error msg="…"`
+    #[default]
+    Text,
+    /// `{"level":"error","msg":"…","time":"…"}`
+    Json,
+}
+
+/// How much a log tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// All there is.
+    Debug,
+    /// What didn't go well, and failures.
+    #[default]
+    Warning,
+    /// Failures alone.
+    Error,
+}
+
+/// Who makes the container's cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupManager {
+    /// Corten does, in the cgroup filesystem.
+    #[default]
+    Cgroupfs,
+    /// Nobody: the container stays in the caller's cgroup.
+    Disabled,
+}
+
+pub(super) fn table() -> clap::Command {
+    named(NAME, NAME.into())
+        .about("Open Container Initiative runtime: runs containers from bundles, as runc does")
+        .override_usage(format!("{NAME} [global flags] COMMAND [flags] [arguments]"))
+        .arg(value("root", "DIR").help(
+            "Keep the state of containers in DIR, best a tmpfs \
+                 [default: /run/corten, or $XDG_RUNTIME_DIR/corten]",
+        ))
+        .arg(value("log", "FILE").help("Append errors to FILE as well; standard error gets them in any case"))
+        .arg(value("log-format", "FORMAT").help("Write FILE as 'text' or 'json' [default: text]"))
+        .arg(
+            value("log-level", "LEVEL")
+                .help("Log what is at least a 'debug', 'warning' or 'error' [default: warning]"),
+        )
+        .arg(flag("debug").help("Same as --log-level debug"))
+        .arg(flag("systemd-cgroup").help("Have systemd make the container's cgroup"))
+        .arg(
+            value("cgroup-manager", "MANAGER").help(
+                "Make cgroups by 'cgroupfs' or 'systemd', or not at all: 'disabled' [default: cgroupfs]",
+            ),
+        )
+        .arg(value("rootless", "BOOL").help(
+            "Go on without permission to make a cgroup: 'false', 'auto', or 'true' (not supported yet) \
+                 [default: auto]",
+        ))
+        .arg(value("trace", "FILE").help("Write a timeline of the steps to FILE, in Chrome's trace format"))
+        .arg(value("criu", "PATH").hide(true).help("Ignored"))
+        .arg(flag("version").short('v').help("Print the version"))
+        .arg(help())
+}
+
+impl Global {
+    pub(super) fn read(low: &mut LowArgs) -> Result<Global> {
+        Ok(Global {
+            root: low.path("root").map_or(Ok(RootPath::Default), |path| root(&path))?,
+            log: log_target(low)?,
+            cgroup_manager: cgroup_manager(low)?,
+            rootless: low.value("rootless", rootless)?.unwrap_or(false),
+            trace: low.path("trace"),
+        })
+    }
+
+    /// Refuses `--rootless=true`, for the commands that the flag would change.
+    ///
+    /// The other commands accept the flag, because a caller that always writes it must still be able to look at its
+    /// containers and to delete them.
+    pub(super) fn refuse_rootless(&self) -> Result<()> {
+        if self.rootless { Err(Error::unsupported("--rootless=true: not supported yet")) } else { Ok(()) }
+    }
+}
+
+fn root(path: &Path) -> Result<RootPath> {
+    let absolute = std::path::absolute(path).map_err(|err| Error::io("getcwd()", &err))?;
+    // Lexically, as Go's filepath.Clean does: the directory may not exist yet.
+    match paths::from_root(&absolute) {
+        path if path == Path::new("/") => Err(Error::invalid("--root must not be /")),
+        path => Ok(RootPath::Given(path)),
+    }
+}
+
+fn log_target(low: &mut LowArgs) -> Result<LogTarget> {
+    let format = low.value("log-format", |text| match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Error::invalid(format!("{text:?} is neither text nor json"))),
+    })?;
+    let level = low.value("log-level", |text| match text {
+        "debug" => Ok(LogLevel::Debug),
+        "warning" | "warn" | "info" => Ok(LogLevel::Warning),
+        "error" => Ok(LogLevel::Error),
+        _ => Err(Error::invalid(format!("{text:?} is not one of debug, warning and error"))),
+    })?;
+    let level = if low.flag("debug") { LogLevel::Debug } else { level.unwrap_or_default() };
+    Ok(LogTarget { file: low.path("log"), format: format.unwrap_or_default(), level })
+}
+
+fn cgroup_manager(low: &mut LowArgs) -> Result<CgroupManager> {
+    let no_systemd = || Error::unsupported("--systemd-cgroup: not supported yet");
+    if low.flag("systemd-cgroup") {
+        return Err(no_systemd());
+    }
+    let manager = low.text("cgroup-manager")?;
+    match manager.as_deref() {
+        None | Some("cgroupfs") => Ok(CgroupManager::Cgroupfs),
+        Some("disabled") => Ok(CgroupManager::Disabled),
+        Some("systemd") => Err(no_systemd()),
+        Some(other) => Err(Error::invalid(format!(
+            "--cgroup-manager: {other:?} is not one of cgroupfs, systemd and disabled"
+        ))),
+    }
+}
+
+/// `true` is what is not supported yet. `false` and `auto` are one thing until then: a cgroup that can't be made is an
+/// error.
+fn rootless(text: &str) -> Result<bool> {
+    match parse_bool(text) {
+        Some(rootless) => Ok(rootless),
+        None if text.eq_ignore_ascii_case("auto") => Ok(false),
+        None => Err(Error::invalid(format!("{text:?} is not one of true, false and auto"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{command, error, global, printed};
+    use super::*;
+
+    #[test]
+    fn global_flags() {
+        assert_eq!(global("--debug").log.level, LogLevel::Debug);
+        assert_eq!(global("--log-level error").log.level, LogLevel::Error);
+        assert_eq!(global("--cgroup-manager disabled").cgroup_manager, CgroupManager::Disabled);
+        assert_eq!(global("--criu /usr/sbin/criu").root, RootPath::Default);
+        assert_eq!(global("--trace t.json").trace, Some("t.json".into()));
+        assert_eq!(error("--systemd-cgroup list"), "--systemd-cgroup: not supported yet");
+        assert_eq!(error("--cgroup-manager systemd list"), "--systemd-cgroup: not supported yet");
+        assert_eq!(error("--root / list"), "--root must not be /");
+        assert!(error("--log-format xml list").starts_with("--log-format: "));
+    }
+
+    #[test]
+    fn rootless_is_refused_where_it_would_change_something() {
+        let commands =
+            ["create c1", "run c1", "exec c1 true", "plan", "delete c1", "kill c1", "state c1", "list"];
+        for words in commands {
+            for value in ["auto", "AUTO", "false", "0"] {
+                command(&format!("--rootless={value} {words}"));
+            }
+        }
+        for words in &commands[..4] {
+            let text = error(&format!("--rootless=true {words}"));
+            assert_eq!(text, "--rootless=true: not supported yet", "{words}");
+        }
+        for words in &commands[4..] {
+            command(&format!("--rootless true {words}"));
+        }
+        assert!(printed("--rootless=true create --help").starts_with("NAME:"));
+        assert!(error("--rootless=maybe list").starts_with("--rootless: \"maybe\" is not one of"));
+    }
+}

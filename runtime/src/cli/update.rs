@@ -1,0 +1,161 @@
+//! `update`: other limits for a container.
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+
+use super::Args;
+use super::container::id;
+use super::go::parse_bytes;
+use super::low::LowArgs;
+use super::table::{self, value};
+use crate::error::{Error, Result};
+use crate::state::ContainerId;
+
+/// `update`
+#[derive(Debug)]
+pub struct UpdateArgs {
+    /// The container.
+    pub id: ContainerId,
+    /// Where the limits come from.
+    pub source: UpdateSource,
+}
+
+/// Where `update` has the limits from.
+#[derive(Debug)]
+pub enum UpdateSource {
+    /// `--resources -`
+    Stdin,
+    /// `--resources FILE`
+    File(PathBuf),
+    /// The other flags.
+    Flags(Box<LinuxResources>),
+}
+
+pub(super) fn table(table: clap::Command) -> clap::Command {
+    table
+        .about("Change the resource limits of a container")
+        .arg(value("resources", "FILE").short('r').help(
+            "Read the limits from FILE, or from standard input if it is '-': the 'linux.resources' object of a \
+             config.json; other flags are then ignored",
+        ))
+        .arg(value("memory", "BYTES").help("Limit memory; -1 for no limit"))
+        .arg(value("memory-reservation", "BYTES").help("Protect this much memory from reclaim"))
+        .arg(value("memory-swap", "BYTES").help("Limit memory and swap together; -1 for no limit"))
+        .arg(value("kernel-memory", "BYTES").hide(true).help("Ignored"))
+        .arg(value("kernel-memory-tcp", "BYTES").hide(true).help("Ignored"))
+        .arg(value("pids-limit", "NUMBER").help("Limit the number of processes; -1 for no limit"))
+        .arg(value("cpu-share", "SHARES").help("Weigh the container's CPU time against others'"))
+        .arg(value("cpu-quota", "MICROSECONDS").help("Limit CPU time in each period; -1 for no limit"))
+        .arg(value("cpu-period", "MICROSECONDS").help("The length of a period"))
+        .arg(value("cpu-burst", "MICROSECONDS").help("CPU time that may be saved up from one period for another"))
+        .arg(value("cpu-rt-runtime", "MICROSECONDS").help("Limit realtime CPU time in each realtime period"))
+        .arg(value("cpu-rt-period", "MICROSECONDS").help("The length of a realtime period"))
+        .arg(value("cpu-idle", "0|1").help("Run only when nothing else wants the CPU"))
+        .arg(value("cpuset-cpus", "LIST").help("Run on these CPUs: '0-2,7'"))
+        .arg(value("cpuset-mems", "LIST").help("Use these memory nodes"))
+        .arg(value("blkio-weight", "WEIGHT").help("Weigh the container's disk access against others': 10 to 1000"))
+        .arg(value("l3-cache-schema", "SCHEMA").help("The L3 cache schema of Intel RDT"))
+        .arg(value("mem-bw-schema", "SCHEMA").help("The memory bandwidth schema of Intel RDT"))
+        .arg(table::id("The name of the container"))
+}
+
+impl Args for UpdateArgs {
+    fn read(low: &mut LowArgs) -> Result<UpdateArgs> {
+        let source = match low.path("resources") {
+            Some(file) if file == Path::new("-") => UpdateSource::Stdin,
+            Some(file) => UpdateSource::File(file),
+            None => UpdateSource::Flags(Box::new(resources(low)?)),
+        };
+        for name in ["l3-cache-schema", "mem-bw-schema"] {
+            if low.text(name)?.is_some_and(|schema| !schema.is_empty()) {
+                // No container has one: linux.intelRdt is refused when it is created.
+                return Err(Error::unsupported(format!(
+                    "--{name}: Intel RDT is not enabled: the container has no resctrl group"
+                )));
+            }
+        }
+        Ok(UpdateArgs { id: id(low)?, source })
+    }
+
+    fn container(&self) -> Option<&ContainerId> {
+        Some(&self.id)
+    }
+}
+
+/// The flags of `update` as the `linux.resources` they stand for.
+fn resources(low: &mut LowArgs) -> Result<LinuxResources> {
+    let mut memory = LinuxMemory::default();
+    memory.set_limit(low.value("memory", bytes_or_unlimited)?);
+    memory.set_reservation(low.value("memory-reservation", bytes_or_unlimited)?);
+    memory.set_swap(low.value("memory-swap", bytes_or_unlimited)?);
+
+    let mut cpu = LinuxCpu::default();
+    cpu.set_shares(low.number("cpu-share")?);
+    cpu.set_quota(low.number("cpu-quota")?);
+    cpu.set_period(low.number("cpu-period")?);
+    cpu.set_burst(low.number("cpu-burst")?);
+    cpu.set_realtime_runtime(low.number("cpu-rt-runtime")?);
+    cpu.set_realtime_period(low.number("cpu-rt-period")?);
+    cpu.set_idle(low.number("cpu-idle")?);
+    cpu.set_cpus(low.text("cpuset-cpus")?.filter(|list| !list.is_empty()));
+    cpu.set_mems(low.text("cpuset-mems")?.filter(|list| !list.is_empty()));
+
+    let mut block_io = LinuxBlockIo::default();
+    block_io.set_weight(low.number("blkio-weight")?.filter(|weight| *weight != 0));
+
+    let mut resources = LinuxResources::default();
+    resources.set_memory((memory != LinuxMemory::default()).then_some(memory));
+    resources.set_cpu((cpu != LinuxCpu::default()).then_some(cpu));
+    resources.set_block_io((block_io != LinuxBlockIo::default()).then_some(block_io));
+    resources.set_pids(low.number("pids-limit")?.map(|limit| {
+        let mut pids = LinuxPids::default();
+        pids.set_limit(limit);
+        pids
+    }));
+    Ok(resources)
+}
+
+fn bytes_or_unlimited(text: &str) -> Result<i64> {
+    if text == "-1" { Ok(-1) } else { parse_bytes(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Command;
+    use super::super::testing::{command, error};
+    use super::*;
+
+    fn source(words: &str) -> UpdateSource {
+        match command(words) {
+            Command::Update(update) => update.source,
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn resources_from_elsewhere() {
+        for words in ["update --resources=- c1", "update c1 --resources -"] {
+            assert!(matches!(source(words), UpdateSource::Stdin), "{words}");
+        }
+        assert!(
+            matches!(source("update -r /r.json c1"), UpdateSource::File(file) if file == Path::new("/r.json"))
+        );
+    }
+
+    #[test]
+    fn flags_become_resources() {
+        let words = "update --memory 50M --memory-swap -1 --cpu-quota -1 --pids-limit 0 --cpuset-cpus 0-1 c1";
+        let UpdateSource::Flags(resources) = source(words) else { panic!("not flags") };
+        let json = serde_json::to_string(&resources).expect("json");
+        assert_eq!(
+            json,
+            r#"{"memory":{"limit":52428800,"swap":-1},"cpu":{"quota":-1,"cpus":"0-1"},"pids":{"limit":0}}"#
+        );
+        assert_eq!(
+            error("update --cpu-share x c1"),
+            "update: --cpu-share: \"x\" is not a number in its range"
+        );
+        assert!(error("update --l3-cache-schema L3:0=f c1").contains("Intel RDT is not enabled"));
+    }
+}
