@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod cli;
 pub mod commands;
+pub mod container;
 pub mod error;
 pub mod plan;
 pub mod probe;
@@ -12,3 +13,5 @@ pub mod report;
 pub mod spec;
 pub mod state;
 pub mod sys;
+
+pub use commands::main;

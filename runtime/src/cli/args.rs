@@ -12,6 +12,7 @@ use regex_lite::Regex;
 use super::go::{parse_bool, parse_bytes, parse_duration};
 use super::low::LowArgs;
 use crate::error::{Context, Error, Result};
+use crate::report::{LogFormat, LogLevel, LogTarget};
 use crate::state::ContainerId;
 
 /// The flags that stand before the command.
@@ -24,6 +25,7 @@ pub struct Global {
     /// `--cgroup-manager`
     pub cgroup_manager: CgroupManager,
     /// `--rootless`
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing asks yet"))]
     pub rootless: Rootless,
     /// `--trace`
     pub trace: Option<PathBuf>,
@@ -37,39 +39,6 @@ pub enum RootPath {
     Default,
     /// An absolute path.
     Given(PathBuf),
-}
-
-/// Where errors are written to besides standard error, and how.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogTarget {
-    /// The file that is appended to.
-    pub file: Option<PathBuf>,
-    /// The shape of a record.
-    pub format: LogFormat,
-    /// What is worth a record.
-    pub level: LogLevel,
-}
-
-/// The shape of a log record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// `time="…" level=error msg="…"`
-    #[default]
-    Text,
-    /// `{"level":"error","msg":"…","time":"…"}`
-    Json,
-}
-
-/// How much a log tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// All there is.
-    Debug,
-    /// What didn't go well, and failures.
-    #[default]
-    Warning,
-    /// Failures alone.
-    Error,
 }
 
 /// Who makes the container's cgroup.
@@ -96,7 +65,6 @@ pub enum Rootless {
 
 /// A command with what it was given.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each variant is the command of its name")]
 pub enum Command {
     Create(CreateArgs),
     Delete(DeleteArgs),

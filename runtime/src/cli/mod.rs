@@ -14,18 +14,15 @@ mod low;
 use std::ffi::{OsStr, OsString};
 
 pub use args::{
-    CgroupManager, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, ExecCgroup, ExecProcess, ExecUser,
-    Global, IdArgs, KillArgs, ListArgs, ListFormat, LogFormat, LogLevel, LogTarget, PlanArgs, ProcessArgs,
-    PsArgs, RootPath, Rootless, RunArgs, SpecArgs, UpdateArgs, UpdateSource, Which,
+    CgroupManager, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, ExecCgroup, ExecProcess, Global,
+    IdArgs, KillArgs, ListArgs, ListFormat, PlanArgs, ProcessArgs, PsArgs, RootPath, RunArgs, SpecArgs,
+    UpdateArgs, UpdateSource, Which,
 };
 use flags::Flags;
-pub use flags::{all_commands, names};
 use low::{LowArgs, Typed};
 
 use crate::error::{Error, Result};
-
-/// The program's name, in help and in messages.
-pub const NAME: &str = "corten";
+pub use crate::report::NAME;
 
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -138,7 +135,10 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
+    use super::args::{ExecUser, Rootless};
+    use super::flags::{all_commands, names};
     use super::*;
+    use crate::report::{LogFormat, LogLevel, LogTarget};
 
     fn line(words: &str) -> Result<CommandLine> {
         CommandLine::parse([NAME.into()].into_iter().chain(words.split_whitespace().map(OsString::from)))

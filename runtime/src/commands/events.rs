@@ -5,18 +5,16 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
-use super::{Container, Invocation, print};
-use crate::apply::cgroup::stats::Stats;
-use crate::apply::cgroup::{OomEvent, OomWatch};
+use super::{Invocation, print};
 use crate::cli::EventsArgs;
+use crate::container::{Container, OomEvent, OomWatch, Stats, Status};
 use crate::error::{Errno, Error, Kind, Result};
 use crate::report::Report;
-use crate::state::Status;
 use crate::sys::clock::Deadline;
 
 /// Prints events of a container until it is gone, or its usage once.
-pub fn run(invocation: &Invocation, args: EventsArgs) -> Result<u8> {
-    let container = Container::open(&invocation.root()?, &args.id)?;
+pub(super) fn run(invocation: &Invocation, args: EventsArgs) -> Result<u8> {
+    let container = invocation.runtime()?.find(&args.id)?;
     if container.status()? == Status::Stopped {
         return Err(Error::new(Kind::WrongState, format!("container with id {} is not running", args.id)));
     }
@@ -29,7 +27,7 @@ pub fn run(invocation: &Invocation, args: EventsArgs) -> Result<u8> {
 }
 
 fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<()> {
-    let mut watch = container.cgroup().watch_oom()?;
+    let mut watch = container.watch_oom()?;
     let mut next_usage = Deadline::after(args.interval);
     loop {
         wait(&watch, next_usage)?;
@@ -40,7 +38,7 @@ fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<(
         }
         if next_usage.passed() {
             next_usage = Deadline::after(args.interval);
-            if !container.cgroup().exists() {
+            if !container.cgroup_exists() {
                 return Ok(());
             }
             if let Err(err) = print_usage(container) {
@@ -60,8 +58,8 @@ fn wait(watch: &OomWatch, deadline: Deadline) -> Result<()> {
 }
 
 fn print_usage(container: &Container) -> Result<()> {
-    let usage = container.cgroup().stats()?;
-    print_event(&Event::Stats { id: &container.record.id, data: Box::new(usage) })
+    let data = Box::new(container.stats()?);
+    print_event(&Event::Stats { id: container.id(), data })
 }
 
 fn print_event(event: &Event) -> Result<()> {

@@ -24,7 +24,7 @@ const HOOKS: [HookKind; 6] = [
 ];
 
 /// Prints the features, and nothing else on any stream: CRI-O parses both as one.
-pub fn run() -> Result<u8> {
+pub(super) fn run() -> Result<u8> {
     let mut json = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     features()

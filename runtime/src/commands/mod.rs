@@ -1,32 +1,28 @@
-//! One file per command: load, decide, apply, save.
-//!
-//! Each has a `run` that takes what was typed, and beside it the operation itself, which the shim calls.
+//! One file per command: what was typed → an operation of `container` → a text and an exit code.
 
-mod container;
-pub mod create;
-pub mod delete;
-pub mod events;
-pub mod exec;
-pub mod features;
-pub mod kill;
-pub mod list;
-pub mod pause;
-pub mod plan;
-pub mod ps;
-pub mod resume;
-pub mod run;
-pub mod spec;
-pub mod start;
-pub mod state;
-pub mod update;
+mod caller;
+mod create;
+mod delete;
+mod events;
+mod exec;
+mod features;
+mod kill;
+mod list;
+mod pause;
+mod plan;
+mod ps;
+mod run;
+mod spec;
+mod start;
+mod state;
+mod update;
+mod which;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
-pub use container::Container;
-
-use crate::apply::seal;
-use crate::cli::{Command, CommandLine, Global, Request, RootPath};
+use crate::cli::{self, Command, CommandLine, Global, Request, RootPath};
+use crate::container::{CgroupManager, ContainerId, CreateOptions, FreshProcess, Runtime};
 use crate::error::{Context, Error, Result};
 use crate::report::{Report, report_panics};
 use crate::state::Root;
@@ -39,38 +35,59 @@ const FAILED: u8 = 1;
 const EXEC_FAILED: u8 = 255;
 
 /// What a command runs with.
-pub struct Invocation {
+struct Invocation {
     /// The global flags.
-    pub global: Global,
+    global: Global,
     /// Where messages go.
-    pub report: Report,
+    report: Report,
+    /// What a command has that brings a process into a container.
+    process: Option<FreshProcess>,
 }
 
 impl Invocation {
-    /// The directory of states, which may not exist.
-    pub fn root(&self) -> Result<Root> {
+    /// The containers below the root that was named, or below the default one.
+    fn runtime(&self) -> Result<Runtime> {
         match &self.global.root {
-            RootPath::Default => Root::default_path().map(|path| Root::at(&path)),
-            RootPath::Given(path) => Ok(Root::at(path)),
+            RootPath::Default => Root::default_path().map(Runtime::at),
+            RootPath::Given(path) => Ok(Runtime::at(path)),
         }
     }
 
-    /// The directory of states, made if need be.
-    pub fn root_to_create_in(&self) -> Result<Root> {
-        match &self.global.root {
-            RootPath::Default => Root::open_or_create(&Root::default_path()?),
-            RootPath::Given(path) => Root::open_or_create(path),
-        }
+    /// What a new container is given that no flag of its own says.
+    fn options_for(&self, id: &ContainerId) -> Result<CreateOptions> {
+        Ok(CreateOptions {
+            cgroup_manager: match self.global.cgroup_manager {
+                cli::CgroupManager::Cgroupfs => CgroupManager::Cgroupfs,
+                cli::CgroupManager::Disabled => CgroupManager::Disabled,
+            },
+            listen_fds: caller::listen_fds(),
+            notify_directory: match caller::notify_socket() {
+                Some(_) => Some(self.runtime()?.notify_directory(id)?),
+                None => None,
+            },
+            ..CreateOptions::default()
+        })
+    }
+
+    fn process(&self) -> Result<&FreshProcess> {
+        self.process.as_ref().ok_or_else(|| Error::internal("the command doesn't run from a sealed image"))
     }
 }
 
 /// Carries out a command line and returns the exit code.
+///
+/// Process-wide effects: a panic is reported in one line and ends the process. If a word of the command line is the
+/// name of a command that brings a process into a container, then those of [`FreshProcess::ensure`]; and those of the
+/// command.
+///
+/// Needs: a process with one thread, which has opened nothing yet.
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     report_panics();
     let argv: Vec<OsString> = argv.into_iter().collect();
-    // Before the line is read, which would be read again afterwards. It may be that of a `state` of a container whose
-    // name is `run`: that is sealed for nothing.
-    let sealed = if argv.iter().any(|word| enters_a_container(word)) { seal::ensure() } else { Ok(()) };
+    // Before the command line is parsed, because a process that isn't sealed begins anew. A word that only looks like
+    // the command (`state run`, for a container of that name) costs time and nothing else.
+    let looks_like = argv.iter().any(|word| brings_a_process_in(word));
+    let process = if looks_like { FreshProcess::ensure().map(Some) } else { Ok(None) };
     // What is open from here on is the caller's.
     process::remember_inherited();
     let opened = CommandLine::parse(argv).and_then(|line| Ok((open_report(&line)?, line)));
@@ -82,9 +99,12 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let failed = if line.command_name().is_some_and(|name| name == "exec") { EXEC_FAILED } else { FAILED };
-    let enters = line.command_name().is_some_and(enters_a_container);
-    let request = if enters { sealed.and_then(|()| line.request()) } else { line.request() };
-    let invocation = Invocation { global: line.global, report };
+    let process = if line.command_name().is_some_and(brings_a_process_in) { process } else { Ok(None) };
+    let (process, request) = match process {
+        Ok(process) => (process, line.request()),
+        Err(err) => (None, Err(err)),
+    };
+    let invocation = Invocation { global: line.global, report, process };
     let done = request.and_then(|request| match request {
         Request::Run(command) => {
             let doing = command.doing();
@@ -99,12 +119,6 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn run(invocation: &Invocation, command: Command) -> Result<u8> {
-    if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
-        // A caller that ignores it would have no child of ours be waited for.
-        process::reset_child_signal()?;
-        // What a caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
-        process::close_on_exec_from(3, None)?;
-    }
     match command {
         Command::Create(args) => create::run(invocation, args),
         Command::Delete(args) => delete::run(invocation, args),
@@ -116,7 +130,7 @@ fn run(invocation: &Invocation, command: Command) -> Result<u8> {
         Command::Pause(args) => pause::run(invocation, args),
         Command::Plan(args) => plan::run(invocation, args),
         Command::Ps(args) => ps::run(invocation, args),
-        Command::Resume(args) => resume::run(invocation, args),
+        Command::Resume(args) => pause::resume(invocation, args),
         Command::Run(args) => run::run(invocation, args),
         Command::Spec(args) => spec::run(args),
         Command::Start(args) => start::run(invocation, args),
@@ -125,7 +139,9 @@ fn run(invocation: &Invocation, command: Command) -> Result<u8> {
     }
 }
 
-fn enters_a_container(command: &OsStr) -> bool {
+/// Whether `command` brings a process into a container. The functions that do it ask for a [`FreshProcess`], so that a
+/// name that is missing here is a command that can't run.
+fn brings_a_process_in(command: &OsStr) -> bool {
     ["create", "run", "exec"].iter().any(|name| command == *name)
 }
 

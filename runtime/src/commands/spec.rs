@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const DEFAULT: &str = include_str!("default-config.json");
 
 /// Writes config.json into the bundle.
-pub fn run(args: SpecArgs) -> Result<u8> {
+pub(super) fn run(args: SpecArgs) -> Result<u8> {
     let mut config = DEFAULT.to_owned();
     if args.rootless {
         config = rootless(&config, nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
