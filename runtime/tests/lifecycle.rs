@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use corten::apply::cgroup::{self, Cgroup};
-use corten::plan::cgroup::{CgroupPaths, decide, host::CgroupHost};
-use corten::state::{ContainerDir, ContainerId, Record, Root};
-use corten::sys::pidfd::ProcessStat;
+use corten::internals::apply::cgroup::{self, Cgroup};
+use corten::internals::plan::cgroup::{CgroupPaths, decide, host::CgroupHost};
+use corten::internals::state::{ContainerDir, ContainerId, Record, Root};
+use corten::internals::sys::pidfd::ProcessStat;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::{Hook, HookBuilder};
 use serde_json::Value;

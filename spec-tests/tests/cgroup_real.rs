@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use corten::apply::cgroup::{Cgroup, OomEvent, create};
-use corten::plan::cgroup::host::{CgroupHost, Mode};
-use corten::plan::cgroup::{Plan, decide, decide_update};
+use corten::internals::apply::cgroup::{Cgroup, OomEvent, create};
+use corten::internals::plan::cgroup::host::{CgroupHost, Mode};
+use corten::internals::plan::cgroup::{Plan, decide, decide_update};
 use nix::poll::{PollFd, PollFlags, poll};
 use oci_spec::runtime::LinuxResources;
 
@@ -317,7 +317,7 @@ fn v2_devices_are_restricted_by_one_program_that_is_replaced() {
     on_v2("v2_devices_are_restricted_by_one_program_that_is_replaced", "{}", |test| {
         let programs = || {
             let dir = std::fs::File::open(test.dir("")).unwrap();
-            corten::sys::bpf::device_program_ids(std::os::fd::AsFd::as_fd(&dir)).unwrap()
+            corten::internals::sys::bpf::device_program_ids(std::os::fd::AsFd::as_fd(&dir)).unwrap()
         };
         create(&test.plan).unwrap().limit(&test.plan).unwrap();
         let first = programs();
@@ -583,7 +583,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|err| panic!("{}: {err}", path.display())).trim().to_owned()
 }
 
-fn readable(watch: &corten::apply::cgroup::OomWatch) -> bool {
+fn readable(watch: &corten::internals::apply::cgroup::OomWatch) -> bool {
     let fd = std::os::fd::AsFd::as_fd(watch);
     poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], 5000u16).unwrap() == 1
 }

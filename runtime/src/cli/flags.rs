@@ -45,11 +45,13 @@ const COMMANDS: &[Entry] = &[
 ];
 
 /// The names of all commands.
+#[cfg(test)]
 pub fn names() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|entry| entry.name)
 }
 
-/// The program with all its commands, for man pages and completions.
+/// The program with all its commands.
+#[cfg(test)]
 pub fn all_commands() -> Command {
     global().subcommands(COMMANDS.iter().map(Entry::table))
 }

@@ -28,7 +28,7 @@ pub use mounts::{
     covers_allowed, inside as clean,
 };
 pub use namespaces::{IdMap, JoinedNamespace, TimeOffset};
-pub use order::{Actor, Needs, Stage, Undo};
+pub use order::{Actor, Stage, Undo};
 pub use process::{DEFAULT_UMASK, Program, Rlimit, User};
 
 use crate::error::{Error, Result};

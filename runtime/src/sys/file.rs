@@ -298,17 +298,6 @@ pub fn same_file(a: &FileStat, b: &FileStat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 }
 
-/// `"/proc/self/fd/N"`-like text of a relative path inside a procfs: `self/fd/N`.
-pub fn fd_link(fd: BorrowedFd) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    PathBuf::from(format!("self/fd/{}", fd.as_raw_fd()))
-}
-
-/// Whether `bytes` of a path have a component `..`.
-pub fn has_parent_component(path: &Path) -> bool {
-    path.as_os_str().as_bytes().split(|byte| *byte == b'/').any(|part| part == b"..")
-}
-
 use std::os::unix::ffi::OsStringExt;
 
 /// Opens `/proc/self/NAME` below a private procfs: `self` is the one link that is followed, since procfs made it.

@@ -41,11 +41,6 @@ pub fn new_session() -> Result<()> {
     }
 }
 
-/// `getppid`: 0 where the parent is outside of this pid namespace.
-pub fn parent_pid() -> i32 {
-    nix::unistd::getppid().as_raw()
-}
-
 /// `umask`: returns the one before.
 pub fn set_umask(mask: u32) -> u32 {
     use nix::sys::stat::{Mode, umask};
