@@ -24,6 +24,7 @@ const EXEC_CONFIG: &str = "exec.json";
 const FIFO: &str = "exec.fifo";
 const NOTIFY_DIRECTORY: &str = "notify";
 const NOTIFY_SOCKET: &str = "notify.sock";
+const NOTIFY_SOCKET_UNFINISHED: &str = ".notify.sock.new";
 
 /// A record is a few hundred bytes, and annotations and hooks come on top.
 const RECORD_SIZE_MAX: usize = 16 << 20;
@@ -289,8 +290,9 @@ impl ContainerDir {
         make().doing_with(|| self.shown(NOTIFY_DIRECTORY))
     }
 
-    /// Makes the socket in that directory. Hooks, and in the end the container, may be able to write there: what has
-    /// the socket's name already is removed and never followed.
+    /// Makes the socket in that directory, where every process that can reach it may write to it. Hooks, and in the end
+    /// the container, may be able to write to the directory: what has the socket's name already is replaced and never
+    /// followed.
     ///
     /// Errors: WrongState if there is no such directory.
     pub fn bind_notify_socket(&self) -> Result<OwnedFd> {
@@ -300,12 +302,17 @@ impl ContainerDir {
             }
             _ => err,
         })?;
-        match file::unlink_at(&dir, Path::new(NOTIFY_SOCKET)) {
-            Err(err) if err.is(Errno::ENOENT) => Ok(()),
-            result => result,
-        }
-        .and_then(|()| socket::bind_datagram_at(dir.as_fd(), NOTIFY_SOCKET))
-        .doing_with(|| self.shown(NOTIFY_DIRECTORY))
+        let (unfinished, finished) = (Path::new(NOTIFY_SOCKET_UNFINISHED), Path::new(NOTIFY_SOCKET));
+        // The socket gets its mode before it comes to where a name may be changed by others. The umask would give it the
+        // mode at once, but belongs to the whole process.
+        self.remove_file(unfinished.as_os_str())?;
+        let bind = || {
+            let socket = socket::bind_datagram_at(self.dir.as_fd(), NOTIFY_SOCKET_UNFINISHED)?;
+            file::change_mode_at_following_links(&self.dir, unfinished, 0o777)?;
+            file::move_to(&self.dir, unfinished, &dir, finished)?;
+            Ok(socket)
+        };
+        bind().doing_with(|| self.shown(NOTIFY_DIRECTORY))
     }
 
     fn open_notify_directory(&self) -> Result<OwnedFd> {

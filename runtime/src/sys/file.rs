@@ -232,6 +232,18 @@ pub fn change_mode(file: impl AsFd, mode: u32) -> Result<()> {
     stat::fchmod(file, Mode::from_bits_truncate(mode)).named(|| format!("fchmod({mode:o})"))
 }
 
+/// `fchmodat`, for a name in `dir` that only the caller can have made into a link: links are followed.
+pub fn change_mode_at_following_links(dir: impl AsFd, name: &Path, mode: u32) -> Result<()> {
+    stat::fchmodat(dir, name, Mode::from_bits_truncate(mode), stat::FchmodatFlags::FollowSymlink)
+        .named(|| format!("fchmodat({}, {mode:o})", shown(name)))
+}
+
+/// `renameat`: replaces what is called `to` in `to_dir`, unless that is a directory. No link is followed.
+pub fn move_to(from_dir: impl AsFd, from: &Path, to_dir: impl AsFd, to: &Path) -> Result<()> {
+    nix::fcntl::renameat(from_dir, from, to_dir, to)
+        .named(|| format!("renameat({}, {})", shown(from), shown(to)))
+}
+
 /// `fchdir`.
 pub fn enter_directory(dir: impl AsFd) -> Result<()> {
     unistd::fchdir(dir).named(|| "fchdir()".into())

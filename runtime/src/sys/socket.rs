@@ -41,7 +41,7 @@ pub fn connect_datagram(address: &OsStr) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Makes a datagram socket that is called `name` in `dir`, where everyone who can reach it may write to it.
+/// Makes a datagram socket that is called `name` in `dir`. Its mode is what the umask leaves of 0777.
 ///
 /// Errors: EADDRINUSE if there is anything of that name, a link included: none is followed.
 pub fn bind_datagram_at(dir: BorrowedFd, name: &str) -> Result<OwnedFd> {
@@ -50,11 +50,8 @@ pub fn bind_datagram_at(dir: BorrowedFd, name: &str) -> Result<OwnedFd> {
     // There is no bindat; the way round is the name of the open descriptor.
     let path = format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
     let address = UnixAddr::new(Path::new(&path)).named(call)?;
-    // The mode is there from the first moment on, and not set by a name that may stand for something else by then.
-    let umask = super::process::set_umask(0);
-    let bound = socket::bind(socket.as_raw_fd(), &address).named(call);
-    super::process::set_umask(umask);
-    bound.map(|()| socket)
+    socket::bind(socket.as_raw_fd(), &address).named(call)?;
+    Ok(socket)
 }
 
 fn datagram_socket() -> Result<OwnedFd> {
