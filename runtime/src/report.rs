@@ -90,8 +90,8 @@ impl Report {
 
     /// Reports the failure of the command. It is said once, at the top.
     ///
-    /// The log file has one record and nothing else, for podman reads the whole file as one JSON value, and conmon
-    /// hands on what it finds on standard error, so the text is there as well.
+    /// The log file gets one record and nothing else, because podman reads the whole file as one JSON value. The text
+    /// goes to standard error too, because conmon hands that on.
     pub fn error(&self, err: &Error) {
         self.log("error", &err.to_string());
         let mut text = if err.is_verbatim() { format!("{err}\n") } else { format!("{NAME}: {err}\n") };
@@ -103,7 +103,8 @@ impl Report {
 
     /// Reports what didn't go well but fails nothing.
     ///
-    /// Engines that read JSON expect nothing in it but the error, so a warning isn't for them unless they debug.
+    /// An engine that reads JSON expects nothing in the log but the error, so a warning goes to standard error unless the
+    /// level debugs.
     pub fn warning(&self, text: &str) {
         if self.level > LogLevel::Warning {
             return;
@@ -120,7 +121,7 @@ impl Report {
         texts.iter().for_each(|text| self.warning(text));
     }
 
-    /// Reports a step, for who debugs. `text` is put together only then.
+    /// Reports a step, at the level that debugs. Only then is `text` put together.
     pub fn debug(&self, text: impl FnOnce() -> String) {
         if self.level == LogLevel::Debug {
             self.log_or_print("debug", &text());

@@ -42,7 +42,7 @@ fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<(
                 return Ok(());
             }
             if let Err(err) = print_usage(container) {
-                // Half of the cgroup may be gone: the watch tells when all of it is.
+                // Part of the cgroup may be gone already. The watch tells when all of it is.
                 report.warning(&err.to_string());
             }
         }

@@ -43,9 +43,9 @@ impl PlannedContainer<'_> {
 impl Runtime {
     /// Creates a container.
     ///
-    /// Process-wide effects: other processes can't trace this one from here on (PR_SET_DUMPABLE). It joins other
-    /// namespaces and comes back, RLIMIT_MEMLOCK is lifted while a device program is loaded (before Linux 5.11), and
-    /// init is its child.
+    /// Process-wide effects: other processes can't trace this one from here on (PR_SET_DUMPABLE). It enters other
+    /// namespaces and comes back, with its root and its working directory. RLIMIT_MEMLOCK is lifted while a device
+    /// program is loaded (before Linux 5.11). Init and, while they run, hooks are its children.
     ///
     /// Needs: a process with one thread.
     ///

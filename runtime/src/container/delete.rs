@@ -11,6 +11,9 @@ impl Runtime {
     ///
     /// Waits up to 10 seconds for its processes to end, and for its poststop hooks as long as they take.
     ///
+    /// Process-wide effects: the hooks are children of this process as long as they run. A program that ignores SIGCHLD,
+    /// or waits for any child, takes away how they ended.
+    ///
     /// Errors: WrongState for a container that runs; NotFound if `create` died before it wrote a record, and then the
     /// directory is gone all the same.
     pub fn delete(&self, id: &ContainerId) -> Result<Vec<String>> {
@@ -28,7 +31,7 @@ impl Runtime {
 
     /// Deletes a container whatever it is doing. What didn't go well, but failed nothing, is told as text.
     ///
-    /// Waits as [`delete`](Self::delete) does.
+    /// Waits as [`delete`](Self::delete) does, and has the same process-wide effects.
     ///
     /// Errors: NotFound as in [`delete`](Self::delete).
     pub fn delete_by_force(&self, id: &ContainerId) -> Result<Vec<String>> {

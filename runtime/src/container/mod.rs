@@ -5,8 +5,8 @@
 //! [`NewProcess`]. Until the last of the three, nothing is done. All other operations are methods of a [`Container`] or,
 //! where no other command may work on it at the same time, of a [`LockedContainer`].
 //!
-//! Nothing here reads the environment, prints or logs. A warning is part of a result, an error is the one type of this
-//! crate. What an operation changes for the whole calling process stands in its documentation, under *Process-wide
+//! Nothing here prints, logs, or decides by the environment. A warning is part of a result, an error is the one type of
+//! this crate. What an operation changes for the whole calling process stands in its documentation, under *Process-wide
 //! effects*. An operation without that paragraph may be called from any thread of any process.
 
 mod bundle;

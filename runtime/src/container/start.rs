@@ -14,6 +14,9 @@ impl LockedContainer {
     ///
     /// Waits for that up to 60 seconds, and for the hooks as long as they take.
     ///
+    /// Process-wide effects: the hooks are children of this process as long as they run. A program that ignores SIGCHLD,
+    /// or waits for any child, takes away how they ended.
+    ///
     /// Errors: WrongState unless it is in the created state; Hook, and then the container is killed.
     pub fn start(self) -> Result<Container> {
         self.check_created()?;
@@ -22,7 +25,9 @@ impl LockedContainer {
     }
 
     /// Starts the container, and returns when the service manager at `address` has been told that it is ready, or
-    /// when it has ended.
+    /// when it has ended. How long that takes is for the container to say.
+    ///
+    /// Process-wide effects: as [`start`](Self::start).
     ///
     /// Errors: as [`start`](Self::start); and if the manager can't be told, as in runc, the container running
     /// nevertheless.
