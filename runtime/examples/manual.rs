@@ -8,7 +8,7 @@ use std::io::{Error, Result};
 use std::path::Path;
 
 use clap_complete::{Shell, generate_to};
-use corten::cli::{NAME, all_commands};
+use corten::internals::cli::{NAME, all_commands};
 
 fn main() -> Result<()> {
     let Some(share) = std::env::args_os().nth(1) else {

@@ -1,15 +1,22 @@
 //! Corten's runtime as a library: what the `corten` command and the containerd shim are made of.
 //!
-//! ARCHITECTURE.md at the root of the repository is the map.
+//! [`container`] is the API, with [`error`] for all that can go wrong, and [`main`] is the command itself. Everything
+//! else is private. ARCHITECTURE.md at the root of the repository is the map.
 
-pub mod apply;
-pub mod cli;
-pub mod commands;
+pub mod container;
 pub mod error;
+#[doc(hidden)]
+pub mod internals;
+
+mod apply;
+mod cli;
+mod commands;
 mod paths;
-pub mod plan;
-pub mod probe;
-pub mod report;
-pub mod spec;
-pub mod state;
-pub mod sys;
+mod plan;
+mod probe;
+mod report;
+mod spec;
+mod state;
+mod sys;
+
+pub use commands::main;

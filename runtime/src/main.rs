@@ -8,5 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    corten::commands::main(std::env::args_os()).into()
+    corten::main(std::env::args_os()).into()
 }

@@ -4,11 +4,14 @@ use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
-use crate::cli::{LogFormat, LogLevel, LogTarget, NAME};
 use crate::error::{Context, Error, Result, best_effort};
 use crate::sys::clock::Timestamp;
 use crate::sys::process;
+
+/// The program's name, in messages.
+pub const NAME: &str = "corten";
 
 /// The exit code of a mistake of ours: none that the process of an `exec` might have chosen.
 const PANICKED: i32 = 255;
@@ -20,6 +23,39 @@ pub fn report_panics() {
         print_to_stderr(&format!("{NAME}: this is a mistake in {NAME}, please report it: {text}\n"));
         process::exit_now(PANICKED)
     }));
+}
+
+/// Where errors are written to besides standard error, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogTarget {
+    /// The file that is appended to.
+    pub file: Option<PathBuf>,
+    /// The shape of a record.
+    pub format: LogFormat,
+    /// What is worth a record.
+    pub level: LogLevel,
+}
+
+/// The shape of a log record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `time="…" level=error msg="…"`
+    #[default]
+    Text,
+    /// `{"level":"error","msg":"…","time":"…"}`
+    Json,
+}
+
+/// How much a log tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// All there is.
+    Debug,
+    /// What didn't go well, and failures.
+    #[default]
+    Warning,
+    /// Failures alone.
+    Error,
 }
 
 /// Where messages go.
@@ -54,8 +90,8 @@ impl Report {
 
     /// Reports the failure of the command. It is said once, at the top.
     ///
-    /// The log file has one record and nothing else, for podman reads the whole file as one JSON value, and conmon
-    /// hands on what it finds on standard error, so the text is there as well.
+    /// The log file gets one record and nothing else, because podman reads the whole file as one JSON value. The text
+    /// goes to standard error too, because conmon hands that on.
     pub fn error(&self, err: &Error) {
         self.log("error", &err.to_string());
         let mut text = if err.is_verbatim() { format!("{err}\n") } else { format!("{NAME}: {err}\n") };
@@ -67,7 +103,8 @@ impl Report {
 
     /// Reports what didn't go well but fails nothing.
     ///
-    /// Engines that read JSON expect nothing in it but the error, so a warning isn't for them unless they debug.
+    /// An engine that reads JSON expects nothing in the log but the error, so a warning goes to standard error unless the
+    /// level debugs.
     pub fn warning(&self, text: &str) {
         if self.level > LogLevel::Warning {
             return;
@@ -79,7 +116,12 @@ impl Report {
         }
     }
 
-    /// Reports a step, for who debugs. `text` is put together only then.
+    /// Reports each of `texts` as a [warning](Self::warning).
+    pub fn warnings(&self, texts: &[String]) {
+        texts.iter().for_each(|text| self.warning(text));
+    }
+
+    /// Reports a step, at the level that debugs. Only then is `text` put together.
     pub fn debug(&self, text: impl FnOnce() -> String) {
         if self.level == LogLevel::Debug {
             self.log_or_print("debug", &text());
@@ -141,8 +183,6 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::error::{Errno, Kind};
 

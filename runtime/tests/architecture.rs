@@ -12,7 +12,7 @@ use common::assert_none;
 
 /// The modules at the top, each with those that it may import. Only what stands above can be imported, so there is no
 /// cycle.
-const MODULES: [(&str, &[&str]); 12] = [
+const MODULES: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("paths", &[]),
     ("sys", &["error"]),
@@ -21,10 +21,12 @@ const MODULES: [(&str, &[&str]); 12] = [
     ("state", &["error", "sys", "plan"]),
     ("probe", &["error", "sys", "spec", "plan"]),
     ("apply", &["error", "sys", "spec", "plan", "state"]),
-    ("cli", &["error", "paths", "state"]),
-    ("report", &["error", "sys", "cli"]),
-    ("commands", &["error", "paths", "sys", "spec", "plan", "state", "probe", "apply", "cli", "report"]),
-    ("main", &["commands"]),
+    ("container", &["error", "paths", "sys", "spec", "plan", "state", "probe", "apply"]),
+    ("report", &["error", "sys"]),
+    ("cli", &["error", "paths", "state", "report"]),
+    ("commands", &["error", "sys", "spec", "plan", "state", "probe", "apply", "container", "report", "cli"]),
+    ("internals", &["sys", "spec", "plan", "state", "apply", "probe", "cli"]),
+    ("main", &[]),
 ];
 
 /// What `plan` takes from `sys`: plain types, and names of numbers. None of it makes a system call.
@@ -93,9 +95,9 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("apply/seal.rs", "args_os"),
     ("apply/seal.rs", "vars_os"),
     ("apply/trace.rs", "var CORTEN_FAULT"), // only in builds with the feature `faults`
-    ("commands/create.rs", "var LISTEN_FDS"),
-    ("commands/create.rs", "var LISTEN_PID"),
-    ("commands/create.rs", "var_os NOTIFY_SOCKET"),
+    ("commands/caller.rs", "var LISTEN_FDS"),
+    ("commands/caller.rs", "var LISTEN_PID"),
+    ("commands/caller.rs", "var_os NOTIFY_SOCKET"),
     ("main.rs", "args_os"),
     ("state/root.rs", "var_os USER"),
     ("state/root.rs", "var_os XDG_RUNTIME_DIR"),

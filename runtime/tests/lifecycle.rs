@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use corten::apply::cgroup::{self, Cgroup};
-use corten::plan::cgroup::{CgroupPaths, Manager, decide};
-use corten::state::{ContainerDir, ContainerId, Record, StateRoot};
-use corten::sys::pidfd::ProcessStat;
+use corten::internals::apply::cgroup::{self, Cgroup};
+use corten::internals::plan::cgroup::{CgroupPaths, Manager, decide};
+use corten::internals::state::{ContainerDir, ContainerId, Record, StateRoot};
+use corten::internals::sys::pidfd::ProcessStat;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::{Hook, HookBuilder};
 use serde_json::Value;
@@ -35,7 +35,7 @@ impl Container {
     fn create_with(change: impl FnOnce(&mut Record)) -> Option<Container> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = format!("lifecycle-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let plan = corten::probe::cgroups()
+        let plan = corten::internals::probe::cgroups()
             .and_then(|host| decide(Manager::Cgroupfs, &id, None, None, &host))
             .expect("a plan");
         if let Err(err) = cgroup::create(&plan) {

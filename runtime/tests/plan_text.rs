@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use corten::plan::cgroup::Manager;
-use corten::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
-use corten::plan::{self, Caller, Host, Joining, Machine, NamespaceFlags, Plan, Request, Stage};
-use corten::spec::{Spec, oci};
+use corten::internals::plan::cgroup::Manager;
+use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
+use corten::internals::plan::seccomp;
+use corten::internals::plan::{self, Caller, Host, Joining, Machine, NamespaceFlags, Plan, Request, Stage};
+use corten::internals::spec::{Spec, oci};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 use serde_json::{Value, json};
@@ -111,8 +112,7 @@ fn joining(config: &Value, request: &Request) -> Option<Plan> {
     let spec = Spec::load(config.to_string().as_bytes()).ok()?;
     let linux = spec.linux();
     let profile = linux.and_then(|linux| linux.seccomp().as_ref());
-    let filter =
-        profile.map(|profile| plan::seccomp::compile(profile, host(0).machine.native)).transpose().ok()?;
+    let filter = profile.map(|profile| seccomp::compile(profile, host(0).machine.native)).transpose().ok()?;
     let process = spec.process()?;
     let filter = filter.map(std::rc::Rc::new);
     let namespaces = NamespaceFlags(spec.namespaces().private_flags());

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use corten::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
-use corten::plan::{self, Action, Caller, ForInit, Host, Machine, Plan, Request, Stage};
-use corten::spec::{Spec, oci};
+use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
+use corten::internals::plan::{self, Action, Caller, ForInit, Host, Machine, Plan, Request, Stage};
+use corten::internals::spec::{Spec, oci};
 
 const CONFIGS: [&str; 8] = [
     "containerd-2.1-ctr-default",

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use corten::apply::cgroup::{Cgroup, CreatedCgroup, OomEvent, create};
-use corten::plan::cgroup::host::{CgroupHost, Mode};
-use corten::plan::cgroup::{Driver, Manager, Plan, decide, decide_update};
-use corten::probe;
+use corten::internals::apply::cgroup::{Cgroup, CreatedCgroup, OomEvent, create};
+use corten::internals::plan::cgroup::host::{CgroupHost, Mode};
+use corten::internals::plan::cgroup::{Driver, Manager, Plan, decide, decide_update};
+use corten::internals::probe;
 use nix::poll::{PollFd, PollFlags, poll};
 use oci_spec::runtime::LinuxResources;
 
@@ -318,7 +318,7 @@ fn v2_devices_are_restricted_by_one_program_that_is_replaced() {
     on_v2("v2_devices_are_restricted_by_one_program_that_is_replaced", "{}", |test| {
         let programs = || {
             let dir = std::fs::File::open(test.dir("")).unwrap();
-            corten::sys::bpf::device_program_ids(std::os::fd::AsFd::as_fd(&dir)).unwrap()
+            corten::internals::sys::bpf::device_program_ids(std::os::fd::AsFd::as_fd(&dir)).unwrap()
         };
         limit_all(&create(&test.plan).unwrap(), &test.plan);
         let first = programs();
@@ -594,7 +594,7 @@ fn limit_all(cgroup: &CreatedCgroup, plan: &Plan) {
     cgroup.restrict_devices(plan, program).unwrap();
 }
 
-fn readable(watch: &corten::apply::cgroup::OomWatch) -> bool {
+fn readable(watch: &corten::internals::apply::cgroup::OomWatch) -> bool {
     let fd = std::os::fd::AsFd::as_fd(watch);
     poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], 5000u16).unwrap() == 1
 }

@@ -4,6 +4,7 @@ use super::handshake::{Channel, Message};
 use crate::error::{Errno, Error, Kind, Result};
 use crate::sys::pidfd::PidFd;
 use crate::sys::process::{self, Ended};
+use crate::sys::signal;
 
 /// A child that performs its own steps of the plan, and says what it needs.
 pub(super) struct Child {
@@ -63,13 +64,12 @@ impl Child {
 /// The error of an init that was killed.
 pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
     match ended {
-        Ended::Signaled(signal) => {
-            let name = nix::sys::signal::Signal::try_from(signal)
-                .map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string());
+        Ended::Signaled(number) => {
+            let name = signal::name(number);
             // The step at which the supervisor heard of it has no part in it.
             let err = Error::new(Kind::Kernel, format!("init was killed by {name}")).without_step();
             match oom_kills {
-                _ if signal == libc::SIGILL => err.with_hint(
+                _ if number == libc::SIGILL => err.with_hint(
                     "does the seccomp profile (linux.seccomp) forbid what the runtime itself has to do?",
                 ),
                 Some(1..) => {

@@ -34,6 +34,8 @@ use crate::sys::process::{self, SingleThreaded};
 pub struct Creation<'a> {
     /// What is to be done.
     pub plan: &'a Plan,
+    /// This process has one thread.
+    pub alone: &'a SingleThreaded,
     /// Where the state is kept.
     pub root: &'a StateRoot,
     /// The container's name.
@@ -68,6 +70,8 @@ pub struct Created {
 pub struct Joining<'a> {
     /// What is to be done.
     pub plan: &'a Plan,
+    /// This process has one thread.
+    pub alone: &'a SingleThreaded,
     /// The container.
     pub record: &'a Record,
     /// The cgroup that the process joins.
@@ -90,19 +94,22 @@ pub struct Joined {
 ///
 /// Errors: what the failing step says; then nothing of the container is left.
 pub fn create(creation: Creation) -> Result<Created> {
-    let Creation { plan, root, id, config, console_socket, tracer } = creation;
-    Supervisor::new(plan, tracer, console_socket, Place::New { root, id, config })?.carry_out()?.created()
+    let Creation { plan, alone, root, id, config, console_socket, tracer } = creation;
+    Supervisor::new(plan, alone, tracer, console_socket, Place::New { root, id, config })
+        .carry_out()?
+        .created()
 }
 
 /// Starts a process in the container of the record, and returns once it has become its program.
 ///
 /// Errors: WrongState if the container doesn't run; otherwise what the failing step says, and no process is left.
 pub fn exec(joining: Joining) -> Result<Joined> {
-    let Joining { plan, record, cgroup, console_socket, tracer } = joining;
+    let Joining { plan, alone, record, cgroup, console_socket, tracer } = joining;
     let Some(init) = record.init()? else {
         return Err(Error::new(Kind::WrongState, "cannot exec in a stopped container"));
     };
-    let mut supervisor = Supervisor::new(plan, tracer, console_socket, Place::Running { cgroup, init })?;
+    let mut supervisor =
+        Supervisor::new(plan, alone, tracer, console_socket, Place::Running { cgroup, init });
     supervisor.record = Some(record.clone());
     supervisor.carry_out()?.joined()
 }
@@ -120,7 +127,7 @@ pub(super) struct Supervisor<'a> {
     tracer: &'a Tracer,
     console_socket: Option<OwnedFd>,
     place: Place<'a>,
-    alone: SingleThreaded,
+    alone: &'a SingleThreaded,
     /// How the steps that were begun are undone, in order.
     pub(super) begun: Vec<Undo>,
     pub(super) record: Option<Record>,
@@ -141,16 +148,17 @@ pub(super) struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     fn new(
         plan: &'a Plan,
+        alone: &'a SingleThreaded,
         tracer: &'a Tracer,
         console_socket: Option<OwnedFd>,
         place: Place<'a>,
-    ) -> Result<Self> {
-        Ok(Supervisor {
+    ) -> Self {
+        Supervisor {
             plan,
             tracer,
             console_socket,
             place,
-            alone: SingleThreaded::prove()?,
+            alone,
             begun: Vec::new(),
             record: None,
             dir: None,
@@ -162,7 +170,7 @@ impl<'a> Supervisor<'a> {
             pid_file: None,
             notify_socket: None,
             started: None,
-        })
+        }
     }
 
     fn carry_out(mut self) -> Result<Self> {
@@ -301,7 +309,7 @@ impl<'a> Supervisor<'a> {
     /// A joined pid namespace takes only children; the supervisor's own is kept at hand, since hooks belong there.
     fn enter_for_children(&mut self, flag: u64, name: &str, fd: OwnedFd) -> Result<()> {
         let own = own_namespace(name)?;
-        namespace::setns(&self.alone, &fd, flag)?;
+        namespace::setns(self.alone, &fd, flag)?;
         self.own.push((flag, own));
         Ok(())
     }
@@ -312,14 +320,14 @@ impl<'a> Supervisor<'a> {
             Message::Mount(Some(namespace)) => Ok(namespace),
             other => Err(other),
         })?;
-        let built = build::for_init(&self.alone, mount, &namespace)?;
+        let built = build::for_init(self.alone, mount, &namespace)?;
         self.init()?.channel.hand_over_mount(&built)
     }
 
     fn new_time_namespace(&mut self, offsets: &[TimeOffset]) -> Result<()> {
         let flag = libc::CLONE_NEWTIME as u64;
         let own = own_namespace("time")?;
-        namespace::unshare(&self.alone, flag)?;
+        namespace::unshare(self.alone, flag)?;
         self.own.push((flag, own));
         if offsets.is_empty() {
             return Ok(());
@@ -380,7 +388,7 @@ impl<'a> Supervisor<'a> {
         super::trace::tie_supervisor()?;
         let flags = cloning.namespaces.0;
         let born_in = if cloning.by_intermediate { 0 } else { flags };
-        let (pid, pidfd) = match entrance.clone_child(&self.alone, born_in)? {
+        let (pid, pidfd) = match entrance.clone_child(self.alone, born_in)? {
             Forked::Parent { pid, pidfd } => (pid, pidfd),
             Forked::Child(child) => {
                 let inherited =
@@ -429,7 +437,7 @@ impl<'a> Supervisor<'a> {
 
     fn return_to_own_namespaces(&mut self) -> Result<()> {
         for (flag, own) in self.own.drain(..) {
-            namespace::setns(&self.alone, &own, flag).doing("return to the supervisor's own namespace")?;
+            namespace::setns(self.alone, &own, flag).doing("return to the supervisor's own namespace")?;
         }
         Ok(())
     }

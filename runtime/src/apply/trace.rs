@@ -22,15 +22,22 @@ pub struct Tracer {
     started: Instant,
 }
 
+/// A tracer that writes nothing.
+impl Default for Tracer {
+    fn default() -> Tracer {
+        Tracer { file: None, started: Instant::now() }
+    }
+}
+
 impl Tracer {
     /// A tracer that writes to `path`, or nothing.
     pub fn to(path: Option<&Path>) -> Result<Tracer> {
-        let started = Instant::now();
-        let Some(path) = path else { return Ok(Tracer { file: None, started }) };
+        let nowhere = Tracer::default();
+        let Some(path) = path else { return Ok(nowhere) };
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_TRUNC;
         let file = file::create_following_links(path, flags, 0o644).doing("--trace")?;
         file::write_whole(file.as_fd(), b"[\n", "trace")?;
-        Ok(Tracer { file: Some(file), started })
+        Ok(Tracer { file: Some(file), ..nowhere })
     }
 
     /// Performs a step, and writes how long it took.

@@ -8,6 +8,7 @@ use super::low::LowArgs;
 use super::table::{flag, help, named, value};
 use crate::error::{Error, Result};
 use crate::paths;
+use crate::report::{LogFormat, LogLevel, LogTarget};
 
 /// The flags that stand before the command.
 #[derive(Debug, Default)]
@@ -32,39 +33,6 @@ pub enum RootPath {
     Default,
     /// An absolute path.
     Given(PathBuf),
-}
-
-/// Where errors are written to besides standard error, and how.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogTarget {
-    /// The file that is appended to.
-    pub file: Option<PathBuf>,
-    /// The shape of a record.
-    pub format: LogFormat,
-    /// What is worth a record.
-    pub level: LogLevel,
-}
-
-/// The shape of a log record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// `time="…" level=error msg="…"`
-    #[default]
-    Text,
-    /// `{"level":"error","msg":"…","time":"…"}`
-    Json,
-}
-
-/// How much a log tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// All there is.
-    Debug,
-    /// What didn't go well, and failures.
-    #[default]
-    Warning,
-    /// Failures alone.
-    Error,
 }
 
 /// Who makes the container's cgroup.

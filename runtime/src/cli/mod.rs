@@ -31,8 +31,8 @@ pub use container::{IdArgs, Which};
 pub use create::{CreateArgs, RunArgs};
 pub use delete::DeleteArgs;
 pub use events::EventsArgs;
-pub use exec::{ExecArgs, ExecCgroup, ExecProcess, ExecUser, ProcessArgs};
-pub use global::{CgroupManager, Global, LogFormat, LogLevel, LogTarget, RootPath};
+pub use exec::{ExecArgs, ExecCgroup, ExecProcess, ProcessArgs};
+pub use global::{CgroupManager, Global, RootPath};
 pub use kill::KillArgs;
 pub use list::{ListArgs, ListFormat, PsArgs};
 use low::{Flags, LowArgs, Typed};
@@ -42,10 +42,8 @@ pub use spec::{NoArgs, PlanArgs, SpecArgs};
 pub use update::{UpdateArgs, UpdateSource};
 
 use crate::error::{Error, Result};
+pub use crate::report::NAME;
 use crate::state::ContainerId;
-
-/// The program's name, in help and in messages.
-pub const NAME: &str = "corten";
 
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -80,14 +78,12 @@ macro_rules! commands {
     ($($name:ident = $word:literal, $side:ident, $flags:ident, $table:path, $args:ty;)*) => {
         /// The name of a command.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "each variant is the command of its name")]
         pub enum CommandName {
             $($name,)*
         }
 
         /// A command with what it was given.
         #[derive(Debug)]
-        #[expect(missing_docs, reason = "each variant is the command of its name")]
         pub enum Command {
             $($name($args),)*
         }
@@ -300,7 +296,10 @@ fn find(word: &OsStr) -> Result<CommandName> {
 mod testing {
     //! What the tests of the commands share.
 
+    use super::args::{ExecUser, Rootless};
+    use super::flags::{all_commands, names};
     use super::*;
+    use crate::report::{LogFormat, LogLevel, LogTarget};
 
     pub(super) fn line(words: &str) -> Result<CommandLine> {
         CommandLine::parse([NAME.into()].into_iter().chain(words.split_whitespace().map(OsString::from)))

@@ -1,109 +1,71 @@
 //! `exec`: one more process in a running container.
 
-use std::rc::Rc;
+use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
 
-use super::create::{Console, check_preserved, connect_console};
-use super::{Container, Invocation};
-use crate::apply::foreground::{OwnConsole, Signals, attend};
-use crate::apply::{Joined, Joining, Tracer, exec};
-use crate::cli::{ExecArgs, ExecProcess, ProcessArgs};
-use crate::error::{Context, Error, Kind, Result};
-use crate::plan::{self, NamespaceFlags, Request};
-use crate::probe;
-use crate::spec::{self, SIZE_BYTES_MAX, Spec, oci};
-use crate::state::Status;
+use super::Invocation;
+use crate::apply::foreground::{Signals, attend};
+use crate::cli::{ExecArgs, ExecCgroup, ExecProcess as Typed, ProcessArgs};
+use crate::container::{Console, ExecOptions, ExecProcess, Joinable, NewProcess, Tracer};
+use crate::error::{Context, Error, Result};
+use crate::spec::{SIZE_BYTES_MAX, oci};
 use crate::sys::file;
 
 /// Runs a process in a container. In the foreground the exit code is that of the process, or 128 and the signal that
 /// ended it.
-pub fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
+///
+/// Process-wide effects: in the foreground, all signals are blocked.
+pub(super) fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
     let signals = if args.detach { None } else { Some(Signals::collect()?) };
-    let (process, console) = join(invocation, &args)?;
+    let process = exec(invocation, args)?;
     let Some(signals) = signals else { return Ok(0) };
-    let terminal = console.map(|console| console.receive()).transpose()?;
+    let terminal = process.terminal.map(|console| console.receive()).transpose()?;
     attend(&process.pidfd, process.pid, &signals, terminal, None).map(|ended| ended.code() as u8)
 }
 
-fn join(invocation: &Invocation, args: &ExecArgs) -> Result<(Joined, Option<OwnConsole>)> {
-    let container = Container::open(&invocation.root()?, &args.id)?;
-    check_status(container.status()?, args.ignore_paused)?;
-    let (config, filter) = container.dir.load_exec_config()?;
-    let spec = Spec::load(config.as_bytes()).doing("config.json")?;
-    let process = process(&args.process, &spec)?;
-    let console = match &args.console_socket {
-        None if !args.detach => Console::Own,
-        socket => Console::Handed(socket.clone()),
+fn exec(invocation: &Invocation, args: ExecArgs) -> Result<NewProcess> {
+    let container = invocation.runtime()?.find(&args.id)?;
+    let joinable =
+        if args.ignore_paused { container.joinable_even_if_paused() } else { container.joinable() }?;
+    let process = process(&args.process, &joinable)?;
+    let console = match args.console_socket {
+        None if !args.detach => Console::Relayed,
+        socket => socket.map_or(Console::Nobody, Console::Socket),
     };
-    let request = Request {
-        id: args.id.as_str().to_string(),
-        terminal_relayed: matches!(console, Console::Own),
+    let options = ExecOptions {
+        console,
+        pid_file: args.pid_file,
+        pidfd_socket: args.pidfd_socket,
         preserve_fds: args.preserve_fds,
-        pid_file: args.pid_file.clone(),
-        pidfd_socket: args.pidfd_socket.clone(),
-        ..Request::default()
+        cgroups: args.cgroups.iter().flat_map(by_controller).collect(),
+        tracer: Tracer::to(invocation.global.trace.as_deref())?,
     };
-    check_preserved("--preserve-fds", args.preserve_fds)?;
-    let joining = plan::Joining {
-        process: &process,
-        spec: &spec,
-        filter: filter.map(Rc::new),
-        namespaces: NamespaceFlags(container.record.namespaces),
-        request: &request,
-    };
-    let plan = plan::exec(&joining, &probe::machine())?;
-    invocation.report.debug(|| plan.explain());
-    let (console, console_socket) = connect_console(console, process.terminal().unwrap_or(false))?;
-    let below: Vec<_> = args
-        .cgroups
-        .iter()
-        .flat_map(|cgroup| {
-            let controllers =
-                if cgroup.controllers.is_empty() { vec![String::new()] } else { cgroup.controllers.clone() };
-            controllers.into_iter().map(|controller| (controller, cgroup.path.clone())).collect::<Vec<_>>()
-        })
-        .collect();
-    let cgroup = if below.is_empty() { container.cgroup() } else { container.cgroup().below(&below)? };
-    let joined = exec(Joining {
-        plan: &plan,
-        record: &container.record,
-        cgroup: &cgroup,
-        console_socket,
-        tracer: &Tracer::to(invocation.global.trace.as_deref())?,
-    })?;
-    Ok((joined, console))
+    let planned = joinable.plan(process, options)?;
+    invocation.report.debug(|| planned.explain());
+    planned.exec(invocation.process()?)
 }
 
-fn check_status(status: Status, ignore_paused: bool) -> Result<()> {
-    let refused = |text: &str| Err(Error::new(Kind::WrongState, text));
-    match status {
-        Status::Stopped => refused("cannot exec in a stopped container"),
-        Status::Creating => refused("cannot exec in a container that is being created"),
-        Status::Paused if !ignore_paused => {
-            refused("cannot exec in a paused container (use --ignore-paused to override)")
-        }
-        _ => Ok(()),
+fn by_controller(cgroup: &ExecCgroup) -> Vec<(String, PathBuf)> {
+    if cgroup.controllers.is_empty() {
+        vec![(String::new(), cgroup.path.clone())]
+    } else {
+        cgroup.controllers.iter().map(|controller| (controller.clone(), cgroup.path.clone())).collect()
     }
 }
 
 /// The process as a file describes it, or the container's own with changes.
-fn process(given: &ExecProcess, spec: &Spec) -> Result<oci::Process> {
-    let own =
-        spec.process().ok_or_else(|| Error::invalid("process: is missing in the container's config"))?;
-    match given {
-        ExecProcess::File(path) => {
+fn process(typed: &Typed, joinable: &Joinable) -> Result<ExecProcess> {
+    let own = joinable.own_process()?;
+    match typed {
+        Typed::File(path) => {
             let flag = || format!("--process {}", path.display());
             let opened =
                 file::open_following_links(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK).doing_with(flag)?;
             let text = file::read_limited(opened, SIZE_BYTES_MAX).doing_with(flag)?;
-            let (mut process, _) = spec::load_process(&text).doing_with(flag)?;
-            if process.capabilities().is_none() {
-                process.set_capabilities(own.capabilities().clone());
-            }
-            Ok(process)
+            ExecProcess::from_json(&text).doing_with(flag)
         }
-        ExecProcess::Changed(changes) => changed(own.clone(), changes),
+        Typed::Changed(changes) => changed(own.clone(), changes).and_then(ExecProcess::check),
     }
 }
 
@@ -142,12 +104,12 @@ fn changed(mut process: oci::Process, changes: &ProcessArgs) -> Result<oci::Proc
     if changes.selinux_label.is_some() {
         process.set_selinux_label(changes.selinux_label.clone());
     }
-    spec::check_process(&process)?;
     Ok(process)
 }
 
-/// Adds to what the process may do, and hands it on only where the container's own process may: nothing becomes
-/// inheritable (CVE-2022-29162), and what isn't can't become ambient.
+/// Adds capabilities to the bounding, effective and permitted sets. None is added to the inheritable set
+/// (CVE-2022-29162). An ambient capability has to be inheritable, so that it becomes ambient only if the container's own
+/// process has it inheritable.
 fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Result<oci::LinuxCapabilities> {
     let mut added = oci::Capabilities::new();
     for name in names {

@@ -11,20 +11,11 @@ use crate::cli::{SPEC_VERSION, VERSION};
 use crate::error::{Error, Result};
 use crate::plan::mount_options::MOUNT_OPTIONS;
 use crate::plan::seccomp;
-use crate::spec::HookKind;
+use crate::spec::{HookKind, Namespace};
 use crate::sys::credentials::capability_names;
 
-const HOOKS: [HookKind; 6] = [
-    HookKind::Prestart,
-    HookKind::CreateRuntime,
-    HookKind::CreateContainer,
-    HookKind::StartContainer,
-    HookKind::Poststart,
-    HookKind::Poststop,
-];
-
 /// Prints the features, and nothing else on any stream: CRI-O parses both as one.
-pub fn run() -> Result<u8> {
+pub(super) fn run() -> Result<u8> {
     let mut json = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     features()
@@ -39,10 +30,10 @@ fn features() -> Features {
     Features {
         oci_version_min: "1.0.0",
         oci_version_max: SPEC_VERSION,
-        hooks: HOOKS.map(HookKind::name).into(),
+        hooks: HookKind::ALL.map(HookKind::name).into(),
         mount_options: MOUNT_OPTIONS.iter().map(|(word, _)| *word).collect(),
         linux: Linux {
-            namespaces: vec!["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+            namespaces: Namespace::ALL.map(Namespace::name).into(),
             capabilities: capability_names(u64::MAX),
             cgroup: Cgroup { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
             seccomp: Seccomp {

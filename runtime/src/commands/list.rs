@@ -3,21 +3,17 @@
 use std::fmt::Write as _;
 
 use super::state::StateView;
-use super::{Container, Invocation, print};
+use super::{Invocation, print};
 use crate::cli::{ListArgs, ListFormat, RootPath};
+use crate::container::{Container, ContainerId};
 use crate::error::{Error, Kind, Result};
-use crate::state::{ContainerId, StateRoot, Status};
-use crate::sys::passwd;
 
 /// Prints all containers.
-pub fn run(invocation: &Invocation, args: ListArgs) -> Result<u8> {
+pub(super) fn run(invocation: &Invocation, args: ListArgs) -> Result<u8> {
     let containers = load_all(invocation)?;
-    let views: Vec<StateView> = containers
-        .iter()
-        .map(|listed| StateView::of(&listed.container, listed.status, &listed.owner))
-        .collect();
+    let views: Vec<StateView> = containers.iter().filter_map(|listed| view(invocation, listed)).collect();
     print(match args {
-        ListArgs { quiet: true, .. } => views.iter().map(|view| format!("{}\n", view.id)).collect(),
+        ListArgs { quiet: true, .. } => views.iter().map(|view| format!("{}\n", view.state.id)).collect(),
         ListArgs { format: ListFormat::Table, .. } => table(&views),
         ListArgs { format: ListFormat::Json, .. } => json(&views)?,
     })?;
@@ -25,15 +21,14 @@ pub fn run(invocation: &Invocation, args: ListArgs) -> Result<u8> {
 }
 
 struct Listed {
+    id: ContainerId,
     container: Container,
-    status: Status,
     owner: String,
 }
 
-/// A container that can't be read doesn't hide the others: it is reported and passed over.
 fn load_all(invocation: &Invocation) -> Result<Vec<Listed>> {
-    let root = invocation.root()?;
-    let ids = match root.list() {
+    let runtime = invocation.runtime()?;
+    let ids = match runtime.list() {
         // Nobody has created a container yet; a root that was named has to be there.
         Err(err) if err.kind() == Kind::NotFound && invocation.global.root == RootPath::Default => Vec::new(),
         result => result?,
@@ -41,24 +36,28 @@ fn load_all(invocation: &Invocation) -> Result<Vec<Listed>> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut all = Vec::with_capacity(ids.len());
     for (id, uid) in ids {
-        match load(&root, &id) {
-            Ok((container, status)) => all.push(Listed { container, status, owner: user_name(&passwd, uid) }),
-            Err(err) => invocation.report.warning(&format!("load container {id}: {err}")),
+        if let Some(container) = or_warn(invocation, &id, runtime.find(&id)) {
+            all.push(Listed { id, container, owner: user_name(&passwd, uid) });
         }
     }
     Ok(all)
 }
 
-fn load(root: &StateRoot, id: &ContainerId) -> Result<(Container, Status)> {
-    let container = Container::open(root, id)?;
-    let status = container.status()?;
-    Ok((container, status))
+fn view<'a>(invocation: &Invocation, listed: &'a Listed) -> Option<StateView<'a>> {
+    let state = or_warn(invocation, &listed.id, listed.container.state())?;
+    Some(StateView { state, owner: &listed.owner })
 }
 
-/// The name of a user, or `#uid`.
+/// A container that can't be read doesn't hide the others: it is reported and passed over.
+fn or_warn<T>(invocation: &Invocation, id: &ContainerId, loaded: Result<T>) -> Option<T> {
+    loaded.inspect_err(|err| invocation.report.warning(&format!("load container {id}: {err}"))).ok()
+}
+
+/// The name of a user, or `#uid`. getpwuid(3) would load libraries of the host, which a static program can't.
 fn user_name(passwd: &str, uid: u32) -> String {
-    let user = passwd::entries(passwd).find(|user| user.uid == uid);
-    user.map_or_else(|| format!("#{uid}"), |user| user.name.to_owned())
+    let of_uid = |line: &&str| line.split(':').nth(2).and_then(|field| field.parse().ok()) == Some(uid);
+    let name = passwd.lines().find(of_uid).and_then(|line| line.split(':').next());
+    name.map_or_else(|| format!("#{uid}"), str::to_owned)
 }
 
 fn json(views: &[StateView]) -> Result<String> {
@@ -70,14 +69,14 @@ fn json(views: &[StateView]) -> Result<String> {
 /// Columns are as wide as their widest cell and three spaces, but never narrower than 12; the last one isn't padded.
 fn table(views: &[StateView]) -> String {
     let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from)];
-    rows.extend(views.iter().map(|view| {
+    rows.extend(views.iter().map(|StateView { state, owner }| {
         [
-            view.id.to_owned(),
-            view.pid.to_string(),
-            view.status.to_string(),
-            view.bundle.display().to_string(),
-            view.created.to_owned(),
-            view.owner.to_owned(),
+            state.id.to_owned(),
+            state.pid.to_string(),
+            state.status.to_string(),
+            state.bundle.display().to_string(),
+            state.created.to_owned(),
+            (*owner).to_owned(),
         ]
     }));
     let width = |column: usize| {

@@ -1,37 +1,33 @@
-//! One file per command: load, decide, apply, save.
-//!
-//! Each has a `run` that takes what was typed, and beside it the operation itself, which the shim calls.
+//! One file per command: what was typed → an operation of `container` → a text and an exit code.
 
-mod container;
-pub mod create;
-pub mod delete;
-pub mod events;
-pub mod exec;
-pub mod features;
-pub mod kill;
-pub mod list;
-pub mod pause;
-pub mod plan;
-pub mod ps;
-pub mod resume;
-pub mod run;
-pub mod spec;
-pub mod start;
-pub mod state;
-pub mod update;
+mod caller;
+mod create;
+mod delete;
+mod events;
+mod exec;
+mod features;
+mod kill;
+mod list;
+mod pause;
+mod plan;
+mod ps;
+mod run;
+mod spec;
+mod start;
+mod state;
+mod update;
+mod which;
 
 use std::ffi::OsString;
 use std::io::Write;
 
-pub use container::Container;
-
-use crate::apply::seal;
-use crate::cli::{Command, CommandLine, CommandName, Global, Request, RootPath};
+use crate::cli::{self, Command, CommandLine, CommandName, Global, Request, RootPath};
+use crate::container::{CgroupManager, ContainerId, CreateOptions, FreshProcess, Runtime};
 use crate::error::{Context, Error, Result};
 use crate::probe;
 use crate::report::{Report, report_panics};
 use crate::state::StateRoot;
-use crate::sys::{descriptors, signal};
+use crate::sys::descriptors;
 
 /// The exit code of a command that failed.
 const FAILED: u8 = 1;
@@ -40,39 +36,60 @@ const FAILED: u8 = 1;
 const EXEC_FAILED: u8 = 255;
 
 /// What a command runs with.
-pub struct Invocation {
+struct Invocation {
     /// The global flags.
-    pub global: Global,
+    global: Global,
     /// Where messages go.
-    pub report: Report,
+    report: Report,
+    /// What a command has that brings a process into a container.
+    process: Option<FreshProcess>,
 }
 
 impl Invocation {
-    /// The directory of states, which may not exist.
-    pub fn root(&self) -> Result<StateRoot> {
+    /// The containers below the root that was named, or below the default one.
+    fn runtime(&self) -> Result<Runtime> {
         match &self.global.root {
-            RootPath::Default => StateRoot::ensure_default(probe::caller).map(|path| StateRoot::at(&path)),
-            RootPath::Given(path) => Ok(StateRoot::at(path)),
+            RootPath::Default => StateRoot::ensure_default(probe::caller).map(Runtime::at),
+            RootPath::Given(path) => Ok(Runtime::at(path)),
         }
     }
 
-    /// The directory of states, made if need be.
-    pub fn root_to_create_in(&self) -> Result<StateRoot> {
-        match &self.global.root {
-            RootPath::Default => StateRoot::open_or_create(&StateRoot::ensure_default(probe::caller)?),
-            RootPath::Given(path) => StateRoot::open_or_create(path),
-        }
+    /// What a new container is given that no flag of its own says.
+    fn options_for(&self, id: &ContainerId) -> Result<CreateOptions> {
+        Ok(CreateOptions {
+            cgroup_manager: match self.global.cgroup_manager {
+                cli::CgroupManager::Cgroupfs => CgroupManager::Cgroupfs,
+                cli::CgroupManager::Disabled => CgroupManager::Disabled,
+            },
+            listen_fds: caller::listen_fds(),
+            notify_directory: match caller::notify_socket() {
+                Some(_) => Some(self.runtime()?.notify_directory(id)?),
+                None => None,
+            },
+            ..CreateOptions::default()
+        })
+    }
+
+    fn process(&self) -> Result<&FreshProcess> {
+        self.process.as_ref().ok_or_else(|| Error::internal("the command doesn't run from a sealed image"))
     }
 }
 
 /// Carries out a command line and returns the exit code.
+///
+/// Process-wide effects: a panic is reported in one line and ends the process. If a word of the command line is the
+/// name of a command that brings a process into a container, then those of [`FreshProcess::ensure`]; and those of the
+/// command.
+///
+/// Needs: a process with one thread, which has opened nothing yet.
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     report_panics();
     let argv: Vec<OsString> = argv.into_iter().collect();
-    // Before the line is read, which would be read again afterwards. It may be that of a `state` of a container whose
-    // name is `run`: that is sealed for nothing.
+    // Before the command line is parsed, because a process that isn't sealed begins anew. A word that only looks like
+    // the command (`state run`, for a container of that name) costs time and nothing else.
     let enters = |word: &OsString| CommandName::of(word).is_some_and(CommandName::enters_a_container);
-    let sealed = if argv.iter().any(enters) { seal::ensure() } else { Ok(()) };
+    let looks_like = argv.iter().any(enters);
+    let process = if looks_like { FreshProcess::ensure().map(Some) } else { Ok(None) };
     // What is open from here on is the caller's.
     descriptors::remember_inherited();
     let opened = CommandLine::parse(argv).and_then(|line| Ok((open_report(&line)?, line)));
@@ -84,9 +101,13 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let failed = if line.command_name() == Some(CommandName::Exec) { EXEC_FAILED } else { FAILED };
-    let enters = line.command_name().is_some_and(CommandName::enters_a_container);
-    let request = if enters { sealed.and_then(|()| line.request()) } else { line.request() };
-    let invocation = Invocation { global: line.global, report };
+    let process =
+        if line.command_name().is_some_and(CommandName::enters_a_container) { process } else { Ok(None) };
+    let (process, request) = match process {
+        Ok(process) => (process, line.request()),
+        Err(err) => (None, Err(err)),
+    };
+    let invocation = Invocation { global: line.global, report, process };
     let done = request.and_then(|request| match request {
         Request::Run(command) => {
             let doing = command.doing();
@@ -101,12 +122,6 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn run(invocation: &Invocation, command: Command) -> Result<u8> {
-    if command.name().enters_a_container() {
-        // A caller that ignores it would have no child of ours be waited for.
-        signal::reset_child_signal()?;
-        // What a caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
-        descriptors::close_on_exec_from(3, None)?;
-    }
     match command {
         Command::Create(args) => create::run(invocation, args),
         Command::Delete(args) => delete::run(invocation, args),
@@ -118,7 +133,7 @@ fn run(invocation: &Invocation, command: Command) -> Result<u8> {
         Command::Pause(args) => pause::run(invocation, args),
         Command::Plan(args) => plan::run(invocation, args),
         Command::Ps(args) => ps::run(invocation, args),
-        Command::Resume(args) => resume::run(invocation, args),
+        Command::Resume(args) => pause::resume(invocation, args),
         Command::Run(args) => run::run(invocation, args),
         Command::Spec(args) => spec::run(args),
         Command::Start(args) => start::run(invocation, args),

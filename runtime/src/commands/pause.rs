@@ -1,24 +1,15 @@
-//! `pause`: freezes all processes of a container.
+//! `pause` and `resume`: freezes all processes of a container, and lets them go on.
 
-use super::container::not_running;
-use super::{Container, Invocation};
+use super::Invocation;
 use crate::cli::IdArgs;
 use crate::error::Result;
-use crate::state::Status;
 
 /// Freezes a container.
-pub fn run(invocation: &Invocation, args: IdArgs) -> Result<u8> {
-    let (container, _lock) = Container::open_locked(&invocation.root()?, &args.id)?;
-    pause(&container)?;
-    Ok(0)
+pub(super) fn run(invocation: &Invocation, args: IdArgs) -> Result<u8> {
+    invocation.runtime()?.lock(&args.id)?.pause().map(|()| 0)
 }
 
-/// Freezes a container that the caller has locked.
-///
-/// Errors: WrongState unless it runs or waits to be started.
-pub fn pause(container: &Container) -> Result<()> {
-    match container.status()? {
-        Status::Running | Status::Created => container.cgroup().freeze(),
-        _ => Err(not_running()),
-    }
+/// Lets a frozen container go on.
+pub(super) fn resume(invocation: &Invocation, args: IdArgs) -> Result<u8> {
+    invocation.runtime()?.lock(&args.id)?.resume().map(|()| 0)
 }

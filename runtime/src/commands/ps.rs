@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::process::Command;
 
-use super::{Container, Invocation, print};
+use super::{Invocation, print};
 use crate::cli::{ListFormat, PsArgs};
 use crate::error::{Context, Error, Kind, Result};
 
 /// Prints the processes of a container: their pids as JSON, or what ps(1) has to say of them.
-pub fn run(invocation: &Invocation, args: PsArgs) -> Result<u8> {
-    let container = Container::open(&invocation.root()?, &args.id)?;
-    let pids = container.cgroup().pids()?;
+pub(super) fn run(invocation: &Invocation, args: PsArgs) -> Result<u8> {
+    let pids = invocation.runtime()?.find(&args.id)?.pids()?;
     print(match args.format {
         ListFormat::Json => json(&pids),
         ListFormat::Table => lines_of(&ps(&args.options)?, &pids.into_iter().collect())?,

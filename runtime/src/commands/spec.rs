@@ -12,7 +12,7 @@ use crate::sys::credentials;
 const DEFAULT: &str = include_str!("default-config.json");
 
 /// Writes config.json into the bundle.
-pub fn run(args: SpecArgs) -> Result<u8> {
+pub(super) fn run(args: SpecArgs) -> Result<u8> {
     let mut config = DEFAULT.to_owned();
     if args.rootless {
         config = rootless(&config, credentials::effective_uid(), credentials::effective_gid());

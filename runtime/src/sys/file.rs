@@ -172,17 +172,6 @@ pub fn remove_directory_at(dir: impl AsFd, name: &Path) -> Result<()> {
         .named(|| format!("unlinkat({}, REMOVEDIR)", shown(name)))
 }
 
-/// `fchmodat`, for a name in `dir` that only the caller can have made into a link: links are followed.
-pub fn change_mode_at_following_links(dir: impl AsFd, name: &Path, mode: u32) -> Result<()> {
-    stat::fchmodat(dir, name, Mode::from_bits_truncate(mode), stat::FchmodatFlags::FollowSymlink)
-        .named(|| format!("fchmodat({}, {mode:o})", shown(name)))
-}
-
-/// `renameat`: replaces what is called `to` in `to_dir`, unless that is a directory. No link is followed.
-pub fn move_to(from_dir: impl AsFd, from: &Path, to_dir: impl AsFd, to: &Path) -> Result<()> {
-    fcntl::renameat(from_dir, from, to_dir, to).named(|| format!("renameat({}, {})", shown(from), shown(to)))
-}
-
 /// `renameat` within one directory: replaces what has the name `to`.
 pub fn rename_at(dir: impl AsFd, from: &Path, to: &Path) -> Result<()> {
     fcntl::renameat(&dir, from, &dir, to).named(|| format!("renameat({}, {})", shown(from), shown(to)))
@@ -278,6 +267,18 @@ pub fn change_owner(file: impl AsFd, uid: u32, gid: u32) -> Result<()> {
 /// `fchmod`.
 pub fn change_mode(file: impl AsFd, mode: u32) -> Result<()> {
     stat::fchmod(file, Mode::from_bits_truncate(mode)).named(|| format!("fchmod({mode:o})"))
+}
+
+/// `fchmodat`, for a name in `dir` that only the caller can have made into a link: links are followed.
+pub fn change_mode_at_following_links(dir: impl AsFd, name: &Path, mode: u32) -> Result<()> {
+    stat::fchmodat(dir, name, Mode::from_bits_truncate(mode), stat::FchmodatFlags::FollowSymlink)
+        .named(|| format!("fchmodat({}, {mode:o})", shown(name)))
+}
+
+/// `renameat`: replaces what is called `to` in `to_dir`, unless that is a directory. No link is followed.
+pub fn move_to(from_dir: impl AsFd, from: &Path, to_dir: impl AsFd, to: &Path) -> Result<()> {
+    nix::fcntl::renameat(from_dir, from, to_dir, to)
+        .named(|| format!("renameat({}, {})", shown(from), shown(to)))
 }
 
 /// `fchdir`.

@@ -1,6 +1,6 @@
 //! Calls that are newer than the profile get ENOSYS, so that programs fall back to older ones.
 
-use corten::plan::seccomp::{Abi, X32_BIT};
+use corten::internals::plan::seccomp::{Abi, X32_BIT};
 use oci_spec::runtime::Arch;
 use spec_tests::bpf::SeccompData;
 

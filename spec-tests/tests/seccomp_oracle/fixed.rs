@@ -1,6 +1,6 @@
 //! Profiles that engines write, and one small profile for each thing that a profile can say.
 
-use corten::plan::seccomp::Abi;
+use corten::internals::plan::seccomp::Abi;
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSyscall};
 use spec_tests::bpf::SeccompData;
 
@@ -159,7 +159,8 @@ fn rules_that_contradict_are_refused_where_libseccomp_refuses_them() {
     for rules in [same, more_general_later] {
         let profile = of("SCMP_ACT_ERRNO", &rules.join(","), r#""SCMP_ARCH_X86_64""#);
         assert!(reference::Reference::new(&profile, Arch::ScmpArchX86_64).is_err());
-        let err = corten::plan::seccomp::compile(&profile, Arch::ScmpArchX86_64).expect_err("refused");
+        let err =
+            corten::internals::plan::seccomp::compile(&profile, Arch::ScmpArchX86_64).expect_err("refused");
         let expected =
             "linux.seccomp.syscalls[1]: ioctl: an earlier rule for the same arguments has another action";
         assert_eq!(err.to_string(), expected);
@@ -187,7 +188,8 @@ fn more_than_the_kernel_takes_is_an_error() {
     let rules: Vec<_> =
         (0..3000).map(|n| rule("ioctl", "SCMP_ACT_ALLOW", &args(&[(1, "EQ", n << 32 | n, 0)]))).collect();
     let profile = of("SCMP_ACT_ERRNO", &rules.join(","), "");
-    let err = corten::plan::seccomp::compile(&profile, Arch::ScmpArchX86_64).expect_err("too long");
+    let err =
+        corten::internals::plan::seccomp::compile(&profile, Arch::ScmpArchX86_64).expect_err("too long");
     assert!(err.to_string().contains("instructions, the kernel takes 4096"), "{err}");
 }
 

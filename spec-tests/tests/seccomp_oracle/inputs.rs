@@ -1,6 +1,6 @@
 //! What filters are tried on.
 
-use corten::plan::seccomp::{Abi, Syscall, X32_BIT};
+use corten::internals::plan::seccomp::{Abi, Syscall, X32_BIT};
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompArg};
 use spec_tests::bpf::SeccompData;
 

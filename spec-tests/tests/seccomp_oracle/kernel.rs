@@ -2,8 +2,8 @@
 
 use std::os::fd::AsRawFd;
 
-use corten::plan::seccomp::{Filter, compile};
-use corten::sys::seccomp::{FilterFlags, Instruction, action_supported, flags_supported, install};
+use corten::internals::plan::seccomp::{Filter, compile};
+use corten::internals::sys::seccomp::{FilterFlags, Instruction, action_supported, flags_supported, install};
 use oci_spec::runtime::Arch;
 
 use super::{docker_default, profile};

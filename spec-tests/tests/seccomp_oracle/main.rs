@@ -14,7 +14,7 @@ mod seccompiler;
 mod speed;
 mod tables;
 
-use corten::plan::seccomp::{Disassembly, Filter, compile};
+use corten::internals::plan::seccomp::{Disassembly, Filter, compile};
 use oci_spec::runtime::{Arch, LinuxSeccomp};
 use spec_tests::bpf::{Instruction, Program};
 

@@ -1,7 +1,7 @@
 //! What the rules of a profile say, read one by one: slow, and without an opinion on which of several rules that
 //! match with different actions comes first.
 
-use corten::plan::seccomp::{Abi, Syscall, X32_BIT};
+use corten::internals::plan::seccomp::{Abi, Syscall, X32_BIT};
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompOperator as Operator,
     LinuxSyscall,

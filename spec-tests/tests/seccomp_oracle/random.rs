@@ -5,7 +5,7 @@
 //! several compare it otherwise than by EQ with different actions: `fixed` has examples. So it is the reference for
 //! the profiles outside of that, and for all of them the model is, and `seccompiler` in its own tests.
 
-use corten::plan::seccomp::{Disassembly, compile};
+use corten::internals::plan::seccomp::{Disassembly, compile};
 use oci_spec::runtime::Arch;
 use proptest::collection::vec;
 use proptest::prelude::*;

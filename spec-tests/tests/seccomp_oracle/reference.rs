@@ -3,7 +3,7 @@
 
 use std::io::{Read, Seek};
 
-use corten::plan::seccomp::{Abi, Syscall};
+use corten::internals::plan::seccomp::{Abi, Syscall};
 use libseccomp::error::SeccompError;
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 use oci_spec::runtime::{

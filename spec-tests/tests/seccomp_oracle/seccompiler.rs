@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use corten::plan::seccomp::{Abi, Disassembly, Syscall, compile};
+use corten::internals::plan::seccomp::{Abi, Disassembly, Syscall, compile};
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompOperator as Operator,
 };

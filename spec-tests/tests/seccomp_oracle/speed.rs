@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use corten::plan::seccomp::{Abi, Syscall, compile, describe};
+use corten::internals::plan::seccomp::{Abi, Syscall, compile, describe};
 use oci_spec::runtime::Arch;
 use spec_tests::bpf::{Program, SeccompData};
 

@@ -1,6 +1,6 @@
 //! The table of system calls against libseccomp's and the `syscalls` crate's.
 
-use corten::plan::seccomp::{Abi, Syscall};
+use corten::internals::plan::seccomp::{Abi, Syscall};
 use libseccomp::{ScmpArch, ScmpSyscall};
 
 /// x32 got this call in Linux 6.11 by the number that x86_64 had given it; libseccomp 2.5 has it for x86_64 alone.

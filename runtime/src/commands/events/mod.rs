@@ -5,18 +5,17 @@ mod stats;
 use serde::Serialize;
 
 use self::stats::Stats;
-use super::{Container, Invocation, print};
-use crate::apply::cgroup::OomEvent;
+use super::{Invocation, print};
 use crate::cli::EventsArgs;
+use crate::container::{Container, OomEvent, Status};
 use crate::error::{Error, Kind, Result};
 use crate::report::Report;
-use crate::state::Status;
 use crate::sys::clock::Deadline;
 use crate::sys::poll;
 
 /// Prints events of a container until it is gone, or its usage once.
-pub fn run(invocation: &Invocation, args: EventsArgs) -> Result<u8> {
-    let container = Container::open(&invocation.root()?, &args.id)?;
+pub(super) fn run(invocation: &Invocation, args: EventsArgs) -> Result<u8> {
+    let container = invocation.runtime()?.find(&args.id)?;
     if container.status()? == Status::Stopped {
         return Err(Error::new(Kind::WrongState, format!("container with id {} is not running", args.id)));
     }
@@ -29,7 +28,7 @@ pub fn run(invocation: &Invocation, args: EventsArgs) -> Result<u8> {
 }
 
 fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<()> {
-    let mut watch = container.cgroup().watch_oom()?;
+    let mut watch = container.watch_oom()?;
     let mut next_usage = Deadline::after(args.interval);
     loop {
         poll::readable_by(&watch, next_usage)?;
@@ -40,7 +39,7 @@ fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<(
         }
         if next_usage.passed() {
             next_usage = Deadline::after(args.interval);
-            if !container.cgroup().exists() {
+            if !container.cgroup_exists() {
                 return Ok(());
             }
             if let Err(err) = print_usage(container) {
@@ -52,8 +51,8 @@ fn follow(container: &Container, args: &EventsArgs, report: &Report) -> Result<(
 }
 
 fn print_usage(container: &Container) -> Result<()> {
-    let data = Box::new(Stats::from(&container.cgroup().readings()?));
-    print_event(&Event::Stats { id: &container.record.id, data })
+    let data = Box::new(Stats::from(&container.readings()?));
+    print_event(&Event::Stats { id: container.id(), data })
 }
 
 fn print_event(event: &Event) -> Result<()> {

@@ -4,4 +4,4 @@
 mod policy;
 mod program;
 
-pub use policy::{Line, Policy};
+pub use policy::Policy;

@@ -1,0 +1,28 @@
+//! Commands for several containers.
+
+use crate::cli::Which;
+use crate::container::{ContainerId, Runtime};
+use crate::error::{Context, Kind, Result};
+
+/// Does `act` to one container, or to all whose names match. Of several each has its turn, and the first failure is
+/// told.
+pub(super) fn for_each(
+    runtime: &Runtime,
+    which: &Which,
+    mut act: impl FnMut(&ContainerId) -> Result<()>,
+) -> Result<()> {
+    let regex = match which {
+        Which::One(id) => return act(id),
+        Which::Matching(regex) => regex,
+    };
+    let ids = match runtime.list() {
+        Err(err) if err.kind() == Kind::NotFound => Vec::new(),
+        ids => ids?,
+    };
+    let matching = ids.iter().map(|(id, _)| id).filter(|id| regex.is_match(id.as_str()));
+    let mut first = Ok(());
+    for id in matching {
+        first = first.and(act(id).doing_with(|| id.to_string()));
+    }
+    first
+}

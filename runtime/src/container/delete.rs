@@ -1,0 +1,106 @@
+//! `delete`: all that is left of a container goes.
+
+use super::{Container, LockedContainer, Runtime};
+use crate::apply::hooks::{DefaultEnv, run_hook};
+use crate::error::{Error, Kind, Result};
+use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Status};
+
+impl Runtime {
+    /// Deletes a container that has stopped or was never started. What didn't go well, but failed nothing, is told as
+    /// text.
+    ///
+    /// Waits up to 10 seconds for its processes to end, and for its poststop hooks as long as they take.
+    ///
+    /// Process-wide effects: the hooks are children of this process as long as they run. A program that ignores SIGCHLD,
+    /// or waits for any child, takes away how they ended.
+    ///
+    /// Errors: WrongState for a container that runs; NotFound if `create` died before it wrote a record, and then the
+    /// directory is gone all the same.
+    pub fn delete(&self, id: &ContainerId) -> Result<Vec<String>> {
+        let (dir, lock) = self.lock_directory(id)?;
+        let record = load_or_remove(&dir)?;
+        let locked = LockedContainer { container: Container { dir, record }, lock };
+        match locked.status()? {
+            Status::Stopped | Status::Created => locked.destroy(),
+            status => Err(Error::new(
+                Kind::WrongState,
+                format!("cannot delete container {id} that is not stopped: {status}"),
+            )),
+        }
+    }
+
+    /// Deletes a container whatever it is doing. What didn't go well, but failed nothing, is told as text.
+    ///
+    /// Waits as [`delete`](Self::delete) does, and has the same process-wide effects.
+    ///
+    /// Errors: NotFound as in [`delete`](Self::delete).
+    pub fn delete_by_force(&self, id: &ContainerId) -> Result<Vec<String>> {
+        let (dir, lock) = self.lock_directory(id)?;
+        match load_or_remove(&dir) {
+            // What a broken record named can't be known any more, but the id must not be taken for ever.
+            Err(err) if err.kind() == Kind::Internal => {
+                dir.remove()?;
+                Ok(vec![format!("{err}: whatever the container had besides its directory is left")])
+            }
+            record => {
+                let record = record?;
+                LockedContainer { container: Container { dir, record }, lock }.destroy()
+            }
+        }
+    }
+
+    fn lock_directory(&self, id: &ContainerId) -> Result<(ContainerDir, Lock)> {
+        let dir = ContainerDir::open(&self.root(), id)?;
+        let lock = dir.lock()?;
+        Ok((dir, lock))
+    }
+}
+
+/// The record, or the error of its absence: then `create` has died before it made anything but the directory.
+fn load_or_remove(dir: &ContainerDir) -> Result<Record> {
+    dir.load().or_else(|err| {
+        if err.kind() == Kind::NotFound {
+            dir.remove()?;
+        }
+        Err(err)
+    })
+}
+
+impl LockedContainer {
+    /// Ends what runs and removes what there is: the cgroup, then the directory. A kill at any moment leaves the
+    /// record, so that `delete` can be said again.
+    fn destroy(self) -> Result<Vec<String>> {
+        let container = &self.container;
+        let cgroup = container.cgroup();
+        if container.has_cgroup()? {
+            container.kill_and_wait()?;
+            // A pid namespace takes its processes with it; a shared one, or a `create` that died, leaves some.
+            if !cgroup.pids()?.is_empty() {
+                cgroup.kill_all()?;
+            }
+            cgroup.remove()?;
+        } else {
+            cgroup.remove_if_empty()?;
+        }
+        container.dir.remove()?;
+        Ok(container.run_poststop_hooks())
+    }
+}
+
+impl Container {
+    /// Whether the cgroup that the record names is the container's. It is not if `create` died before it could see
+    /// whether other processes are in it: then the container has no process, and no fifo.
+    fn has_cgroup(&self) -> Result<bool> {
+        Ok(self.record.init_process_pid != 0 || self.dir.fifo_exists()?)
+    }
+
+    /// Runs all poststop hooks, and tells of those that failed: the specification wants the others run.
+    fn run_poststop_hooks(&self) -> Vec<String> {
+        let state = OciState::of(&self.record, Status::Stopped).to_json();
+        let hooks = self.record.poststop.iter().enumerate();
+        hooks
+            .filter_map(|(index, hook)| run_hook("poststop", index, hook, &state, DefaultEnv::Empty).err())
+            .map(|err| err.to_string())
+            .collect()
+    }
+}

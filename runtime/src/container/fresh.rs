@@ -1,0 +1,49 @@
+//! The process that creates a container, or a process in one, does nothing else: this is where it says so.
+
+use crate::apply::seal;
+use crate::error::{Error, Result};
+use crate::sys::process::SingleThreaded;
+use crate::sys::{descriptors, signal};
+
+/// Proof that this process is fit to be the parent of a container's process: `create` and `exec` ask for it.
+///
+/// A program that manages containers for long starts a process of its own for each `create` and each `exec`, which
+/// begins with [`FreshProcess::ensure`].
+pub struct FreshProcess(SingleThreaded);
+
+impl FreshProcess {
+    /// Makes this process fit.
+    ///
+    /// Process-wide effects: a process that wasn't executed from a sealed image executes itself anew from one, with
+    /// the same arguments and the same environment; then this call doesn't return. SIGCHLD gets its default action.
+    /// Every descriptor from 3 on is marked close-on-exec, and all those count as the caller's, to be preserved for
+    /// a container that wants some.
+    ///
+    /// Needs: a process with one thread, which has opened nothing yet.
+    ///
+    /// Errors: Denied if no sealed image can be made.
+    pub fn ensure() -> Result<FreshProcess> {
+        // A process that enters a container can be caught there as /proc/PID/exe.
+        seal::ensure()?;
+        descriptors::remember_inherited();
+        // With SIGCHLD ignored, as a caller may have it, waiting for a child would fail.
+        signal::reset_child_signal()?;
+        // What the caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
+        descriptors::close_on_exec_from(3, None)?;
+        Ok(FreshProcess(SingleThreaded::prove()?))
+    }
+
+    pub(super) fn alone(&self) -> &SingleThreaded {
+        &self.0
+    }
+}
+
+/// Checks that the caller has handed down `count` descriptors from 3 on. A number at which it has none would become
+/// a descriptor of the runtime's own.
+pub(super) fn check_preserved(asked_by: &str, count: u32) -> Result<()> {
+    let end = i32::try_from(count).ok().and_then(|count| count.checked_add(3)).unwrap_or(i32::MAX);
+    match descriptors::first_not_inherited() {
+        number if number < end => Err(Error::invalid(format!("{asked_by}: descriptor {number} is not open"))),
+        _ => Ok(()),
+    }
+}

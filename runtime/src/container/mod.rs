@@ -1,0 +1,175 @@
+//! Containers, as a program has them that manages them: the library under the commands, and under the containerd shim.
+//!
+//! Creating a container takes three values, each made of the one before: a [`Bundle`] is loaded, a [`PlannedContainer`]
+//! is decided, a [`NewContainer`] is made. `exec` does the same with a [`Joinable`], a [`PlannedProcess`] and a
+//! [`NewProcess`]. Until the last of the three, nothing is done. All other operations are methods of a [`Container`] or,
+//! where no other command may work on it at the same time, of a [`LockedContainer`].
+//!
+//! Nothing here prints, logs, or decides by the environment. A warning is part of a result, an error is the one type of
+//! this crate. What an operation changes for the whole calling process stands in its documentation, under *Process-wide
+//! effects*. An operation without that paragraph may be called from any thread of any process.
+
+mod bundle;
+mod console;
+mod create;
+mod delete;
+mod exec;
+mod fresh;
+mod options;
+mod pause;
+mod signal;
+mod start;
+mod state;
+mod update;
+mod usage;
+
+use std::path::PathBuf;
+
+pub use bundle::Bundle;
+pub use create::{NewContainer, PlannedContainer, Running};
+pub use exec::{ExecProcess, Joinable, NewProcess, PlannedProcess};
+pub use fresh::FreshProcess;
+pub use options::{Console, CreateOptions, ExecOptions};
+pub use state::State;
+pub use update::resources_from_json;
+
+pub use crate::apply::Tracer;
+pub use crate::apply::cgroup::readings::{self, Readings};
+pub use crate::apply::cgroup::{OomEvent, OomWatch};
+pub use crate::apply::foreground::OwnConsole;
+pub use crate::apply::readiness::Readiness;
+pub use crate::plan::cgroup::Manager as CgroupManager;
+pub use crate::spec::oci::{LinuxResources, Process};
+pub use crate::state::{ContainerId, Status};
+pub use crate::sys::pidfd::PidFd;
+
+use crate::apply::cgroup::Cgroup;
+use crate::error::{Error, Kind, Result};
+use crate::state::{ContainerDir, Facts, Lock, Record, StateRoot};
+
+/// All containers whose state is kept below one directory.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    root: PathBuf,
+}
+
+impl Runtime {
+    /// The containers below `root`, which is made when the first of them is created.
+    pub fn at(root: impl Into<PathBuf>) -> Runtime {
+        Runtime { root: root.into() }
+    }
+
+    /// The ids of all containers, sorted, each with the uid that created it.
+    ///
+    /// Errors: NotFound if the directory isn't there.
+    pub fn list(&self) -> Result<Vec<(ContainerId, u32)>> {
+        self.root().list()
+    }
+
+    /// Finds a container, to look at it.
+    ///
+    /// Errors: NotFound.
+    pub fn find(&self, id: &ContainerId) -> Result<Container> {
+        let dir = ContainerDir::open(&self.root(), id)?;
+        let record = dir.load()?;
+        Ok(Container { dir, record })
+    }
+
+    /// Finds a container, to change it, once the command that is working on it is done.
+    ///
+    /// Waits for that command up to 30 seconds.
+    ///
+    /// Errors: NotFound; WrongState if the other command is still at work then.
+    pub fn lock(&self, id: &ContainerId) -> Result<LockedContainer> {
+        let dir = ContainerDir::open(&self.root(), id)?;
+        let lock = dir.lock()?;
+        let record = dir.load()?;
+        Ok(LockedContainer { container: Container { dir, record }, lock })
+    }
+
+    /// The directory, absolute, in which a container will have the socket where it says that it is ready:
+    /// [`CreateOptions::notify_directory`].
+    pub fn notify_directory(&self, id: &ContainerId) -> Result<PathBuf> {
+        self.root().notify_directory(id)
+    }
+
+    fn root(&self) -> StateRoot {
+        StateRoot::at(&self.root)
+    }
+}
+
+/// A container that was created earlier. Other commands may change it at any time.
+pub struct Container {
+    dir: ContainerDir,
+    record: Record,
+}
+
+impl Container {
+    /// Its name.
+    pub fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// The pid of its init, as the caller's pid namespace numbers it; the process may have ended.
+    pub fn pid(&self) -> i32 {
+        self.record.init_process_pid
+    }
+
+    /// Where it is in its life.
+    pub fn status(&self) -> Result<Status> {
+        // Only `create` holds the lock of a container that has no init yet.
+        self.status_if(self.record.init_process_pid == 0 && self.dir.try_lock()?.is_none())
+    }
+
+    fn status_if(&self, being_created: bool) -> Result<Status> {
+        let init_alive = self.record.init()?.is_some();
+        Ok(Status::of(Facts {
+            being_created,
+            init_alive,
+            frozen: init_alive && self.cgroup().is_frozen()?,
+            fifo: init_alive && self.dir.fifo_exists()?,
+        }))
+    }
+
+    fn cgroup(&self) -> Cgroup {
+        Cgroup::open(self.record.cgroup_paths.clone())
+    }
+}
+
+/// A container that no other command changes as long as this value lives.
+///
+/// It is no [`Container`] and gives none out while it is locked: what asks whether *another* command holds the lock
+/// can't be asked of it.
+pub struct LockedContainer {
+    container: Container,
+    lock: Lock,
+}
+
+impl LockedContainer {
+    /// Its name.
+    pub fn id(&self) -> &str {
+        self.container.id()
+    }
+
+    /// The pid of its init, as the caller's pid namespace numbers it; the process may have ended.
+    pub fn pid(&self) -> i32 {
+        self.container.pid()
+    }
+
+    /// Where it is in its life.
+    pub fn status(&self) -> Result<Status> {
+        // `create` is not at work: it would hold the lock.
+        self.container.status_if(false)
+    }
+
+    /// Lets other commands change it again.
+    pub fn unlock(self) -> Container {
+        drop(self.lock);
+        self.container
+    }
+}
+
+/// The error of an operation that needs a running container; engines match its text.
+fn not_running() -> Error {
+    Error::new(Kind::WrongState, "container not running")
+}

@@ -1,0 +1,68 @@
+//! What a caller of `create` or `exec` may want beside the bundle or the process.
+
+use std::path::PathBuf;
+
+use super::CgroupManager;
+use crate::apply::Tracer;
+
+/// What is wanted of a new container beside its bundle. The default wants nothing: no terminal, no descriptors.
+#[derive(Default)]
+pub struct CreateOptions {
+    /// Where its terminal goes.
+    pub console: Console,
+    /// The file that the pid of init is written to, whole or not at all.
+    pub pid_file: Option<PathBuf>,
+    /// The listening socket that gets the pidfd of init.
+    pub pidfd_socket: Option<PathBuf>,
+    /// Who makes its cgroup.
+    pub cgroup_manager: CgroupManager,
+    /// Keeps the old root below the new one's mounts, for hosts that run from a ramdisk.
+    pub no_pivot: bool,
+    /// Keeps the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Starts the container as soon as it is created: see [`NewContainer::wait_until_running`].
+    ///
+    /// [`NewContainer::wait_until_running`]: super::NewContainer::wait_until_running
+    pub start_at_once: bool,
+    /// How many of the caller's descriptors, from number 3 on, the container gets.
+    pub preserve_fds: u32,
+    /// How many more it gets after those, as sockets that it is activated by (LISTEN_FDS).
+    pub listen_fds: u32,
+    /// Set if a service manager wants to hear when the container is ready: [`Runtime::notify_directory`].
+    ///
+    /// [`Runtime::notify_directory`]: super::Runtime::notify_directory
+    pub notify_directory: Option<PathBuf>,
+    /// Times the steps.
+    pub tracer: Tracer,
+}
+
+/// What is wanted of `exec` beside the process. The default wants nothing: no terminal, no descriptors.
+#[derive(Default)]
+pub struct ExecOptions {
+    /// Where the process's terminal goes.
+    pub console: Console,
+    /// The file that the pid of the process is written to, whole or not at all.
+    pub pid_file: Option<PathBuf>,
+    /// The listening socket that gets the pidfd of the process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// How many of the caller's descriptors, from number 3 on, the process gets.
+    pub preserve_fds: u32,
+    /// Cgroups below the container's that the process joins in its place: each with a controller of cgroup v1, or
+    /// with none for every hierarchy that isn't named.
+    pub cgroups: Vec<(String, PathBuf)>,
+    /// Times the steps.
+    pub tracer: Tracer,
+}
+
+/// Where the terminal goes of a process that has one (`process.terminal`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Console {
+    /// To nobody: a process with a terminal is refused.
+    #[default]
+    Nobody,
+    /// To the listener at this socket, as a message with the descriptor of the terminal's master. A process without
+    /// a terminal is refused.
+    Socket(PathBuf),
+    /// To the calling process, which copies it to a terminal of its own.
+    Relayed,
+}

@@ -1,0 +1,66 @@
+//! What the project's own tests read of the runtime besides its API: no promise to anybody else.
+//!
+//! `runtime/tests` take plans and states, `spec-tests` the pure parts (`seccomp_oracle`) and the cgroup layer
+//! (`cgroup_real`). An item that no test names has no place here: rustc finds dead code by what is private.
+
+#[expect(missing_docs, reason = "each is the module of its name, and documented there")]
+pub mod apply {
+    pub mod cgroup {
+        pub use crate::apply::cgroup::{Cgroup, CreatedCgroup, OomEvent, OomWatch, create};
+    }
+}
+
+#[expect(missing_docs, reason = "each is the module of its name, and documented there")]
+pub mod plan {
+    pub use crate::plan::{
+        Action, Caller, ForInit, Host, Joining, Machine, NamespaceFlags, Plan, Program, Request, Stage,
+        create, exec,
+    };
+
+    pub mod cgroup {
+        pub use crate::plan::cgroup::{CgroupPaths, Driver, Manager, Plan, decide, decide_update};
+
+        pub mod host {
+            pub use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
+        }
+    }
+
+    pub mod seccomp {
+        pub use crate::plan::seccomp::{Abi, Disassembly, Filter, Syscall, X32_BIT, compile, describe};
+    }
+}
+
+#[expect(missing_docs, reason = "each is the module of its name, and documented there")]
+pub mod cli {
+    pub use crate::cli::{NAME, all_commands};
+}
+
+#[expect(missing_docs, reason = "each is the module of its name, and documented there")]
+pub mod probe {
+    pub use crate::probe::cgroups;
+}
+
+#[expect(missing_docs, reason = "each is the module of its name, and documented there")]
+pub mod spec {
+    pub use crate::spec::{Spec, oci};
+}
+
+#[expect(missing_docs, reason = "each is the module of its name, and documented there")]
+pub mod state {
+    pub use crate::state::{ContainerDir, ContainerId, Record, StateRoot};
+}
+
+#[expect(missing_docs, reason = "each is the module of its name, and documented there")]
+pub mod sys {
+    pub mod bpf {
+        pub use crate::sys::bpf::device_program_ids;
+    }
+
+    pub mod pidfd {
+        pub use crate::sys::pidfd::ProcessStat;
+    }
+
+    pub mod seccomp {
+        pub use crate::sys::seccomp::{FilterFlags, Instruction, action_supported, flags_supported, install};
+    }
+}

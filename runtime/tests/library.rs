@@ -1,0 +1,245 @@
+//! The library as a program uses it that manages containers for long, as the containerd shim does: it executes itself
+//! anew for each `create` and each `exec`, is the subreaper of what they leave, and does all else in its own process, on
+//! a thread.
+//!
+//! There is no test harness, because the child must have one thread: `main` is both programs.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use corten::container::{
+    Bundle, ContainerId, CreateOptions, ExecOptions, ExecProcess, FreshProcess, OomEvent, OomWatch, Runtime,
+    Status, resources_from_json,
+};
+use corten::error::{Kind, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+const BUSYBOX: &str = "/bin/busybox";
+
+const CONFIG: &str = r#"{
+    "ociVersion": "1.2.0",
+    "process": {
+        "user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/bin"], "args": ["busybox", "sleep", "600"]
+    },
+    "root": {"path": "rootfs"},
+    "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+    "hooks": {"poststop": [{"path": "/bin/false"}]},
+    "linux": {
+        "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}],
+        "resources": {"pids": {"limit": 50}}
+    }
+}"#;
+
+const PROCESS: &str = r#"{
+    "user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/bin"],
+    "args": ["busybox", "sh", "-c", "exit 9"]
+}"#;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["child-create", root, id, bundle] => as_child(|process| create(process, root, id, bundle)),
+        ["child-exec", root, id, bundle] => as_child(|process| exec(process, root, id, bundle)),
+        _ => {
+            match reason_to_skip() {
+                Some(reason) => println!("library: skipped: {reason}"),
+                None => life_of_a_container(),
+            }
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+// ---- the child
+
+/// Does one thing in a process of its own, and tells its parent in one line how that went.
+fn as_child(act: impl FnOnce(&FreshProcess) -> Result<i32>) -> ExitCode {
+    let (line, code) = match FreshProcess::ensure().and_then(|process| act(&process)) {
+        Ok(pid) => (format!("pid {pid}"), ExitCode::SUCCESS),
+        Err(err) => (format!("{:?} {err}", err.kind()), ExitCode::FAILURE),
+    };
+    // The container has the child's standard streams, so that none of them could end the line.
+    let outcome = std::env::var_os("OUTCOME").expect("a file for the outcome");
+    std::fs::write(outcome, line).expect("the outcome");
+    code
+}
+
+fn create(process: &FreshProcess, root: &str, id: &str, bundle: &str) -> Result<i32> {
+    let bundle = Bundle::load(Path::new(bundle), None)?;
+    let id = ContainerId::parse(id)?;
+    let planned = bundle.plan(&id, CreateOptions::default())?;
+    assert!(planned.explain().contains("create-cgroup"), "{}", planned.explain());
+    Ok(Runtime::at(root).create(planned, process)?.container.pid())
+}
+
+fn exec(process: &FreshProcess, root: &str, id: &str, bundle: &str) -> Result<i32> {
+    let text = std::fs::read(Path::new(bundle).join("process.json")).expect("process.json");
+    let container = Runtime::at(root).find(&ContainerId::parse(id)?)?;
+    let planned = container.joinable()?.plan(ExecProcess::from_json(&text)?, ExecOptions::default())?;
+    planned.exec(process).map(|new| new.pid)
+}
+
+// ---- the program that manages containers
+
+fn reason_to_skip() -> Option<&'static str> {
+    match () {
+        () if !nix::unistd::geteuid().is_root() => Some("not root"),
+        () if !Path::new(BUSYBOX).exists() => Some("no /bin/busybox"),
+        () => None,
+    }
+}
+
+/// A directory with a bundle and the state of its container; gone at the end, as the container is.
+struct Workspace {
+    directory: PathBuf,
+    runtime: Runtime,
+    id: ContainerId,
+}
+
+impl Workspace {
+    fn new() -> Workspace {
+        let name = format!("corten-library-{}", std::process::id());
+        let directory = std::env::temp_dir().join(&name);
+        std::fs::create_dir_all(directory.join("rootfs/bin")).expect("a rootfs");
+        std::fs::create_dir(directory.join("rootfs/proc")).expect("a place for procfs");
+        std::fs::copy(BUSYBOX, directory.join("rootfs/bin/busybox")).expect("busybox");
+        std::fs::write(directory.join("config.json"), CONFIG).expect("config.json");
+        std::fs::write(directory.join("process.json"), PROCESS).expect("process.json");
+        let runtime = Runtime::at(directory.join("root"));
+        Workspace { directory, runtime, id: ContainerId::parse(name).expect("an id") }
+    }
+
+    /// Executes this program anew to do `what`: the pid that comes of it, or the error.
+    fn child(&self, what: &str) -> std::result::Result<i32, String> {
+        let outcome = self.directory.join("outcome");
+        let status = Command::new(std::env::current_exe().expect("this program"))
+            .args([what, self.directory.join("root").to_str().expect("text"), self.id.as_str()])
+            .arg(&self.directory)
+            .env("OUTCOME", &outcome)
+            .stdin(Stdio::null())
+            .status()
+            .expect("a child");
+        let line = std::fs::read_to_string(&outcome).expect("an outcome");
+        std::fs::remove_file(&outcome).expect("remove");
+        match line.strip_prefix("pid ") {
+            Some(pid) if status.success() => Ok(pid.parse().expect("a pid")),
+            _ => Err(line),
+        }
+    }
+
+    fn status(&self) -> Status {
+        self.runtime.find(&self.id).and_then(|container| container.status()).expect("a status")
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        let _ = self.runtime.delete_by_force(&self.id);
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn life_of_a_container() {
+    nix::sys::prctl::set_child_subreaper(true).expect("a subreaper");
+    let workspace = Workspace::new();
+    refused_config_leaves_nothing(&workspace);
+    let init = created(&workspace);
+    // What doesn't create processes may be asked for on any thread.
+    std::thread::scope(|scope| {
+        let lives = scope.spawn(|| started_used_and_killed(&workspace, init));
+        lives.join().expect("the thread")
+    });
+    deleted(&workspace);
+    println!("library: ok");
+}
+
+fn refused_config_leaves_nothing(workspace: &Workspace) {
+    let config = workspace.directory.join("config.json");
+    std::fs::write(&config, CONFIG.replace("\"pid\"", "\"nonsense\"")).expect("config.json");
+    let err = workspace.child("child-create").expect_err("refused");
+    assert!(err.starts_with("InvalidSpec config.json: linux.namespaces[0].type: "), "{err}");
+    assert_eq!(workspace.runtime.list().expect_err("no root").kind(), Kind::NotFound);
+    std::fs::write(&config, CONFIG).expect("config.json");
+}
+
+fn created(workspace: &Workspace) -> i32 {
+    let Workspace { runtime, id, .. } = workspace;
+    let init = workspace.child("child-create").expect("created");
+    let container = runtime.find(id).expect("a container");
+    let state = container.state().expect("a state");
+    assert_eq!((state.pid, state.status), (init, Status::Created));
+    assert_eq!(state.bundle, workspace.directory);
+    assert_eq!(runtime.list().expect("a list"), [(id.clone(), 0)]);
+    let err = workspace.child("child-create").expect_err("the id is taken");
+    assert!(err.starts_with("AlreadyExists "), "{err}");
+    init
+}
+
+fn started_used_and_killed(workspace: &Workspace, init: i32) {
+    let Workspace { runtime, id, .. } = workspace;
+    let lock = || runtime.lock(id).expect("the lock");
+    let container = lock().start().expect("started");
+    assert_eq!(workspace.status(), Status::Running);
+    assert_eq!(lock().start().err().map(|err| err.kind()), Some(Kind::WrongState));
+
+    let process = workspace.child("child-exec").expect("a process");
+    let ended = waitpid(Pid::from_raw(process), None).expect("a child of the subreaper");
+    assert_eq!(ended, WaitStatus::Exited(Pid::from_raw(process), 9));
+
+    assert_eq!(container.pids().expect("pids"), [init]);
+    container.stats().expect("what it uses");
+    let limits = resources_from_json(br#"{"pids": {"limit": 20}}"#).expect("resources");
+    lock().update(&limits).expect("updated");
+
+    lock().pause().expect("paused");
+    assert_eq!(lock().status().expect("a status"), Status::Paused);
+    let err = workspace.child("child-exec").expect_err("paused");
+    assert!(err.starts_with("WrongState cannot exec in a paused container"), "{err}");
+    lock().resume().expect("resumed");
+
+    assert_eq!(runtime.delete(id).expect_err("it runs").kind(), Kind::WrongState);
+    let watch = container.watch_oom();
+    container.signal(libc::SIGKILL).expect("killed");
+    let ended = waitpid(Pid::from_raw(init), None).expect("a child of the subreaper");
+    assert_eq!(ended, WaitStatus::Signaled(Pid::from_raw(init), Signal::SIGKILL, false));
+    assert_eq!(workspace.status(), Status::Stopped);
+    assert_eq!(container.signal(libc::SIGKILL).expect_err("dead").kind(), Kind::WrongState);
+
+    match watch {
+        Ok(watch) => gone_with_its_cgroup(workspace, watch),
+        Err(err) => println!("library: no memory controller to watch: {err}"),
+    }
+}
+
+/// The watch tells that the container is gone: on v2 once it has no process, on v1 when its cgroup is removed.
+fn gone_with_its_cgroup(workspace: &Workspace, mut watch: OomWatch) {
+    let container = workspace.runtime.find(&workspace.id).expect("a container");
+    let warnings = workspace.runtime.delete(&workspace.id).expect("deleted");
+    assert!(warnings.len() == 1 && warnings[0].contains("poststop hook #0: /bin/false"), "{warnings:?}");
+    assert!(!container.cgroup_exists());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let mut polled = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::from(100_u8)).expect("poll");
+        if watch.read().expect("an event") == Some(OomEvent::Gone) {
+            return;
+        }
+    }
+    panic!("the watch never told the end");
+}
+
+fn deleted(workspace: &Workspace) {
+    let Workspace { runtime, id, .. } = workspace;
+    match runtime.delete(id) {
+        Err(err) => assert_eq!(err.kind(), Kind::NotFound),
+        Ok(warnings) => assert_eq!(warnings.len(), 1, "{warnings:?}"),
+    }
+    assert_eq!(runtime.find(id).err().map(|err| err.kind()), Some(Kind::NotFound));
+    assert!(runtime.list().expect("a list").is_empty());
+}
