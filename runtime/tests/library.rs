@@ -193,7 +193,7 @@ fn started_used_and_killed(workspace: &Workspace, init: i32) {
     assert_eq!(ended, WaitStatus::Exited(Pid::from_raw(process), 9));
 
     assert_eq!(container.pids().expect("pids"), [init]);
-    container.stats().expect("what it uses");
+    container.readings().expect("what it uses");
     let limits = resources_from_json(br#"{"pids": {"limit": 20}}"#).expect("resources");
     lock().update(&limits).expect("updated");
 

@@ -296,10 +296,7 @@ fn find(word: &OsStr) -> Result<CommandName> {
 mod testing {
     //! What the tests of the commands share.
 
-    use super::args::{ExecUser, Rootless};
-    use super::flags::{all_commands, names};
     use super::*;
-    use crate::report::{LogFormat, LogLevel, LogTarget};
 
     pub(super) fn line(words: &str) -> Result<CommandLine> {
         CommandLine::parse([NAME.into()].into_iter().chain(words.split_whitespace().map(OsString::from)))
@@ -332,6 +329,7 @@ mod testing {
 mod tests {
     use super::testing::{command, error, global, line};
     use super::*;
+    use crate::report::{LogFormat, LogLevel, LogTarget};
 
     #[test]
     fn global_flags_and_command_of_containerd() {
