@@ -99,7 +99,7 @@ fn rootless_auto_and_false_change_nothing_for_root() {
         let mut container = Container::new(|_| {});
         container.bundle.args(["echo", "hello"]);
         let flag = format!("--rootless={value}");
-        assert_eq!(container.run().global([flag]).run().ok(), "hello", "{value}");
+        assert_eq!(container.run().global([flag]).output().ok(), "hello", "{value}");
     }
 }
 
@@ -107,12 +107,12 @@ fn rootless_auto_and_false_change_nothing_for_root() {
 fn rootless_true_is_refused_by_name_and_still_lets_containers_be_deleted() {
     spec_tests::only_corten!("refusing --rootless=true");
     let container = Container::new(|_| {});
-    let refused = container.create().global(["--rootless=true"]).run();
+    let refused = container.create().global(["--rootless=true"]).output();
     assert!(refused.fails().contains("--rootless=true: not supported yet"), "{refused}");
-    container.command(["state", &container.id]).run().fails();
-    container.create().run().ok();
-    container.command(["state", &container.id]).global(["--rootless=true"]).run().ok();
-    container.command(["delete", "--force", &container.id]).global(["--rootless=true"]).run().ok();
+    container.command(["state", &container.id]).output().fails();
+    container.create().output().ok();
+    container.command(["state", &container.id]).global(["--rootless=true"]).output().ok();
+    container.command(["delete", "--force", &container.id]).global(["--rootless=true"]).output().ok();
 }
 
 #[test]
