@@ -28,7 +28,7 @@ pub fn open(root: &Root, console: Console, socket: BorrowedFd) -> Result<OwnedFd
     }
     tty::unlock(&master)?;
     let peer = tty::open_peer(&master)?;
-    if let Some((rows, columns)) = console.size {
+    if let Some((rows, columns)) = size_of(console) {
         tty::set_size(&master, rows, columns)?;
     }
     if console.relayed {
@@ -36,6 +36,13 @@ pub fn open(root: &Root, console: Console, socket: BorrowedFd) -> Result<OwnedFd
     }
     socket::send(socket, MASTER_NAME, &[master.as_fd()]).doing("send the terminal to the console socket")?;
     Ok(peer)
+}
+
+/// A terminal that is relayed has the size of the caller's, which is still the standard input here. The relay can't be
+/// trusted to set the size before the program asks for it.
+fn size_of(console: Console) -> Option<(u16, u16)> {
+    let callers = if console.relayed { tty::size(std::io::stdin()).ok() } else { None };
+    callers.or(console.size)
 }
 
 /// Binds the terminal on /dev/console.

@@ -284,7 +284,7 @@ fn descriptors(kept: Descriptors) -> String {
 
 fn console(console: Console) -> String {
     let size = console.size.map(|(rows, columns)| format!("{columns} columns, {rows} rows"));
-    let relayed = console.relayed.then(|| "relayed in the foreground".to_owned());
+    let relayed = console.relayed.then(|| "relayed, with the size of the caller's".to_owned());
     size.into_iter().chain(relayed).collect::<Vec<_>>().join(", ")
 }
 

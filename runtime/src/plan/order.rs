@@ -291,10 +291,6 @@ steps! {
     RestrictDevices(Rc<cgroup::Plan>) by Supervisor = "restrict-devices";
     /// Saves that the container is created.
     SaveCreated by Supervisor = "save-created";
-    /// Writes the pid of init into a file of the caller's.
-    WritePidFile(PathBuf) by Supervisor = "write-pid-file" undo RemovePidFile;
-    /// Sends the pidfd of init to a socket of the caller's.
-    SendPidfd(PathBuf) by Supervisor = "send-pidfd";
     /// Makes the socket at which the container says that it is ready (`run`; otherwise `start` makes it).
     BindNotifySocket by Supervisor = "bind-notify-socket" undo RemoveStateDirectory;
     /// Starts the container that init is about to wait for (`run`): it then needn't wait.
@@ -303,6 +299,10 @@ steps! {
     LetInitGo by Supervisor = "let-init-go";
     /// Waits until the process has become its program (`exec`; otherwise `start` does).
     AwaitExecution by Supervisor = "await-execution";
+    /// Writes the pid of init into a file of the caller's.
+    WritePidFile(PathBuf) by Supervisor = "write-pid-file" undo RemovePidFile;
+    /// Sends the pidfd of init to a socket of the caller's.
+    SendPidfd(PathBuf) by Supervisor = "send-pidfd";
     /// Waits for `start`.
     AwaitStart by Init = "await-start";
     /// Installs the seccomp filter as late as can be.
