@@ -25,5 +25,6 @@ mod state;
 mod stats;
 mod sysctl;
 mod terminal;
+mod trace;
 mod update;
 mod user_namespace;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use spec_tests::bundle::Bundle;
 use spec_tests::container::Container;
-use spec_tests::runtime::Call;
+use spec_tests::runtime::{Call, eventually};
 use spec_tests::skip_if;
 use spec_tests::view::View;
 
@@ -181,4 +181,67 @@ fn a_step_that_fails_is_named_in_one_line_and_leaves_nothing() {
         container.sweep();
         (!complaint.is_empty()).then_some(complaint)
     });
+}
+
+/// The steps of an `exec`, as its trace has them.
+fn steps_of_exec(container: &Container, process: &str) -> Vec<String> {
+    let file = container.path("trace.json");
+    exec(container, process).global(["--trace", &file]).output().ok();
+    std::fs::remove_file(container.path("exec.pid")).expect("a pid file");
+    let trace = std::fs::read_to_string(file).expect("a trace");
+    let name = |line: &str| {
+        let event: serde_json::Value = serde_json::from_str(line.trim_end_matches(',')).ok()?;
+        event["name"].as_str().map(str::to_owned)
+    };
+    let mut steps: Vec<String> = trace.lines().filter_map(name).collect();
+    steps.push("execute".to_owned());
+    steps
+}
+
+/// An `exec` that asks for all that one can ask for without an engine.
+fn exec<'a>(container: &'a Container, process: &str) -> Call<'a> {
+    let pid_file = container.path("exec.pid");
+    container.command(["exec", "--pid-file", &pid_file, "--process", process, &container.id])
+}
+
+#[test]
+fn a_step_of_exec_that_fails_or_dies_leaves_no_process_and_no_pid_file() {
+    skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    let container = container(View::Plain, |bundle| {
+        bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"})).args(["sleep", "1000"]);
+    });
+    container.run_with(["--detach"]).output().ok();
+    let process = json!({
+        "cwd": "/", "args": ["sleep", "60"], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}, "oomScoreAdj": 5,
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}],
+    });
+    let short =
+        container.file("short.json", &process.to_string().replace(r#"["sleep","60"]"#, r#"["true"]"#));
+    let long = container.file("long.json", &process.to_string());
+    let steps = steps_of_exec(&container, &short);
+    assert!(steps.len() > 15, "{steps:?}");
+    for step in &steps {
+        for how in ["fail", "kill"] {
+            // Once init may outlive the supervisor, a supervisor that is killed leaves a program that runs, as it is meant.
+            let outlives = how == "kill" && ["await-execution", "write-pid-file"].contains(&step.as_str());
+            let process = if outlives { &short } else { &long };
+            let outcome = exec(&container, process).env("CORTEN_FAULT", format!("{how}:{step}")).output();
+            let expected = if how == "fail" { 255 } else { 128 + 9 };
+            // Init's death is what the supervisor of a failed `execute` hears of.
+            assert!(outcome.code == expected || outcome.code == 255, "{how}:{step}: {outcome}");
+            eventually(&format!("gone after {how}:{step}"), || {
+                container.command(["ps", "--format", "json", &container.id]).output().ok()
+                    == format!("[{}]", container.pid())
+            });
+            if how == "fail" {
+                assert!(outcome.stderr.contains(step.as_str()), "{step}: {outcome}");
+                assert!(
+                    !std::path::Path::new(&container.path("exec.pid")).exists(),
+                    "{step}: the pid file stays"
+                );
+            }
+        }
+    }
+    container.command(["delete", "--force", &container.id]).output().ok();
+    container.assert_nothing_left();
 }
