@@ -6,6 +6,7 @@
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod apply {
     pub mod cgroup {
+        pub use crate::apply::cgroup::readings;
         pub use crate::apply::cgroup::{Cgroup, CreatedCgroup, OomEvent, OomWatch, create};
     }
 }
