@@ -14,7 +14,7 @@ use spec_tests::subject::subject;
 
 /// What is run of which suite. The processor is emulated: themes without a cgroup in them would be waiting time.
 const SUITES: [(&str, &str); 3] = [
-    ("cgroup_real", "v2_"),
+    ("cgroup_real", "v2::"),
     ("conformance", "cgroup update:: devices:: stats:: engines:: kill:: pause pids_limit"),
     ("errors", "cgroups::"),
 ];
