@@ -74,7 +74,8 @@ fn container(view: View, configure: Configure) -> Container {
     container
 }
 
-/// Has the command ask for sd_notify. There is nobody to tell, so that a start fails, but not before its steps are done.
+/// Has the command ask for sd_notify. There is nobody to tell, so that a start fails, but not before its steps are
+/// done.
 fn notifying(call: Call<'_>) -> Call<'_> {
     call.env("NOTIFY_SOCKET", "/nonexistent")
 }
