@@ -1,4 +1,4 @@
-//! The one error type: few kinds to branch on, rich text to read.
+//! The error type: few kinds to branch on, rich text to read.
 //!
 //! An error is one line, outermost context first: what we did, to what, from which config field, by which
 //! call, and what the kernel said:
@@ -136,8 +136,8 @@ impl Error {
         self.0.errno == Some(errno)
     }
 
-    /// Says at which step of the plan it failed, with `doing` as context, unless that has been said: a process hears of a
-    /// failure at another step than the one at which the other process failed.
+    /// Says at which step of the plan it failed, with `doing` as context, unless that has been said: a process hears of
+    /// a failure at another step than the one at which the other process failed.
     pub fn at_step(self, doing: impl FnOnce() -> String) -> Self {
         if self.0.is_placed { self } else { self.context(doing()).without_step() }
     }

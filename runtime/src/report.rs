@@ -1,6 +1,5 @@
 //! How an error leaves the program: one line for people on standard error, one record for engines in a log file.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -96,15 +95,15 @@ impl Report {
         self.log("error", &err.to_string());
         let mut text = if err.is_verbatim() { format!("{err}\n") } else { format!("{NAME}: {err}\n") };
         if let Some(hint) = err.hint() {
-            let _ = writeln!(text, "hint: {hint}");
+            text.push_str(&format!("hint: {hint}\n"));
         }
         print_to_stderr(&text);
     }
 
     /// Reports what didn't go well but fails nothing.
     ///
-    /// An engine that reads JSON expects nothing in the log but the error, so a warning goes to standard error unless the
-    /// level debugs.
+    /// An engine that reads JSON expects nothing in the log but the error, so a warning goes to standard error unless
+    /// the level debugs.
     pub fn warning(&self, text: &str) {
         if self.level > LogLevel::Warning {
             return;

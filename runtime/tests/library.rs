@@ -1,6 +1,6 @@
-//! The library as a program uses it that manages containers for long, as the containerd shim does: it executes itself
-//! anew for each `create` and each `exec`, is the subreaper of what they leave, and does all else in its own process, on
-//! a thread.
+//! The library as a program that manages containers for long uses it, as the containerd shim does. The program executes
+//! itself anew for each `create` and each `exec`, and is the subreaper of the processes that they leave. It does all
+//! else in its own process, on a thread.
 //!
 //! There is no test harness, because the child must have one thread: `main` is both programs.
 

@@ -43,7 +43,8 @@ impl Manager {
         self.next(PATIENCE).expect("a message in time")
     }
 
-    /// Hears that the container is ready, that `main_pid` is to be attended, and no more. It is asked for the number only then.
+    /// Hears that the container is ready, that `main_pid` is to be attended, and no more. It is asked for the number
+    /// only then.
     #[track_caller]
     pub fn hears_that_it_is_ready(&self, main_pid: impl FnOnce() -> u32) {
         assert_eq!(self.hears(), "READY=1\n");

@@ -66,7 +66,7 @@ pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
     match ended {
         Ended::Signaled(number) => {
             let name = signal::name(number);
-            // The step at which the supervisor heard of it has no part in it.
+            // The supervisor notices the death at some step of its own, which has no part in it: that step isn't named.
             let err = Error::new(Kind::Kernel, format!("init was killed by {name}")).without_step();
             match oom_kills {
                 _ if number == libc::SIGILL => err.with_hint(

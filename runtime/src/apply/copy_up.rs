@@ -39,7 +39,7 @@ fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &Path, depth: usize) -> Result
             keep_owner_and_mode(&made, &stat)
         }
         SFlag::S_IFREG => {
-            // It may be a fifo by now, which nobody writes to.
+            // O_NONBLOCK, because a fifo may have taken the file's place, and to open it would wait for a writer.
             let source = file::open_at(from, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
             let made = file::create_at(to, name, OFlag::O_WRONLY, 0o600)?;
             file::copy(&source, &made, stat.st_size as u64)?;

@@ -152,9 +152,10 @@ impl Channel {
     ///
     /// Errors: Internal if it is gone.
     pub fn check_open(&self) -> Result<()> {
-        match poll::hung_up_by(&self.socket, Deadline::Now)? {
-            true => Err(Error::internal("the supervisor is gone")),
-            false => Ok(()),
+        if poll::hung_up_by(&self.socket, Deadline::Now)? {
+            Err(Error::internal("the supervisor is gone"))
+        } else {
+            Ok(())
         }
     }
 
@@ -182,8 +183,8 @@ impl Channel {
         }
     }
 
-    /// Supervisor: waits for the word of the intermediate process, and for no longer than that lives. Init runs at once and
-    /// may speak first; that is kept.
+    /// Supervisor: waits for the word of the intermediate process, and for no longer than that lives. Init runs at once
+    /// and may speak first; that is kept.
     ///
     /// `None` if it is gone without a word. Init, if there is one, then finds the channel closed. Errors: what the
     /// intermediate process failed at.

@@ -70,8 +70,8 @@ impl Inherited<'_> {
     /// Closes what init has from the supervisor, or the supervisor from its caller, and doesn't need itself.
     ///
     /// Close-on-exec is not enough. The names of the program, of the working directory and of the home directory come
-    /// from an image, and may go through `/proc/self/fd`: a directory of the host that is open here would lead them,
-    /// by `..`, to any file of the host. Copies of the lock and of the supervisor's end of the channel would outlive
+    /// from an image, and may go through `/proc/self/fd`. Through an open directory of the host and `..`, such a name
+    /// would reach any file of the host. Copies of the lock and of the supervisor's end of the channel would outlive
     /// the supervisor, too.
     fn close_others(&self) -> Result<()> {
         let preserved = self.descriptors.preserved();
@@ -519,8 +519,8 @@ fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Signals that end a process by default. Those that don't ask for them never reach the first process of a pid
-/// namespace, and a container that was created and not started has to heed `kill` all the same.
+/// Signals that end a process by default. The first process of a pid namespace doesn't get a signal that it hasn't
+/// asked for, and a container that was created and not started has to heed `kill` all the same.
 const ENDING_SIGNALS: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 fn join_keyring(name: &str) -> Result<()> {

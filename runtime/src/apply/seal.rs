@@ -2,9 +2,9 @@
 //!
 //! A process that enters a container can be caught there as `/proc/PID/exe`, and a container may name `/proc/self/exe`
 //! as its program: both are handles on the runtime's file (CVE-2019-5736). So a command that enters a container first
-//! executes itself from a place that nobody can write to. That is a detached overlay without an upper layer, whose lower
-//! layer is the file's directory; or, where there is no overlayfs, a sealed copy in memory. Where neither works, the
-//! command fails. A read-only bind mount won't do: CAP_SYS_ADMIN can make it writable again.
+//! executes itself from a place that nobody can write to. This place is a detached overlay without an upper layer,
+//! whose lower layer is the file's directory; or, where there is no overlayfs, a sealed copy in memory. Where neither
+//! works, the command fails. A read-only bind mount won't do: CAP_SYS_ADMIN can make it writable again.
 
 use std::ffi::CString;
 use std::io::Read;

@@ -1,7 +1,7 @@
 //! The supervisor: the `corten` process while it creates a container, or brings one more process into it (`exec`).
 //!
-//! It performs its steps of the plan top to bottom, waits for its child where the plan says so, and takes back all that it
-//! did if anything fails (`undo.rs`).
+//! It performs its steps of the plan top to bottom, waits for its child where the plan says so, and takes back all that
+//! it did if anything fails (`undo.rs`).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -501,7 +501,8 @@ impl<'a> Supervisor<'a> {
         adopted.map_err(|silence| self.explained(silence))
     }
 
-    /// Waits for the child to say something; what it may say instead of `wanted` is that it failed, or nothing any more.
+    /// Waits for the child to say something; what it may say instead of `wanted` is that it failed, or nothing any
+    /// more.
     fn expect<T>(&mut self, wanted: impl FnOnce(Message) -> Result<T, Message>) -> Result<T> {
         let said = self.child()?.expect(wanted);
         said.map_err(|silence| self.explained(silence))

@@ -89,7 +89,7 @@ impl Global {
 
     /// Refuses `--rootless=true`, for the commands that the flag would change.
     ///
-    /// The other commands accept the flag, because a caller that always writes it must still be able to look at its
+    /// All further commands accept the flag, because a caller that always writes it must still be able to look at its
     /// containers and to delete them.
     pub(super) fn refuse_rootless(&self) -> Result<()> {
         if self.rootless { Err(Error::unsupported("--rootless=true: not supported yet")) } else { Ok(()) }

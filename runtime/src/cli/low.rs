@@ -23,9 +23,9 @@ pub(super) enum Flags {
 
 /// What was typed: flags and positionals that the table of the command knows, none of them understood yet.
 ///
-/// Go's style is brought to clap's first: `-x` and `--x` are one flag, whatever its length; `--x=v` and `--x v` are
-/// one value; `--x=false` is a flag not given. Clap can't do that, nor stop at the first positional. What is left to it
-/// is to count positionals, to write the help, and to make man pages and completions of the same tables when the program
+/// Go's style is brought to clap's first: `-x` and `--x` are one flag, whatever its length; `--x=v` and `--x v` are one
+/// value; `--x=false` is a flag not given. Clap can't do that, nor stop at the first positional. What is left to it is
+/// to count positionals, to write the help, and to make man pages and completions of the same tables when the program
 /// is installed.
 pub(super) struct LowArgs(ArgMatches);
 

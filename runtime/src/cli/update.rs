@@ -28,7 +28,7 @@ pub enum UpdateSource {
     Stdin,
     /// `--resources FILE`
     File(PathBuf),
-    /// The other flags.
+    /// All flags but `--resources`.
     Flags(Box<LinuxResources>),
 }
 

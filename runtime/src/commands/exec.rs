@@ -108,8 +108,8 @@ fn changed(mut process: oci::Process, changes: &ProcessArgs) -> Result<oci::Proc
 }
 
 /// Adds capabilities to the bounding, effective and permitted sets. None is added to the inheritable set
-/// (CVE-2022-29162). An ambient capability has to be inheritable, so that it becomes ambient only if the container's own
-/// process has it inheritable.
+/// (CVE-2022-29162). An ambient capability has to be inheritable, so that it becomes ambient only if the container's
+/// own process has it inheritable.
 fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Result<oci::LinuxCapabilities> {
     let mut added = oci::Capabilities::new();
     for name in names {

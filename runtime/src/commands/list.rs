@@ -1,7 +1,5 @@
 //! `list`: all containers below the root.
 
-use std::fmt::Write as _;
-
 use super::state::StateView;
 use super::{Invocation, print};
 use crate::cli::{ListArgs, ListFormat, RootPath};
@@ -88,7 +86,7 @@ fn table(views: &[StateView]) -> String {
     for row in &rows {
         let [cells @ .., last] = row;
         for (cell, width) in cells.iter().zip(widths) {
-            let _ = write!(text, "{cell:<width$}");
+            text.push_str(&format!("{cell:<width$}"));
         }
         text.push_str(last);
         text.push('\n');

@@ -11,8 +11,8 @@ impl Runtime {
     ///
     /// Waits up to 10 seconds for its processes to end, and for its poststop hooks as long as they take.
     ///
-    /// Process-wide effects: the hooks are children of this process as long as they run. A program that ignores SIGCHLD,
-    /// or waits for any child, takes away how they ended.
+    /// Process-wide effects: the hooks are children of this process as long as they run. A program that ignores
+    /// SIGCHLD, or waits for any child, takes away how they ended.
     ///
     /// Errors: WrongState for a container that runs; NotFound if `create` died before it wrote a record, and then the
     /// directory is gone all the same.

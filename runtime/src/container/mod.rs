@@ -2,8 +2,8 @@
 //!
 //! Creating a container takes three values, each made of the one before: a [`Bundle`] is loaded, a [`PlannedContainer`]
 //! is decided, a [`NewContainer`] is made. `exec` does the same with a [`Joinable`], a [`PlannedProcess`] and a
-//! [`NewProcess`]. Until the last of the three, nothing is done. All other operations are methods of a [`Container`] or,
-//! where no other command may work on it at the same time, of a [`LockedContainer`].
+//! [`NewProcess`]. Until the last of the three, nothing is done. All other operations are methods of a [`Container`]
+//! or, where no other command may work on it at the same time, of a [`LockedContainer`].
 //!
 //! Nothing here prints, logs, or decides by the environment. A warning is part of a result, an error is the one type of
 //! this crate. What an operation changes for the whole calling process stands in its documentation, under *Process-wide

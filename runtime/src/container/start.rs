@@ -14,8 +14,8 @@ impl LockedContainer {
     ///
     /// Waits for that up to 60 seconds, and for the hooks as long as they take.
     ///
-    /// Process-wide effects: the hooks are children of this process as long as they run. A program that ignores SIGCHLD,
-    /// or waits for any child, takes away how they ended.
+    /// Process-wide effects: the hooks are children of this process as long as they run. A program that ignores
+    /// SIGCHLD, or waits for any child, takes away how they ended.
     ///
     /// Errors: WrongState unless it is in the created state; Hook, and then the container is killed.
     pub fn start(self) -> Result<Container> {

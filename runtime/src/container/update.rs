@@ -11,7 +11,7 @@ use crate::spec;
 use crate::state::Status;
 
 impl LockedContainer {
-    /// Changes limits. Those that `resources` doesn't name stay, and so do the devices.
+    /// Changes limits. A limit that `resources` doesn't name stays, and so do the devices.
     ///
     /// Errors: WrongState if the container has stopped; nothing has changed if a limit makes no sense.
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {

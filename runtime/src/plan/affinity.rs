@@ -10,7 +10,7 @@ use crate::sys::list::numbers;
 pub struct Affinity {
     /// Before it enters the cgroup.
     pub initial: Vec<usize>,
-    /// Afterwards.
+    /// After it has entered the cgroup.
     pub last: Vec<usize>,
 }
 

@@ -1,7 +1,7 @@
 //! Device nodes and the links beside them in /dev.
 //!
-//! In a user namespace nobody may make device nodes, so there the host's nodes are bound in place; the supervisor
-//! opens them. Where the config binds a whole /dev, it is left as it is.
+//! In a user namespace no process may make device nodes. There the supervisor opens the host's nodes, and init binds
+//! them in place. Where the config binds a whole /dev, it is left as it is.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::spec::{Namespace, Spec, oci};
 /// A device node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Where, in the container.
+    /// The node's path in the container.
     pub path: PathBuf,
     /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
     pub kind: u32,
@@ -29,16 +29,16 @@ pub struct Device {
     pub uid: u32,
     /// Group, by container id.
     pub gid: u32,
-    /// How it comes there.
+    /// How the node comes into the container.
     pub source: DeviceSource,
 }
 
 /// How a device node comes into the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceSource {
-    /// It is made.
+    /// Init makes the node.
     Made,
-    /// The host's is bound.
+    /// The host's node is bound.
     Bound,
 }
 
@@ -66,7 +66,7 @@ const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd/0", "stdin"),
     ("/proc/self/fd/1", "stdout"),
     ("/proc/self/fd/2", "stderr"),
-    // init makes this one only where the procfs has a kcore.
+    // init makes /dev/core only where the procfs has a kcore.
     ("/proc/kcore", "core"),
 ];
 

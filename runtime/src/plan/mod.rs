@@ -61,8 +61,8 @@ pub struct Request {
     pub preserve_fds: u32,
     /// How many more it gets after them from a caller that activates it by sockets (LISTEN_FDS).
     pub listen_fds: u32,
-    /// The directory, absolute, for the socket at which the container says that it is ready; with a caller that wants to
-    /// hear of it (NOTIFY_SOCKET).
+    /// The directory, absolute, for the socket at which the container says that it is ready; with a caller that wants
+    /// to hear of it (NOTIFY_SOCKET).
     pub notify_directory: Option<PathBuf>,
     /// Where the pid of init is written to (`--pid-file`).
     pub pid_file: Option<PathBuf>,

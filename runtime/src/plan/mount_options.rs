@@ -1,9 +1,9 @@
 //! The words of `mounts[].options`: one table of what each asks for, and what a list of them says in all.
 //!
-//! The words fall into four groups which the kernel keeps apart: attributes of the one mount (or, with an `r`
-//! before the word, of the whole tree), flags of the filesystem's superblock, propagation, and what a runtime
-//! does around the mount. A word that isn't in the table is the filesystem's own and is handed to it.
-//! `corten features` lists this table.
+//! The words fall into four groups which the kernel keeps apart: attributes of the mount, flags of the filesystem's
+//! superblock, propagation, and what a runtime does around the mount. An `r` before an attribute's word extends it to
+//! the whole tree. A word that isn't in the table is the filesystem's own and is handed to it. `corten features` lists
+//! this table.
 //!
 //! Source: runtime-spec config.md "Linux mount options"; mount_setattr(2); mount(8).
 
@@ -12,9 +12,9 @@ use crate::sys::mount::MountAttr;
 /// What a bind mount loses *by habit*: attributes of its source that no option names, if any option is about an
 /// attribute of the mount at all. mount(2) with MS_REMOUNT|MS_BIND did so, and containers depend on it.
 ///
-/// It is no promise, so the kernel may keep two kinds of them. A user namespace locks what the source had when it came
-/// there (EPERM); all but NOSYMFOLLOW can be locked. And Linux before 5.14 doesn't know NOSYMFOLLOW (EINVAL). What an
-/// option does name is cleared, or the mount fails.
+/// The clearing is no promise, so the kernel may keep two kinds of attributes. A user namespace locks what the source
+/// had when it came there (EPERM); all but NOSYMFOLLOW can be locked. And Linux before 5.14 doesn't know NOSYMFOLLOW
+/// (EINVAL). What an option does name is cleared, or the mount fails.
 pub const CLEARED_BY_HABIT: MountAttr = MountAttr::RDONLY
     .with(MountAttr::NOSUID)
     .with(MountAttr::NODEV)
@@ -40,8 +40,8 @@ pub enum Effect {
     TmpCopyUp,
     /// Maps the owners of a bind mount's files.
     IdMap(Depth),
-    /// Nothing: `defaults`, and what the kernel's mount API can't be asked for any more. `silent` and `loud`
-    /// spoke of the kernel's log; a filesystem that counts versions (`iversion`) always does.
+    /// Nothing: `defaults`, and words that the kernel's mount API has no flag for any more. `silent` and `loud` were
+    /// about the kernel's log. A filesystem that counts versions (`iversion`) always does.
     Nothing,
 }
 
@@ -221,7 +221,7 @@ pub struct AttrChange {
     pub set: MountAttr,
     /// `attr_clr`
     pub clear: MountAttr,
-    /// Cleared as well, as far as the kernel lets it: of [`CLEARED_BY_HABIT`].
+    /// Attributes of [`CLEARED_BY_HABIT`] that are cleared as well, as far as the kernel allows.
     pub clear_if_unlocked: MountAttr,
 }
 
@@ -231,7 +231,7 @@ impl AttrChange {
         self == AttrChange::default()
     }
 
-    /// Sets and clears these.
+    /// The change that sets `set` and clears `clear`.
     pub const fn of(set: MountAttr, clear: MountAttr) -> AttrChange {
         AttrChange { set, clear, clear_if_unlocked: MountAttr::NONE }
     }
@@ -262,9 +262,9 @@ impl AttrChange {
     }
 }
 
-/// The words about access times that stand in the end, with mount(2)'s rules for them, which callers of runc have got
-/// used to: without any, the mount keeps what it has; otherwise all of it is settled anew, `relatime` at the least,
-/// `noatime` before that, and `strictatime` before both.
+/// The words about access times that stand in the end. Callers of runc have got used to mount(2)'s rules for them.
+/// Without any such word, the mount keeps its setting. With any, the setting is made anew: `strictatime` if it is among
+/// them, else `noatime`, else `relatime`.
 #[derive(Clone, Copy, Default)]
 struct AccessTimes {
     noatime: bool,

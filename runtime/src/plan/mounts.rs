@@ -14,7 +14,7 @@ use crate::sys::mount::MountAttr;
 /// One mount of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Where, in the container: absolute, without `.` and `..`.
+    /// The destination in the container: absolute, without `.` and `..`.
     pub destination: PathBuf,
     /// What.
     pub source: MountSource,
@@ -24,13 +24,13 @@ pub struct Mount {
     pub recursive_attr: AttrChange,
     /// Applied one after the other, once attached.
     pub propagation: Vec<PropagationChange>,
-    /// Shows the ids of the files through a map; `true` for all mounts below too.
+    /// Shows the ids of the files through a map; with `true`, in all mounts below too.
     pub id_map: Option<(IdMapSource, bool)>,
     /// Copies what the mountpoint held into the new tmpfs.
     pub copy_up: bool,
-    /// The supervisor builds it, when init comes to it: init only attaches it.
+    /// The supervisor builds the mount when init comes to it, and init only attaches it.
     pub built_by_supervisor: bool,
-    /// It is filled first, and read-only in the end: a later step seals it.
+    /// The mount is filled first and then becomes read-only: a later step seals it.
     pub sealed_later: bool,
 }
 
@@ -41,7 +41,7 @@ pub enum MountSource {
     Bind {
         /// The path, absolute.
         path: PathBuf,
-        /// With all that is mounted below.
+        /// Whether all that is mounted below comes along.
         recursive: bool,
     },
     /// A new instance of a filesystem.
@@ -63,7 +63,8 @@ pub struct FilesystemMount {
     pub options: Vec<String>,
     /// A tmpfs without a `mode=` takes over that of the directory it covers.
     pub inherits_mode: bool,
-    /// What of the host's is bound in its place, with all below it, where the container has no right to a new instance.
+    /// The path of the host that is bound in its place, with all below it, where the container has no right to a new
+    /// instance.
     pub instead: Option<PathBuf>,
 }
 
@@ -81,7 +82,7 @@ pub struct CgroupV1Mount {
 pub enum IdMapSource {
     /// These maps.
     Maps(IdMapping),
-    /// Those of the user namespace at this path.
+    /// The maps of the user namespace at this path.
     Namespace(PathBuf),
 }
 
@@ -97,18 +98,18 @@ pub struct IdMapping {
 /// How the mounts that init has from its caller pass events on, before the root is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OuterPropagation {
-    /// For all of them.
+    /// The change for all of these mounts.
     pub change: PropagationChange,
-    /// The mount that this lies on is made private: a pivot takes no shared one.
+    /// The mount that this path lies on is made private, because pivot_root takes no shared mount.
     pub rootfs: PathBuf,
 }
 
 /// How the container's root becomes the root of init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootSwitch {
-    /// By pivot_root: nothing of the old root is left.
+    /// By pivot_root, which leaves nothing of the old root.
     Pivot,
-    /// It is moved over the old root (`--no-pivot`).
+    /// The root is moved over the old root (`--no-pivot`).
     Move,
 }
 
@@ -117,7 +118,7 @@ pub enum RootSwitch {
 pub struct PropagationChange {
     /// Which way.
     pub propagation: Propagation,
-    /// For all mounts below too.
+    /// Whether it is changed for all mounts below too.
     pub recursive: bool,
 }
 
@@ -127,14 +128,14 @@ impl PropagationChange {
     fn of_all(of_root: Option<Propagation>) -> PropagationChange {
         let propagation = match of_root {
             Some(Propagation::Shared) => Propagation::Shared,
-            // The root itself becomes unbindable in the end; before, it has to be bound once.
+            // The root can become unbindable only in the end, because it has to be bound once before.
             Some(Propagation::Private | Propagation::Unbindable) => Propagation::Private,
             Some(Propagation::Slave) | None => Propagation::Slave,
         };
         PropagationChange { propagation, recursive: true }
     }
 
-    /// What the root gets in the end beside that, for itself alone.
+    /// What the root alone gets in the end.
     fn of_finished_root(of_root: Propagation) -> Option<PropagationChange> {
         let differs = matches!(of_root, Propagation::Shared | Propagation::Unbindable);
         differs.then_some(PropagationChange { propagation: of_root, recursive: false })
@@ -145,7 +146,7 @@ impl PropagationChange {
         PropagationChange { propagation: Propagation::Private, recursive: false }
     }
 
-    /// Keeps a tree from telling anyone of its mounts.
+    /// Keeps a tree from passing its mounts on.
     pub fn slave() -> PropagationChange {
         PropagationChange { propagation: Propagation::Slave, recursive: true }
     }
@@ -194,7 +195,7 @@ fn mount_steps(mut mount: Mount, field: String, spec: &Spec) -> Vec<Step> {
     steps
 }
 
-/// /dev and every tmpfs are filled after they are mounted; read-only comes last.
+/// /dev and every tmpfs are filled after they are mounted, so they become read-only last.
 fn sealed_late(mount: &Mount) -> bool {
     let MountSource::Filesystem(filesystem) = &mount.source else { return false };
     let filled = mount.destination == Path::new("/dev") || filesystem.fstype == "tmpfs";
@@ -289,7 +290,7 @@ fn mount(
     })
 }
 
-/// Where, in the container. Callers of runc may write it as it is on the host, below the rootfs.
+/// The destination in the container. Callers of runc may write it as a path of the host, below the rootfs.
 fn destination(entry: &oci::Mount, request: &Request) -> PathBuf {
     let destination = paths::from_root(entry.destination());
     match destination.strip_prefix(&request.rootfs) {
@@ -346,7 +347,8 @@ fn filesystem(
     Ok(if options.remount { MountSource::Remount(filesystem) } else { MountSource::Filesystem(filesystem) })
 }
 
-/// Only the owner of a network namespace may mount its sysfs; who has none of his own sees the host's in any case.
+/// Only the owner of a network namespace may mount its sysfs. A container without a network namespace of its own sees
+/// the host's in any case.
 fn shares_sysfs(fstype: &str, spec: &Spec) -> bool {
     fstype == "sysfs" && !spec.namespaces().is_new(Namespace::Network)
 }
@@ -467,7 +469,7 @@ fn check_procfs(destination: &Path, fstype: &str, options: &MountOptions, field:
     let Ok(below) = destination.strip_prefix("/proc") else { return Ok(()) };
     let bind = options.bind.is_some() || fstype == "bind";
     if below.as_os_str().is_empty() {
-        // A bind of the host's procfs is one too; init checks that.
+        // A bind may be of the host's procfs, which init checks.
         return if fstype == "proc" || bind {
             Ok(())
         } else {
@@ -485,7 +487,7 @@ pub fn covers_allowed(below_proc: &Path) -> bool {
     PROCFS_FILES.iter().any(|file| Path::new(file) == below_proc)
 }
 
-/// Whether /dev comes as a whole from the host, devices and all.
+/// Whether the whole /dev comes from the host, with its devices.
 pub(super) fn binds_whole_dev(spec: &Spec) -> bool {
     spec.mounts().iter().any(|entry| {
         let options = MountOptions::of(entry.options().iter().flatten().map(String::as_str));

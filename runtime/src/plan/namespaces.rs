@@ -1,10 +1,11 @@
 //! Which namespaces are made, by whom and in which order; id maps; names; time offsets.
 //!
-//! Without a user namespace, the clone makes what is cheap and init unshares two by itself: the network, by far the most
-//! expensive one, while the supervisor goes on, and the cgroup namespace, whose top is the cgroup that init is in by then.
-//! With a new user namespace the clone makes it and
-//! the pid namespace alone; all others must belong to its mapped root, so init unshares them once it is that root. With
-//! a joined one an intermediate process joins it and forks init, whose pid namespace then belongs to it.
+//! Without a user namespace, the clone makes the cheap namespaces, and init unshares two by itself: the network and the
+//! cgroup namespace. The network namespace is by far the most expensive, and the supervisor goes on meanwhile. The top
+//! of the cgroup namespace is the cgroup that init is in by then. With a new user namespace, the clone makes the user
+//! and the pid namespace alone. All others must belong to the mapped root of the user namespace, so init unshares them
+//! once it is that root. With a joined user namespace, an intermediate process joins it and forks init, so that init's
+//! pid namespace belongs to it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -30,9 +31,9 @@ impl fmt::Display for NamespaceFlags {
 pub struct Cloning {
     /// The namespaces that the clone makes.
     pub namespaces: NamespaceFlags,
-    /// Init is forked by an intermediate process, which has joined the user namespace first.
+    /// An intermediate process joins the user namespace first, and forks init.
     pub by_intermediate: bool,
-    /// What of the caller's descriptors it keeps.
+    /// Which of the caller's descriptors init keeps.
     pub descriptors: Descriptors,
 }
 
@@ -41,7 +42,7 @@ pub struct Cloning {
 pub struct JoinedNamespace {
     /// Its type.
     pub namespace: Namespace,
-    /// Where it is, on the host.
+    /// Its path on the host.
     pub path: PathBuf,
 }
 
@@ -67,7 +68,7 @@ pub struct TimeOffset {
     pub nanoseconds: u32,
 }
 
-/// Whether init must be forked by a process that has joined the user namespace before.
+/// Whether init must be forked by an intermediate process that has joined the user namespace.
 fn needs_intermediate(namespaces: &Namespaces) -> bool {
     namespaces.is_private(Namespace::User) && !namespaces.is_new(Namespace::User)
 }

@@ -4,8 +4,8 @@
 //! says so, and `apply/handshake.rs` has the messages. `plan` sorts its steps by this table, so a subsystem says *what*
 //! is to be done, and this file alone says *when* and *by whom*.
 //!
-//! A row becomes a variant of [`Stage`] and a variant of the enum of its actor: [`ForSupervisor`], [`ForIntermediate`] or
-//! [`ForInit`]. The text of a plan (`explain.rs`) matches each enum without a wildcard, and so does the process that
+//! A row becomes a variant of [`Stage`] and a variant of the enum of its actor: [`ForSupervisor`], [`ForIntermediate`]
+//! or [`ForInit`]. The text of a plan (`explain.rs`) matches each enum without a wildcard, and so does the process that
 //! performs it (`apply/supervisor.rs`, `apply/init.rs`). A row without its text or its deed doesn't compile, nor does a
 //! step that is given to the wrong process.
 
@@ -156,8 +156,8 @@ steps! {
     SaveRecord(Box<Recorded>) by Supervisor = "save-record" undo RemoveStateDirectory;
     /// Makes the cgroup, or takes one that is there and empty. Before the clone, so that init can be born in it.
     CreateCgroup(Rc<cgroup::Plan>) by Supervisor = "create-cgroup" undo RemoveCgroup;
-    /// Makes the fifo that `start` writes to. After the cgroup: that it is there tells `delete`, if no more comes of this
-    /// start, that what is in the cgroup is the container's.
+    /// Makes the fifo that `start` writes to. After the cgroup: that it is there tells `delete`, if no more comes of
+    /// this start, that what is in the cgroup is the container's.
     MakeStartFifo by Supervisor = "make-start-fifo" undo RemoveStateDirectory;
     /// Makes the directory that the container sees at /run/notify, where its socket to say that it is ready will be.
     MakeNotifyDirectory by Supervisor = "make-notify-directory" undo RemoveStateDirectory;
@@ -183,9 +183,9 @@ steps! {
     JoinNamespaces by Intermediate = "join-namespaces";
     /// Joins the namespaces of a running container (`exec`).
     JoinContainer(NamespaceFlags) by Intermediate = "join-container";
-    /// Enters the cgroups of v1, into which no process is born, and sets the CPUs that the process may use of theirs. Not
-    /// a step of the intermediate process: the pids limit may allow one more process, which the intermediate one would
-    /// use up.
+    /// Enters the cgroups of v1, into which no process is born, and sets the CPUs that the process may use of theirs.
+    /// Not a step of the intermediate process: the pids limit may allow one more process, which the intermediate one
+    /// would use up.
     EnterCgroup(Affinity) by Init = "enter-cgroup";
     /// Leaves the caller's session and terminal.
     NewSession by Init = "new-session";
@@ -207,9 +207,9 @@ steps! {
     SetDomainname(String) by Init = "set-domainname";
     /// Cuts the mounts off from the host's.
     SetPropagation(OuterPropagation) by Init = "set-propagation";
-    /// Builds a mount that init, in a user namespace of its own, has no right to build, when init comes to it: its source
-    /// may lie in an earlier one. In init's mount namespace: there the flags of the host's mounts, and what they hide, are
-    /// locked.
+    /// Builds a mount that init, in a user namespace of its own, has no right to build, when init comes to it: its
+    /// source may lie in an earlier one. In init's mount namespace: there the flags of the host's mounts, and what they
+    /// hide, are locked.
     BuildMount(Box<Mount>) by Supervisor = "build-mount";
     /// Makes the rootfs a mount of its own.
     MountRootfs(PathBuf) by Init = "mount-rootfs";

@@ -1,4 +1,4 @@
-//! The container's process: who it is, what it may do, how it is scheduled, what it executes.
+//! The container's process: its user, its rights, its scheduling, its program.
 //!
 //! `create` and `exec` share nearly all of it.
 
@@ -15,7 +15,7 @@ use crate::spec::{Namespace, Spec, oci};
 use crate::sys::credentials::{CapabilitySets, capability_number};
 use crate::sys::schedule::SchedulerAttributes;
 
-/// What the runtime and its hooks use too; callers rely on it where the config names no umask.
+/// The umask of the runtime itself and of its hooks. Callers rely on it where the config names none.
 pub const DEFAULT_UMASK: u32 = 0o022;
 
 /// The user of a process.
@@ -49,11 +49,11 @@ pub struct Rlimit {
 pub struct Program {
     /// Its arguments, its own name first.
     pub args: Vec<CString>,
-    /// Its environment; of a name given twice the later one.
+    /// Its environment. Of a name that is given twice, the later value counts.
     pub env: Vec<CString>,
     /// Where a name without a slash is looked for.
     pub search_path: String,
-    /// HOME is missing: it is looked up in the container's /etc/passwd.
+    /// Whether HOME is missing, and looked up in the container's /etc/passwd.
     pub needs_home: bool,
 }
 
@@ -62,7 +62,7 @@ pub struct Program {
 pub struct Console {
     /// Rows and columns.
     pub size: Option<(u16, u16)>,
-    /// The runtime stays in the foreground and relays what is written, line ends included.
+    /// Whether the runtime stays in the foreground and relays what is written, line ends included.
     pub relayed: bool,
 }
 
@@ -75,7 +75,7 @@ pub struct IoPriority {
     pub priority: u32,
 }
 
-/// The descriptors that a program gets from the runtime's caller: its standard streams, and so many from 3 on.
+/// The descriptors that a program gets from the runtime's caller: the standard streams, and a number of them from 3 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptors {
     /// How many from 3 on.
@@ -87,7 +87,7 @@ impl Descriptors {
         Descriptors { preserved: request.preserve_fds + request.listen_fds }
     }
 
-    /// The numbers of those beside the standard streams.
+    /// The numbers of all but the standard streams.
     pub fn preserved(self) -> Range<i32> {
         3..3 + self.preserved as i32
     }
@@ -242,7 +242,7 @@ fn scheduler_attributes(scheduler: &oci::Scheduler) -> SchedulerAttributes {
     }
 }
 
-/// A label that was asked for is applied, or nothing starts.
+/// A label that config.json asks for is applied, or nothing starts.
 fn labels(process: &oci::Process, machine: &Machine) -> Result<Vec<Step>> {
     let given = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
     let mut steps = Vec::new();
@@ -379,7 +379,8 @@ fn program(process: &oci::Process, request: &Request) -> Result<Program> {
     })
 }
 
-/// Of a name given twice the later value stays, at the place of the earlier one. An entry without `=` is dropped.
+/// Of a name that is given twice, the later value stays, at the place of the earlier value. An entry without `=` is
+/// dropped.
 fn deduplicated(env: &[String]) -> Vec<String> {
     use std::collections::HashMap;
     let mut place: HashMap<&str, usize> = HashMap::with_capacity(env.len());

@@ -7,7 +7,7 @@ use super::cgroup::{self, CgroupPaths};
 use super::{Caller, NamespaceFlags, Request};
 use crate::spec::{HookKind, Namespace, Spec, oci};
 
-/// What later commands do without config.json: they go by this.
+/// What later commands go by, because they don't read config.json again.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     /// The `ociVersion` of config.json.
@@ -20,11 +20,11 @@ pub struct Recorded {
     pub rootfs: PathBuf,
     /// The cgroup that is made, or the caller's.
     pub cgroup_paths: CgroupPaths,
-    /// The uid of who creates the container.
+    /// The uid of the caller of `create`.
     pub owner: u32,
     /// The annotations of config.json: hooks see them, and `state` prints them.
     pub annotations: BTreeMap<String, String>,
-    /// Whether the container has a pid namespace of its own: then the kernel ends all its processes with init.
+    /// Whether the container has a pid namespace of its own. If so, the kernel ends all its processes when init ends.
     pub private_pid_namespace: bool,
     /// The namespaces, new or joined, that aren't the runtime's own: `exec` joins them.
     pub namespaces: NamespaceFlags,

@@ -47,7 +47,7 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
         .collect()
 }
 
-/// `net.ipv4.ip_forward` and `net/ipv4/ip_forward` are one name; whichever separator comes first counts, so that
+/// `net.ipv4.ip_forward` and `net/ipv4/ip_forward` are the same name. The separator that comes first counts, so that
 /// `net/ipv4/conf/eth0.1/forwarding` keeps the dot of its device.
 fn path_of(key: &str) -> String {
     let by_dots = match (key.find('.'), key.find('/')) {

@@ -92,8 +92,8 @@ fn below(own: &str) -> Option<&Path> {
     own.components().all(|part| matches!(part, Component::Normal(_))).then_some(own)
 }
 
-/// `own` relative to a mount that shows the hierarchy from `root` on. A cgroup that isn't below `root` can't be reached,
-/// and the top of the mount stands for it.
+/// `own` relative to a mount that shows the hierarchy from `root` on. A cgroup that isn't below `root` can't be
+/// reached, and the top of the mount stands for it.
 fn relative_to(root: &Path, own: &str) -> PathBuf {
     let inner = Path::new(own).strip_prefix(root).unwrap_or(Path::new(""));
     let clean = inner.components().all(|part| matches!(part, Component::Normal(_)));

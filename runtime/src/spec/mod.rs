@@ -1,8 +1,8 @@
 //! 1. INPUT: config.json and process.json to values that cannot be wrong.
 //!
-//! The types are the field's shared ones (`oci-spec`). What they leave open is settled here: an unknown *property* is
-//! ignored as the OCI spec asks, an unknown *value* is an error that names its path, an unknown capability is
-//! dropped with a warning, and everything that no later stage could carry out is refused by name.
+//! The types are the field's shared ones (`oci-spec`). What the types leave open is settled here. An unknown *property*
+//! is ignored, as the OCI spec asks. An unknown *value* is an error that names its path. An unknown capability is
+//! dropped with a warning. Everything that no later stage could carry out is refused by name.
 
 mod namespaces;
 mod parse;

@@ -76,7 +76,7 @@ pub enum NamespaceSource {
     Host,
     /// A new one.
     New,
-    /// The one at this path.
+    /// The namespace at this path.
     Path(PathBuf),
 }
 
@@ -131,7 +131,7 @@ impl Namespaces {
         *self.source(namespace) != NamespaceSource::Host
     }
 
-    /// Those joined by path.
+    /// The namespaces that are joined by path.
     pub fn joined(&self) -> impl Iterator<Item = (Namespace, &Path)> {
         Namespace::ALL.into_iter().filter_map(|namespace| match self.source(namespace) {
             NamespaceSource::Path(path) => Some((namespace, path.as_path())),

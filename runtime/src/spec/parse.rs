@@ -27,8 +27,8 @@ fn drop_missing_pids_limit(spec: &mut oci::Spec, text: &[u8]) {
     }
 }
 
-/// Whether `linux.resources` has a limit on processes. `pids: {}` sets none since spec 1.3, and 0 is a limit; the shared
-/// types have 0 for either.
+/// Whether `linux.resources` has a limit on processes. `pids: {}` sets none since spec 1.3, and 0 is a limit; the
+/// shared types have 0 for either.
 pub fn limits_pids(resources: &Value) -> bool {
     resources.pointer("/pids/limit").is_some_and(|limit| !limit.is_null())
 }

@@ -99,8 +99,8 @@ impl ContainerDir {
         self.write_new(EXEC_CONFIG, &exec_config::write(config, filter)?)
     }
 
-    /// Reads what [`save_exec_config`](Self::save_exec_config) kept: a config.json without the rules of its profile, and
-    /// the filter.
+    /// Reads what [`save_exec_config`](Self::save_exec_config) kept: a config.json without the rules of its profile,
+    /// and the filter.
     pub fn load_exec_config(&self) -> Result<(String, Option<Filter>)> {
         let file = file::open_at(&self.dir, Path::new(EXEC_CONFIG), OFlag::O_RDONLY)
             .doing_with(|| self.shown(EXEC_CONFIG))?;

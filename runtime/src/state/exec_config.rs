@@ -1,5 +1,5 @@
-//! What `exec` needs of a config.json: all but the rules of its seccomp profile. The compiled filter is kept in place of
-//! the rules, because they are by far the longest part, and each `exec` would read and compile them again.
+//! What `exec` needs of a config.json: all but the rules of its seccomp profile. The compiled filter is kept in place
+//! of the rules, because they are by far the longest part, and each `exec` would read and compile them again.
 
 use std::collections::BTreeMap;
 

@@ -46,8 +46,8 @@ impl ContainerDir {
             _ => err,
         })?;
         let (unfinished, finished) = (Path::new(SOCKET_UNFINISHED), Path::new(SOCKET_NAME));
-        // The socket gets its mode before it comes to where a name may be changed by others. The umask would give it the
-        // mode at once, but belongs to the whole process.
+        // The socket gets its mode before it comes to where a name may be changed by others. The umask would give it
+        // the mode at once, but belongs to the whole process.
         self.remove_file(unfinished.as_os_str())?;
         let bind = || {
             let socket = socket::bind_datagram_at(self.dir.as_fd(), SOCKET_UNFINISHED)?;

@@ -47,8 +47,8 @@ impl StateRoot {
     /// Where the root is when the caller names none: `/run/corten`, or `$XDG_RUNTIME_DIR/corten` for a user who isn't
     /// root.
     ///
-    /// The directory of a user is made here, because a directory that the caller names must not get a sticky bit. This
-    /// one needs the bit: what lies in `$XDG_RUNTIME_DIR` without it may be cleaned away.
+    /// The default directory of a user is made here, because a directory that the caller names must not get a sticky
+    /// bit. A directory in `$XDG_RUNTIME_DIR` needs the bit, because without it the directory may be cleaned away.
     pub fn ensure_default(caller: impl FnOnce() -> Caller) -> Result<PathBuf> {
         let for_root = Path::new("/run/corten");
         let xdg = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());

@@ -93,9 +93,9 @@ impl fmt::Display for FilterFlags {
 /// `seccomp(SECCOMP_SET_MODE_FILTER, flags, program)`: filters all later system calls of this thread, of what it
 /// forks and of what it executes. Returns the listener if `flags` ask for one.
 ///
-/// Errors: EACCES without no_new_privs or CAP_SYS_ADMIN in the user namespace; EINVAL for a program that the
-/// verifier refuses or a flag that the kernel does not know; EBUSY if a filter in force has a listener already;
-/// ENOMEM if the filters in force exceed 32768 instructions together.
+/// Errors: EACCES without no_new_privs or CAP_SYS_ADMIN in the user namespace. EINVAL for a program that the verifier
+/// refuses, or a flag that the kernel does not know. EBUSY if a filter in force has a listener already. ENOMEM if the
+/// filters in force exceed 32768 instructions together.
 /// Kernel: 3.17. Source: seccomp(2).
 pub fn install(program: &[Instruction], flags: FilterFlags) -> Result<Option<OwnedFd>> {
     let call = || format!("seccomp(SECCOMP_SET_MODE_FILTER, {flags}, {{len={}}})", program.len());

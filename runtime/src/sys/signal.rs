@@ -40,7 +40,7 @@ impl SignalQueue {
         Ok(info.map(|info| info.ssi_signo as i32))
     }
 
-    /// Lets the signals act as they did before. Those that were not taken act now.
+    /// Lets the signals act as they did before. A signal that was not taken acts now.
     pub fn unblock(&self) -> Result<()> {
         self.signals.thread_unblock().named(|| "sigprocmask(SIG_UNBLOCK)".into())
     }

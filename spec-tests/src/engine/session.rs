@@ -150,9 +150,10 @@ impl<'a> Session<'a> {
 
     /// Skips the scenario where cgroups are not v1's, for scenarios that read or write its files.
     pub fn needs_cgroup_v1(&self) -> Outcome {
-        match Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists() {
-            true => Ok(()),
-            false => Err(Stop::Skipped("the scenario is about cgroup v1, which this machine has not".into())),
+        if Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists() {
+            Ok(())
+        } else {
+            Err(Stop::Skipped("the scenario is about cgroup v1, which this machine has not".into()))
         }
     }
 

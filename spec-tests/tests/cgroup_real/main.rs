@@ -1,5 +1,5 @@
-//! The cgroup layer against the kernel's own cgroups: v1 as the machine has it, and v2 in a mount namespace of the test's
-//! own. Each test leaves no cgroup behind, and says why where it can't run.
+//! The cgroup layer against the kernel's own cgroups: v1 as the machine has it, and v2 in a mount namespace of its own.
+//! Each test leaves no cgroup behind, and says why where it can't run.
 
 mod fixture;
 mod hybrid;

@@ -19,7 +19,7 @@ fn hooks_run_in_their_order() {
     for kind in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
         container.bundle.hook(kind, &format!("echo {kind} >> {log}"));
     }
-    // This one runs inside: its log is in the rootfs.
+    // startContainer runs inside the container, so its log is in the rootfs.
     container.bundle.hook("startContainer", "echo startContainer >> /log");
     let read =
         |path: &str| std::fs::read_to_string(path).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");

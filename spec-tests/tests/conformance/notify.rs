@@ -35,7 +35,7 @@ fn running(container: &Container, manager: &Manager) -> Running {
     container.run().env("NOTIFY_SOCKET", &manager.address).spawn()
 }
 
-/// The manager hears that the container is ready, and which its first process is. That lives on.
+/// The manager hears that the container is ready, and which its first process is. The process lives on.
 #[track_caller]
 fn hears_of_init(manager: &Manager, container: &Container) {
     manager.hears_that_it_is_ready(|| container.pid());

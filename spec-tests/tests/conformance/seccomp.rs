@@ -1,5 +1,5 @@
-//! Seccomp filters as a container meets them. That a filter means what its profile says is proved apart, by
-//! `seccomp_oracle`.
+//! Seccomp filters as a container meets them. A suite of its own, `seccomp_oracle`, proves that a filter means what its
+//! profile says.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 

@@ -74,7 +74,7 @@ fn protections(container: &Container) -> Vec<String> {
     let cgroup = container.cgroup();
     for dir in cgroup.existing() {
         let procs = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-        // That one and the unified one are no protection, and joined if they can be.
+        // systemd's hierarchy and, beside v1, the unified one limit nothing. The container joins them if it can.
         if dir.starts_with("/sys/fs/cgroup/systemd") || (cgroup::is_v1("pids") && dir == cgroup.unified()) {
             continue;
         }

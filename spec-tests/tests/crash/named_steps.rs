@@ -74,7 +74,8 @@ fn container(view: View, configure: Configure) -> Container {
     container
 }
 
-/// Has the command ask for sd_notify. There is nobody to tell, so that a start fails, but not before its steps are done.
+/// Has the command ask for sd_notify. There is nobody to tell, so that a start fails, but not before its steps are
+/// done.
 fn notifying(call: Call<'_>) -> Call<'_> {
     call.env("NOTIFY_SOCKET", "/nonexistent")
 }
@@ -222,7 +223,7 @@ fn a_step_of_exec_that_fails_or_dies_leaves_no_process_and_no_pid_file() {
     assert!(steps.len() > 15, "{steps:?}");
     for step in &steps {
         for how in ["fail", "kill"] {
-            // Once init may outlive the supervisor, a supervisor that is killed leaves a program that runs, as it is meant.
+            // From here on the program outlives a supervisor that is killed, as it is meant to.
             let outlives = how == "kill" && ["await-execution", "write-pid-file"].contains(&step.as_str());
             let process = if outlives { &short } else { &long };
             let outcome = exec(&container, process).env("CORTEN_FAULT", format!("{how}:{step}")).output();

@@ -194,7 +194,8 @@ fn a_rootfs_that_is_a_symlink_is_refused() {
     container.assert_nothing_left();
 }
 
-/// A mount destination in a volume that an attacker shares: `dir`, which he exchanges for a link to the victim.
+/// A mount destination in a volume that an attacker shares: `dir`, which the attacker exchanges for a link to the
+/// victim.
 ///
 /// A later mount binds from the victim: if the one before landed there, its content shows.
 fn race(destination: &str, expect: impl Fn(&Victim, &str)) {

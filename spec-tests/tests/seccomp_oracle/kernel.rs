@@ -128,9 +128,10 @@ fn fork_and(says: impl FnOnce() -> bool) -> Exit {
         }
         let mut status = 0;
         assert_eq!(libc::waitpid(pid, &mut status, 0), pid, "waitpid");
-        match libc::WIFSIGNALED(status) {
-            true => Exit::By(libc::WTERMSIG(status)),
-            false => Exit::With(libc::WEXITSTATUS(status) == 1),
+        if libc::WIFSIGNALED(status) {
+            Exit::By(libc::WTERMSIG(status))
+        } else {
+            Exit::With(libc::WEXITSTATUS(status) == 1)
         }
     }
 }

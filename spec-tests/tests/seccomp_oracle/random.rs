@@ -1,9 +1,9 @@
 //! Random profiles: few names and few constants, so that rules meet.
 //!
-//! libseccomp (2.5.4; some of it is corrected in 2.6.1) does not do what the rules say where several rules for one
-//! system call combine several conditions, where several compare the same 64-bit argument by LT or LE, and where
-//! several compare it otherwise than by EQ with different actions: `fixed` has examples. So it is the reference for
-//! the profiles outside of that, and for all of them the model is, and `seccompiler` in its own tests.
+//! libseccomp (2.5.4; some of it is corrected in 2.6.1) does not do what the rules say in three cases of several rules
+//! for one system call. The rules combine several conditions; or they compare the same 64-bit argument by LT or LE; or
+//! they compare it otherwise than by EQ with different actions. `fixed` has examples. So libseccomp is the reference
+//! for profiles without these cases. For all profiles the model is a reference, and in its own tests `seccompiler`.
 
 use corten::internals::plan::seccomp::{Disassembly, compile};
 use oci_spec::runtime::Arch;

@@ -60,8 +60,8 @@ impl CreatedCgroup {
         perform(self, &plan.writes)
     }
 
-    /// v2: loads the program that [restricts devices](Self::restrict_devices), if one is needed. The kernel takes a while
-    /// to verify it; nothing is restricted yet.
+    /// v2: loads the program that [restricts devices](Self::restrict_devices), if one is needed. The kernel takes a
+    /// while to verify it; nothing is restricted yet.
     pub fn load_device_program(&self, plan: &Plan) -> Result<Option<OwnedFd>> {
         if self.is_v2 { devices::load(&plan.devices).doing(RESTRICT_DEVICES) } else { Ok(None) }
     }

@@ -55,7 +55,7 @@ fn attached(dir: &Dir) -> Result<Vec<OwnedFd>> {
     let mut programs = Vec::new();
     for id in bpf::device_program_ids(dir.as_fd())? {
         match bpf::program_by_id(id) {
-            // An LSM may hide a program from us. That program stays attached, and can only forbid more.
+            // An LSM may hide a program from us. The hidden program stays attached, and can only forbid more.
             Err(err) if err.is(Errno::EPERM) || err.is(Errno::EACCES) => {}
             Err(err) if err.is(Errno::ENOENT) => {}
             program => programs.push(program?),

@@ -10,9 +10,9 @@ use crate::sys::process::SingleThreaded;
 
 /// The way into a cgroup, opened while its paths and the right to use them are there.
 ///
-/// In the unified hierarchy a process is born in its cgroup. Into those of v1 it moves itself, by writing `0` to `tasks`:
-/// a move by pid, or of a whole process, takes a lock against every fork and exit of the machine, and waits for it for
-/// milliseconds.
+/// In the unified hierarchy a process is born in its cgroup. Into those of v1 it moves itself, by writing `0` to
+/// `tasks`: a move by pid, or of a whole process, takes a lock against every fork and exit of the machine, and waits
+/// for it for milliseconds.
 #[derive(Default)]
 pub struct Entrance {
     birthplace: Option<Birthplace>,
@@ -52,7 +52,7 @@ impl Entrance {
         }
     }
 
-    /// Clones a child into namespaces and into the unified hierarchy's cgroup. Those of v1 the child has to
+    /// Clones a child into namespaces and into the unified hierarchy's cgroup. The cgroups of v1 the child has to
     /// [`enter`](Self::enter) by itself.
     ///
     /// Errors: those of [`clone3`].

@@ -316,8 +316,8 @@ impl Places for OpenDirs<'_> {
     }
 }
 
-/// All processes of the cgroup at `path` and of those below it; none if it is gone. Those of other pid
-/// namespaces, which have no number here, are left out.
+/// All processes of the cgroup at `path` and of those below it; none if it is gone. A process of another pid namespace,
+/// which has no number here, is left out.
 pub(super) fn pids_below(path: &Path) -> Result<Vec<i32>> {
     let mut pids = Vec::new();
     match collect_pids(path, &mut pids) {

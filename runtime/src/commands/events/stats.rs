@@ -1,5 +1,5 @@
-//! What a container's cgroup has used, in the words of runc's `events --stats`: those of v1, in which the readings of v2
-//! have to be put.
+//! What a container's cgroup has used, in the words of runc's `events --stats`: those of v1, in which the readings of
+//! v2 have to be put.
 
 use std::collections::BTreeMap;
 

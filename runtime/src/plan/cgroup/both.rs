@@ -14,7 +14,7 @@ pub(super) fn pids(resources: &LinuxResources, limits: &mut Collector<'_>) -> Re
 
 fn pids_max(limit: i64) -> String {
     match limit {
-        // With a limit of 0 no process could run at all. systemd makes 1 of it, too.
+        // A limit of 0 would let no process run at all, so 0 becomes 1, as systemd has it.
         0 => "1".to_owned(),
         1.. => limit.to_string(),
         _ => "max".to_owned(),

@@ -12,17 +12,17 @@ pub struct CgroupHost {
 /// The kind of hierarchy that containers are put into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// One hierarchy per controller or set of controllers; with a unified one beside them the host is called
-    /// hybrid, and containers join that too.
+    /// One hierarchy per controller or set of controllers. A host that has a unified hierarchy beside them is called
+    /// hybrid, and containers join the unified hierarchy too.
     V1 {
-        /// All that are mounted.
+        /// All hierarchies that are mounted.
         hierarchies: Vec<Hierarchy>,
     },
     /// One hierarchy for all controllers.
     V2 {
-        /// The only one.
+        /// The only hierarchy.
         hierarchy: Hierarchy,
-        /// The controllers that its top can give to cgroups below it.
+        /// The controllers that the top of the hierarchy can give to cgroups below it.
         controllers: Vec<String>,
     },
 }

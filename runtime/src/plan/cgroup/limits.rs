@@ -20,7 +20,7 @@ pub struct Write {
     pub field: Cow<'static, str>,
     /// What a failure means.
     pub on_failure: OnFailure,
-    /// A file with a number that the value must exceed. All such files are read before anything is written.
+    /// A file whose number the value must exceed. All such files are read before anything is written.
     pub must_exceed: Option<&'static str>,
 }
 
@@ -29,11 +29,11 @@ pub struct Write {
 pub enum Value {
     /// This text.
     Text(String),
-    /// The quota that stands in `cpu.max`, with this period.
+    /// This period, with the quota that stands in `cpu.max`.
     PeriodForQuota(u64),
-    /// So much swap that it makes up this total with what stands in `memory.max`.
+    /// The swap that is left of this total after the memory limit that stands in `memory.max`.
     SwapInTotal(u64),
-    /// So much swap that the total of memory and swap stays what it is when memory gets this limit.
+    /// The swap with which the total of memory and swap stays as it is when memory gets this limit.
     SwapBesideLimit(u64),
 }
 
@@ -44,9 +44,9 @@ pub enum OnFailure {
     Fail,
     /// ENOENT is no error: without the file there is nothing to limit.
     IgnoreMissing,
-    /// ENOENT: this value is written into this file instead.
+    /// On ENOENT, this value is written into this file instead.
     Use(&'static str, String),
-    /// EINVAL: the value may fit once the other limits stand, so it is tried again after them.
+    /// EINVAL may only mean that the value doesn't fit yet, so it is written again after all other limits.
     RetryLast,
 }
 
@@ -78,7 +78,7 @@ impl Write {
         Write::with(file, Value::text(text), aim, field)
     }
 
-    /// As [`Write::new`], of a value that may depend on what stands in the cgroup.
+    /// As [`Write::new`], for a value that may depend on what stands in the cgroup.
     pub(super) fn with(
         file: impl Into<Cow<'static, str>>,
         value: Value,
@@ -94,7 +94,7 @@ impl Write {
         Write { on_failure, ..self }
     }
 
-    /// `condition` is for writes that may fail in one case only.
+    /// As [`Write::or`], if `condition` holds.
     pub(super) fn or_if(self, condition: bool, on_failure: OnFailure) -> Write {
         if condition { self.or(on_failure) } else { self }
     }
@@ -118,7 +118,7 @@ pub(super) struct Limits {
     pub notes: Vec<String>,
 }
 
-/// The limits of one container while they are put together, with what is known of the host's controllers.
+/// Collects the limits of one container, with what is known of the host's controllers.
 pub(super) struct Collector<'a> {
     version: &'static str,
     has: &'a dyn Fn(&str) -> bool,
@@ -142,21 +142,21 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// As [`Collector::add`], for what has to stand before a process joins.
+    /// As [`Collector::add`], for a value that must be written before a process joins.
     pub fn add_before_enter(&mut self, write: Write) -> Result<()> {
         self.check(&write)?;
         self.limits.before_enter.push(write);
         Ok(())
     }
 
-    /// Says that `field` is passed over, if it was `asked` for.
+    /// Notes that `field` is passed over, if it was `asked` for.
     pub fn pass_over(&mut self, asked: bool, field: &str, why: &str) {
         if asked {
             self.limits.notes.push(format!("{field}: passed over, {why}"));
         }
     }
 
-    /// As [`Collector::add`], whatever the controller is.
+    /// As [`Collector::add`], but doesn't ask whether the host has the controller.
     pub fn add_unchecked(&mut self, write: Write) {
         self.limits.writes.push(write);
     }

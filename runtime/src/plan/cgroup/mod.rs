@@ -35,19 +35,19 @@ pub enum Manager {
 pub struct Plan {
     /// Who makes the cgroup and removes it.
     pub driver: Driver,
-    /// The directory in each hierarchy that the container's processes are in; on v2 there is one.
+    /// The directory of the container's processes in each hierarchy. On v2 there is one.
     pub dirs: Vec<Dir>,
-    /// What has to stand before a process can join, in order.
+    /// The writes without which no process can join, in order.
     pub before_enter: Vec<Write>,
     /// All other limits, in order.
     pub writes: Vec<Write>,
     /// Which devices may be used.
     pub devices: Policy,
-    /// What was asked for and is passed over, and why; for `corten plan`.
+    /// What the spec asks for and is passed over, and why; for `corten plan`.
     pub notes: Vec<String>,
 }
 
-/// Who makes the cgroup and removes it, and what only this driver has to know.
+/// Who makes the cgroup and removes it, with what only this driver has to know.
 ///
 /// A unit of systemd belongs here as a third variant, with its name, slice and properties: systemd then makes `dirs`,
 /// and `writes` holds the limits that systemd has no property for.
@@ -58,7 +58,8 @@ pub enum Driver {
         /// v2: the controllers to be enabled from the top of the hierarchy down to the cgroup. Empty on v1.
         enable: Vec<String>,
     },
-    /// The container stays in the cgroup of its caller: `dirs` are the caller's, and nothing is changed in them.
+    /// The container stays in the cgroup of the runtime's caller: `dirs` are the caller's, and nothing is changed in
+    /// them.
     Caller,
 }
 
@@ -71,7 +72,7 @@ pub struct Dir {
     pub mountpoint: PathBuf,
     /// The directory itself.
     pub path: PathBuf,
-    /// Whether the container can do without it: nothing is ever limited there.
+    /// Whether the container can do without this directory, because nothing is ever limited there.
     pub optional: bool,
 }
 
@@ -94,7 +95,7 @@ pub fn decide(
     }
 }
 
-/// A cgroup of the container's own, at `place`.
+/// The plan for a cgroup of the container's own, at `place`.
 fn own(place: &paths::Place, resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
     let devices = Policy::new(resources.devices().as_deref().unwrap_or_default())?;
     let (dirs, enable, limits) = match &host.mode {
@@ -114,7 +115,7 @@ fn own(place: &paths::Place, resources: &LinuxResources, host: &CgroupHost) -> R
     Ok(Plan { driver: Driver::Own { enable }, dirs, before_enter, writes, devices, notes })
 }
 
-/// The cgroup of the caller. Rules for devices are passed over, since engines write some by habit.
+/// The plan for the cgroup of the caller. Rules for devices are passed over, because engines write some by habit.
 ///
 /// Errors: any limit, because there is no cgroup to set it on.
 fn callers(resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
@@ -159,8 +160,8 @@ impl Plan {
         matches!(&self.dirs[..], [only] if only.is_unified())
     }
 
-    /// What the state record keeps of the cgroup: all that is needed to find it again. Empty where the cgroup isn't the
-    /// container's.
+    /// What the state record keeps of the cgroup, so that later commands find it again. Empty where the cgroup is the
+    /// caller's.
     pub fn paths(&self) -> CgroupPaths {
         match self.driver {
             Driver::Own { .. } => {

@@ -9,8 +9,8 @@ use super::host::Hierarchy;
 use crate::error::{Error, Result};
 use crate::paths;
 
-/// The directory of a container's cgroup by controller, as state.json keeps it: `""` is the unified hierarchy,
-/// and where it is alone, the cgroup is v2.
+/// The directory of a container's cgroup by controller, as state.json keeps it. The key `""` is the unified hierarchy;
+/// where it is the only key, the cgroup is v2.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CgroupPaths(BTreeMap<String, PathBuf>);
@@ -74,8 +74,8 @@ impl Place {
 
     /// The directory in the v2 hierarchy.
     pub fn on_v2(&self, hierarchy: &Hierarchy) -> PathBuf {
-        // A v2 cgroup with processes can't give controllers to cgroups below it, and the runtime's own cgroup has the
-        // runtime in it. So the container's cgroup is made beside the runtime's, not in it.
+        // A v2 cgroup with processes can't give controllers to cgroups below it, and the runtime is a process of its
+        // own cgroup. So the container's cgroup is made beside the runtime's, not in it.
         let beside = hierarchy.own.parent().unwrap_or(Path::new(""));
         match self {
             Place::Top(inner) => hierarchy.mountpoint.join(inner),

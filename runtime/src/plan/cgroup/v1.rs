@@ -6,12 +6,13 @@ use super::both;
 use super::limits::{self, Collector, Limits, OnFailure, Write};
 use crate::error::{Error, Result};
 
-/// Whether containers join the hierarchy of `controller`. Any other, `name=mine` say, belongs to some program.
+/// Whether containers join the hierarchy of `controller`. Any other hierarchy, `name=mine` say, belongs to some
+/// program.
 pub(super) fn joins(controller: &str) -> bool {
     is_optional(controller) || CONTROLLERS.contains(&controller)
 }
 
-/// Whether a container can do without the hierarchy of `controller`, as nothing is limited there.
+/// Whether a container can do without the hierarchy of `controller`, because nothing is limited there.
 pub(super) fn is_optional(controller: &str) -> bool {
     ["name=systemd", "misc", ""].contains(&controller)
 }
@@ -72,14 +73,14 @@ fn memory(memory: &LinuxMemory, limits: &mut Collector<'_>) -> Result<()> {
 
     let limit = limits::size(memory.limit(), LIMIT)?;
     let swap = limits::size(memory.swap(), SWAP)?;
-    // Unlimited memory makes no sense while memory and swap together are limited, so their limit is lifted too.
+    // Unlimited memory makes no sense while memory and swap are limited together, so the limit on both is lifted too.
     let (swap, on_missing) = match (limit, swap) {
         (Some(-1), None) => (Some(-1), OnFailure::IgnoreMissing),
         (_, swap) => (swap, OnFailure::Fail),
     };
     if let Some(limit) = limit {
         let write = Write::new("memory.limit_in_bytes", limit, "limit memory", LIMIT);
-        // The kernel keeps this limit within the one on memory and swap, so when both rise the latter goes first.
+        // The kernel wants the limit on memory within the limit on memory and swap, so the wider limit rises first.
         limits.add(write.or_if(swap.is_some(), OnFailure::RetryLast))?;
     }
     if let Some(swap) = swap {
@@ -101,7 +102,7 @@ fn oom_and_swappiness(memory: &LinuxMemory, limits: &mut Collector<'_>) -> Resul
     }
     let field = "linux.resources.memory.swappiness";
     match memory.swappiness() {
-        // -1, which some callers send, leaves the host's own setting.
+        // Some callers send -1, which leaves the host's own setting.
         None | Some(u64::MAX) => Ok(()),
         Some(value @ 0..=100) => limits.add(Write::new("memory.swappiness", value, "tune swapping", field)),
         Some(value) => Err(Error::invalid(format!("{field}: {value} is not within 0 and 100"))),
@@ -169,7 +170,8 @@ fn within_kernel_range(shares: u64, field: &str) -> Result<u64> {
 
 fn realtime(cpu: &LinuxCpu, limits: &mut Collector<'_>) -> Result<()> {
     let runtime = limits::set(cpu.realtime_runtime());
-    // No realtime process can join a cgroup without realtime. The runtime must fit the period.
+    // No realtime process can join a cgroup without realtime. The kernel checks runtime and period against each other,
+    // so a period that doesn't fit yet is written again last.
     if let Some(period) = limits::set(cpu.realtime_period()) {
         let field = "linux.resources.cpu.realtimePeriod";
         let write = Write::new("cpu.rt_period_us", period, "set the period of realtime", field);

@@ -21,8 +21,8 @@ pub(super) fn changes(resources: &LinuxResources, has: &dyn Fn(&str) -> bool) ->
     Ok(translate(resources, Cgroup::InUse, has)?.writes)
 }
 
-/// Whether the cgroup has limits already. Where two limits belong together, a change of one has to fit the standing
-/// value of its pair.
+/// Whether the cgroup has limits already. Where two limits belong together, a change of the first has to fit the
+/// standing value of the second.
 #[derive(Clone, Copy, PartialEq)]
 enum Cgroup {
     New,
@@ -79,7 +79,7 @@ fn memory(memory: &LinuxMemory, cgroup: Cgroup, limits: &mut Collector<'_>) -> R
     Ok(())
 }
 
-/// The spec's swap is the total with memory, v2's is swap alone.
+/// The spec's `swap` is the total of memory and swap, v2's is swap alone.
 fn swap_max(limit: Option<i64>, total: Option<i64>, cgroup: Cgroup) -> Result<Option<Value>> {
     const FIELD: &str = "linux.resources.memory.swap";
     Ok(match (limit, total) {
@@ -117,7 +117,7 @@ fn cpu(cpu: &LinuxCpu, cgroup: Cgroup, limits: &mut Collector<'_>) -> Result<()>
     if let Some(shares) = limits::set(cpu.shares()) {
         let write =
             Write::new("cpu.weight", cpu_weight(shares), "weigh the cpu", "linux.resources.cpu.shares");
-        // An idle cgroup takes no weight: where this update ends the idling, the weight has to come after that.
+        // An idle cgroup takes no weight, so an update that ends the idling writes the weight afterwards.
         limits.add(write.or_if(cpu.idle().is_some(), OnFailure::RetryLast))?;
     }
     if let Some(idle) = cpu.idle() {
@@ -145,7 +145,7 @@ fn cpu_max(quota: Option<i64>, period: Option<u64>, cgroup: Cgroup) -> Option<(V
     match (quota_text, period, cgroup) {
         (None, None, _) => None,
         (Some(quota), Some(period), _) => Some((Value::text(format!("{quota} {period}")), QUOTA)),
-        // The kernel leaves the period as it is, which is 100000 in a new cgroup.
+        // Without a period in the text, the kernel leaves the period as it is: 100000 in a new cgroup.
         (Some(quota), None, _) => Some((Value::text(quota), QUOTA)),
         (None, Some(period), Cgroup::New) => Some((Value::text(format!("max {period}")), PERIOD)),
         (None, Some(period), Cgroup::InUse) => Some((Value::PeriodForQuota(period), PERIOD)),
@@ -204,7 +204,7 @@ fn refuse_leaf_weight(weight: Option<u16>, field: &str) -> Result<()> {
 }
 
 fn io_max(device: &LinuxThrottleDevice, key: &str) -> String {
-    // 0 took a limit away on v1.
+    // On v1, 0 takes the limit away.
     let rate = if device.rate() == 0 { "max".to_owned() } else { device.rate().to_string() };
     format!("{}:{} {key}={rate}", device.major(), device.minor())
 }
@@ -215,8 +215,8 @@ fn network(network: &LinuxNetwork, limits: &mut Collector<'_>) {
     limits.pass_over(given, "linux.resources.network.priorities", NOT_ON_V2);
 }
 
-/// The spec's own way to v2: file names and texts. Written last, so that they win; a text of several lines is
-/// one command per line.
+/// `linux.resources.unified`: file names and texts. They are written last, so that they win. In a text of several
+/// lines, each line is a command.
 fn unified(resources: &LinuxResources, limits: &mut Collector<'_>) -> Result<()> {
     let mut entries: Vec<_> = resources.unified().iter().flatten().collect();
     entries.sort();
@@ -233,8 +233,8 @@ fn unified(resources: &LinuxResources, limits: &mut Collector<'_>) -> Result<()>
     Ok(())
 }
 
-/// 2..262144 shares, by default 1024, as 1..10000 of weight, by default 100: the curve through these three
-/// points that runc and crun settled on.
+/// Shares of v1 (2 to 262144, by default 1024) as weight of v2 (1 to 10000, by default 100). runc and crun settled on
+/// this curve through the three points.
 fn cpu_weight(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
@@ -246,7 +246,7 @@ fn cpu_weight(shares: u64) -> u64 {
     }
 }
 
-/// 10..1000 of v1 as 1..10000 of v2, in proportion.
+/// Weight of v1 (10 to 1000) as weight of v2 (1 to 10000), in proportion.
 fn io_weight(weight: u16) -> u64 {
     1 + (u64::from(weight) - 10) * 9999 / 990
 }

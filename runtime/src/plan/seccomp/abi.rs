@@ -22,7 +22,7 @@ pub enum Abi {
 /// How much of an argument of a system call counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
-    /// The low half; the high half is not looked at, on x32 either, as in libseccomp.
+    /// The low half. As in libseccomp, x32 has this width too.
     Bits32,
     /// All of it, in two comparisons of 32 bits.
     Bits64,
@@ -31,7 +31,7 @@ pub enum Width {
 impl Abi {
     /// The ABIs that a profile with `architectures` covers on a `native` machine, the native one first.
     ///
-    /// An architecture that such a machine can't run is passed over: no system call ever carries its number.
+    /// An architecture that the machine can't run is passed over, because no system call ever carries its number.
     pub fn covered(native: Arch, architectures: &[Arch]) -> Result<Vec<Abi>> {
         let runnable: &[(Arch, Abi)] = match native {
             Arch::ScmpArchX86_64 => &[
@@ -77,8 +77,8 @@ pub struct Multiplexed {
 }
 
 impl Multiplexed {
-    /// How `name` can also be called through a multiplexer of 32-bit x86, if it can: `socketcall` and `ipc`, whose
-    /// first argument says which call is meant and whose others are pointers that a filter can't follow.
+    /// How `name` can also be called through a multiplexer of 32-bit x86, if it can. The multiplexers are `socketcall`
+    /// and `ipc`: their first argument selects the call, and the rest are pointers that a filter can't follow.
     pub(super) const fn by_x86(name: &str) -> Option<Multiplexed> {
         const SOCKETCALL: u32 = 102;
         const IPC: u32 = 117;

@@ -1,7 +1,7 @@
 //! An assembler for classic BPF that works from the end of the program to its start.
 //!
-//! BPF only jumps forward. So whoever writes backward knows every target when it writes a jump, and can see at
-//! once whether the eight bits of a branch reach it.
+//! BPF only jumps forward. So an assembler that works backward knows the target of every jump that it writes, and sees
+//! at once whether the eight bits of a branch reach it.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ const JUMP: u16 = 0x05;
 /// Return `k`.
 const RETURN: u16 = 0x06;
 
-/// The farthest that a branch jumps: one less than its eight bits hold, since the jump that its other target may
-/// need comes to stand in between.
+/// The longest jump of a branch: one less than its eight bits hold, because a jump to its second target may come to
+/// stand in between.
 const REACH: usize = 254;
 
 /// A comparison of the accumulator with a constant, without sign.
@@ -36,7 +36,7 @@ pub enum Compare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label(usize);
 
-/// A place to jump to, and where to jump if the accumulator already holds the word that it loads first.
+/// A place to jump to, and where to jump instead if the accumulator holds the word already that the place loads first.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     label: Label,
@@ -50,12 +50,12 @@ impl From<Label> for Entry {
 }
 
 impl Entry {
-    /// Where to jump with anything in the accumulator.
+    /// Where to jump whatever the accumulator holds.
     pub fn label(self) -> Label {
         self.label
     }
 
-    /// Where to jump with the word at `offset` in the accumulator.
+    /// Where to jump if the accumulator holds the word at `offset`.
     fn having(self, offset: u32) -> Label {
         match self.loaded {
             Some((loaded, label)) if loaded == offset => label,
@@ -73,7 +73,7 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// A place that returns `value`: one that is near, else a new one.
+    /// A place that returns `value`: an existing one if it is near, else a new one.
     pub fn returning(&mut self, value: u32) -> Label {
         match self.returns.iter().position(|(returned, _)| *returned == value) {
             Some(known) if self.distance(self.returns[known].1) <= REACH => self.returns[known].1,
@@ -104,7 +104,7 @@ impl Assembler {
         Label(self.reversed.len() - 1)
     }
 
-    /// Loads the word at `offset` of `seccomp_data` and goes on with the instruction written last.
+    /// Loads the word at `offset` of `seccomp_data`, and goes on with the instruction that was written last.
     pub fn load(&mut self, offset: u32) -> Label {
         self.push(LOAD, offset)
     }
@@ -121,7 +121,7 @@ impl Assembler {
         Entry { label: self.load(offset), loaded: Some((offset, after_load)) }
     }
 
-    /// The program from its start, without the loads that everybody skips.
+    /// The program from its start, without the loads that every jump passes over.
     pub fn finish(mut self) -> Vec<Instruction> {
         self.reversed.reverse();
         let program = self.reversed;
@@ -143,7 +143,7 @@ impl Assembler {
         stays.map(|(at, instruction)| moved(instruction, at, &places)).collect()
     }
 
-    /// A place that does what `target` does and that a branch written next, or next but one, can reach.
+    /// A place that does what `target` does, and that a branch can reach if it is written next or next but one.
     fn within_reach(&mut self, target: Label) -> Label {
         let distance = self.distance(target);
         if distance <= REACH {
@@ -166,7 +166,7 @@ impl Assembler {
     }
 }
 
-/// Where `instruction`, at `at`, goes on: if its comparison holds, and if not. A return goes nowhere.
+/// Where the program goes on after `instruction` at `at`: if its comparison holds, and if not. A return goes nowhere.
 fn successors(at: usize, instruction: &Instruction) -> Option<(usize, usize)> {
     let Instruction { code, jt, jf, k } = *instruction;
     match code {
@@ -177,7 +177,8 @@ fn successors(at: usize, instruction: &Instruction) -> Option<(usize, usize)> {
     }
 }
 
-/// The instruction as it reads once each is at its new place. They only draw nearer, so every jump still reaches.
+/// The instruction with its jumps adapted, once all instructions are at their new places. Jumps only get shorter, so
+/// every target is still in reach.
 fn moved(instruction: &Instruction, at: usize, places: &[usize]) -> Instruction {
     let Some((yes, no)) = successors(at, instruction) else { return *instruction };
     let skipping = |target: usize| places[target] - places[at] - 1;

@@ -40,7 +40,7 @@ impl Condition {
         Condition { arg, op: Operator::ScmpCmpEq, mask: u64::MAX, value: value.into() }
     }
 
-    /// The condition as it reads on an ABI of that width; `None` if it always holds.
+    /// The condition as an ABI of `width` sees it; `None` if it always holds.
     fn narrowed(self, width: Width) -> Option<Condition> {
         let counted = match width {
             Width::Bits32 => u32::MAX.into(),
@@ -50,10 +50,10 @@ impl Condition {
         (mask != 0).then_some(Condition { mask, value: self.value & mask, ..self })
     }
 
-    /// Whether `self`, the earlier in the profile, is tried before `other`.
+    /// Whether `self`, which comes earlier in the profile, is tried before `other`.
     ///
-    /// libseccomp's order: later arguments first; then equalities, upper bounds, lower bounds; then the narrower
-    /// bound and, of equalities, the larger value. What remains equal keeps the order of the profile.
+    /// libseccomp's order: later arguments first; then equalities, upper bounds, lower bounds; then the narrower bound
+    /// and, of equalities, the larger value. Conditions that are equal in all this keep the order of the profile.
     fn precedes(&self, other: &Condition, width: Width) -> bool {
         if (self.arg, self.rank()) != (other.arg, other.rank()) {
             return (self.arg, self.rank()) > (other.arg, other.rank());
@@ -65,7 +65,7 @@ impl Condition {
                     _ => ours.value > theirs.value,
                 };
             }
-            // A word that is masked otherwise is another test: from here on there is nothing to compare.
+            // Words under different masks are different tests, so the lower words needn't be compared.
             if (ours.mask, self.is_masked()) != (theirs.mask, other.is_masked()) {
                 break;
             }
@@ -119,19 +119,19 @@ pub enum Body {
 pub struct Test {
     /// What is tested.
     pub condition: Condition,
-    /// What follows. If that comes to no verdict, the next test of this level is tried.
+    /// What follows where the condition holds. If it comes to no verdict, the next test of this level is tried.
     pub then: Body,
 }
 
-/// Two rules give the same calls different actions, and neither is the more general one that came first.
+/// Two rules give the same calls different actions, and the earlier rule isn't the more general.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contradiction;
 
 impl Body {
-    /// Adds a rule: `verdict` where all of `conditions` hold, as seen by an ABI of that width.
+    /// Adds a rule: `verdict` where all of `conditions` hold, as an ABI of `width` sees them.
     ///
-    /// As in libseccomp, an unconditional rule stands in place of all conditional ones, wherever it comes in the
-    /// profile, and the first unconditional rule stands.
+    /// As in libseccomp, an unconditional rule replaces all conditional rules, wherever it comes in the profile. Of
+    /// several unconditional rules, the first stands.
     pub fn add(&mut self, conditions: &[Condition], verdict: u32, width: Width) -> Result<(), Contradiction> {
         let mut chain: Vec<_> = conditions.iter().filter_map(|condition| condition.narrowed(width)).collect();
         chain.sort_by_key(|condition| condition.arg);
@@ -145,8 +145,8 @@ impl Body {
         }
     }
 
-    /// Adds the rest of a rule below the conditions that it shares with an earlier one. The more general of the
-    /// two stands if it came first; if it came second it may only repeat what the others say.
+    /// Adds the rest of a rule below the conditions that it shares with an earlier rule. If the earlier rule is the
+    /// more general, it stands. If the later rule is the more general, it may only repeat what the earlier rules say.
     fn refine(&mut self, rest: &[Condition], verdict: u32, width: Width) -> Result<(), Contradiction> {
         match (self, rest.split_first()) {
             (Body::Verdict(_), Some(_)) => Ok(()),

@@ -8,16 +8,18 @@
 //! A filter means what runc makes of the same profile with libseccomp, which `spec-tests` proves by running both
 //! programs in an interpreter. What matters:
 //!
-//! - A rule whose action is the default one is passed over; so is a name that no system call has, with a warning.
-//! - Of several rules for one system call, an unconditional one stands before all conditional ones. Those are
-//!   tried in libseccomp's order (`condition.rs`), and two that say different things of the same arguments are an
-//!   error. Where libseccomp confuses several conditional rules for one system call, we keep to what they say:
-//!   `spec-tests/tests/seccomp_oracle` has examples.
-//! - The native architecture is always covered; a call by another one that the profile does not name kills the
+//! - A rule whose action is the default action is passed over. A name that no system call has is passed over with a
+//!   warning.
+//! - Of several rules for one system call, an unconditional rule stands before all conditional rules. Conditional rules
+//!   are tried in libseccomp's order (`condition.rs`), and two rules that say different things of the same arguments
+//!   are an error. Where libseccomp confuses several conditional rules for one system call, we keep to what the rules
+//!   say: `spec-tests/tests/seccomp_oracle` has examples.
+//! - The native architecture is always covered. A call by an architecture that the profile doesn't name kills the
 //!   thread. On the ABIs with 32 bits, x32 among them, only the low halves of arguments are compared.
-//! - A system call whose number is larger than all that the profile names gets ENOSYS instead of the default
-//!   action, unless that one lets calls through: see `section.rs`. (In runc a profile knows no number 0 and none of
-//!   32-bit x86's calls that have a multiplexer, which shows only in profiles that name hardly anything else.)
+//! - A system call whose number is larger than all that the profile names gets ENOSYS instead of the default action,
+//!   unless the default action lets calls through: see `section.rs`. (runc leaves out number 0 and those calls of
+//!   32-bit x86 that have a multiplexer when it looks for the largest number. Only a profile that names hardly anything
+//!   else shows the difference.)
 
 mod abi;
 mod bpf;
@@ -45,23 +47,23 @@ pub use syscalls::{Syscall, X32_BIT};
 pub struct Filter {
     /// The program.
     pub program: Vec<Instruction>,
-    /// The flags that the profile asks for: a kernel that does not know them refuses the filter.
+    /// The flags that the profile asks for. A kernel that doesn't know them refuses the filter.
     pub flags: FilterFlags,
     /// Flags to add if the kernel knows them: SPEC_ALLOW where the profile says nothing of flags.
     pub optional_flags: FilterFlags,
-    /// Who gets the file descriptor by which the filter gives notice, if it does.
+    /// Where the descriptor goes by which the filter gives notice, if it does.
     pub listener: Option<Listener>,
-    /// What was passed over.
+    /// What the compiler has passed over.
     #[serde(skip)]
     pub warnings: Vec<String>,
 }
 
-/// Where the listener's file descriptor is sent to.
+/// Where the descriptor that gives notice is sent to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// A Unix socket.
     pub path: PathBuf,
-    /// Passed on as it is.
+    /// `listenerMetadata`, passed on as it is.
     pub metadata: Option<String>,
 }
 
@@ -173,7 +175,8 @@ fn listener(profile: &LinuxSeccomp) -> Result<Option<Listener>> {
     }
 }
 
-/// The flags to install a filter with: those asked for, and those to add if the kernel knows them.
+/// The flags to install a filter with: first those that the profile asks for, then those to add if the kernel knows
+/// them.
 fn flags(profile: &LinuxSeccomp, notifies: bool) -> Result<(FilterFlags, FilterFlags)> {
     let listener = if notifies { FilterFlags::NEW_LISTENER } else { FilterFlags::NONE };
     let Some(named) = profile.flags() else { return Ok((listener, FilterFlags::SPEC_ALLOW)) };

@@ -14,7 +14,7 @@ use crate::sys::seccomp::Instruction;
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 
-/// Writes the program for `sections`; the first is met with the fewest instructions.
+/// Writes the program for `sections`. A call of the first section passes the fewest instructions.
 pub fn assemble(sections: &[Section]) -> Vec<Instruction> {
     let mut asm = Assembler::default();
     let mut labels: Vec<_> = sections.iter().rev().map(|section| write_section(&mut asm, section)).collect();
@@ -41,12 +41,12 @@ fn write_section(asm: &mut Assembler, section: &Section) -> Label {
 struct Search<'a> {
     asm: &'a mut Assembler,
     section: &'a Section,
-    /// Where the bodies are that are written already.
+    /// The places of the bodies that are written already.
     bodies: Vec<Option<Label>>,
 }
 
 impl Search<'_> {
-    /// Finds the segment that the number in the accumulator is in, given that it is in one of `segments`.
+    /// Writes the search for the segment of the number in the accumulator, which is in one of `segments`.
     fn write(&mut self, segments: &[Segment]) -> Label {
         match segments {
             [only] => self.leaf(only.leaf),
@@ -79,8 +79,8 @@ impl Search<'_> {
     }
 }
 
-/// Where to part segments so that both halves have as many system calls, near enough: programs make calls of all
-/// numbers, so the search is balanced over numbers, not over segments.
+/// Where to divide segments so that both halves have about as many system calls. Programs make calls of all numbers, so
+/// the search is balanced over numbers, not over segments.
 fn middle(segments: &[Segment]) -> usize {
     let ends = segments.iter().skip(1).map(|next| next.from);
     let weights = || segments.iter().zip(ends.clone()).map(|(segment, end)| weight(segment.from, end));
@@ -93,8 +93,8 @@ fn middle(segments: &[Segment]) -> usize {
     unevenness.enumerate().min_by_key(|(_, unevenness)| *unevenness).map_or(1, |(at, _)| at + 1)
 }
 
-/// How much a segment counts: four for each of its calls, but one in all if they have x32's bit, which few programs
-/// use. Capped, so that the ranges without any calls don't matter.
+/// How much a segment counts: four for each of its calls, up to a cap, so that ranges without any calls don't matter. A
+/// segment of calls with x32's bit counts one in all, because few programs use them.
 fn weight(from: u32, end: u32) -> u32 {
     const CALLS_MAX: u32 = 64;
     if from >= X32_BIT { 1 } else { 4 * CALLS_MAX.min(end - from) }
@@ -119,7 +119,7 @@ fn share_high_word(a: &Condition, b: &Condition, width: Width) -> bool {
     is_equality(a) && is_equality(b) && a.arg == b.arg && high(a) == high(b)
 }
 
-/// Tests that are tried in turn. If there are several, they share their high word, which is looked at once.
+/// Writes tests that are tried in turn. Several tests share their high word, which is compared once.
 fn write_group(asm: &mut Assembler, group: &[Test], width: Width, next: Entry) -> Entry {
     if let [Test { condition, then }] = group {
         let yes = write_body(asm, then, width, next);

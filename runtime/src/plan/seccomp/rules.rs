@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 pub struct Rules {
     /// What a call gets that no rule matches.
     pub default: u32,
-    /// Whether calls that are newer than the profile get ENOSYS instead of that.
+    /// Whether calls that are newer than the profile get ENOSYS instead of the default.
     pub newer_is_enosys: bool,
-    /// Those that say something else than the default.
+    /// The rules that say something else than the default.
     pub rules: Vec<Rule>,
-    /// Every system call that the profile names, in its order, with the index of its rule. Rules that only repeat
-    /// the default are passed over, but the calls that they name are known to the profile.
+    /// Every system call that the profile names, in its order, with the index of its rule. Rules that only repeat the
+    /// default are passed over, but the profile still knows the calls that they name.
     pub named: Vec<(&'static Syscall, Option<usize>)>,
     /// Names that no system call of Linux has.
     pub warnings: Vec<String>,
@@ -26,11 +26,11 @@ pub struct Rules {
 /// What one entry of the profile's `syscalls` says of each of its names.
 #[derive(Debug)]
 pub struct Rule {
-    /// Where it stands: `linux.seccomp.syscalls[3]`.
+    /// The entry's place: `linux.seccomp.syscalls[3]`.
     pub field: String,
     /// What a matching call gets.
     pub verdict: u32,
-    /// It matches if all conditions of one of these hold.
+    /// The rule matches if all conditions of one of these lists hold.
     pub alternatives: Vec<Vec<Condition>>,
 }
 
@@ -78,7 +78,8 @@ fn check_name(name: &str, action: Action, field: &str, index: usize) -> Result<(
     if name.is_empty() {
         return Err(Error::invalid(format!("{field}.names[{index}]: an empty name")));
     }
-    // The runtime hands the listener over by a write, after the filter is in force: it would wait for itself.
+    // The runtime itself hands the listener over by a write, when the filter is in force already. If the filter gave
+    // notice of writes, the runtime would wait for itself.
     if name == "write" && action == Action::ScmpActNotify {
         return Err(Error::invalid(format!(
             "{field}.names[{index}]: SCMP_ACT_NOTIFY cannot be used for the write syscall"
@@ -87,8 +88,8 @@ fn check_name(name: &str, action: Action, field: &str, index: usize) -> Result<(
     Ok(())
 }
 
-/// The conditions of a rule: all of them at once, but each on its own if two are about the same argument, as runc
-/// reads it (libseccomp can't have two comparisons of one argument in one rule).
+/// The conditions of a rule. All must hold together; but if two are about the same argument, each is an alternative of
+/// its own. runc reads a profile so, because libseccomp takes one comparison of an argument in a rule.
 fn alternatives(args: &[LinuxSeccompArg], field: &str) -> Result<Vec<Vec<Condition>>> {
     let parsed =
         args.iter().enumerate().map(|(at, arg)| Condition::parse(arg, &format!("{field}.args[{at}]")));

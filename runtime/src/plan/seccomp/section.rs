@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 /// The part of a filter that holds for one value of `seccomp_data.arch`.
 #[derive(Debug)]
 pub struct Section {
-    /// That value.
+    /// The value, `AUDIT_ARCH_*`.
     pub audit_arch: u32,
-    /// Starts at 0 and covers all numbers; neighbours differ.
+    /// From number 0 on, without a gap; neighbouring segments get different things.
     pub segments: Vec<Segment>,
     /// The tests that segments refer to.
     pub bodies: Vec<(Body, Width)>,
@@ -20,16 +20,16 @@ pub struct Section {
     pub default: u32,
 }
 
-/// System calls with consecutive numbers that get the same.
+/// System calls with consecutive numbers that all get the same verdict or the same tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// The first of them; the next segment's `from` is past the last.
+    /// The first number; the last is the number before the next segment's `from`.
     pub from: u32,
-    /// What they get.
+    /// What the calls get.
     pub leaf: Leaf,
 }
 
-/// What a search by number comes to.
+/// What a search by number finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaf {
     /// A filter's return value.
@@ -65,7 +65,7 @@ impl Section {
         Ok(section)
     }
 
-    /// What each of the numbers gets that rules speak of; sorted.
+    /// The numbers that rules speak of, sorted, each with what it gets.
     fn listed(&mut self, rules: &Rules, abi: Abi, uses: &[Use]) -> Result<Vec<(u32, Leaf)>> {
         let mut listed = Vec::with_capacity(uses.len());
         for uses in uses.chunk_by(|a, b| a.number == b.number) {
@@ -73,7 +73,7 @@ impl Section {
             uses.iter().try_for_each(|used| used.add_to(&mut body, rules, abi))?;
             match body {
                 Body::Verdict(verdict) => listed.push((uses[0].number, Leaf::Verdict(verdict))),
-                // None of the rules says anything else than the default.
+                // All rules for this number say the default.
                 Body::Tests(tests) if tests.is_empty() => {}
                 tests => listed.push((uses[0].number, Leaf::Body(self.index_of(tests, abi.width())))),
             }
@@ -89,7 +89,7 @@ impl Section {
         })
     }
 
-    /// Lays `listed` over `unlisted`.
+    /// Makes the segments: `listed` where rules speak of a number, `unlisted` everywhere else.
     fn lay_out(&mut self, listed: &[(u32, Leaf)], unlisted: &[(u32, u32)]) {
         let mut start = 0;
         for (number, leaf) in listed {
@@ -100,7 +100,7 @@ impl Section {
         self.fill(start, 1 << 32, unlisted);
     }
 
-    /// Lays down what the numbers from `start` to before `end` get when no rule speaks of them.
+    /// Makes the segments of the numbers from `start` to before `end`, of which no rule speaks.
     fn fill(&mut self, start: u64, end: u64, unlisted: &[(u32, u32)]) {
         if start == end {
             return;
@@ -129,8 +129,8 @@ struct Use {
     named: usize,
 }
 
-/// The numbers of `abi` that the profile's names have, by themselves or through a multiplexer: sorted, and those of
-/// one number in the order of the profile.
+/// The numbers that the profile's names have in `abi`, by themselves or through a multiplexer. They are sorted; several
+/// uses of a number keep the order of the profile.
 fn uses(rules: &Rules, abi: Abi) -> Vec<Use> {
     let mut uses = Vec::with_capacity(rules.named.len());
     for (named, (syscall, _)) in rules.named.iter().enumerate() {
@@ -141,13 +141,13 @@ fn uses(rules: &Rules, abi: Abi) -> Vec<Use> {
     uses
 }
 
-/// The first number that is newer than the profile, if that makes a difference.
+/// The first number that is newer than the profile, if newer numbers get something of their own.
 fn newer(rules: &Rules, uses: &[Use]) -> Option<u32> {
     uses.last().filter(|_| rules.newer_is_enosys).map(|largest| largest.number + 1)
 }
 
 impl Use {
-    /// Adds what the rule for this name, if it has one, says of the number.
+    /// Adds what the name's rule, if there is one, says of the number.
     fn add_to(&self, body: &mut Body, rules: &Rules, abi: Abi) -> Result<()> {
         let (syscall, Some(rule)) = rules.named[self.named] else { return Ok(()) };
         let (rule, width) = (&rules.rules[rule], abi.width());
@@ -170,29 +170,30 @@ impl Use {
     }
 }
 
-/// A rule's conditions as libseccomp puts them to a multiplexer: the first argument selects the call, so what the
-/// rule asks of the call's own first argument can't be asked.
+/// A rule's conditions as libseccomp puts them to a multiplexer. There the first argument selects the call, so
+/// conditions on the call's own first argument are left out.
 fn through_multiplexer(conditions: &[Condition], call: u32) -> Vec<Condition> {
     let others = conditions.iter().filter(|condition| condition.arg != 0).copied();
     std::iter::once(Condition::equals(0, call)).chain(others).collect()
 }
 
-/// What the numbers get that no rule speaks of.
+/// What a number gets that no rule speaks of.
 ///
-/// Those past the largest that the profile knows are newer than the profile, and a program that tries a new call
-/// first needs ENOSYS to fall back to the old one. A default action that lets calls through does that by itself.
+/// A number larger than all that the profile knows is newer than the profile. It gets ENOSYS, because a program that
+/// tries a new call first falls back to the old call by this errno. A default action that lets calls through needs no
+/// such care: the kernel says ENOSYS by itself.
 struct Unlisted {
     default: u32,
     /// The first number that is newer than the profile.
     newer: Option<u32>,
-    /// How numbers with [`X32_BIT`] are taken; `None` on other machines than x86_64.
+    /// How numbers with [`X32_BIT`] are taken; `None` on any machine but x86_64.
     x32: Option<X32>,
 }
 
 enum X32 {
-    /// As another architecture's, which the profile does not name.
+    /// As system calls of an architecture that the profile doesn't name.
     Refused,
-    /// As calls, of which those from this number on are newer than the profile.
+    /// As system calls. From the number `newer` on they are newer than the profile.
     Covered { newer: Option<u32> },
 }
 
@@ -234,5 +235,5 @@ impl X32 {
 /// Numbers with this bit are negative to the kernel.
 const NEGATIVE: u32 = 1 << 31;
 
-/// -1: what a tracer sets the number to to have the call skipped; the filter sees that too.
+/// -1: a tracer sets this number so that the kernel skips the call, and the filter sees it too.
 const SKIPPED: u32 = u32::MAX;

@@ -1,9 +1,9 @@
 //! The system calls of Linux by name, with their numbers for each ABI that our machines run.
 //!
 //! The numbers are the kernel's (`arch/x86/entry/syscalls/*.tbl`, `scripts/syscall.tbl`, `arch/arm/tools/syscall.tbl`)
-//! as of Linux 7.1. A name that stands here without a number is another architecture's: a profile that carries it
-//! is not wrong. `spec-tests/tests/seccomp_oracle.rs` compares the table with libseccomp's and with the `syscalls`
-//! crate's; to add the calls of a new kernel, add their rows and run it.
+//! as of Linux 7.1. A name without a number is another architecture's system call: a profile that has such a name is
+//! not wrong. `spec-tests/tests/seccomp_oracle/tables.rs` compares the table with libseccomp's and with the `syscalls`
+//! crate's. To add the calls of a new kernel, add their rows and run that suite.
 
 use super::abi::{Abi, Multiplexed};
 

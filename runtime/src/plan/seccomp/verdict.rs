@@ -6,13 +6,13 @@ use oci_spec::runtime::LinuxSeccompAction as Action;
 
 use crate::error::{Error, Result};
 
-/// What an architecture gets that the profile does not name.
+/// What a call gets by an architecture that the profile doesn't name.
 pub const BAD_ARCHITECTURE: u32 = libc::SECCOMP_RET_KILL_THREAD;
 
-/// `errno` from a call that is newer than the profile.
+/// What a call gets that is newer than the profile: the errno ENOSYS.
 pub const NO_SUCH_CALL: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 
-/// The largest errno; the kernel takes a larger one for it.
+/// The largest errno. The kernel takes any larger number as this.
 const ERRNO_MAX: u32 = 4095;
 
 /// The value that a filter returns for `action`; `errno_ret` comes from the profile's `field`.
@@ -38,7 +38,7 @@ pub fn of(action: Action, errno_ret: Option<u32>, field: &str) -> Result<u32> {
 
 /// Whether a call that the kernel does not have is let through to it, which then says ENOSYS by itself.
 ///
-/// A tracer counts: it sees the call and can answer as it likes.
+/// A call that goes to a tracer counts as let through, because the tracer can answer as it likes.
 pub fn lets_through(action: Action) -> bool {
     matches!(action, Action::ScmpActAllow | Action::ScmpActLog | Action::ScmpActTrace)
 }

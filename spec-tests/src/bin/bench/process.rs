@@ -31,10 +31,7 @@ pub fn time(mut command: Command, errors: &Path) -> Result<Duration> {
     }
     let status = child.wait()?;
     let took = begun.elapsed();
-    match status.success() && in_time {
-        true => Ok(took),
-        false => Err(failed(&command, in_time, errors)),
-    }
+    if status.success() && in_time { Ok(took) } else { Err(failed(&command, in_time, errors)) }
 }
 
 /// The CPU time that all children which have ended used, in user mode and in the kernel.

@@ -7,16 +7,15 @@ use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
 use crate::error::{Context, Error, Result};
 
-/// A list of rules, of which each overrides those before it, boiled down to a default and exceptions from it. The
-/// kernel's v1 controller keeps its rules in this form, and the spec's list was made for that controller; v2 gets the
-/// same policy.
+/// A default and the exceptions from it. The spec has a list instead, in which each rule overrides the rules before it.
+/// The list was made for the v1 controller, and the kernel keeps it there in this form. v2 gets the same policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub(super) allow_by_default: bool,
     pub(super) exceptions: BTreeMap<Devices, Access>,
 }
 
-/// A set of devices: of one type, with the numbers that are given.
+/// A set of devices: all of one type that have the given numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Devices {
     pub device_type: DeviceType,
@@ -30,7 +29,7 @@ pub(super) enum DeviceType {
     Char,
 }
 
-/// Some of reading, writing and making a node, as the kernel's `BPF_DEVCG_ACC_*` bits.
+/// A set of accesses (reading, writing, making a node), as the kernel's `BPF_DEVCG_ACC_*` bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Access(pub u8);
 
@@ -45,9 +44,9 @@ pub struct Line {
 
 impl Policy {
     /// The policy of `linux.resources.devices`, where the last rule that fits an access decides. A list that allows
-    /// some devices is completed by those that every container may use; a list that denies some stays as it is.
+    /// some devices is completed by the devices that every container may use. A list that denies some stays as it is.
     ///
-    /// Errors: a rule that the v1 controller can't express, because it takes a part out of a wildcard.
+    /// Errors: a rule that the v1 controller can't express, because the rule takes a part out of a wildcard.
     pub fn new(rules: &[LinuxDeviceCgroup]) -> Result<Policy> {
         let mut policy = Policy::from_list(rules)?;
         if !policy.allow_by_default {
@@ -63,7 +62,7 @@ impl Policy {
         self.allow_by_default && self.exceptions.is_empty()
     }
 
-    /// The lines that bring a v1 cgroup from whatever it has to this policy.
+    /// The lines that give a v1 cgroup this policy, whatever it has before.
     pub fn v1_lines(&self) -> Vec<Line> {
         let reset = Line { allow: self.allow_by_default, text: "a".to_owned() };
         let exceptions = self.exceptions.iter().map(|(devices, access)| Line {
@@ -94,8 +93,9 @@ impl Policy {
                 *self = Policy { allow_by_default: rule.allow(), exceptions: BTreeMap::new() };
                 return Ok(());
             }
-            // The v1 controller takes a rule of type `a` as a rule for all devices and every access, whatever
-            // else it says. That would allow more than was asked for, so we make two rules of it, `b` and `c`.
+            // The v1 controller takes a rule of type `a` as a rule for all devices and every access, whatever else it
+            // says. To pass the rule on would allow more than was asked for, so it becomes two rules, of types `b` and
+            // `c`.
             LinuxDeviceType::A => &[DeviceType::Block, DeviceType::Char],
             other => {
                 return Err(Error::invalid(format!("type {:?} is not of a cgroup device", other.as_str())));
@@ -134,8 +134,8 @@ impl Policy {
     }
 }
 
-/// So that each jump of the program fits its 16 bits: a rule can be two exceptions of at most five
-/// instructions.
+/// The limit keeps each jump of the eBPF program within 16 bits: a rule can become two exceptions, of at most five
+/// instructions each.
 pub(super) const RULES_MAX: usize = 2048;
 
 /// What every container may use: making nodes, and the devices that the runtime itself puts into `/dev`.
@@ -237,7 +237,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// A device number of the spec: absence and -1 stand for any.
+/// A device number of the spec: none and -1 stand for any number.
 fn number(number: Option<i64>, name: &str) -> Result<Option<u32>> {
     match number {
         None | Some(-1) => Ok(None),

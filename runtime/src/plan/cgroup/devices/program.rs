@@ -12,7 +12,7 @@ impl Policy {
         for group in groups {
             left -= group.len();
             program.extend(group.into_iter().map(|draft| match draft {
-                // A match jumps over all later rules, and over the two instructions that answer the default.
+                // A match jumps over all later rules, and over the two instructions that return the default.
                 Draft::Match(left_in_group) => jump(left_in_group + left + 2),
                 Draft::Insn(insn) => insn,
             }));
@@ -25,7 +25,7 @@ impl Policy {
     /// The part of the program for accesses to devices of one type.
     fn group(&self, device_type: DeviceType) -> Vec<Draft> {
         let mut drafts = Vec::new();
-        // From the last rule to the first, since a jump is counted in what follows it.
+        // From the last rule to the first, because a jump's length is the number of instructions after it.
         for (devices, &access) in
             self.exceptions.iter().rev().filter(|(devices, _)| devices.device_type == device_type)
         {
@@ -39,10 +39,10 @@ impl Policy {
         drafts
     }
 
-    /// The instructions for one exception; `after` is how many follow in the group.
+    /// The instructions for one exception; `after` is how many instructions follow it in the group.
     fn rule(&self, devices: &Devices, access: Access, after: usize) -> Vec<Draft> {
-        // An exception that allows must cover all that is asked for, one that denies any part of it: the
-        // write of an O_RDWR open must not slip through because reading is allowed.
+        // An exception that allows must cover every access that is asked for. An exception that denies needs to cover
+        // only one of them. Otherwise an O_RDWR open could write because reading is allowed.
         let mut rule = if self.allow_by_default {
             vec![
                 Draft::Insn(jump_if_any(ACCESS, access.0.into(), 1)),
@@ -64,7 +64,7 @@ impl Policy {
     }
 }
 
-/// An instruction of a group, while the length of the groups after it isn't known.
+/// An instruction of a group, before the length of the later groups is known.
 #[derive(Clone, Copy)]
 enum Draft {
     Insn(Insn),
@@ -72,8 +72,7 @@ enum Draft {
     Match(usize),
 }
 
-/// The context (`struct bpf_cgroup_dev_ctx`) taken apart: the kernel hands over its address in the first
-/// register.
+/// Takes the context (`struct bpf_cgroup_dev_ctx`) apart, whose address the kernel hands over in the first register.
 fn prologue() -> Vec<Insn> {
     vec![
         load_word(TYPE, CONTEXT, 0),
