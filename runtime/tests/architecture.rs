@@ -30,13 +30,16 @@ const MODULES: [(&str, &[&str]); 14] = [
 ];
 
 /// What `plan` takes from `sys`: plain types, and names of numbers. None of it makes a system call.
-const SYS_FOR_PLAN: [&str; 12] = [
+const SYS_FOR_PLAN: [&str; 15] = [
     "crate::sys::bpf::Insn",
     "crate::sys::c_string",
     "crate::sys::credentials::CapabilitySets",
     "crate::sys::credentials::capability_names",
     "crate::sys::credentials::capability_number",
     "crate::sys::list::numbers",
+    "crate::sys::memory_policy::FLAGS",
+    "crate::sys::memory_policy::MODES",
+    "crate::sys::memory_policy::MemoryPolicy",
     "crate::sys::mount::MountAttr",
     "crate::sys::namespace::flag_names",
     "crate::sys::schedule::SchedulerAttributes",

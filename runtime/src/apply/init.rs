@@ -34,7 +34,7 @@ use crate::sys::namespace::{self, Child, Forked};
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::seccomp::FilterFlags;
 use crate::sys::signal::SignalQueue;
-use crate::sys::{credentials, descriptors, file, keyring, net, poll, schedule, seccomp};
+use crate::sys::{credentials, descriptors, file, keyring, memory_policy, net, poll, schedule, seccomp};
 
 const PROC_ROOT_INODE: u64 = 1;
 /// `KEY_USR_SEARCH`: processes of the same user may look keys up.
@@ -209,10 +209,7 @@ impl<'a> Init<'a> {
             ForInit::SetHostname(name) => namespace::set_hostname(name),
             ForInit::SetDomainname(name) => namespace::set_domainname(name),
             ForInit::SetPropagation(outer) => rootfs::set_propagation(outer.change, &outer.rootfs),
-            ForInit::MountRootfs(path) => {
-                self.rootfs = Some(Rootfs::mount(path)?);
-                Ok(())
-            }
+            ForInit::MountRootfs(path) => self.mount_rootfs(path),
             ForInit::OpenProcfs => self.open_procfs(),
             ForInit::Mount(planned) => self.mount(planned),
             ForInit::MakeDevice(device) => self.make_device(device),
@@ -232,15 +229,11 @@ impl<'a> Init<'a> {
             ForInit::SetScheduler(attributes) => schedule::set_scheduler(attributes),
             ForInit::SetIoPriority(io) => schedule::set_io_priority(io.class, io.priority),
             ForInit::SetPersonality(domain) => schedule::set_personality(*domain),
+            ForInit::SetMemoryPolicy(policy) => memory_policy::set_memory_policy(policy),
             ForInit::SetApparmorProfile(profile) => self.set_apparmor_profile(profile),
             ForInit::SetSelinuxLabel(label) => self.write_own("attr/exec", label),
             ForInit::AskForLimits => self.inherited.channel.ask(&Message::Limits),
-            ForInit::MarkDescriptors(kept) => {
-                // The root is built, and init may wait for long.
-                self.rootfs = None;
-                let procfs = self.procfs.take();
-                descriptors::close_on_exec_from(kept.preserved().end, procfs.as_ref().map(AsFd::as_fd))
-            }
+            ForInit::MarkDescriptors(kept) => self.mark_descriptors(*kept),
             ForInit::SetNoNewPrivileges => process::set_no_new_privileges(),
             ForInit::InstallSeccomp(filter)
             | ForInit::InstallSeccompListener(filter)
@@ -278,6 +271,11 @@ impl<'a> Init<'a> {
                 );
             }
         }
+        Ok(())
+    }
+
+    fn mount_rootfs(&mut self, path: &Path) -> Result<()> {
+        self.rootfs = Some(Rootfs::mount(path)?);
         Ok(())
     }
 
@@ -408,6 +406,13 @@ impl<'a> Init<'a> {
             console::give(terminal, user.uid)?;
         }
         identity::change_user(self.alone(), user)
+    }
+
+    fn mark_descriptors(&mut self, kept: Descriptors) -> Result<()> {
+        // The root is built, and init may wait for long.
+        self.rootfs = None;
+        let procfs = self.procfs.take();
+        descriptors::close_on_exec_from(kept.preserved().end, procfs.as_ref().map(AsFd::as_fd))
     }
 
     fn install_filter(&self, filter: &Filter) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::plan::mount_options::MOUNT_OPTIONS;
 use crate::plan::seccomp;
 use crate::spec::{HookKind, Namespace};
 use crate::sys::credentials::capability_names;
+use crate::sys::memory_policy::{FLAGS, MODES};
 
 /// Prints the features, and nothing else on any stream: CRI-O parses both as one.
 pub(super) fn run() -> Result<u8> {
@@ -47,6 +48,10 @@ fn features() -> Features {
             apparmor: Enabled { enabled: true },
             selinux: Enabled { enabled: true },
             intel_rdt: Enabled { enabled: false },
+            memory_policy: MemoryPolicy {
+                modes: MODES.iter().map(|(_, name)| *name).collect(),
+                flags: FLAGS.iter().map(|(_, name)| *name).collect(),
+            },
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
             net_devices: Enabled { enabled: false },
         },
@@ -78,6 +83,7 @@ struct Linux {
     apparmor: Enabled,
     selinux: Enabled,
     intel_rdt: Enabled,
+    memory_policy: MemoryPolicy,
     mount_extensions: MountExtensions,
     net_devices: Enabled,
 }
@@ -104,6 +110,12 @@ struct Seccomp {
 }
 
 #[derive(Serialize)]
+struct MemoryPolicy {
+    modes: Vec<&'static str>,
+    flags: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
 struct MountExtensions {
     idmap: Enabled,
 }
@@ -115,6 +127,8 @@ struct Enabled {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -140,5 +154,39 @@ mod tests {
             ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
         assert_eq!(json["hooks"], serde_json::json!(hooks));
         assert!(json["linux"]["capabilities"].to_string().contains("CAP_SYS_ADMIN"));
+    }
+
+    /// The words that the field's type knows, by what it says of another word.
+    fn words_of<T: serde::de::DeserializeOwned>() -> BTreeSet<String> {
+        let known = serde_json::from_str::<T>("\"?\"").err().expect("no word of any type").to_string();
+        known.split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn memory_policies_are_all_that_a_config_can_name() {
+        use crate::spec::oci::{MemoryPolicyFlagType, MemoryPolicyModeType};
+        let MemoryPolicy { modes, flags } = features().linux.memory_policy;
+        let set = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        assert_eq!(set(modes), words_of::<MemoryPolicyModeType>());
+        assert_eq!(set(flags), words_of::<MemoryPolicyFlagType>());
+    }
+
+    #[test]
+    fn what_is_enabled_is_what_a_config_may_ask_for() {
+        let Linux { intel_rdt, net_devices, .. } = features().linux;
+        for (enabled, field, value) in [
+            (intel_rdt.enabled, "intelRdt", serde_json::json!({"closID": "a"})),
+            (net_devices.enabled, "netDevices", serde_json::json!({"eth1": {}})),
+            (true, "memoryPolicy", serde_json::json!({"mode": "MPOL_LOCAL"})),
+        ] {
+            let config = serde_json::json!({
+                "ociVersion": SPEC_VERSION,
+                "root": {"path": "rootfs"},
+                "process": {"cwd": "/", "args": ["true"]},
+                "linux": {"namespaces": [{"type": "mount"}, {"type": "network"}], field: value},
+            });
+            let accepted = crate::spec::Spec::load(config.to_string().as_bytes());
+            assert_eq!(accepted.is_ok(), enabled, "{field}: {:?}", accepted.err());
+        }
     }
 }

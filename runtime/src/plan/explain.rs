@@ -167,6 +167,7 @@ fn of_init(action: &ForInit) -> Text {
         ForInit::SetScheduler(attributes) => scheduler(attributes).into(),
         ForInit::SetIoPriority(io) => format!("class {} priority {}", io.class, io.priority).into(),
         ForInit::SetPersonality(domain) => format!("{domain:#x}").into(),
+        ForInit::SetMemoryPolicy(policy) => policy.to_string().into(),
         ForInit::SetApparmorProfile(label) | ForInit::SetSelinuxLabel(label) => {
             word(label).into_owned().into()
         }

@@ -9,6 +9,7 @@ mod affinity;
 pub mod cgroup;
 mod devices;
 mod explain;
+mod memory_policy;
 pub mod mount_options;
 mod mounts;
 mod namespaces;

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::CapabilitySets;
+use crate::sys::memory_policy::MemoryPolicy;
 use crate::sys::schedule::SchedulerAttributes;
 
 /// Which process performs a step.
@@ -251,6 +252,9 @@ steps! {
     SetIoPriority(IoPriority) by Init = "set-io-priority";
     /// Sets the execution domain. Before seccomp, which may forbid it.
     SetPersonality(u64) by Init = "set-personality";
+    /// Sets the memory policy. In its cgroup, of which the cpuset is complete: the kernel would map the nodes onto those of
+    /// a cpuset that comes later. Before seccomp, which may forbid it.
+    SetMemoryPolicy(MemoryPolicy) by Init = "set-memory-policy";
     /// Asks for an AppArmor profile at the next exec.
     SetApparmorProfile(String) by Init = "set-apparmor-profile";
     /// Asks for an SELinux label at the next exec.

@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use super::seccomp::Filter;
 use super::{
-    Action, ForInit, ForIntermediate, ForSupervisor, Joining, Machine, Request, Step, affinity, notify,
+    Action, ForInit, ForIntermediate, ForSupervisor, Joining, Machine, Request, Step, affinity,
+    memory_policy, notify,
 };
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
@@ -171,6 +172,7 @@ fn shared(
         };
         steps.push(Step::of("linux.personality", ForInit::SetPersonality(domain)));
     }
+    steps.extend(memory_policy::step(spec)?);
     steps.extend(privileges(process, filter)?);
     let user = process.user();
     steps.push(Step::of(

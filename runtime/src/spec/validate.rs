@@ -164,7 +164,6 @@ fn mount(mount: &oci::Mount, index: usize) -> Result<()> {
 fn linux(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
     let refused = [
         (linux.intel_rdt().is_some(), "linux.intelRdt"),
-        (linux.memory_policy().is_some(), "linux.memoryPolicy"),
         (linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()), "linux.netDevices"),
     ];
     if let Some((_, field)) = refused.iter().find(|(present, _)| *present) {

@@ -1,4 +1,4 @@
-//! Scheduling policy, I/O priority, CPU affinity and personality. There is no memory policy (`set_mempolicy`) yet.
+//! Scheduling policy, I/O priority, CPU affinity and personality.
 
 use super::check;
 use crate::error::Result;

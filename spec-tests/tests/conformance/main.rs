@@ -12,6 +12,7 @@ mod exec;
 mod hooks;
 mod kill;
 mod lifecycle;
+mod memory_policy;
 mod mount_options;
 mod mounts;
 mod namespaces;

@@ -168,7 +168,8 @@ impl CreatedCgroup {
                 }
             }
         }
-        settle_type(&created.dir, plan)
+        settle_type(&created.dir, plan)?;
+        perform(self, &plan.before_enter)
     }
 }
 

@@ -13,7 +13,10 @@ use crate::error::{Error, Result};
 
 /// The limits of a new cgroup. `has` knows the controllers of the host.
 pub(super) fn limits(resources: &LinuxResources, has: &dyn Fn(&str) -> bool) -> Result<Limits> {
-    translate(resources, Cgroup::New, has)
+    let Limits { writes, notes, .. } = translate(resources, Cgroup::New, has)?;
+    // The kernel maps the nodes of a process's memory policy, and moves its pages, when its cpuset changes.
+    let (before_enter, writes) = writes.into_iter().partition(|write| write.controller == "cpuset");
+    Ok(Limits { before_enter, writes, notes })
 }
 
 /// The limits that change in a cgroup that has some.
