@@ -255,7 +255,7 @@ const INIT_REAPS: &str = "cat /proc/1/comm; (sleep 0.01 & exec true); sleep 0.1;
 /// runtime's choice. The tmpfs that holds v1's hierarchies is read-only as asked, but not under runc 1.1.5.
 pub const MOUNTS: &str = r#"
 while read -r source point type flags rest; do
-    scenario "$point" in
+    case "$point" in
     /proc/sys | /proc/bus | /proc/fs | /proc/irq) ;;
     /proc/* | /sys/firmware) type=masked flags= ;;
     /sys/fs/cgroup) flags=${flags#r?,} ;;
