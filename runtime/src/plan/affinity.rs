@@ -3,7 +3,7 @@
 use super::{Action, Step};
 use crate::error::{Error, Result};
 use crate::spec::oci;
-use crate::sys::list;
+use crate::sys::list::numbers;
 
 /// The CPUs that a process may use. An empty list leaves them as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) fn enter_cgroup(process: &oci::Process) -> Result<Step> {
 fn affinity(process: &oci::Process) -> Result<Affinity> {
     let Some(affinity) = process.exec_cpu_affinity() else { return Ok(Affinity::default()) };
     let cpus = |text: &Option<String>, field: &str| match text.as_deref() {
-        Some(text) if !text.is_empty() => list::numbers(text).ok_or_else(|| {
+        Some(text) if !text.is_empty() => numbers(text).ok_or_else(|| {
             Error::invalid(format!("process.execCPUAffinity.{field}: {text:?} is no list of CPUs"))
         }),
         _ => Ok(Vec::new()),
