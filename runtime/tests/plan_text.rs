@@ -183,10 +183,15 @@ impl Random {
         let has_new = |kind: &str| {
             config["linux"]["namespaces"].as_array().iter().any(|list| list.contains(&json!({"type": kind})))
         };
-        let (user, time) = (has_new("user"), has_new("time"));
+        let (user, time, mount) = (has_new("user"), has_new("time"), has_new("mount"));
         if !user {
             remove(&mut config, "/linux/uidMappings");
             remove(&mut config, "/linux/gidMappings");
+        }
+        if !mount {
+            for field in ["maskedPaths", "readonlyPaths", "rootfsPropagation"] {
+                remove(&mut config, &format!("/linux/{field}"));
+            }
         }
         if !time {
             remove(&mut config, "/linux/timeOffsets");
@@ -278,12 +283,13 @@ fn remove(config: &mut Value, pointer: &str) {
 fn namespaces() -> Vec<Value> {
     let new = |kinds: &[&str]| kinds.iter().map(|kind| json!({"type": kind})).collect::<Vec<_>>();
     let all = new(&["pid", "network", "ipc", "uts", "mount", "cgroup", "time"]);
+    let without_mount: Vec<Value> = all.iter().filter(|entry| entry["type"] != "mount").cloned().collect();
     let with_user = [all.clone(), new(&["user"])].concat();
     let joined = json!([
         {"type": "mount"}, {"type": "pid", "path": "/proc/1/ns/pid"}, {"type": "user", "path": "/proc/1/ns/user"},
         {"type": "network", "path": "/run/netns/a b"}, {"type": "uts"}, {"type": "ipc"},
     ]);
-    vec![json!(all), json!(with_user), joined]
+    vec![json!(all), json!(with_user), joined, json!(without_mount)]
 }
 
 /// A config that asks for all that can be asked for.

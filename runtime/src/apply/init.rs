@@ -58,6 +58,8 @@ pub struct Inherited<'a> {
     pub namespaces: Vec<(Namespace, OwnedFd)>,
     /// The process whose namespaces `exec` joins.
     pub container: Option<BorrowedFd<'a>>,
+    /// Where the root is mounted, if it is mounted apart.
+    pub mountpoint: Option<OwnedFd>,
     /// The caller's console socket.
     pub console_socket: Option<OwnedFd>,
     /// The fifo that `start` writes to.
@@ -78,6 +80,7 @@ impl Inherited<'_> {
         let kept = [
             Some(self.channel.as_fd()),
             self.container,
+            self.mountpoint.as_ref().map(AsFd::as_fd),
             self.console_socket.as_ref().map(AsFd::as_fd),
             self.start_fifo.as_ref().map(AsFd::as_fd),
         ]
@@ -191,6 +194,7 @@ impl<'a> Init<'a> {
     fn prepare(&mut self, action: &ForIntermediate) -> Result<()> {
         match action {
             ForIntermediate::JoinNamespaces => self.join_namespaces(),
+            ForIntermediate::EnterRoot => self.enter_root(),
             ForIntermediate::JoinContainer(flags) => self.join_container(*flags),
         }
     }
@@ -210,6 +214,7 @@ impl<'a> Init<'a> {
             ForInit::SetDomainname(name) => namespace::set_domainname(name),
             ForInit::SetPropagation(outer) => rootfs::set_propagation(outer.change, &outer.rootfs),
             ForInit::MountRootfs(path) => self.mount_rootfs(path),
+            ForInit::MountRootfsApart(path) => self.mount_rootfs_apart(path),
             ForInit::OpenProcfs => self.open_procfs(),
             ForInit::Mount(planned) => self.mount(planned),
             ForInit::MakeDevice(device) => self.make_device(device),
@@ -220,6 +225,7 @@ impl<'a> Init<'a> {
             ForInit::RunContainerHooks(hooks) => self.run_container_hooks(hooks),
             ForInit::SwitchRoot(RootSwitch::Pivot) => self.rootfs()?.pivot(),
             ForInit::SwitchRoot(RootSwitch::Move) => self.rootfs()?.move_to_root(),
+            ForInit::SwitchRoot(RootSwitch::Change) => self.rootfs()?.change_root(),
             ForInit::SetRootPropagation(change) => self.rootfs()?.set_root_propagation(*change),
             ForInit::SealMount(destination) => self.rootfs()?.seal(destination),
             ForInit::SealRoot => self.rootfs()?.seal_root(),
@@ -279,6 +285,13 @@ impl<'a> Init<'a> {
         Ok(())
     }
 
+    fn mount_rootfs_apart(&mut self, path: &Path) -> Result<()> {
+        let on = self.inherited.mountpoint.take();
+        let on = on.ok_or_else(|| Error::internal("there is no directory to mount the rootfs on"))?;
+        self.rootfs = Some(Rootfs::mount_apart(path, &on)?);
+        Ok(())
+    }
+
     /// Has the supervisor build the next of the mounts that it builds.
     fn ask_for_mount(&self, attr: AttrChange) -> Result<Built> {
         let namespace = file::open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
@@ -297,6 +310,20 @@ impl<'a> Init<'a> {
             DeviceSource::Bound => Some(self.ask_for_mount(AttrChange::default())?.mount),
         };
         devices::make(self.rootfs()?, device, node)
+    }
+
+    /// Enters the root that the container's init has. Init is looked at again once its root is open: as long as init hasn't
+    /// ended, its pid is no other process's.
+    fn enter_root(&self) -> Result<()> {
+        let path = format!("/proc/{}/root", self.inherited.record.init_process_pid);
+        let root = file::open_following_links(Path::new(&path), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        let container = self.inherited.container;
+        let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
+        if poll::readable_by(container, Deadline::Now)? {
+            return Err(Error::new(Kind::WrongState, "cannot exec in a stopped container"));
+        }
+        file::enter_directory(&root)?;
+        file::change_root_here()
     }
 
     /// Joins the namespaces of the container that `exec` runs in, the user namespace last: in it the process could no

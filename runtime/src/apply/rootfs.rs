@@ -70,6 +70,16 @@ impl Rootfs {
         Ok(Rootfs { root: Root::new(tree), unsealed: Vec::new(), mask: None })
     }
 
+    /// Makes the rootfs a mount on another directory, among the mounts of the caller, who has no part in it: whoever
+    /// has a copy of those mounts gets one of this mount, and hears of nothing that is mounted below.
+    pub fn mount_apart(path: &Path, on: &OwnedFd) -> Result<Rootfs> {
+        let tree = mount::clone_tree(AT_FDCWD, path, true)?;
+        mount::attach(tree.as_fd(), on.as_fd())?;
+        let change = PropagationChange { recursive: true, ..PropagationChange::private() };
+        propagate(&tree, change, &build::fd_path(&tree))?;
+        Ok(Rootfs { root: Root::new(tree), unsealed: Vec::new(), mask: None })
+    }
+
     /// Performs one entry of `mounts`, for which the supervisor may have built the mount. What is sealed later stays at
     /// hand until then.
     pub fn perform(&mut self, planned: &Mount, finished: Option<Built>) -> Result<()> {
@@ -247,6 +257,13 @@ impl Rootfs {
         file::enter_directory(&self.root)?;
         let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         mount::attach(self.root.as_fd(), root.as_fd())?;
+        file::change_root_here()?;
+        file::change_directory(Path::new("/"))
+    }
+
+    /// Makes the new root that of this process alone.
+    pub fn change_root(&mut self) -> Result<()> {
+        file::enter_directory(&self.root)?;
         file::change_root_here()?;
         file::change_directory(Path::new("/"))
     }

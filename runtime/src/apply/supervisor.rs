@@ -18,6 +18,7 @@ use super::starting::{self, Started};
 use super::trace::Tracer;
 use super::{build, idmap, limits, listener};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
     Action, Cloning, Descriptors, ForSupervisor, JoinedNamespace, Mount, NamespaceFlags, Plan, Recorded,
@@ -135,6 +136,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) cgroup: Option<CreatedCgroup>,
     /// v2: restricts devices, once init needs none any more.
     device_program: Option<OwnedFd>,
+    /// Where init mounts its root, if it mounts it apart.
+    mountpoint: Option<OwnedFd>,
     namespaces: Vec<(Namespace, OwnedFd)>,
     /// The supervisor's own namespaces, for after a clone into others.
     own: Vec<(u64, OwnedFd)>,
@@ -164,6 +167,7 @@ impl<'a> Supervisor<'a> {
             dir: None,
             cgroup: None,
             device_program: None,
+            mountpoint: None,
             namespaces: Vec::new(),
             own: Vec::new(),
             init: None,
@@ -198,12 +202,10 @@ impl<'a> Supervisor<'a> {
     fn perform(&mut self, action: &'a ForSupervisor) -> Result<()> {
         match action {
             ForSupervisor::SaveRecord(recorded) => self.save_record(recorded),
-            ForSupervisor::CreateCgroup(plan) => {
-                self.cgroup = Some(cgroup::create(plan)?);
-                Ok(())
-            }
+            ForSupervisor::CreateCgroup(plan) => self.create_cgroup(plan),
             ForSupervisor::MakeStartFifo => self.dir()?.make_fifo(),
             ForSupervisor::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
+            ForSupervisor::MakeMountpoint => self.make_mountpoint(),
             ForSupervisor::OpenNamespace(joined) => self.open_namespace(joined),
             ForSupervisor::NewTimeNamespace(offsets) => self.new_time_namespace(offsets),
             ForSupervisor::CloneInit(cloning) => self.clone_init(cloning),
@@ -214,12 +216,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             ForSupervisor::ReleaseInit => self.go(),
             ForSupervisor::PrepareRecord(filter) => self.prepare_record(filter.as_deref()),
-            ForSupervisor::LimitCgroup(plan) => {
-                let cgroup = self.cgroup()?;
-                cgroup.limit_resources(plan)?;
-                self.device_program = cgroup.load_device_program(plan)?;
-                Ok(())
-            }
+            ForSupervisor::LimitCgroup(plan) => self.limit_cgroup(plan),
             ForSupervisor::BuildMount(mount) => self.build_mount(mount),
             ForSupervisor::RunRuntimeHooks(hooks) => self.run_runtime_hooks(hooks),
             ForSupervisor::SetRlimits(rlimits) => {
@@ -234,11 +231,7 @@ impl<'a> Supervisor<'a> {
                 self.cgroup()?.restrict_devices(plan, program)
             }
             ForSupervisor::SaveCreated => self.dir()?.publish(),
-            ForSupervisor::WritePidFile(path) => {
-                write_pid_file(path, self.init()?.pid)?;
-                self.pid_file = Some(path.clone());
-                Ok(())
-            }
+            ForSupervisor::WritePidFile(path) => self.write_pid_file(path),
             ForSupervisor::SendPidfd(path) => send_pidfd(path, &self.init()?.pidfd),
             ForSupervisor::BindNotifySocket => {
                 self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
@@ -266,6 +259,29 @@ impl<'a> Supervisor<'a> {
         })?;
         let record = self.record.insert(Record::begun(recorded));
         self.dir.insert((dir, lock)).0.save(record)
+    }
+
+    fn create_cgroup(&mut self, plan: &CgroupPlan) -> Result<()> {
+        self.cgroup = Some(cgroup::create(plan)?);
+        Ok(())
+    }
+
+    fn make_mountpoint(&mut self) -> Result<()> {
+        self.mountpoint = Some(self.dir()?.make_mountpoint()?);
+        Ok(())
+    }
+
+    fn limit_cgroup(&mut self, plan: &CgroupPlan) -> Result<()> {
+        let cgroup = self.cgroup()?;
+        cgroup.limit_resources(plan)?;
+        self.device_program = cgroup.load_device_program(plan)?;
+        Ok(())
+    }
+
+    fn write_pid_file(&mut self, path: &Path) -> Result<()> {
+        write_pid_file(path, self.init()?.pid)?;
+        self.pid_file = Some(path.to_owned());
+        Ok(())
     }
 
     fn prepare_record(&self, filter: Option<&Filter>) -> Result<()> {
@@ -402,6 +418,7 @@ impl<'a> Supervisor<'a> {
         };
         self.init = Some(Child { pid, pidfd: PidFd::from(pidfd), channel });
         self.console_socket = None;
+        self.mountpoint = None;
         Ok(())
     }
 
@@ -416,6 +433,7 @@ impl<'a> Supervisor<'a> {
     ) -> Result<Inherited<'_>> {
         let namespaces = std::mem::take(&mut self.namespaces);
         let console_socket = self.console_socket.take();
+        let mountpoint = self.mountpoint.take();
         let container = match &self.place {
             Place::Running { init, .. } => Some(init.as_fd()),
             Place::New { .. } => None,
@@ -429,6 +447,7 @@ impl<'a> Supervisor<'a> {
             entrance,
             namespaces,
             container,
+            mountpoint,
             console_socket,
             start_fifo,
             tracer: self.tracer,

@@ -121,6 +121,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         }
         ForSupervisor::MakeStartFifo
         | ForSupervisor::MakeNotifyDirectory
+        | ForSupervisor::MakeMountpoint
         | ForSupervisor::ReleaseInit
         | ForSupervisor::AwaitCreated
         | ForSupervisor::SaveCreated
@@ -134,7 +135,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
 fn of_intermediate(action: &ForIntermediate) -> Text {
     match action {
         ForIntermediate::JoinContainer(flags) => flags.to_string().into(),
-        ForIntermediate::JoinNamespaces => nothing(),
+        ForIntermediate::JoinNamespaces | ForIntermediate::EnterRoot => nothing(),
     }
 }
 
@@ -148,7 +149,7 @@ fn of_init(action: &ForInit) -> Text {
         ForInit::SetPropagation(outer) => {
             format!("{}; the mount of {} private", propagation(outer.change), path(&outer.rootfs)).into()
         }
-        ForInit::MountRootfs(rootfs) => path(rootfs).into(),
+        ForInit::MountRootfs(rootfs) | ForInit::MountRootfsApart(rootfs) => path(rootfs).into(),
         ForInit::Mount(mount) => self::mount(mount),
         ForInit::MakeDevice(device) => self::device(device).into(),
         ForInit::MakeDeviceLink(link) => format!("/dev/{} → {}", link.name, link.target).into(),
@@ -162,6 +163,7 @@ fn of_init(action: &ForInit) -> Text {
         ForInit::RunContainerHooks(hooks) => each_hook(HookKind::CreateContainer, hooks).into(),
         ForInit::SwitchRoot(RootSwitch::Pivot) => String::from("by pivot_root").into(),
         ForInit::SwitchRoot(RootSwitch::Move) => String::from("by moving it over the old root").into(),
+        ForInit::SwitchRoot(RootSwitch::Change) => String::from("by chroot").into(),
         ForInit::SetRootPropagation(change) => propagation(*change).into(),
         ForInit::WriteSysctl(sysctl) => format!("{} = {}", word(&sysctl.path), word(&sysctl.value)).into(),
         ForInit::SetScheduler(attributes) => scheduler(attributes).into(),

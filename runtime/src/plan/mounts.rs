@@ -111,6 +111,8 @@ pub enum RootSwitch {
     Pivot,
     /// The root is moved over the old root (`--no-pivot`).
     Move,
+    /// By chroot: the old root is the caller's, and stays.
+    Change,
 }
 
 /// A change of how mount events travel.
@@ -203,14 +205,17 @@ fn sealed_late(mount: &Mount) -> bool {
 }
 
 fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
-    let switch = if request.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot };
-    let mut steps = vec![
-        Step::of("root.path", ForInit::MountRootfs(request.rootfs.clone())),
-        Step::always(ForInit::SwitchRoot(switch)),
-    ];
+    let mut steps = Vec::new();
     if spec.root_readonly() {
         steps.push(Step::of("root.readonly", ForInit::SealRoot));
     }
+    if !spec.namespaces().is_private(Namespace::Mount) {
+        steps.extend(root_apart(request)?);
+        return Ok(steps);
+    }
+    let switch = if request.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot };
+    steps.push(Step::of("root.path", ForInit::MountRootfs(request.rootfs.clone())));
+    steps.push(Step::always(ForInit::SwitchRoot(switch)));
     let Some(linux) = spec.linux() else { return Ok(steps) };
     let propagation = root_propagation(linux)?;
     let outer =
@@ -232,6 +237,19 @@ fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
         }
     }
     Ok(steps)
+}
+
+/// The root of a container without a mount namespace of its own.
+fn root_apart(request: &Request) -> Result<[Step; 3]> {
+    const FIELD: &str = "linux.namespaces";
+    if request.no_pivot {
+        return Err(Error::invalid("--no-pivot: needs a mount namespace of the container's own"));
+    }
+    Ok([
+        Step::of(FIELD, ForSupervisor::MakeMountpoint),
+        Step::of("root.path", ForInit::MountRootfsApart(request.rootfs.clone())),
+        Step::of(FIELD, ForInit::SwitchRoot(RootSwitch::Change)),
+    ])
 }
 
 const ROOT_PROPAGATION: &str = "linux.rootfsPropagation";

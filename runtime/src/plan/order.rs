@@ -162,6 +162,9 @@ steps! {
     MakeStartFifo by Supervisor = "make-start-fifo" undo RemoveStateDirectory;
     /// Makes the directory that the container sees at /run/notify, where its socket to say that it is ready will be.
     MakeNotifyDirectory by Supervisor = "make-notify-directory" undo RemoveStateDirectory;
+    /// Makes the directory that the root is mounted on, where the container has no mount namespace of its own: what the
+    /// caller has mounted stays as it is.
+    MakeMountpoint by Supervisor = "make-mountpoint" undo RemoveStateDirectory;
     /// Opens a namespace to join, while the host's paths can still be seen.
     OpenNamespace(JoinedNamespace) by Supervisor = "open-namespace";
     /// Makes the time namespace and its offsets; only children that are forked afterwards enter it.
@@ -182,6 +185,8 @@ steps! {
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
     /// Joins the namespaces that the supervisor has opened.
     JoinNamespaces by Intermediate = "join-namespaces";
+    /// Enters the root of the running container, where there is no mount namespace to join it by (`exec`).
+    EnterRoot by Intermediate = "enter-root";
     /// Joins the namespaces of a running container (`exec`).
     JoinContainer(NamespaceFlags) by Intermediate = "join-container";
     /// Enters the cgroups of v1, into which no process is born, and sets the CPUs that the process may use of theirs.
@@ -214,6 +219,8 @@ steps! {
     BuildMount(Box<Mount>) by Supervisor = "build-mount";
     /// Makes the rootfs a mount of its own.
     MountRootfs(PathBuf) by Init = "mount-rootfs";
+    /// Mounts the rootfs apart from where it is, among the caller's mounts.
+    MountRootfsApart(PathBuf) by Init = "mount-rootfs-apart";
     /// Mounts a procfs of init's own that no path leads to, for all that is written through /proc.
     OpenProcfs by Init = "open-procfs";
     /// Performs one entry of `mounts`.

@@ -123,6 +123,9 @@ pub(super) fn exec_steps(joining: &Joining, machine: &Machine) -> Result<Vec<Ste
     let mut steps = shared(process, spec, request, machine, joining.filter.as_ref())?;
     steps.push(Step::always(ForSupervisor::CloneIntoContainer(Descriptors::of(request))));
     steps.push(Step::always(ForIntermediate::JoinContainer(joining.namespaces)));
+    if joining.namespaces.0 & Namespace::Mount.flag() == 0 {
+        steps.push(Step::always(ForIntermediate::EnterRoot));
+    }
     steps.push(affinity::enter_cgroup(process)?);
     steps.push(Step::always(ForInit::NewSession));
     if spec.namespaces().is_private(Namespace::User) {

@@ -20,11 +20,6 @@ pub(super) fn config(spec: &oci::Spec, namespaces: &Namespaces) -> Result<()> {
         }
         Some(_) => {}
     }
-    if !namespaces.is_private(Namespace::Mount) {
-        return Err(Error::unsupported(
-            "linux.namespaces: a container without a mount namespace of its own is not supported yet",
-        ));
-    }
     names(spec, namespaces)?;
     if let Some(process) = spec.process() {
         self::process(process, "process.")?;
@@ -169,6 +164,9 @@ fn linux(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
     if let Some((_, field)) = refused.iter().find(|(present, _)| *present) {
         return Err(Error::unsupported(format!("{field}: not supported yet")));
     }
+    if !namespaces.is_private(Namespace::Mount) {
+        among_the_callers_mounts(linux, namespaces)?;
+    }
     id_maps(linux, namespaces)?;
     if linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty())
         && !namespaces.is_new(Namespace::Time)
@@ -198,6 +196,25 @@ fn linux(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a container without a mount namespace of its own can't have: what would change the caller's mounts, and what
+/// needs rights on them.
+fn among_the_callers_mounts(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
+    let some = |paths: &Option<Vec<String>>| paths.as_ref().is_some_and(|paths| !paths.is_empty());
+    let propagation = linux.rootfs_propagation().as_ref().is_some_and(|word| !word.is_empty());
+    let asked = [
+        (some(linux.masked_paths()), "linux.maskedPaths"),
+        (some(linux.readonly_paths()), "linux.readonlyPaths"),
+        (propagation, "linux.rootfsPropagation"),
+        (namespaces.is_private(Namespace::User), "linux.namespaces[user]"),
+    ];
+    match asked.iter().find(|(is_asked, _)| *is_asked) {
+        Some((_, field)) => {
+            Err(Error::invalid(format!("{field}: needs a mount namespace of the container's own")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn id_maps(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {

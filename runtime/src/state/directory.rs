@@ -147,6 +147,7 @@ impl ContainerDir {
     /// Removes the directory with all that is in it. The record goes last: as long as it is there, `delete` can be
     /// repeated.
     pub fn remove(&self) -> Result<()> {
+        self.remove_mountpoint()?;
         self.remove_notify_directory()?;
         for name in [EXEC_CONFIG, FIFO, RECORD_UNFINISHED, RECORD] {
             self.remove_file(OsStr::new(name))?;

@@ -7,6 +7,7 @@
 //! | `state.json` | the [`Record`] |
 //! | `exec.json` | what `exec` needs of config.json, with the compiled seccomp filter |
 //! | `exec.fifo` | until `start`: what init waits at |
+//! | `rootfs/` | where the root is mounted, for a container without a mount namespace of its own |
 //! | `notify/` | where a caller wants to hear that the container is ready: the directory of its socket |
 //!
 //! The status isn't kept: it follows from the process, the fifo and the freezer.
@@ -15,6 +16,7 @@ mod directory;
 mod exec_config;
 mod id;
 mod lock;
+mod mountpoint;
 mod notify;
 mod record;
 mod root;

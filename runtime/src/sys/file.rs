@@ -191,7 +191,8 @@ pub fn empty_directory(dir: impl AsFd) -> Result<()> {
         for name in names {
             let name = Path::new(&name);
             if !removed_unless_directory(&dir, name)? {
-                let below = open_at(&dir, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+                // What is mounted there belongs to somebody else.
+                let below = open_beneath(&dir, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
                 move_up(&below, &dir, &mut moved)?;
                 remove_directory_at(&dir, name)?;
             }

@@ -10,6 +10,7 @@ mod devices;
 mod engines;
 mod exec;
 mod hooks;
+mod host_mounts;
 mod kill;
 mod lifecycle;
 mod memory_policy;
