@@ -112,7 +112,7 @@ fn open_numbers(procfs: Option<BorrowedFd>) -> Result<Vec<RawFd>> {
     Ok(dir.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()).collect())
 }
 
-/// Closes every descriptor from 3 on but those in `kept`: see [`Child::close_all_but`](super::namespace::Child).
+/// Closes every descriptor from 3 on but those in `kept`: see [`InChild::close_all_but`](super::namespace::InChild).
 ///
 /// Kernel: 5.9 (`close_range`); before, one close per descriptor that `/proc/self/fd` lists.
 pub(super) fn close_all_but<'fd>(kept: impl IntoIterator<Item = BorrowedFd<'fd>>) -> Result<()> {

@@ -22,14 +22,15 @@ pub const NAMES: [(u64, &str); 8] = [
     (libc::CLONE_NEWUTS as u64, "uts"),
 ];
 
-/// Proof of being a forked child: it has one thread, and a copy of its parent's memory that nobody else sees.
+/// Proof that this process is a forked child: it has one thread, and a copy of its parent's memory that no other
+/// process sees.
 #[derive(Debug)]
-pub struct Child {
+pub struct InChild {
     /// Of the child itself.
     pub alone: SingleThreaded,
 }
 
-impl Child {
+impl InChild {
     /// Closes every descriptor from 3 on but `kept`.
     ///
     /// What the parent owned is closed under its owners' feet: a child that does this has to end in an `execve` or an
@@ -44,7 +45,7 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// Which side of a [`clone3`] this is.
 pub enum Forked {
     /// The new process.
-    Child(Child),
+    Child(InChild),
     /// The caller, with the child's pid and a descriptor of it.
     Parent {
         /// The child's pid in the caller's pid namespace.
@@ -85,7 +86,7 @@ pub fn clone3(
     // thread, so no lock of that copy is held by a thread that the child lacks.
     let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match check(ret, || format!("clone3({})", flag_names(flags)))? {
-        0 => Ok(Forked::Child(Child { alone: SingleThreaded::of_child() })),
+        0 => Ok(Forked::Child(InChild { alone: SingleThreaded::of_child() })),
         pid => Ok(Forked::Parent {
             pid: pid as i32,
             // SAFETY: the call succeeded, so the kernel has stored a fresh descriptor here.
