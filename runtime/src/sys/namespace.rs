@@ -26,15 +26,15 @@ pub const NAMES: [(u64, &str); 8] = [
 /// process sees.
 #[derive(Debug)]
 pub struct InChild {
-    /// Of the child itself.
+    /// The child has one thread.
     pub alone: SingleThreaded,
 }
 
 impl InChild {
     /// Closes every descriptor from 3 on but `kept`.
     ///
-    /// What the parent owned is closed under its owners' feet: a child that does this has to end in an `execve` or an
-    /// exit, and must not return to what its parent was at.
+    /// Descriptors are closed that values in the child's copy of memory still own. So the child has to end in an
+    /// `execve` or an exit, and must not return into the parent's code.
     pub fn close_all_but<'fd>(&self, kept: impl IntoIterator<Item = BorrowedFd<'fd>>) -> Result<()> {
         super::descriptors::close_all_but(kept)
     }
@@ -57,8 +57,8 @@ pub enum Forked {
 
 /// `clone3(flags)`: forks a child into the namespaces of `flags` and into `cgroup`, and returns its pidfd.
 ///
-/// The child has its own copy of this memory (never `CLONE_VM`) and sends SIGCHLD to its parent.
-/// With `sibling` the new process is a child of the caller's own parent.
+/// The child has its own copy of this memory (never `CLONE_VM`) and sends SIGCHLD to its parent. With `sibling`, the
+/// new process is a child of the caller's own parent.
 ///
 /// Errors: EPERM without CAP_SYS_ADMIN unless NEWUSER is set; ENOSPC at the nesting limit; EAGAIN at the pids
 /// limit; EBUSY, EOPNOTSUPP or EACCES where the cgroup takes no process.
@@ -73,7 +73,7 @@ pub fn clone3(
     let mut args = CloneArgs {
         flags: flags | libc::CLONE_PIDFD as u64 | if sibling { libc::CLONE_PARENT as u64 } else { 0 },
         pidfd: (&raw mut pidfd) as u64,
-        // The kernel refuses an exit signal together with CLONE_PARENT and takes the caller's own.
+        // The kernel refuses an exit signal together with CLONE_PARENT: the child has the caller's.
         exit_signal: if sibling { 0 } else { libc::SIGCHLD as u64 },
         ..CloneArgs::default()
     };
@@ -112,13 +112,13 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// `unshare(flags)`: moves the caller into new namespaces (its future children, for pid and time).
+/// `unshare(flags)`: moves the caller into new namespaces. New pid and time namespaces only its future children enter.
 pub fn unshare(_alone: &SingleThreaded, flags: u64) -> Result<()> {
     nix::sched::unshare(CloneFlags::from_bits_retain(flags as i32))
         .named(|| format!("unshare({})", flag_names(flags)))
 }
 
-/// `setns(fd, flags)`: joins the namespace that `fd` is open on, or those of the process of a pidfd.
+/// `setns(fd, flags)`: joins the namespace that `fd` is open on. If `fd` is a pidfd, joins namespaces of its process.
 ///
 /// `flags` of 0 takes a namespace of any type. Kernel: 5.8 for a pidfd. Source: setns(2).
 pub fn setns(_alone: &SingleThreaded, fd: impl AsFd, flags: u64) -> Result<()> {
@@ -128,7 +128,7 @@ pub fn setns(_alone: &SingleThreaded, fd: impl AsFd, flags: u64) -> Result<()> {
 
 /// Does something in another mount namespace, and returns to this one, to its root and its working directory.
 ///
-/// Errors: those of `work`; EPERM without CAP_SYS_CHROOT. Where the way back fails, that is the error.
+/// Errors: those of `work`; EPERM without CAP_SYS_CHROOT. Where the way back fails, its failure is the error.
 pub fn in_mounts_of<T>(
     alone: &SingleThreaded,
     namespace: impl AsFd,
