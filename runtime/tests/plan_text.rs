@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use corten::internals::plan::cgroup::Manager;
 use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
 use corten::internals::plan::seccomp;
-use corten::internals::plan::{self, Caller, Host, Joining, Machine, NamespaceFlags, Plan, Request, Stage};
+use corten::internals::plan::{self, Caller, Exec, Host, Machine, NamespaceFlags, Plan, Request, Stage};
 use corten::internals::spec::{Spec, oci};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
@@ -116,7 +116,7 @@ fn joining(config: &Value, request: &Request) -> Option<Plan> {
     let process = spec.process()?;
     let filter = filter.map(std::rc::Rc::new);
     let namespaces = NamespaceFlags(spec.namespaces().private_flags());
-    plan::exec(&Joining { process, spec: &spec, filter, namespaces, request }, &host(0).machine).ok()
+    plan::exec(&Exec { process, spec: &spec, filter, namespaces, request }, &host(0).machine).ok()
 }
 
 fn host(view: usize) -> Host {

@@ -90,7 +90,7 @@ impl Bundle {
         self
     }
 
-    /// Asks for a namespace: a new one, or with a path that one.
+    /// Asks for a namespace: a new one, or the namespace at a path.
     pub fn namespace(&mut self, kind: &str, path: Option<&str>) -> &mut Self {
         self.share_namespace(kind);
         let mut namespace = json!({"type": kind});

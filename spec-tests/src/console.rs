@@ -15,7 +15,7 @@ use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
 /// A listening socket as `--console-socket` and `--pidfd-socket` want one.
 pub struct FdSocket {
-    /// Where it listens.
+    /// The path that it listens at.
     pub path: PathBuf,
     listener: UnixListener,
 }

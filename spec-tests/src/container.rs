@@ -36,13 +36,13 @@ impl Container {
         Container::in_view(View::Plain, configure)
     }
 
-    /// The same, for a runtime that finds cgroups mounted in another way.
+    /// As [`Container::new`], for a runtime that finds cgroups mounted as in `view`.
     pub fn in_view(view: View, configure: impl FnOnce(&mut Bundle)) -> Container {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        // Asked first: without a runtime there is nothing to make, and nobody to clean up after it.
+        // The runtime is looked for first: without it there is nothing to make, and no way to clean up.
         let _ = subject();
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        // The closing letter keeps one marker from being the beginning of another.
+        // The closing letter keeps a marker from being the beginning of a second marker.
         let id = format!("ct{}n{number}x", std::process::id());
         let dir = std::env::temp_dir().join(&id);
         fs::create_dir_all(dir.join("bundle")).expect("make a test directory");
@@ -182,7 +182,7 @@ impl Container {
         assert!(found.is_empty(), "left behind:\n{}", found.join("\n"));
     }
 
-    /// Takes away by hand whatever is left, so that a test that has found it can go on.
+    /// Takes away by hand whatever is left, so that a test that has found leftovers can go on.
     pub fn sweep(&self) {
         remove_by_hand(&self.id);
         let _ = fs::remove_dir_all(&self.runtime.root);
@@ -222,7 +222,7 @@ impl Drop for Container {
     }
 }
 
-/// Takes away what a runtime under test left: only what bears the marker of this test.
+/// Takes away what the runtime under test has left, but nothing without the marker of this test.
 fn remove_by_hand(marker: &str) {
     Cgroup { path: format!("/{marker}/c") }.thaw();
     for pid in leftovers::processes(marker) {
@@ -234,7 +234,7 @@ fn remove_by_hand(marker: &str) {
         let _ = Command::new("umount").arg("--lazy").arg(path).status();
     }
     if !leftovers::processes(marker).is_empty() {
-        // They die in a moment; a cgroup can be removed only then.
+        // The killed processes take a moment to die, and their cgroup can be removed only afterwards.
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     Cgroup { path: format!("/{marker}") }.remove();

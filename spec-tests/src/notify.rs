@@ -13,10 +13,10 @@ use crate::subject::subject;
 /// How long a message may take to come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long one that must not come is waited for.
+/// How long the wait for a message is that must not come.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// Where NOTIFY_SOCKET leads to. It closes each descriptor that it is sent, which is what confirms a barrier.
+/// The socket that NOTIFY_SOCKET leads to. The manager closes each descriptor that it gets, which confirms a barrier.
 pub struct Manager {
     /// The value of NOTIFY_SOCKET.
     pub address: String,
@@ -43,8 +43,8 @@ impl Manager {
         self.next(PATIENCE).expect("a message in time")
     }
 
-    /// Hears that the container is ready, that `main_pid` is to be attended, and no more. It is asked for the number
-    /// only then.
+    /// Hears that the container is ready, that its main process is `main_pid`, and no more. `main_pid` is asked for its
+    /// number only when the container is ready.
     #[track_caller]
     pub fn hears_that_it_is_ready(&self, main_pid: impl FnOnce() -> u32) {
         assert_eq!(self.hears(), "READY=1\n");
@@ -82,7 +82,7 @@ pub fn install(bundle: &mut Bundle) {
     bundle.mount("bind", "/usr", "/usr", &["bind", "ro"]);
 }
 
-/// Perl is on every Debian, with the one module that this takes.
+/// Perl is on every Debian, with the module that this script needs.
 const PROGRAM: &str = r#"#!/usr/bin/perl
 use Socket;
 for my $message (@ARGV) {

@@ -21,7 +21,7 @@ impl Racer {
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                // It fails while the runtime holds a mount on one of them, which is no reason to give up.
+                // The exchange fails while the runtime holds a mount on a path, which is no reason to give up.
                 let _ = renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE);
             }
         });

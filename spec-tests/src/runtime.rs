@@ -31,7 +31,7 @@ pub struct Runtime {
 impl Runtime {
     /// The runtime under test, with its state and the output of its commands under `dir`.
     ///
-    /// `marker` is put into the environment of every command, so that what it forked can be told from others.
+    /// `marker` is put into the environment of every command, and marks the processes that the command forks.
     pub fn new(dir: &Path, marker: &str) -> Runtime {
         let outputs = dir.join("outputs");
         fs::create_dir_all(&outputs).expect("make a directory for outputs");
@@ -89,19 +89,19 @@ impl Call<'_> {
         self
     }
 
-    /// Gives it these bytes on standard input; nothing by default.
+    /// Gives the command these bytes on standard input; nothing by default.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// Makes a terminal its standard input, output and error.
+    /// Makes a terminal the command's standard input, output and error.
     pub fn terminal(mut self, terminal: File) -> Self {
         self.terminal = Some(terminal);
         self
     }
 
-    /// Sets a variable of its environment.
+    /// Sets a variable of the command's environment.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
@@ -114,35 +114,35 @@ impl Call<'_> {
         self
     }
 
-    /// Runs it in a mount namespace of its own, where the prologue may mount what it likes.
+    /// Runs the command in a mount namespace of its own, where the prologue may mount what it likes.
     pub fn private_mounts(mut self) -> Self {
         self.private_mounts = true;
         self
     }
 
-    /// Runs it by another program, such as strace.
+    /// Runs the command under a program such as strace.
     pub fn by<S: AsRef<OsStr>>(mut self, wrapper: impl IntoIterator<Item = S>) -> Self {
         self.wrapper = wrapper.into_iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }
 
-    /// Fails the test if it takes longer; 30 seconds by default.
+    /// Fails the test if the command takes longer; 30 seconds by default.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Runs it to its end.
+    /// Runs the command to its end.
     pub fn output(self) -> Outcome {
         self.spawn().wait()
     }
 
-    /// Runs it to its end, or kills it at the deadline and returns nothing.
+    /// Runs the command to its end, or kills it at the deadline and returns nothing.
     pub fn output_or_kill(self) -> Option<Outcome> {
         self.spawn().wait_or_kill().ok()
     }
 
-    /// Starts it.
+    /// Starts the command.
     pub fn spawn(mut self) -> Running {
         let number = self.runtime.calls.fetch_add(1, Ordering::Relaxed);
         let file = |what: &str| self.runtime.outputs.join(format!("{number}.{what}"));
@@ -208,12 +208,12 @@ impl Running {
         self.child.id()
     }
 
-    /// What it and its container have written to standard output so far.
+    /// What the command and its container have written to standard output so far.
     pub fn stdout(&self) -> String {
         fs::read_to_string(&self.stdout).expect("read an output file")
     }
 
-    /// Waits for its end, and fails the test if that does not come in time.
+    /// Waits for the end of the command, and fails the test if it doesn't come in time.
     #[track_caller]
     pub fn wait(self) -> Outcome {
         match self.wait_or_kill() {
@@ -222,7 +222,7 @@ impl Running {
         }
     }
 
-    /// Waits for its end; at the deadline kills it, and returns how far it came as an error.
+    /// Waits for the end of the command. At the deadline kills it, and returns as an error how far it came.
     fn wait_or_kill(mut self) -> Result<Outcome, Outcome> {
         while Instant::now() < self.deadline {
             if let Some(status) = self.child.try_wait().expect("wait for the runtime") {
@@ -249,7 +249,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Only for a test that gives up half-way; a reaped child answers with an error, which is fine.
+        // Only a test that gives up half-way needs this. For a reaped child the call fails, which does no harm.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -276,7 +276,7 @@ impl Outcome {
         self.stdout.trim().to_owned()
     }
 
-    /// Expects failure, and returns standard error; quotes that the text form of a log escapes are plain again.
+    /// Expects failure, and returns standard error. Quotes that the log's text form escapes are plain again.
     #[track_caller]
     pub fn fails(&self) -> String {
         assert_ne!(self.code, 0, "expected to fail: {self}");
@@ -290,7 +290,7 @@ impl Outcome {
         assert!(self.fails().contains(text), "expected `{text}`: {self}");
     }
 
-    /// What has been written to its standard output by now, by whoever inherited it.
+    /// What has been written to the command's standard output by now, by any process that has inherited it.
     pub fn stdout_now(&self) -> String {
         fs::read_to_string(&self.stdout_file).expect("read an output file")
     }

@@ -1,7 +1,7 @@
 //! Tests that can't run here, or not against this runtime, say so: `skipped: NAME: REASON`.
 //!
-//! The line goes to standard error past libtest's capture, and is appended to the file that `CORTEN_SKIPPED` names,
-//! so that whoever runs the suites can count.
+//! The line goes to standard error past libtest's capture, and is appended to the file that `CORTEN_SKIPPED` names, so
+//! that skips can be counted.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -20,7 +20,7 @@ macro_rules! skip_if {
     };
 }
 
-/// Leaves the test unless the runtime under test is Corten; `what` is what only Corten has.
+/// Leaves the test unless the runtime under test is Corten; `what` names what only Corten has.
 #[macro_export]
 macro_rules! only_corten {
     ($what:literal) => {
@@ -28,7 +28,7 @@ macro_rules! only_corten {
     };
 }
 
-/// Leaves the test if the runtime under test is runc 1.1; `what` is what that version lacks, or does wrong.
+/// Leaves the test if the runtime under test is runc 1.1; `what` names what this version lacks, or does wrong.
 #[macro_export]
 macro_rules! not_in_runc_1_1 {
     ($what:literal) => {
@@ -46,8 +46,8 @@ pub fn record_part(reason: &str) {
     report("skipped in part", reason);
 }
 
-/// Runs an attack that runc 1.1.5 is known not to resist: there its success is reported and forgiven, and anywhere
-/// else it fails the test.
+/// Runs an attack that runc 1.1.5 is known not to resist. Under runc 1.1.5 its success is reported and forgiven; under
+/// any other runtime it fails the test.
 pub fn known_to_fail_on_runc_1_1_5(attack: impl FnOnce() + UnwindSafe) {
     if !subject().is_runc_1_1() {
         return attack();

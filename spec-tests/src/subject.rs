@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 /// The runtime that the suites judge.
 pub struct Subject {
-    /// Where its binary lies.
+    /// The path of the binary.
     pub path: PathBuf,
     banner: String,
 }

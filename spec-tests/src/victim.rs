@@ -12,7 +12,7 @@ pub const SECRET: &str = "the host's secret";
 
 /// A directory outside every rootfs, with a file, a subdirectory and a terminal multiplexer's name in it.
 pub struct Victim {
-    /// Where it is, on the host.
+    /// The directory's path on the host.
     pub path: PathBuf,
     before: BTreeMap<PathBuf, String>,
 }

@@ -1,7 +1,7 @@
 //! The suites that are about cgroups once more, where Linux runs cgroup v2 alone with every controller, and systemd:
 //! on the machine that `scripts/vm` makes and boots. What is skipped there is listed as skipped in part.
 //!
-//! Each of them can be run by hand: `scripts/vm 'target/debug/deps/conformance-… cgroups::memory'`.
+//! Each suite can be run by hand: `scripts/vm 'target/debug/deps/conformance-… cgroups::memory'`.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use spec_tests::skip;
 use spec_tests::subject::subject;
 
-/// What is run of which suite. The processor is emulated: themes without a cgroup in them would be waiting time.
+/// What is run of which suite. The processor is emulated, so themes without a cgroup in them would only cost time.
 const SUITES: [(&str, &str); 3] = [
     ("cgroup_real", "v2:: readings::v2_"),
     ("conformance", "cgroup update:: devices:: stats:: engines:: kill:: pause pids_limit"),
@@ -47,7 +47,7 @@ fn cgroups_of_a_machine_that_has_v2_alone() {
     let all = ended.status.success() && passed.len() == SUITES.len();
     assert!(all, "{:?}\n{output}\n{complaint}", ended.status);
     passed.iter().for_each(|line| println!("{line}"));
-    // This is the machine that has them.
+    // This machine has all controllers, so no test may be skipped for lack of a controller.
     let lack = |skipped: &&str| {
         skipped.contains(" no ") && skipped.contains(" controller")
             || skipped.contains("controllers are missing")

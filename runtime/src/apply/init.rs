@@ -30,7 +30,7 @@ use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{OciState, Record, Status};
 use crate::sys::clock::Deadline;
 use crate::sys::mount::{self, MountAttr};
-use crate::sys::namespace::{self, Child, Forked};
+use crate::sys::namespace::{self, Forked, InChild};
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::seccomp::FilterFlags;
 use crate::sys::signal::SignalQueue;
@@ -43,7 +43,7 @@ const KEYRING_SEARCH: u32 = 0x0008_0000;
 /// What init inherits from the supervisor.
 pub struct Inherited<'a> {
     /// Proof that this process is a child with one thread.
-    pub child: Child,
+    pub child: InChild,
     /// All steps of the plan, also the supervisor's.
     pub steps: &'a [Step],
     /// What of the caller's descriptors is kept for the program.

@@ -425,7 +425,7 @@ impl<'a> Supervisor<'a> {
     /// What the child takes over from the supervisor, of which it is a copy.
     fn inheritance(
         &mut self,
-        child: namespace::Child,
+        child: namespace::InChild,
         descriptors: Descriptors,
         channel: Channel,
         entrance: Entrance,

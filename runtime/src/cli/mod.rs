@@ -211,8 +211,8 @@ pub struct CommandLine {
     command: Vec<OsString>,
 }
 
-/// What is asked for.
-pub enum Request {
+/// What a command line means.
+pub enum Meaning {
     /// A text to be printed: the help or the version.
     Print(String),
     /// A command to be carried out.
@@ -246,33 +246,33 @@ impl CommandLine {
     }
 
     /// Reads the command and its flags.
-    pub fn request(&mut self) -> Result<Request> {
+    pub fn meaning(&mut self) -> Result<Meaning> {
         if let Some(text) = self.print.take() {
-            return Ok(Request::Print(text));
+            return Ok(Meaning::Print(text));
         }
         let mut words = std::mem::take(&mut self.command).into_iter();
         let word = words.next().unwrap_or_default();
         if word == "help" || word == "h" {
-            return help(words.next()).map(Request::Print);
+            return help(words.next()).map(Meaning::Print);
         }
         let name = find(&word)?;
-        let request = read(name, words).map_err(|err| {
+        let meaning = read(name, words).map_err(|err| {
             let name = name.as_str();
             err.context(name).with_hint(format!("`{NAME} {name} --help` lists its flags"))
         })?;
         // What `create` would refuse has no plan either.
-        if matches!(request, Request::Run(_)) && (name.enters_a_container() || name == CommandName::Plan) {
+        if matches!(meaning, Meaning::Run(_)) && (name.enters_a_container() || name == CommandName::Plan) {
             self.global.refuse_rootless()?;
         }
-        Ok(request)
+        Ok(meaning)
     }
 }
 
-fn read(name: CommandName, words: impl Iterator<Item = OsString>) -> Result<Request> {
+fn read(name: CommandName, words: impl Iterator<Item = OsString>) -> Result<Meaning> {
     let mut table = name.table();
     match LowArgs::read(&mut table, name.flags(), words)? {
-        Typed::Help => Ok(Request::Print(help::of(table))),
-        Typed::Args(mut low) => name.read(&mut low).map(Request::Run),
+        Typed::Help => Ok(Meaning::Print(help::of(table))),
+        Typed::Args(mut low) => name.read(&mut low).map(Meaning::Run),
     }
 }
 
@@ -307,21 +307,21 @@ mod testing {
     }
 
     pub(super) fn command(words: &str) -> Command {
-        match line(words).and_then(|mut line| line.request()).expect(words) {
-            Request::Run(command) => command,
-            Request::Print(text) => panic!("{words}: {text}"),
+        match line(words).and_then(|mut line| line.meaning()).expect(words) {
+            Meaning::Run(command) => command,
+            Meaning::Print(text) => panic!("{words}: {text}"),
         }
     }
 
     pub(super) fn printed(words: &str) -> String {
-        match line(words).and_then(|mut line| line.request()).expect(words) {
-            Request::Run(command) => panic!("{words}: {command:?}"),
-            Request::Print(text) => text,
+        match line(words).and_then(|mut line| line.meaning()).expect(words) {
+            Meaning::Run(command) => panic!("{words}: {command:?}"),
+            Meaning::Print(text) => text,
         }
     }
 
     pub(super) fn error(words: &str) -> String {
-        line(words).and_then(|mut line| line.request()).err().map(|err| err.to_string()).expect(words)
+        line(words).and_then(|mut line| line.meaning()).err().map(|err| err.to_string()).expect(words)
     }
 }
 

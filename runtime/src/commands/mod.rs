@@ -21,7 +21,7 @@ mod which;
 use std::ffi::OsString;
 use std::io::Write;
 
-use crate::cli::{self, Command, CommandLine, CommandName, Global, Request, RootPath};
+use crate::cli::{self, Command, CommandLine, CommandName, Global, Meaning, RootPath};
 use crate::container::{CgroupManager, ContainerId, CreateOptions, FreshProcess, Runtime};
 use crate::error::{Context, Error, Result};
 use crate::probe;
@@ -103,17 +103,17 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     let failed = if line.command_name() == Some(CommandName::Exec) { EXEC_FAILED } else { FAILED };
     let process =
         if line.command_name().is_some_and(CommandName::enters_a_container) { process } else { Ok(None) };
-    let (process, request) = match process {
-        Ok(process) => (process, line.request()),
+    let (process, meaning) = match process {
+        Ok(process) => (process, line.meaning()),
         Err(err) => (None, Err(err)),
     };
     let invocation = Invocation { global: line.global, report, process };
-    let done = request.and_then(|request| match request {
-        Request::Run(command) => {
+    let done = meaning.and_then(|meaning| match meaning {
+        Meaning::Run(command) => {
             let doing = command.doing();
             run(&invocation, command).doing(&doing)
         }
-        Request::Print(text) => print(&text).map(|()| 0),
+        Meaning::Print(text) => print(&text).map(|()| 0),
     });
     done.unwrap_or_else(|err| {
         invocation.report.error(&err);

@@ -79,14 +79,14 @@ impl<'a> Joinable<'a> {
             pidfd_socket: options.pidfd_socket.clone(),
             ..Request::default()
         };
-        let joining = plan::Joining {
+        let exec = plan::Exec {
             process: &process,
             spec: &self.spec,
             filter: self.filter.map(Rc::new),
             namespaces: NamespaceFlags(self.container.record.namespaces),
             request: &request,
         };
-        let plan = plan::exec(&joining, &probe::machine())?;
+        let plan = plan::exec(&exec, &probe::machine())?;
         let has_terminal = process.terminal().unwrap_or(false);
         Ok(PlannedProcess { container: self.container, plan, has_terminal, options })
     }

@@ -195,9 +195,9 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     Ok(Plan { steps: order::sorted(steps), notes })
 }
 
-/// What joins a running container: `exec`.
+/// What `exec` is decided from: a process that joins a running container.
 #[derive(Clone, Debug)]
-pub struct Joining<'a> {
+pub struct Exec<'a> {
     /// The process to run.
     pub process: &'a oci::Process,
     /// The config of the container, for what a process.json doesn't say.
@@ -214,17 +214,17 @@ pub struct Joining<'a> {
 ///
 /// Errors: InvalidSpec or Unsupported, naming the field; Internal if the container was created with a filter, and there
 /// is none.
-pub fn exec(joining: &Joining, machine: &Machine) -> Result<Plan> {
-    let filtered = joining.spec.linux().is_some_and(|linux| linux.seccomp().is_some());
-    if filtered != joining.filter.is_some() {
+pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
+    let filtered = exec.spec.linux().is_some_and(|linux| linux.seccomp().is_some());
+    if filtered != exec.filter.is_some() {
         return Err(Error::internal("linux.seccomp: the container's filter is not on record"));
     }
-    let mut steps = handing_out(joining.request);
+    let mut steps = handing_out(exec.request);
     steps.extend(
         [ForSupervisor::AwaitCreated, ForSupervisor::LetInitGo, ForSupervisor::AwaitExecution]
             .map(Step::always),
     );
-    steps.extend(process::exec_steps(joining, machine)?);
+    steps.extend(process::exec_steps(exec, machine)?);
     Ok(Plan { steps: order::sorted(steps), notes: Vec::new() })
 }
 

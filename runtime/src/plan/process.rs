@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use super::seccomp::Filter;
 use super::{
-    Action, ForInit, ForIntermediate, ForSupervisor, Joining, Machine, Request, Step, affinity,
-    memory_policy, notify,
+    Action, Exec, ForInit, ForIntermediate, ForSupervisor, Machine, Request, Step, affinity, memory_policy,
+    notify,
 };
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
@@ -118,12 +118,12 @@ pub(super) fn steps(
 
 /// The steps of a process that joins a container. An intermediate process brings it into the container's namespaces and
 /// cgroup.
-pub(super) fn exec_steps(joining: &Joining, machine: &Machine) -> Result<Vec<Step>> {
-    let Joining { process, spec, request, .. } = *joining;
-    let mut steps = shared(process, spec, request, machine, joining.filter.as_ref())?;
+pub(super) fn exec_steps(exec: &Exec, machine: &Machine) -> Result<Vec<Step>> {
+    let Exec { process, spec, request, .. } = *exec;
+    let mut steps = shared(process, spec, request, machine, exec.filter.as_ref())?;
     steps.push(Step::always(ForSupervisor::CloneIntoContainer(Descriptors::of(request))));
-    steps.push(Step::always(ForIntermediate::JoinContainer(joining.namespaces)));
-    if joining.namespaces.0 & Namespace::Mount.flag() == 0 {
+    steps.push(Step::always(ForIntermediate::JoinContainer(exec.namespaces)));
+    if exec.namespaces.0 & Namespace::Mount.flag() == 0 {
         steps.push(Step::always(ForIntermediate::EnterRoot));
     }
     steps.push(affinity::enter_cgroup(process)?);

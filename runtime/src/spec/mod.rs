@@ -94,7 +94,7 @@ impl Spec {
         list.as_deref().unwrap_or_default()
     }
 
-    /// Where the rootfs is: `root.path`, from the bundle if it is relative.
+    /// Where the rootfs is: `root.path`, below the bundle if it is relative.
     pub fn rootfs_in(&self, bundle: &Path) -> PathBuf {
         bundle.join(self.root_path())
     }
@@ -130,7 +130,7 @@ pub enum HookKind {
 }
 
 impl HookKind {
-    /// All of them.
+    /// All kinds of hooks.
     pub const ALL: [HookKind; 6] = [
         HookKind::Prestart,
         HookKind::CreateRuntime,

@@ -27,7 +27,7 @@ pub enum Namespace {
 }
 
 impl Namespace {
-    /// All of them.
+    /// All types of namespaces.
     pub const ALL: [Namespace; 8] = [
         Namespace::Cgroup,
         Namespace::Ipc,
@@ -74,7 +74,7 @@ pub enum NamespaceSource {
     /// The runtime's own: the type isn't listed.
     #[default]
     Host,
-    /// A new one.
+    /// A new namespace.
     New,
     /// The namespace at this path.
     Path(PathBuf),
@@ -116,17 +116,17 @@ impl Namespaces {
         Ok(namespaces)
     }
 
-    /// Where this type comes from.
+    /// Where the namespace of this type comes from.
     pub fn source(&self, namespace: Namespace) -> &NamespaceSource {
         &self.0[namespace as usize]
     }
 
-    /// Whether the container gets a new one of this type.
+    /// Whether the container gets a new namespace of this type.
     pub fn is_new(&self, namespace: Namespace) -> bool {
         *self.source(namespace) == NamespaceSource::New
     }
 
-    /// Whether the container doesn't share the runtime's own.
+    /// Whether the container doesn't share the runtime's own namespace of this type.
     pub fn is_private(&self, namespace: Namespace) -> bool {
         *self.source(namespace) != NamespaceSource::Host
     }
@@ -139,12 +139,12 @@ impl Namespaces {
         })
     }
 
-    /// The `CLONE_NEW*` bits of the new ones.
+    /// The `CLONE_NEW*` bits of the new namespaces.
     pub fn new_flags(&self) -> u64 {
         Namespace::ALL.into_iter().filter(|ns| self.is_new(*ns)).map(Namespace::flag).sum()
     }
 
-    /// The `CLONE_NEW*` bits of all that aren't the runtime's own.
+    /// The `CLONE_NEW*` bits of all namespaces that aren't the runtime's own.
     pub fn private_flags(&self) -> u64 {
         Namespace::ALL.into_iter().filter(|ns| self.is_private(*ns)).map(Namespace::flag).sum()
     }

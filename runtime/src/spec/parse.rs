@@ -1,6 +1,7 @@
 //! JSON to `oci-spec`'s types, with the JSON path of whatever doesn't fit.
 //!
-//! A good text is read in one pass. Only one that fails is looked at again, for capabilities that nobody knows.
+//! A good text is read in one pass. A text that fails is looked at again, for capabilities that this version doesn't
+//! know.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -47,7 +48,8 @@ fn parse<T: DeserializeOwned>(text: &[u8], process: &str) -> Result<(T, Vec<Stri
     refuse_nul(text)?;
     match read(text) {
         Ok(value) => Ok((value, Vec::new())),
-        // What callers rely on and the shared types don't take is mended; all else that doesn't fit stays an error.
+        // What callers rely on and the shared types don't take is mended. Everything else that doesn't fit stays an
+        // error.
         Err(err) => match mended(text, process) {
             Some((text, warnings)) => Ok((read(&text)?, warnings)),
             None => Err(err),
@@ -67,16 +69,17 @@ fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
 
 /// The path of what `err` complains of; `None` for the text as a whole.
 ///
-/// To follow the path while a good text is read would cost a tenth of that, so it is found by reading a bad one again,
-/// cut off within the very value: where that ends is where we are.
+/// To follow the path while a text is read would add a tenth to the time. So only a bad text is read again for its
+/// path: cut off within the wrong value, it fails there.
 fn path_of(err: &serde_json::Error, text: &[u8]) -> Option<String> {
     let lines_before = text.split_inclusive(|byte| *byte == b'\n').take(err.line().checked_sub(1)?);
     let end = (lines_before.map(<[u8]>::len).sum::<usize>() + err.column()).min(text.len());
     let mut cut = text[..end].to_vec();
     match cut.last()? {
-        // A string is left open. At the end of an object a field is missing: it is the object that is wrong.
+        // Without its closing byte, a string or an object stays open, and the text fails within it. An object is wrong
+        // as a whole where a field is missing at its end.
         b'"' | b'}' | b']' => drop(cut.pop()),
-        // A number, a word or a bracket would end where it is cut: an open string in its place doesn't.
+        // A number or a word that is cut off would be complete. An open string in its place isn't.
         _ => {
             cut.truncate(cut.iter().rposition(|byte| !is_of_a_word(*byte)).map_or(0, |last| last + 1));
             cut.push(b'"');
@@ -84,7 +87,7 @@ fn path_of(err: &serde_json::Error, text: &[u8]) -> Option<String> {
     }
     let mut json = serde_json::Deserializer::from_slice(&cut);
     let found = serde_path_to_error::deserialize::<_, Value>(&mut json).err()?.path().to_string();
-    // Between two fields of an object, the next one has no name yet.
+    // Between two fields of an object, the path ends without a name.
     let path = found.trim_end_matches(['?', '.']);
     (!path.is_empty()).then(|| path.to_string())
 }
@@ -93,7 +96,7 @@ fn is_of_a_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
-/// The kernel's texts end at a NUL: one inside would be cut there, or refused half-way.
+/// The kernel's texts end at a NUL: a text with a NUL inside would be cut there, or refused half-way.
 fn refuse_nul(text: &[u8]) -> Result<()> {
     const ESCAPE: &[u8] = b"\\u0000";
     if !text.windows(ESCAPE.len()).any(|window| window == ESCAPE) {
@@ -137,7 +140,7 @@ fn mended(text: &[u8], process: &str) -> Option<(Vec<u8>, Vec<String>)> {
     (value != before).then_some((serde_json::to_vec(&value).ok()?, warnings))
 }
 
-/// Callers of runc leave out a user or a group that is 0.
+/// Callers of runc leave out the user or the group where it is 0.
 fn complete_user(process: &mut Map<String, Value>) {
     let user = process.entry("user").or_insert(Value::Null);
     if user.is_null() {
@@ -150,7 +153,7 @@ fn complete_user(process: &mut Map<String, Value>) {
     }
 }
 
-/// The shared types misspell two of the flags that the spec has.
+/// The shared types misspell two flags of the spec.
 fn rename_scheduler_flags(scheduler: &mut Value) {
     for flag in scheduler.pointer_mut("/flags").and_then(Value::as_array_mut).into_iter().flatten() {
         match flag.as_str() {

@@ -19,7 +19,7 @@ const RECORD_UNFINISHED: &str = ".state.json.new";
 const EXEC_CONFIG: &str = "exec.json";
 const FIFO: &str = "exec.fifo";
 
-/// A record is a few hundred bytes, and annotations and hooks come on top.
+/// A record takes a few hundred bytes, and its annotations and hooks come on top.
 const RECORD_SIZE_MAX: usize = 16 << 20;
 const EXEC_CONFIG_SIZE_MAX: usize = 32 << 20;
 
@@ -81,7 +81,7 @@ impl ContainerDir {
         self.publish()
     }
 
-    /// Writes a record that nobody sees before it is [published](Self::publish).
+    /// Writes a record that no other command sees before it is [published](Self::publish).
     pub fn prepare(&self, record: &Record) -> Result<()> {
         let json = serde_json::to_vec(record)
             .map_err(|err| Error::invalid(format!("bundle or rootfs path: {err}")))?;
@@ -114,7 +114,7 @@ impl ContainerDir {
             .doing_with(|| self.shown(FIFO))
     }
 
-    /// Opens init's end of the fifo. Init can poll it at once, whether or not `start` has come.
+    /// Opens init's end of the fifo. Init can poll it at once, whether `start` has come or not.
     pub fn open_fifo_for_init(&self) -> Result<OwnedFd> {
         file::open_at(&self.dir, Path::new(FIFO), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
             .doing_with(|| self.shown(FIFO))

@@ -26,8 +26,8 @@ impl ContainerDir {
     /// Locks the container, once no other command holds the lock.
     ///
     /// Tries without blocking, with pauses that grow from 1 to 50 ms: flock(2) has no deadline of its own. A signal
-    /// could interrupt flock, but is more machinery than a pause which only a second command at the same container
-    /// ever makes.
+    /// could interrupt flock(2), but would be more machinery than a pause, and only a second command at the same
+    /// container ever pauses.
     ///
     /// Errors: WrongState at the deadline; NotFound if the other command deleted the container.
     pub fn lock(&self) -> Result<Lock> {

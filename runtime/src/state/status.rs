@@ -20,7 +20,7 @@ pub enum Status {
     Running,
     /// Its processes are frozen.
     Paused,
-    /// Init has ended, or `create` died before it had one.
+    /// Init has ended, or `create` died before it had made init.
     Stopped,
 }
 

@@ -29,14 +29,14 @@ pub fn load_device_program(program: &[Insn]) -> Result<OwnedFd> {
     }
 }
 
-/// `BPF_PROG_ATTACH`: adds `program` to those of `cgroup`, which all have to allow an access.
+/// `BPF_PROG_ATTACH`: adds `program` to the programs of `cgroup`. All of them have to allow an access.
 ///
-/// Errors: EPERM where a parent's program admits no others; E2BIG from the 65th on.
+/// Errors: EPERM where a parent's program admits no further programs; E2BIG from the 65th program on.
 pub fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<()> {
     attach(cgroup, program, BPF_F_ALLOW_MULTI, 0)
 }
 
-/// As [`attach_device_program`], putting `program` in the place of `old` at one stroke.
+/// As [`attach_device_program`], but `program` replaces `old` in one step.
 ///
 /// Errors: ENOENT if `old` isn't attached to `cgroup`. Kernel: 5.6.
 pub fn replace_device_program(
@@ -78,7 +78,7 @@ pub fn device_program_ids(cgroup: BorrowedFd<'_>) -> Result<Vec<u32>> {
 
 /// `BPF_PROG_GET_FD_BY_ID`: opens a loaded program.
 ///
-/// Errors: ENOENT once it is gone; EPERM and EACCES where an LSM keeps it from us.
+/// Errors: ENOENT once the program is gone; EPERM and EACCES where an LSM keeps it from us.
 pub fn program_by_id(id: u32) -> Result<OwnedFd> {
     let mut attr = IdAttr { id };
     // SAFETY: the kernel reads the one number in `attr`, writes nothing and keeps nothing of it.
@@ -162,7 +162,7 @@ struct AttachAttr {
     replace_bpf_fd: u32,
 }
 
-/// Linux 6.17 to 7.1 write `revision` whatever size they are told, so it has to be there.
+/// Linux 6.17 to 7.1 write `revision` whatever size of the structure they are told, so the field has to be there.
 #[repr(C)]
 #[derive(Default)]
 struct QueryAttr {

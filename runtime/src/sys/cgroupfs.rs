@@ -15,7 +15,7 @@ use super::clock::Deadline;
 use super::poll::{self, PollFlags};
 use crate::error::{Errno, Error, Result};
 
-/// The two file systems.
+/// The file systems of the two versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// `cgroup`: one hierarchy per controller, or per set of controllers.
@@ -24,7 +24,7 @@ pub enum Version {
     V2,
 }
 
-/// Which cgroup file system `path` is on; none if it is missing, or on another file system.
+/// Which cgroup file system `path` is on; none if `path` is missing, or on any other file system.
 pub fn version(path: &Path) -> Option<Version> {
     match statfs(path).ok()?.filesystem_type() {
         CGROUP_SUPER_MAGIC => Some(Version::V1),
@@ -56,7 +56,7 @@ impl Dir {
         }
     }
 
-    /// The directory once more.
+    /// A second handle on the directory.
     pub fn try_clone(&self) -> Result<OwnedFd> {
         self.fd.try_clone().map_err(|err| Error::io("dup", &err))
     }
@@ -90,7 +90,7 @@ impl Dir {
 
     /// Whether the cgroup has cgroups below it.
     pub fn has_children(&self) -> Result<bool> {
-        // kernfs counts a directory's subdirectories in its links, on top of the two of any directory.
+        // kernfs counts subdirectories in a directory's links, on top of the two links of any directory.
         let stat = fstat(&self.fd)
             .map_err(|errno| Error::kernel(format!("fstat({})", self.path.display()), errno))?;
         Ok(stat.st_nlink > 2)
@@ -131,7 +131,7 @@ impl AsFd for File {
     }
 }
 
-/// Makes the directory `path`; whether it was missing.
+/// Makes the directory `path`; says whether it was missing.
 pub fn make_dir(path: &Path) -> Result<bool> {
     match unistd::mkdir(path, Mode::from_bits_truncate(0o755)) {
         Ok(()) => Ok(true),
@@ -144,7 +144,7 @@ pub fn make_dir(path: &Path) -> Result<bool> {
 pub fn remove_dir(path: &Path) -> Result<()> {
     match retrying(|| unistd::unlinkat(nix::fcntl::AT_FDCWD, path, unistd::UnlinkatFlags::RemoveDir)) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        // The kernel checks for a read-only mount before it looks whether there is such a directory.
+        // The kernel checks for a read-only mount before it looks for the directory.
         Err(Errno::EROFS) if !path.exists() => Ok(()),
         Err(errno) => Err(Error::kernel(format!("rmdir({})", path.display()), errno)),
     }
@@ -155,8 +155,8 @@ pub fn is_gone(err: &Error) -> bool {
     err.is(Errno::ENOENT) || err.is(Errno::ENODEV)
 }
 
-/// Waits until the kernel says that a file (`cgroup.events`) has changed since it was last read, or until
-/// `deadline`; whether it has changed.
+/// Waits until the kernel says that a file (`cgroup.events`) has changed since it was last read, or until `deadline`;
+/// says whether it has changed.
 pub fn wait_for_change(file: BorrowedFd<'_>, deadline: Deadline) -> Result<bool> {
     Ok(!poll::wait(&[(file, PollFlags::POLLPRI)], deadline)?[0].is_empty())
 }
@@ -185,7 +185,8 @@ impl OomCounter {
         Ok(OomCounter { event, _control: control })
     }
 
-    /// Sets the counter to 0; whether the kernel had added to it. The kernel adds, too, when the cgroup is removed.
+    /// Sets the counter to 0; says whether the kernel had added to it. The kernel adds, too, when the cgroup is
+    /// removed.
     pub fn take(&self) -> Result<bool> {
         match retrying(|| self.event.read()) {
             Err(Errno::EAGAIN) => Ok(false),

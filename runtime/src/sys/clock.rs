@@ -8,11 +8,11 @@ use nix::poll::PollTimeout;
 /// When a wait gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
-    /// At once: the wait is a look.
+    /// At once: the wait only looks.
     Now,
     /// At this moment.
     At(Instant),
-    /// Not at all.
+    /// Never.
     Never,
 }
 
@@ -22,7 +22,7 @@ impl Deadline {
         Instant::now().checked_add(wait).map_or(Deadline::Never, Deadline::At)
     }
 
-    /// Whether it has passed.
+    /// Whether the deadline has passed.
     pub fn passed(self) -> bool {
         match self {
             Deadline::Now => true,

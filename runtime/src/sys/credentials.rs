@@ -1,4 +1,4 @@
-//! Who a process is and what it may do: ids, groups, capabilities.
+//! The ids, groups and capabilities of a process.
 
 use caps::{CapSet, Capability, CapsHashSet};
 
@@ -6,7 +6,7 @@ use super::process::SingleThreaded;
 use super::{Named, check};
 use crate::error::{Errno, Error, Result};
 
-/// `setgroups`. Here and below the raw call is meant: libc's function would reach for other threads.
+/// `setgroups`. Here and below the raw system call is made, because libc's function would change other threads too.
 ///
 /// Errors: EPERM where the user namespace denies it.
 pub fn set_groups(_alone: &SingleThreaded, groups: &[u32]) -> Result<()> {
@@ -67,7 +67,7 @@ pub fn last_capability() -> Result<u32> {
         // SAFETY: takes integers only; EINVAL is the answer for a number that the kernel doesn't know.
         unsafe { libc::prctl(libc::PR_CAPBSET_READ, number as libc::c_ulong, 0, 0, 0) >= 0 }
     };
-    // The newest capability that this program knows is mostly the kernel's last one too: two calls.
+    // The newest capability that this program knows is mostly the kernel's last too, which takes two calls to see.
     let newest = CAP_CHECKPOINT_RESTORE;
     let mut last = newest;
     if known(newest) {
@@ -135,7 +135,7 @@ pub fn set_capabilities(sets: &CapabilitySets) -> Result<()> {
 
 /// Replaces the ambient set (`PR_CAP_AMBIENT`).
 ///
-/// Errors: EPERM for one that isn't both permitted and inheritable.
+/// Errors: EPERM for a capability that isn't both permitted and inheritable.
 pub fn set_ambient(ambient: u64) -> Result<()> {
     caps::clear(None, CapSet::Ambient)
         .map_err(|err| Error::kernel(format!("prctl(PR_CAP_AMBIENT_CLEAR_ALL): {err}"), Errno::last()))?;

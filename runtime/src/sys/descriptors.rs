@@ -1,4 +1,4 @@
-//! Descriptors by number: what this process was started with, and what it hands on.
+//! Descriptors by number: those that this process was started with, and those that it hands on.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -10,11 +10,11 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use super::{Named, check, file};
 use crate::error::{Errno, Error, Result};
 
-/// The lowest number above the standard streams that was not open when this was called first: what is opened later
-/// takes it, and must not be mistaken for the caller's.
+/// The lowest number above the standard streams that wasn't open when this was first asked for. A descriptor that is
+/// opened later takes the number, and must not be mistaken for the caller's.
 static FIRST_NOT_INHERITED: OnceLock<RawFd> = OnceLock::new();
 
-/// Looks which descriptors the caller has handed down. To be called before any other is opened.
+/// Looks which descriptors the caller has handed down. To be called before this process opens any.
 pub fn remember_inherited() {
     first_not_inherited();
 }
@@ -35,8 +35,8 @@ pub fn inherited(number: RawFd) -> Option<BorrowedFd<'static>> {
 
 /// Takes over two descriptors that the `execve` of this program has left open, if they are there.
 ///
-/// To be called before anything else is opened. Only the first call gets any, and only before [`inherited`] could lend
-/// them.
+/// To be called before anything else is opened. Only the first call gets the descriptors, and only before [`inherited`]
+/// could lend them.
 pub fn take_handed_down(numbers: [RawFd; 2]) -> Option<[OwnedFd; 2]> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let there = numbers[0] != numbers[1] && numbers.iter().all(|number| *number >= 3 && is_open(*number));
@@ -112,7 +112,7 @@ fn open_numbers(procfs: Option<BorrowedFd>) -> Result<Vec<RawFd>> {
     Ok(dir.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()).collect())
 }
 
-/// Closes every descriptor from 3 on but those in `kept`: see [`Child::close_all_but`](super::namespace::Child).
+/// Closes every descriptor from 3 on but those in `kept`: see [`InChild::close_all_but`](super::namespace::InChild).
 ///
 /// Kernel: 5.9 (`close_range`); before, one close per descriptor that `/proc/self/fd` lists.
 pub(super) fn close_all_but<'fd>(kept: impl IntoIterator<Item = BorrowedFd<'fd>>) -> Result<()> {

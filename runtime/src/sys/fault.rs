@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::{Named, check};
 use crate::error::Result;
 
-/// The two ends.
+/// The two ends of the cord.
 pub struct Cord {
-    /// While this is open, a pull reaches its owner.
+    /// While this end is open, a pull reaches the process that tied the cord.
     _tied: OwnedFd,
     pulled: OwnedFd,
 }
@@ -15,7 +15,7 @@ pub struct Cord {
 impl Cord {
     /// Ties this process to a cord: `fcntl(F_SETOWN, F_SETSIG, O_ASYNC)` on a pipe.
     ///
-    /// A pidfd won't do: the kernel lets no process of an inner pid namespace signal one of an outer.
+    /// A pidfd won't do: the kernel lets no process of an inner pid namespace signal a process of an outer.
     pub fn tie() -> Result<Cord> {
         let (tied, pulled) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).named(|| "pipe2()".into())?;
         let own = std::process::id() as libc::c_int;

@@ -13,7 +13,7 @@ use nix::unistd;
 use super::{Named, check, shown};
 use crate::error::{Errno, Error, Result};
 
-/// `RESOLVE_IN_ROOT` retries after a rename in the tree made the kernel give up.
+/// How often a walk is tried again after a rename in the tree made the kernel give up.
 const RESOLVE_TRIES_MAX: usize = 128;
 
 /// `open(path)`, following links: for the host's own paths only.
@@ -27,7 +27,8 @@ pub fn create_following_links(path: &Path, flags: OFlag, mode: u32) -> Result<Ow
         .named(|| format!("open({}, O_CREAT)", shown(path)))
 }
 
-/// `flock(LOCK_EX|LOCK_NB)`: whether the file is the caller's now. The lock is the open file's, and its copies'.
+/// `flock(LOCK_EX|LOCK_NB)`: says whether the caller holds the lock now. The lock belongs to the open file and all
+/// copies of its descriptor.
 pub fn try_lock(file: impl AsFd) -> Result<bool> {
     match flock(file.as_fd(), libc::LOCK_EX | libc::LOCK_NB) {
         Err(err) if err.is(Errno::EWOULDBLOCK) => Ok(false),
@@ -71,15 +72,15 @@ pub fn open_in_root_without_links(root: impl AsFd, path: &Path, flags: OFlag) ->
     openat2(root, path, flags, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS)
 }
 
-/// `openat2(RESOLVE_BENEATH|NO_XDEV|NO_SYMLINKS)`: a path that stays on the filesystem of `dir`, without any link.
-/// For trusted trees such as a private procfs, where a mount or a link on the way would be an attack.
+/// `openat2(RESOLVE_BENEATH|NO_XDEV|NO_SYMLINKS)`: a path that stays on the filesystem of `dir`, without any link. For
+/// trusted trees, such as a private procfs: a mount or a link on the way would be an attack.
 pub fn open_beneath(dir: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd> {
     let resolve =
         ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS;
     openat2(dir, path, flags, resolve)
 }
 
-/// Opens `/proc/self/NAME` below a private procfs: `self` is the one link that is followed, since procfs made it.
+/// Opens `/proc/self/NAME` below a private procfs: only the link `self` is followed, because procfs made it.
 pub fn open_beneath_following_self(procfs: impl AsFd, name: &str, flags: OFlag) -> Result<OwnedFd> {
     let path = PathBuf::from(format!("self/{name}"));
     openat2(
@@ -94,7 +95,8 @@ fn openat2(dir: impl AsFd, path: &Path, flags: OFlag, resolve: ResolveFlag) -> R
     let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
     for _ in 0..RESOLVE_TRIES_MAX {
         match fcntl::openat2(dir.as_fd(), path, how) {
-            // A rename or a mount during the walk: the kernel can't vouch for the root and asks for another try.
+            // There was a rename or a mount during the walk, so the kernel can't vouch for the root and asks for
+            // another try.
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             result => return result.named(|| format!("openat2({}, {resolve:?})", shown(path))),
         }
@@ -132,7 +134,7 @@ pub fn is_symlink(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK
 }
 
-/// Whether it is the null device, whatever its name.
+/// Whether `stat` is of the null device, whatever the file's name.
 pub fn is_null_device(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR
         && stat.st_rdev == device_number(1, 3)
@@ -172,15 +174,15 @@ pub fn remove_directory_at(dir: impl AsFd, name: &Path) -> Result<()> {
         .named(|| format!("unlinkat({}, REMOVEDIR)", shown(name)))
 }
 
-/// `renameat` within one directory: replaces what has the name `to`.
+/// `renameat` within one directory: replaces the file `to`.
 pub fn rename_at(dir: impl AsFd, from: &Path, to: &Path) -> Result<()> {
     fcntl::renameat(&dir, from, &dir, to).named(|| format!("renameat({}, {})", shown(from), shown(to)))
 }
 
-/// Removes all that is in `dir`, links included, which aren't followed.
+/// Removes all that is in `dir`. Links are removed and not followed.
 ///
-/// An attacker may have filled the directory: what lies deeper is moved up before it is removed, so that no depth takes
-/// more than two descriptors, or any stack.
+/// An attacker may have filled the directory. Directories that lie deeper are moved up before they are removed, so that
+/// a deep tree takes two descriptors and no stack.
 pub fn empty_directory(dir: impl AsFd) -> Result<()> {
     let mut moved = 0_u64;
     loop {
@@ -213,7 +215,7 @@ fn move_up(below: &OwnedFd, dir: impl AsFd, moved: &mut u64) -> Result<()> {
                 *moved += 1;
                 match fcntl::renameat(below, name, &dir, Path::new(&format!("moved-{moved}"))) {
                     Ok(()) => break,
-                    // The name is taken; there are more numbers than names.
+                    // The name is taken, so the next number is tried: there are more numbers than names.
                     Err(Errno::EEXIST | Errno::ENOTEMPTY | Errno::ENOTDIR) => {}
                     Err(errno) => return Err(Error::kernel(format!("renameat({})", shown(name)), errno)),
                 }
@@ -222,7 +224,7 @@ fn move_up(below: &OwnedFd, dir: impl AsFd, moved: &mut u64) -> Result<()> {
     }
 }
 
-/// Whether `name` is gone: removed, unless it is a directory.
+/// Removes `name` unless it is a directory; says whether it is gone.
 fn removed_unless_directory(dir: impl AsFd, name: &Path) -> Result<bool> {
     match unlink_at(dir, name) {
         Err(err) if err.is(Errno::EISDIR) => Ok(false),
@@ -231,7 +233,7 @@ fn removed_unless_directory(dir: impl AsFd, name: &Path) -> Result<bool> {
     }
 }
 
-/// Names in a directory, as many as are worth remembering at a time; none only if it is empty.
+/// Names in a directory, as many as are worth remembering at a time; none only if the directory is empty.
 fn some_names_in(dir: impl AsFd) -> Result<Vec<OsString>> {
     const NAMES_MAX: usize = 1024;
     names_in(dir, NAMES_MAX)
@@ -259,7 +261,7 @@ pub fn change_owner_at(dir: impl AsFd, name: &Path, uid: u32, gid: u32) -> Resul
         .named(|| format!("fchownat({}, {uid}, {gid})", shown(name)))
 }
 
-/// `fchownat(AT_EMPTY_PATH)`: of what the descriptor is open on, even if only as a place (`O_PATH`).
+/// `fchownat(AT_EMPTY_PATH)`: changes the owner of the open file, even if it is open only as a place (`O_PATH`).
 pub fn change_owner(file: impl AsFd, uid: u32, gid: u32) -> Result<()> {
     let (owner, group) = (Some(unistd::Uid::from_raw(uid)), Some(unistd::Gid::from_raw(gid)));
     unistd::fchownat(file, "", owner, group, AtFlags::AT_EMPTY_PATH).named(|| format!("fchown({uid}, {gid})"))
@@ -270,13 +272,13 @@ pub fn change_mode(file: impl AsFd, mode: u32) -> Result<()> {
     stat::fchmod(file, Mode::from_bits_truncate(mode)).named(|| format!("fchmod({mode:o})"))
 }
 
-/// `fchmodat`, for a name in `dir` that only the caller can have made into a link: links are followed.
+/// `fchmodat`, which follows links: for a name in `dir` that no other process can have replaced by a link.
 pub fn change_mode_at_following_links(dir: impl AsFd, name: &Path, mode: u32) -> Result<()> {
     stat::fchmodat(dir, name, Mode::from_bits_truncate(mode), stat::FchmodatFlags::FollowSymlink)
         .named(|| format!("fchmodat({}, {mode:o})", shown(name)))
 }
 
-/// `renameat`: replaces what is called `to` in `to_dir`, unless that is a directory. No link is followed.
+/// `renameat`: replaces the file `to` in `to_dir`, unless it is a directory. No link is followed.
 pub fn move_to(from_dir: impl AsFd, from: &Path, to_dir: impl AsFd, to: &Path) -> Result<()> {
     nix::fcntl::renameat(from_dir, from, to_dir, to)
         .named(|| format!("renameat({}, {})", shown(from), shown(to)))
@@ -301,8 +303,8 @@ pub fn change_root_here() -> Result<()> {
 /// lies outside.
 pub fn current_directory() -> Result<PathBuf> {
     let mut buffer = vec![0_u8; libc::PATH_MAX as usize];
-    // glibc's getcwd turns an unreachable directory into ENOENT or looks for another name; the call itself tells.
-    // SAFETY: the kernel writes at most `len` bytes into the buffer, which outlives the call.
+    // glibc's getcwd turns an unreachable directory into ENOENT, or looks for another name. The system call itself
+    // tells the truth. SAFETY: the kernel writes at most `len` bytes into the buffer, which outlives the call.
     let ret = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
     let len = check(ret, || "getcwd()".into())? as usize;
     buffer.truncate(len.saturating_sub(1));
@@ -314,7 +316,7 @@ pub fn write(file: impl AsFd, bytes: &[u8]) -> Result<usize> {
     retrying(|| unistd::write(&file, bytes)).named(|| format!("write(…, {})", bytes.len()))
 }
 
-/// `write`, all of `bytes` in one call, as files of /proc and cgroupfs want it.
+/// `write` of all `bytes` in one call, because files of /proc and cgroupfs take each call as a whole.
 pub fn write_whole(file: BorrowedFd, bytes: &[u8], name: &str) -> Result<()> {
     match retrying(|| unistd::write(file, bytes)).named(|| format!("write({name})"))? {
         len if len == bytes.len() => Ok(()),
@@ -343,7 +345,7 @@ pub fn write_following_links(path: &Path, text: &str) -> Result<()> {
     write_whole(file.as_fd(), text.as_bytes(), &path.to_string_lossy())
 }
 
-/// `read`: how many bytes came; 0 at the end.
+/// `read`: how many bytes were read; 0 at the end.
 pub fn read(file: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     retrying(|| unistd::read(&file, buffer)).named(|| "read()".into())
 }

@@ -8,7 +8,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::Named;
 use crate::error::Result;
 
-/// `memfd_create(name, ALLOW_SEALING)`; executable, where the kernel asks for that to be said (6.3).
+/// `memfd_create(name, ALLOW_SEALING)`, with MFD_EXEC where the kernel knows it (6.3), because the file is executed.
 pub fn create(name: &str) -> Result<OwnedFd> {
     const MFD_EXEC: libc::c_uint = 0x10;
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;

@@ -36,7 +36,7 @@ impl MountAttr {
     pub const NOEXEC: MountAttr = MountAttr(libc::MOUNT_ATTR_NOEXEC);
     /// The mask of the three settings for access times, which exclude each other.
     pub const ATIME: MountAttr = MountAttr(libc::MOUNT_ATTR__ATIME);
-    /// The kernel's own setting for access times, spelled as no bit of the mask.
+    /// The kernel's default for access times: no bit of the mask.
     pub const RELATIME: MountAttr = MountAttr(libc::MOUNT_ATTR_RELATIME);
     /// Access times are never updated.
     pub const NOATIME: MountAttr = MountAttr(libc::MOUNT_ATTR_NOATIME);
@@ -47,7 +47,7 @@ impl MountAttr {
     /// Symbolic links aren't followed. Kernel: 5.14.
     pub const NOSYMFOLLOW: MountAttr = MountAttr(libc::MOUNT_ATTR_NOSYMFOLLOW);
 
-    /// Each but ATIME and RELATIME with its name, and with the flag that mount(2) has for it.
+    /// Each attribute but ATIME and RELATIME, with its name and the flag that mount(2) has for it.
     const TABLE: [(MountAttr, &'static str, u64); 8] = [
         (MountAttr::RDONLY, "RDONLY", libc::MS_RDONLY),
         (MountAttr::NOSUID, "NOSUID", libc::MS_NOSUID),
@@ -74,7 +74,7 @@ impl MountAttr {
         self.0 & other.0 != 0
     }
 
-    /// The bits of both, for constants.
+    /// The bits of both; for constants.
     pub const fn with(self, other: MountAttr) -> MountAttr {
         MountAttr(self.0 | other.0)
     }
@@ -217,8 +217,8 @@ fn explained(err: Error, context: BorrowedFd) -> Error {
 
 /// `open_tree(OPEN_TREE_CLONE)`: a detached copy of the mount at `path` (of all below it too, if `recursive`).
 ///
-/// An empty `path` means `dir` itself. A last component that is a symlink is followed: the callers resolve
-/// beforehand wherever the path isn't the host's own.
+/// An empty `path` means `dir` itself. A last component that is a symlink is followed, so callers resolve every path
+/// beforehand that isn't the host's own.
 pub fn clone_tree(dir: BorrowedFd, path: &Path, recursive: bool) -> Result<OwnedFd> {
     let mut flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
     if recursive {
@@ -326,7 +326,7 @@ pub fn detach(path: &Path) -> Result<()> {
         .named(|| format!("umount2({}, MNT_DETACH)", shown(path)))
 }
 
-/// The attributes that the mount under `file` has (`fstatfs`; atime modes and all).
+/// The attributes of the mount that `file` lies on, its setting for access times included (`fstatfs`).
 pub fn attributes_of(file: impl AsFd) -> Result<MountAttr> {
     use nix::sys::statvfs::FsFlags;
     const MAP: [(FsFlags, MountAttr); 5] = [

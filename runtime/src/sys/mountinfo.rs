@@ -41,18 +41,18 @@ impl<'a> MountInfo<'a> {
         })
     }
 
-    /// What of its filesystem is mounted.
+    /// The part of the filesystem that is mounted.
     pub fn root(&self) -> PathBuf {
         unescaped(self.root)
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub fn point(&self) -> PathBuf {
         unescaped(self.point)
     }
 }
 
-/// The kernel writes what would end a field or a line as `\`, and the byte in three octal digits.
+/// The kernel writes a byte that would end a field or a line as `\` and three octal digits.
 fn unescaped(text: &str) -> PathBuf {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

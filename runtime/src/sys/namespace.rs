@@ -22,18 +22,19 @@ pub const NAMES: [(u64, &str); 8] = [
     (libc::CLONE_NEWUTS as u64, "uts"),
 ];
 
-/// Proof of being a forked child: it has one thread, and a copy of its parent's memory that nobody else sees.
+/// Proof that this process is a forked child: it has one thread, and a copy of its parent's memory that no other
+/// process sees.
 #[derive(Debug)]
-pub struct Child {
-    /// Of the child itself.
+pub struct InChild {
+    /// The child has one thread.
     pub alone: SingleThreaded,
 }
 
-impl Child {
+impl InChild {
     /// Closes every descriptor from 3 on but `kept`.
     ///
-    /// What the parent owned is closed under its owners' feet: a child that does this has to end in an `execve` or an
-    /// exit, and must not return to what its parent was at.
+    /// Descriptors are closed that values in the child's copy of memory still own. So the child has to end in an
+    /// `execve` or an exit, and must not return into the parent's code.
     pub fn close_all_but<'fd>(&self, kept: impl IntoIterator<Item = BorrowedFd<'fd>>) -> Result<()> {
         super::descriptors::close_all_but(kept)
     }
@@ -44,7 +45,7 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// Which side of a [`clone3`] this is.
 pub enum Forked {
     /// The new process.
-    Child(Child),
+    Child(InChild),
     /// The caller, with the child's pid and a descriptor of it.
     Parent {
         /// The child's pid in the caller's pid namespace.
@@ -56,8 +57,8 @@ pub enum Forked {
 
 /// `clone3(flags)`: forks a child into the namespaces of `flags` and into `cgroup`, and returns its pidfd.
 ///
-/// The child has its own copy of this memory (never `CLONE_VM`) and sends SIGCHLD to its parent.
-/// With `sibling` the new process is a child of the caller's own parent.
+/// The child has its own copy of this memory (never `CLONE_VM`) and sends SIGCHLD to its parent. With `sibling`, the
+/// new process is a child of the caller's own parent.
 ///
 /// Errors: EPERM without CAP_SYS_ADMIN unless NEWUSER is set; ENOSPC at the nesting limit; EAGAIN at the pids
 /// limit; EBUSY, EOPNOTSUPP or EACCES where the cgroup takes no process.
@@ -72,7 +73,7 @@ pub fn clone3(
     let mut args = CloneArgs {
         flags: flags | libc::CLONE_PIDFD as u64 | if sibling { libc::CLONE_PARENT as u64 } else { 0 },
         pidfd: (&raw mut pidfd) as u64,
-        // The kernel refuses an exit signal together with CLONE_PARENT and takes the caller's own.
+        // The kernel refuses an exit signal together with CLONE_PARENT: the child has the caller's.
         exit_signal: if sibling { 0 } else { libc::SIGCHLD as u64 },
         ..CloneArgs::default()
     };
@@ -85,7 +86,7 @@ pub fn clone3(
     // thread, so no lock of that copy is held by a thread that the child lacks.
     let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match check(ret, || format!("clone3({})", flag_names(flags)))? {
-        0 => Ok(Forked::Child(Child { alone: SingleThreaded::of_child() })),
+        0 => Ok(Forked::Child(InChild { alone: SingleThreaded::of_child() })),
         pid => Ok(Forked::Parent {
             pid: pid as i32,
             // SAFETY: the call succeeded, so the kernel has stored a fresh descriptor here.
@@ -111,13 +112,13 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// `unshare(flags)`: moves the caller into new namespaces (its future children, for pid and time).
+/// `unshare(flags)`: moves the caller into new namespaces. New pid and time namespaces only its future children enter.
 pub fn unshare(_alone: &SingleThreaded, flags: u64) -> Result<()> {
     nix::sched::unshare(CloneFlags::from_bits_retain(flags as i32))
         .named(|| format!("unshare({})", flag_names(flags)))
 }
 
-/// `setns(fd, flags)`: joins the namespace that `fd` is open on, or those of the process of a pidfd.
+/// `setns(fd, flags)`: joins the namespace that `fd` is open on. If `fd` is a pidfd, joins namespaces of its process.
 ///
 /// `flags` of 0 takes a namespace of any type. Kernel: 5.8 for a pidfd. Source: setns(2).
 pub fn setns(_alone: &SingleThreaded, fd: impl AsFd, flags: u64) -> Result<()> {
@@ -127,7 +128,7 @@ pub fn setns(_alone: &SingleThreaded, fd: impl AsFd, flags: u64) -> Result<()> {
 
 /// Does something in another mount namespace, and returns to this one, to its root and its working directory.
 ///
-/// Errors: those of `work`; EPERM without CAP_SYS_CHROOT. Where the way back fails, that is the error.
+/// Errors: those of `work`; EPERM without CAP_SYS_CHROOT. Where the way back fails, its failure is the error.
 pub fn in_mounts_of<T>(
     alone: &SingleThreaded,
     namespace: impl AsFd,

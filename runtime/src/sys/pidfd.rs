@@ -15,8 +15,8 @@ pub struct PidFd(OwnedFd);
 impl PidFd {
     /// `pidfd_open(pid)`.
     ///
-    /// Errors: ESRCH without such a process; EINVAL for a pid that isn't positive, and, as ESRCH, for one that is being
-    /// reaped; EINVAL, from 6.15 ENOENT, for a thread's. Kernel: 5.3. Source: pidfd_open(2).
+    /// Errors: ESRCH without such a process; EINVAL for a pid that isn't positive; ESRCH or EINVAL for a process that
+    /// is being reaped; EINVAL, from 6.15 ENOENT, for the number of a thread. Kernel: 5.3. Source: pidfd_open(2).
     pub fn open(pid: i32) -> Result<PidFd> {
         // SAFETY: the kernel takes two integers and touches no memory of ours.
         let ret = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -27,7 +27,8 @@ impl PidFd {
 
     /// The process's number in the caller's pid namespace, whoever has made the handle.
     ///
-    /// Errors: ESRCH once it is reaped, or if the namespace doesn't hold it. Source: pidfd_open(2), proc_pid_fdinfo(5).
+    /// Errors: ESRCH once the process is reaped, or if it isn't in the namespace. Source: pidfd_open(2),
+    /// proc_pid_fdinfo(5).
     pub fn pid(&self) -> Result<i32> {
         let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
         let text = std::fs::read_to_string(&path).map_err(|err| Error::io(format!("read({path})"), &err))?;
@@ -52,7 +53,7 @@ impl PidFd {
 
     /// `pidfd_getfd(fd)`: a copy of one of the process's descriptors.
     ///
-    /// Errors: EBADF where it has no such descriptor; EPERM without the right to trace it.
+    /// Errors: EBADF where the process has no such descriptor; EPERM without the right to trace the process.
     /// Kernel: 5.6. Source: pidfd_getfd(2).
     pub fn fetch_fd(&self, fd: i32) -> Result<OwnedFd> {
         // SAFETY: the kernel takes three integers and touches no memory of ours.
@@ -62,19 +63,19 @@ impl PidFd {
         Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
     }
 
-    /// Waits for the process to end, and tells whether it did before the deadline. A zombie has ended.
+    /// Waits for the process to end, and says whether it did before the deadline. A zombie has ended.
     pub fn wait_for_exit(&self, deadline: Deadline) -> Result<bool> {
         poll::readable_by(self, deadline)
     }
 
-    /// The handle of process `pid` if it is the one that started at `start_ticks` and it runs.
+    /// The handle of process `pid`, if the process runs and started at `start_ticks`.
     ///
-    /// The handle is taken first and the start time is read after: a process that took the number in between
+    /// The handle is taken first, and the start time is read afterwards. A process that took the number in between
     /// can't have started at the same tick as its predecessor.
     pub fn open_same(pid: i32, start_ticks: u64) -> Result<Option<PidFd>> {
         let pidfd = match PidFd::open(pid) {
-            // Before 6.15, EINVAL is also what a process comes to that is reaped while the kernel looks it up. And the
-            // number may be that of a thread by now: EINVAL, later ENOENT.
+            // Before 6.15, EINVAL also says that the process was reaped while the kernel looked it up. If the number is
+            // a thread's by now, the error is EINVAL, or ENOENT from 6.15 on.
             Err(err)
                 if [Errno::ESRCH, Errno::EINVAL, Errno::ENOENT].into_iter().any(|errno| err.is(errno)) =>
             {
@@ -106,7 +107,7 @@ impl From<OwnedFd> for PidFd {
 pub struct ProcessStat {
     /// `R`, `S`, `D`, `Z`…
     pub state: u8,
-    /// When it started, in clock ticks since boot.
+    /// When the process started, in clock ticks since boot.
     pub start_ticks: u64,
 }
 
@@ -114,7 +115,7 @@ impl ProcessStat {
     /// Reads `/proc/PID/stat`; nothing without such a process. Source: proc_pid_stat(5).
     pub fn read(pid: i32) -> Result<Option<ProcessStat>> {
         let path = format!("/proc/{pid}/stat");
-        // All the fields that are looked at come well before this.
+        // All the fields that are read come well before this many bytes.
         let mut text = [0; 1024];
         let read = File::open(&path).and_then(|mut file| file.read(&mut text));
         match read.map_err(|err| Error::io(format!("read({path})"), &err)) {
@@ -122,23 +123,23 @@ impl ProcessStat {
                 Some(stat) => Ok(Some(stat)),
                 None => Err(Error::internal(format!("read({path}): not the text of a process"))),
             },
-            // The process ended before the file was opened, or between that and the read.
+            // The process ended before the file was opened, or before it was read.
             Err(err) if err.is(Errno::ENOENT) || err.is(Errno::ESRCH) => Ok(None),
             Err(err) => Err(err),
         }
     }
 
-    /// Whether it runs: neither a zombie nor about to vanish.
+    /// Whether the process runs: it is neither a zombie nor about to vanish.
     pub fn is_alive(self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x')
     }
 
-    /// Its name, the second field, may hold anything, spaces and parentheses included: the last `)` ends it.
+    /// The second field, the process's name, may hold anything, spaces and parentheses included. The last `)` ends it.
     fn parse(text: &[u8]) -> Option<ProcessStat> {
         let after_name = text.iter().rposition(|byte| *byte == b')')? + 2;
         let mut fields = text.get(after_name..)?.split(|byte| byte.is_ascii_whitespace());
         let state = *fields.next()?.first()?;
-        // Field 22 of the file; field 3, the state, was the first one here.
+        // Field 22 of the file. The state, field 3, comes first here.
         let start_ticks = std::str::from_utf8(fields.nth(22 - 4)?).ok()?.parse().ok()?;
         Some(ProcessStat { state, start_ticks })
     }

@@ -1,4 +1,4 @@
-//! Waits for descriptors: one `poll(2)` for all. It has a deadline, and goes on after a signal.
+//! Waits for descriptors: all waits are this one `poll(2)`, which has a deadline and goes on after a signal.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -9,22 +9,22 @@ use super::Named;
 use super::clock::Deadline;
 use crate::error::{Errno, Result};
 
-/// A descriptor, and what it is waited for.
+/// A descriptor, and the events that are waited for.
 pub type Interest<'fd> = (BorrowedFd<'fd>, PollFlags);
 
-/// Waits until a descriptor is ready, or the deadline passes; says what each is ready for.
+/// Waits until a descriptor is ready, or the deadline passes; says which events each descriptor has.
 ///
-/// An error or a closed peer (POLLERR, POLLHUP) is told without being asked for.
+/// An error (POLLERR) and a closed peer (POLLHUP) are always among the events.
 pub fn wait(interests: &[Interest], deadline: Deadline) -> Result<Vec<PollFlags>> {
     let mut fds: Vec<PollFd> = interests.iter().map(|(fd, wanted)| PollFd::new(*fd, *wanted)).collect();
     loop {
         match poll(&mut fds, deadline.poll_timeout()) {
-            // The timeout of the call is shorter than what is left of a very late deadline.
+            // A very late deadline is longer than the longest timeout of the call.
             Ok(0) if !deadline.passed() => {}
             Err(Errno::EINTR) => {}
             result => {
                 result.named(|| format!("poll({interests:?})"))?;
-                // An event that nix has no name for is nothing to go on waiting for.
+                // An event that nix has no name for ends the wait, too.
                 return Ok(fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR)).collect());
             }
         }
@@ -42,7 +42,7 @@ pub fn readable_by(fd: impl AsFd, deadline: Deadline) -> Result<bool> {
     Ok(!wait(&[(fd.as_fd(), PollFlags::POLLIN)], deadline)?[0].is_empty())
 }
 
-/// Whether nobody has the other end of a socket or of a fifo open any more by the deadline.
+/// Whether, by the deadline, no process has the peer's end of a socket or of a fifo open any more.
 pub fn hung_up_by(fd: impl AsFd, deadline: Deadline) -> Result<bool> {
     Ok(!wait(&[(fd.as_fd(), PollFlags::empty())], deadline)?[0].is_empty())
 }

@@ -12,17 +12,19 @@ use nix::sys::signal::Signal;
 use super::{Named, check, shown};
 use crate::error::{Errno, Error, Result};
 
-/// Proof that this process has one thread: some calls change only the calling thread, or are wrong beside another one.
+/// Proof that this process has one thread. Some calls change only the calling thread, or do harm beside a second
+/// thread.
 ///
-/// It holds as long as nobody starts a thread, which nothing here does. A forked child has one by construction.
+/// The proof holds as long as no thread is started, and nothing here starts one. A forked child has one thread by
+/// construction.
 #[derive(Debug)]
 pub struct SingleThreaded {
-    /// A proof is about a process and not handed to another thread.
+    /// The proof isn't handed to another thread.
     _not_sent: PhantomData<*const ()>,
 }
 
 impl SingleThreaded {
-    /// Asks the kernel: `unshare(CLONE_THREAD)` changes nothing, and is refused to a process with threads.
+    /// Asks the kernel: `unshare(CLONE_THREAD)` changes nothing, and fails in a process with several threads.
     ///
     /// Errors: Internal if there is another thread. Source: unshare(2).
     pub fn prove() -> Result<SingleThreaded> {
@@ -37,7 +39,7 @@ impl SingleThreaded {
         SingleThreaded { _not_sent: PhantomData }
     }
 
-    /// For a test, which runs beside others: what it does must do no harm to them.
+    /// For tests, which run beside each other: a test must do no harm to the rest.
     #[cfg(test)]
     pub fn pretended() -> SingleThreaded {
         SingleThreaded::of_child()
@@ -66,7 +68,7 @@ pub fn set_no_new_privileges() -> Result<()> {
     nix::sys::prctl::set_no_new_privs().named(|| "prctl(PR_SET_NO_NEW_PRIVS)".into())
 }
 
-/// `setsid`: a new session without a terminal. Being a leader already is no error.
+/// `setsid`: a new session without a terminal. It is no error if this process leads a session already.
 pub fn new_session() -> Result<()> {
     match nix::unistd::setsid() {
         Ok(_) | Err(Errno::EPERM) => Ok(()),
@@ -74,7 +76,7 @@ pub fn new_session() -> Result<()> {
     }
 }
 
-/// `umask`, of all threads: returns the one before.
+/// `umask`, of all threads: returns the mask before.
 pub fn set_umask(_alone: &SingleThreaded, mask: u32) -> u32 {
     use nix::sys::stat::{Mode, umask};
     umask(Mode::from_bits_truncate(mask)).bits()
@@ -113,8 +115,8 @@ pub fn executed_path() -> Option<String> {
 
 /// `exit_group`: ends this process at once, running nothing more of it.
 ///
-/// A seccomp filter may forbid even that, and libc's `_exit` would try for ever. Then an illegal instruction ends it,
-/// which no process can ignore, not even the first one of a pid namespace.
+/// A seccomp filter may forbid even this call, and libc's `_exit` would try for ever. In that case an illegal
+/// instruction ends the process: no process can ignore it, not even the first of a pid namespace.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: takes an integer only.
     unsafe { libc::syscall(libc::SYS_exit_group, code) };
@@ -151,9 +153,9 @@ impl Ended {
     }
 }
 
-// Not by nix: its `waitpid` has reaped a process that a real-time signal ended, and says EINVAL.
+// Not by nix: when a real-time signal has ended a process, its `waitpid` reaps the process and says EINVAL.
 
-/// `waitpid(pid)`: reaps a child and waits for it if it still runs.
+/// `waitpid(pid)`: waits for a child to end, and reaps it.
 pub fn wait(pid: i32) -> Result<Ended> {
     loop {
         let mut status = 0;

@@ -90,8 +90,8 @@ impl fmt::Display for FilterFlags {
     }
 }
 
-/// `seccomp(SECCOMP_SET_MODE_FILTER, flags, program)`: filters all later system calls of this thread, of what it
-/// forks and of what it executes. Returns the listener if `flags` ask for one.
+/// `seccomp(SECCOMP_SET_MODE_FILTER, flags, program)`: filters all later system calls of this thread, of its children,
+/// and of the programs that they execute. Returns the listener if `flags` ask for one.
 ///
 /// Errors: EACCES without no_new_privs or CAP_SYS_ADMIN in the user namespace. EINVAL for a program that the verifier
 /// refuses, or a flag that the kernel does not know. EBUSY if a filter in force has a listener already. ENOMEM if the
@@ -109,9 +109,9 @@ pub fn install(program: &[Instruction], flags: FilterFlags) -> Result<Option<Own
 
 /// Whether the kernel knows all of `flags`.
 ///
-/// Asks by a filter at a null address: with flags that it knows the kernel goes on to read it and says EFAULT.
+/// Asks by a filter at a null address. If the kernel knows the flags, it tries to read the filter and says EFAULT.
 pub fn flags_supported(flags: FilterFlags) -> bool {
-    // The kernel refuses this one alone.
+    // The kernel takes WAIT_KILLABLE_RECV only together with NEW_LISTENER.
     let with =
         if flags.contains(FilterFlags::WAIT_KILLABLE_RECV) { FilterFlags::NEW_LISTENER } else { flags };
     set_mode_filter((flags | with).bits(), std::ptr::null()) == Err(Errno::EFAULT)
@@ -119,7 +119,7 @@ pub fn flags_supported(flags: FilterFlags) -> bool {
 
 /// `seccomp(SECCOMP_GET_ACTION_AVAIL)`: whether the kernel knows the action of `verdict`, a filter's return value.
 ///
-/// Kernel: 4.14; an older one knows none by this call. Source: seccomp(2).
+/// Kernel: 4.14; an older kernel says that it knows none. Source: seccomp(2).
 pub fn action_supported(verdict: u32) -> bool {
     let action = verdict & libc::SECCOMP_RET_ACTION_FULL;
     // SAFETY: the kernel reads the four bytes at `action`, which live until the call returns, and keeps nothing.

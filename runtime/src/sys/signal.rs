@@ -8,7 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::Named;
 use crate::error::Result;
 
-/// Signals that are blocked. They wait in a descriptor (`signalfd`) until they are taken.
+/// Blocked signals, which wait in a descriptor (`signalfd`) until they are taken.
 pub struct SignalQueue {
     signals: SigSet,
     queue: SignalFd,
@@ -40,7 +40,7 @@ impl SignalQueue {
         Ok(info.map(|info| info.ssi_signo as i32))
     }
 
-    /// Lets the signals act as they did before. A signal that was not taken acts now.
+    /// Unblocks the signals. A signal that was not taken acts now.
     pub fn unblock(&self) -> Result<()> {
         self.signals.thread_unblock().named(|| "sigprocmask(SIG_UNBLOCK)".into())
     }
@@ -54,7 +54,7 @@ impl AsFd for SignalQueue {
 
 /// `kill(pid, signal)`; signal 0 only asks whether the process is there.
 ///
-/// Errors: ESRCH; EPERM. A number may be another process's by now: see [`PidFd`](super::pidfd::PidFd).
+/// Errors: ESRCH; EPERM. The pid may be another process's by now: see [`PidFd`](super::pidfd::PidFd).
 pub fn send_by_number(pid: i32, signal: Signal) -> Result<()> {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).named(|| format!("kill({pid}, {signal})"))
 }
@@ -65,7 +65,7 @@ pub fn reset_child_signal() -> Result<()> {
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.named(|| "sigaction(SIGCHLD)".into()).map(drop)
 }
 
-/// Gives every signal its default action again and unblocks all: what an `execve` would otherwise hand on.
+/// Gives every signal its default action again and unblocks all, because an `execve` hands both on.
 pub fn reset_all() -> Result<()> {
     for number in 1..=64 {
         // SAFETY: an all-zero sigaction means SIG_DFL without flags; the kernel reads it during the call. libc keeps
@@ -85,7 +85,7 @@ pub fn wait_for_the_end() -> ! {
     }
 }
 
-/// The name of a signal as kill(1) has it, with `SIG`; `signal N` for those without one.
+/// The name of a signal as kill(1) has it, with `SIG`; `signal N` for a signal without a name.
 pub fn name(number: i32) -> String {
     Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
 }

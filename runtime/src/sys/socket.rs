@@ -26,7 +26,7 @@ pub fn connect(path: &Path) -> Result<OwnedFd> {
     connect_to(socket, path)
 }
 
-/// Connects to the datagram socket at `address`: a path, or after `@` an abstract name. Nothing that is sent waits.
+/// Connects to the datagram socket at `address`: a path, or after `@` an abstract name. A send never waits.
 pub fn connect_datagram(address: &OsStr) -> Result<OwnedFd> {
     let socket = datagram_socket()?;
     let Some(name) = address.as_bytes().strip_prefix(b"@") else {
@@ -40,11 +40,11 @@ pub fn connect_datagram(address: &OsStr) -> Result<OwnedFd> {
 
 /// Makes a datagram socket that is called `name` in `dir`. Its mode is what the umask leaves of 0777.
 ///
-/// Errors: EADDRINUSE if there is anything of that name, a link included: none is followed.
+/// Errors: EADDRINUSE if there is anything of that name. A link counts too, because it isn't followed.
 pub fn bind_datagram_at(dir: BorrowedFd, name: &str) -> Result<OwnedFd> {
     let socket = datagram_socket()?;
     let call = || format!("bind({name:?})");
-    // There is no bindat; the way round is the name of the open descriptor.
+    // There is no bindat(2), so the address leads through the open directory's name below /proc/self/fd.
     let path = format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
     let address = UnixAddr::new(Path::new(&path)).named(call)?;
     socket::bind(socket.as_raw_fd(), &address).named(call)?;
@@ -58,7 +58,7 @@ fn datagram_socket() -> Result<OwnedFd> {
 }
 
 fn connect_to(socket: OwnedFd, path: &Path) -> Result<OwnedFd> {
-    // A socket's address holds 107 bytes; the way round is the short name of an open descriptor.
+    // A socket's address holds 107 bytes, so a long path is opened, and the address is the descriptor's short name.
     let handle;
     let short;
     let address = if path.as_os_str().len() < 108 {
@@ -118,8 +118,8 @@ pub fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> Result<(usize, Vec<Owne
     }
 }
 
-/// `recv`: one datagram, as much of it as the buffer holds; nothing if none is there. Descriptors that came with it are
-/// closed by the kernel.
+/// `recv`: one datagram, as much of it as the buffer holds; `None` if there is none. The kernel closes descriptors that
+/// came with it.
 pub fn receive_datagram(socket: BorrowedFd, buffer: &mut [u8]) -> Result<Option<usize>> {
     loop {
         match socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
@@ -137,7 +137,7 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).named(|| "pipe2()".into())
 }
 
-/// `shutdown(SHUT_RDWR)`: whoever has the other end finds it closed.
+/// `shutdown(SHUT_RDWR)`: the peer finds the socket closed.
 pub fn shut_down(socket: BorrowedFd) -> Result<()> {
     socket::shutdown(socket.as_raw_fd(), socket::Shutdown::Both).named(|| "shutdown(SHUT_RDWR)".into())
 }

@@ -10,7 +10,7 @@ use crate::error::Result;
 
 const TIOCGPTPEER: libc::c_ulong = 0x5441;
 
-/// `ioctl(TIOCSPTLCK, 0)`: lets the other end of a terminal be opened.
+/// `ioctl(TIOCSPTLCK, 0)`: lets the peer of a terminal's master be opened.
 pub fn unlock(master: impl AsFd) -> Result<()> {
     let unlocked: libc::c_int = 0;
     // SAFETY: the kernel reads one int during the call.
@@ -18,7 +18,7 @@ pub fn unlock(master: impl AsFd) -> Result<()> {
     check(ret.into(), || "ioctl(TIOCSPTLCK)".into()).map(drop)
 }
 
-/// `ioctl(TIOCGPTPEER)`: the other end of a terminal, without any path that could have been replaced.
+/// `ioctl(TIOCGPTPEER)`: opens the peer of a terminal's master, without any path that could have been replaced.
 ///
 /// Kernel: 4.13. Source: ioctl_tty(2).
 pub fn open_peer(master: impl AsFd) -> Result<OwnedFd> {
@@ -40,8 +40,8 @@ pub fn keep_line_ends(terminal: impl AsFd) -> Result<()> {
 /// How a terminal treats what is typed and shown.
 pub struct Settings(Termios);
 
-/// `cfmakeraw`, but for OPOST: what is typed is read as it is, and line ends that are shown stay the terminal's own.
-/// Returns the settings before.
+/// `cfmakeraw`, but keeps OPOST: input is read as it is typed, and the terminal still translates line ends in its
+/// output. Returns the settings before.
 pub fn make_raw(terminal: impl AsFd) -> Result<Settings> {
     let before = settings(&terminal)?;
     let mut raw = before.0.clone();
@@ -78,7 +78,7 @@ pub fn size(terminal: impl AsFd) -> Result<(u16, u16)> {
     Ok((size.ws_row, size.ws_col))
 }
 
-/// `ioctl(TIOCSCTTY)`: makes it the controlling terminal of the session.
+/// `ioctl(TIOCSCTTY)`: makes `terminal` the controlling terminal of the session.
 pub fn make_controlling(terminal: impl AsFd) -> Result<()> {
     // SAFETY: takes an integer only.
     let ret = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSCTTY as _, 0) };

@@ -328,7 +328,7 @@ fn io_weight_on_v2() {
     let has = |file: &str| !with_resources(json!({})).cgroup().read(file).is_empty();
     let bfq = has("io.bfq.weight");
     skip_if!(!bfq && !has("io.weight"), "no i/o weight in this kernel");
-    // BFQ has the spec's scale; the other goes to 10000.
+    // BFQ has the spec's scale; `io.weight` goes to 10000.
     let (file, expected) = if bfq { ("io.bfq.weight", "default 300") } else { ("io.weight", "default 2930") };
     let container = with_resources(json!({"blockIO": {"weight": 300}}));
     assert_eq!(container.cgroup().read(file), expected);
@@ -434,7 +434,7 @@ fn a_limit_whose_controller_the_cgroup_above_cannot_give_is_an_error() {
             let (name, value) = resources.as_object().unwrap().iter().next().unwrap();
             bundle.set(&format!("/linux/resources/{name}"), value.clone());
         });
-        // A cgroup with processes of its own has no controllers for those below it.
+        // A cgroup with processes of its own has no controllers for the cgroups below it.
         let above = container.cgroup().unified().parent().unwrap().to_owned();
         std::fs::create_dir(&above).unwrap();
         let mut inhabitant = std::process::Command::new("sleep").arg("1000").spawn().unwrap();

@@ -96,7 +96,7 @@ fn a_bound_host_dev_is_left_as_it_is() {
     assert_eq!(container.sees("echo x > /dev/null && stat -c %t:%T /dev/null"), "1:3");
 }
 
-/// Opens the loop control device, which exists and may be opened by nobody whose cgroup forbids it.
+/// Opens the loop control device, which exists, and which no process may open whose cgroup forbids it.
 const OPEN: &str = "mknod /tmp/node c 10 237 && cat /tmp/node 2>&1 | grep -c 'not permitted'; true";
 
 #[test]
@@ -148,7 +148,7 @@ fn a_later_rule_takes_back_an_earlier_one() {
         let seen = container
             .sees("mknod /tmp/node c 10 237 2>/dev/null || echo no node; cat /dev/null && echo fine");
         let made = container.sees("test -e /tmp/node && cat /tmp/node 2>&1 | grep -c 'not permitted'; true");
-        // Making nodes of any number is allowed by default; opening this one is not.
+        // Making nodes of any number is allowed by default, but opening this node isn't.
         assert!(
             seen.ends_with("fine") && (made == "1" || seen.starts_with("no node")),
             "{view:?}: {seen} {made}"

@@ -147,7 +147,7 @@ fn exec_preserves_the_descriptors_it_is_told_to() {
         .exec_with(&["--preserve-fds", "1"], &["sh", "-c", "cat <&3; ls /proc/self/fd"])
         .prologue(&format!("exec 3<{file} 4<{file}"))
         .output();
-    // The last is the directory that ls itself reads.
+    // The last descriptor is the directory that ls itself reads.
     assert_eq!(outcome.ok(), "hello from 30\n1\n2\n3\n4");
     let outcome = container
         .exec(&["sh", "-c", "ls -l /proc/self/fd"])
@@ -337,7 +337,7 @@ fn exec_joins_init_below_a_cgroup_that_gives_its_controllers_on() {
     container.create().output().ok();
     container.start().ok();
     let dir = container.cgroup().unified();
-    // As systemd does it in a container, or an engine.
+    // systemd does the same in a container, and so does an engine.
     fs::create_dir(dir.join("init")).unwrap();
     fs::write(dir.join("init/cgroup.procs"), container.pid().to_string()).unwrap();
     fs::write(dir.join("cgroup.subtree_control"), "+hugetlb").unwrap();

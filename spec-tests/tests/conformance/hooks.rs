@@ -76,7 +76,7 @@ fn every_hook_gets_the_state_on_standard_input() {
         assert_eq!(state["bundle"], container.bundle.dir.to_str().unwrap(), "{kind}");
         assert_eq!(state["annotations"]["k"], "v", "{kind}");
         assert_eq!(state["status"], if kind == "poststop" { "stopped" } else { "creating" }, "{kind}");
-        // Inside the container's pid namespace the number is another.
+        // Inside the container's pid namespace the process has another number.
         if ["prestart", "createRuntime"].contains(&kind) {
             assert_eq!(state["pid"], pid, "{kind}");
         }

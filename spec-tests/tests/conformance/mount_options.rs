@@ -290,7 +290,7 @@ fn a_flag_that_a_user_namespace_locks_is_taken_back_by_no_option() {
         let kept = bound_as(flags, &["bind", "rprivate"], true);
         assert!(kept.ok().split(',').any(|word| word == flags), "{kept}");
     }
-    // Nobody has named it: the habit of clearing it gives way.
+    // No option names the attribute, so the habit of clearing it gives way.
     let kept = bound_as("noexec", &["bind", "nosuid"], true);
     assert!(kept.ok().starts_with("rw,nosuid,noexec"), "{kept}");
 }

@@ -238,7 +238,7 @@ fn cgroup_v1_shows_every_hierarchy_readonly() {
     for controller in ["cpu", "cpuset", "memory", "devices", "freezer", "pids", "blkio"] {
         assert!(seen.contains(controller), "{controller}: {seen}");
     }
-    // Its own cgroup is the root of what it sees: its first process is in there.
+    // The container's own cgroup is the root of what it sees, and its first process is in it.
     assert!(seen.starts_with("refused\n1\n"), "{seen}");
 }
 

@@ -1,4 +1,4 @@
-//! sd_notify: the container says that it is ready, and the runtime tells whoever NOTIFY_SOCKET leads to.
+//! sd_notify: the container says that it is ready, and the runtime tells the manager that NOTIFY_SOCKET leads to.
 
 use std::time::Duration;
 
@@ -24,13 +24,13 @@ fn notifying_with(script: &str, configure: impl FnOnce(&mut Bundle)) -> (Contain
     (container, manager)
 }
 
-/// Creates it and begins to start it, both for the manager.
+/// Creates the container and begins to start it, both for the manager.
 fn starting(container: &Container, manager: &Manager) -> Running {
     container.create().env("NOTIFY_SOCKET", &manager.address).output().ok();
     container.command(["start", &container.id]).env("NOTIFY_SOCKET", &manager.address).spawn()
 }
 
-/// Runs it for the manager.
+/// Runs the container for the manager.
 fn running(container: &Container, manager: &Manager) -> Running {
     container.run().env("NOTIFY_SOCKET", &manager.address).spawn()
 }
@@ -94,7 +94,7 @@ fn run_in_the_foreground_attends_a_container_that_is_not_ready_yet() {
     eventually("started", || container.bundle.rootfs().join("started").exists());
     manager.hears_nothing();
     kill_process(Pid::from_raw(run.pid() as i32).expect("a pid"), Signal::TERM).expect("kill");
-    // What it said just before its end is told before the runtime ends.
+    // What the container said just before its end is passed on before the runtime ends.
     manager.hears_that_it_is_ready(|| run.pid());
     assert_eq!(run.wait().code, 3);
 }
@@ -110,7 +110,7 @@ fn run_in_the_foreground_ends_with_a_container_that_never_was_ready() {
 
 #[test]
 fn run_in_the_foreground_keeps_reading_what_the_container_says() {
-    // More than a socket's queue holds: nobody waits for a reader.
+    // More messages than a socket's queue holds: no process waits for a reader.
     let script =
         "notify READY=1; for n in 1 2 3; do notify STATUS=a STATUS=b STATUS=c STATUS=d STATUS=e; done";
     let (container, manager) = notifying(script);

@@ -51,7 +51,7 @@ fn seen_with(injection: &str, configure: impl FnOnce(&mut Bundle)) -> String {
     seen
 }
 
-/// Fails the test unless strace answered a call: else nothing was tried.
+/// Fails the test unless strace has answered a call, because otherwise nothing was tried.
 #[track_caller]
 fn assert_injected(log: &str) -> String {
     let log = fs::read_to_string(log).expect("a log of strace");
@@ -115,7 +115,7 @@ fn without_overlayfs_or_mfd_exec_which_is_6_3() {
         bundle.sh("echo runs");
     });
     let log = container.path("strace");
-    // Not in what the runtime forks: init mounts by fsopen, too.
+    // The injection isn't for the processes that the runtime forks, because init mounts by fsopen, too.
     let strace = strace(&log, &["fsopen:error=ENODEV", "memfd_create:error=EINVAL:when=1"]);
     assert_eq!(container.run().by(strace).output().ok(), "runs");
     let log = assert_injected(&log);
@@ -126,7 +126,7 @@ fn without_overlayfs_or_mfd_exec_which_is_6_3() {
 fn without_cgroup_kill_which_is_5_14() {
     skip_if!(has_no_strace(), "strace is not installed");
     only_corten!("cgroup.kill");
-    // With a pid namespace of the host's, the end of the first process ends nobody else.
+    // In the host's pid namespace, the end of the container's first process ends no other process.
     let container = Container::in_view(View::V2, |bundle| {
         bundle.share_namespace("pid").sh("sleep 1000 & sleep 1000 & exec sleep 1000");
     });

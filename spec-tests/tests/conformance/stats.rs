@@ -65,7 +65,7 @@ fn an_oom_kill_is_an_event() {
     container.create().output().ok();
     container.start().ok();
     let running = container.command(["events", &container.id]).spawn();
-    // Time for it to register with the kernel, which nothing outside can see.
+    // The command needs time to register with the kernel, which can't be seen from outside.
     std::thread::sleep(std::time::Duration::from_millis(500));
     std::fs::write(container.bundle.rootfs().join("go"), "").unwrap();
     spec_tests::runtime::eventually("an oom event", || running.stdout().contains(r#""type":"oom""#));

@@ -25,7 +25,7 @@ const SYSCTL: &str = "net.ipv4.ip_unprivileged_port_start";
 
 const ERRORS: [&str; 3] = ["EIO", "ENOSYS", "EPERM"];
 
-/// Calls that have no error, and `close`, which closes whatever it says.
+/// Calls that have no error, and `close`, which closes the descriptor even if it fails.
 const CANNOT_FAIL: [&str; 7] = ["close", "exit", "exit_group", "geteuid", "getuid", "rt_sigreturn", "umask"];
 
 fn container() -> Container {
@@ -99,7 +99,7 @@ fn protections(container: &Container) -> Vec<String> {
     lines
 }
 
-/// Where a line of mountinfo says that it is mounted, how and what.
+/// The mount of a line of mountinfo: its place, its options, its propagation and its filesystem.
 fn mount(line: &str) -> String {
     let fields: Vec<&str> = line.split(' ').collect();
     let (own, of_filesystem) = line.split_once(" - ").unwrap_or((line, ""));
@@ -110,7 +110,8 @@ fn mount(line: &str) -> String {
     format!("{} {} {} {fstype} {options}", fields[4], fields[5], passes_on.join(" "))
 }
 
-/// The N-th call of a kind of the process that makes most of them; strace counts for each process.
+/// The N-th call of a kind. strace counts for each process, so N goes up to the largest number of calls that a process
+/// makes.
 #[derive(Clone)]
 struct Place {
     call: String,
@@ -163,17 +164,17 @@ fn attempt(Place { call, number }: &Place, error: &str, expected: &[String]) -> 
     (!wrong.is_empty()).then(|| format!("{call} #{number} {error}: {}", wrong.join("; ")))
 }
 
-/// Without these neither libc nor Rust's runtime gets to `main`, or on from where it is.
+/// libc and Rust's runtime can't go on if one of these calls fails.
 fn is_of_libc(call: &str) -> bool {
     ["arch_prctl", "brk", "getrandom", "mmap", "mprotect", "poll"].contains(&call)
 }
 
-/// A call that takes back what was done may be the one that fails: then it is for `delete` to do it.
+/// The call that fails may itself be part of the undoing. Then `delete` has to do it.
 fn is_of_undo(call: &str) -> bool {
     ["rmdir", "unlinkat", "unlink", "kill", "pidfd_send_signal"].contains(&call)
 }
 
-/// What is wrong with how a command tells that it failed.
+/// What is wrong with the text by which a command says that it failed.
 fn unclear(outcome: &Outcome) -> Option<String> {
     match outcome.stderr.trim().lines().filter(|line| !line.starts_with("hint: ")).count() {
         1 => None,
@@ -188,7 +189,7 @@ fn lacking(container: &Container, expected: &[String]) -> Option<String> {
     let odd = |these: &[String], others: &[String]| {
         these.iter().filter(|line| !others.contains(line)).cloned().collect::<Vec<_>>().join(" | ")
     };
-    // The program is traced as well, and may have ended of a call that failed.
+    // The container's program is traced as well, and may have ended because its own call failed.
     let runs = container.status() == "running";
     (runs && found != expected)
         .then(|| format!("has `{}` for `{}`", odd(&found, expected), odd(expected, &found)))

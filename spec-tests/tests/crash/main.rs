@@ -6,7 +6,7 @@ mod system_calls;
 
 use spec_tests::container::Container;
 
-/// Runs `delete --force`, and tells what it left; takes that away, for the next try.
+/// Runs `delete --force`, and tells what it has left. Takes the leftovers away, for the next try.
 fn left_after_delete(container: &Container, place: &str) -> Option<String> {
     let outcome = container.command(["delete", "--force", &container.id]).output();
     let left = container.leftovers();
@@ -15,7 +15,7 @@ fn left_after_delete(container: &Container, place: &str) -> Option<String> {
     (outcome.code != 0 || !left.is_empty()).then(|| format!("{place}: {verdict}{}", left.join(", ")))
 }
 
-/// Does `attempt` with each of `places`, on both processors, and fails with all that it had to complain about.
+/// Does `attempt` with each of `places`, on two threads, and fails with all complaints.
 fn at_each<T: Sync>(places: &[T], attempt: impl Fn(&T) -> Option<String> + Sync) {
     assert!(!places.is_empty(), "no place to try");
     let half = places.len().div_ceil(2);

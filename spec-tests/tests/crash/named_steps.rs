@@ -14,18 +14,18 @@ use crate::{at_each, left_after_delete};
 /// What to ask for in a bundle.
 type Configure = fn(&mut Bundle);
 
-/// Bundles that between them ask for every kind of step.
+/// Bundles that together ask for every kind of step.
 const BUNDLES: [Configure; 2] = [rich, in_a_user_namespace];
 
-/// The first step of those that come when create has ended.
+/// The first step that comes after create has ended.
 const FIRST_AFTER_CREATE: &str = "await-start";
 
-/// A step of one of them, for a runtime with one view of cgroups.
+/// A step of a bundle, for a runtime with one view of cgroups.
 struct Place {
     view: View,
     configure: Configure,
     step: String,
-    /// Whether create takes the step, not what comes after it.
+    /// Whether `create` takes the step, and not a later command.
     of_create: bool,
 }
 
@@ -59,7 +59,7 @@ fn rich(bundle: &mut Bundle) {
 }
 
 fn in_a_user_namespace(bundle: &mut Bundle) {
-    // Where its root can make /run/notify.
+    // A directory in which the container's root can make /run/notify.
     bundle.user_namespace(100_000).mount("tmpfs", "tmpfs", "/run", &[]).args(["sleep", "1000"]);
 }
 
@@ -74,8 +74,7 @@ fn container(view: View, configure: Configure) -> Container {
     container
 }
 
-/// Has the command ask for sd_notify. There is nobody to tell, so that a start fails, but not before its steps are
-/// done.
+/// Has the command ask for sd_notify. No process listens, so a start fails, but only after its steps are done.
 fn notifying(call: Call<'_>) -> Call<'_> {
     call.env("NOTIFY_SOCKET", "/nonexistent")
 }

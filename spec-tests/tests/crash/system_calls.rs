@@ -27,7 +27,7 @@ fn container() -> Container {
     })
 }
 
-/// Runs `create` once under strace, and picks places evenly over all that it did.
+/// Runs `create` once under strace, and picks places evenly over all its calls.
 fn places() -> Vec<(String, usize)> {
     let container = container();
     let log = container.path("strace");

@@ -27,7 +27,7 @@ pub fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Counts, so that one sees whether it went on or began anew.
+/// A container that counts, which shows whether it went on or began anew.
 const COUNT: &str = "trap 'exit 7' TERM; i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
 
 fn live_restore(session: &Session, signal: Signal) -> Outcome {

@@ -1,4 +1,4 @@
-//! The engine's default runtime: nobody names it, and it is used for everything.
+//! The engine's default runtime: no command names it, and it is used for everything.
 
 use spec_tests::engine::Outcome;
 use spec_tests::engine::dockerd::Role;

@@ -212,7 +212,7 @@ fn lifetime() -> Vec<Scenario> {
         }),
         scenario("many_at_once", many_at_once),
         scenario("counts_in_the_container_s_pids_limit", |session| {
-            // Not too low: runc's own threads count too, and sometimes it gets nowhere then.
+            // The limit isn't lower because runc's own threads count too, and sometimes it fails under a lower limit.
             let name = sleeper(session, &["--pids-limit", "20"])?;
             let script = "for one in $(seq 40); do sleep 5 & done; echo forked";
             let said = session.docker(&["exec", &name, "sh", "-c", script])?;

@@ -223,7 +223,7 @@ fn enforced() -> Vec<Scenario> {
             let flags = ["-m", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", EAT];
             session.docker(&session.with_runtime(&["run", "--name", &name], &flags))?.exits(137)?;
             let state = "{{.State.OOMKilled}} {{.State.ExitCode}} {{.State.Status}}";
-            // The engine hears of it by another way than of the exit, and perhaps later.
+            // The engine hears of the OOM by another way than of the exit, and perhaps later.
             session.wait_until(&["inspect", "-f", state, &name], "true")?;
             session.docker(&["inspect", "-f", state, &name])?.says("true 137 exited\n").map(drop)
         })

@@ -1,4 +1,4 @@
-//! What one sees of a container from outside: inspect, ps, top, stats, logs, attach, events, diff.
+//! What a container shows to the outside: inspect, ps, top, stats, logs, attach, events, diff.
 
 use spec_tests::engine::image::BUSYBOX;
 use spec_tests::engine::scenario::{Scenario, scenario};

@@ -150,7 +150,7 @@ fn identity() -> Vec<Scenario> {
 fn surroundings() -> Vec<Scenario> {
     vec![
         scenario("environment", |session| {
-            // In the order of lines, since the engine itself gives them now in one order and now in another.
+            // The lines are sorted, because the engine itself gives them now in one order and now in another.
             let said =
                 session.docker_sorted(&session.with_runtime(
                     &["run", "--rm"],
@@ -251,7 +251,7 @@ B=two words
 const INIT_REAPS: &str = "cat /proc/1/comm; (sleep 0.01 & exec true); sleep 0.1; grep -c '^State:.Z' /proc/[0-9]*/status \
                           | grep -c ':1$' || true";
 
-/// Sizes are left out, and of what is masked everything but that it is: by what, and with which flags, is the
+/// Sizes are left out. Of a masked path only the fact is kept, because what masks it, and with which flags, is the
 /// runtime's choice. The tmpfs that holds v1's hierarchies is read-only as asked, but not under runc 1.1.5.
 pub const MOUNTS: &str = r#"
 while read -r source point type flags rest; do

@@ -21,7 +21,8 @@ fn a_parent_whose_pids_are_used_up() {
     fs::create_dir_all(parent).unwrap();
     fs::write(parent.join("pids.max"), "0").unwrap();
     let outcome = container.run().output();
-    // A runtime that moves its child in when it is complete may start; then it is the payload that can't fork.
+    // A runtime that moves its child in when the child is complete may start the container. Then the payload can't
+    // fork.
     if outcome.stderr.contains("sh: can't fork") {
         return;
     }

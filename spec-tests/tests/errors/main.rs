@@ -16,8 +16,8 @@ use spec_tests::container::Container;
 use spec_tests::runtime::Outcome;
 use spec_tests::subject::subject;
 
-/// Expects an error that says `phrases`, to whoever asks, and `ours` too where the runtime is Corten, which says all
-/// that in one line and at most adds a hint; and that nothing is left of the container.
+/// Expects an error that says `phrases`, and that nothing is left of the container. Corten has to say `ours` too, all
+/// in one line, and may add a hint.
 #[track_caller]
 fn refused(container: &Container, outcome: &Outcome, phrases: &[&str], ours: &[&str]) {
     let text = outcome.fails();

@@ -34,7 +34,8 @@ fn a_broken_record_is_an_error_and_is_not_forgotten() {
         container.command(["state", &container.id]).output().fails();
         container.command(["kill", &container.id, "KILL"]).output().fails();
         let forced = container.command(["delete", "--force", &container.id]).output();
-        // Whoever can't read which processes and cgroups to take down may say so, but not forget the container.
+        // A runtime that can't read which processes and cgroups to take down may say so, but must not forget the
+        // container.
         let kept = container.runtime.root.join(&container.id).exists();
         assert!(forced.code == 0 || kept, "{forced}");
         end(&container, init);

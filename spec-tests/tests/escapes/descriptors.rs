@@ -101,7 +101,7 @@ fn a_joining_process_shows_the_container_no_descriptor_of_the_host() {
     look_at_joining_processes(Container::new(|_| {}));
 }
 
-/// One that may trace others passes every check of a process's own privacy.
+/// A process that may trace others passes every check by which a process protects itself.
 #[test]
 fn a_joining_process_has_nothing_of_the_host_to_show() {
     look_at_joining_processes(Container::new(|bundle| {

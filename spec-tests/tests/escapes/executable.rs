@@ -9,7 +9,7 @@ use spec_tests::runtime::eventually;
 use spec_tests::skip::known_to_fail_on_runc_1_1_5;
 use spec_tests::subject::subject;
 
-/// Holds every foreign executable open, and writes to it as soon as nobody runs it any more.
+/// Holds every foreign executable open, and writes to it as soon as no process runs it any more.
 const OVERWRITER: &str = r#"
     touch /ready
     while [ ! -e /stop ]; do
@@ -40,7 +40,8 @@ fn with_a_copy_of_the_runtime(script: &str) -> (Container, PathBuf) {
         .unwrap();
     });
     let copy = container.dir.join("runtime");
-    // By another process: a child that some other test forks meanwhile would keep the copy open, and busy.
+    // A process of its own makes the copy: a child that some other test forks meanwhile would keep the copy open, and
+    // busy.
     assert!(Command::new("cp").arg(&subject().path).arg(&copy).status().unwrap().success());
     container.runtime.binary.clone_from(&copy);
     container.create().output().ok();

@@ -18,9 +18,9 @@ fn a_link_in_place_of_the_socket_is_not_followed() {
     let socket = container.runtime.root.join(&container.id).join("notify/notify.sock");
     for target in [&kept, &absent] {
         container.create().env("NOTIFY_SOCKET", &manager.address).output().ok();
-        // As a hook could, and the container itself if it may mount.
+        // A hook could do the same, and so could the container if it may mount.
         symlink(target, &socket).unwrap();
-        // To refuse is as good as to start.
+        // A refusal is as good as a start.
         container.command(["start", &container.id]).env("NOTIFY_SOCKET", &manager.address).output();
         assert_eq!(fs::read_to_string(&kept).unwrap(), "kept");
         assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);

@@ -86,7 +86,7 @@ fn a_link_in_place_of_the_unfinished_pid_file_is_not_followed() {
         ))
         .output();
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), "kept");
-    // To refuse is as good.
+    // A refusal is as good.
     if outcome.code == 0 {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), container.pid().to_string());
         assert!(!std::fs::symlink_metadata(&file).unwrap().is_symlink());

@@ -20,8 +20,8 @@ fn with_link(name: &str, target: &str) -> Container {
     container
 }
 
-/// Tries an attack twice: the link in place of `name` leads to the victim by its absolute path, and by climbing out
-/// of the root first.
+/// Tries an attack twice. The link in place of `name` leads to the victim by its absolute path, and then by climbing
+/// out of the root.
 fn both_spellings(name: &str, attack: impl Fn(Container, Victim)) {
     for climb in ["", "../../../../../../../.."] {
         let container = Container::new(|_| {});
@@ -197,7 +197,7 @@ fn a_rootfs_that_is_a_symlink_is_refused() {
 /// A mount destination in a volume that an attacker shares: `dir`, which the attacker exchanges for a link to the
 /// victim.
 ///
-/// A later mount binds from the victim: if the one before landed there, its content shows.
+/// A later mount binds from the victim: if the earlier mount landed there, its content shows.
 fn race(destination: &str, expect: impl Fn(&Victim, &str)) {
     let mut container = Container::new(|_| {});
     let victim = Victim::of(&container);
@@ -219,7 +219,7 @@ fn race(destination: &str, expect: impl Fn(&Victim, &str)) {
     while Instant::now() < until && tries < 120 {
         let outcome = container.run().output();
         expect(&victim, &outcome.stdout);
-        // So that the next try has to make it again, whichever name the directory has by now.
+        // The next try has to make the place anew, whichever name the directory has by now.
         let _ = fs::remove_dir_all(volume.join("dir/new"));
         tries += 1;
     }

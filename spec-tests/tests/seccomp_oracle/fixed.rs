@@ -193,7 +193,8 @@ fn more_than_the_kernel_takes_is_an_error() {
     assert!(err.to_string().contains("instructions, the kernel takes 4096"), "{err}");
 }
 
-/// Examples of where libseccomp 2.5.4 does not do what the rules say; what it does is printed, as newer ones may.
+/// Examples of where libseccomp 2.5.4 doesn't do what the rules say. What it does is printed, because newer versions
+/// may do better.
 #[test]
 fn rules_mean_what_they_say_where_libseccomp_confuses_them() {
     let with = |args_of_rules: &[&[(usize, &str, u64, u64)]]| {
@@ -202,7 +203,7 @@ fn rules_mean_what_they_say_where_libseccomp_confuses_them() {
     };
     const HIGH: u64 = 1 << 32;
     for (rules, call, allowed) in [
-        // It forgets the second condition of the rule in the middle, and so allows too much.
+        // libseccomp forgets the second condition of the rule in the middle, and so allows too much.
         (
             with(&[
                 &[(0, "EQ", 0, 0)],
@@ -212,7 +213,7 @@ fn rules_mean_what_they_say_where_libseccomp_confuses_them() {
             [0xffff_ffff, 0],
             false,
         ),
-        // After the first rule it doesn't try the second one.
+        // libseccomp doesn't try the second rule after the first.
         (with(&[&[(1, "LT", 0, 0)], &[(1, "LT", HIGH, 0)]]), [0, 1], true),
         (with(&[&[(0, "GT", 5, 0)], &[(0, "GT", 0, 0), (1, "EQ", 0, 0)]]), [1, 0], true),
     ] {

@@ -75,7 +75,7 @@ impl Vectors {
                 .iter()
                 .flat_map(move |args| calls.map(|call| [call, args[1], args[2], args[3], args[4], args[5]]))
         });
-        // A multiplexer is asked for each of its calls, whoever has rules.
+        // A multiplexer is tried for each of its calls, whichever of them have rules.
         let any = (0..=25).filter(move |_| [102, 117].contains(&nr)).map(|call| [call, 0, 0, 0, 0, 0]);
         direct.into_iter().chain(through.collect::<Vec<_>>()).chain(any)
     }

@@ -50,7 +50,7 @@ fn each_action_does_what_it_says() {
         in_child(&with("ERRNO"), || fails_with(libc::EPERM, libc::SYS_getppid, [0; 3])),
         Exit::With(true)
     );
-    // Nobody traces the child.
+    // No process traces the child.
     assert_eq!(
         in_child(&with("TRACE"), || fails_with(libc::ENOSYS, libc::SYS_getppid, [0; 3])),
         Exit::With(true)

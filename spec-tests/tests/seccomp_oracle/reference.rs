@@ -135,8 +135,8 @@ fn condition(arg: &LinuxSeccompArg) -> ScmpArgCompare {
     ScmpArgCompare::new(arg.index() as u32, op, datum)
 }
 
-/// runc knows no calls behind multiplexers here; we know them, by the number that the multiplexer has and by their
-/// own, which libseccomp does not tell.
+/// runc knows no calls behind multiplexers here. We know them by the multiplexer's number and by their own, which
+/// libseccomp doesn't tell.
 fn largest(profile: &LinuxSeccomp, arch: ScmpArch) -> Option<(u32, bool, u32)> {
     let names = profile.syscalls().iter().flatten().flat_map(|rule| rule.names());
     let numbers = names.filter_map(|name| {

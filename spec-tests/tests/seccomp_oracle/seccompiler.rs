@@ -20,7 +20,7 @@ use super::{docker_default, inputs, profile, program};
 #[test]
 fn docker_default_equals_seccompiler_as_far_as_that_goes() {
     let mut profile = docker_default();
-    // It has one action for what matches, so without the rule that has clone3 fail with ENOSYS.
+    // seccompiler has one action for all matches, so the rule is left out that has clone3 fail with ENOSYS.
     let allowing =
         profile.syscalls().iter().flatten().filter(|rule| rule.errno_ret().is_none()).cloned().collect();
     profile.set_syscalls(Some(allowing));
@@ -44,7 +44,7 @@ proptest! {
         machine in machines(),
     ) {
         let mut profile = profile(&json);
-        // It refuses a filter that does the same with what matches as with what does not.
+        // seccompiler refuses a filter whose action for matches is also its default.
         if profile.default_action() != Action::ScmpActTrap {
             profile.set_architectures(None);
             equals_seccompiler(&profile, machine)?;
@@ -57,7 +57,7 @@ fn equals_seccompiler(profile: &LinuxSeccomp, machine: Arch) -> Result<(), TestC
     let filter = compile(profile, machine).expect("a filter");
     let (ours, theirs) = (program(&filter), theirs(profile, abi));
     let largest = rules(profile, abi).into_keys().max().unwrap_or(0);
-    // Past the largest number we say ENOSYS, and of other architectures it has an opinion of its own.
+    // Past the largest number we say ENOSYS, and seccompiler treats other architectures in its own way.
     let comparable = inputs::all(profile, machine)
         .filter(|data| data.arch == abi.audit_arch() && i64::from(data.nr) <= largest);
     for data in comparable {
@@ -91,7 +91,7 @@ fn rules(profile: &LinuxSeccomp, abi: Abi) -> BTreeMap<i64, Vec<SeccompRule>> {
         for number in rule.names().iter().filter_map(|name| Syscall::find(name)?.number(abi)) {
             let all = rules.entry(i64::from(number)).or_insert_with(|| Some(Vec::new()));
             match alternatives(rule.args().as_deref().unwrap_or_default()) {
-                // An unconditional rule, for which it has the empty list, stands in place of all others.
+                // An unconditional rule, which is an empty list to seccompiler, replaces all other rules.
                 None => *all = None,
                 Some(more) => all.iter_mut().for_each(|all| all.extend(more.clone())),
             }

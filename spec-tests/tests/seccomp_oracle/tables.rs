@@ -36,7 +36,7 @@ fn multiplexed_calls_are_those_of_libseccomp() {
     for syscall in Syscall::all().iter().filter(|syscall| is_known_to_libseccomp(syscall)) {
         let theirs = ScmpSyscall::from_name_by_arch(syscall.name(), ScmpArch::X86)
             .expect("known for one, known for all");
-        // It numbers them downward, from -100 for socketcall and from -200 for ipc.
+        // libseccomp numbers these calls downward, from -100 for socketcall and from -200 for ipc.
         let expected = match theirs.as_raw_syscall() {
             number @ -199..=-101 => Some((102, -100 - number)),
             number @ -299..=-201 => Some((117, -200 - number)),

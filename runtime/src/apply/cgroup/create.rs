@@ -14,7 +14,7 @@ use crate::sys::cgroupfs::{self, Dir};
 /// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
 pub struct CreatedCgroup {
     dirs: Vec<CreatedDir>,
-    /// What wasn't there before, in the order in which it was made.
+    /// The directories that weren't there before, in the order in which they were made.
     made: Vec<PathBuf>,
     is_v2: bool,
 }
@@ -26,7 +26,8 @@ struct CreatedDir {
     is_new: bool,
 }
 
-/// Makes the cgroup of `plan` and prepares it for a process to join. If that fails, what was made is removed.
+/// Makes the cgroup of `plan` and prepares it for a process to join. If that fails, the directories that were made are
+/// removed.
 ///
 /// Errors: WrongState if a cgroup of that path has processes or is frozen; otherwise what the kernel says, with the
 /// path.
@@ -42,7 +43,7 @@ pub fn create(plan: &Plan) -> Result<CreatedCgroup> {
 }
 
 impl CreatedCgroup {
-    /// The way into it.
+    /// The way into the cgroup.
     pub fn entrance(&self) -> Result<Entrance> {
         let mut entrance = Entrance::default();
         for CreatedDir { controllers, dir, optional, .. } in &self.dirs {
@@ -79,7 +80,7 @@ impl CreatedCgroup {
         restricted.doing(RESTRICT_DEVICES)
     }
 
-    /// Removes what [`create`] has made, parents included where nobody else uses them yet.
+    /// Removes the directories that [`create`] has made, parents included where no other cgroup uses them yet.
     pub fn undo(self) -> Result<()> {
         let mut first = Ok(());
         for path in self.made.iter().rev() {
@@ -125,9 +126,9 @@ impl CreatedCgroup {
         Ok(())
     }
 
-    /// Makes the directory and what it lacks above it; whether the directory itself is new.
+    /// Makes the directory and its missing parents; says whether the directory itself is new.
     fn make_with_parents(&mut self, path: &Path, mountpoint: &Path) -> Result<bool> {
-        // Another runtime may remove a parent that it made, just before we make a directory in it.
+        // Another runtime may remove a parent that it has made, just before we make a directory in the parent.
         for _ in 0..PARENT_TRIES {
             match cgroupfs::make_dir(path) {
                 Err(err) if err.is(Errno::ENOENT) => {
@@ -183,7 +184,7 @@ const RESTRICT_DEVICES: &str = "restrict devices (linux.resources.devices)";
 
 const PARENT_TRIES: usize = 16;
 
-/// A container never shares a cgroup with processes that are none of its own.
+/// A container never shares a cgroup with processes of anything else.
 fn refuse_used(dir: &Dir) -> Result<()> {
     let processes = pids_below(dir.path())?.len();
     if processes != 0 {
@@ -197,11 +198,11 @@ fn refuse_used(dir: &Dir) -> Result<()> {
     Ok(())
 }
 
-/// Gives `controllers` to the cgroups below `parent`. A controller that can't be given is no error yet: a limit that
-/// needs it fails later, since its file is missing.
+/// Gives `controllers` to the cgroups below `parent`. A controller that can't be given is no error yet: a limit of this
+/// controller fails later, because its file is missing.
 fn enable(parent: &Dir, controllers: &[String]) {
     let all: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
-    // The kernel takes all of one write or none.
+    // The kernel takes all controllers of a write, or none.
     if parent.write("cgroup.subtree_control", &all.join(" ")).is_err() {
         for one in &all {
             best_effort(parent.write("cgroup.subtree_control", one), "a limit that needs it will tell");
@@ -209,7 +210,8 @@ fn enable(parent: &Dir, controllers: &[String]) {
     }
 }
 
-/// Makes sure that a process can join: a new cgroup below a threaded one takes no processes until it is threaded, too.
+/// Makes sure that a process can join: a new cgroup below a threaded cgroup takes no processes until it is threaded
+/// too.
 fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
     const THREADED: [&str; 4] = ["cpu", "cpuset", "perf_event", "pids"];
 
@@ -230,7 +232,7 @@ fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
 }
 
 /// Gives a v1 cpuset the parent's CPUs and memory nodes, unless the spec gives it some. The kernel leaves a new cpuset
-/// empty, and takes no process into an empty one. An empty parent is filled from its own parent first.
+/// empty, and takes no process into an empty cpuset. An empty parent is filled from its own parent first.
 fn inherit_cpuset(cpuset: &CreatedDir, given: impl Fn(&str) -> bool) -> Result<()> {
     let dir = &cpuset.dir;
     let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
@@ -244,7 +246,7 @@ fn inherit_cpuset(cpuset: &CreatedDir, given: impl Fn(&str) -> bool) -> Result<(
     Ok(())
 }
 
-/// What `file` says; if it was empty, it is given what the parent's file says first.
+/// The text of `file`. If the file is empty, it first gets the text of the parent's file.
 fn filled(dir: &Dir, file: &str) -> Result<String> {
     let own = dir.read(file)?;
     if !own.trim().is_empty() {

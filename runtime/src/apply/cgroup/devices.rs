@@ -28,7 +28,7 @@ fn verb(allow: bool) -> &'static str {
     if allow { "allow" } else { "deny" }
 }
 
-/// v2: loads the policy as an eBPF program; none if it allows everything.
+/// v2: loads the policy as an eBPF program; no program if the policy allows everything.
 pub(super) fn load(policy: &Policy) -> Result<Option<OwnedFd>> {
     if policy.allows_everything() {
         return Ok(None);
@@ -36,13 +36,14 @@ pub(super) fn load(policy: &Policy) -> Result<Option<OwnedFd>> {
     bpf::load_device_program(&policy.program()).map(Some)
 }
 
-/// v2: attaches the program, if there is one, and detaches the programs that a cgroup has from before.
+/// v2: attaches the program, if there is one, and detaches the programs that the cgroup has from before.
 pub(super) fn restrict_v2(dir: &Dir, program: Option<&OwnedFd>, is_new: bool) -> Result<()> {
     let old = if is_new { Vec::new() } else { attached(dir)? };
     match (program, &old[..]) {
         (Some(program), [old]) => bpf::replace_device_program(dir.as_fd(), program.as_fd(), old.as_fd()),
         (program, old) => {
-            // All attached programs have to allow an access. The new one is attached first, so nothing slips through.
+            // All attached programs have to allow an access, so nothing slips through if the new program is attached
+            // first.
             if let Some(program) = program {
                 bpf::attach_device_program(dir.as_fd(), program.as_fd())?;
             }

@@ -10,9 +10,9 @@ use crate::sys::process::SingleThreaded;
 
 /// The way into a cgroup, opened while its paths and the right to use them are there.
 ///
-/// In the unified hierarchy a process is born in its cgroup. Into those of v1 it moves itself, by writing `0` to
-/// `tasks`: a move by pid, or of a whole process, takes a lock against every fork and exit of the machine, and waits
-/// for it for milliseconds.
+/// In the unified hierarchy a process is born in its cgroup. Into a cgroup of v1 the process moves itself, by writing
+/// `0` to `tasks`. A move by pid, or of a whole process, takes a lock against every fork and exit of the machine, and
+/// waits milliseconds for the lock.
 #[derive(Default)]
 pub struct Entrance {
     birthplace: Option<Birthplace>,
@@ -65,7 +65,8 @@ impl Entrance {
             },
         };
         if matches!(forked, Ok(Forked::Child(_))) {
-            // A directory of the host: a program of the container that found it open could leave by it.
+            // The child mustn't keep the directory open: it is the host's, and a program of the container could leave
+            // by it.
             self.birthplace = None;
         }
         forked.map_err(|err| self.explained(err))
@@ -83,7 +84,7 @@ impl Entrance {
         }
     }
 
-    /// Moves the calling process, which has one thread, into the hierarchies that it wasn't born in.
+    /// Moves the calling process, which has one thread, into its cgroups in the hierarchies of v1.
     pub fn enter(self) -> Result<()> {
         for Hierarchy { tasks, path, optional } in self.hierarchies {
             match tasks.write("0").doing_with(|| format!("enter the cgroup {}", path.display())) {
@@ -94,7 +95,7 @@ impl Entrance {
         Ok(())
     }
 
-    /// What a process needs open until it has entered.
+    /// The descriptors that a process needs until it has entered.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.hierarchies.iter().map(|hierarchy| hierarchy.tasks.as_fd())
     }

@@ -38,7 +38,7 @@ pub(super) fn thaw_v1(dir: &Dir) -> Result<()> {
     dir.write("freezer.state", "THAWED")
 }
 
-/// Whether the cgroup itself, and not only one above it, is frozen. A cgroup that is gone isn't.
+/// Whether the cgroup itself is frozen, and not only a cgroup above it. A cgroup that is gone isn't frozen.
 pub(super) fn is_frozen(dir: &Dir) -> Result<bool> {
     if let Some(state) = read_if_there(dir, "cgroup.freeze")? {
         return Ok(state.trim() == "1");
@@ -47,7 +47,7 @@ pub(super) fn is_frozen(dir: &Dir) -> Result<bool> {
     if state.is_none_or(|state| state.trim() == "THAWED") {
         return Ok(false);
     }
-    // Since 3.8 the kernel tells whether the cgroup itself was frozen, or one above it.
+    // Since 3.8 the kernel tells whether the cgroup itself was frozen, or a cgroup above it.
     Ok(read_if_there(dir, "freezer.self_freezing")?.is_none_or(|own| own.trim() == "1"))
 }
 
@@ -57,7 +57,7 @@ pub(super) fn wait_for_event(dir: &Dir, key: &str, value: &str) -> Result<()> {
     let deadline = Deadline::after(PATIENCE);
     let line = format!("{key} {value}");
     loop {
-        // The kernel tells of changes since the last read, so read before each wait.
+        // The kernel tells of changes since the last read, so each wait comes after a read.
         let text = cgroupfs::read_from_start(events.as_fd())?;
         if text.lines().any(|known| known == line) {
             return Ok(());
@@ -80,7 +80,7 @@ fn try_freeze_v1(dir: &Dir) -> Result<()> {
         if deadline.passed() {
             break;
         }
-        // A process that forks or joins meanwhile keeps v1 in FREEZING. It helps to ask again, and now and then to let
+        // A process that forks or joins meanwhile keeps v1 in FREEZING. Asking again helps, and now and then letting
         // all processes go on first.
         if attempt % 32 == 0 {
             thaw_v1(dir)?;

@@ -30,10 +30,9 @@ impl Cgroup {
         Cgroup { paths }
     }
 
-    /// A cgroup below this one, for `exec --cgroup`: a path for each controller that has one, or for all of
-    /// them under `""`.
+    /// A cgroup below this one, for `exec --cgroup`: a path for each controller, or under `""` a path for all of them.
     ///
-    /// Errors: a path that leaves the cgroup, or a controller that the container has no cgroup of.
+    /// Errors: a path that leaves the cgroup, or a controller for which the container has no cgroup.
     pub fn below(&self, paths: &[(String, PathBuf)]) -> Result<Cgroup> {
         let mut below: BTreeMap<_, _> =
             self.paths.iter().map(|(controller, path)| (controller.to_owned(), path.to_owned())).collect();
@@ -51,7 +50,7 @@ impl Cgroup {
         Ok(Cgroup { paths: CgroupPaths::new(below) })
     }
 
-    /// v2: the cgroup below this one that process `pid` is in; none if it is in this one, or somewhere else.
+    /// v2: the cgroup below this one that process `pid` is in; none if the process is anywhere else.
     pub fn below_with(&self, pid: i32) -> Result<Option<Cgroup>> {
         let memberships = cgroupfs::read_file(&format!("/proc/{pid}/cgroup"))?;
         let Some(own) = memberships.lines().find_map(|line| line.strip_prefix("0::/")) else {
@@ -72,7 +71,7 @@ impl Cgroup {
         }
     }
 
-    /// The way into it.
+    /// The way into the cgroup.
     ///
     /// Errors: ENOENT where the container has ended.
     pub fn entrance(&self) -> Result<Entrance> {
@@ -109,7 +108,7 @@ impl Cgroup {
         self.with_freezer(freezer::thaw_v1, freezer::thaw_v2).doing("thaw the container's cgroup")
     }
 
-    /// Whether the container is frozen. One whose cgroup is gone, or that has no freezer, isn't.
+    /// Whether the container is frozen. A container without a freezer isn't, nor is one without a cgroup.
     pub fn is_frozen(&self) -> Result<bool> {
         let Some(path) = self.paths.get("freezer") else { return Ok(false) };
         match Dir::open(path) {
@@ -119,7 +118,7 @@ impl Cgroup {
         .doing("look whether the container is frozen")
     }
 
-    /// Kills every process of the cgroup and of those below it, frozen or not. They may still be dying when
+    /// Kills every process of the cgroup and of the cgroups below it, frozen or not. Processes may still be dying when
     /// this returns.
     pub fn kill_all(&self) -> Result<()> {
         match self.killable().map(|dir| dir.write("cgroup.kill", "1")) {
@@ -127,19 +126,19 @@ impl Cgroup {
             // On a hybrid host some processes may have left the unified hierarchy.
             Some(Ok(())) => self.signal_each(Signal::SIGKILL, false),
             Some(Err(err)) if !is_gone(&err) && !err.is(Errno::EOPNOTSUPP) => Err(err),
-            // v1 and kernels before 5.14 have no cgroup.kill, and a threaded cgroup can't be killed by it.
+            // v1 and kernels before 5.14 have no cgroup.kill, and a threaded cgroup refuses it.
             _ => self.signal_stopped(Signal::SIGKILL),
         }
         .doing("kill the container's processes")?;
         if !self.paths.is_v2() {
-            // A process that v1 holds frozen dies only when it is let go.
+            // A frozen process of v1 dies only when it is thawed.
             best_effort(self.thaw(), "without a freezer nothing is frozen");
         }
         Ok(())
     }
 
-    /// Sends `signal` to every process of the cgroup and of those below it, while none of them can fork. A
-    /// frozen container stays frozen, unless it is killed.
+    /// Sends `signal` to every process of the cgroup and of the cgroups below it, while no process can fork. A frozen
+    /// container stays frozen, unless it is killed.
     pub fn signal_all(&self, signal: i32) -> Result<()> {
         match signal {
             libc::SIGKILL => self.kill_all(),
@@ -151,7 +150,7 @@ impl Cgroup {
         }
     }
 
-    /// Removes the cgroup and those below it. Processes that are about to end are waited for.
+    /// Removes the cgroup and the cgroups below it. Processes that are about to end are waited for.
     ///
     /// Errors: EBUSY where processes stay.
     pub fn remove(&self) -> Result<()> {
@@ -163,7 +162,7 @@ impl Cgroup {
         first
     }
 
-    /// Removes the cgroup where nothing is in it nor below it.
+    /// Removes the cgroup if it has neither processes nor cgroups below it.
     pub fn remove_if_empty(&self) -> Result<()> {
         self.dirs().into_iter().try_for_each(|path| match cgroupfs::remove_dir(path) {
             Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => Ok(()),
@@ -171,8 +170,8 @@ impl Cgroup {
         })
     }
 
-    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided: all of it, or as far as
-    /// the kernel lets us, nothing.
+    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided. If a write fails, the earlier
+    /// values are restored as far as the kernel allows.
     pub fn update(&self, writes: &[Write]) -> Result<()> {
         let mut open = OpenDirs { paths: &self.paths, dirs: Vec::new() };
         for write in writes {
@@ -187,7 +186,7 @@ impl Cgroup {
         readings::read(&self.paths).doing("read the container's statistics")
     }
 
-    /// How often the OOM killer has killed a process of the cgroup; `None` if nobody counts.
+    /// How often the OOM killer has killed a process of the cgroup; `None` if the kernel doesn't count.
     pub fn oom_kills(&self) -> Option<u64> {
         let file = if self.paths.is_v2() { "memory.events" } else { "memory.oom_control" };
         let text = Dir::open(self.paths.get("memory")?).and_then(|dir| dir.read(file)).ok()?;
@@ -201,7 +200,7 @@ impl Cgroup {
         watch.doing_with(|| format!("watch {} for being out of memory", path.display()))
     }
 
-    /// The directory whose processes stand for those of the container.
+    /// The directory whose processes count as the container's.
     fn main(&self) -> &Path {
         let preferred = ["devices", "freezer", "pids"].iter().find_map(|name| self.paths.get(name));
         preferred.or_else(|| self.paths.iter().map(|(_, path)| path).next()).unwrap_or(Path::new(""))
@@ -212,8 +211,8 @@ impl Cgroup {
         self.paths.iter().map(|(_, path)| path).collect()
     }
 
-    /// The directory to be asked for `cgroup.kill`: in the unified hierarchy, if the container is in it, which
-    /// on a hybrid host it may not be.
+    /// The directory in which `cgroup.kill` is written: in the unified hierarchy, if the container is in it. On a
+    /// hybrid host the container may not be.
     fn killable(&self) -> Option<Dir> {
         let dir = Dir::open(self.paths.iter().find(|(name, _)| *name == CgroupPaths::UNIFIED)?.1).ok()?;
         let joined = self.paths.is_v2()
@@ -238,7 +237,7 @@ impl Cgroup {
         signalled
     }
 
-    /// Processes that aren't stopped may fork meanwhile, so they are listed again until the list has no new one.
+    /// Processes that aren't stopped may fork meanwhile, so they are listed again until the list has no new process.
     fn signal_each(&self, signal: Signal, stopped: bool) -> Result<()> {
         let mut signalled = BTreeSet::new();
         for _ in 0..FORK_RACES {
@@ -265,7 +264,7 @@ fn checked_below(path: &Path) -> Result<PathBuf> {
     Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect())
 }
 
-/// Hierarchies in which nothing is limited, so that it is no failure not to be in them.
+/// Hierarchies in which nothing is limited, so that a process may fail to join them.
 const OPTIONAL: [&str; 3] = ["name=systemd", "misc", CgroupPaths::UNIFIED];
 
 const FORK_RACES: usize = 100;
@@ -287,7 +286,7 @@ impl OpenDirs<'_> {
         Ok(())
     }
 
-    /// What stands in the files that `writes` go into.
+    /// The present values of the files that `writes` go into.
     fn standing<'w>(&self, writes: &'w [Write]) -> Vec<(&'w Write, String)> {
         let read = |write: &'w Write| {
             let text = self.place(&write.controller).and_then(|dir| dir.read(&write.file)).ok()?;
@@ -316,8 +315,8 @@ impl Places for OpenDirs<'_> {
     }
 }
 
-/// All processes of the cgroup at `path` and of those below it; none if it is gone. A process of another pid namespace,
-/// which has no number here, is left out.
+/// All processes of the cgroup at `path` and of the cgroups below it; none if the cgroup is gone. A process of another
+/// pid namespace, which has no number here, is left out.
 pub(super) fn pids_below(path: &Path) -> Result<Vec<i32>> {
     let mut pids = Vec::new();
     match collect_pids(path, &mut pids) {
@@ -352,9 +351,9 @@ fn children(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(dirs.map(|entry| entry.path()).collect())
 }
 
-/// Removes the cgroup at `path` and those below it, the deepest first; one that is gone is fine.
+/// Removes the cgroup at `path` and the cgroups below it, the deepest first. A cgroup that is gone is no error.
 pub(super) fn remove_tree(path: &Path) -> Result<()> {
-    // Mostly there is nothing below it, and nothing in it any more.
+    // Mostly the cgroup is empty already: neither processes nor cgroups are in it.
     match cgroupfs::remove_dir(path) {
         Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => {}
         removed => return removed,
@@ -370,7 +369,7 @@ fn remove_when_empty(path: &Path) -> Result<()> {
     let deadline = Deadline::after(PATIENCE);
     let mut pause = Duration::from_micros(100);
     loop {
-        // v2 tells when the last process has left. v1 has to be asked.
+        // v2 tells when the last process has left. v1 has to be tried again.
         let left = Dir::open(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
         best_effort(left, "removing it tells what is wrong");
         match cgroupfs::remove_dir(path) {

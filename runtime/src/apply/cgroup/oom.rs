@@ -12,7 +12,7 @@ use crate::sys::cgroupfs::{Dir, FileWatch, OomCounter, is_gone};
 pub enum OomEvent {
     /// The container was out of memory (v1), or the OOM killer has killed one of its processes (v2).
     Oom,
-    /// The container's last process is gone, or its cgroup is: nothing will follow.
+    /// The container's last process is gone, or its cgroup is gone. Nothing will follow.
     Gone,
 }
 
@@ -44,12 +44,12 @@ impl OomWatch {
         Ok(OomWatch { dir, seen, source: Source::V2(watch) })
     }
 
-    /// What has happened since the last time, if anything has.
+    /// What has happened since the last read, if anything has.
     pub fn read(&mut self) -> Result<Option<OomEvent>> {
         match &self.source {
             Source::V1(counter) => {
                 let happened = counter.take()?;
-                // The counter doesn't tell whether it was counted because the cgroup was removed.
+                // The kernel adds to the counter when the cgroup is removed, too.
                 let there = self.dir.path().exists();
                 Ok(happened.then_some(if there { OomEvent::Oom } else { OomEvent::Gone }))
             }

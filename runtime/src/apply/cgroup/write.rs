@@ -9,7 +9,7 @@ pub(super) trait Places {
     fn place(&self, controller: &str) -> Result<&Dir>;
 }
 
-/// Writes all of `writes` in order, or as much as there is before the first that fails.
+/// Writes all of `writes` in order, up to the first that fails.
 pub(super) fn perform(places: &impl Places, writes: &[Write]) -> Result<()> {
     for write in writes {
         check(places, write).doing_with(|| describe(write))?;
@@ -30,10 +30,10 @@ fn describe(write: &Write) -> String {
     format!("{} to {} ({})", write.aim, write.value, write.field)
 }
 
-/// Refuses a limit that is below what is in use already.
+/// Refuses a limit that is below the present use.
 fn check(places: &impl Places, write: &Write) -> Result<()> {
     let (Some(file), Value::Text(value)) = (write.must_exceed, &write.value) else { return Ok(()) };
-    // The check is a precaution of the caller's: a number that can't be read forbids nothing.
+    // The caller asks for this check as a precaution, so a number that can't be read forbids nothing.
     let Ok(in_use) = places.place(&write.controller)?.read(file) else { return Ok(()) };
     match (value.parse::<u64>(), in_use.trim().parse::<u64>()) {
         (Ok(limit), Ok(in_use)) if limit <= in_use => {
@@ -61,7 +61,7 @@ fn attempt(places: &impl Places, write: &Write) -> Result<()> {
     }
 }
 
-/// The text to write; `None` where what stands is right.
+/// The text to write; `None` where the present value is right.
 fn value(dir: &Dir, write: &Write) -> Result<Option<String>> {
     let number = |file: &str| Ok(dir.read(file)?.trim().parse::<u64>().ok());
     Ok(match &write.value {

@@ -79,7 +79,7 @@ impl<'a> Container<'a> {
 
     /// Takes the container away, in whatever state a failure has left it.
     pub fn clear(&self) {
-        // Nothing to take away is the usual case, and an error to some.
+        // Mostly there is nothing to take away, which some runtimes call an error.
         let _ = self.time(["delete", "--force", &self.id]);
     }
 }
@@ -87,7 +87,7 @@ impl<'a> Container<'a> {
 /// Docker's config.json with the places on the host replaced by the bench's, and without Docker's own hooks.
 fn docker_default(fixture: &Fixture, view: View, cgroup: &str) -> Result<Value> {
     let mut config: Value = serde_json::from_str(DOCKER_DEFAULT)?;
-    // crun 1.8 refuses later ones; nothing in this config needs one.
+    // crun 1.8 refuses later versions, and nothing in this config needs one.
     config["ociVersion"] = "1.0.2".into();
     config["root"]["path"] = json!(fixture.rootfs());
     config["process"]["args"] = json!(["/bin/true"]);
@@ -106,8 +106,8 @@ fn docker_default(fixture: &Fixture, view: View, cgroup: &str) -> Result<Value> 
     Ok(config)
 }
 
-/// The file was written on cgroup v1. On v2 Docker asks for a cgroup namespace, too; and what asks for nothing is taken
-/// out, since crun wants the controllers for it all the same, which the cgroup2 mount of a hybrid machine has not.
+/// The file was written on cgroup v1. On v2 Docker asks for a cgroup namespace, too. Limits that limit nothing are
+/// taken out, because crun wants their controllers all the same, and the cgroup2 mount of a hybrid machine has none.
 fn as_on_v2(linux: &mut Value) {
     if let Some(namespaces) = linux["namespaces"].as_array_mut() {
         namespaces.push(json!({"type": "cgroup"}));

@@ -7,11 +7,11 @@ use crate::samples::Summary;
 /// What a measure came to.
 pub enum Taken {
     Figures(Vec<Figures>),
-    /// It can't be taken here, for this reason.
+    /// The measure can't be taken here, for this reason.
     Skipped(String),
 }
 
-/// One quantity, for each runtime and for the floor, which stands as a runtime of that name.
+/// One quantity, for each runtime and for the floor, which counts as a runtime of the name `floor`.
 #[derive(Serialize)]
 pub struct Figures {
     pub name: &'static str,
@@ -29,7 +29,7 @@ pub struct Figure {
     pub summary: Summary,
 }
 
-/// A runtime that could not do it.
+/// A runtime that failed in the measure.
 #[derive(Clone, Serialize)]
 pub struct Failed {
     pub runtime: String,

@@ -1,6 +1,6 @@
 //! The bench's own place on the machine: one directory with the root filesystem and the helpers, and one cgroup.
 //!
-//! Everything in it bears the same marker, by which it is found and taken down in the end, however that comes.
+//! Everything in it bears the same marker, by which it is found and taken down at the end, however the end comes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ impl Fixture {
         Ok(fixture)
     }
 
-    /// All runtimes share one root filesystem, so none has the warmer cache.
+    /// All runtimes share one root filesystem, so that no runtime has a warmer cache.
     pub fn rootfs(&self) -> PathBuf {
         self.dir.join("rootfs")
     }

@@ -32,7 +32,7 @@ use fixture::Fixture;
 use options::{Options, Typed};
 use report::Report;
 
-/// What a fallible function of the bench returns: nobody branches on its errors, they are read.
+/// What a fallible function of the bench returns. Its errors are read, and no code branches on them.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {

@@ -9,14 +9,14 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_
 
 use crate::Result;
 
-/// Where such a directory has programs.
+/// The programs' place in the directory.
 const PROGRAMS: [&str; 2] = ["usr/bin", "usr/sbin"];
 
 /// Puts the directory's libraries in place of the machine's, in a mount namespace that the bench has from now on.
 ///
-/// The peers are linked to a newer libc than the machine may have. With it in its place they start as they do on a
-/// system of their own: by one execve, of their own file, which is what they find as /proc/self/exe, too. A loader on
-/// the command line would be found there instead. The machine's programs run on, since a newer libc serves them.
+/// The peers are linked to a newer libc than the machine may have. With that libc in place they start as on a system of
+/// their own: by one execve of their own file, which /proc/self/exe then names, too. If a loader started them,
+/// /proc/self/exe would name the loader. The machine's programs still run, because a newer libc serves them.
 pub fn install(dir: &Path) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
@@ -32,7 +32,7 @@ pub fn install(dir: &Path) -> Result<()> {
 
 /// Mounts a directory of links on `place`: to what is in `libraries`, and to what only the machine has.
 ///
-/// An overlay would be simpler, but each file that is opened in it costs more, and the peers open many.
+/// An overlay would be simpler, but opening a file in it costs more, and the peers open many.
 fn put_in_place(dir: &Path, libraries: &Path, place: &Path) -> Result<()> {
     let [machine, merged] = ["machine", "merged"].map(|name| dir.join(name));
     mount_bind(place, &machine)?;

@@ -13,13 +13,13 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 
 use crate::{Result, interrupt};
 
-/// No command of a sound runtime takes as long, on however busy a machine.
+/// No command of a sound runtime takes so long, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a command from the start of its process to its end, which must be a good one.
 ///
-/// Errors: interrupted; or what the command wrote to standard error, which goes to the file `errors`. Not to a pipe,
-/// because a container in the background keeps the descriptors that it was created with.
+/// Errors: interrupted; or what the command wrote to standard error, which goes to the file `errors`. It doesn't go to
+/// a pipe, because a container in the background keeps the descriptors that it was created with.
 pub fn time(mut command: Command, errors: &Path) -> Result<Duration> {
     interrupt::check()?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(errors)?);
@@ -36,7 +36,7 @@ pub fn time(mut command: Command, errors: &Path) -> Result<Duration> {
 
 /// The CPU time that all children which have ended used, in user mode and in the kernel.
 ///
-/// It says more than the time on the clock where other work takes its share of the processors.
+/// CPU time says more than the clock where other work takes its share of the processors.
 pub fn cpu_of_children() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let duration = |time: TimeVal| Duration::from_micros(time.num_microseconds().unsigned_abs());

@@ -14,7 +14,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Nothing for no samples.
+    /// `None` without samples.
     pub fn of(samples: &[f64]) -> Option<Summary> {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The report as text, for whoever sits before it.
+//! The report as text, for people.
 
 use crate::figures::{Better, Figure, Unit};
 use crate::report::{Measured, Report};

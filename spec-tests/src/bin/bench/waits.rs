@@ -59,7 +59,7 @@ impl Waits {
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        // There is nobody to tell; an instance that stays traces nothing, because it follows no process.
+        // An error has nowhere to go here. An instance that stays traces nothing, because it follows no process.
         let _ = fs::remove_dir(&self.instance);
         let _ = unmount(&self.tracefs, UnmountFlags::DETACH);
     }

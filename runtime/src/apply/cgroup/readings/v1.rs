@@ -192,7 +192,7 @@ fn cpuset(dir: &Dir) -> Result<Cpuset> {
         memory_spread_slab: flag("memory_spread_slab")?,
         memory_pressure: flag("memory_pressure")?,
         sched_load_balance: flag("sched_load_balance")?,
-        // -1 is a level: the system's own.
+        // -1 stands for the system's own level.
         sched_relax_domain_level: level.trim().parse().unwrap_or_default(),
     })
 }
@@ -264,7 +264,7 @@ fn blkio(dir: &Dir) -> Result<Blkio> {
 
 fn table(dir: &Dir, file: &str) -> Result<Option<Vec<BlkioEntry>>> {
     let entries = if_there(dir.read(file))?.map(|content| content.lines().filter_map(blkio_entry).collect());
-    // Files of a scheduler that no device uses are there and empty.
+    // The files of a scheduler that no device uses exist and are empty.
     Ok(entries.filter(|entries: &Vec<_>| !entries.is_empty()))
 }
 

@@ -41,7 +41,7 @@ impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         let Some(init) = self.init else { return };
         self.container.clear();
-        // What is not dead by now is found by its marker in the end.
+        // A process that isn't dead by now is found by its marker at the end.
         let _ = process::reap(init);
     }
 }

@@ -14,7 +14,7 @@ use crate::effort::LimitSearch;
 use crate::figures::{Better, Taken, Unit};
 use crate::fixture::Helper;
 
-/// Every runtime works under this one.
+/// Every runtime works under this limit.
 const AMPLE_BYTES: u64 = 64 << 20;
 const V2_CONTROLLERS: &str = "/sys/fs/cgroup/cgroup.controllers";
 
