@@ -32,6 +32,8 @@ pub struct Mount {
     pub built_by_supervisor: bool,
     /// It is filled first, and read-only in the end: a later step seals it.
     pub sealed_later: bool,
+    /// Init writes sysctls and labels through it: see `plan::procfs`.
+    pub written_through: bool,
 }
 
 /// What is mounted.
@@ -286,6 +288,7 @@ fn mount(
         copy_up: options.tmp_copy_up,
         built_by_supervisor: false,
         sealed_later: false,
+        written_through: false,
     })
 }
 

@@ -213,7 +213,8 @@ steps! {
     BuildMount(Box<Mount>) by Supervisor = "build-mount";
     /// Makes the rootfs a mount of its own.
     MountRootfs(PathBuf) by Init = "mount-rootfs";
-    /// Mounts a procfs of init's own that no path leads to, for all that is written through /proc.
+    /// Mounts a procfs of init's own that no path leads to, where init writes through procfs and the container's own
+    /// doesn't serve.
     OpenProcfs by Init = "open-procfs";
     /// Performs one entry of `mounts`.
     Mount(Box<Mount>) by Init = "mount";

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::seccomp::Filter;
 use super::{
-    Action, ForInit, ForIntermediate, ForSupervisor, Joining, Machine, Request, Step, affinity, notify,
+    ForInit, ForIntermediate, ForSupervisor, Joining, Machine, Request, Step, affinity, notify, procfs,
 };
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
@@ -127,21 +127,15 @@ pub(super) fn exec_steps(joining: &Joining, machine: &Machine) -> Result<Vec<Ste
     if spec.namespaces().is_private(Namespace::User) {
         steps.push(Step::always(ForInit::BecomeRoot));
     }
-    if steps.iter().any(|step| writes_procfs(&step.action)) {
-        steps.push(Step::always(ForInit::OpenProcfs));
-    }
     steps.push(Step::always(ForInit::JoinKeyring(keyring_name(&request.id))));
     steps.push(Step::always(ForInit::ReportCreated));
+    procfs::choose(&mut steps);
     Ok(steps)
 }
 
 /// The session keyring of a container, by the name that runc gives it.
 fn keyring_name(id: &str) -> String {
     format!("_ses.{id}")
-}
-
-fn writes_procfs(action: &Action) -> bool {
-    matches!(action, Action::Init(ForInit::SetApparmorProfile(_) | ForInit::SetSelinuxLabel(_)))
 }
 
 /// What `create` and `exec` do alike.
