@@ -126,7 +126,8 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
 struct Init<'a> {
     inherited: Inherited<'a>,
     rootfs: Option<Rootfs>,
-    /// A procfs that no path leads to, for what is written through /proc.
+    /// The procfs that sysctls and labels are written through: see `plan::procfs`. No path that init walks from here
+    /// leads onto another mount.
     procfs: Option<OwnedFd>,
     /// The end of the terminal that the process gets.
     terminal: Option<OwnedFd>,
@@ -215,7 +216,10 @@ impl<'a> Init<'a> {
             ForInit::SetPropagation(outer) => rootfs::set_propagation(outer.change, &outer.rootfs),
             ForInit::MountRootfs(path) => self.mount_rootfs(path),
             ForInit::MountRootfsApart(path) => self.mount_rootfs_apart(path),
-            ForInit::OpenProcfs => self.open_procfs(),
+            ForInit::OpenProcfs => {
+                self.procfs = Some(open_procfs()?);
+                Ok(())
+            }
             ForInit::Mount(planned) => self.mount(planned),
             ForInit::MakeDevice(device) => self.make_device(device),
             ForInit::MakeDeviceLink(link) => devices::make_link(self.rootfs()?, link.target, link.name),
@@ -301,7 +305,14 @@ impl<'a> Init<'a> {
 
     fn mount(&mut self, planned: &Mount) -> Result<()> {
         let built = planned.built_by_supervisor.then(|| self.ask_for_mount(planned.attr)).transpose()?;
-        self.rootfs()?.perform(planned, built)
+        let mounted = self.rootfs()?.perform(planned, built)?;
+        if planned.written_through {
+            // Init walks from the root of this mount, below all that may cover the mount.
+            self.procfs = Some(mounted);
+        } else if planned.sealed_later {
+            self.rootfs()?.keep_unsealed(&planned.destination, mounted);
+        }
+        Ok(())
     }
 
     fn make_device(&mut self, device: &Device) -> Result<()> {
@@ -357,27 +368,18 @@ impl<'a> Init<'a> {
         Ok(())
     }
 
-    /// Mounts a procfs that is attached nowhere, so nothing in the container can cover or replace a file of it.
-    fn open_procfs(&mut self) -> Result<()> {
-        self.procfs = Some(match detached_procfs() {
-            Ok(procfs) => procfs,
-            // An outer container or an LSM may forbid new ones; the visible one serves if it is whole.
-            Err(err) if err.is(Errno::EPERM) || err.is(Errno::EACCES) => visible_procfs().map_err(|_| err)?,
-            Err(err) => return Err(err),
-        });
-        Ok(())
+    fn procfs(&self) -> Result<&OwnedFd> {
+        self.procfs.as_ref().ok_or_else(|| Error::internal("no procfs is open"))
     }
 
-    /// Writes a file of the private procfs.
+    /// Writes a file of procfs.
     fn write_procfs(&self, path: &str, text: &str) -> Result<()> {
-        let procfs = self.procfs.as_ref().ok_or_else(|| Error::internal("no procfs is open"))?;
-        file::write_beneath(procfs, Path::new(path), text)
+        file::write_beneath(self.procfs()?, Path::new(path), text)
     }
 
-    /// Writes a file of this process in the private procfs.
+    /// Writes a file of this process in procfs.
     fn write_own(&self, name: &str, text: &str) -> Result<()> {
-        let procfs = self.procfs.as_ref().ok_or_else(|| Error::internal("no procfs is open"))?;
-        let opened = file::open_beneath_following_self(procfs, name, OFlag::O_WRONLY)?;
+        let opened = file::open_beneath_following_self(self.procfs()?, name, OFlag::O_WRONLY)?;
         file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/thread-self/{name}`"))
     }
 
@@ -391,6 +393,13 @@ impl<'a> Init<'a> {
             Some(Errno::ENOENT) => err.with_hint(format!("is the profile {profile} loaded?")),
             _ => err,
         })
+    }
+
+    fn mark_descriptors(&mut self, kept: Descriptors) -> Result<()> {
+        // The root is built, and init may wait for long.
+        self.rootfs = None;
+        let procfs = self.procfs.take();
+        descriptors::close_on_exec_from(kept.preserved().end, || procfs.map_or_else(open_procfs, Ok))
     }
 
     fn make_working_directory(&mut self, path: &Path) -> Result<()> {
@@ -433,13 +442,6 @@ impl<'a> Init<'a> {
             console::give(terminal, user.uid)?;
         }
         identity::change_user(self.alone(), user)
-    }
-
-    fn mark_descriptors(&mut self, kept: Descriptors) -> Result<()> {
-        // The root is built, and init may wait for long.
-        self.rootfs = None;
-        let procfs = self.procfs.take();
-        descriptors::close_on_exec_from(kept.preserved().end, procfs.as_ref().map(AsFd::as_fd))
     }
 
     fn install_filter(&self, filter: &Filter) -> Result<()> {
@@ -560,6 +562,15 @@ fn join_keyring(name: &str) -> Result<()> {
         // A kernel without keys, or a filter of an outer container: then there are none to keep apart.
         Err(err) if err.is(Errno::ENOSYS) || err.is(Errno::EPERM) => Ok(()),
         result => keyring::add_permissions(result?, KEYRING_SEARCH),
+    }
+}
+
+/// Mounts a procfs that is attached nowhere, so that nothing in the container can cover or replace a file of it.
+fn open_procfs() -> Result<OwnedFd> {
+    match detached_procfs() {
+        // An outer container or an LSM may forbid new ones; the visible procfs serves if it is whole.
+        Err(err) if err.is(Errno::EPERM) || err.is(Errno::EACCES) => visible_procfs().map_err(|_| err),
+        result => result,
     }
 }
 

@@ -80,9 +80,9 @@ impl Rootfs {
         Ok(Rootfs { root: Root::new(tree), unsealed: Vec::new(), mask: None })
     }
 
-    /// Performs one entry of `mounts`, for which the supervisor may have built the mount. What is sealed later stays at
-    /// hand until then.
-    pub fn perform(&mut self, planned: &Mount, finished: Option<Built>) -> Result<()> {
+    /// Performs one entry of `mounts`, for which the supervisor may have built the mount, and returns what is mounted.
+    /// What is sealed later stays at hand until then.
+    pub fn perform(&mut self, planned: &Mount, finished: Option<Built>) -> Result<OwnedFd> {
         let mounted = match &planned.source {
             MountSource::Bind { path, recursive } => {
                 let finished = match finished {
@@ -119,10 +119,12 @@ impl Rootfs {
         for change in &planned.propagation {
             propagate(&mounted, *change, &build::fd_path(&mounted))?;
         }
-        if planned.sealed_later {
-            self.unsealed.push((planned.destination.clone(), mounted));
-        }
-        Ok(())
+        Ok(mounted)
+    }
+
+    /// Keeps a mount at hand until it is filled, and [sealed](Rootfs::seal).
+    pub fn keep_unsealed(&mut self, destination: &Path, mounted: OwnedFd) {
+        self.unsealed.push((destination.to_owned(), mounted));
     }
 
     /// The mode of the directory that a tmpfs will cover; one that is missing has none to hand on.

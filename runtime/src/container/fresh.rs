@@ -29,7 +29,7 @@ impl FreshProcess {
         // With SIGCHLD ignored, as a caller may have it, waiting for a child would fail.
         signal::reset_child_signal()?;
         // What the caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
-        descriptors::close_on_exec_from(3, None)?;
+        descriptors::close_on_exec_from(3, descriptors::host_procfs)?;
         Ok(FreshProcess(SingleThreaded::prove()?))
     }
 

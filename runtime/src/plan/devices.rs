@@ -154,5 +154,6 @@ fn host_node(device: &Device) -> Mount {
         copy_up: false,
         built_by_supervisor: true,
         sealed_later: false,
+        written_through: false,
     }
 }

@@ -387,6 +387,7 @@ fn mount_details(mount: &Mount) -> Vec<String> {
         (mount.copy_up, "copies up what the mountpoint holds"),
         (mount.built_by_supervisor, "built by the supervisor"),
         (mount.sealed_later, "read-only in the end"),
+        (mount.written_through, "sysctls and labels are written through it"),
     ];
     lines.extend(facts.iter().filter(|(holds, _)| *holds).map(|(_, text)| (*text).to_owned()));
     lines

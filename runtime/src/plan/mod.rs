@@ -16,6 +16,7 @@ mod namespaces;
 pub mod notify;
 pub mod order;
 mod process;
+mod procfs;
 mod record;
 pub mod seccomp;
 mod sysctl;
@@ -188,6 +189,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(sysctl::steps(spec)?);
     steps.extend(process::steps(spec, request, &host.machine, filter.as_ref())?);
     steps.extend(hook_steps(spec));
+    procfs::choose(&mut steps);
 
     let mut notes = spec.warnings().to_vec();
     notes.extend(cgroup.notes.iter().cloned());
@@ -239,7 +241,6 @@ fn lifecycle(request: &Request) -> Vec<Step> {
     let init = [
         ForInit::EnterCgroup(Affinity::default()),
         ForInit::NewSession,
-        ForInit::OpenProcfs,
         ForInit::ReportCreated,
         ForInit::AwaitStart,
     ];

@@ -32,6 +32,8 @@ pub struct Mount {
     pub built_by_supervisor: bool,
     /// The mount is filled first and then becomes read-only: a later step seals it.
     pub sealed_later: bool,
+    /// Init writes sysctls and labels through it: see `plan::procfs`.
+    pub written_through: bool,
 }
 
 /// What is mounted.
@@ -305,6 +307,7 @@ fn mount(
         copy_up: options.tmp_copy_up,
         built_by_supervisor: false,
         sealed_later: false,
+        written_through: false,
     })
 }
 

@@ -221,7 +221,8 @@ steps! {
     MountRootfs(PathBuf) by Init = "mount-rootfs";
     /// Mounts the rootfs apart from where it is, among the caller's mounts.
     MountRootfsApart(PathBuf) by Init = "mount-rootfs-apart";
-    /// Mounts a procfs of init's own that no path leads to, for all that is written through /proc.
+    /// Mounts a procfs of init's own that no path leads to, where init writes through procfs and the container's own
+    /// doesn't serve.
     OpenProcfs by Init = "open-procfs";
     /// Performs one entry of `mounts`.
     Mount(Box<Mount>) by Init = "mount";

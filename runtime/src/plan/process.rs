@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use super::seccomp::Filter;
 use super::{
-    Action, Exec, ForInit, ForIntermediate, ForSupervisor, Machine, Request, Step, affinity, memory_policy,
-    notify,
+    Exec, ForInit, ForIntermediate, ForSupervisor, Machine, Request, Step, affinity, memory_policy, notify,
+    procfs,
 };
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
@@ -131,21 +131,15 @@ pub(super) fn exec_steps(exec: &Exec, machine: &Machine) -> Result<Vec<Step>> {
     if spec.namespaces().is_private(Namespace::User) {
         steps.push(Step::always(ForInit::BecomeRoot));
     }
-    if steps.iter().any(|step| writes_procfs(&step.action)) {
-        steps.push(Step::always(ForInit::OpenProcfs));
-    }
     steps.push(Step::always(ForInit::JoinKeyring(keyring_name(&request.id))));
     steps.push(Step::always(ForInit::ReportCreated));
+    procfs::choose(&mut steps);
     Ok(steps)
 }
 
 /// The session keyring of a container, by the name that runc gives it.
 fn keyring_name(id: &str) -> String {
     format!("_ses.{id}")
-}
-
-fn writes_procfs(action: &Action) -> bool {
-    matches!(action, Action::Init(ForInit::SetApparmorProfile(_) | ForInit::SetSelinuxLabel(_)))
 }
 
 /// What `create` and `exec` do alike.

@@ -79,18 +79,18 @@ pub fn become_standard_streams(fd: impl AsFd) -> Result<()> {
 
 /// `close_range(first, ~0, CLOSE_RANGE_CLOEXEC)`: marks every descriptor from `first` on close-on-exec.
 ///
-/// Kernel: 5.11; before, one fcntl per descriptor that `/proc/self/fd` of `procfs` lists.
-pub fn close_on_exec_from(first: RawFd, procfs: Option<BorrowedFd>) -> Result<()> {
+/// Kernel: 5.11; before, one fcntl per descriptor that `/proc/self/fd` lists, of the procfs which `procfs` opens then.
+pub fn close_on_exec_from(first: RawFd, procfs: impl FnOnce() -> Result<OwnedFd>) -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: takes integers only, and changes nothing but the close-on-exec flags.
     let ret = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
     match check(ret, || format!("close_range({first}, ~0, CLOEXEC)")) {
-        Err(err) if err.is(Errno::ENOSYS) || err.is(Errno::EINVAL) => close_on_exec_each(first, procfs),
+        Err(err) if err.is(Errno::ENOSYS) || err.is(Errno::EINVAL) => close_on_exec_each(first, &procfs()?),
         result => result.map(drop),
     }
 }
 
-fn close_on_exec_each(first: RawFd, procfs: Option<BorrowedFd>) -> Result<()> {
+fn close_on_exec_each(first: RawFd, procfs: &OwnedFd) -> Result<()> {
     for number in open_numbers(procfs)?.into_iter().filter(|number| *number >= first) {
         // SAFETY: the number was listed as open in this process a moment ago, and it is only borrowed for fcntl.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
@@ -102,12 +102,14 @@ fn close_on_exec_each(first: RawFd, procfs: Option<BorrowedFd>) -> Result<()> {
     Ok(())
 }
 
+/// What lies at /proc: for a process that is in no container.
+pub fn host_procfs() -> Result<OwnedFd> {
+    file::open_following_links(Path::new("/proc"), OFlag::O_PATH | OFlag::O_DIRECTORY)
+}
+
 /// The numbers of all open descriptors.
-fn open_numbers(procfs: Option<BorrowedFd>) -> Result<Vec<RawFd>> {
-    let list = match procfs {
-        Some(procfs) => file::open_beneath_following_self(procfs, "fd", OFlag::O_DIRECTORY)?,
-        None => file::open_following_links(Path::new("/proc/self/fd"), OFlag::O_DIRECTORY)?,
-    };
+fn open_numbers(procfs: &OwnedFd) -> Result<Vec<RawFd>> {
+    let list = file::open_beneath_following_self(procfs, "fd", OFlag::O_DIRECTORY)?;
     let mut dir = nix::dir::Dir::from_fd(list).named(|| "fdopendir()".into())?;
     Ok(dir.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()).collect())
 }
@@ -142,7 +144,8 @@ fn close_range(first: RawFd, last: libc::c_uint) -> Result<()> {
 }
 
 fn close_each_but(kept: &[RawFd]) -> Result<()> {
-    for number in open_numbers(None)?.into_iter().filter(|number| *number >= 3 && !kept.contains(number)) {
+    let numbers = open_numbers(&host_procfs()?)?;
+    for number in numbers.into_iter().filter(|number| *number >= 3 && !kept.contains(number)) {
         // SAFETY: as in `close_range`. The descriptor of the listing is closed by now, which EBADF says.
         unsafe { libc::close(number) };
     }

@@ -72,15 +72,15 @@ pub fn open_in_root_without_links(root: impl AsFd, path: &Path, flags: OFlag) ->
     openat2(root, path, flags, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS)
 }
 
-/// `openat2(RESOLVE_BENEATH|NO_XDEV|NO_SYMLINKS)`: a path that stays on the filesystem of `dir`, without any link. For
-/// trusted trees, such as a private procfs: a mount or a link on the way would be an attack.
+/// `openat2(RESOLVE_BENEATH|NO_XDEV|NO_SYMLINKS)`: a path that stays on the filesystem of `dir`, without any link.
+/// For trusted trees such as procfs, where a mount or a link on the way would be an attack.
 pub fn open_beneath(dir: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd> {
     let resolve =
         ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS;
     openat2(dir, path, flags, resolve)
 }
 
-/// Opens `/proc/self/NAME` below a private procfs: only the link `self` is followed, because procfs made it.
+/// Opens `/proc/self/NAME` below a procfs: only the link `self` is followed, because procfs made it.
 pub fn open_beneath_following_self(procfs: impl AsFd, name: &str, flags: OFlag) -> Result<OwnedFd> {
     let path = PathBuf::from(format!("self/{name}"));
     openat2(
