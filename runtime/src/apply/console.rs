@@ -1,4 +1,4 @@
-//! The container's terminal: made in the container's own devpts, its other end handed to the caller.
+//! The container's terminal: made in the container's own devpts, its master handed to the caller.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::plan::Console;
 use crate::sys::{descriptors, file, mount, socket, tty};
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
-/// The name that goes with the descriptor; callers show it to nobody.
+/// The name that goes with the descriptor. Callers don't show it.
 const MASTER_NAME: &[u8] = b"/dev/ptmx";
 
 /// Opens a terminal in the container and sends its master to `socket`; gives the end that the process gets.
@@ -64,7 +64,7 @@ pub fn take(peer: &OwnedFd) -> Result<()> {
     tty::make_controlling(peer)
 }
 
-/// Gives the terminal to the user of the process, who may want to reopen it by name.
+/// Gives the terminal to the user of the process, because the process may reopen it by name.
 pub fn give(peer: &OwnedFd, uid: u32) -> Result<()> {
     let group = file::stat_of(peer)?.st_gid;
     file::change_owner(peer, uid, group).doing("give the terminal to the user of the process")

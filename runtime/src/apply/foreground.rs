@@ -16,7 +16,7 @@ use crate::sys::{file, socket, tty};
 
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// Signals that reach this process while it stands in for the container's. From here on none of them ends it.
+/// The signals that reach this process while it stands in for the container's process. From here on no signal ends it.
 pub struct Signals(SignalQueue);
 
 impl Signals {
@@ -44,8 +44,8 @@ impl OwnConsole {
     }
 }
 
-/// Waits for the process, handing on signals and, where there are such, the terminal and the word that it is ready;
-/// returns how it ended.
+/// Waits for the process and returns how it ended. Meanwhile hands on signals, the terminal if there is one, and the
+/// message that the container is ready.
 pub fn attend(
     process: &PidFd,
     pid: i32,
@@ -94,7 +94,7 @@ impl Attendance<'_> {
         }
     }
 
-    /// Waits for a signal, for something to copy or to tell; gives what the terminal and the input are ready for.
+    /// Waits for a signal, or for something to copy or to tell. Gives what the terminal and the input are ready for.
     fn wait(&self) -> Result<(PollFlags, PollFlags)> {
         let stdin = std::io::stdin();
         let mut interests = vec![(self.signals.0.as_fd(), PollFlags::POLLIN)];
@@ -127,9 +127,11 @@ impl Attendance<'_> {
                         relay.resize();
                     }
                 }
-                // Go's runtime interrupts itself with it; a parent that is written in Go must not wake the container.
+                // Go's runtime interrupts itself with SIGURG. A parent that is written in Go must not wake the
+                // container.
                 Ok(Signal::SIGURG) => {}
-                // The reader of the runtime's output has gone. The container hears of its own pipes from the kernel.
+                // SIGPIPE says that the reader of the runtime's output has gone. The container hears of its own pipes
+                // from the kernel.
                 Ok(Signal::SIGPIPE) => {}
                 _ => {
                     best_effort(self.process.send_signal(number), "it may have ended meanwhile");
@@ -218,7 +220,7 @@ impl Relay {
         }
     }
 
-    /// Copies what the terminal shows; how much that was.
+    /// Copies what the terminal shows; returns how much it was.
     fn show(&self) -> usize {
         let mut buffer = [0_u8; BUFFER_BYTES];
         let read = file::read(&self.master, &mut buffer);

@@ -1,5 +1,5 @@
-//! Who the container's process is and what it may do. Every change here takes something away, in an order in which
-//! each still has the right to be made.
+//! The ids and capabilities of the container's process. Every change here takes a right away, in an order in which the
+//! rest can still be made.
 
 use nix::sys::signal::Signal;
 
@@ -50,7 +50,7 @@ pub fn change_user(alone: &SingleThreaded, user: &User) -> Result<()> {
 fn give_standard_streams(uid: u32) -> Result<()> {
     for stream in (0..=2).filter_map(descriptors::inherited) {
         let stat = file::stat_of(stream)?;
-        // All containers share the host's node of it: whose it is must not change.
+        // All containers share the host's node of the null device, so its owner must not change.
         if stat.st_uid == uid || file::is_null_device(&stat) {
             continue;
         }

@@ -15,7 +15,7 @@ use crate::sys::file;
 
 /// As many symlinks as the kernel follows in one path.
 const LINKS_MAX: usize = 40;
-/// A mountpoint is made like runc makes it; what is mounted on it has its own mode.
+/// A mountpoint gets the mode that runc gives it. What is mounted on it has a mode of its own.
 const DIRECTORY_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
 
@@ -61,7 +61,7 @@ impl Root {
                 Err(err) if err.is(Errno::EEXIST) => {}
                 Err(err) => return Err(err.context(format!("make the file {}", path.display()))),
             }
-            // A link that leads nowhere yet: the file belongs where it points to.
+            // The path is a link that leads nowhere yet, so the file belongs where the link points to.
             match file::read_link_at(&parent, name.as_ref()) {
                 Ok(target) => path = path.parent().unwrap_or(Path::new("/")).join(target),
                 Err(_) => return self.open(&path, OFlag::O_PATH),
@@ -119,7 +119,7 @@ impl AsFd for Root {
     }
 }
 
-/// Puts the components of `path` before those that are left; an absolute one starts from the root again.
+/// Puts the components of `path` before those that are left. An absolute path starts from the root again.
 fn prepend(left: &mut VecDeque<OsString>, done: &mut PathBuf, path: &Path) {
     if path.is_absolute() {
         *done = PathBuf::from("/");

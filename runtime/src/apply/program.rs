@@ -1,6 +1,6 @@
 //! Finds the program and becomes it.
 //!
-//! The texts of these errors are matched by engines, which make exit codes 126 and 127 of them.
+//! Engines match the texts of these errors, and make exit codes 126 and 127 of them.
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd;

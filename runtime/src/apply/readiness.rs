@@ -1,4 +1,4 @@
-//! sd_notify: hears from the container that it is ready, and tells the service manager that the caller has.
+//! sd_notify: hears from the container that it is ready, and tells the caller's service manager.
 //!
 //! The container has a socket of its own, so that it can't say anything else in its caller's name: of all that it says,
 //! `READY=1` is what counts, and the manager hears it in the runtime's own words.
@@ -19,10 +19,10 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 /// How many messages are read at a time, so that a container that sends without end delays nothing else.
 const MESSAGES_AT_ONCE_MAX: usize = 64;
 
-/// How long the manager may take to hear it and to confirm.
+/// How long the manager may take to hear of it and to confirm.
 const MANAGER_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A container that is waited for to be ready, and the manager that will be told.
+/// A wait for a container to be ready, with the manager that will be told.
 pub struct Readiness {
     container: OwnedFd,
     manager: OwnedFd,
@@ -33,7 +33,7 @@ pub struct Readiness {
 enum Progress {
     /// The container hasn't said that it is ready.
     Awaited,
-    /// The container has said it. The manager is to hear these lines, the last of the list first.
+    /// The container has said that it is ready. The manager is to hear these lines, the last of the list first.
     Telling { lines: Vec<String>, deadline: Deadline },
     /// The manager has the other end of the pipe, and closes it when it has dealt with all that came before.
     Confirming { pipe: OwnedFd, deadline: Deadline },
@@ -139,7 +139,7 @@ impl Readiness {
     }
 }
 
-/// Whether one line of a message says it. runc looks at the first one alone, and takes any value.
+/// Whether a line of the message says `READY=1`. runc looks at the first line alone, and takes any value.
 fn says_ready(message: &[u8]) -> bool {
     message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
 }

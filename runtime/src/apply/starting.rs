@@ -8,7 +8,7 @@ use crate::state::ContainerDir;
 use crate::sys::clock::Deadline;
 use crate::sys::{file, poll};
 
-/// How long init may take to execute the program; then `start` goes on all the same.
+/// How long init may take to execute the program. Afterwards `start` goes on all the same.
 const EXECUTION_WAIT: Duration = Duration::from_secs(60);
 
 /// A container that has been started: init's end of the fifo closes when it executes the program.
@@ -18,9 +18,8 @@ pub struct Started {
 
 /// Tells init, which waits at its end of the fifo or is about to, to execute the program.
 ///
-/// The name of the fifo is removed before the write. A `start` that is killed between the two leaves an init that sees
-/// the other end close and gives up. In the other order it would leave a container that counts as created and can't be
-/// started.
+/// The name of the fifo is removed before the write. If `start` is killed between the two, init sees the fifo close and
+/// gives up. In the opposite order, the container would count as created and couldn't be started.
 ///
 /// Errors: WrongState if init has ended.
 pub fn start(dir: &ContainerDir) -> Result<Started> {

@@ -188,7 +188,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn perform_all(&mut self) -> Result<()> {
-        // What shares a namespace with the child must not trace it or look into it, from its first moment on.
+        // From its first moment on, no process that shares a namespace with the child may trace it or look into it.
         process::set_dumpable(false)?;
         let (plan, tracer) = (self.plan, self.tracer);
         for step in &plan.steps {
@@ -322,7 +322,8 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// A joined pid namespace takes only children; the supervisor's own is kept at hand, since hooks belong there.
+    /// A joined pid namespace takes only children. The supervisor's own namespace is kept at hand, because hooks belong
+    /// in it.
     fn enter_for_children(&mut self, flag: u64, name: &str, fd: OwnedFd) -> Result<()> {
         let own = own_namespace(name)?;
         namespace::setns(self.alone, &fd, flag)?;
@@ -357,7 +358,7 @@ impl<'a> Supervisor<'a> {
     fn clone_init(&mut self, cloning: &Cloning) -> Result<()> {
         let entrance = match &self.cgroup {
             Some(cgroup) => cgroup.entrance()?,
-            // Init is born where its caller is.
+            // Init is born in the cgroup of its caller.
             None => Entrance::default(),
         };
         let start_fifo = Some(self.dir()?.open_fifo_for_init()?);
@@ -501,7 +502,7 @@ impl<'a> Supervisor<'a> {
         self.go()
     }
 
-    /// The channel closes when the program is executed. A process that is killed before is told from its exit, as any.
+    /// The channel closes when the program is executed. A process that is killed before shows by its exit.
     fn await_execution(&mut self) -> Result<()> {
         self.expect(|message| match message {
             Message::Gone => Ok(()),
@@ -520,8 +521,7 @@ impl<'a> Supervisor<'a> {
         adopted.map_err(|silence| self.explained(silence))
     }
 
-    /// Waits for the child to say something; what it may say instead of `wanted` is that it failed, or nothing any
-    /// more.
+    /// Waits for the message that `wanted` accepts. The child may say instead that it failed, or end without a word.
     fn expect<T>(&mut self, wanted: impl FnOnce(Message) -> Result<T, Message>) -> Result<T> {
         let said = self.child()?.expect(wanted);
         said.map_err(|silence| self.explained(silence))
@@ -537,7 +537,7 @@ impl<'a> Supervisor<'a> {
         match silence {
             Silence::Err(err) => err,
             Silence::Ended(ended) => {
-                // It is reaped, so that its pid is no longer its own.
+                // The child is reaped, so its pid may be another process's by now.
                 self.init = None;
                 died(ended, self.oom_kills())
             }

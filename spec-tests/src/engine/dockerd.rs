@@ -16,7 +16,7 @@ use super::process::{Said, run, until};
 use super::sandbox::Sandbox;
 use super::{Outcome, Stop, ensure};
 
-/// The client that belongs to the engine under test; another one may come first on PATH.
+/// The client that belongs to the engine under test. PATH may lead to another client first.
 pub const CLIENT: &str = "/usr/bin/docker";
 
 /// Which of the two compared runtimes.
@@ -67,7 +67,7 @@ impl Runtimes {
 /// How an engine is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// The runtime of containers and builds that name none.
+    /// The runtime of containers and builds that name no runtime.
     pub default_runtime: Role,
     /// Whether containers get a user namespace.
     pub userns_remap: bool,

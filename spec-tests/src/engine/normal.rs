@@ -11,7 +11,7 @@ const PATTERNS: &[(&str, &str)] = &[
         r"(?s)OCI runtime (\w+) failed: .*?: unknown(\.?[\r\n]|: |\.?$)",
         "OCI runtime $1 failed: <words>: unknown$2",
     ),
-    // The client says these or not, depending on which of two answers it gets first.
+    // The client prints these lines or not, depending on which of two answers it gets first.
     (
         r#"(?m)^(time="[^"]*" level=error msg="|(\x1b\[\d+m)?ERRO(\x1b\[0m)?\[\d+\] )error waiting for container: [^\n]*\n"#,
         "",

@@ -23,7 +23,7 @@ pub struct EnginePool {
 }
 
 impl EnginePool {
-    /// Engines for those roles; with one role alone, scenarios are carried out and not compared.
+    /// Engines for those roles; with a single role, scenarios are carried out and not compared.
     pub fn new(sandbox: Sandbox, runtimes: Runtimes, roles: Vec<Role>) -> Self {
         EnginePool {
             sandbox,
@@ -58,7 +58,7 @@ impl EnginePool {
         }
     }
 
-    /// Gives what the session came to and its transcript; the outer failure is the engine's.
+    /// Gives the session's result and its transcript. The outer failure is the engine's.
     fn carry_out(&self, scenario: &Scenario, name: &str, role: Role) -> Outcome<(Outcome, Vec<Said>)> {
         let in_session = |engine: &Engine, names_runtime: bool| {
             let session = Session::new(engine, role, names_runtime, name);

@@ -24,7 +24,7 @@ pub struct Sandbox {
     pub cgroup: String,
 }
 
-/// Returns inside the sandbox; outside of it, runs this program inside and exits as that did.
+/// Returns inside the sandbox. Outside of it, runs this program inside, and exits as the inner process did.
 ///
 /// Needs root.
 pub fn enter() -> Sandbox {
@@ -51,10 +51,10 @@ impl Sandbox {
     }
 }
 
-/// `setpriv` ties the sandbox to this process, `--kill-child` ties the namespace to the sandbox, and `docker-init`
-/// is its pid 1, since daemons leave orphans that somebody has to reap.
+/// `setpriv` ties the sandbox to this process, `--kill-child` ties the namespace to the sandbox, and `docker-init` is
+/// its pid 1, because daemons leave orphans that have to be reaped.
 fn run_inside(dir: &Path) -> std::io::Result<ExitStatus> {
-    // Not if it is there already: under /tmp it could be anybody's.
+    // A directory that is there already is refused, because under /tmp it could be anybody's.
     fs::create_dir(dir)?;
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
@@ -86,7 +86,7 @@ fn sweep(ours: impl Fn(&str) -> bool) {
     }
 }
 
-/// Removes a cgroup and those below it. A cgroup takes no `unlink` of its files, so it goes from the leaves up.
+/// Removes a cgroup and the cgroups below it. A cgroup takes no `unlink` of its files, so it goes from the leaves up.
 fn remove_cgroup(cgroup: &Path) -> bool {
     for child in children(cgroup) {
         remove_cgroup(&child);
