@@ -4,7 +4,12 @@
 //! as its program: both are handles on the runtime's file (CVE-2019-5736). So a command that enters a container first
 //! executes itself from a place that nobody can write to. This place is a detached overlay without an upper layer,
 //! whose lower layer is the file's directory; or, where there is no overlayfs, a sealed copy in memory. Where neither
-//! works, the command fails. A read-only bind mount won't do: CAP_SYS_ADMIN can make it writable again.
+//! works, the command fails.
+//!
+//! A read-only bind mount of the file won't do, though it costs a start less. CAP_SYS_ADMIN can make it writable again,
+//! as long as the mount belongs to a namespace. And in any case it is a handle on the host's filesystem: with
+//! CAP_DAC_READ_SEARCH, open_by_handle_at opens any file there through it; with CAP_SYS_ADMIN, fspick reaches that
+//! filesystem's superblock.
 
 use std::ffi::CString;
 use std::io::Read;

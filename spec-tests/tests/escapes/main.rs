@@ -8,6 +8,8 @@
 //! |---|---|---|---|
 //! | executable | overwrite the binary of a joining process, through /proc/PID/exe | CVE-2019-5736 | resists |
 //! | executable | the same by a payload of /proc/self/exe and by `#!/proc/self/exe` | CVE-2019-5736 | resists |
+//! | executable | make a writable mount of the binary, with CAP_SYS_ADMIN and more | CVE-2019-5736 | resists |
+//! | executable | open the host's files by handle through the binary, with CAP_DAC_READ_SEARCH | | **fails** |
 //! | executable | have the binary load the container's libraries | CVE-2019-5736 | **fails** (dynamic) |
 //! | descriptors | cwd of /proc/self/fd/N, of create and exec, plain and by symlink | CVE-2024-21626 | resists (patched) |
 //! | descriptors | payload of /proc/self/fd/N/…/tool, of create and exec | CVE-2024-21626 | resists |
