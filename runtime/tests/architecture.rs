@@ -30,7 +30,7 @@ const MODULES: [(&str, &[&str]); 14] = [
 ];
 
 /// What `plan` takes from `sys`: plain types, and names of numbers. None of it makes a system call.
-const SYS_FOR_PLAN: [&str; 15] = [
+const SYS_FOR_PLAN: [&str; 16] = [
     "crate::sys::bpf::Insn",
     "crate::sys::c_string",
     "crate::sys::credentials::CapabilitySets",
@@ -42,6 +42,7 @@ const SYS_FOR_PLAN: [&str; 15] = [
     "crate::sys::memory_policy::MemoryPolicy",
     "crate::sys::mount::MountAttr",
     "crate::sys::namespace::flag_names",
+    "crate::sys::netlink::NAME_BYTES_MAX",
     "crate::sys::schedule::SchedulerAttributes",
     "crate::sys::seccomp::FilterFlags",
     "crate::sys::seccomp::INSTRUCTIONS_MAX",

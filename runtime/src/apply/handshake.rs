@@ -5,6 +5,8 @@
 //!     │ clone3 ──────────────────────────────▶ │ cgroup, session, namespaces
 //!     │ id maps ── Go ───────────────────────▶ │ (only with a user namespace) the rest of them
 //!     │ resource limits                        │
+//!     │ ◀────────────────────── NetDevices(fd) │ (only if there are network devices to move)
+//!     │ move them ── Go ─────────────────────▶ │
 //!     │ ◀─────────────────────────── Mount(fd) │ (only for those that the supervisor builds, one by one)
 //!     │ build it ── its fd ──────────────────▶ │ mounts, devices, console …
 //!     │ ◀─────────────────────────────── Hooks │ (only if there are runtime hooks)
@@ -47,6 +49,8 @@ const TEXT_BYTES_MAX: usize = 2 << 10;
 /// What init says, and the intermediate process.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
+    /// Move the network devices into this network namespace.
+    NetDevices(#[serde(skip)] Option<OwnedFd>),
     /// Build the next of the mounts that init can't, in this mount namespace.
     Mount(#[serde(skip)] Option<OwnedFd>),
     /// Everything is mounted: run the runtime hooks.
@@ -71,13 +75,15 @@ pub enum Message {
 impl Message {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Message::Mount(fd) | Message::Forked(fd) => fd.as_ref().map(AsFd::as_fd),
+            Message::NetDevices(fd) | Message::Mount(fd) | Message::Forked(fd) => {
+                fd.as_ref().map(AsFd::as_fd)
+            }
             _ => None,
         }
     }
 
     fn with_descriptor(mut self, received: Option<OwnedFd>) -> Message {
-        if let Message::Mount(fd) | Message::Forked(fd) = &mut self {
+        if let Message::NetDevices(fd) | Message::Mount(fd) | Message::Forked(fd) = &mut self {
             *fd = received;
         }
         self

@@ -211,6 +211,7 @@ impl<'a> Init<'a> {
             ForInit::BecomeRoot => identity::become_root(self.alone()),
             ForInit::JoinKeyring(name) => join_keyring(name),
             ForInit::BringLoopbackUp => net::bring_loopback_up(),
+            ForInit::AskForNetDevices => self.ask_for_net_devices(),
             ForInit::SetHostname(name) => namespace::set_hostname(name),
             ForInit::SetDomainname(name) => namespace::set_domainname(name),
             ForInit::SetPropagation(outer) => rootfs::set_propagation(outer.change, &outer.rootfs),
@@ -294,6 +295,11 @@ impl<'a> Init<'a> {
         let on = on.ok_or_else(|| Error::internal("there is no directory to mount the rootfs on"))?;
         self.rootfs = Some(Rootfs::mount_apart(path, &on)?);
         Ok(())
+    }
+
+    fn ask_for_net_devices(&self) -> Result<()> {
+        let namespace = file::open_following_links(Path::new("/proc/self/ns/net"), OFlag::O_RDONLY)?;
+        self.inherited.channel.ask(&Message::NetDevices(Some(namespace)))
     }
 
     /// Has the supervisor build the next of the mounts that it builds.

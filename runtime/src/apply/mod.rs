@@ -19,6 +19,7 @@ mod init;
 mod inside;
 mod limits;
 mod listener;
+mod net_devices;
 mod program;
 pub mod readiness;
 mod rootfs;

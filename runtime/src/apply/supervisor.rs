@@ -16,13 +16,13 @@ use super::hooks::{DefaultEnv, run_hook};
 use super::init::{self, Inherited};
 use super::starting::{self, Started};
 use super::trace::Tracer;
-use super::{build, idmap, limits, listener};
+use super::{build, idmap, limits, listener, net_devices};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
-    Action, Cloning, Descriptors, ForSupervisor, JoinedNamespace, Mount, NamespaceFlags, Plan, Recorded,
-    TimeOffset, Undo,
+    Action, Cloning, Descriptors, ForSupervisor, JoinedNamespace, Mount, NamespaceFlags, NetDevice, Plan,
+    Recorded, TimeOffset, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};
@@ -217,6 +217,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::ReleaseInit => self.go(),
             ForSupervisor::PrepareRecord(filter) => self.prepare_record(filter.as_deref()),
             ForSupervisor::LimitCgroup(plan) => self.limit_cgroup(plan),
+            ForSupervisor::MoveNetDevices(devices) => self.move_net_devices(devices),
             ForSupervisor::BuildMount(mount) => self.build_mount(mount),
             ForSupervisor::RunRuntimeHooks(hooks) => self.run_runtime_hooks(hooks),
             ForSupervisor::SetRlimits(rlimits) => {
@@ -329,6 +330,15 @@ impl<'a> Supervisor<'a> {
         namespace::setns(self.alone, &fd, flag)?;
         self.own.push((flag, own));
         Ok(())
+    }
+
+    fn move_net_devices(&mut self, devices: &[NetDevice]) -> Result<()> {
+        let namespace = self.expect(|message| match message {
+            Message::NetDevices(Some(namespace)) => Ok(namespace),
+            other => Err(other),
+        })?;
+        net_devices::move_into(self.alone, &namespace, devices)?;
+        self.go()
     }
 
     /// Builds a mount in init's mount namespace, with the rights of the host.

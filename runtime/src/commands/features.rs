@@ -53,7 +53,7 @@ fn features() -> Features {
                 flags: FLAGS.iter().map(|(_, name)| *name).collect(),
             },
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
-            net_devices: Enabled { enabled: false },
+            net_devices: Enabled { enabled: true },
         },
         annotations: BTreeMap::from([("org.corten.version", VERSION)]),
         potentially_unsafe_config_annotations: vec!["org.criu.config", "org.systemd.property.", "run.oci."],

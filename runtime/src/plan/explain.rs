@@ -14,8 +14,8 @@ use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, Moun
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Cloning, Console, Descriptors, Device, DeviceSource, ForInit, ForIntermediate,
-    ForSupervisor, IdMap, Mount, Plan, Program, PropagationChange, Recorded, Rlimit, RootSwitch, Step,
-    TimeOffset, User, cgroup,
+    ForSupervisor, IdMap, Mount, NetDevice, Plan, Program, PropagationChange, Recorded, Rlimit, RootSwitch,
+    Step, TimeOffset, User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -111,6 +111,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::PrepareRecord(Some(_)) => String::from("with the filter, for exec").into(),
         ForSupervisor::PrepareRecord(None) => nothing(),
         ForSupervisor::LimitCgroup(cgroup) => cgroup.writes.iter().map(write).collect::<Vec<_>>().into(),
+        ForSupervisor::MoveNetDevices(devices) => list(devices, ", ", net_device).into(),
         ForSupervisor::BuildMount(mount) => self::mount(mount),
         ForSupervisor::SetRlimits(limits) => list(limits, ", ", rlimit).into(),
         ForSupervisor::HandOverListener(listener) => self::listener(listener).into(),
@@ -191,6 +192,7 @@ fn of_init(action: &ForInit) -> Text {
         | ForInit::AwaitRelease
         | ForInit::BecomeRoot
         | ForInit::BringLoopbackUp
+        | ForInit::AskForNetDevices
         | ForInit::OpenProcfs
         | ForInit::AskForHooks
         | ForInit::SealRoot
@@ -456,6 +458,10 @@ fn scheduler(attributes: &SchedulerAttributes) -> String {
         let _infallible = write!(text, " runtime {runtime_ns} deadline {deadline_ns} period {period_ns} ns");
     }
     text
+}
+
+fn net_device(device: &NetDevice) -> String {
+    format!("{} as {}", word(&device.name), word(&device.inside))
 }
 
 fn rlimit(limit: &Rlimit) -> String {

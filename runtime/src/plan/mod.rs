@@ -13,6 +13,7 @@ mod memory_policy;
 pub mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 pub mod notify;
 pub mod order;
 mod process;
@@ -32,6 +33,7 @@ pub use mounts::{
     PropagationChange, RootSwitch, covers_allowed,
 };
 pub use namespaces::{Cloning, IdMap, JoinedNamespace, NamespaceFlags, TimeOffset};
+pub use net_devices::{NUMBER, NetDevice};
 pub use order::{Action, Actor, ForInit, ForIntermediate, ForSupervisor, Stage, Undo};
 pub use process::{Console, DEFAULT_UMASK, Descriptors, IoPriority, Program, Rlimit, User};
 pub use record::Recorded;
@@ -155,10 +157,10 @@ impl Step {
 impl Action {
     /// The namespace that it changes as a whole, for all that are in it.
     pub fn changes(&self) -> Option<Namespace> {
-        let Action::Init(action) = self else { return None };
-        match action {
-            ForInit::SetHostname(_) | ForInit::SetDomainname(_) => Some(Namespace::Uts),
-            ForInit::WriteSysctl(sysctl) => sysctl.owner(),
+        match self {
+            Action::Init(ForInit::SetHostname(_) | ForInit::SetDomainname(_)) => Some(Namespace::Uts),
+            Action::Init(ForInit::WriteSysctl(sysctl)) => sysctl.owner(),
+            Action::Supervisor(ForSupervisor::MoveNetDevices(_)) => Some(Namespace::Network),
             _ => None,
         }
     }
@@ -184,6 +186,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(cgroup_steps(&cgroup));
     steps.extend(notify::steps(request));
     steps.extend(namespaces::steps(spec, request));
+    steps.extend(net_devices::steps(spec)?);
     steps.extend(mounts::steps(spec, request, &cgroup)?);
     steps.extend(devices::steps(spec)?);
     steps.extend(sysctl::steps(spec)?);

@@ -16,8 +16,8 @@ use super::cgroup;
 use super::seccomp::{Filter, Listener};
 use super::{
     Affinity, Cloning, Console, Descriptors, Device, DeviceLink, IdMapping, IoPriority, JoinedNamespace,
-    Mount, NamespaceFlags, OuterPropagation, Program, PropagationChange, Recorded, Rlimit, RootSwitch, Step,
-    Sysctl, TimeOffset, User,
+    Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange, Recorded, Rlimit,
+    RootSwitch, Step, Sysctl, TimeOffset, User,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::CapabilitySets;
@@ -207,6 +207,11 @@ steps! {
     JoinKeyring(String) by Init = "join-keyring";
     /// Brings the loopback device up.
     BringLoopbackUp by Init = "bring-loopback-up";
+    /// Asks the supervisor for network devices of the caller's, and waits.
+    AskForNetDevices by Init = "ask-for-net-devices";
+    /// Moves network devices of the caller's into init's network namespace. No undo: the kernel moves physical devices
+    /// back when the namespace ends, which may be another's.
+    MoveNetDevices(Vec<NetDevice>) by Supervisor = "move-net-devices";
     /// Sets the host name.
     SetHostname(String) by Init = "set-hostname";
     /// Sets the NIS domain name.

@@ -157,10 +157,7 @@ fn mount(mount: &oci::Mount, index: usize) -> Result<()> {
 }
 
 fn linux(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
-    let refused = [
-        (linux.intel_rdt().is_some(), "linux.intelRdt"),
-        (linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()), "linux.netDevices"),
-    ];
+    let refused = [(linux.intel_rdt().is_some(), "linux.intelRdt")];
     if let Some((_, field)) = refused.iter().find(|(present, _)| *present) {
         return Err(Error::unsupported(format!("{field}: not supported yet")));
     }

@@ -20,6 +20,7 @@ pub mod mount;
 pub mod mountinfo;
 pub mod namespace;
 pub mod net;
+pub mod netlink;
 pub mod passwd;
 pub mod pidfd;
 pub mod poll;

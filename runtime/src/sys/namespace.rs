@@ -147,6 +147,21 @@ pub fn in_mounts_of<T>(
     result
 }
 
+/// Does something in another network namespace, and returns to this one.
+///
+/// Errors: those of `work`. Where the way back fails, that is the error.
+pub fn in_network_of<T>(
+    alone: &SingleThreaded,
+    namespace: impl AsFd,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let own = open_following_links(Path::new("/proc/self/ns/net"), nix::fcntl::OFlag::O_RDONLY)?;
+    setns(alone, namespace, libc::CLONE_NEWNET as u64)?;
+    let result = work();
+    setns(alone, &own, libc::CLONE_NEWNET as u64).doing("return to the runtime's own network namespace")?;
+    result
+}
+
 /// `sethostname`.
 pub fn set_hostname(name: &str) -> Result<()> {
     nix::unistd::sethostname(name).named(|| format!("sethostname({name:?})"))

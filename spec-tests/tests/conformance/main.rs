@@ -17,6 +17,7 @@ mod memory_policy;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod notify;
 mod old_kernels;
 mod paths;
