@@ -16,6 +16,7 @@ use super::cgroup::Entrance;
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, run_hooks};
 use super::inside::Root;
+use super::procfs::Procfs;
 use super::rootfs::{self, Rootfs};
 use super::trace::Tracer;
 use super::{console, devices, identity, program};
@@ -29,14 +30,12 @@ use crate::plan::{
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{OciState, Record, Status};
 use crate::sys::clock::Deadline;
-use crate::sys::mount::{self, MountAttr};
 use crate::sys::namespace::{self, Forked, InChild};
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::seccomp::FilterFlags;
 use crate::sys::signal::SignalQueue;
 use crate::sys::{credentials, descriptors, file, keyring, memory_policy, net, poll, schedule, seccomp};
 
-const PROC_ROOT_INODE: u64 = 1;
 /// `KEY_USR_SEARCH`: processes of the same user may look keys up.
 const KEYRING_SEARCH: u32 = 0x0008_0000;
 
@@ -128,7 +127,7 @@ struct Init<'a> {
     rootfs: Option<Rootfs>,
     /// The procfs that sysctls and labels are written through: see `plan::procfs`. No path that init walks from here
     /// leads onto another mount.
-    procfs: Option<OwnedFd>,
+    procfs: Option<Procfs>,
     /// The end of the terminal that the process gets.
     terminal: Option<OwnedFd>,
     working_directory_entered: bool,
@@ -217,10 +216,7 @@ impl<'a> Init<'a> {
             ForInit::SetPropagation(outer) => rootfs::set_propagation(outer.change, &outer.rootfs),
             ForInit::MountRootfs(path) => self.mount_rootfs(path),
             ForInit::MountRootfsApart(path) => self.mount_rootfs_apart(path),
-            ForInit::OpenProcfs => {
-                self.procfs = Some(open_procfs()?);
-                Ok(())
-            }
+            ForInit::OpenProcfs => self.open_procfs(),
             ForInit::Mount(planned) => self.mount(planned),
             ForInit::MakeDevice(device) => self.make_device(device),
             ForInit::MakeDeviceLink(link) => devices::make_link(self.rootfs()?, link.target, link.name),
@@ -234,15 +230,17 @@ impl<'a> Init<'a> {
             ForInit::SetRootPropagation(change) => self.rootfs()?.set_root_propagation(*change),
             ForInit::SealMount(destination) => self.rootfs()?.seal(destination),
             ForInit::SealRoot => self.rootfs()?.seal_root(),
-            ForInit::WriteSysctl(sysctl) => self.write_procfs(&format!("sys/{}", sysctl.path), &sysctl.value),
+            ForInit::WriteSysctl(sysctl) => {
+                self.procfs()?.write(&format!("sys/{}", sysctl.path), &sysctl.value)
+            }
             ForInit::ProtectPath(path) => self.rootfs()?.protect(path),
             ForInit::MaskPath(path) => self.rootfs()?.hide(path),
             ForInit::SetScheduler(attributes) => schedule::set_scheduler(attributes),
             ForInit::SetIoPriority(io) => schedule::set_io_priority(io.class, io.priority),
             ForInit::SetPersonality(domain) => schedule::set_personality(*domain),
             ForInit::SetMemoryPolicy(policy) => memory_policy::set_memory_policy(policy),
-            ForInit::SetApparmorProfile(profile) => self.set_apparmor_profile(profile),
-            ForInit::SetSelinuxLabel(label) => self.write_own("attr/exec", label),
+            ForInit::SetApparmorProfile(profile) => self.procfs()?.set_apparmor_profile(profile),
+            ForInit::SetSelinuxLabel(label) => self.procfs()?.write_own("attr/exec", label),
             ForInit::AskForLimits => self.inherited.channel.ask(&Message::Limits),
             ForInit::MarkDescriptors(kept) => self.mark_descriptors(*kept),
             ForInit::SetNoNewPrivileges => process::set_no_new_privileges(),
@@ -314,7 +312,7 @@ impl<'a> Init<'a> {
         let mounted = self.rootfs()?.perform(planned, built)?;
         if planned.written_through {
             // Init walks from the root of this mount, below all that may cover the mount.
-            self.procfs = Some(mounted);
+            self.procfs = Some(Procfs::of_container(mounted));
         } else if planned.sealed_later {
             self.rootfs()?.keep_unsealed(&planned.destination, mounted);
         }
@@ -374,38 +372,19 @@ impl<'a> Init<'a> {
         Ok(())
     }
 
-    fn procfs(&self) -> Result<&OwnedFd> {
+    fn open_procfs(&mut self) -> Result<()> {
+        self.procfs = Some(Procfs::open()?);
+        Ok(())
+    }
+
+    fn procfs(&self) -> Result<&Procfs> {
         self.procfs.as_ref().ok_or_else(|| Error::internal("no procfs is open"))
-    }
-
-    /// Writes a file of procfs.
-    fn write_procfs(&self, path: &str, text: &str) -> Result<()> {
-        file::write_beneath(self.procfs()?, Path::new(path), text)
-    }
-
-    /// Writes a file of this process in procfs.
-    fn write_own(&self, name: &str, text: &str) -> Result<()> {
-        let opened = file::open_beneath_following_self(self.procfs()?, name, OFlag::O_WRONLY)?;
-        file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/thread-self/{name}`"))
-    }
-
-    fn set_apparmor_profile(&self, profile: &str) -> Result<()> {
-        let text = format!("exec {profile}");
-        match self.write_own("attr/apparmor/exec", &text) {
-            Err(err) if err.is(Errno::ENOENT) => self.write_own("attr/exec", &text),
-            result => result,
-        }
-        .map_err(|err| match err.errno() {
-            Some(Errno::ENOENT) => err.with_hint(format!("is the profile {profile} loaded?")),
-            _ => err,
-        })
     }
 
     fn mark_descriptors(&mut self, kept: Descriptors) -> Result<()> {
         // The root is built, and init may wait for long.
         self.rootfs = None;
-        let procfs = self.procfs.take();
-        descriptors::close_on_exec_from(kept.preserved().end, || procfs.map_or_else(open_procfs, Ok))
+        Procfs::close_on_exec_from(kept.preserved().end, self.procfs.take())
     }
 
     fn make_working_directory(&mut self, path: &Path) -> Result<()> {
@@ -569,31 +548,4 @@ fn join_keyring(name: &str) -> Result<()> {
         Err(err) if err.is(Errno::ENOSYS) || err.is(Errno::EPERM) => Ok(()),
         result => keyring::add_permissions(result?, KEYRING_SEARCH),
     }
-}
-
-/// Mounts a procfs that is attached nowhere, so that nothing in the container can cover or replace a file of it.
-fn open_procfs() -> Result<OwnedFd> {
-    match detached_procfs() {
-        // An outer container or an LSM may forbid new ones; the visible procfs serves if it is whole.
-        Err(err) if err.is(Errno::EPERM) || err.is(Errno::EACCES) => visible_procfs().map_err(|_| err),
-        result => result,
-    }
-}
-
-fn detached_procfs() -> Result<OwnedFd> {
-    let context = mount::fsopen("proc")?;
-    mount::fsconfig_create(context.as_fd())?;
-    let attr = MountAttr::NOSUID | MountAttr::NODEV | MountAttr::NOEXEC;
-    let procfs = mount::fsmount(context.as_fd(), attr)?;
-    // The mount itself can't be read from; its root can.
-    file::open_at(&procfs, Path::new("."), OFlag::O_PATH | OFlag::O_DIRECTORY)
-}
-
-fn visible_procfs() -> Result<OwnedFd> {
-    let procfs = file::open_following_links(Path::new("/proc"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-    let inode = file::stat_of(&procfs)?.st_ino;
-    if file::filesystem_magic(&procfs)? == libc::PROC_SUPER_MAGIC && inode == PROC_ROOT_INODE {
-        return Ok(procfs);
-    }
-    Err(Error::new(Kind::Denied, "/proc is not a procfs"))
 }

@@ -6,7 +6,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 
 use super::cgroup::{self, Cgroup, CreatedCgroup, Entrance};
 use super::child::{Child, Silence, died};
@@ -17,16 +16,15 @@ use super::init::{self, Inherited};
 use super::starting::{self, Started};
 use super::trace::Tracer;
 use super::{build, idmap, limits, listener, net_devices};
-use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
+use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
-    Action, Cloning, Descriptors, ForSupervisor, JoinedNamespace, Mount, NamespaceFlags, NetDevice, Plan,
-    Recorded, TimeOffset, Undo,
+    Action, Cloning, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan,
+    Recorded, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};
-use crate::sys::file;
 use crate::sys::namespace::{self, Forked};
 use crate::sys::pidfd::{PidFd, ProcessStat};
 use crate::sys::process::{self, SingleThreaded};
@@ -124,11 +122,11 @@ enum Place<'a> {
 }
 
 pub(super) struct Supervisor<'a> {
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     tracer: &'a Tracer,
     console_socket: Option<OwnedFd>,
     place: Place<'a>,
-    alone: &'a SingleThreaded,
+    pub(super) alone: &'a SingleThreaded,
     /// How the steps that were begun are undone, in order.
     pub(super) begun: Vec<Undo>,
     pub(super) record: Option<Record>,
@@ -138,9 +136,9 @@ pub(super) struct Supervisor<'a> {
     device_program: Option<OwnedFd>,
     /// Where init mounts its root, if it mounts it apart.
     mountpoint: Option<OwnedFd>,
-    namespaces: Vec<(Namespace, OwnedFd)>,
+    pub(super) namespaces: Vec<(Namespace, OwnedFd)>,
     /// The supervisor's own namespaces, for after a clone into others.
-    own: Vec<(u64, OwnedFd)>,
+    pub(super) own: Vec<(u64, OwnedFd)>,
     pub(super) init: Option<Child>,
     /// The pid file, once it is written.
     pub(super) pid_file: Option<PathBuf>,
@@ -294,44 +292,6 @@ impl<'a> Supervisor<'a> {
         dir.save_exec_config(config, filter)
     }
 
-    fn open_namespace(&mut self, joined: &JoinedNamespace) -> Result<()> {
-        let fd = file::open_following_links(&joined.path, OFlag::O_RDONLY)?;
-        let kind = match namespace::namespace_type(&fd) {
-            Err(err) if err.is(Errno::ENOTTY) => 0,
-            result => result?,
-        };
-        let name = joined.namespace.name();
-        if kind != joined.namespace.flag() {
-            let path = joined.path.display();
-            return Err(Error::invalid(format!("{path} is not a {name} namespace")));
-        }
-        let steps = &self.plan.steps;
-        if let Some(step) = steps.iter().find(|step| step.action.changes() == Some(joined.namespace)) {
-            if is_own(&fd, file_name(joined.namespace))? {
-                return Err(Error::invalid(format!("is the host's own, which {} would change", step.field)));
-            }
-        }
-        match joined.namespace {
-            Namespace::Pid => self.enter_for_children(libc::CLONE_NEWPID as u64, "pid", fd),
-            Namespace::Mount if is_own(&fd, "mnt")? => {
-                Err(Error::invalid("is the host's own: switching the root in it would switch the host's"))
-            }
-            namespace => {
-                self.namespaces.push((namespace, fd));
-                Ok(())
-            }
-        }
-    }
-
-    /// A joined pid namespace takes only children. The supervisor's own namespace is kept at hand, because hooks belong
-    /// in it.
-    fn enter_for_children(&mut self, flag: u64, name: &str, fd: OwnedFd) -> Result<()> {
-        let own = own_namespace(name)?;
-        namespace::setns(self.alone, &fd, flag)?;
-        self.own.push((flag, own));
-        Ok(())
-    }
-
     fn move_net_devices(&mut self, devices: &[NetDevice]) -> Result<()> {
         let namespace = self.expect(|message| match message {
             Message::NetDevices(Some(namespace)) => Ok(namespace),
@@ -349,20 +309,6 @@ impl<'a> Supervisor<'a> {
         })?;
         let built = build::for_init(self.alone, mount, &namespace)?;
         self.init()?.channel.hand_over_mount(&built)
-    }
-
-    fn new_time_namespace(&mut self, offsets: &[TimeOffset]) -> Result<()> {
-        let flag = libc::CLONE_NEWTIME as u64;
-        let own = own_namespace("time")?;
-        namespace::unshare(self.alone, flag)?;
-        self.own.push((flag, own));
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        let line =
-            |offset: &TimeOffset| format!("{} {} {}\n", offset.clock, offset.seconds, offset.nanoseconds);
-        let lines: String = offsets.iter().map(line).collect();
-        file::write_following_links(Path::new("/proc/self/timens_offsets"), &lines)
     }
 
     fn clone_init(&mut self, cloning: &Cloning) -> Result<()> {
@@ -463,13 +409,6 @@ impl<'a> Supervisor<'a> {
             start_fifo,
             tracer: self.tracer,
         })
-    }
-
-    fn return_to_own_namespaces(&mut self) -> Result<()> {
-        for (flag, own) in self.own.drain(..) {
-            namespace::setns(self.alone, &own, flag).doing("return to the supervisor's own namespace")?;
-        }
-        Ok(())
     }
 
     /// From here on init has a name that outlives this process. A killed supervisor takes init along, but hooks and
@@ -602,19 +541,4 @@ impl<'a> Supervisor<'a> {
         let init = self.init.ok_or_else(|| Error::internal("the plan started no process"))?;
         Ok(Joined { pid: init.pid, pidfd: init.pidfd })
     }
-}
-
-fn own_namespace(name: &str) -> Result<OwnedFd> {
-    file::open_following_links(&Path::new("/proc/self/ns").join(name), OFlag::O_RDONLY)
-}
-
-/// Its name in `/proc/PID/ns`.
-fn file_name(namespace: Namespace) -> &'static str {
-    let known = namespace::NAMES.iter().find(|(flag, _)| *flag == namespace.flag());
-    known.map_or(namespace.name(), |(_, name)| name)
-}
-
-fn is_own(fd: &OwnedFd, name: &str) -> Result<bool> {
-    let own = own_namespace(name)?;
-    Ok(file::same_file(&file::stat_of(&own)?, &file::stat_of(fd)?))
 }

@@ -1,0 +1,80 @@
+//! The procfs that init writes sysctls and labels through: its own, or the container's before anything can lie over it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+use crate::error::{Errno, Error, Kind, Result};
+use crate::sys::mount::{self, MountAttr};
+use crate::sys::{descriptors, file};
+
+const PROC_ROOT_INODE: u64 = 1;
+
+/// A procfs that no path of the image leads to.
+pub(super) struct Procfs(OwnedFd);
+
+impl Procfs {
+    /// Holds the container's procfs, which was mounted a moment ago.
+    pub(super) fn of_container(mounted: OwnedFd) -> Procfs {
+        Procfs(mounted)
+    }
+
+    /// Mounts a procfs that is attached nowhere, so that nothing in the container can cover or replace a file of it.
+    pub(super) fn open() -> Result<Procfs> {
+        match detached_procfs() {
+            // An outer container or an LSM may forbid new ones; the visible procfs serves if it is whole.
+            Err(err) if err.is(Errno::EPERM) || err.is(Errno::EACCES) => visible_procfs().map_err(|_| err),
+            result => result,
+        }
+        .map(Procfs)
+    }
+
+    /// Marks every descriptor from `first` on close-on-exec; `own` is a procfs that is at hand.
+    pub(super) fn close_on_exec_from(first: i32, own: Option<Procfs>) -> Result<()> {
+        let procfs = || own.map_or_else(Procfs::open, Ok).map(|Procfs(procfs)| procfs);
+        descriptors::close_on_exec_from(first, procfs)
+    }
+
+    /// Writes a file of procfs.
+    pub(super) fn write(&self, path: &str, text: &str) -> Result<()> {
+        file::write_beneath(&self.0, Path::new(path), text)
+    }
+
+    /// Writes a file of this process in procfs.
+    pub(super) fn write_own(&self, name: &str, text: &str) -> Result<()> {
+        let opened = file::open_beneath_following_self(&self.0, name, OFlag::O_WRONLY)?;
+        file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/thread-self/{name}`"))
+    }
+
+    /// Asks for an AppArmor profile at the next exec, where new and old kernels take it.
+    pub(super) fn set_apparmor_profile(&self, profile: &str) -> Result<()> {
+        let text = format!("exec {profile}");
+        match self.write_own("attr/apparmor/exec", &text) {
+            Err(err) if err.is(Errno::ENOENT) => self.write_own("attr/exec", &text),
+            result => result,
+        }
+        .map_err(|err| match err.errno() {
+            Some(Errno::ENOENT) => err.with_hint(format!("is the profile {profile} loaded?")),
+            _ => err,
+        })
+    }
+}
+
+fn detached_procfs() -> Result<OwnedFd> {
+    let context = mount::fsopen("proc")?;
+    mount::fsconfig_create(context.as_fd())?;
+    let attr = MountAttr::NOSUID | MountAttr::NODEV | MountAttr::NOEXEC;
+    let procfs = mount::fsmount(context.as_fd(), attr)?;
+    // The mount itself can't be read from; its root can.
+    file::open_at(&procfs, Path::new("."), OFlag::O_PATH | OFlag::O_DIRECTORY)
+}
+
+fn visible_procfs() -> Result<OwnedFd> {
+    let procfs = file::open_following_links(Path::new("/proc"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    let inode = file::stat_of(&procfs)?.st_ino;
+    if file::filesystem_magic(&procfs)? == libc::PROC_SUPER_MAGIC && inode == PROC_ROOT_INODE {
+        return Ok(procfs);
+    }
+    Err(Error::new(Kind::Denied, "/proc is not a procfs"))
+}
