@@ -318,8 +318,8 @@ impl<'a> Init<'a> {
         devices::make(self.rootfs()?, device, node)
     }
 
-    /// Enters the root that the container's init has. Init is looked at again once its root is open: as long as init hasn't
-    /// ended, its pid is no other process's.
+    /// Enters the root that the container's init has. Init is looked at again once its root is open: as long as init
+    /// hasn't ended, its pid is no other process's.
     fn enter_root(&self) -> Result<()> {
         let path = format!("/proc/{}/root", self.inherited.record.init_process_pid);
         let root = file::open_following_links(Path::new(&path), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
