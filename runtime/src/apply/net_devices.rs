@@ -12,8 +12,8 @@ use crate::sys::process::SingleThreaded;
 
 /// Moves the devices into the namespace, gives them the addresses that they had, and brings them up.
 ///
-/// Nothing moves a device back: its new namespace owns it, and when that ends, the kernel moves it to the initial one, if
-/// it is a physical device.
+/// Nothing moves a device back: its new namespace owns it. When that namespace ends, the kernel moves a physical device
+/// to the initial one.
 pub fn move_into(alone: &SingleThreaded, namespace: &OwnedFd, devices: &[NetDevice]) -> Result<()> {
     let here = Devices::open()?;
     let there = namespace::in_network_of(alone, namespace, Devices::open)?;

@@ -200,7 +200,7 @@ impl<'a> Supervisor<'a> {
     fn perform(&mut self, action: &'a ForSupervisor) -> Result<()> {
         match action {
             ForSupervisor::SaveRecord(recorded) => self.save_record(recorded),
-            ForSupervisor::CreateCgroup(plan) => self.create_cgroup(plan),
+            ForSupervisor::CreateCgroup(plan) => cgroup::create(plan).map(|made| self.cgroup = Some(made)),
             ForSupervisor::MakeStartFifo => self.dir()?.make_fifo(),
             ForSupervisor::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
             ForSupervisor::MakeMountpoint => self.make_mountpoint(),
@@ -258,11 +258,6 @@ impl<'a> Supervisor<'a> {
         })?;
         let record = self.record.insert(Record::begun(recorded));
         self.dir.insert((dir, lock)).0.save(record)
-    }
-
-    fn create_cgroup(&mut self, plan: &CgroupPlan) -> Result<()> {
-        self.cgroup = Some(cgroup::create(plan)?);
-        Ok(())
     }
 
     fn make_mountpoint(&mut self) -> Result<()> {

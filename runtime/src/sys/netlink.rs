@@ -37,7 +37,7 @@ pub struct Address {
 }
 
 impl Devices {
-    /// Those of the caller's network namespace.
+    /// The devices of the caller's network namespace.
     pub fn open() -> Result<Devices> {
         let flags = SockFlag::SOCK_CLOEXEC;
         socket::socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
@@ -66,8 +66,8 @@ impl Devices {
         Ok(of_device.filter_map(|body| lasting_address(body)).collect())
     }
 
-    /// `RTM_NEWLINK(IFLA_NET_NS_FD, IFLA_IFNAME)`: moves a device into another network namespace, where it has this name.
-    /// It is down then, and without addresses.
+    /// `RTM_NEWLINK(IFLA_NET_NS_FD, IFLA_IFNAME)`: moves a device into another network namespace, where it has this
+    /// name. The device is down then, and without addresses.
     ///
     /// Errors: EEXIST for a name that is taken there; EINVAL for a device that can't be moved.
     pub fn move_to(&self, device: DeviceIndex, namespace: impl AsFd, name: &str) -> Result<()> {
