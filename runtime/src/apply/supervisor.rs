@@ -6,7 +6,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-
 use super::cgroup::{self, Cgroup, CreatedCgroup, Entrance};
 use super::child::{Child, Silence, died};
 use super::handed_out::{send_pidfd, write_pid_file};
@@ -20,8 +19,7 @@ use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
-    Action, Cloning, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan,
-    Recorded, Undo,
+    Action, Cloning, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan, Recorded, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};

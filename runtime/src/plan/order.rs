@@ -265,8 +265,8 @@ steps! {
     SetIoPriority(IoPriority) by Init = "set-io-priority";
     /// Sets the execution domain. Before seccomp, which may forbid it.
     SetPersonality(u64) by Init = "set-personality";
-    /// Sets the memory policy. In its cgroup, of which the cpuset is complete: the kernel would map the nodes onto those
-    /// of a cpuset that comes later. Before seccomp, which may forbid it.
+    /// Sets the memory policy. In its cgroup, of which the cpuset is complete: the kernel would map the nodes onto
+    /// those of a cpuset that comes later. Before seccomp, which may forbid it.
     SetMemoryPolicy(MemoryPolicy) by Init = "set-memory-policy";
     /// Asks for an AppArmor profile at the next exec.
     SetApparmorProfile(String) by Init = "set-apparmor-profile";

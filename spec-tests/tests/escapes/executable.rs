@@ -10,8 +10,8 @@ use spec_tests::runtime::eventually;
 use spec_tests::skip::known_to_fail_on_runc_1_1_5;
 use spec_tests::subject::subject;
 
-/// Holds the first foreign executable open that it may open, tries to get at a writable mount of it, and goes on writing
-/// to it: that works as soon as no process runs it any more.
+/// Holds the first foreign executable open that it may open, tries to get at a writable mount of it, and goes on
+/// writing to it: that works as soon as no process runs it any more.
 const OVERWRITER: &str = r#"
     own=$(stat -L -c %d:%i /bin/busybox)
     touch /ready /bound
