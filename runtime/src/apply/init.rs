@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
 use super::build::Built;
-use super::cgroup::Entrance;
+use super::cgroup::{Entrance, PIDS_LIMIT_REACHED};
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, run_hooks};
 use super::inside::Root;
@@ -116,7 +116,8 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
             process::exit_now(i32::from(said.is_err()))
         }
         Err(err) => {
-            intermediate.report(err);
+            let no_fork = err.is(Errno::EAGAIN);
+            intermediate.report(if no_fork { err.with_hint(PIDS_LIMIT_REACHED) } else { err });
             process::exit_now(1)
         }
     }

@@ -105,7 +105,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         }
         ForSupervisor::NewTimeNamespace(offsets) => list(offsets, ", ", time_offset).into(),
         ForSupervisor::CloneInit(cloning) => self::cloning(cloning).into(),
-        ForSupervisor::CloneIntoContainer(kept) => descriptors(*kept).into(),
+        ForSupervisor::CloneIntoContainer(kept) => format!("with {}", descriptors(*kept)).into(),
         ForSupervisor::MapIds(mapping) => self::mapping(mapping).into(),
         ForSupervisor::AdjustOomScore(score) => score.to_string().into(),
         ForSupervisor::PrepareRecord(Some(_)) => String::from("with the filter, for exec").into(),
@@ -174,7 +174,7 @@ fn of_init(action: &ForInit) -> Text {
         ForInit::SetApparmorProfile(label) | ForInit::SetSelinuxLabel(label) => {
             word(label).into_owned().into()
         }
-        ForInit::MarkDescriptors(kept) => descriptors(*kept).into(),
+        ForInit::MarkDescriptors(kept) => format!("from {} on", kept.preserved().end).into(),
         ForInit::InstallSeccomp(filter)
         | ForInit::InstallSeccompListener(filter)
         | ForInit::InstallSeccompLast(filter) => self::filter(filter).into(),
@@ -275,15 +275,15 @@ fn cloning(cloning: &Cloning) -> String {
     let by = if cloning.by_intermediate { " by an intermediate process" } else { "" };
     let kept = match cloning.descriptors.preserved {
         0 => String::new(),
-        _ => format!(", {}", descriptors(cloning.descriptors)),
+        _ => format!(", with {}", descriptors(cloning.descriptors)),
     };
     format!("{}{by}{kept}", cloning.namespaces)
 }
 
 fn descriptors(kept: Descriptors) -> String {
     match kept.preserved() {
-        none if none.is_empty() => "keeps descriptors 0 to 2".into(),
-        more => format!("keeps descriptors 0 to {}", more.end - 1),
+        none if none.is_empty() => "descriptors 0 to 2".into(),
+        more => format!("descriptors 0 to {}", more.end - 1),
     }
 }
 

@@ -8,6 +8,9 @@ use crate::sys::cgroupfs::{Dir, File};
 use crate::sys::namespace::{Forked, clone3};
 use crate::sys::process::SingleThreaded;
 
+/// Why a fork is to be tried again.
+pub const PIDS_LIMIT_REACHED: &str = "the pids limit of the cgroup or of the user is reached";
+
 /// The way into a cgroup, opened while its paths and the right to use them are there.
 ///
 /// In the unified hierarchy a process is born in its cgroup. Into a cgroup of v1 the process moves itself, by writing
@@ -74,9 +77,7 @@ impl Entrance {
 
     fn explained(&self, err: Error) -> Error {
         match (err.errno(), &self.birthplace) {
-            (Some(Errno::EAGAIN), _) => {
-                err.with_hint("the pids limit of the cgroup or of the user is reached")
-            }
+            (Some(Errno::EAGAIN), _) => err.with_hint(PIDS_LIMIT_REACHED),
             (Some(Errno::EBUSY | Errno::EOPNOTSUPP), Some(Birthplace { path, .. })) => {
                 err.with_hint(format!("the cgroup {} takes no processes", path.display()))
             }

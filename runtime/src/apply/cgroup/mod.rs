@@ -11,7 +11,7 @@ pub mod readings;
 mod write;
 
 pub use create::{CreatedCgroup, create};
-pub use enter::Entrance;
+pub use enter::{Entrance, PIDS_LIMIT_REACHED};
 pub use live::Cgroup;
 pub use oom::{OomEvent, OomWatch};
 
