@@ -16,9 +16,12 @@
 //!     │ ◀─────────────────────── Listener(fd) │ (only if the filter has a listener)
 //!     │ pidfd_getfd ── Go ───────────────────▶ │
 //!     │ ◀───────────────────────────── Created │
-//!     │ devices, record, pid file ── Go ─────▶ │ no longer dies with the supervisor
+//!     │ devices, record ── Go ───────────────▶ │ no longer dies with the supervisor
 //!     │ ◀───────────────────────── Independent │ waits for `start`, unless `run` has said so before this Go
+//!     │ pid file                               │
 //! ```
+//!
+//! An intermediate process, where there is one, says `Forked` with init's pidfd, before init says anything or after.
 //!
 //! At any point init may say `Failed` instead, and exits. If the supervisor is gone, init finds the channel closed and
 //! exits; the kernel kills it as well, so it can't be left behind half-made.
@@ -78,7 +81,13 @@ impl Message {
             Message::NetDevices(fd) | Message::Mount(fd) | Message::Forked(fd) => {
                 fd.as_ref().map(AsFd::as_fd)
             }
-            _ => None,
+            Message::Hooks
+            | Message::Limits
+            | Message::Listener(_)
+            | Message::Created
+            | Message::Independent
+            | Message::Failed(_)
+            | Message::Gone => None,
         }
     }
 
