@@ -46,6 +46,21 @@ fn no_capabilities_means_none() {
     assert!(masks(&container.sees(SETS)).iter().all(|(_, mask)| *mask == 0));
 }
 
+/// No step of a start that comes after the capabilities are set needs one, whichever place the filter has among them.
+#[test]
+fn a_start_without_any_capability_succeeds_with_and_without_no_new_privileges() {
+    for no_new_privileges in [false, true] {
+        let container = Container::new(|bundle| {
+            bundle
+                .set("/process/capabilities", json!({}))
+                .set("/process/noNewPrivileges", no_new_privileges)
+                .set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))
+                .args(["echo", "started"]);
+        });
+        assert_eq!(container.run().output().ok(), "started", "noNewPrivileges {no_new_privileges}");
+    }
+}
+
 #[test]
 fn the_bounding_set_bounds_root() {
     let container = Container::new(|_| {});
