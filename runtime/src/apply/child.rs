@@ -1,6 +1,7 @@
 //! The supervisor's side of its child: init, or the process that joins a container.
 
-use super::handshake::{Channel, Message};
+use super::cgroup::Cgroup;
+use super::handshake::{Channel, Message, OfIntermediate};
 use crate::error::{Errno, Error, Kind, Result};
 use crate::sys::pidfd::PidFd;
 use crate::sys::process::{self, Ended};
@@ -49,15 +50,25 @@ impl Child {
         }
     }
 
-    /// Takes the place of the intermediate process, when that has forked the process that is meant.
-    pub(super) fn adopt_forked(&mut self) -> Result<(), Silence> {
-        let forked = self.channel.listen_for_forked(&self.pidfd)?;
+    /// Takes init for the intermediate process, when the latter has forked init.
+    ///
+    /// The pids limit of a running container, `room`, may allow one more process, which the intermediate process uses up.
+    /// Then the intermediate process goes out of the cgroup, and init is moved into it.
+    pub(super) fn adopt_forked(&mut self, room: Option<&Cgroup>) -> Result<(), Silence> {
+        let mut said = self.channel.listen_to_intermediate(&self.pidfd)?;
+        let left = room.filter(|_| matches!(said, OfIntermediate::NoRoom));
+        if matches!(said, OfIntermediate::NoRoom) {
+            left.map(|cgroup| cgroup.make_room(self.pid)).transpose()?;
+            // It tries once more.
+            self.channel.go()?;
+            said = self.channel.listen_to_intermediate(&self.pidfd)?;
+        }
         let ended = process::wait(self.pid)?;
-        let Some(pidfd) = forked else { return Err(Silence::Ended(ended)) };
+        let OfIntermediate::Forked(pidfd) = said else { return Err(Silence::Ended(ended)) };
         self.pidfd = PidFd::from(pidfd);
         // The number that the intermediate process saw may be one of another pid namespace.
         self.pid = self.pidfd.pid()?;
-        Ok(())
+        Ok(left.map(|cgroup| cgroup.take_in(self.pid)).transpose()?.unwrap_or_default())
     }
 }
 

@@ -58,14 +58,19 @@ pub fn bind(root: &Root, peer: &OwnedFd) -> Result<()> {
     mount::attach(node.as_fd(), target.as_fd()).doing("bind the terminal on /dev/console")
 }
 
-/// Makes the terminal the standard streams of this process and the controlling terminal of its session.
-pub fn take(peer: &OwnedFd) -> Result<()> {
-    descriptors::become_standard_streams(peer)?;
-    tty::make_controlling(peer)
+/// Makes the terminal the standard streams of this process.
+pub fn become_streams(peer: &OwnedFd) -> Result<()> {
+    descriptors::become_standard_streams(peer)
 }
 
-/// Gives the terminal to the user of the process, because the process may reopen it by name.
-pub fn give(peer: &OwnedFd, uid: u32) -> Result<()> {
-    let group = file::stat_of(peer)?.st_gid;
-    file::change_owner(peer, uid, group).doing("give the terminal to the user of the process")
+/// Makes the terminal, which is the standard input, the controlling terminal of this process's session.
+pub fn take_control() -> Result<()> {
+    tty::make_controlling(std::io::stdin())
+}
+
+/// Gives the terminal, which is the standard input, to the user of the process: it may reopen the terminal by name.
+pub fn give(uid: u32) -> Result<()> {
+    let terminal = std::io::stdin();
+    let group = file::stat_of(&terminal)?.st_gid;
+    file::change_owner(&terminal, uid, group).doing("give the terminal to the user of the process")
 }

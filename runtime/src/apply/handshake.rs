@@ -11,17 +11,18 @@
 //!     │ build it ── its fd ──────────────────▶ │ mounts, devices, console …
 //!     │ ◀─────────────────────────────── Hooks │ (only if there are runtime hooks)
 //!     │ run them ── Go ──────────────────────▶ │ new root, protections …
-//!     │ ◀────────────────────────────── Limits │ (only if there are rlimits)
-//!     │ prlimit ── Go ───────────────────────▶ │ user, capabilities …
+//!     │                                        │ user, capabilities …
 //!     │ ◀─────────────────────── Listener(fd) │ (only if the filter has a listener)
 //!     │ pidfd_getfd ── Go ───────────────────▶ │
 //!     │ ◀───────────────────────────── Created │
-//!     │ devices, record ── Go ───────────────▶ │ no longer dies with the supervisor
+//!     │ rlimits, devices, record ── Go ───────────────▶ │ no longer dies with the supervisor
 //!     │ ◀───────────────────────── Independent │ waits for `start`, unless `run` has said so before this Go
 //!     │ pid file                               │
 //! ```
 //!
-//! An intermediate process, where there is one, says `Forked` with init's pidfd, before init says anything or after.
+//! Where there is an intermediate process, it says what the preparation needs. Once it has forked init it says `Forked`
+//! with init's pidfd, before init says anything or after. If the container's limit has no room for both, it says `NoRoom`
+//! first.
 //!
 //! At any point init may say `Failed` instead, and exits. If the supervisor is gone, init finds the channel closed and
 //! exits; the kernel kills it as well, so it can't be left behind half-made.
@@ -58,8 +59,10 @@ pub enum Message {
     Mount(#[serde(skip)] Option<OwnedFd>),
     /// Everything is mounted: run the runtime hooks.
     Hooks,
-    /// Set the rlimits.
-    Limits,
+    /// The intermediate process is in a new user namespace: write its id maps.
+    InUserNamespace,
+    /// The cgroup has no room for the intermediate process and init: take the intermediate process out of it.
+    NoRoom,
     /// The filter's listener is this descriptor of init.
     Listener(i32),
     /// The intermediate process has forked init, and this is init's pidfd.
@@ -82,7 +85,8 @@ impl Message {
                 fd.as_ref().map(AsFd::as_fd)
             }
             Message::Hooks
-            | Message::Limits
+            | Message::InUserNamespace
+            | Message::NoRoom
             | Message::Listener(_)
             | Message::Created
             | Message::Independent
@@ -97,6 +101,16 @@ impl Message {
         }
         self
     }
+}
+
+/// What the supervisor hears of an intermediate process.
+pub enum OfIntermediate {
+    /// It has forked init, of which this is the pidfd.
+    Forked(OwnedFd),
+    /// It can't fork init in its cgroup.
+    NoRoom,
+    /// It has ended without a word.
+    Gone,
 }
 
 /// What the supervisor says.
@@ -201,9 +215,9 @@ impl Channel {
     /// Supervisor: waits for the word of the intermediate process, and for no longer than that lives. Init runs at once
     /// and may speak first; that is kept.
     ///
-    /// `None` if it is gone without a word. Init, if there is one, then finds the channel closed. Errors: what the
-    /// intermediate process failed at.
-    pub fn listen_for_forked(&mut self, intermediate: &PidFd) -> Result<Option<OwnedFd>> {
+    /// If it is gone without a word, init, if there is one, finds the channel closed. Errors: what the intermediate
+    /// process failed at.
+    pub fn listen_to_intermediate(&mut self, intermediate: &PidFd) -> Result<OfIntermediate> {
         loop {
             let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
             let ends = [self.socket.as_fd(), intermediate.as_fd()];
@@ -212,16 +226,17 @@ impl Channel {
                 // What it said before it ended would be there.
                 [false, true] if !poll::readable_by(&self.socket, Deadline::Now)? => {
                     socket::shut_down(self.socket.as_fd())?;
-                    return Ok(None);
+                    return Ok(OfIntermediate::Gone);
                 }
                 _ => {}
             }
             match self.receive_message()? {
-                Message::Forked(Some(pidfd)) => return Ok(Some(pidfd)),
+                Message::Forked(Some(pidfd)) => return Ok(OfIntermediate::Forked(pidfd)),
+                Message::NoRoom => return Ok(OfIntermediate::NoRoom),
                 Message::Gone => {
                     return match self.early.pop_front() {
                         Some(Message::Failed(err)) => Err(err),
-                        _ => Ok(None),
+                        _ => Ok(OfIntermediate::Gone),
                     };
                 }
                 early => self.early.push_back(early),
@@ -318,14 +333,16 @@ mod tests {
     #[test]
     fn what_init_says_before_it_is_known_to_be_forked_is_not_lost() {
         let (mut supervisor, init) = Channel::pair().unwrap();
-        init.say(&Message::Limits).unwrap();
+        init.say(&Message::Hooks).unwrap();
         init.say(&Message::Forked(Some(std::fs::File::open("/dev/null").unwrap().into()))).unwrap();
         let alive = PidFd::open(std::process::id() as i32).unwrap();
-        assert!(supervisor.listen_for_forked(&alive).unwrap().is_some());
-        assert!(matches!(supervisor.listen().unwrap(), Message::Limits));
+        let said = supervisor.listen_to_intermediate(&alive).unwrap();
+        assert!(matches!(said, OfIntermediate::Forked(_)));
+        assert!(matches!(supervisor.listen().unwrap(), Message::Hooks));
 
         init.fail(Error::internal("no such namespace")).unwrap();
         drop(init);
-        assert_eq!(supervisor.listen_for_forked(&alive).unwrap_err().to_string(), "no such namespace");
+        let Err(told) = supervisor.listen_to_intermediate(&alive) else { panic!("not a failure") };
+        assert_eq!(told.to_string(), "no such namespace");
     }
 }

@@ -30,7 +30,6 @@ impl Supervisor<'_> {
             }
         }
         match joined.namespace {
-            Namespace::Pid => self.enter_for_children(libc::CLONE_NEWPID as u64, "pid", fd),
             Namespace::Mount if is_own(&fd, "mnt")? => {
                 Err(Error::invalid("is the host's own: switching the root in it would switch the host's"))
             }
@@ -41,20 +40,12 @@ impl Supervisor<'_> {
         }
     }
 
-    /// A joined pid namespace takes only children. The supervisor's own namespace is kept at hand, because hooks belong
-    /// in it.
-    fn enter_for_children(&mut self, flag: u64, name: &str, fd: OwnedFd) -> Result<()> {
-        let own = own_namespace(name)?;
-        namespace::setns(self.alone, &fd, flag)?;
-        self.own.push((flag, own));
-        Ok(())
-    }
-
     pub(super) fn new_time_namespace(&mut self, offsets: &[TimeOffset]) -> Result<()> {
         let flag = libc::CLONE_NEWTIME as u64;
+        // Hooks belong in the supervisor's own.
         let own = own_namespace("time")?;
         namespace::unshare(self.alone, flag)?;
-        self.own.push((flag, own));
+        self.own_time = Some(own);
         if offsets.is_empty() {
             return Ok(());
         }
@@ -64,11 +55,10 @@ impl Supervisor<'_> {
         file::write_following_links(Path::new("/proc/self/timens_offsets"), &lines)
     }
 
-    pub(super) fn return_to_own_namespaces(&mut self) -> Result<()> {
-        for (flag, own) in self.own.drain(..) {
-            namespace::setns(self.alone, &own, flag).doing("return to the supervisor's own namespace")?;
-        }
-        Ok(())
+    pub(super) fn return_to_own_time(&mut self) -> Result<()> {
+        let Some(own) = self.own_time.take() else { return Ok(()) };
+        namespace::setns(self.alone, &own, libc::CLONE_NEWTIME as u64)
+            .doing("return to the supervisor's own time namespace")
     }
 }
 

@@ -20,6 +20,11 @@ impl Procfs {
         Procfs(mounted)
     }
 
+    /// Holds the procfs of the runtime's caller. A process that holds it must not be seen in a container.
+    pub(super) fn of_caller() -> Result<Procfs> {
+        visible_procfs().map(Procfs)
+    }
+
     /// Mounts a procfs that is attached nowhere, so that nothing in the container can cover or replace a file of it.
     pub(super) fn open() -> Result<Procfs> {
         match detached_procfs() {
@@ -58,6 +63,12 @@ impl Procfs {
             Some(Errno::ENOENT) => err.with_hint(format!("is the profile {profile} loaded?")),
             _ => err,
         })
+    }
+}
+
+impl From<Procfs> for OwnedFd {
+    fn from(Procfs(procfs): Procfs) -> OwnedFd {
+        procfs
     }
 }
 

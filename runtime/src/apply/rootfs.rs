@@ -80,7 +80,7 @@ impl Rootfs {
         Ok(Rootfs { root: Root::new(tree), unsealed: Vec::new(), mask: None })
     }
 
-    /// Performs one entry of `mounts`, for which the supervisor may have built the mount, and returns what is mounted.
+    /// Performs one entry of `mounts`, for which the mount may have been built already, and returns what is mounted.
     /// What is sealed later stays at hand until then.
     pub fn perform(&mut self, planned: &Mount, finished: Option<Built>) -> Result<OwnedFd> {
         let mounted = match &planned.source {
@@ -95,7 +95,10 @@ impl Rootfs {
             MountSource::Filesystem(filesystem) => {
                 let mode = self.mode_to_inherit(filesystem, &planned.destination);
                 let target = self.directory_target(planned, &filesystem.fstype)?;
-                let built = build::filesystem(filesystem, planned.attr.set, mode)?;
+                let built = match finished {
+                    Some(finished) => finished.mount,
+                    None => build::filesystem(filesystem, planned.attr.set, mode)?,
+                };
                 if planned.copy_up {
                     super::copy_up::contents(&target, &built)
                         .doing_with(|| format!("copy {} up", planned.destination.display()))?;

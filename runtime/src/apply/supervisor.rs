@@ -11,7 +11,7 @@ use super::child::{Child, Silence, died};
 use super::handed_out::{send_pidfd, write_pid_file};
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, run_hook};
-use super::init::{self, Inherited};
+use super::preparer::{self, Inherited};
 use super::starting::{self, Started};
 use super::trace::Tracer;
 use super::{build, idmap, limits, listener, net_devices};
@@ -135,8 +135,8 @@ pub(super) struct Supervisor<'a> {
     /// Where init mounts its root, if it mounts it apart.
     mountpoint: Option<OwnedFd>,
     pub(super) namespaces: Vec<(Namespace, OwnedFd)>,
-    /// The supervisor's own namespaces, for after a clone into others.
-    pub(super) own: Vec<(u64, OwnedFd)>,
+    /// The supervisor's own time namespace, for after the clone into another.
+    pub(super) own_time: Option<OwnedFd>,
     pub(super) init: Option<Child>,
     /// The pid file, once it is written.
     pub(super) pid_file: Option<PathBuf>,
@@ -165,7 +165,7 @@ impl<'a> Supervisor<'a> {
             device_program: None,
             mountpoint: None,
             namespaces: Vec::new(),
-            own: Vec::new(),
+            own_time: None,
             init: None,
             pid_file: None,
             notify_socket: None,
@@ -190,7 +190,7 @@ impl<'a> Supervisor<'a> {
         for step in &plan.steps {
             let Action::Supervisor(action) = &step.action else { continue };
             self.begun.extend(step.stage().undo().filter(|undo| !self.begun.contains(undo)));
-            tracer.step(step, || self.perform(action))?;
+            tracer.step(&plan.steps, step, || self.perform(action))?;
         }
         Ok(())
     }
@@ -206,21 +206,23 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::NewTimeNamespace(offsets) => self.new_time_namespace(offsets),
             ForSupervisor::CloneInit(cloning) => self.clone_init(cloning),
             ForSupervisor::CloneIntoContainer(kept) => self.clone_into_container(*kept),
+            ForSupervisor::AwaitUserNamespace => self.expect_word(Message::InUserNamespace),
             ForSupervisor::MapIds(mapping) => {
                 idmap::write_maps(self.init()?.pid, &mapping.uids, &mapping.gids)
             }
+            ForSupervisor::AdoptInit | ForSupervisor::AdoptInitLast => self.adopt_init(),
             ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             ForSupervisor::ReleaseInit => self.go(),
-            ForSupervisor::PrepareRecord(filter) => self.prepare_record(filter.as_deref()),
-            ForSupervisor::LimitCgroup(plan) => self.limit_cgroup(plan),
+            ForSupervisor::PrepareRecord(filter) | ForSupervisor::PrepareRecordLast(filter) => {
+                self.prepare_record(filter.as_deref())
+            }
+            ForSupervisor::LimitCgroup(plan) | ForSupervisor::LimitCgroupLast(plan) => {
+                self.limit_cgroup(plan)
+            }
             ForSupervisor::MoveNetDevices(devices) => self.move_net_devices(devices),
             ForSupervisor::BuildMount(mount) => self.build_mount(mount),
             ForSupervisor::RunRuntimeHooks(hooks) => self.run_runtime_hooks(hooks),
-            ForSupervisor::SetRlimits(rlimits) => {
-                self.expect_word(Message::Limits)?;
-                limits::set_rlimits(self.init()?.pid, rlimits)?;
-                self.go()
-            }
+            ForSupervisor::SetRlimits(rlimits) => limits::set_rlimits(self.init()?.pid, rlimits),
             ForSupervisor::HandOverListener(to) => self.hand_over_listener(to),
             ForSupervisor::AwaitCreated => self.expect_word(Message::Created),
             ForSupervisor::RestrictDevices(plan) => {
@@ -312,35 +314,44 @@ impl<'a> Supervisor<'a> {
         };
         let start_fifo = Some(self.dir()?.open_fifo_for_init()?);
         self.clone_child(entrance, cloning, start_fifo)?;
-        self.return_to_own_namespaces()?;
-        if cloning.by_intermediate {
-            self.adopt_forked()?;
-        }
+        self.return_to_own_time()?;
         self.namespaces.clear();
         self.identify_init()
+    }
+
+    /// The intermediate process has forked init, and init is the child from here on.
+    fn adopt_init(&mut self) -> Result<()> {
+        let room = match self.place {
+            Place::Running { cgroup, .. } => Some(cgroup),
+            // The limit isn't set yet.
+            Place::New { .. } => None,
+        };
+        let adopted = self.child()?.adopt_forked(room);
+        adopted.map_err(|silence| self.explained(silence))?;
+        match self.place {
+            Place::New { .. } => self.identify_init(),
+            Place::Running { .. } => Ok(()),
+        }
     }
 
     /// Clones the process into the container's cgroup or, where that takes no processes, into the cgroup below it that
     /// init is in. A container that manages cgroups of its own (systemd, an engine) gives its controllers on, and must
     /// move its processes down first.
     ///
-    /// An intermediate process joins the container's namespaces, and forks the process that becomes the program. So the
-    /// program's process is born with no root, working directory or descriptor of the host's. The container's processes
-    /// see it from then on, and may trace it if they have CAP_SYS_PTRACE. The intermediate process alone is born in the
-    /// cgroup of v2, because the clone needs the cgroup's directory open, which is the host's.
+    /// The intermediate process alone is born in the cgroup of v2, because the clone needs the cgroup's directory open,
+    /// which is the host's.
     fn clone_into_container(&mut self, descriptors: Descriptors) -> Result<()> {
         let Place::Running { cgroup, .. } = self.place else {
             return Err(Error::internal("there is no container to join"));
         };
-        let cloning = Cloning { namespaces: NamespaceFlags(0), by_intermediate: true, descriptors };
+        let cloning = Cloning { namespaces: NamespaceFlags(0), descriptors };
         match self.clone_child(cgroup.entrance()?, &cloning, None) {
             Err(err) if err.is(Errno::EBUSY) || err.is(Errno::EOPNOTSUPP) => {
                 let below = cgroup.below_with(self.record()?.init_process_pid)?.ok_or(err)?;
-                self.clone_child(below.entrance()?, &cloning, None)?;
+                self.clone_child(below.entrance()?, &cloning, None)
             }
-            result => result?,
+            result => result,
         }
-        self.adopt_forked()
     }
 
     fn clone_child(
@@ -352,19 +363,15 @@ impl<'a> Supervisor<'a> {
         let (channel, init_channel) = Channel::pair()?;
         #[cfg(feature = "faults")]
         super::trace::tie_supervisor()?;
-        let flags = cloning.namespaces.0;
-        let born_in = if cloning.by_intermediate { 0 } else { flags };
-        let (pid, pidfd) = match entrance.clone_child(self.alone, born_in)? {
+        let (pid, pidfd) = match entrance.clone_child(self.alone, cloning.namespaces.0)? {
             Forked::Parent { pid, pidfd } => (pid, pidfd),
-            Forked::Child(child) => {
-                let inherited =
-                    self.inheritance(child, cloning.descriptors, init_channel, entrance, start_fifo)?;
-                if cloning.by_intermediate {
-                    init::fork_and_run(inherited, flags)
-                } else {
-                    init::run(inherited)
-                }
-            }
+            Forked::Child(child) => preparer::run(self.inheritance(
+                child,
+                cloning.descriptors,
+                init_channel,
+                entrance,
+                start_fifo,
+            )?),
         };
         self.init = Some(Child { pid, pidfd: PidFd::from(pidfd), channel });
         self.console_socket = None;
@@ -456,11 +463,6 @@ impl<'a> Supervisor<'a> {
     fn go(&mut self) -> Result<()> {
         let went = self.child()?.go();
         went.map_err(|silence| self.explained(silence))
-    }
-
-    fn adopt_forked(&mut self) -> Result<()> {
-        let adopted = self.child()?.adopt_forked();
-        adopted.map_err(|silence| self.explained(silence))
     }
 
     /// Waits for the message that `wanted` accepts. The child may say instead that it failed, or end without a word.

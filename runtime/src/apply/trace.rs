@@ -40,8 +40,8 @@ impl Tracer {
         Ok(Tracer { file: Some(file), ..nowhere })
     }
 
-    /// Performs a step, and writes how long it took.
-    pub fn step<T>(&self, step: &Step, perform: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Performs a step of a plan, and writes how long it took.
+    pub fn step<T>(&self, steps: &[Step], step: &Step, perform: impl FnOnce() -> Result<T>) -> Result<T> {
         #[cfg(feature = "faults")]
         faults::strike(step)?;
         if self.file.is_none() {
@@ -50,7 +50,7 @@ impl Tracer {
         let begun = self.started.elapsed();
         let result = perform().map_err(|err| named(err, step));
         let took = self.started.elapsed() - begun;
-        self.write(&event(step, begun, took));
+        self.write(&event(step, step.performer(steps), begun, took));
         result
     }
 
@@ -71,16 +71,16 @@ impl Tracer {
 }
 
 /// One event of the trace, as a line.
-fn event(step: &Step, begun: Duration, took: Duration) -> String {
-    let (name, thread) = match step.stage().actor() {
-        Actor::Supervisor => ("supervisor", 1),
-        Actor::Intermediate => ("intermediate process", 2),
-        Actor::Init => ("init", 3),
+fn event(step: &Step, performer: &str, begun: Duration, took: Duration) -> String {
+    let thread = match step.stage().actor() {
+        Actor::Supervisor => 1,
+        Actor::Preparer => 2,
+        Actor::Init => 3,
     };
     let microseconds = |time: Duration| time.as_nanos() as f64 / 1000.0;
     let event = json!({
         "name": step.stage().name(),
-        "cat": name,
+        "cat": performer,
         "ph": "X",
         "ts": microseconds(begun),
         "dur": microseconds(took),
@@ -152,19 +152,21 @@ mod faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{ForInit, PropagationChange};
+    use crate::plan::{ForPreparer, PropagationChange};
 
     #[test]
     fn an_event_is_json_whatever_a_config_names() {
         let odd = "\u{200d}\"\\\u{1}\n";
-        let action = ForInit::MaskPath(odd.into());
+        let action = ForPreparer::MaskPath(odd.into());
         let step = Step { field: odd.to_owned().into(), action: action.into() };
-        let line = event(&step, Duration::from_nanos(1500), Duration::ZERO);
+        let line = event(&step, "init", Duration::from_nanos(1500), Duration::ZERO);
         let event: serde_json::Value = serde_json::from_str(line.trim_end().trim_end_matches(',')).unwrap();
         assert_eq!((event["ts"].as_f64(), event["args"]["field"].as_str()), (Some(1.5), Some(odd)));
         assert!(!line.trim_end().contains('\n'));
-        let step =
-            Step { field: "".into(), action: ForInit::SetRootPropagation(PropagationChange::slave()).into() };
-        assert!(super::event(&step, Duration::ZERO, Duration::ZERO).contains("set-root-propagation"));
+        let step = Step {
+            field: "".into(),
+            action: ForPreparer::SetRootPropagation(PropagationChange::slave()).into(),
+        };
+        assert!(super::event(&step, "init", Duration::ZERO, Duration::ZERO).contains("set-root-propagation"));
     }
 }

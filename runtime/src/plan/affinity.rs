@@ -1,6 +1,6 @@
 //! The CPUs of a process that joins a container (`process.execCPUAffinity`).
 
-use super::{ForInit, Step};
+use super::{ForPreparer, Step};
 use crate::error::{Error, Result};
 use crate::spec::oci;
 use crate::sys::list::numbers;
@@ -18,7 +18,7 @@ pub struct Affinity {
 pub(super) fn enter_cgroup(process: &oci::Process) -> Result<Step> {
     let affinity = affinity(process)?;
     let is_given = affinity != Affinity::default();
-    let action = ForInit::EnterCgroup(affinity);
+    let action = ForPreparer::EnterCgroup(affinity);
     Ok(if is_given { Step::of("process.execCPUAffinity", action) } else { Step::always(action) })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::mount_options::AttrChange;
 use super::mounts::{self, Mount, MountSource};
-use super::{ForInit, ForSupervisor, Step};
+use super::{ForPreparer, ForSupervisor, Step};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::spec::{Namespace, Spec, oci};
@@ -92,11 +92,11 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
         if source == DeviceSource::Bound {
             steps.push(Step::of(field.clone(), ForSupervisor::BuildMount(Box::new(host_node(&device)))));
         }
-        steps.push(Step::of(field, ForInit::MakeDevice(device)));
+        steps.push(Step::of(field, ForPreparer::MakeDevice(device)));
     }
     let links = LINKS.into_iter().chain([PTMX]);
     steps.extend(links.map(|(target, name)| {
-        Step::of("default devices", ForInit::MakeDeviceLink(DeviceLink { target, name }))
+        Step::of("default devices", ForPreparer::MakeDeviceLink(DeviceLink { target, name }))
     }));
     Ok(steps)
 }

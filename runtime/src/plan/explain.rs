@@ -13,9 +13,9 @@ use super::mount_options::AttrChange;
 use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, MountSource};
 use super::seccomp::{Filter, Listener};
 use super::{
-    Action, Actor, Affinity, Cloning, Console, Descriptors, Device, DeviceSource, ForInit, ForIntermediate,
-    ForSupervisor, IdMap, Mount, NetDevice, Plan, Program, PropagationChange, Recorded, Rlimit, RootSwitch,
-    Step, TimeOffset, User, cgroup,
+    Action, Actor, Affinity, Cloning, Console, Descriptors, Device, DeviceSource, ForInit, ForPreparer,
+    ForSupervisor, IdMap, Leading, Mount, NetDevice, Plan, Program, PropagationChange, Recorded, Rlimit,
+    RootSwitch, Stage, Step, TimeOffset, User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -23,11 +23,12 @@ use crate::sys::schedule::SchedulerAttributes;
 
 pub(super) fn plan(plan: &Plan) -> String {
     let mut text = String::new();
-    let mut actor = None;
+    let mut process = "";
     for step in &plan.steps {
-        let now = step.stage().actor();
-        if actor.replace(now) != Some(now) {
-            heading(&mut text, now);
+        let now = performer(&plan.steps, step);
+        if now != process {
+            process = now;
+            heading(&mut text, process);
         }
         line(&mut text, step);
     }
@@ -38,15 +39,23 @@ pub(super) fn plan(plan: &Plan) -> String {
     text
 }
 
-fn heading(text: &mut String, actor: Actor) {
+/// The process that performs a step of a plan: up to the fork of init, if there is one, the intermediate process prepares.
+pub(super) fn performer(steps: &[Step], step: &Step) -> &'static str {
+    let forks = |step: &&Step| [Stage::ForkInit, Stage::ForkInitLast].contains(&step.stage());
+    let fork = steps.iter().find(forks).map(Step::stage);
+    match step.stage().actor() {
+        Actor::Supervisor => "supervisor",
+        Actor::Preparer if fork.is_some_and(|fork| step.stage() <= fork) => "intermediate process",
+        Actor::Preparer | Actor::Init => "init",
+    }
+}
+
+fn heading(text: &mut String, process: &str) {
     if !text.is_empty() {
         text.push('\n');
     }
-    text.push_str(match actor {
-        Actor::Supervisor => "supervisor\n",
-        Actor::Intermediate => "intermediate process, or init where there is none\n",
-        Actor::Init => "init\n",
-    });
+    text.push_str(process);
+    text.push('\n');
 }
 
 fn line(text: &mut String, step: &Step) {
@@ -89,7 +98,7 @@ impl From<Vec<String>> for Text {
 pub(super) fn text(action: &Action) -> Text {
     match action {
         Action::Supervisor(action) => of_supervisor(action),
-        Action::Intermediate(action) => of_intermediate(action),
+        Action::Preparer(action) => of_preparer(action),
         Action::Init(action) => of_init(action),
     }
 }
@@ -108,9 +117,13 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::CloneIntoContainer(kept) => format!("with {}", descriptors(*kept)).into(),
         ForSupervisor::MapIds(mapping) => self::mapping(mapping).into(),
         ForSupervisor::AdjustOomScore(score) => score.to_string().into(),
-        ForSupervisor::PrepareRecord(Some(_)) => String::from("with the filter, for exec").into(),
-        ForSupervisor::PrepareRecord(None) => nothing(),
-        ForSupervisor::LimitCgroup(cgroup) => cgroup.writes.iter().map(write).collect::<Vec<_>>().into(),
+        ForSupervisor::PrepareRecord(filter) | ForSupervisor::PrepareRecordLast(filter) => match filter {
+            Some(_) => String::from("with the filter, for exec").into(),
+            None => nothing(),
+        },
+        ForSupervisor::LimitCgroup(cgroup) | ForSupervisor::LimitCgroupLast(cgroup) => {
+            cgroup.writes.iter().map(write).collect::<Vec<_>>().into()
+        }
         ForSupervisor::MoveNetDevices(devices) => list(devices, ", ", net_device).into(),
         ForSupervisor::BuildMount(mount) => self::mount(mount),
         ForSupervisor::SetRlimits(limits) => list(limits, ", ", rlimit).into(),
@@ -123,6 +136,9 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::MakeStartFifo
         | ForSupervisor::MakeNotifyDirectory
         | ForSupervisor::MakeMountpoint
+        | ForSupervisor::AdoptInit
+        | ForSupervisor::AwaitUserNamespace
+        | ForSupervisor::AdoptInitLast
         | ForSupervisor::ReleaseInit
         | ForSupervisor::AwaitCreated
         | ForSupervisor::SaveCreated
@@ -133,71 +149,86 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
     }
 }
 
-fn of_intermediate(action: &ForIntermediate) -> Text {
+fn of_preparer(action: &ForPreparer) -> Text {
     match action {
-        ForIntermediate::JoinContainer(flags) => flags.to_string().into(),
-        ForIntermediate::JoinNamespaces | ForIntermediate::EnterRoot => nothing(),
+        ForPreparer::EnterCgroup(affinity) => cpus(affinity).into(),
+        ForPreparer::JoinNamespaces(namespaces) => {
+            list(namespaces, ", ", |joined| joined.name().into()).into()
+        }
+        ForPreparer::JoinContainer(flags)
+        | ForPreparer::ForkInit(flags)
+        | ForPreparer::UnshareFirst(flags)
+        | ForPreparer::UnshareNamespaces(flags) => flags.to_string().into(),
+        ForPreparer::JoinKeyring(name)
+        | ForPreparer::SetHostname(name)
+        | ForPreparer::SetDomainname(name) => word(name).into_owned().into(),
+        ForPreparer::SetPropagation(outer) => {
+            format!("{}; the mount of {} private", propagation(outer.change), path(&outer.rootfs)).into()
+        }
+        ForPreparer::MountRootfs(rootfs) | ForPreparer::MountRootfsApart(rootfs) => path(rootfs).into(),
+        ForPreparer::Mount(mount) => self::mount(mount),
+        ForPreparer::MakeDevice(device) => self::device(device).into(),
+        ForPreparer::MakeDeviceLink(link) => format!("/dev/{} → {}", link.name, link.target).into(),
+        ForPreparer::MakeWorkingDirectory(at)
+        | ForPreparer::EnterWorkingDirectory(at)
+        | ForPreparer::VerifyWorkingDirectory(at)
+        | ForPreparer::SealMount(at)
+        | ForPreparer::ProtectPath(at)
+        | ForPreparer::MaskPath(at) => path(at).into(),
+        ForPreparer::OpenConsole(console) => self::console(*console).into(),
+        ForPreparer::RunContainerHooks(hooks) => each_hook(HookKind::CreateContainer, hooks).into(),
+        ForPreparer::SwitchRoot(RootSwitch::Pivot) => String::from("by pivot_root").into(),
+        ForPreparer::SwitchRoot(RootSwitch::Move) => String::from("by moving it over the old root").into(),
+        ForPreparer::SwitchRoot(RootSwitch::Change) => String::from("by chroot").into(),
+        ForPreparer::SetRootPropagation(change) => propagation(*change).into(),
+        ForPreparer::WriteSysctl(sysctl) => {
+            format!("{} = {}", word(&sysctl.path), word(&sysctl.value)).into()
+        }
+        ForPreparer::SetScheduler(attributes) => scheduler(attributes).into(),
+        ForPreparer::SetIoPriority(io) => format!("class {} priority {}", io.class, io.priority).into(),
+        ForPreparer::SetPersonality(domain) => format!("{domain:#x}").into(),
+        ForPreparer::SetMemoryPolicy(policy) => policy.to_string().into(),
+        ForPreparer::SetApparmorProfile(label) | ForPreparer::SetSelinuxLabel(label) => {
+            word(label).into_owned().into()
+        }
+        ForPreparer::MarkDescriptors(kept) | ForPreparer::CloseDescriptors(kept) => {
+            format!("from {} on", kept.preserved().end).into()
+        }
+        ForPreparer::InstallSeccomp(filter) => self::filter(filter).into(),
+        ForPreparer::LimitBoundingSet(mask) => capabilities(*mask).into(),
+        ForPreparer::ChangeUser(user) => self::user(user).into(),
+        ForPreparer::SetCapabilities(sets) => capability_sets(sets).into(),
+        ForPreparer::FindProgram(program) => {
+            program.args.first().map(|name| argument(name)).unwrap_or_default().into()
+        }
+        ForPreparer::NewSession
+        | ForPreparer::AwaitRelease
+        | ForPreparer::BecomeRoot
+        | ForPreparer::BringLoopbackUp
+        | ForPreparer::AskForNetDevices
+        | ForPreparer::OpenProcfs
+        | ForPreparer::AskForHooks
+        | ForPreparer::SealRoot
+        | ForPreparer::SetNoNewPrivileges
+        | ForPreparer::HoldProcfs
+        | ForPreparer::EnterRoot
+        | ForPreparer::UnshareUser
+        | ForPreparer::JoinPidNamespace
+        | ForPreparer::ForkInitLast => nothing(),
     }
 }
 
 fn of_init(action: &ForInit) -> Text {
     match action {
-        ForInit::EnterCgroup(affinity) => cpus(affinity).into(),
-        ForInit::UnshareFirst(flags) | ForInit::UnshareNamespaces(flags) => flags.to_string().into(),
-        ForInit::JoinKeyring(name) | ForInit::SetHostname(name) | ForInit::SetDomainname(name) => {
-            word(name).into_owned().into()
-        }
-        ForInit::SetPropagation(outer) => {
-            format!("{}; the mount of {} private", propagation(outer.change), path(&outer.rootfs)).into()
-        }
-        ForInit::MountRootfs(rootfs) | ForInit::MountRootfsApart(rootfs) => path(rootfs).into(),
-        ForInit::Mount(mount) => self::mount(mount),
-        ForInit::MakeDevice(device) => self::device(device).into(),
-        ForInit::MakeDeviceLink(link) => format!("/dev/{} → {}", link.name, link.target).into(),
-        ForInit::MakeWorkingDirectory(at)
-        | ForInit::EnterWorkingDirectory(at)
-        | ForInit::VerifyWorkingDirectory(at)
-        | ForInit::SealMount(at)
-        | ForInit::ProtectPath(at)
-        | ForInit::MaskPath(at) => path(at).into(),
-        ForInit::OpenConsole(console) => self::console(*console).into(),
-        ForInit::RunContainerHooks(hooks) => each_hook(HookKind::CreateContainer, hooks).into(),
-        ForInit::SwitchRoot(RootSwitch::Pivot) => String::from("by pivot_root").into(),
-        ForInit::SwitchRoot(RootSwitch::Move) => String::from("by moving it over the old root").into(),
-        ForInit::SwitchRoot(RootSwitch::Change) => String::from("by chroot").into(),
-        ForInit::SetRootPropagation(change) => propagation(*change).into(),
-        ForInit::WriteSysctl(sysctl) => format!("{} = {}", word(&sysctl.path), word(&sysctl.value)).into(),
-        ForInit::SetScheduler(attributes) => scheduler(attributes).into(),
-        ForInit::SetIoPriority(io) => format!("class {} priority {}", io.class, io.priority).into(),
-        ForInit::SetPersonality(domain) => format!("{domain:#x}").into(),
-        ForInit::SetMemoryPolicy(policy) => policy.to_string().into(),
-        ForInit::SetApparmorProfile(label) | ForInit::SetSelinuxLabel(label) => {
-            word(label).into_owned().into()
-        }
-        ForInit::MarkDescriptors(kept) => format!("from {} on", kept.preserved().end).into(),
-        ForInit::InstallSeccomp(filter)
-        | ForInit::InstallSeccompListener(filter)
-        | ForInit::InstallSeccompLast(filter) => self::filter(filter).into(),
-        ForInit::LimitBoundingSet(mask) => capabilities(*mask).into(),
-        ForInit::ChangeUser(user) => self::user(user).into(),
-        ForInit::SetCapabilities(sets) => capability_sets(sets).into(),
-        ForInit::FindProgram(program) => {
-            program.args.first().map(|name| argument(name)).unwrap_or_default().into()
+        ForInit::LeadSession(Leading { with_terminal: true }) => String::from("with the terminal").into(),
+        ForInit::InstallSeccompListener(filter) | ForInit::InstallSeccompLast(filter) => {
+            self::filter(filter).into()
         }
         ForInit::RunStartHooks(hooks) => each_hook(HookKind::StartContainer, hooks).into(),
         ForInit::Execute(program) => {
             Text { what: list(&program.args, " ", |arg| argument(arg)), details: environment(program) }
         }
-        ForInit::NewSession
-        | ForInit::AwaitRelease
-        | ForInit::BecomeRoot
-        | ForInit::BringLoopbackUp
-        | ForInit::AskForNetDevices
-        | ForInit::OpenProcfs
-        | ForInit::AskForHooks
-        | ForInit::SealRoot
-        | ForInit::AskForLimits
-        | ForInit::SetNoNewPrivileges
+        ForInit::LeadSession(Leading { with_terminal: false })
         | ForInit::ReportCreated
         | ForInit::AwaitStart => nothing(),
     }
@@ -272,12 +303,11 @@ fn environment(program: &Program) -> Vec<String> {
 }
 
 fn cloning(cloning: &Cloning) -> String {
-    let by = if cloning.by_intermediate { " by an intermediate process" } else { "" };
     let kept = match cloning.descriptors.preserved {
         0 => String::new(),
         _ => format!(", with {}", descriptors(cloning.descriptors)),
     };
-    format!("{}{by}{kept}", cloning.namespaces)
+    format!("{}{kept}", cloning.namespaces)
 }
 
 fn descriptors(kept: Descriptors) -> String {
@@ -290,7 +320,8 @@ fn descriptors(kept: Descriptors) -> String {
 fn console(console: Console) -> String {
     let size = console.size.map(|(rows, columns)| format!("{columns} columns, {rows} rows"));
     let relayed = console.relayed.then(|| "relayed, with the size of the caller's".to_owned());
-    size.into_iter().chain(relayed).collect::<Vec<_>>().join(", ")
+    let controlling = console.controlling.then(|| "of its session at once".to_owned());
+    size.into_iter().chain(relayed).chain(controlling).collect::<Vec<_>>().join(", ")
 }
 
 fn filter(filter: &Filter) -> String {
@@ -402,6 +433,9 @@ fn filesystem_details(filesystem: &FilesystemMount) -> Vec<String> {
     }
     if filesystem.inherits_mode {
         lines.push("with the mode of its mountpoint".into());
+    }
+    if filesystem.of_joined_pid_namespace {
+        lines.push("of the pid namespace that is joined".into());
     }
     lines.extend(filesystem.instead.as_ref().map(|host| format!("or the host's {}", path(host))));
     lines

@@ -1,6 +1,6 @@
 //! The NUMA memory policy of a container's processes (`linux.memoryPolicy`).
 
-use super::{ForInit, Step};
+use super::{ForPreparer, Step};
 use crate::error::{Error, Result};
 use crate::spec::{Spec, oci};
 use crate::sys::list::numbers;
@@ -12,7 +12,7 @@ const FIELD: &str = "linux.memoryPolicy";
 pub(super) fn step(spec: &Spec) -> Result<Option<Step>> {
     let asked = spec.linux().and_then(|linux| linux.memory_policy().as_ref());
     let policy = asked.map(policy).transpose()?;
-    Ok(policy.map(|policy| Step::of(FIELD, ForInit::SetMemoryPolicy(policy))))
+    Ok(policy.map(|policy| Step::of(FIELD, ForPreparer::SetMemoryPolicy(policy))))
 }
 
 fn policy(asked: &oci::LinuxMemoryPolicy) -> Result<MemoryPolicy> {

@@ -6,6 +6,7 @@
 //! One file per subsystem decides *what*; `order.rs` alone decides *when*.
 
 mod affinity;
+mod birth;
 pub mod cgroup;
 mod devices;
 mod explain;
@@ -34,11 +35,12 @@ pub use mounts::{
 };
 pub use namespaces::{Cloning, IdMap, JoinedNamespace, NamespaceFlags, TimeOffset};
 pub use net_devices::{NUMBER, NetDevice};
-pub use order::{Action, Actor, ForInit, ForIntermediate, ForSupervisor, Stage, Undo};
-pub use process::{Console, DEFAULT_UMASK, Descriptors, IoPriority, Program, Rlimit, User};
+pub use order::{Action, Actor, ForInit, ForPreparer, ForSupervisor, Stage, Undo};
+pub use process::{Console, DEFAULT_UMASK, Descriptors, IoPriority, Leading, Program, Rlimit, User};
 pub use record::Recorded;
 pub use sysctl::Sysctl;
 
+use self::birth::Birth;
 use crate::error::{Error, Result};
 use crate::spec::{HookKind, Namespace, Spec, oci};
 
@@ -148,6 +150,11 @@ impl Step {
         self.action.stage()
     }
 
+    /// The process that performs it, as one of the steps of a plan.
+    pub fn performer(&self, steps: &[Step]) -> &'static str {
+        explain::performer(steps, self)
+    }
+
     /// What it does, in a few words.
     pub fn what(&self) -> String {
         explain::text(&self.action).what
@@ -158,8 +165,10 @@ impl Action {
     /// The namespace that it changes as a whole, for all that are in it.
     pub fn changes(&self) -> Option<Namespace> {
         match self {
-            Action::Init(ForInit::SetHostname(_) | ForInit::SetDomainname(_)) => Some(Namespace::Uts),
-            Action::Init(ForInit::WriteSysctl(sysctl)) => sysctl.owner(),
+            Action::Preparer(ForPreparer::SetHostname(_) | ForPreparer::SetDomainname(_)) => {
+                Some(Namespace::Uts)
+            }
+            Action::Preparer(ForPreparer::WriteSysctl(sysctl)) => sysctl.owner(),
             Action::Supervisor(ForSupervisor::MoveNetDevices(_)) => Some(Namespace::Network),
             _ => None,
         }
@@ -179,24 +188,31 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let filter =
         profile.map(|profile| seccomp::compile(profile, host.machine.native)).transpose()?.map(Rc::new);
 
+    let Some(process) = spec.process() else {
+        return Err(Error::invalid("process: is missing"));
+    };
+    let birth = Birth::of_init(spec, process, filter.as_deref(), host.machine.native);
+
     let mut steps = lifecycle(request);
     let recorded = record::recorded(spec, request, host.caller, &cgroup);
     steps.push(Step::always(ForSupervisor::SaveRecord(Box::new(recorded))));
-    steps.push(Step::always(ForSupervisor::PrepareRecord(filter.clone())));
-    steps.extend(cgroup_steps(&cgroup));
+    let prepare = birth.while_prepared(ForSupervisor::PrepareRecord, ForSupervisor::PrepareRecordLast);
+    steps.push(Step::always(prepare(filter.clone())));
+    steps.extend(cgroup_steps(&cgroup, birth));
     steps.extend(notify::steps(request));
-    steps.extend(namespaces::steps(spec, request));
+    steps.extend(namespaces::steps(spec, request, birth));
     steps.extend(net_devices::steps(spec)?);
     steps.extend(mounts::steps(spec, request, &cgroup)?);
     steps.extend(devices::steps(spec)?);
     steps.extend(sysctl::steps(spec)?);
-    steps.extend(process::steps(spec, request, &host.machine, filter.as_ref())?);
+    steps.extend(process::steps(process, spec, request, &host.machine, filter.as_ref(), birth)?);
     steps.extend(hook_steps(spec));
-    procfs::choose(&mut steps);
+    procfs::choose(&mut steps, birth);
 
     let mut notes = spec.warnings().to_vec();
     notes.extend(cgroup.notes.iter().cloned());
     notes.extend(filter.iter().flat_map(|filter| filter.warnings.iter().cloned()));
+    notes.extend(birth.note(process, filter.as_deref(), host.machine.native));
     Ok(Plan { steps: order::sorted(steps), notes })
 }
 
@@ -229,8 +245,11 @@ pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
         [ForSupervisor::AwaitCreated, ForSupervisor::LetInitGo, ForSupervisor::AwaitExecution]
             .map(Step::always),
     );
-    steps.extend(process::exec_steps(exec, machine)?);
-    Ok(Plan { steps: order::sorted(steps), notes: Vec::new() })
+    let filter = exec.filter.as_deref();
+    let birth = Birth::in_shared_namespace(exec.process, filter, machine.native);
+    steps.extend(process::exec_steps(exec, machine, birth)?);
+    let notes = birth.note(exec.process, filter, machine.native).into_iter().collect();
+    Ok(Plan { steps: order::sorted(steps), notes })
 }
 
 /// The frame of every start.
@@ -241,14 +260,11 @@ fn lifecycle(request: &Request) -> Vec<Step> {
         ForSupervisor::SaveCreated,
         ForSupervisor::LetInitGo,
     ];
-    let init = [
-        ForInit::EnterCgroup(Affinity::default()),
-        ForInit::NewSession,
-        ForInit::ReportCreated,
-        ForInit::AwaitStart,
-    ];
-    let mut steps: Vec<Step> =
-        supervisor.map(Step::always).into_iter().chain(init.map(Step::always)).collect();
+    let preparer = [ForPreparer::EnterCgroup(Affinity::default()), ForPreparer::NewSession];
+    let init = [ForInit::ReportCreated, ForInit::AwaitStart];
+    let mut steps: Vec<Step> = supervisor.map(Step::always).into();
+    steps.extend(preparer.map(Step::always));
+    steps.extend(init.map(Step::always));
     if request.start_at_once {
         steps.push(Step::always(ForSupervisor::StartAtOnce));
     }
@@ -266,11 +282,11 @@ fn handing_out(request: &Request) -> Vec<Step> {
 }
 
 /// What a cgroup of the container's own takes.
-fn cgroup_steps(cgroup: &Rc<cgroup::Plan>) -> Vec<Step> {
+fn cgroup_steps(cgroup: &Rc<cgroup::Plan>, birth: Birth) -> Vec<Step> {
     match cgroup.driver {
         cgroup::Driver::Own { .. } => {
-            let of_own =
-                [ForSupervisor::CreateCgroup, ForSupervisor::LimitCgroup, ForSupervisor::RestrictDevices];
+            let limit = birth.while_prepared(ForSupervisor::LimitCgroup, ForSupervisor::LimitCgroupLast);
+            let of_own = [ForSupervisor::CreateCgroup, limit, ForSupervisor::RestrictDevices];
             of_own.into_iter().map(|action| Step::always(action(Rc::clone(cgroup)))).collect()
         }
         cgroup::Driver::Caller => Vec::new(),
@@ -285,12 +301,12 @@ fn hook_steps(spec: &Spec) -> Vec<Step> {
         .collect();
     if !runtime_hooks.is_empty() {
         let field = "hooks.prestart, hooks.createRuntime";
-        steps.push(Step::of(field, ForInit::AskForHooks));
+        steps.push(Step::of(field, ForPreparer::AskForHooks));
         steps.push(Step::of(field, ForSupervisor::RunRuntimeHooks(runtime_hooks)));
     }
     let hooks = spec.hooks(HookKind::CreateContainer);
     if !hooks.is_empty() {
-        steps.push(Step::of("hooks.createContainer", ForInit::RunContainerHooks(hooks.to_vec())));
+        steps.push(Step::of("hooks.createContainer", ForPreparer::RunContainerHooks(hooks.to_vec())));
     }
     let hooks = spec.hooks(HookKind::StartContainer);
     if !hooks.is_empty() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::cgroup;
 use super::mount_options::{AttrChange, CLEARED_BY_HABIT, Depth, MountOptions, Propagation};
 use super::namespaces::{IdMap, id_maps};
-use super::{ForInit, ForSupervisor, Request, Step, notify};
+use super::{ForPreparer, ForSupervisor, Request, Step, notify};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::spec::{Namespace, NamespaceSource, Spec, oci};
@@ -68,6 +68,8 @@ pub struct FilesystemMount {
     /// The path of the host that is bound in its place, with all below it, where the container has no right to a new
     /// instance.
     pub instead: Option<PathBuf>,
+    /// A procfs of the pid namespace that the container joins, and of which the process that mounts it is no part.
+    pub of_joined_pid_namespace: bool,
 }
 
 /// The v1 hierarchies as a container sees them.
@@ -193,9 +195,9 @@ fn mount_steps(mut mount: Mount, field: String, spec: &Spec) -> Vec<Step> {
     if sealed_late(&mount) {
         mount.attr.set &= !MountAttr::RDONLY;
         mount.sealed_later = true;
-        steps.push(Step::of(field.clone(), ForInit::SealMount(mount.destination.clone())));
+        steps.push(Step::of(field.clone(), ForPreparer::SealMount(mount.destination.clone())));
     }
-    steps.push(Step::of(field, ForInit::Mount(Box::new(mount))));
+    steps.push(Step::of(field, ForPreparer::Mount(Box::new(mount))));
     steps
 }
 
@@ -209,25 +211,25 @@ fn sealed_late(mount: &Mount) -> bool {
 fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     if spec.root_readonly() {
-        steps.push(Step::of("root.readonly", ForInit::SealRoot));
+        steps.push(Step::of("root.readonly", ForPreparer::SealRoot));
     }
     if !spec.namespaces().is_private(Namespace::Mount) {
         steps.extend(root_apart(request)?);
         return Ok(steps);
     }
     let switch = if request.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot };
-    steps.push(Step::of("root.path", ForInit::MountRootfs(request.rootfs.clone())));
-    steps.push(Step::always(ForInit::SwitchRoot(switch)));
+    steps.push(Step::of("root.path", ForPreparer::MountRootfs(request.rootfs.clone())));
+    steps.push(Step::always(ForPreparer::SwitchRoot(switch)));
     let Some(linux) = spec.linux() else { return Ok(steps) };
     let propagation = root_propagation(linux)?;
     let outer =
         OuterPropagation { change: PropagationChange::of_all(propagation), rootfs: request.rootfs.clone() };
-    steps.push(Step::of(ROOT_PROPAGATION, ForInit::SetPropagation(outer)));
+    steps.push(Step::of(ROOT_PROPAGATION, ForPreparer::SetPropagation(outer)));
     if let Some(change) = propagation.and_then(PropagationChange::of_finished_root) {
-        steps.push(Step::of(ROOT_PROPAGATION, ForInit::SetRootPropagation(change)));
+        steps.push(Step::of(ROOT_PROPAGATION, ForPreparer::SetRootPropagation(change)));
     }
     for (index, path) in linux.readonly_paths().iter().flatten().enumerate() {
-        let step = ForInit::ProtectPath(paths::from_root(Path::new(path)));
+        let step = ForPreparer::ProtectPath(paths::from_root(Path::new(path)));
         steps.push(Step::of(format!("linux.readonlyPaths[{index}]"), step));
     }
     let mut masked: Vec<PathBuf> = Vec::new();
@@ -235,7 +237,7 @@ fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
         let path = paths::from_root(Path::new(path));
         if !masked.contains(&path) {
             masked.push(path.clone());
-            steps.push(Step::of(format!("linux.maskedPaths[{index}]"), ForInit::MaskPath(path)));
+            steps.push(Step::of(format!("linux.maskedPaths[{index}]"), ForPreparer::MaskPath(path)));
         }
     }
     Ok(steps)
@@ -249,8 +251,8 @@ fn root_apart(request: &Request) -> Result<[Step; 3]> {
     }
     Ok([
         Step::of(FIELD, ForSupervisor::MakeMountpoint),
-        Step::of("root.path", ForInit::MountRootfsApart(request.rootfs.clone())),
-        Step::of(FIELD, ForInit::SwitchRoot(RootSwitch::Change)),
+        Step::of("root.path", ForPreparer::MountRootfsApart(request.rootfs.clone())),
+        Step::of(FIELD, ForPreparer::SwitchRoot(RootSwitch::Change)),
     ])
 }
 
@@ -359,6 +361,7 @@ fn filesystem(
     let source =
         entry.source().as_ref().map_or(fstype.into(), |source| source.to_string_lossy().into_owned());
     let filesystem = FilesystemMount {
+        of_joined_pid_namespace: false,
         fstype: fstype.to_string(),
         source,
         inherits_mode: fstype == "tmpfs" && !options.data.iter().any(|word| word.starts_with("mode=")),

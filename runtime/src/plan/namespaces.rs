@@ -5,14 +5,16 @@
 //! of the cgroup namespace is the cgroup that init is in by then. With a new user namespace, the clone makes the user
 //! and the pid namespace alone. All others must belong to the mapped root of the user namespace, so init unshares them
 //! once it is that root. With a joined user namespace, an intermediate process joins it and forks init, so that init's
-//! pid namespace belongs to it.
+//! pid namespace belongs to it. With a joined pid namespace, an intermediate process prepares everything and forks init
+//! last: see `birth.rs`.
 
 use std::fmt;
 use std::path::PathBuf;
 
+use super::birth::Birth;
 use super::mounts::IdMapping;
 use super::process::Descriptors;
-use super::{ForInit, ForIntermediate, ForSupervisor, Request, Step};
+use super::{ForPreparer, ForSupervisor, Request, Step};
 use crate::spec::{Namespace, Namespaces, Spec, oci};
 use crate::sys::namespace::flag_names;
 
@@ -31,8 +33,6 @@ impl fmt::Display for NamespaceFlags {
 pub struct Cloning {
     /// The namespaces that the clone makes.
     pub namespaces: NamespaceFlags,
-    /// An intermediate process joins the user namespace first, and forks init.
-    pub by_intermediate: bool,
     /// Which of the caller's descriptors init keeps.
     pub descriptors: Descriptors,
 }
@@ -68,27 +68,22 @@ pub struct TimeOffset {
     pub nanoseconds: u32,
 }
 
-/// Whether init must be forked by an intermediate process that has joined the user namespace.
-fn needs_intermediate(namespaces: &Namespaces) -> bool {
-    namespaces.is_private(Namespace::User) && !namespaces.is_new(Namespace::User)
-}
-
-pub(super) fn steps(spec: &Spec, request: &Request) -> Vec<Step> {
+pub(super) fn steps(spec: &Spec, request: &Request, birth: Birth) -> Vec<Step> {
     let namespaces = spec.namespaces();
-    let mut steps = joined(namespaces);
-    steps.extend(made(namespaces, request));
+    let mut steps = joined(namespaces, birth);
+    steps.extend(made(namespaces, request, birth));
     if let Some(linux) = spec.linux() {
         steps.extend(time(linux, namespaces));
         steps.extend(user(linux, namespaces));
     }
     if namespaces.is_new(Namespace::Network) {
-        steps.push(Step::of("linux.namespaces", ForInit::BringLoopbackUp));
+        steps.push(Step::of("linux.namespaces", ForPreparer::BringLoopbackUp));
     }
     steps.extend(names(spec));
     steps
 }
 
-fn joined(namespaces: &Namespaces) -> Vec<Step> {
+fn joined(namespaces: &Namespaces, birth: Birth) -> Vec<Step> {
     let mut steps: Vec<Step> = namespaces
         .joined()
         .map(|(namespace, path)| {
@@ -96,13 +91,21 @@ fn joined(namespaces: &Namespaces) -> Vec<Step> {
             Step::of(format!("linux.namespaces[{}]", namespace.name()), ForSupervisor::OpenNamespace(joined))
         })
         .collect();
-    if !steps.is_empty() {
-        steps.push(Step::of("linux.namespaces", ForIntermediate::JoinNamespaces));
+    // In a user namespace, a process can no longer join a pid namespace of the host's.
+    let pid_later = birth == Birth::Final && !namespaces.is_private(Namespace::User);
+    let listed = namespaces.joined().map(|(namespace, _)| namespace);
+    let at_once: Vec<Namespace> =
+        listed.filter(|namespace| !(pid_later && *namespace == Namespace::Pid)).collect();
+    if !at_once.is_empty() {
+        steps.push(Step::of("linux.namespaces", ForPreparer::JoinNamespaces(at_once)));
+    }
+    if pid_later {
+        steps.push(Step::of("linux.namespaces[pid]", ForPreparer::JoinPidNamespace));
     }
     steps
 }
 
-fn made(namespaces: &Namespaces, request: &Request) -> Vec<Step> {
+fn made(namespaces: &Namespaces, request: &Request, birth: Birth) -> Vec<Step> {
     let new = namespaces.new_flags() & !Namespace::Time.flag();
     let (at_clone, first, later) = if namespaces.is_private(Namespace::User) {
         let at_clone = new & (Namespace::User.flag() | Namespace::Pid.flag());
@@ -111,17 +114,25 @@ fn made(namespaces: &Namespaces, request: &Request) -> Vec<Step> {
         let first = new & (Namespace::Network.flag() | Namespace::Cgroup.flag());
         (new & !first, first, 0)
     };
-    let cloning = Cloning {
-        namespaces: NamespaceFlags(at_clone),
-        by_intermediate: needs_intermediate(namespaces),
-        descriptors: Descriptors::of(request),
+    let user = Namespace::User.flag();
+    let (at_clone, at_fork, apart) = match birth {
+        Birth::OfSupervisor => (at_clone, 0, 0),
+        Birth::Joined => (0, at_clone, 0),
+        // In a new user namespace, a process can no longer join a pid namespace of the host's.
+        Birth::Final => (at_clone & !user, 0, at_clone & user),
     };
+    let cloning = Cloning { namespaces: NamespaceFlags(at_clone), descriptors: Descriptors::of(request) };
     let mut steps = vec![Step::of("linux.namespaces", ForSupervisor::CloneInit(cloning))];
+    steps.extend(birth.steps(NamespaceFlags(at_fork)));
+    if apart != 0 {
+        steps.push(Step::of("linux.namespaces", ForPreparer::UnshareUser));
+        steps.push(Step::of("linux.namespaces", ForSupervisor::AwaitUserNamespace));
+    }
     if first != 0 {
-        steps.push(Step::of("linux.namespaces", ForInit::UnshareFirst(NamespaceFlags(first))));
+        steps.push(Step::of("linux.namespaces", ForPreparer::UnshareFirst(NamespaceFlags(first))));
     }
     if later != 0 {
-        steps.push(Step::of("linux.namespaces", ForInit::UnshareNamespaces(NamespaceFlags(later))));
+        steps.push(Step::of("linux.namespaces", ForPreparer::UnshareNamespaces(NamespaceFlags(later))));
     }
     steps
 }
@@ -148,7 +159,7 @@ fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Vec<Step> {
     if !namespaces.is_private(Namespace::User) {
         return Vec::new();
     }
-    let mut steps = vec![Step::of("linux.namespaces", ForInit::BecomeRoot)];
+    let mut steps = vec![Step::of("linux.namespaces", ForPreparer::BecomeRoot)];
     if namespaces.is_new(Namespace::User) {
         let maps = IdMapping {
             uids: id_maps(linux.uid_mappings().as_deref()),
@@ -156,7 +167,7 @@ fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Vec<Step> {
         };
         steps.push(Step::of("linux.uidMappings, linux.gidMappings", ForSupervisor::MapIds(maps)));
         steps.push(Step::always(ForSupervisor::ReleaseInit));
-        steps.push(Step::always(ForInit::AwaitRelease));
+        steps.push(Step::always(ForPreparer::AwaitRelease));
     }
     steps
 }
@@ -172,8 +183,9 @@ pub(super) fn id_maps(mappings: Option<&[oci::LinuxIdMapping]>) -> Vec<IdMap> {
 
 fn names(spec: &Spec) -> Vec<Step> {
     let given = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
-    let hostname = given(spec.oci().hostname()).map(|name| Step::of("hostname", ForInit::SetHostname(name)));
+    let hostname =
+        given(spec.oci().hostname()).map(|name| Step::of("hostname", ForPreparer::SetHostname(name)));
     let domainname =
-        given(spec.oci().domainname()).map(|name| Step::of("domainname", ForInit::SetDomainname(name)));
+        given(spec.oci().domainname()).map(|name| Step::of("domainname", ForPreparer::SetDomainname(name)));
     hostname.into_iter().chain(domainname).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ForInit, ForSupervisor, Step};
+use super::{ForPreparer, ForSupervisor, Step};
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec};
 use crate::sys::netlink::NAME_BYTES_MAX;
@@ -46,7 +46,7 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
         }
     }
     Ok(vec![
-        Step::of(FIELD, ForInit::AskForNetDevices),
+        Step::of(FIELD, ForPreparer::AskForNetDevices),
         Step::of(FIELD, ForSupervisor::MoveNetDevices(devices)),
     ])
 }

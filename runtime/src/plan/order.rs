@@ -1,10 +1,14 @@
 //! The steps of a start, as one table: what each is called, what it has to know, who performs it, how it is undone.
 //!
-//! The order of the rows is the order of time. Supervisor and init run at once; where one waits for the other, a row
-//! says so, and `apply/handshake.rs` has the messages. `plan` sorts its steps by this table, so a subsystem says *what*
+//! The order of the rows is the order of time. The supervisor and its child run at once; where one waits for the other, a
+//! row says so, and `apply/handshake.rs` has the messages. `plan` sorts its steps by this table, so a subsystem says *what*
 //! is to be done, and this file alone says *when* and *by whom*.
 //!
-//! A row becomes a variant of [`Stage`] and a variant of the enum of its actor: [`ForSupervisor`], [`ForIntermediate`]
+//! The child prepares, and then becomes the program. Where the container has a pid namespace of its own, one process does
+//! both: init. Where it joins one, an *intermediate process* outside of it prepares, and forks init last
+//! (`fork-init-last`). Where it joins a user namespace, the intermediate process only joins (`fork-init`).
+//!
+//! A row becomes a variant of [`Stage`] and a variant of the enum of its actor: [`ForSupervisor`], [`ForPreparer`]
 //! or [`ForInit`]. The text of a plan (`explain.rs`) matches each enum without a wildcard, and so does the process that
 //! performs it (`apply/supervisor.rs`, `apply/init.rs`). A row without its text or its deed doesn't compile, nor does a
 //! step that is given to the wrong process.
@@ -16,10 +20,10 @@ use super::cgroup;
 use super::seccomp::{Filter, Listener};
 use super::{
     Affinity, Cloning, Console, Descriptors, Device, DeviceLink, IdMapping, IoPriority, JoinedNamespace,
-    Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange, Recorded, Rlimit,
-    RootSwitch, Step, Sysctl, TimeOffset, User,
+    Leading, Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange, Recorded,
+    Rlimit, RootSwitch, Step, Sysctl, TimeOffset, User,
 };
-use crate::spec::{HookKind, oci};
+use crate::spec::{HookKind, Namespace, oci};
 use crate::sys::credentials::CapabilitySets;
 use crate::sys::memory_policy::MemoryPolicy;
 use crate::sys::schedule::SchedulerAttributes;
@@ -29,9 +33,10 @@ use crate::sys::schedule::SchedulerAttributes;
 pub enum Actor {
     /// The `corten` process itself, in the namespaces of its caller.
     Supervisor,
-    /// The process between the two, where the plan has one: it prepares and forks init. Elsewhere init does its steps.
-    Intermediate,
-    /// The child that becomes the container's process.
+    /// The child that makes ready what the program will find: init itself or, as far as the plan's step that forks init,
+    /// the intermediate process.
+    Preparer,
+    /// The process that becomes the program. Its steps need no right.
     Init,
 }
 
@@ -70,8 +75,8 @@ macro_rules! steps {
                      [$($s)* { $($doc)+ $name $(($data))? }] [$($m)*] [$($i)*] $($rest)*);
     };
     (@sort [$($all:tt)*] [$($s:tt)*] [$($m:tt)*] [$($i:tt)*]
-     $(#[doc = $doc:literal])+ $name:ident $(($data:ty))? by Intermediate = $text:literal; $($rest:tt)*) => {
-        steps!(@sort [$($all)* { $($doc)+ $name Intermediate $text }]
+     $(#[doc = $doc:literal])+ $name:ident $(($data:ty))? by Preparer = $text:literal; $($rest:tt)*) => {
+        steps!(@sort [$($all)* { $($doc)+ $name Preparer $text }]
                      [$($s)*] [$($m)* { $($doc)+ $name $(($data))? }] [$($i)*] $($rest)*);
     };
     (@sort [$($all:tt)*] [$($s:tt)*] [$($m:tt)*] [$($i:tt)*]
@@ -110,8 +115,8 @@ macro_rules! steps {
         pub enum Action {
             /// By the supervisor.
             Supervisor(ForSupervisor),
-            /// By the intermediate process.
-            Intermediate(ForIntermediate),
+            /// By whoever prepares.
+            Preparer(ForPreparer),
             /// By init.
             Init(ForInit),
         }
@@ -121,15 +126,15 @@ macro_rules! steps {
             pub fn stage(&self) -> Stage {
                 match self {
                     Action::Supervisor(action) => action.stage(),
-                    Action::Intermediate(action) => action.stage(),
+                    Action::Preparer(action) => action.stage(),
                     Action::Init(action) => action.stage(),
                 }
             }
         }
 
         steps!(@actor Supervisor ForSupervisor "What the supervisor does." $($s)*);
-        steps!(@actor Intermediate ForIntermediate "What the intermediate process does, or init where there is none." $($m)*);
-        steps!(@actor Init ForInit "What init does." $($i)*);
+        steps!(@actor Preparer ForPreparer "What the intermediate process does, and init where there is none or once it is forked." $($m)*);
+        steps!(@actor Init ForInit "What init does in the end, when all is prepared." $($i)*);
     };
     (@actor $actor:ident $enum:ident $about:literal $({ $($doc:literal)+ $name:ident $(($data:ty))? })+) => {
         #[doc = $about]
@@ -173,129 +178,149 @@ steps! {
     CloneInit(Cloning) by Supervisor = "clone-init" undo KillInit;
     /// Clones the process that joins a running container, by way of an intermediate process (`exec`).
     CloneIntoContainer(Descriptors) by Supervisor = "clone-into-container" undo KillInit;
+    /// Takes init for the intermediate process, which has forked init and ended.
+    AdoptInit by Supervisor = "adopt-init";
+    /// Waits until the intermediate process is in a user namespace of its own.
+    AwaitUserNamespace by Supervisor = "await-user-namespace";
     /// Writes the id maps of init's user namespace.
     MapIds(IdMapping) by Supervisor = "map-ids";
-    /// Sets the OOM score of init.
-    AdjustOomScore(i32) by Supervisor = "adjust-oom-score";
     /// Lets init go on, where it waits for its id maps.
     ReleaseInit by Supervisor = "release-init";
     /// Saves what `exec` will need, and prepares the record of the created container, while init builds its root.
     PrepareRecord(Option<Rc<Filter>>) by Supervisor = "prepare-record" undo RemoveStateDirectory;
     /// Writes the resource limits, while init builds its root.
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
+    /// Holds the procfs of the caller, which shows the intermediate process itself: sysctls and labels are written through
+    /// it. No container sees the intermediate process, nor what it holds.
+    HoldProcfs by Preparer = "hold-procfs";
     /// Joins the namespaces that the supervisor has opened.
-    JoinNamespaces by Intermediate = "join-namespaces";
+    JoinNamespaces(Vec<Namespace>) by Preparer = "join-namespaces";
     /// Enters the root of the running container, where there is no mount namespace to join it by (`exec`).
-    EnterRoot by Intermediate = "enter-root";
+    EnterRoot by Preparer = "enter-root";
     /// Joins the namespaces of a running container (`exec`).
-    JoinContainer(NamespaceFlags) by Intermediate = "join-container";
+    JoinContainer(NamespaceFlags) by Preparer = "join-container";
+    /// The intermediate process forks init into namespaces, and ends: init's pid namespace then belongs to the user
+    /// namespace that was joined, as a procfs in it demands.
+    ForkInit(NamespaceFlags) by Preparer = "fork-init";
     /// Enters the cgroups of v1, into which no process is born, and sets the CPUs that the process may use of theirs.
-    /// Not a step of the intermediate process: the pids limit may allow one more process, which the intermediate one
-    /// would use up.
-    EnterCgroup(Affinity) by Init = "enter-cgroup";
+    EnterCgroup(Affinity) by Preparer = "enter-cgroup";
     /// Leaves the caller's session and terminal.
-    NewSession by Init = "new-session";
+    NewSession by Preparer = "new-session";
     /// Makes the namespaces that belong to no root of the container's own, while the supervisor does its part.
-    UnshareFirst(NamespaceFlags) by Init = "unshare-first";
+    UnshareFirst(NamespaceFlags) by Preparer = "unshare-first";
+    /// Moves into a new user namespace, where a pid namespace had to be joined first, with the rights of the host.
+    UnshareUser by Preparer = "unshare-user";
     /// Waits until the supervisor has written init's id maps.
-    AwaitRelease by Init = "await-release";
+    AwaitRelease by Preparer = "await-release";
     /// Becomes root of the new user namespace.
-    BecomeRoot by Init = "become-root";
+    BecomeRoot by Preparer = "become-root";
     /// Makes the namespaces that must belong to that root.
-    UnshareNamespaces(NamespaceFlags) by Init = "unshare-namespaces";
+    UnshareNamespaces(NamespaceFlags) by Preparer = "unshare-namespaces";
     /// Joins a session keyring of the container's own.
-    JoinKeyring(String) by Init = "join-keyring";
+    JoinKeyring(String) by Preparer = "join-keyring";
     /// Brings the loopback device up.
-    BringLoopbackUp by Init = "bring-loopback-up";
+    BringLoopbackUp by Preparer = "bring-loopback-up";
     /// Asks the supervisor for network devices of the caller's, and waits.
-    AskForNetDevices by Init = "ask-for-net-devices";
+    AskForNetDevices by Preparer = "ask-for-net-devices";
     /// Moves network devices of the caller's into init's network namespace. No undo: the kernel moves physical devices
     /// back when the namespace ends, which may be another's.
     MoveNetDevices(Vec<NetDevice>) by Supervisor = "move-net-devices";
     /// Sets the host name.
-    SetHostname(String) by Init = "set-hostname";
+    SetHostname(String) by Preparer = "set-hostname";
     /// Sets the NIS domain name.
-    SetDomainname(String) by Init = "set-domainname";
+    SetDomainname(String) by Preparer = "set-domainname";
     /// Cuts the mounts off from the host's.
-    SetPropagation(OuterPropagation) by Init = "set-propagation";
+    SetPropagation(OuterPropagation) by Preparer = "set-propagation";
     /// Builds a mount that init, in a user namespace of its own, has no right to build, when init comes to it: its
     /// source may lie in an earlier one. In init's mount namespace: there the flags of the host's mounts, and what they
     /// hide, are locked.
     BuildMount(Box<Mount>) by Supervisor = "build-mount";
     /// Makes the rootfs a mount of its own.
-    MountRootfs(PathBuf) by Init = "mount-rootfs";
+    MountRootfs(PathBuf) by Preparer = "mount-rootfs";
     /// Mounts the rootfs apart from where it is, among the caller's mounts.
-    MountRootfsApart(PathBuf) by Init = "mount-rootfs-apart";
+    MountRootfsApart(PathBuf) by Preparer = "mount-rootfs-apart";
     /// Mounts a procfs of init's own that no path leads to, where init writes through procfs and the container's own
     /// doesn't serve.
-    OpenProcfs by Init = "open-procfs";
+    OpenProcfs by Preparer = "open-procfs";
     /// Performs one entry of `mounts`.
-    Mount(Box<Mount>) by Init = "mount";
+    Mount(Box<Mount>) by Preparer = "mount";
     /// Makes one device node.
-    MakeDevice(Device) by Init = "make-device";
+    MakeDevice(Device) by Preparer = "make-device";
     /// Makes one of the links that every /dev has.
-    MakeDeviceLink(DeviceLink) by Init = "make-device-link";
+    MakeDeviceLink(DeviceLink) by Preparer = "make-device-link";
     /// Makes the working directory where it is missing.
-    MakeWorkingDirectory(PathBuf) by Init = "make-working-directory";
+    MakeWorkingDirectory(PathBuf) by Preparer = "make-working-directory";
     /// Opens a terminal in the container and hands its other end to the caller.
-    OpenConsole(Console) by Init = "open-console";
+    OpenConsole(Console) by Preparer = "open-console";
     /// Asks the supervisor to run its hooks, and waits.
-    AskForHooks by Init = "ask-for-hooks";
+    AskForHooks by Preparer = "ask-for-hooks";
     /// Runs `prestart` and `createRuntime`, when init asks.
     RunRuntimeHooks(Vec<(HookKind, oci::Hook)>) by Supervisor = "run-runtime-hooks";
     /// Runs `createContainer`.
-    RunContainerHooks(Vec<oci::Hook>) by Init = "run-container-hooks";
+    RunContainerHooks(Vec<oci::Hook>) by Preparer = "run-container-hooks";
+    /// Says that children are born in the pid namespace to join. After the hooks: they have rights that no process in
+    /// that namespace may see.
+    JoinPidNamespace by Preparer = "join-pid-namespace";
     /// Switches to the new root; the host's mounts are gone.
-    SwitchRoot(RootSwitch) by Init = "switch-root";
+    SwitchRoot(RootSwitch) by Preparer = "switch-root";
     /// Sets how the root passes mounts on.
-    SetRootPropagation(PropagationChange) by Init = "set-root-propagation";
+    SetRootPropagation(PropagationChange) by Preparer = "set-root-propagation";
     /// Makes a mount read-only that had to be written to until now.
-    SealMount(PathBuf) by Init = "seal-mount";
+    SealMount(PathBuf) by Preparer = "seal-mount";
     /// Makes the root read-only.
-    SealRoot by Init = "seal-root";
+    SealRoot by Preparer = "seal-root";
     /// Writes one sysctl.
-    WriteSysctl(Sysctl) by Init = "write-sysctl";
+    WriteSysctl(Sysctl) by Preparer = "write-sysctl";
     /// Makes one path read-only. Before the masks: a mask may lie below it.
-    ProtectPath(PathBuf) by Init = "protect-path";
+    ProtectPath(PathBuf) by Preparer = "protect-path";
     /// Hides one path.
-    MaskPath(PathBuf) by Init = "mask-path";
+    MaskPath(PathBuf) by Preparer = "mask-path";
     /// Sets the scheduling policy.
-    SetScheduler(SchedulerAttributes) by Init = "set-scheduler";
+    SetScheduler(SchedulerAttributes) by Preparer = "set-scheduler";
     /// Sets the I/O priority.
-    SetIoPriority(IoPriority) by Init = "set-io-priority";
+    SetIoPriority(IoPriority) by Preparer = "set-io-priority";
     /// Sets the execution domain. Before seccomp, which may forbid it.
-    SetPersonality(u64) by Init = "set-personality";
+    SetPersonality(u64) by Preparer = "set-personality";
     /// Sets the memory policy. In its cgroup, of which the cpuset is complete: the kernel would map the nodes onto
     /// those of a cpuset that comes later. Before seccomp, which may forbid it.
-    SetMemoryPolicy(MemoryPolicy) by Init = "set-memory-policy";
+    SetMemoryPolicy(MemoryPolicy) by Preparer = "set-memory-policy";
     /// Asks for an AppArmor profile at the next exec.
-    SetApparmorProfile(String) by Init = "set-apparmor-profile";
+    SetApparmorProfile(String) by Preparer = "set-apparmor-profile";
     /// Asks for an SELinux label at the next exec.
-    SetSelinuxLabel(String) by Init = "set-selinux-label";
-    /// Asks the supervisor for the resource limits, and waits.
-    AskForLimits by Init = "ask-for-limits";
-    /// Sets the rlimits of init from outside, since raising one needs a right on the host. When init asks: a low
-    /// limit would hinder its own work.
-    SetRlimits(Vec<Rlimit>) by Supervisor = "set-rlimits";
+    SetSelinuxLabel(String) by Preparer = "set-selinux-label";
     /// Marks every descriptor close-on-exec that the program isn't given. Before seccomp, which may forbid it.
-    MarkDescriptors(Descriptors) by Init = "mark-descriptors";
+    MarkDescriptors(Descriptors) by Preparer = "mark-descriptors";
+    /// Closes every descriptor that init isn't to be born with. Before seccomp, which may forbid it.
+    CloseDescriptors(Descriptors) by Preparer = "close-descriptors";
     /// Forbids new privileges.
-    SetNoNewPrivileges by Init = "set-no-new-privileges";
+    SetNoNewPrivileges by Preparer = "set-no-new-privileges";
     /// Installs the seccomp filter where `noNewPrivileges` is not set: that needs a capability, so before they go.
-    InstallSeccomp(Rc<Filter>) by Init = "install-seccomp";
+    InstallSeccomp(Rc<Filter>) by Preparer = "install-seccomp";
     /// Drops capabilities from the bounding set.
-    LimitBoundingSet(u64) by Init = "limit-bounding-set";
+    LimitBoundingSet(u64) by Preparer = "limit-bounding-set";
     /// Enters the working directory with the rights of root, which may be all that opens it.
-    EnterWorkingDirectory(PathBuf) by Init = "enter-working-directory";
+    EnterWorkingDirectory(PathBuf) by Preparer = "enter-working-directory";
     /// Changes to the user and groups of the process.
-    ChangeUser(User) by Init = "change-user";
+    ChangeUser(User) by Preparer = "change-user";
     /// Sets the capabilities of the process: from here on it has no more than it will keep.
-    SetCapabilities(CapabilitySets) by Init = "set-capabilities";
+    SetCapabilities(CapabilitySets) by Preparer = "set-capabilities";
     /// Makes sure that the working directory lies in the container; enters it with the rights of the process, where
     /// those of root didn't do (root squashed by NFS, a user's FUSE mount).
-    VerifyWorkingDirectory(PathBuf) by Init = "verify-working-directory";
+    VerifyWorkingDirectory(PathBuf) by Preparer = "verify-working-directory";
     /// Finds the program, with the rights of the process.
-    FindProgram(Rc<Program>) by Init = "find-program";
+    FindProgram(Rc<Program>) by Preparer = "find-program";
+    /// The intermediate process forks init into the pid namespace that it has joined, and ends. Init is born final: what
+    /// sees it there finds no root, no descriptor and no right that the program won't have. From here on no step needs a
+    /// right.
+    ForkInitLast by Preparer = "fork-init-last";
+    /// Takes init for the intermediate process, which has done all that needs a right.
+    AdoptInitLast by Supervisor = "adopt-init-last";
+    /// Does so where init is known only now.
+    PrepareRecordLast(Option<Rc<Filter>>) by Supervisor = "prepare-record-last" undo RemoveStateDirectory;
+    /// Writes the resource limits where the intermediate process, too, had to fit into the cgroup.
+    LimitCgroupLast(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup-last";
+    /// Leads a session, where the intermediate process has done so for itself alone. With the terminal, if there is one.
+    LeadSession(Leading) by Init = "lead-session";
     /// Installs a seccomp filter that has a listener, while the supervisor is there to fetch its descriptor.
     InstallSeccompListener(Rc<Filter>) by Init = "install-seccomp-listener";
     /// Fetches the descriptor of the filter's listener from init, and hands it to the agent.
@@ -304,6 +329,11 @@ steps! {
     ReportCreated by Init = "report-created";
     /// Waits until init says so.
     AwaitCreated by Supervisor = "await-created";
+    /// Sets the OOM score of init.
+    AdjustOomScore(i32) by Supervisor = "adjust-oom-score";
+    /// Sets the rlimits of init from outside, since raising one needs a right on the host. While init waits: a low limit
+    /// would hinder its own work.
+    SetRlimits(Vec<Rlimit>) by Supervisor = "set-rlimits";
     /// Restricts devices, when init is complete: it has made and mounted what the container itself may not.
     RestrictDevices(Rc<cgroup::Plan>) by Supervisor = "restrict-devices";
     /// Saves that the container is created.
@@ -348,10 +378,10 @@ mod tests {
     }
 
     #[test]
-    fn the_intermediate_process_is_done_before_init_begins() {
-        let last = Stage::ALL.iter().rposition(|stage| stage.actor() == Actor::Intermediate);
-        let first = Stage::ALL.iter().position(|stage| stage.actor() == Actor::Init);
-        assert!(last < first);
+    fn all_is_prepared_when_init_is_forked_last() {
+        let last = Stage::ALL.iter().rfind(|stage| stage.actor() == Actor::Preparer);
+        let first = Stage::ALL.iter().find(|stage| stage.actor() == Actor::Init);
+        assert_eq!((last, first), (Some(&Stage::ForkInitLast), Some(&Stage::LeadSession)));
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::ffi::CString;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::birth::Birth;
 use super::seccomp::Filter;
 use super::{
-    Exec, ForInit, ForIntermediate, ForSupervisor, Machine, Request, Step, affinity, memory_policy, notify,
-    procfs,
+    Action, Exec, ForInit, ForPreparer, ForSupervisor, Machine, NamespaceFlags, Request, Step, affinity,
+    memory_policy, notify, procfs,
 };
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
@@ -65,6 +66,15 @@ pub struct Console {
     pub size: Option<(u16, u16)>,
     /// Whether the runtime stays in the foreground and relays what is written, line ends included.
     pub relayed: bool,
+    /// Whether the process that opens it leads the session that it becomes the terminal of.
+    pub controlling: bool,
+}
+
+/// What comes with a new session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leading {
+    /// The terminal that is the standard input becomes the session's.
+    pub with_terminal: bool,
 }
 
 /// The I/O priority of a process.
@@ -95,45 +105,45 @@ impl Descriptors {
 }
 
 pub(super) fn steps(
+    process: &oci::Process,
     spec: &Spec,
     request: &Request,
     machine: &Machine,
     filter: Option<&Rc<Filter>>,
+    birth: Birth,
 ) -> Result<Vec<Step>> {
-    let Some(process) = spec.process() else {
-        return Err(Error::invalid("process: is missing"));
-    };
     if let Some(label) = spec.linux().and_then(|linux| linux.mount_label().as_deref()) {
         if !label.is_empty() && !machine.selinux {
             return Err(Error::unsupported("linux.mountLabel: SELinux is not enabled on this host"));
         }
     }
-    let mut steps = shared(process, spec, request, machine, filter)?;
-    steps.push(Step::of("process.cwd", ForInit::MakeWorkingDirectory(process.cwd().clone())));
+    let mut steps = shared(process, spec, request, machine, filter, birth)?;
+    steps.push(Step::of("process.cwd", ForPreparer::MakeWorkingDirectory(process.cwd().clone())));
     if !request.no_new_keyring {
-        steps.push(Step::always(ForInit::JoinKeyring(keyring_name(&request.id))));
+        steps.push(Step::always(ForPreparer::JoinKeyring(keyring_name(&request.id))));
     }
     Ok(steps)
 }
 
 /// The steps of a process that joins a container. An intermediate process brings it into the container's namespaces and
 /// cgroup.
-pub(super) fn exec_steps(exec: &Exec, machine: &Machine) -> Result<Vec<Step>> {
+pub(super) fn exec_steps(exec: &Exec, machine: &Machine, birth: Birth) -> Result<Vec<Step>> {
     let Exec { process, spec, request, .. } = *exec;
-    let mut steps = shared(process, spec, request, machine, exec.filter.as_ref())?;
+    let mut steps = shared(process, spec, request, machine, exec.filter.as_ref(), birth)?;
+    steps.extend(birth.steps(NamespaceFlags(0)));
     steps.push(Step::always(ForSupervisor::CloneIntoContainer(Descriptors::of(request))));
-    steps.push(Step::always(ForIntermediate::JoinContainer(exec.namespaces)));
+    steps.push(Step::always(ForPreparer::JoinContainer(exec.namespaces)));
     if exec.namespaces.0 & Namespace::Mount.flag() == 0 {
-        steps.push(Step::always(ForIntermediate::EnterRoot));
+        steps.push(Step::always(ForPreparer::EnterRoot));
     }
     steps.push(affinity::enter_cgroup(process)?);
-    steps.push(Step::always(ForInit::NewSession));
+    steps.push(Step::always(ForPreparer::NewSession));
     if spec.namespaces().is_private(Namespace::User) {
-        steps.push(Step::always(ForInit::BecomeRoot));
+        steps.push(Step::always(ForPreparer::BecomeRoot));
     }
-    steps.push(Step::always(ForInit::JoinKeyring(keyring_name(&request.id))));
+    steps.push(Step::always(ForPreparer::JoinKeyring(keyring_name(&request.id))));
     steps.push(Step::always(ForInit::ReportCreated));
-    procfs::choose(&mut steps);
+    procfs::choose(&mut steps, birth);
     Ok(steps)
 }
 
@@ -149,13 +159,9 @@ fn shared(
     request: &Request,
     machine: &Machine,
     filter: Option<&Rc<Filter>>,
+    birth: Birth,
 ) -> Result<Vec<Step>> {
-    let mut steps = Vec::new();
-    if process.terminal().unwrap_or(false) {
-        let size = process.console_size().as_ref().map(|size| (size.height() as u16, size.width() as u16));
-        let console = Console { size, relayed: request.terminal_relayed };
-        steps.push(Step::of("process.terminal", ForInit::OpenConsole(console)));
-    }
+    let mut steps = terminal(process, request, birth);
     if let Some(adjust) = process.oom_score_adj() {
         steps.push(Step::of("process.oomScoreAdj", ForSupervisor::AdjustOomScore(adjust)));
     }
@@ -167,33 +173,55 @@ fn shared(
             oci::LinuxPersonalityDomain::PerLinux => 0x0000,
             oci::LinuxPersonalityDomain::PerLinux32 => 0x0008,
         };
-        steps.push(Step::of("linux.personality", ForInit::SetPersonality(domain)));
+        steps.push(Step::of("linux.personality", ForPreparer::SetPersonality(domain)));
     }
     steps.extend(memory_policy::step(spec)?);
     steps.extend(privileges(process, filter)?);
     let user = process.user();
     steps.push(Step::of(
         "process.user",
-        ForInit::ChangeUser(User {
+        ForPreparer::ChangeUser(User {
             uid: user.uid(),
             gid: user.gid(),
             groups: user.additional_gids().clone().unwrap_or_default(),
             umask: user.umask().unwrap_or(DEFAULT_UMASK),
         }),
     ));
-    steps.push(Step::of("process.cwd", ForInit::EnterWorkingDirectory(process.cwd().clone())));
-    steps.push(Step::of("process.cwd", ForInit::VerifyWorkingDirectory(process.cwd().clone())));
-    steps.push(Step::always(ForInit::MarkDescriptors(Descriptors::of(request))));
+    steps.push(Step::of("process.cwd", ForPreparer::EnterWorkingDirectory(process.cwd().clone())));
+    steps.push(Step::of("process.cwd", ForPreparer::VerifyWorkingDirectory(process.cwd().clone())));
+    let mark = birth.while_prepared(ForPreparer::MarkDescriptors, ForPreparer::CloseDescriptors);
+    steps.push(Step::always(mark(Descriptors::of(request))));
     let program = Rc::new(program(process, request)?);
-    steps.push(Step::of("process.args", ForInit::FindProgram(Rc::clone(&program))));
+    steps.push(Step::of("process.args", ForPreparer::FindProgram(Rc::clone(&program))));
     steps.push(Step::of("process.args", ForInit::Execute(program)));
     Ok(steps)
+}
+
+/// The terminal and the session: a process that is forked last leads one of its own.
+fn terminal(process: &oci::Process, request: &Request, birth: Birth) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let with_terminal = has_terminal(process);
+    if with_terminal {
+        let size = process.console_size().as_ref().map(|size| (size.height() as u16, size.width() as u16));
+        let controlling = birth != Birth::Final;
+        let console = Console { size, relayed: request.terminal_relayed, controlling };
+        steps.push(Step::of("process.terminal", ForPreparer::OpenConsole(console)));
+    }
+    if birth == Birth::Final {
+        steps.push(Step::always(ForInit::LeadSession(Leading { with_terminal })));
+    }
+    steps
+}
+
+/// Whether the process has a terminal.
+pub(super) fn has_terminal(process: &oci::Process) -> bool {
+    process.terminal().unwrap_or(false)
 }
 
 fn scheduling(process: &oci::Process) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(scheduler) = process.scheduler() {
-        steps.push(Step::of("process.scheduler", ForInit::SetScheduler(scheduler_attributes(scheduler))));
+        steps.push(Step::of("process.scheduler", ForPreparer::SetScheduler(scheduler_attributes(scheduler))));
     }
     if let Some(io) = process.io_priority() {
         let class = match io.class() {
@@ -202,7 +230,7 @@ fn scheduling(process: &oci::Process) -> Vec<Step> {
             oci::IOPriorityClass::IoprioClassIdle => 3,
         };
         let priority = IoPriority { class, priority: io.priority() as u32 };
-        steps.push(Step::of("process.ioPriority", ForInit::SetIoPriority(priority)));
+        steps.push(Step::of("process.ioPriority", ForPreparer::SetIoPriority(priority)));
     }
     steps
 }
@@ -249,13 +277,13 @@ fn labels(process: &oci::Process, machine: &Machine) -> Result<Vec<Step>> {
         if !machine.apparmor {
             return Err(Error::unsupported("process.apparmorProfile: AppArmor is not enabled on this host"));
         }
-        steps.push(Step::of("process.apparmorProfile", ForInit::SetApparmorProfile(profile)));
+        steps.push(Step::of("process.apparmorProfile", ForPreparer::SetApparmorProfile(profile)));
     }
     if let Some(label) = given(process.selinux_label()) {
         if !machine.selinux {
             return Err(Error::unsupported("process.selinuxLabel: SELinux is not enabled on this host"));
         }
-        steps.push(Step::of("process.selinuxLabel", ForInit::SetSelinuxLabel(label)));
+        steps.push(Step::of("process.selinuxLabel", ForPreparer::SetSelinuxLabel(label)));
     }
     Ok(steps)
 }
@@ -275,10 +303,7 @@ fn rlimits(process: &oci::Process) -> Result<Vec<Step>> {
     if limits.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(vec![
-        Step::of("process.rlimits", ForInit::AskForLimits),
-        Step::of("process.rlimits", ForSupervisor::SetRlimits(limits)),
-    ])
+    Ok(vec![Step::of("process.rlimits", ForSupervisor::SetRlimits(limits))])
 }
 
 #[allow(clippy::unnecessary_cast, reason = "glibc's numbers are unsigned, musl's are signed")]
@@ -310,24 +335,24 @@ fn privileges(process: &oci::Process, filter: Option<&Rc<Filter>>) -> Result<Vec
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let mut steps = Vec::new();
     if no_new_privileges {
-        steps.push(Step::of("process.noNewPrivileges", ForInit::SetNoNewPrivileges));
+        steps.push(Step::of("process.noNewPrivileges", ForPreparer::SetNoNewPrivileges));
     }
     if let Some(filter) = filter {
-        let install = match (no_new_privileges, &filter.listener) {
+        let install: Action = match (no_new_privileges, &filter.listener) {
             // Only CAP_SYS_ADMIN or no_new_privs lets a process filter itself.
-            (false, _) => ForInit::InstallSeccomp,
-            (true, Some(_)) => ForInit::InstallSeccompListener,
-            (true, None) => ForInit::InstallSeccompLast,
+            (false, _) => ForPreparer::InstallSeccomp(Rc::clone(filter)).into(),
+            (true, Some(_)) => ForInit::InstallSeccompListener(Rc::clone(filter)).into(),
+            (true, None) => ForInit::InstallSeccompLast(Rc::clone(filter)).into(),
         };
-        steps.push(Step::of("linux.seccomp", install(Rc::clone(filter))));
+        steps.push(Step::of("linux.seccomp", install));
         if let Some(listener) = &filter.listener {
             let hand_over = ForSupervisor::HandOverListener(listener.clone());
             steps.push(Step::of("linux.seccomp.listenerPath", hand_over));
         }
     }
     let sets = process.capabilities().as_ref().map(capability_sets).unwrap_or_default();
-    steps.push(Step::of("process.capabilities.bounding", ForInit::LimitBoundingSet(sets.bounding)));
-    steps.push(Step::of("process.capabilities", ForInit::SetCapabilities(sets)));
+    steps.push(Step::of("process.capabilities.bounding", ForPreparer::LimitBoundingSet(sets.bounding)));
+    steps.push(Step::of("process.capabilities", ForPreparer::SetCapabilities(sets)));
     Ok(steps)
 }
 

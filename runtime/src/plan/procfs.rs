@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Action, ForInit, Mount, MountSource, Step};
+use super::birth::Birth;
+use super::{Action, ForPreparer, Mount, MountSource, Step};
 use crate::sys::mount::MountAttr;
 
 const PROC: &str = "/proc";
@@ -12,25 +13,48 @@ const PROC: &str = "/proc";
 /// The container's own procfs serves where it is whole and writable: init holds its mount since before it was attached,
 /// and walks no path from there that leads onto another mount. Otherwise init mounts a procfs that no path leads to,
 /// which costs a start a grace period of the kernel's when that mount goes.
-pub(super) fn choose(steps: &mut Vec<Step>) {
+///
+/// An intermediate process that prepares everything is outside of the container's pid namespace. It finds its own label
+/// in its caller's procfs alone, which it may hold since nobody in the container sees it.
+pub(super) fn choose(steps: &mut Vec<Step>, birth: Birth) {
+    if birth == Birth::Final {
+        show_joined_namespace(steps);
+        steps.push(Step::always(ForPreparer::HoldProcfs));
+        return;
+    }
     if !steps.iter().any(|step| writes(&step.action)) {
         return;
     }
     match containers_own(steps) {
         Some(mount) => mount.written_through = true,
-        None => steps.push(Step::always(ForInit::OpenProcfs)),
+        None => steps.push(Step::always(ForPreparer::OpenProcfs)),
+    }
+}
+
+/// A new procfs shows the pid namespace of the process that mounts it, unless the process names another one.
+fn show_joined_namespace(steps: &mut [Step]) {
+    for step in steps {
+        let Action::Preparer(ForPreparer::Mount(mount)) = &mut step.action else { continue };
+        if let MountSource::Filesystem(filesystem) = &mut mount.source {
+            filesystem.of_joined_pid_namespace = filesystem.fstype == "proc";
+        }
     }
 }
 
 fn writes(action: &Action) -> bool {
-    let Action::Init(action) = action else { return false };
-    matches!(action, ForInit::WriteSysctl(_) | ForInit::SetApparmorProfile(_) | ForInit::SetSelinuxLabel(_))
+    let Action::Preparer(action) = action else { return false };
+    matches!(
+        action,
+        ForPreparer::WriteSysctl(_) | ForPreparer::SetApparmorProfile(_) | ForPreparer::SetSelinuxLabel(_)
+    )
 }
 
 /// The container's procfs, if it serves. Another mount at /proc or below might change it, or stand in init's way.
 fn containers_own(steps: &mut [Step]) -> Option<&mut Mount> {
     let mut mounts = steps.iter_mut().filter_map(|step| match &mut step.action {
-        Action::Init(ForInit::Mount(mount)) if mount.destination.starts_with(PROC) => Some(mount.as_mut()),
+        Action::Preparer(ForPreparer::Mount(mount)) if mount.destination.starts_with(PROC) => {
+            Some(mount.as_mut())
+        }
         _ => None,
     });
     let first = mounts.next()?;
@@ -73,13 +97,14 @@ mod tests {
 
     /// The mount that a sysctl is written through; without one, init opens a procfs of its own.
     fn chosen(mounts: Vec<Mount>) -> Option<usize> {
-        let sysctl = ForInit::WriteSysctl(Sysctl { path: "net/a".into(), value: "1".into() });
+        let sysctl = ForPreparer::WriteSysctl(Sysctl { path: "net/a".into(), value: "1".into() });
         let mut steps: Vec<Step> =
-            mounts.into_iter().map(|mount| Step::always(ForInit::Mount(Box::new(mount)))).collect();
+            mounts.into_iter().map(|mount| Step::always(ForPreparer::Mount(Box::new(mount)))).collect();
         steps.push(Step::always(sysctl));
-        choose(&mut steps);
-        let opened = steps.iter().any(|step| matches!(step.action, Action::Init(ForInit::OpenProcfs)));
-        let through = |step: &Step| matches!(&step.action, Action::Init(ForInit::Mount(mount)) if mount.written_through);
+        choose(&mut steps, Birth::OfSupervisor);
+        let opened =
+            steps.iter().any(|step| matches!(step.action, Action::Preparer(ForPreparer::OpenProcfs)));
+        let through = |step: &Step| matches!(&step.action, Action::Preparer(ForPreparer::Mount(mount)) if mount.written_through);
         let chosen = steps.iter().position(through);
         assert_ne!(opened, chosen.is_some());
         chosen
@@ -106,9 +131,9 @@ mod tests {
 
     #[test]
     fn nothing_is_opened_where_nothing_is_written() {
-        let mut steps = vec![Step::always(ForInit::Mount(Box::new(mount("proc", "/proc"))))];
+        let mut steps = vec![Step::always(ForPreparer::Mount(Box::new(mount("proc", "/proc"))))];
         let untouched = format!("{steps:?}");
-        choose(&mut steps);
+        choose(&mut steps, Birth::OfSupervisor);
         assert_eq!(format!("{steps:?}"), untouched);
     }
 }

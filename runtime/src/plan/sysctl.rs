@@ -2,7 +2,7 @@
 //!
 //! Any other sysctl would change the host, so it is refused whatever its value.
 
-use super::{ForInit, Step};
+use super::{ForPreparer, Step};
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Namespaces, Spec};
 
@@ -42,7 +42,7 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
             let field = format!("linux.sysctl[{key:?}]");
             let path = path_of(key);
             check(&path, spec.namespaces(), &field)?;
-            Ok(Step::of(field, ForInit::WriteSysctl(Sysctl { path, value: value.clone() })))
+            Ok(Step::of(field, ForPreparer::WriteSysctl(Sysctl { path, value: value.clone() })))
         })
         .collect()
 }

@@ -116,8 +116,12 @@ fn open_numbers(procfs: &OwnedFd) -> Result<Vec<RawFd>> {
 
 /// Closes every descriptor from 3 on but those in `kept`: see [`InChild::close_all_but`](super::namespace::InChild).
 ///
-/// Kernel: 5.9 (`close_range`); before, one close per descriptor that `/proc/self/fd` lists.
-pub(super) fn close_all_but<'fd>(kept: impl IntoIterator<Item = BorrowedFd<'fd>>) -> Result<()> {
+/// Kernel: 5.9 (`close_range`); before, one close per descriptor that `/proc/self/fd` lists, of the procfs which `procfs`
+/// opens then.
+pub(super) fn close_all_but<'fd>(
+    kept: impl IntoIterator<Item = BorrowedFd<'fd>>,
+    procfs: impl FnOnce() -> Result<OwnedFd>,
+) -> Result<()> {
     let mut kept: Vec<RawFd> =
         kept.into_iter().map(|fd| fd.as_raw_fd()).filter(|number| *number >= 3).collect();
     kept.sort_unstable();
@@ -125,14 +129,14 @@ pub(super) fn close_all_but<'fd>(kept: impl IntoIterator<Item = BorrowedFd<'fd>>
     for number in &kept {
         if *number > first {
             match close_range(first, *number as libc::c_uint - 1) {
-                Err(err) if err.is(Errno::ENOSYS) => return close_each_but(&kept),
+                Err(err) if err.is(Errno::ENOSYS) => return close_each_but(&kept, &procfs()?),
                 result => result?,
             }
         }
         first = number + 1;
     }
     match close_range(first, libc::c_uint::MAX) {
-        Err(err) if err.is(Errno::ENOSYS) => close_each_but(&kept),
+        Err(err) if err.is(Errno::ENOSYS) => close_each_but(&kept, &procfs()?),
         result => result,
     }
 }
@@ -143,8 +147,8 @@ fn close_range(first: RawFd, last: libc::c_uint) -> Result<()> {
     check(ret, || format!("close_range({first}, {last})")).map(drop)
 }
 
-fn close_each_but(kept: &[RawFd]) -> Result<()> {
-    let numbers = open_numbers(&host_procfs()?)?;
+fn close_each_but(kept: &[RawFd], procfs: &OwnedFd) -> Result<()> {
+    let numbers = open_numbers(procfs)?;
     for number in numbers.into_iter().filter(|number| *number >= 3 && !kept.contains(number)) {
         // SAFETY: as in `close_range`. The descriptor of the listing is closed by now, which EBADF says.
         unsafe { libc::close(number) };

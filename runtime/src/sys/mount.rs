@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 
 const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
+const FSCONFIG_SET_FD: libc::c_uint = 5;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
@@ -175,6 +176,16 @@ pub fn fsconfig_set_string(context: BorrowedFd, key: &str, value: &str) -> Resul
     })
 }
 
+/// `fsconfig(SET_FD)`: sets a parameter to what a descriptor is open on.
+///
+/// Errors: EINVAL where the filesystem doesn't know the parameter.
+pub fn fsconfig_set_fd(context: BorrowedFd, key: &str, fd: BorrowedFd) -> Result<()> {
+    let key_c = c_string(key)?;
+    fsconfig_with(context, FSCONFIG_SET_FD, key_c.as_ptr(), std::ptr::null(), fd.as_raw_fd(), || {
+        format!("fsconfig({key})")
+    })
+}
+
 /// `fsconfig(CMD_CREATE)`: makes the superblock.
 pub fn fsconfig_create(context: BorrowedFd) -> Result<()> {
     fsconfig(context, FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null(), || "fsconfig(CREATE)".into())
@@ -187,8 +198,19 @@ fn fsconfig(
     value: *const libc::c_char,
     call: impl FnOnce() -> String,
 ) -> Result<()> {
+    fsconfig_with(context, command, key, value, 0, call)
+}
+
+fn fsconfig_with(
+    context: BorrowedFd,
+    command: libc::c_uint,
+    key: *const libc::c_char,
+    value: *const libc::c_char,
+    aux: libc::c_int,
+    call: impl FnOnce() -> String,
+) -> Result<()> {
     // SAFETY: `key` and `value` are null or NUL-terminated and live until the call returns; the kernel copies them.
-    let ret = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, key, value, 0) };
+    let ret = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, key, value, aux) };
     check(ret, call).map(drop).map_err(|err| explained(err, context))
 }
 

@@ -8,7 +8,7 @@ use nix::sched::CloneFlags;
 use super::file::{change_root_here, enter_directory, open_following_links};
 use super::process::SingleThreaded;
 use super::{Named, check};
-use crate::error::{Context, Result};
+use crate::error::{Context, Errno, Result};
 
 /// The `CLONE_NEW*` bits, each with its name in `/proc/PID/ns`.
 pub const NAMES: [(u64, &str); 8] = [
@@ -35,8 +35,12 @@ impl InChild {
     ///
     /// Descriptors are closed that values in the child's copy of memory still own. So the child has to end in an
     /// `execve` or an exit, and must not return into the parent's code.
-    pub fn close_all_but<'fd>(&self, kept: impl IntoIterator<Item = BorrowedFd<'fd>>) -> Result<()> {
-        super::descriptors::close_all_but(kept)
+    pub fn close_all_but<'fd>(
+        &self,
+        kept: impl IntoIterator<Item = BorrowedFd<'fd>>,
+        procfs: impl FnOnce() -> Result<OwnedFd>,
+    ) -> Result<()> {
+        super::descriptors::close_all_but(kept, procfs)
     }
 }
 
@@ -86,6 +90,32 @@ pub fn clone3(
     // thread, so no lock of that copy is held by a thread that the child lacks.
     let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match check(ret, || format!("clone3({})", flag_names(flags)))? {
+        0 => Ok(Forked::Child(InChild { alone: SingleThreaded::of_child() })),
+        pid => Ok(Forked::Parent {
+            pid: pid as i32,
+            // SAFETY: the call succeeded, so the kernel has stored a fresh descriptor here.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        }),
+    }
+}
+
+/// Forks a child of the caller's own parent: by [`clone3`] or, where a seccomp filter knows no clone3, by clone(2).
+///
+/// Errors: those of `clone3`.
+pub fn fork_sibling(alone: &SingleThreaded) -> Result<Forked> {
+    match clone3(alone, 0, None, true) {
+        Err(err) if err.is(Errno::ENOSYS) || err.is(Errno::EPERM) => clone_sibling().map_err(|_| err),
+        result => result,
+    }
+}
+
+fn clone_sibling() -> Result<Forked> {
+    let mut pidfd: RawFd = -1;
+    let flags = libc::CLONE_PARENT | libc::CLONE_PIDFD;
+    // SAFETY: as in `clone3`. Of the arguments, the third is where the kernel stores the pidfd, on every architecture;
+    // the others are zero: no stack of its own, no thread's.
+    let ret = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) };
+    match check(ret, || "clone(PARENT)".into())? {
         0 => Ok(Forked::Child(InChild { alone: SingleThreaded::of_child() })),
         pid => Ok(Forked::Parent {
             pid: pid as i32,

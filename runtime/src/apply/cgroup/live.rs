@@ -88,6 +88,22 @@ impl Cgroup {
         Ok(entrance)
     }
 
+    /// Moves a process of the cgroup into the cgroup of the calling process, where the pids limit doesn't count it.
+    pub fn make_room(&self, pid: i32) -> Result<()> {
+        let own = own_cgroup_beside(self.limiting(), pid)?;
+        Dir::open(&own)?.write("cgroup.procs", &pid.to_string()).doing("make room below the pids limit")
+    }
+
+    /// Moves a process into the cgroup. The pids limit holds no process back that comes from outside.
+    pub fn take_in(&self, pid: i32) -> Result<()> {
+        Dir::open(self.limiting())?.write("cgroup.procs", &pid.to_string()).doing("enter the pids cgroup")
+    }
+
+    /// The directory that the pids limit is in.
+    fn limiting(&self) -> &Path {
+        self.paths.get("pids").unwrap_or(self.main())
+    }
+
     /// Whether the cgroup is there.
     pub fn exists(&self) -> bool {
         self.main().exists()
@@ -254,6 +270,24 @@ impl Cgroup {
         }
         Ok(())
     }
+}
+
+/// The directory of the calling process's cgroup, in the hierarchy in which `dir` is the cgroup of process `pid`.
+fn own_cgroup_beside(dir: &Path, pid: i32) -> Result<PathBuf> {
+    let in_hierarchy = |process: &str| -> Result<Option<PathBuf>> {
+        let memberships = cgroupfs::read_file(&format!("/proc/{process}/cgroup"))?;
+        let mut lines = memberships.lines().filter_map(|line| line.split_once(':')?.1.split_once(":/"));
+        let limits = |controllers: &str| controllers.split(',').any(|name| name == "pids");
+        let (v1, v2): (Vec<_>, Vec<_>) = lines.by_ref().partition(|(controllers, _)| !controllers.is_empty());
+        let found = v1.iter().find(|(controllers, _)| limits(controllers)).or(v2.first());
+        Ok(found.map(|(_, path)| PathBuf::from(path)))
+    };
+    let unknown = || Error::internal(format!("the cgroup of process {pid} is not known"));
+    let its = in_hierarchy(&pid.to_string())?.ok_or_else(unknown)?;
+    let own = in_hierarchy("self")?.ok_or_else(unknown)?;
+    let depth = its.components().count();
+    let top = dir.ancestors().nth(depth).filter(|_| dir.ends_with(&its)).ok_or_else(unknown)?;
+    Ok(top.join(own))
 }
 
 /// A path of `exec --cgroup`, relative to the container's cgroup; an error if it would leave that cgroup.

@@ -9,13 +9,13 @@ use super::condition::Word;
 use crate::sys::seccomp::Instruction;
 
 /// `A = seccomp_data[k]`, a word.
-const LOAD: u16 = 0x20;
+pub const LOAD: u16 = 0x20;
 /// `A &= k`.
-const AND: u16 = 0x54;
+pub const AND: u16 = 0x54;
 /// Skip `k` instructions.
-const JUMP: u16 = 0x05;
+pub const JUMP: u16 = 0x05;
 /// Return `k`.
-const RETURN: u16 = 0x06;
+pub const RETURN: u16 = 0x06;
 
 /// The longest jump of a branch: one less than its eight bits hold, because a jump to its second target may come to
 /// stand in between.
@@ -30,6 +30,33 @@ pub enum Compare {
     Greater,
     /// `A >= k`
     GreaterOrEqual,
+}
+
+impl Compare {
+    const ALL: [Compare; 3] = [Compare::Equal, Compare::Greater, Compare::GreaterOrEqual];
+
+    /// The instruction's code.
+    fn code(self) -> u16 {
+        match self {
+            Compare::Equal => 0x15,
+            Compare::Greater => 0x25,
+            Compare::GreaterOrEqual => 0x35,
+        }
+    }
+
+    /// The comparison of an instruction's code.
+    pub fn of(code: u16) -> Option<Compare> {
+        Compare::ALL.into_iter().find(|compare| compare.code() == code)
+    }
+
+    /// Whether it holds for the accumulator.
+    pub fn holds(self, accumulator: u32, k: u32) -> bool {
+        match self {
+            Compare::Equal => accumulator == k,
+            Compare::Greater => accumulator > k,
+            Compare::GreaterOrEqual => accumulator >= k,
+        }
+    }
 }
 
 /// A place in the program.
@@ -94,11 +121,7 @@ impl Assembler {
     pub fn branch(&mut self, compare: Compare, k: u32, yes: Label, no: Label) -> Label {
         let no = self.within_reach(no);
         let yes = self.within_reach(yes);
-        let code = match compare {
-            Compare::Equal => 0x15,
-            Compare::Greater => 0x25,
-            Compare::GreaterOrEqual => 0x35,
-        };
+        let code = compare.code();
         let (jt, jf) = (self.distance(yes) as u8, self.distance(no) as u8);
         self.reversed.push(Instruction { code, jt, jf, k });
         Label(self.reversed.len() - 1)

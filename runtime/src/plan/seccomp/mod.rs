@@ -27,6 +27,7 @@ mod condition;
 mod program;
 mod rules;
 mod section;
+mod simulation;
 mod syscalls;
 mod verdict;
 
