@@ -60,12 +60,11 @@ pub(super) fn table() -> clap::Command {
                 .help("Log what is at least a 'debug', 'warning' or 'error' [default: warning]"),
         )
         .arg(flag("debug").help("Same as --log-level debug"))
-        .arg(flag("systemd-cgroup").help("Have systemd make the container's cgroup"))
-        .arg(
-            value("cgroup-manager", "MANAGER").help(
-                "Make cgroups by 'cgroupfs' or 'systemd', or not at all: 'disabled' [default: cgroupfs]",
-            ),
-        )
+        .arg(flag("systemd-cgroup").help("Have systemd make the container's cgroup (not supported yet)"))
+        .arg(value("cgroup-manager", "MANAGER").help(
+            "Make cgroups by 'cgroupfs', or not at all: 'disabled'; 'systemd' is not supported yet \
+                 [default: cgroupfs]",
+        ))
         .arg(value("rootless", "BOOL").help(
             "Go on without permission to make a cgroup: 'false', 'auto', or 'true' (not supported yet) \
                  [default: auto]",
