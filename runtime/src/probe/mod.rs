@@ -1,4 +1,5 @@
-//! What the host is: facts, read once. They decide what a plan says, and nothing else reads them.
+//! Facts about the host and the caller, read once. Plans are decided by these facts; nothing in `plan` reads the host
+//! itself.
 
 mod cgroups;
 
