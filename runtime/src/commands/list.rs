@@ -27,7 +27,7 @@ struct Listed {
 fn load_all(invocation: &Invocation) -> Result<Vec<Listed>> {
     let runtime = invocation.runtime()?;
     let ids = match runtime.list() {
-        // Nobody has created a container yet; a root that was named has to be there.
+        // The default root is made with the first container. A root that was named has to be there.
         Err(err) if err.kind() == Kind::NotFound && invocation.global.root == RootPath::Default => Vec::new(),
         result => result?,
     };
