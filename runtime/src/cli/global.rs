@@ -136,8 +136,8 @@ fn cgroup_manager(low: &mut LowArgs) -> Result<CgroupManager> {
     }
 }
 
-/// `true` is what is not supported yet. `false` and `auto` are one thing until then: a cgroup that can't be made is an
-/// error.
+/// Whether `--rootless` is `true`, which is not supported yet. Until it is, `false` and `auto` mean the same: a cgroup
+/// that can't be made is an error.
 fn rootless(text: &str) -> Result<bool> {
     match parse_bool(text) {
         Some(rootless) => Ok(rootless),

@@ -72,8 +72,8 @@ impl<T: Args> Args for Box<T> {
     }
 }
 
-/// Makes [`CommandName`] and [`Command`] of one row for each command: its word, whether a process enters a container by
-/// it, where its flags stand, the table of its flags, and the values that they become.
+/// Makes [`CommandName`] and [`Command`] from one row for each command: its word, whether a process of the command
+/// enters a container, where its flags stand, the table of its flags, the values that the flags become.
 macro_rules! commands {
     ($($name:ident = $word:literal, $side:ident, $flags:ident, $table:path, $args:ty;)*) => {
         /// The name of a command.
@@ -169,12 +169,12 @@ commands! {
     Update = "update", Outside, Anywhere, update::table, Box<UpdateArgs>;
 }
 
-/// Where the processes of a command are.
+/// Whether a process of the command enters a container.
 #[derive(PartialEq, Eq)]
 enum Side {
-    /// One goes into a container.
+    /// A process enters a container.
     Entering,
-    /// All stay outside.
+    /// All processes stay outside.
     Outside,
 }
 
