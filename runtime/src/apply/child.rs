@@ -56,7 +56,8 @@ impl Child {
         let ended = process::wait(self.pid)?;
         let Some(pidfd) = forked else { return Err(Silence::Ended(ended)) };
         self.pidfd = PidFd::from(pidfd);
-        // The intermediate process may have seen init's pid of another pid namespace, so the pidfd is asked.
+        // The pidfd tells init's pid as this process counts it; the intermediate process may be in another pid
+        // namespace.
         self.pid = self.pidfd.pid()?;
         Ok(())
     }

@@ -57,7 +57,7 @@ fn bind(node: &OwnedFd, directory: &OwnedFd, name: &Path, device: &Device) -> Re
     mount::attach(node.as_fd(), target.as_fd())
 }
 
-/// A node that was there already, or that replaced the one just made, must be the device that the config asks for.
+/// A node that was there already, or that has replaced the node just made, must be the device that the config asks for.
 fn check(stat: &FileStat, device: &Device) -> Result<()> {
     let numbered = device.kind == libc::S_IFIFO || stat.st_rdev == number(device);
     if stat.st_mode & libc::S_IFMT == device.kind && numbered {

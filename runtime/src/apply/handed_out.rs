@@ -32,7 +32,7 @@ pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     written
 }
 
-/// Sends a pidfd to whoever listens at `path`.
+/// Sends a pidfd to the process that listens at `path`.
 pub(super) fn send_pidfd(path: &Path, pidfd: &PidFd) -> Result<()> {
     let socket = socket::connect(path)?;
     socket::send(socket.as_fd(), b"pidfd", &[pidfd.as_fd()])

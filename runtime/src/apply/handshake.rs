@@ -211,7 +211,7 @@ impl Channel {
             let ends = [self.socket.as_fd(), intermediate.as_fd()];
             match poll::wait_readable(&ends, deadline)?[..] {
                 [false, false] => return Err(silence()),
-                // Whatever the intermediate process had said before its end could be read.
+                // If the intermediate process had spoken before its end, its message could be read now.
                 [false, true] if !poll::readable_by(&self.socket, Deadline::Now)? => {
                     socket::shut_down(self.socket.as_fd())?;
                     return Ok(None);

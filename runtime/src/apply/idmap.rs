@@ -12,7 +12,7 @@ use crate::sys::namespace::{Forked, clone3};
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::{file, signal};
 
-/// A user namespace with these maps; it lasts as long as the descriptor or a mount that uses it.
+/// Makes a user namespace with these maps. It lasts as long as the descriptor, or a mount that uses it, is there.
 pub fn user_namespace(alone: &SingleThreaded, maps: &IdMapping) -> Result<OwnedFd> {
     let (pid, pidfd) = match clone3(alone, libc::CLONE_NEWUSER as u64, None, false)? {
         Forked::Child(_) => {

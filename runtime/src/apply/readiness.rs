@@ -35,7 +35,7 @@ enum Progress {
     Awaited,
     /// The container has said that it is ready. The manager is to hear these lines, the last of the list first.
     Telling { lines: Vec<String>, deadline: Deadline },
-    /// The manager has the other end of the pipe, and closes it when it has dealt with all that came before.
+    /// The manager has the write end of the pipe, and closes it when it has dealt with all earlier messages.
     Confirming { pipe: OwnedFd, deadline: Deadline },
     /// The manager knows. What the container says from here on is read and forgotten, so that it never waits for a
     /// reader.
@@ -97,7 +97,8 @@ impl Readiness {
         }
         self.tell().doing("NOTIFY_SOCKET")?;
         if let Progress::Confirming { pipe, deadline } = &self.progress {
-            // A manager that doesn't know barriers closes the pipe at once, or keeps it until the deadline.
+            // A manager that doesn't know barriers closes the pipe at once, or doesn't read the message before the
+            // deadline.
             if deadline.passed() || poll::readable_by(pipe, Deadline::Now)? {
                 self.progress = Progress::Told;
             }

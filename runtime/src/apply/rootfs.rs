@@ -27,7 +27,7 @@ pub struct Rootfs {
     mask: Option<OwnedFd>,
 }
 
-/// Sets whether mounts of the host show in the new mount namespace, and mounts there on the host.
+/// Sets whether later mounts on the host show in the new mount namespace, and mounts made there show on the host.
 pub fn set_propagation(change: PropagationChange, rootfs: &Path) -> Result<()> {
     let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
     propagate(&root, change, Path::new("/"))?;

@@ -32,7 +32,7 @@ const LOWEST_NUMBER: RawFd = 50;
 const LOWEST_NUMBER_OF_ALL: RawFd = 4;
 const NUMBERS_TRIED_MAX: RawFd = 4096;
 
-/// Makes sure that this process runs from a sealed image: returns if it does, and otherwise executes one.
+/// Makes sure that this process runs from a sealed image: returns if it does, and otherwise executes a sealed image.
 ///
 /// Errors: Denied if no sealed image can be made.
 pub fn ensure() -> Result<()> {

@@ -372,7 +372,7 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// What the child takes over from the supervisor, of which it is a copy.
+    /// What the child, a copy of the supervisor, takes over from it.
     fn inheritance(
         &mut self,
         child: namespace::InChild,

@@ -1,4 +1,4 @@
-//! Values as Go programs take them, since callers of a container runtime write them for one.
+//! Values as Go programs take them: callers of a container runtime write them for runc, which is written in Go.
 
 use std::time::Duration;
 

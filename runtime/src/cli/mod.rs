@@ -4,8 +4,8 @@
 //! [`Global`] and [`Command`] are what it means, as values that can't be wrong. The global flags are read first, so
 //! that an error in the rest reaches the log file that they name.
 //!
-//! `commands!` below lists the commands. The file of a command has all the rest of it: the table of its flags, the
-//! values that they become, and the way from the one to the other. A caller of a container runtime writes flags as Go
+//! `commands!` below lists the commands. The file of a command has all else of the command: the table of its flags, the
+//! values that they become, and the way from flags to values. A caller of a container runtime writes flags as Go
 //! programs take them: see [`go`] and `low.rs`.
 
 mod container;
@@ -240,7 +240,7 @@ impl CommandLine {
         CommandLine { global: Global::default(), print: Some(text), command: Vec::new() }
     }
 
-    /// The command's name, if the command line has one that is known.
+    /// The command's name, if the command line has a command that is known.
     pub fn command_name(&self) -> Option<CommandName> {
         self.command.first().and_then(|word| CommandName::of(word))
     }

@@ -69,7 +69,7 @@ impl Args for UpdateArgs {
         };
         for name in ["l3-cache-schema", "mem-bw-schema"] {
             if low.text(name)?.is_some_and(|schema| !schema.is_empty()) {
-                // No container has one: linux.intelRdt is refused when it is created.
+                // No container has a resctrl group: `create` refuses linux.intelRdt.
                 return Err(Error::unsupported(format!(
                     "--{name}: Intel RDT is not enabled: the container has no resctrl group"
                 )));

@@ -46,7 +46,7 @@ struct Invocation {
 }
 
 impl Invocation {
-    /// The containers below the root that was named, or below the default one.
+    /// The containers below the root that was named, or below the default root.
     fn runtime(&self) -> Result<Runtime> {
         match &self.global.root {
             RootPath::Default => StateRoot::ensure_default(probe::caller).map(Runtime::at),

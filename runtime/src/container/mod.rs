@@ -1,13 +1,14 @@
 //! The library under the commands: containers, for a program that manages them.
 //!
-//! Creating a container takes three values, each made of the one before: a [`Bundle`] is loaded, a [`PlannedContainer`]
-//! is decided, a [`NewContainer`] is made. `exec` does the same with a [`Joinable`], a [`PlannedProcess`] and a
-//! [`NewProcess`]. Nothing is done before the third. All other operations are methods of a [`Container`] or, where no
-//! other command may work on it at the same time, of a [`LockedContainer`].
+//! Creating a container takes three values, each made from the value before: a [`Bundle`] is loaded, a
+//! [`PlannedContainer`] is decided, a [`NewContainer`] is made. `exec` does the same with a [`Joinable`], a
+//! [`PlannedProcess`] and a [`NewProcess`]. Nothing is done before the third. All other operations are methods of a
+//! [`Container`] or, where no other command may work on it at the same time, of a [`LockedContainer`].
 //!
-//! Nothing here prints, logs, or decides by the environment. A warning is part of a result, an error is the one type of
-//! this crate. What an operation changes for the whole calling process stands in its documentation, under *Process-wide
-//! effects*. An operation without that paragraph may be called from any thread of any process.
+//! Nothing here prints, logs, or decides by the environment. A warning is part of a result. An error is an [`Error`],
+//! the only error type of this crate. What an operation changes for the whole calling process stands in its
+//! documentation, under *Process-wide effects*. An operation without that paragraph may be called from any thread of
+//! any process.
 
 mod bundle;
 mod console;
@@ -79,7 +80,7 @@ impl Runtime {
     ///
     /// Waits for that command up to 30 seconds.
     ///
-    /// Errors: NotFound; WrongState if the other command is still at work then.
+    /// Errors: NotFound; WrongState if that command is still at work after 30 seconds.
     pub fn lock(&self, id: &ContainerId) -> Result<LockedContainer> {
         let dir = ContainerDir::open(&self.root(), id)?;
         let lock = dir.lock()?;
@@ -138,7 +139,7 @@ impl Container {
 /// A container that no other command changes as long as this value lives.
 ///
 /// It is not a [`Container`] and hands none out while it is locked. [`Container::status`] asks whether another command
-/// holds the lock, and would take this one for it.
+/// holds the lock, and would take the holder of this value for such a command.
 pub struct LockedContainer {
     container: Container,
     lock: Lock,

@@ -16,7 +16,8 @@ pub struct CreateOptions {
     pub pidfd_socket: Option<PathBuf>,
     /// Who makes its cgroup.
     pub cgroup_manager: CgroupManager,
-    /// Keeps the old root below the new one's mounts, for hosts that run from a ramdisk.
+    /// Enters the rootfs by chroot instead of pivot_root, for hosts that run from a ramdisk. The old root stays in the
+    /// container's mount namespace.
     pub no_pivot: bool,
     /// Keeps the caller's session keyring.
     pub no_new_keyring: bool,

@@ -112,7 +112,7 @@ impl Mounts {
 
     /// Which part of its file system the mount at `mountpoint` shows.
     fn root_of(&mut self, mountpoint: &Path) -> Result<PathBuf> {
-        // The last mount at a place hides those before it.
+        // The last mount at a place hides earlier mounts there.
         let mut mounts = MountInfo::all(self.text()?).rev();
         Ok(mounts.find(|mount| mount.point() == mountpoint).map_or("/".into(), |mount| mount.root()))
     }

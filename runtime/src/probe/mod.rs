@@ -17,7 +17,7 @@ pub fn host() -> Result<Host> {
     Ok(Host { cgroup: cgroups()?, machine: machine(), caller: caller() })
 }
 
-/// Reads who calls the runtime.
+/// Reads which user calls the runtime, and whether in a user namespace.
 pub fn caller() -> Caller {
     const EVERY_ID: [&str; 3] = ["0", "0", "4294967295"];
     // A kernel without user namespaces has no such file.
