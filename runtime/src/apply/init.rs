@@ -1,7 +1,7 @@
 //! Init: the child that becomes the container's process. It performs its steps of the plan and ends in `execve`, or in
 //! an error that the supervisor hears of; it never returns, unwinds or panics.
 //!
-//! The process of `exec` is one too: it joins namespaces instead of making them, and has fewer steps.
+//! The process of an `exec` is an init in this sense: it joins namespaces instead of making them, and has fewer steps.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -68,7 +68,7 @@ pub struct Inherited<'a> {
 }
 
 impl Inherited<'_> {
-    /// Closes what init has from the supervisor, or the supervisor from its caller, and doesn't need itself.
+    /// Closes the descriptors of the supervisor and of its caller that init doesn't need itself.
     ///
     /// Close-on-exec is not enough. The names of the program, of the working directory and of the home directory come
     /// from an image, and may go through `/proc/self/fd`. Through an open directory of the host and `..`, such a name
@@ -94,7 +94,7 @@ impl Inherited<'_> {
     }
 }
 
-/// Performs init's steps, and those of an intermediate process, of which there is none. Reports an error, and exits.
+/// Init of a plan without an intermediate process: performs the steps of both. Reports an error, and exits.
 pub fn run(inherited: Inherited) -> ! {
     Init::new(inherited).become_program(&[Actor::Intermediate, Actor::Init])
 }
@@ -126,8 +126,8 @@ pub fn fork_and_run(inherited: Inherited, flags: u64) -> ! {
 struct Init<'a> {
     inherited: Inherited<'a>,
     rootfs: Option<Rootfs>,
-    /// The procfs that sysctls and labels are written through: see `plan::procfs`. No path that init walks from here
-    /// leads onto another mount.
+    /// The procfs that sysctls and labels are written through: see `plan::procfs`. No path that init walks from its
+    /// root leads onto another mount.
     procfs: Option<Procfs>,
     /// The end of the terminal that the process gets.
     terminal: Option<OwnedFd>,
@@ -148,7 +148,7 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// Performs the steps of these actors, of which the last one becomes the program.
+    /// Performs the steps of `actors`. The last step becomes the program.
     fn become_program(mut self, actors: &[Actor]) -> ! {
         let ended = self.begin().and_then(|()| self.perform_all(actors));
         let err = ended.err().unwrap_or_else(|| Error::internal("the plan has nothing to execute"));
@@ -156,14 +156,14 @@ impl<'a> Init<'a> {
         process::exit_now(1)
     }
 
-    /// What a process does before its steps: it sees to it that it ends with its supervisor, and keeps nothing of the
-    /// supervisor's.
+    /// What a process does before its steps: it arranges to die with the supervisor, and closes the supervisor's
+    /// descriptors.
     fn begin(&self) -> Result<()> {
         process::set_parent_death_signal(Some(Signal::SIGKILL))?;
         self.inherited.close_others()?;
-        // The signal covers a supervisor that dies from now on. One that died earlier has closed the channel.
+        // The signal covers a supervisor that dies from now on. A supervisor that died earlier has closed the channel.
         self.inherited.channel.check_open()?;
-        // Modes of what is made here are those of the plan.
+        // Without a umask, what init makes has the modes of the plan.
         process::set_umask(self.alone(), 0);
         Ok(())
     }
@@ -184,7 +184,7 @@ impl<'a> Init<'a> {
         })
     }
 
-    /// Tells the supervisor; where it has gone after `create`, the caller's stderr is all there is.
+    /// Tells the supervisor. After `create` there is no supervisor, and standard error is all there is.
     fn report(&self, err: Error) {
         let text = err.to_string();
         if self.inherited.channel.fail(err).is_err() {
@@ -301,7 +301,7 @@ impl<'a> Init<'a> {
         self.inherited.channel.ask(&Message::NetDevices(Some(namespace)))
     }
 
-    /// Has the supervisor build the next of the mounts that it builds.
+    /// Has the supervisor build the next mount, in the order of the plan, that is the supervisor's to build.
     fn ask_for_mount(&self, attr: AttrChange) -> Result<Built> {
         let namespace = file::open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
         self.inherited.channel.say(&Message::Mount(Some(namespace)))?;
@@ -312,7 +312,7 @@ impl<'a> Init<'a> {
         let built = planned.built_by_supervisor.then(|| self.ask_for_mount(planned.attr)).transpose()?;
         let mounted = self.rootfs()?.perform(planned, built)?;
         if planned.written_through {
-            // Init walks from the root of this mount, below all that may cover the mount.
+            // Init walks from the root of this mount, underneath whatever may be mounted over it.
             self.procfs = Some(Procfs::of_container(mounted));
         } else if planned.sealed_later {
             self.rootfs()?.keep_unsealed(&planned.destination, mounted);
@@ -328,8 +328,8 @@ impl<'a> Init<'a> {
         devices::make(self.rootfs()?, device, node)
     }
 
-    /// Enters the root that the container's init has. Init is looked at again once its root is open: as long as init
-    /// hasn't ended, its pid is no other process's.
+    /// Enters the root of the container's init, which is found by init's pid. Whether init still runs is asked after
+    /// its root is open: only then was the pid surely init's.
     fn enter_root(&self) -> Result<()> {
         let path = format!("/proc/{}/root", self.inherited.record.init_process_pid);
         let root = file::open_following_links(Path::new(&path), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
@@ -342,8 +342,8 @@ impl<'a> Init<'a> {
         file::change_root_here()
     }
 
-    /// Joins the namespaces of the container that `exec` runs in, the user namespace last: in it the process could no
-    /// longer join those that the runtime owns.
+    /// Joins the namespaces of the container that `exec` runs in, the user namespace last: inside it, the process has
+    /// no right to join namespaces that the runtime owns.
     fn join_container(&mut self, flags: NamespaceFlags) -> Result<()> {
         let container = self.inherited.container.take();
         let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
@@ -352,10 +352,10 @@ impl<'a> Init<'a> {
         in_turn.into_iter().try_for_each(|flags| namespace::setns(self.alone(), container, flags))
     }
 
-    /// Joins what the config names by path.
+    /// Joins the namespaces that the config names by path.
     ///
-    /// Namespaces that the runtime owns come before the user namespace, in which it no longer could; those that only
-    /// the root of that user namespace may join come after.
+    /// Namespaces that the runtime owns come first: inside the user namespace, the process has no right to join them.
+    /// Namespaces that only the root of that user namespace may join come after it.
     fn join_namespaces(&mut self) -> Result<()> {
         let mut later = Vec::new();
         let listed = std::mem::take(&mut self.inherited.namespaces);
@@ -383,14 +383,14 @@ impl<'a> Init<'a> {
     }
 
     fn mark_descriptors(&mut self, kept: Descriptors) -> Result<()> {
-        // The root is built, and init may wait for long.
+        // The root is built. Init closes it, because it may wait for `start` for long.
         self.rootfs = None;
         Procfs::close_on_exec_from(kept.preserved().end, self.procfs.take())
     }
 
     fn make_working_directory(&mut self, path: &Path) -> Result<()> {
         match self.rootfs()?.root.make_directories(path) {
-            // What is there and is no directory is for the process to stumble over, with a clearer error.
+            // `enter-working-directory` fails for such a path, with a clearer error.
             Err(err) if err.is(Errno::ENOTDIR) || err.is(Errno::EROFS) => Ok(()),
             result => result.map(drop),
         }
@@ -400,7 +400,7 @@ impl<'a> Init<'a> {
         let Some(socket) = self.inherited.console_socket.take() else {
             return Err(Error::internal("there is no console socket"));
         };
-        // `exec` is in the container already; `create` is about to be.
+        // The process of `exec` is in the container's root already, init of `create` isn't yet.
         let peer = match &self.rootfs {
             Some(rootfs) => {
                 let peer = console::open(&rootfs.root, console, socket.as_fd())?;
@@ -432,7 +432,8 @@ impl<'a> Init<'a> {
 
     fn install_filter(&self, filter: &Filter) -> Result<()> {
         let Some(listener) = install(filter)? else { return Ok(()) };
-        // The supervisor fetches it by number; from here on a system call may wait for the agent's verdict.
+        // The supervisor fetches the listener by its number. From here on a system call may wait for the agent's
+        // verdict.
         self.inherited.channel.ask(&Message::Listener(listener.as_raw_fd()))
     }
 
@@ -447,7 +448,8 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// A working directory outside of the root would be a way out: an inherited descriptor could have been its name.
+    /// A working directory outside of the root would be a way out. Its path may have led there by an inherited
+    /// descriptor (CVE-2024-21626).
     fn verify_working_directory(&mut self, path: &Path) -> Result<()> {
         if !self.working_directory_entered {
             file::change_directory(path)?;
@@ -474,9 +476,9 @@ impl<'a> Init<'a> {
         self.inherited.channel.say(&Message::Independent)
     }
 
-    /// Waits for `start`, however long: this is the one wait without a deadline.
+    /// Waits for `start`, without a deadline.
     fn await_start(&mut self) -> Result<()> {
-        // It stays open until the program is executed, which tells `start` that it runs.
+        // The fifo stays open until the program is executed: by its closing, `start` learns that the program runs.
         let Some(fifo) = &self.inherited.start_fifo else { return Ok(()) };
         let signals = SignalQueue::of(&ENDING_SIGNALS)?;
         let mut byte = [0_u8; 1];
@@ -488,10 +490,12 @@ impl<'a> Init<'a> {
             }
             match file::read(fifo, &mut byte) {
                 Ok(1) => return signals.unblock(),
-                // `start` has taken the name away, so nobody else can come, and was killed before it wrote.
+                // `start` removed the fifo's name and was killed before it wrote. Without a name, no further `start`
+                // can come.
                 Ok(_) if unlinked => return Err(Error::internal("`start` died before it said so")),
                 Ok(_) => {
-                    // Whoever opened it has gone again; the next look tells what stood in it if it has no name now.
+                    // A writer has opened the fifo and closed it again. If the fifo has no name now, `start` may have
+                    // written since, so the fifo is read once more.
                     unlinked = file::stat_of(fifo)?.st_nlink == 0;
                     std::thread::sleep(std::time::Duration::from_millis(10));
                 }
@@ -529,7 +533,8 @@ fn not_found_yet() -> Error {
     Error::internal("the program was not looked for")
 }
 
-/// A flag that nobody asked for is dropped where the kernel doesn't know it; one that was asked for is an error then.
+/// Installs a filter. If the kernel doesn't know a flag, an optional flag is dropped, and a flag that the profile asks
+/// for is an error.
 fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
     match seccomp::install(&filter.program, filter.flags | filter.optional_flags) {
         Err(err) if err.is(Errno::EINVAL) && filter.optional_flags != FilterFlags::NONE => {
@@ -539,13 +544,13 @@ fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Signals that end a process by default. The first process of a pid namespace doesn't get a signal that it hasn't
-/// asked for, and a container that was created and not started has to heed `kill` all the same.
+/// Signals that end a process by default. The first process of a pid namespace gets only signals that it handles, and
+/// `kill` must end a container that was created and not started.
 const ENDING_SIGNALS: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 fn join_keyring(name: &str) -> Result<()> {
     match keyring::join_session_keyring(name) {
-        // A kernel without keys, or a filter of an outer container: then there are none to keep apart.
+        // The kernel has no keys, or an outer container's filter forbids them: there are none to keep apart.
         Err(err) if err.is(Errno::ENOSYS) || err.is(Errno::EPERM) => Ok(()),
         result => keyring::add_permissions(result?, KEYRING_SEARCH),
     }

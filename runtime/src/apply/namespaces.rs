@@ -1,4 +1,5 @@
-//! What the supervisor does about namespaces: it opens those that init joins, and comes back to its own.
+//! The supervisor's part in namespaces: it opens those that init joins, enters some for its children, and returns to
+//! its own.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -41,8 +42,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// A joined pid namespace takes only children. The supervisor's own namespace is kept at hand, because hooks belong
-    /// in it.
+    /// The supervisor itself doesn't move: the namespace takes only children that it forks from now on. Its own
+    /// namespace is kept open to return to, because hooks belong there.
     fn enter_for_children(&mut self, flag: u64, name: &str, fd: OwnedFd) -> Result<()> {
         let own = own_namespace(name)?;
         namespace::setns(self.alone, &fd, flag)?;
@@ -76,7 +77,7 @@ fn own_namespace(name: &str) -> Result<OwnedFd> {
     file::open_following_links(&Path::new("/proc/self/ns").join(name), OFlag::O_RDONLY)
 }
 
-/// Its name in `/proc/PID/ns`.
+/// The namespace's name in `/proc/PID/ns`.
 fn file_name(namespace: Namespace) -> &'static str {
     let known = namespace::NAMES.iter().find(|(flag, _)| *flag == namespace.flag());
     known.map_or(namespace.name(), |(_, name)| name)
