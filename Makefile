@@ -28,8 +28,9 @@ uninstall: ## Take it out again
 run: ## Set up what is needed and run a container with Corten alone
 	scripts/run-example
 
-check: fmt ## Format, lints, pure tests, the shape of the source: before each commit
+check: fmt ## Format, lints, links of the docs, pure tests, the shape of the source: before each commit
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q -p corten --no-deps --document-private-items
 	$(CARGO) test -q -p corten -p regex --lib --test plans --test architecture --test tidy --test exec_cpu_affinity
 
 fmt: ## Check the format

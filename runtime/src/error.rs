@@ -51,7 +51,7 @@ struct Inner {
     hint: Option<String>,
     /// The cause is the whole message: neither what the caller was doing nor the errno is added.
     verbatim: bool,
-    /// The context names the step of the plan that failed, or none is to blame: no other step is named.
+    /// Set once the context names the step of the plan that failed, or if no step is to blame. No step is added then.
     is_placed: bool,
 }
 
@@ -92,7 +92,8 @@ impl Error {
         Error::new(Kind::InvalidSpec, cause)
     }
 
-    /// A valid request that isn't carried out: `field` names it as config.json spells it.
+    /// A valid request that this version or this kernel can't carry out. `cause` names the field as config.json spells
+    /// it.
     pub fn unsupported(cause: impl Into<String>) -> Self {
         Error::new(Kind::Unsupported, cause)
     }
@@ -113,7 +114,7 @@ impl Error {
         err
     }
 
-    /// The failure of an `std::io` operation on `what`.
+    /// The failure of an `std::io` operation; `what` is written like a call: `write(stdout)`.
     pub fn io(what: impl Into<String>, err: &std::io::Error) -> Self {
         match err.raw_os_error() {
             Some(raw) => Error::kernel(what, Errno::from_raw(raw)),
@@ -126,29 +127,30 @@ impl Error {
         self.0.kind
     }
 
-    /// The errno of the system call at the bottom, if one was.
+    /// The errno of the system call that failed, if a system call did.
     pub fn errno(&self) -> Option<Errno> {
         self.0.errno
     }
 
-    /// Whether the call at the bottom failed with `errno`.
+    /// Whether a system call failed with `errno`.
     pub fn is(&self, errno: Errno) -> bool {
         self.0.errno == Some(errno)
     }
 
-    /// Says at which step of the plan it failed, with `doing` as context, unless that has been said: a process hears of
-    /// a failure at another step than the one at which the other process failed.
+    /// Adds `doing`, the step of the plan that failed, unless the error names a step already. The supervisor hears of
+    /// init's error at a step of its own, and this step must not be added.
     pub fn at_step(self, doing: impl FnOnce() -> String) -> Self {
         if self.0.is_placed { self } else { self.context(doing()).without_step() }
     }
 
-    /// Blames no step of the plan.
+    /// Blames no step of the plan: [`Error::at_step`] adds none.
     pub fn without_step(mut self) -> Self {
         self.0.is_placed = true;
         self
     }
 
-    /// The same in at most about so many bytes of text, of which the middle goes: the end is the cause.
+    /// This error with about `bytes_max` bytes of text at most. The middle of a longer text is cut out: the cause
+    /// stands at its end.
     pub fn shortened(mut self, bytes_max: usize) -> Self {
         let inner = &mut *self.0;
         let length = inner.cause.len() + inner.context.iter().map(String::len).sum::<usize>();
@@ -161,7 +163,7 @@ impl Error {
         self
     }
 
-    /// Makes `text` the whole message, for the few that callers compare as a whole. Kind and errno stay.
+    /// Makes `text` the whole message, for the few messages that callers compare as a whole. Kind and errno stay.
     pub fn verbatim(mut self, text: impl Into<String>) -> Self {
         self.0.context.clear();
         self.0.cause = text.into();
@@ -188,7 +190,7 @@ impl Error {
         self
     }
 
-    /// Says what to do about it; only where the cause is known. The innermost hint stays.
+    /// Adds a hint at what to do, where the cause is known. An earlier hint stays: it was given closer to the cause.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint.get_or_insert_with(|| hint.into());
         self

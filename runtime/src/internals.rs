@@ -1,7 +1,8 @@
 //! What the project's own tests read of the runtime besides its API: no promise to anybody else.
 //!
 //! `runtime/tests` take plans and states, `spec-tests` the pure parts (`seccomp_oracle`) and the cgroup layer
-//! (`cgroup_real`). An item that no test names has no place here: rustc finds dead code by what is private.
+//! (`cgroup_real`). An item that no test names has no place here, because rustc finds dead code only among what is
+//! private.
 
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod apply {

@@ -1,4 +1,4 @@
-//! Corten's runtime as a library: what the `corten` command and the containerd shim are made of.
+//! Corten's runtime as a library: the `corten` command is made of it, and other managers of containers can be.
 //!
 //! [`container`] is the API, with [`error`] for all that can go wrong, and [`main`] is the command itself. Everything
 //! else is private. ARCHITECTURE.md at the root of the repository is the map.

@@ -2,12 +2,13 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// `path` as it reads from `/`, absolute, without `.` and `..`: a `..` at the top stays there, so no path leads out.
+/// `path` as an absolute path without `.` and `..`. A relative path counts from `/`. `..` at the top leads to the top,
+/// so no path leads out.
 pub fn from_root(path: &Path) -> PathBuf {
     Path::new("/").join(below_root(path))
 }
 
-/// As [`from_root`], but relative to `/`, for a root that is somewhere else.
+/// As [`from_root`], but without the first `/`, to be joined to another root.
 pub fn below_root(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {

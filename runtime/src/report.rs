@@ -12,10 +12,11 @@ use crate::sys::process;
 /// The program's name, in messages.
 pub const NAME: &str = "corten";
 
-/// The exit code of a mistake of ours: none that the process of an `exec` might have chosen.
+/// The exit code after a panic: that of a failed `exec`, which programs rarely use.
 const PANICKED: i32 = 255;
 
-/// Has a panic reported in one line, and ends the process: an abort doesn't end the first one of a pid namespace.
+/// Has a panic reported in one line. The process then exits instead of aborting: SIGABRT doesn't end the first process
+/// of a pid namespace.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.to_string().replace('\n', " ");
@@ -80,8 +81,8 @@ impl Report {
         Ok(Report { log, format: target.format, level: target.level })
     }
 
-    /// As [`Report::open`], but without a log file rather than with an error: a container whose log is gone still
-    /// has to be killed and deleted.
+    /// As [`Report::open`], but goes on without a log file that can't be opened: a container whose log directory is
+    /// gone still has to be killed and deleted.
     pub fn open_if_possible(target: &LogTarget) -> Report {
         let stderr_only = LogTarget { file: None, ..target.clone() };
         Report::open(target).or_else(|_| Report::open(&stderr_only)).unwrap_or_default()
@@ -90,7 +91,7 @@ impl Report {
     /// Reports the failure of the command. It is said once, at the top.
     ///
     /// The log file gets one record and nothing else, because podman reads the whole file as one JSON value. The text
-    /// goes to standard error too, because conmon hands that on.
+    /// goes to standard error too, because conmon hands standard error on.
     pub fn error(&self, err: &Error) {
         self.log("error", &err.to_string());
         let mut text = if err.is_verbatim() { format!("{err}\n") } else { format!("{NAME}: {err}\n") };
@@ -103,7 +104,7 @@ impl Report {
     /// Reports what didn't go well but fails nothing.
     ///
     /// An engine that reads JSON expects nothing in the log but the error, so a warning goes to standard error unless
-    /// the level debugs.
+    /// the level is debug.
     pub fn warning(&self, text: &str) {
         if self.level > LogLevel::Warning {
             return;
@@ -120,7 +121,7 @@ impl Report {
         texts.iter().for_each(|text| self.warning(text));
     }
 
-    /// Reports a step, at the level that debugs. Only then is `text` put together.
+    /// Reports `text` at the level debug. At other levels the text isn't even put together.
     pub fn debug(&self, text: impl FnOnce() -> String) {
         if self.level == LogLevel::Debug {
             self.log_or_print("debug", &text());
@@ -151,7 +152,7 @@ fn print_to_stderr(text: &str) {
     best_effort(written, "there is nowhere else to say it");
 }
 
-/// One record of the shape that logrus gives it, which is what engines parse.
+/// One record in the form of logrus, the logging library of runc: engines parse this form.
 fn record(format: LogFormat, level: &str, text: &str, time: Timestamp) -> String {
     let time = time.to_whole_seconds();
     match format {

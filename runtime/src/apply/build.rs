@@ -1,6 +1,6 @@
-//! Builds mounts, detached and with their final attributes; attaching is the caller's.
+//! Builds mounts, detached and with their final attributes. The caller attaches them.
 //!
-//! The supervisor builds those that need rights on the host (see `plan::mounts`), init all others.
+//! The supervisor builds the mounts that need rights on the host (see `plan::mounts`), init all others.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ use crate::sys::mount::{self, MountAttr};
 use crate::sys::process::SingleThreaded;
 use crate::sys::{file, namespace};
 
-/// A bind mount that is built and attached nowhere.
+/// A bind mount that is built and not attached yet.
 pub struct Built {
     /// The mount.
     pub mount: OwnedFd,
-    /// The attributes that it gets right after it is attached: none, or before Linux 5.12, which can't change those of
-    /// a detached mount, all.
+    /// The attributes to be set right after the mount is attached: all of them before Linux 5.12, which can't change a
+    /// detached mount; none later.
     pub left: AttrChange,
 }
 
 impl Built {
-    /// A mount with its attributes, if the kernel can give them before it is attached. What is for all mounts below
-    /// can't be given in any other way, and fails then.
+    /// Sets the attributes of a detached mount. Before Linux 5.12 they are left for [`attach`](Self::attach), and
+    /// `recursive` attributes, which are for all mounts below too, are an error: no older call sets them.
     pub fn of(mount: OwnedFd, attr: AttrChange, recursive: AttrChange) -> Result<Built> {
         match as_far_as_unlocked(attr, |attr| set_attributes(&mount, attr, recursive)) {
             Err(err) if err.is(Errno::ENOSYS) && recursive.is_empty() => Ok(Built { mount, left: attr }),
@@ -34,7 +34,7 @@ impl Built {
         }
     }
 
-    /// Attaches it. Its attributes are there before anyone sees it, but for what is left.
+    /// Attaches the mount. No process sees it without its attributes, unless some are `left`.
     pub fn attach(self, target: &OwnedFd) -> Result<OwnedFd> {
         mount::attach(self.mount.as_fd(), target.as_fd())?;
         if !self.left.is_empty() {
@@ -51,8 +51,8 @@ pub fn bind(path: &Path, recursive: bool, attr: AttrChange, recursive_attr: Attr
 
 /// Builds a bind mount that init, in another user namespace, will attach: with its id map and its attributes.
 ///
-/// It is copied from `namespace`, init's own: the kernel has locked there what the host's mounts forbid and hide, and
-/// no mount of it tells the host of its own.
+/// It is copied from `namespace`, init's mount namespace. The kernel has locked there what the host's mounts forbid and
+/// hide, and no mount there propagates to the host.
 pub fn for_init(alone: &SingleThreaded, planned: &Mount, namespace: &OwnedFd) -> Result<Built> {
     let MountSource::Bind { path, recursive } = &planned.source else {
         return Err(Error::internal("only bind mounts are built for init"));
@@ -75,7 +75,7 @@ pub fn for_init(alone: &SingleThreaded, planned: &Mount, namespace: &OwnedFd) ->
     Built::of(mount, planned.attr, planned.recursive_attr)
 }
 
-/// Changes the attributes of an attached mount; before Linux 5.12 by a remount, which wants all of them anew.
+/// Changes the attributes of an attached mount. Before Linux 5.12 it takes a remount, which has to name all attributes.
 pub fn change(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
     match mount::set_attributes(mounted.as_fd(), attr.set, attr.clear, false) {
         Err(err) if err.is(Errno::ENOSYS) => {
@@ -92,8 +92,8 @@ pub fn change_tree(mounted: &OwnedFd, attr: AttrChange) -> Result<()> {
     set_attributes(mounted, AttrChange::default(), attr)
 }
 
-/// Changes attributes, and clears those [by habit](CLEARED_BY_HABIT) that the kernel lets be cleared: `set` is tried
-/// with all of them first, and with fewer after each refusal.
+/// Changes attributes, and clears [by habit](CLEARED_BY_HABIT) what the kernel lets it clear: `set` is tried with all
+/// of these attributes first, and with fewer after each refusal.
 fn as_far_as_unlocked(attr: AttrChange, set: impl Fn(AttrChange) -> Result<()>) -> Result<()> {
     const LOCKABLE: MountAttr = CLEARED_BY_HABIT.without(MountAttr::NOSYMFOLLOW);
     let mut by_habit = attr.clear_if_unlocked;
@@ -124,11 +124,13 @@ pub fn fd_path(fd: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-/// Builds a new instance of a filesystem; `mode` is that of its root, for a tmpfs.
+/// Builds a new instance of a filesystem; `mode` is the mode of its root, for a tmpfs. Where the kernel refuses a new
+/// instance, the path `instead` is bound, if the plan has such a path.
 pub fn filesystem(filesystem: &FilesystemMount, attr: MountAttr, mode: Option<u32>) -> Result<OwnedFd> {
     match (new_instance(filesystem, attr, mode), &filesystem.instead) {
         (Err(err), Some(path)) if err.is(Errno::EPERM) => {
-            // With all that is mounted in it: what is below must not be less protected than what was asked for.
+            // The bind has all that is mounted below the path, and all of it gets the attributes: what is below must
+            // not be less protected than the config asks.
             let built = mount::clone_tree(AT_FDCWD, path, true)?;
             mount::set_attributes(built.as_fd(), attr, MountAttr::NONE, true)?;
             Ok(built)
@@ -160,7 +162,7 @@ fn new_instance(filesystem: &FilesystemMount, attr: MountAttr, mode: Option<u32>
     mount::fsmount(context, attr)
 }
 
-/// Changes what is mounted on `target`, with the one call that does it: mount(2).
+/// Changes flags and options of what is mounted on `target`, in one call of mount(2).
 pub fn remount(filesystem: &FilesystemMount, planned: &Mount, target: &OwnedFd) -> Result<()> {
     let settles_access_times = planned.attr.clear.intersects(MountAttr::ATIME);
     let all = if settles_access_times { MountAttr::ms_flags_of_all } else { MountAttr::ms_flags };

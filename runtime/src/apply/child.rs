@@ -14,11 +14,11 @@ pub(super) struct Child {
     pub channel: Channel,
 }
 
-/// Why a child says nothing of what was expected.
+/// Why the child's expected message doesn't come.
 pub(super) enum Silence {
-    /// It ended without a word: only a signal does that, or a defect.
+    /// The child ended without a word: by a signal, or by a defect.
     Ended(Ended),
-    /// It said what it failed at, or something else is wrong.
+    /// The child said what it failed at, or the channel failed.
     Err(Error),
 }
 
@@ -29,7 +29,7 @@ impl From<Error> for Silence {
 }
 
 impl Child {
-    /// Lets the child go on; one that has gone has said why.
+    /// Lets the child go on. If the child has ended, its last message says why.
     pub(super) fn go(&mut self) -> Result<(), Silence> {
         match self.channel.go() {
             Err(err) if err.is(Errno::EPIPE) => self.expect(Err::<(), _>).and(Err(err.into())),
@@ -37,7 +37,8 @@ impl Child {
         }
     }
 
-    /// Waits for the child to say something, of which `wanted` takes what it wants and gives anything else back.
+    /// Waits for the child's next message. `wanted` takes out what it wants, or gives back a message that it doesn't
+    /// want.
     pub(super) fn expect<T>(
         &mut self,
         wanted: impl FnOnce(Message) -> Result<T, Message>,
@@ -66,7 +67,8 @@ impl Child {
         let ended = process::wait(self.pid)?;
         let OfIntermediate::Forked(pidfd) = said else { return Err(Silence::Ended(ended)) };
         self.pidfd = PidFd::from(pidfd);
-        // The number that the intermediate process saw may be one of another pid namespace.
+        // The pidfd tells init's pid as this process counts it; the intermediate process may be in another pid
+        // namespace.
         self.pid = self.pidfd.pid()?;
         Ok(left.map(|cgroup| cgroup.take_in(self.pid)).transpose()?.unwrap_or_default())
     }
@@ -77,7 +79,7 @@ pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
     match ended {
         Ended::Signaled(number) => {
             let name = signal::name(number);
-            // The supervisor notices the death at some step of its own, which has no part in it: that step isn't named.
+            // The supervisor notices the death at some step of its own. This step has no part in it and isn't named.
             let err = Error::new(Kind::Kernel, format!("init was killed by {name}")).without_step();
             match oom_kills {
                 _ if number == libc::SIGILL => err.with_hint(

@@ -14,11 +14,12 @@ const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 /// The name that goes with the descriptor. Callers don't show it.
 const MASTER_NAME: &[u8] = b"/dev/ptmx";
 
-/// Opens a terminal in the container and sends its master to `socket`; gives the end that the process gets.
+/// Opens a terminal in the container and sends its master to `socket`. Returns the end for the container's process.
 ///
 /// Nothing is opened by a name that an image or a process in the container could have replaced: the multiplexer is
-/// checked to be devpts's own, and the peer comes from the kernel. Where the runtime itself relays what is written
-/// (`relayed`), a line end becomes CR LF in the caller's terminal, if that is where it goes, and nowhere else.
+/// checked to be devpts's own, and the peer comes from the kernel. A terminal that the runtime relays (`relayed`)
+/// leaves line ends as they are: they become CR LF in the caller's terminal, and stay LF where the output goes to no
+/// terminal.
 pub fn open(root: &Root, console: Console, socket: BorrowedFd) -> Result<OwnedFd> {
     let master = root.open_without_links(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
     let stat = file::stat_of(&master)?;
@@ -38,8 +39,8 @@ pub fn open(root: &Root, console: Console, socket: BorrowedFd) -> Result<OwnedFd
     Ok(peer)
 }
 
-/// A terminal that is relayed has the size of the caller's, which is still the standard input here. The relay can't be
-/// trusted to set the size before the program asks for it.
+/// A relayed terminal has the size of the caller's terminal, which is still the standard input here. The relay sets the
+/// size as well, but perhaps only after the program has asked for it.
 fn size_of(console: Console) -> Option<(u16, u16)> {
     let callers = if console.relayed { tty::size(std::io::stdin()).ok() } else { None };
     callers.or(console.size)

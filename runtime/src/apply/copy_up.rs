@@ -9,7 +9,7 @@ use nix::sys::stat::{FileStat, SFlag};
 use crate::error::{Error, Result};
 use crate::sys::file;
 
-/// Directories deeper than this are refused; the kernel's own limit on path lengths is near.
+/// Directories nested deeper than this are refused: each level holds two descriptors open.
 const DEPTH_MAX: usize = 256;
 
 /// Copies all that is in `from` to `to`: directories, files, links and special files, with owners and modes.

@@ -1,7 +1,7 @@
 //! Init makes device nodes and the links beside them.
 //!
-//! /dev is opened once for each, within the root and without following a link: an image whose /dev is a link would
-//! have the runtime make and remove files elsewhere.
+//! For each of them, its directory is opened within the root and without following a link: by a /dev that is a link, an
+//! image would have the runtime make and remove files elsewhere.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::error::{Errno, Error, Kind, Result};
 use crate::plan::Device;
 use crate::sys::{file, mount};
 
-/// Makes one node, or binds the host's, of which `node` is a mount.
+/// Makes one node. If there is a `node`, a detached mount of the host's, that is bound instead.
 pub fn make(rootfs: &mut Rootfs, device: &Device, node: Option<OwnedFd>) -> Result<()> {
     let parent = device.path.parent().unwrap_or(Path::new("/"));
     let directory = match rootfs.root.open_without_links(parent, OFlag::O_PATH | OFlag::O_DIRECTORY) {
@@ -36,7 +36,7 @@ fn make_node(directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
         Err(err) if err.is(Errno::EEXIST) => check(&file::stat_at(directory, name)?, device),
         result => {
             result?;
-            // The mode of mknod(2) passed no umask: init has none until it becomes the container's user.
+            // No umask has changed the mode: init's umask is 0 until it becomes the container's user.
             let made = file::open_at(directory, name, OFlag::O_PATH)?;
             check(&file::stat_of(&made)?, device)?;
             if (device.uid, device.gid) == (0, 0) {
@@ -57,7 +57,7 @@ fn bind(node: &OwnedFd, directory: &OwnedFd, name: &Path, device: &Device) -> Re
     mount::attach(node.as_fd(), target.as_fd())
 }
 
-/// A node that was there already, or that replaced the one just made, must be the device that the config asks for.
+/// A node that was there already, or that has replaced the node just made, must be the device that the config asks for.
 fn check(stat: &FileStat, device: &Device) -> Result<()> {
     let numbered = device.kind == libc::S_IFIFO || stat.st_rdev == number(device);
     if stat.st_mode & libc::S_IFMT == device.kind && numbered {

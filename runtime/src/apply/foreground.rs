@@ -16,18 +16,19 @@ use crate::sys::{file, socket, tty};
 
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// The signals that reach this process while it stands in for the container's process. From here on no signal ends it.
+/// The signals that reach this process while it stands in for the container's process. It hands them on, and isn't
+/// ended by them itself.
 pub struct Signals(SignalQueue);
 
 impl Signals {
-    /// Blocks all signals and collects them, except those that tell of faults of this process itself.
+    /// Blocks all signals and collects them, except the signals for faults of this process itself.
     pub fn collect() -> Result<Signals> {
         let faults = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL];
         SignalQueue::of_all_but(&faults).map(Signals)
     }
 }
 
-/// Where the terminal of a foreground process arrives: the console socket that the runtime is itself.
+/// The runtime's own console socket, where the terminal of a foreground process arrives.
 pub struct OwnConsole(OwnedFd);
 
 impl OwnConsole {
@@ -94,7 +95,7 @@ impl Attendance<'_> {
         }
     }
 
-    /// Waits for a signal, or for something to copy or to tell. Gives what the terminal and the input are ready for.
+    /// Waits for a signal, or for something to copy or to tell. Returns what the terminal and the input are ready for.
     fn wait(&self) -> Result<(PollFlags, PollFlags)> {
         let stdin = std::io::stdin();
         let mut interests = vec![(self.signals.0.as_fd(), PollFlags::POLLIN)];
@@ -147,7 +148,7 @@ struct Relay {
     master: OwnedFd,
     before: Option<tty::Settings>,
     /// Input that the terminal hasn't taken yet. The relay never waits for the terminal to take it: the container's
-    /// process may read nothing before its own output is read, which is the relay's work.
+    /// process may read no input until its output is read, and the relay reads that.
     waiting: Vec<u8>,
     input_open: bool,
 }
@@ -174,7 +175,7 @@ impl Relay {
         }
     }
 
-    /// What the terminal is waited for.
+    /// What to wait for at the terminal.
     fn wanted(&self) -> PollFlags {
         if self.waiting.is_empty() { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT }
     }
@@ -190,7 +191,8 @@ impl Relay {
         if terminal.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR)
             && self.show() == 0
         {
-            // The last process has closed the terminal; its end is told by SIGCHLD.
+            // The last process has closed the terminal, which counts as ready from then on. The pause keeps this loop
+            // from spinning until SIGCHLD tells of the end.
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         if !input.is_empty() {
@@ -229,7 +231,7 @@ impl Relay {
         while !rest.is_empty() {
             match file::write(std::io::stdout(), rest) {
                 Ok(written) => rest = &rest[written..],
-                // The caller's pipe doesn't wait by itself.
+                // Standard output is full, and the caller has made it non-blocking.
                 Err(err) if err.is(Errno::EAGAIN) => {
                     let stdout = std::io::stdout();
                     let writable = poll::wait(&[(stdout.as_fd(), PollFlags::POLLOUT)], Deadline::Never);

@@ -1,4 +1,4 @@
-//! What a caller gets to know a process by: its pid in a file, its pidfd by a socket.
+//! How a caller comes to know a process: by its pid in a file, by its pidfd from a socket.
 
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -13,7 +13,8 @@ pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let open = || std::fs::OpenOptions::new().write(true).create_new(true).open(&unfinished);
-    // Never through a link that somebody has put there, nor into somebody's file: a file of this name is a leftover.
+    // `create_new` follows no link and opens no file that is there. A file of this name is a leftover of a killed
+    // command.
     let written = match open() {
         Err(err) if err.kind() == ErrorKind::AlreadyExists => {
             std::fs::remove_file(&unfinished).and_then(|()| open())
@@ -31,7 +32,7 @@ pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     written
 }
 
-/// Sends a pidfd to whoever listens at `path`.
+/// Sends a pidfd to the process that listens at `path`.
 pub(super) fn send_pidfd(path: &Path, pidfd: &PidFd) -> Result<()> {
     let socket = socket::connect(path)?;
     socket::send(socket.as_fd(), b"pidfd", &[pidfd.as_fd()])

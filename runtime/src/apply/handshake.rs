@@ -43,14 +43,14 @@ use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
 use crate::sys::{poll, socket};
 
-/// How long one side works before the other hears of it: mounts of slow network filesystems, and hooks.
+/// How long supervisor and init wait for each other: mounts of network filesystems can be slow, and so can hooks.
 pub const PATIENCE_MS: u64 = 600_000;
 
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// JSON can take six bytes for one byte of an error's text (`\u0001`), and a hint has a quarter of this.
 const TEXT_BYTES_MAX: usize = 2 << 10;
 
-/// What init says, and the intermediate process.
+/// What init and the intermediate process say.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
     /// Move the network devices into this network namespace.
@@ -118,7 +118,7 @@ pub enum OfIntermediate {
 enum Word {
     /// Go on.
     Go,
-    /// Here is the mount. It has all of its attributes, or else `Built::attach` sets them.
+    /// Here is the mount. Where it isn't complete, `Built::attach` sets its attributes.
     Mount { is_complete: bool },
 }
 
@@ -147,7 +147,7 @@ impl Channel {
         self.send(&Word::Mount { is_complete: built.left.is_empty() }, Some(built.mount.as_fd()))
     }
 
-    /// Init: waits for a mount that the supervisor builds, and that is to have `attr` of its own.
+    /// Init: waits for a mount that the supervisor builds. `attr` are its attributes, in case they are not set yet.
     ///
     /// Errors: Internal if the supervisor is gone or takes too long.
     pub fn await_mount(&self, attr: AttrChange) -> Result<Built> {
@@ -212,8 +212,8 @@ impl Channel {
         }
     }
 
-    /// Supervisor: waits for the word of the intermediate process, and for no longer than that lives. Init runs at once
-    /// and may speak first; that is kept.
+    /// Supervisor: waits for the intermediate process to say that it has forked init, or to end. Init runs at once and
+    /// may speak first: its messages are kept for [`listen`](Self::listen).
     ///
     /// If it is gone without a word, init, if there is one, finds the channel closed. Errors: what the intermediate
     /// process failed at.
@@ -223,7 +223,7 @@ impl Channel {
             let ends = [self.socket.as_fd(), intermediate.as_fd()];
             match poll::wait_readable(&ends, deadline)?[..] {
                 [false, false] => return Err(silence()),
-                // What it said before it ended would be there.
+                // If the intermediate process had spoken before its end, its message could be read now.
                 [false, true] if !poll::readable_by(&self.socket, Deadline::Now)? => {
                     socket::shut_down(self.socket.as_fd())?;
                     return Ok(OfIntermediate::Gone);
@@ -251,12 +251,13 @@ impl Channel {
         }
     }
 
-    /// The next datagram and its descriptor; `None` if the other side has gone.
+    /// The next datagram and its descriptor; `None` if the process at the far end has gone.
     fn receive(&self) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
         self.await_readable()?;
         let mut buffer = vec![0_u8; MESSAGE_BYTES_MAX];
         let (length, mut fds) = match socket::receive(self.socket.as_fd(), &mut buffer) {
-            // Init has gone without reading our last word. The kernel tells that first, and then what init had said.
+            // Init has gone without reading the supervisor's last word. The kernel reports that first; what init said
+            // can be read after.
             Err(err) if err.is(Errno::ECONNRESET) => {
                 socket::receive(self.socket.as_fd(), &mut buffer).unwrap_or_default()
             }

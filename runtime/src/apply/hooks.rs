@@ -19,7 +19,7 @@ use crate::sys::{file, memfd, poll};
 /// The environment of a hook whose `env` is empty.
 #[derive(Clone, Copy, Debug)]
 pub enum DefaultEnv<'a> {
-    /// None: what the runtime's caller has in its environment is nobody's business in a hook. (runc hands it on.)
+    /// No variable: the environment of the runtime's caller isn't meant for hooks. (runc hands it on.)
     Empty,
     /// These variables: `startContainer` hooks get those of the container's process.
     Of(&'a [String]),
@@ -27,10 +27,10 @@ pub enum DefaultEnv<'a> {
 
 /// Runs the hooks of `kind` one after the other, with `state` on their standard input.
 ///
-/// What they print goes nowhere, so that it can't mix with the output of the runtime; of one that fails, the error
-/// has the first line that it printed to standard error.
+/// Their standard output is discarded, so that it can't mix with the runtime's. The error of a hook that fails has the
+/// first line of its standard error.
 ///
-/// Errors: Hook, for the first one that fails or runs past its timeout; those after it don't run.
+/// Errors: Hook, for the first hook that fails or runs past its timeout. The hooks after it don't run.
 pub fn run_hooks(kind: &str, hooks: &[Hook], state: &[u8], env: DefaultEnv) -> Result<()> {
     for (index, hook) in hooks.iter().enumerate() {
         run_hook(kind, index, hook, state, env)?;
@@ -104,7 +104,7 @@ fn file_with(state: &[u8]) -> Result<File> {
     Ok(file)
 }
 
-/// Waits for the hook's end while its output is taken up, and tells whether it ended before the deadline.
+/// Waits for the hook's end, reads its output meanwhile, and returns whether it ended before the deadline.
 ///
 /// The end of the hook counts, and not the end of its output: a process that the hook left in the background may keep
 /// the pipe open.
@@ -142,7 +142,7 @@ struct Output {
     beginning: Vec<u8>,
 }
 
-/// How much of it is kept.
+/// How many bytes of the output are kept.
 const OUTPUT_KEPT_MAX: usize = 4096;
 
 impl Output {

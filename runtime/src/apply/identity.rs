@@ -1,5 +1,5 @@
-//! The ids and capabilities of the container's process. Every change here takes a right away, in an order in which the
-//! rest can still be made.
+//! The ids and capabilities of the container's process. Each change takes a right away, so their order is such that
+//! each is still allowed.
 
 use nix::sys::signal::Signal;
 
@@ -9,7 +9,7 @@ use crate::sys::credentials::{self, CapabilitySets};
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::{descriptors, file};
 
-/// Becomes root of the user namespace, if it has one.
+/// Becomes root of the user namespace, if the namespace has an id 0.
 ///
 /// The groups of the caller go too: they are the host's.
 pub fn become_root(alone: &SingleThreaded) -> Result<()> {
@@ -80,7 +80,8 @@ pub fn set_capabilities(sets: &CapabilitySets) -> Result<()> {
     rearm()
 }
 
-/// A change of credentials makes the kernel forget the parent death signal, and may make the process dumpable again.
+/// Sets anew what a change of credentials undoes: the kernel forgets the parent death signal, and may make the process
+/// dumpable.
 fn rearm() -> Result<()> {
     process::set_parent_death_signal(Some(Signal::SIGKILL)).doing("keep dying with the supervisor")?;
     process::set_dumpable(false)

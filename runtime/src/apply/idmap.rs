@@ -1,4 +1,4 @@
-//! A user namespace made for its maps alone, as id-mapped mounts want one.
+//! Id maps, and user namespaces made for their maps alone: an id-mapped mount takes its map from a user namespace.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -12,11 +12,12 @@ use crate::sys::namespace::{Forked, clone3};
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::{file, signal};
 
-/// A user namespace with these maps; it lasts as long as the descriptor or a mount that uses it.
+/// Makes a user namespace with these maps. It lasts as long as the descriptor, or a mount that uses it, is there.
 pub fn user_namespace(alone: &SingleThreaded, maps: &IdMapping) -> Result<OwnedFd> {
     let (pid, pidfd) = match clone3(alone, libc::CLONE_NEWUSER as u64, None, false)? {
         Forked::Child(_) => {
-            // The child has nothing to do but be there. The supervisor kills it, and so does the supervisor's death.
+            // The child does nothing: the namespace needs a process until its maps are written. The supervisor kills
+            // the child, and so does the supervisor's death.
             if process::set_parent_death_signal(Some(Signal::SIGKILL)).is_err() {
                 process::exit_now(1);
             }

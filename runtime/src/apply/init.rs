@@ -77,9 +77,9 @@ impl Init<'_> {
         self.channel.say(&Message::Independent)
     }
 
-    /// Waits for `start`, however long: this is the one wait without a deadline.
+    /// Waits for `start`, without a deadline.
     fn await_start(&mut self) -> Result<()> {
-        // It stays open until the program is executed, which tells `start` that it runs.
+        // The fifo stays open until the program is executed: by its closing, `start` learns that the program runs.
         let Some(fifo) = &self.start_fifo else { return Ok(()) };
         let signals = SignalQueue::of(&ENDING_SIGNALS)?;
         let mut byte = [0_u8; 1];
@@ -91,10 +91,12 @@ impl Init<'_> {
             }
             match file::read(fifo, &mut byte) {
                 Ok(1) => return signals.unblock(),
-                // `start` has taken the name away, so nobody else can come, and was killed before it wrote.
+                // `start` removed the fifo's name and was killed before it wrote. Without a name, no further `start`
+                // can come.
                 Ok(_) if unlinked => return Err(Error::internal("`start` died before it said so")),
                 Ok(_) => {
-                    // Whoever opened it has gone again; the next look tells what stood in it if it has no name now.
+                    // A writer has opened the fifo and closed it again. If the fifo has no name now, `start` may have
+                    // written since, so the fifo is read once more.
                     unlinked = file::stat_of(fifo)?.st_nlink == 0;
                     std::thread::sleep(std::time::Duration::from_millis(10));
                 }
@@ -138,7 +140,8 @@ pub(super) fn install_filter(filter: &Filter, channel: &Channel) -> Result<()> {
     channel.ask(&Message::Listener(listener.as_raw_fd()))
 }
 
-/// A flag that nobody asked for is dropped where the kernel doesn't know it; one that was asked for is an error then.
+/// Installs a filter. If the kernel doesn't know a flag, an optional flag is dropped, and a flag that the profile asks
+/// for is an error.
 fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
     match seccomp::install(&filter.program, filter.flags | filter.optional_flags) {
         Err(err) if err.is(Errno::EINVAL) && filter.optional_flags != FilterFlags::NONE => {

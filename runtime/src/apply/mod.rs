@@ -1,7 +1,7 @@
 //! 3. EFFECTS: performs a finished plan, and never looks at the spec.
 //!
-//! `supervisor` and `init` are the two processes of a start, `handshake` is what they say to each other; the other
-//! files perform the steps of one subsystem each.
+//! `supervisor` and `init` are the processes of a start (`init` is the intermediate process too), `handshake` is what
+//! they say to each other. Each further file performs the steps of one subsystem.
 
 mod build;
 pub mod cgroup;

@@ -1,4 +1,5 @@
-//! What the supervisor does about namespaces: it opens those that init joins, and comes back to its own.
+//! The supervisor's part in namespaces: it opens those that init joins, enters some for its children, and returns to
+//! its own.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -66,7 +67,7 @@ fn own_namespace(name: &str) -> Result<OwnedFd> {
     file::open_following_links(&Path::new("/proc/self/ns").join(name), OFlag::O_RDONLY)
 }
 
-/// Its name in `/proc/PID/ns`.
+/// The namespace's name in `/proc/PID/ns`.
 fn file_name(namespace: Namespace) -> &'static str {
     let known = namespace::NAMES.iter().find(|(flag, _)| *flag == namespace.flag());
     known.map_or(namespace.name(), |(_, name)| name)

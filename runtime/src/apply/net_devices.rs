@@ -1,6 +1,6 @@
 //! Moves network devices from the caller's network namespace into the container's.
 //!
-//! The kernel closes a device that is moved and takes its addresses. All else of the device goes with it.
+//! The kernel takes a device down when it is moved, and removes its addresses. All else of the device moves along.
 
 use std::os::fd::OwnedFd;
 
@@ -30,15 +30,16 @@ fn move_one(device: &NetDevice, namespace: &OwnedFd, here: &Devices, there: &Dev
     let name = free_name(&device.inside, there)?;
     let addresses = here.lasting_addresses(index)?;
     here.move_to(index, namespace, &name)?;
-    // The number may be another one there.
+    // The device may have another number in its new namespace.
     let moved = there.find(&name)?.ok_or_else(|| Error::internal(format!("{name} has not arrived")))?;
     addresses.iter().try_for_each(|address| there.add_address(moved, address))?;
     there.bring_up(moved)
 }
 
-/// The name, if no device of the container has it; with the first number that makes it so, where it wants one.
+/// A name that no device of the container has: `wanted` itself or, if it contains [`NUMBER`], `wanted` with the lowest
+/// number that is free.
 ///
-/// The kernel would move the device before it sees that the name is taken.
+/// Looked up first, because the kernel would move the device before it sees that the name is taken.
 fn free_name(wanted: &str, there: &Devices) -> Result<String> {
     const NUMBERS_MAX: u32 = 1 << 15;
     if !wanted.contains(NUMBER) {

@@ -66,7 +66,7 @@ pub struct Inherited<'a> {
 }
 
 impl Inherited<'_> {
-    /// Closes what init has from the supervisor, or the supervisor from its caller, and doesn't need itself.
+    /// Closes the descriptors of the supervisor and of its caller that init doesn't need itself.
     ///
     /// Close-on-exec is not enough. The names of the program, of the working directory and of the home directory come
     /// from an image, and may go through `/proc/self/fd`. Through an open directory of the host and `..`, such a name
@@ -101,8 +101,8 @@ pub fn run(inherited: Inherited) -> ! {
 struct Preparer<'a> {
     inherited: Inherited<'a>,
     rootfs: Option<Rootfs>,
-    /// The procfs that sysctls and labels are written through: see `plan::procfs`. No path that init walks from here
-    /// leads onto another mount.
+    /// The procfs that sysctls and labels are written through: see `plan::procfs`. No path that init walks from its
+    /// root leads onto another mount.
     procfs: Option<Procfs>,
     /// The pid namespace that the container joins.
     pid_namespace: Option<OwnedFd>,
@@ -272,7 +272,7 @@ impl<'a> Preparer<'a> {
         self.inherited.channel.ask(&Message::NetDevices(Some(namespace)))
     }
 
-    /// Has the supervisor build the next of the mounts that it builds.
+    /// Has the supervisor build the next mount, in the order of the plan, that is the supervisor's to build.
     fn ask_for_mount(&self, attr: AttrChange) -> Result<Built> {
         let namespace = file::open_following_links(Path::new("/proc/self/ns/mnt"), OFlag::O_RDONLY)?;
         self.inherited.channel.say(&Message::Mount(Some(namespace)))?;
@@ -290,7 +290,7 @@ impl<'a> Preparer<'a> {
         };
         let mounted = self.rootfs()?.perform(planned, built)?;
         if planned.written_through {
-            // Init walks from the root of this mount, below all that may cover the mount.
+            // Init walks from the root of this mount, underneath whatever may be mounted over it.
             self.procfs = Some(Procfs::of_container(mounted));
         } else if planned.sealed_later {
             self.rootfs()?.keep_unsealed(&planned.destination, mounted);
@@ -306,8 +306,8 @@ impl<'a> Preparer<'a> {
         devices::make(self.rootfs()?, device, node)
     }
 
-    /// Enters the root that the container's init has. Init is looked at again once its root is open: as long as init
-    /// hasn't ended, its pid is no other process's.
+    /// Enters the root of the container's init, which is found by init's pid. Whether init still runs is asked after
+    /// its root is open: only then was the pid surely init's.
     fn enter_root(&self) -> Result<()> {
         let path = format!("/proc/{}/root", self.inherited.record.init_process_pid);
         let root = file::open_following_links(Path::new(&path), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
@@ -320,8 +320,8 @@ impl<'a> Preparer<'a> {
         file::change_root_here()
     }
 
-    /// Joins the namespaces of the container that `exec` runs in, the user namespace last: in it the process could no
-    /// longer join those that the runtime owns.
+    /// Joins the namespaces of the container that `exec` runs in, the user namespace last: inside it, the process has
+    /// no right to join namespaces that the runtime owns.
     fn join_container(&mut self, flags: NamespaceFlags) -> Result<()> {
         let container = self.inherited.container.take();
         let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
@@ -330,10 +330,10 @@ impl<'a> Preparer<'a> {
         in_turn.into_iter().try_for_each(|flags| namespace::setns(self.alone(), container, flags))
     }
 
-    /// Joins what the config names by path.
+    /// Joins the namespaces that the config names by path.
     ///
-    /// Namespaces that the runtime owns come before the user namespace, in which it no longer could; those that only
-    /// the root of that user namespace may join come after.
+    /// Namespaces that the runtime owns come first: inside the user namespace, the process has no right to join them.
+    /// Namespaces that only the root of that user namespace may join come after it.
     fn join_namespaces(&mut self, listed: &[Namespace]) -> Result<()> {
         let opened = std::mem::take(&mut self.inherited.namespaces);
         let pid = self.pid_namespace.as_ref().map(|fd| (Namespace::Pid, fd));
@@ -445,7 +445,7 @@ impl<'a> Preparer<'a> {
         let Some(socket) = self.inherited.console_socket.take() else {
             return Err(Error::internal("there is no console socket"));
         };
-        // `exec` is in the container already; `create` is about to be.
+        // The process of `exec` is in the container's root already, init of `create` isn't yet.
         let peer = match &self.rootfs {
             Some(rootfs) => {
                 let peer = console::open(&rootfs.root, console, socket.as_fd())?;
@@ -480,7 +480,8 @@ impl<'a> Preparer<'a> {
         }
     }
 
-    /// A working directory outside of the root would be a way out: an inherited descriptor could have been its name.
+    /// A working directory outside of the root would be a way out. Its path may have led there by an inherited
+    /// descriptor (CVE-2024-21626).
     fn verify_working_directory(&mut self, path: &Path) -> Result<()> {
         if !self.working_directory_entered {
             file::change_directory(path)?;

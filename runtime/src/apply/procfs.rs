@@ -35,7 +35,8 @@ impl Procfs {
         .map(Procfs)
     }
 
-    /// Marks every descriptor from `first` on close-on-exec; `own` is a procfs that is at hand.
+    /// Marks every descriptor from `first` on close-on-exec. Old kernels need a procfs for that: `own`, or else a new
+    /// one.
     pub(super) fn close_on_exec_from(first: i32, own: Option<Procfs>) -> Result<()> {
         let procfs = || own.map_or_else(Procfs::open, Ok).map(|Procfs(procfs)| procfs);
         descriptors::close_on_exec_from(first, procfs)

@@ -1,7 +1,7 @@
 //! sd_notify: hears from the container that it is ready, and tells the caller's service manager.
 //!
-//! The container has a socket of its own, so that it can't say anything else in its caller's name: of all that it says,
-//! `READY=1` is what counts, and the manager hears it in the runtime's own words.
+//! The container has a socket of its own and not the manager's, so that it can't speak in the name of its caller. Of
+//! its messages only `READY=1` counts, and the runtime tells the manager of it in words of its own.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,7 +19,7 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 /// How many messages are read at a time, so that a container that sends without end delays nothing else.
 const MESSAGES_AT_ONCE_MAX: usize = 64;
 
-/// How long the manager may take to hear of it and to confirm.
+/// How long the manager may take to hear that the container is ready, and to confirm.
 const MANAGER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A wait for a container to be ready, with the manager that will be told.
@@ -35,7 +35,7 @@ enum Progress {
     Awaited,
     /// The container has said that it is ready. The manager is to hear these lines, the last of the list first.
     Telling { lines: Vec<String>, deadline: Deadline },
-    /// The manager has the other end of the pipe, and closes it when it has dealt with all that came before.
+    /// The manager has the write end of the pipe, and closes it when it has dealt with all earlier messages.
     Confirming { pipe: OwnedFd, deadline: Deadline },
     /// The manager knows. What the container says from here on is read and forgotten, so that it never waits for a
     /// reader.
@@ -43,7 +43,7 @@ enum Progress {
 }
 
 impl Readiness {
-    /// Connects to the manager at `address`; `main_pid` is the process that it is to attend from then on.
+    /// Connects to the manager at `address`; `main_pid` is the process for the manager to attend.
     pub fn of(container: OwnedFd, address: &OsStr, main_pid: u32) -> Result<Readiness> {
         let manager = socket::connect_datagram(address).doing("NOTIFY_SOCKET")?;
         Ok(Readiness { container, manager, main_pid, progress: Progress::Awaited })
@@ -67,7 +67,7 @@ impl Readiness {
         }
     }
 
-    /// What is waited for; then comes the turn of [`perform`](Self::perform).
+    /// What to wait for before [`perform`](Self::perform).
     pub fn interests(&self) -> Vec<Interest<'_>> {
         let mut interests = vec![(self.container.as_fd(), PollFlags::POLLIN)];
         match &self.progress {
@@ -78,7 +78,7 @@ impl Readiness {
         interests
     }
 
-    /// Until when it is waited for.
+    /// When the wait for [`interests`](Self::interests) ends.
     pub fn deadline(&self) -> Deadline {
         match self.progress {
             Progress::Telling { deadline, .. } | Progress::Confirming { deadline, .. } => deadline,
@@ -88,7 +88,7 @@ impl Readiness {
 
     /// Hears and tells what can be heard and told without waiting.
     ///
-    /// Errors: those of telling it to the manager.
+    /// Errors: the manager can't be told.
     pub fn perform(&mut self) -> Result<()> {
         let ready = self.hear()?;
         if ready && matches!(self.progress, Progress::Awaited) {
@@ -97,7 +97,8 @@ impl Readiness {
         }
         self.tell().doing("NOTIFY_SOCKET")?;
         if let Progress::Confirming { pipe, deadline } = &self.progress {
-            // A manager that doesn't know of barriers closes what it was sent, or never reads it.
+            // A manager that doesn't know barriers closes the pipe at once, or doesn't read the message before the
+            // deadline.
             if deadline.passed() || poll::readable_by(pipe, Deadline::Now)? {
                 self.progress = Progress::Told;
             }

@@ -19,20 +19,20 @@ const READ_ONLY: AttrChange = AttrChange::of(MountAttr::RDONLY, MountAttr::NONE)
 
 /// The container's root while init builds it.
 pub struct Rootfs {
-    /// Where everything is resolved.
+    /// Paths in the container are resolved here.
     pub root: Root,
     /// Mounts that are filled before they become read-only.
     unsealed: Vec<(PathBuf, OwnedFd)>,
-    /// The empty directory that covers masked ones, once there is one.
+    /// The empty directory that covers masked directories, once there is a path to mask.
     mask: Option<OwnedFd>,
 }
 
-/// Sets how all mounts of the new namespace hear of the host's, and the host of theirs.
+/// Sets whether later mounts on the host show in the new mount namespace, and mounts made there show on the host.
 pub fn set_propagation(change: PropagationChange, rootfs: &Path) -> Result<()> {
     let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
     propagate(&root, change, Path::new("/"))?;
     if change.flag() == libc::MS_SHARED {
-        // pivot_root refuses a root whose parent would tell its peers of the switch.
+        // pivot_root refuses a root whose parent mount is shared: its peers would see the switch.
         let parent = parent_mount(rootfs)?;
         let fd = file::open_following_links(&parent, OFlag::O_PATH)?;
         propagate(&fd, PropagationChange::private(), &parent)
@@ -70,8 +70,8 @@ impl Rootfs {
         Ok(Rootfs { root: Root::new(tree), unsealed: Vec::new(), mask: None })
     }
 
-    /// Makes the rootfs a mount on another directory, among the mounts of the caller, who has no part in it: whoever
-    /// has a copy of those mounts gets one of this mount, and hears of nothing that is mounted below.
+    /// Mounts the rootfs on another directory, among the mounts of the caller. Where these are shared, this mount shows
+    /// in their copies too. It is made private then, so that what is mounted in it shows nowhere else.
     pub fn mount_apart(path: &Path, on: &OwnedFd) -> Result<Rootfs> {
         let tree = mount::clone_tree(AT_FDCWD, path, true)?;
         mount::attach(tree.as_fd(), on.as_fd())?;
@@ -80,8 +80,8 @@ impl Rootfs {
         Ok(Rootfs { root: Root::new(tree), unsealed: Vec::new(), mask: None })
     }
 
-    /// Performs one entry of `mounts`, for which the mount may have been built already, and returns what is mounted.
-    /// What is sealed later stays at hand until then.
+    /// Performs one entry of `mounts`, and returns what is mounted. `finished` is the mount if it has been
+    /// built already.
     pub fn perform(&mut self, planned: &Mount, finished: Option<Built>) -> Result<OwnedFd> {
         let mounted = match &planned.source {
             MountSource::Bind { path, recursive } => {
@@ -130,7 +130,7 @@ impl Rootfs {
         self.unsealed.push((destination.to_owned(), mounted));
     }
 
-    /// The mode of the directory that a tmpfs will cover; one that is missing has none to hand on.
+    /// The mode of the directory that a tmpfs will cover, if it is there.
     fn mode_to_inherit(&self, filesystem: &FilesystemMount, destination: &Path) -> Option<u32> {
         if !filesystem.inherits_mode {
             return None;
@@ -156,8 +156,8 @@ impl Rootfs {
         Ok(target)
     }
 
-    /// What a filesystem is mounted on. For the kernel's own views it must be a real directory, whose path no image
-    /// has bent: later writes go through them.
+    /// What a filesystem is mounted on. For procfs and sysfs it must be a directory that no link leads to, because
+    /// later writes go through them.
     fn directory_target(&self, planned: &Mount, fstype: &str) -> Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let target = if matches!(fstype, "proc" | "sysfs") {
@@ -178,8 +178,9 @@ impl Rootfs {
         Ok(target)
     }
 
-    /// Refuses to cover what init and the container's programs take for the kernel's word, by whatever link it was
-    /// reached. `magic` is that of what would be mounted.
+    /// Refuses to mount anything but a procfs on /proc, or on a file of a procfs, by whatever link it was reached: init
+    /// and the container's programs take what they read there for the kernel's word. A few files may be covered.
+    /// `magic` tells the type of what would be mounted.
     fn check_procfs(
         &self,
         target: &OwnedFd,
@@ -237,13 +238,13 @@ impl Rootfs {
         Ok(built)
     }
 
-    /// Switches to the new root; the old one is gone from the namespace.
+    /// Switches to the new root, and takes the old root out of the mount namespace.
     pub fn pivot(&mut self) -> Result<()> {
         let old = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         file::enter_directory(&self.root)?;
         mount::pivot_root_here()?;
-        // The old root lies on top of the new one now. What is taken away here must stay on the host, so it stops
-        // telling the host first.
+        // The old root lies on top of the new root now. It becomes a slave of the host's mounts first, so that
+        // detaching it detaches nothing on the host.
         file::enter_directory(&old)?;
         propagate(&old, PropagationChange::slave(), Path::new("."))?;
         mount::detach(Path::new("."))?;
@@ -251,7 +252,8 @@ impl Rootfs {
     }
 
     /// `--no-pivot`: moves the rootfs onto `/`, for hosts whose root is a ramdisk. The host's mounts stay in the
-    /// namespace, so those that could be reached through a new procfs or sysfs are taken away first.
+    /// namespace. Its /proc and /sys are detached first: where such a mount is in the namespace, the kernel lets a
+    /// process in a user namespace make a new one without any mask.
     pub fn move_to_root(&mut self) -> Result<()> {
         for path in ["/proc", "/sys"] {
             match mount::detach(Path::new(path)) {
@@ -266,14 +268,14 @@ impl Rootfs {
         file::change_directory(Path::new("/"))
     }
 
-    /// Makes the new root that of this process alone.
+    /// Changes the root of this process alone, by chroot: the mount namespace is the caller's.
     pub fn change_root(&mut self) -> Result<()> {
         file::enter_directory(&self.root)?;
         file::change_root_here()?;
         file::change_directory(Path::new("/"))
     }
 
-    /// Sets how the root passes mounts on.
+    /// Sets the propagation of the new root.
     pub fn set_root_propagation(&self, change: PropagationChange) -> Result<()> {
         propagate(&self.root, change, Path::new("/"))
     }
@@ -295,14 +297,15 @@ impl Rootfs {
         build::change(&root, READ_ONLY)
     }
 
-    /// Makes one path read-only; one that is missing needs no protection.
+    /// Makes one path read-only. A path that is missing needs no protection.
     pub fn protect(&self, path: &Path) -> Result<()> {
         let Some(target) = self.open_if_there(path)? else { return Ok(()) };
         let copy = mount::clone_tree(target.as_fd(), Path::new(""), true)?;
         Built::of(copy, READ_ONLY, AttrChange::default())?.attach(&target).map(drop)
     }
 
-    /// Hides one path: a directory behind an empty one, a file behind /dev/null; one that is missing is hidden enough.
+    /// Hides one path: a directory behind an empty directory, a file behind /dev/null. A path that is missing needs no
+    /// mask.
     pub fn hide(&mut self, path: &Path) -> Result<()> {
         let Some(target) = self.open_if_there(path)? else { return Ok(()) };
         if !file::is_directory(&file::stat_of(&target)?) {
@@ -310,7 +313,7 @@ impl Rootfs {
             let copy = mount::clone_tree(null.as_fd(), Path::new(""), false)?;
             return mount::attach(copy.as_fd(), target.as_fd());
         }
-        // All masked directories share one instance: each new one would cost the kernel a shrinker.
+        // All masked directories share one tmpfs, because each tmpfs costs the kernel a shrinker.
         let copy = match &self.mask {
             Some(mask) => mount::clone_tree(mask.as_fd(), Path::new(""), false)?,
             None => empty_directory()?,

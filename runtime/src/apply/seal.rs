@@ -24,15 +24,15 @@ use crate::sys::mount::{self, MountAttr};
 use crate::sys::{descriptors, file, memfd, process};
 
 const OWN_EXE: &str = "/proc/self/exe";
-/// overlayfs wants two lower layers where there is no upper one; what the second holds is never looked at.
+/// overlayfs wants two lower layers where there is no upper layer. What the second layer holds is never looked at.
 const SECOND_LAYERS: [&str; 3] = ["/run", "/tmp", "/var"];
 /// The two descriptors of the sealed image stay above the numbers that callers hand down.
 const LOWEST_NUMBER: RawFd = 50;
-/// 3 is what a caller hands down first.
+/// Callers hand down descriptors from 3 on.
 const LOWEST_NUMBER_OF_ALL: RawFd = 4;
 const NUMBERS_TRIED_MAX: RawFd = 4096;
 
-/// Makes sure that this process runs from a sealed image: returns if it does, and otherwise executes one.
+/// Makes sure that this process runs from a sealed image: returns if it does, and otherwise executes a sealed image.
 ///
 /// Errors: Denied if no sealed image can be made.
 pub fn ensure() -> Result<()> {
@@ -55,8 +55,9 @@ pub fn ensure() -> Result<()> {
     match process::execute_fd(&image, &args, &env).doing("execute the sealed image")? {}
 }
 
-/// Whether this process was executed from a sealed image: the kernel tells by which descriptor it was executed, and the
-/// next one is a sealed file in memory that names the image. A caller's environment has no say in it.
+/// Whether this process was executed from a sealed image: the kernel tells the number of the descriptor that it was
+/// executed by, and the next number is a sealed file in memory that names the image. A caller's environment has no say
+/// in it.
 fn runs_sealed() -> bool {
     let Some(number) = process::executed_path()
         .and_then(|path| path.strip_prefix("/dev/fd/").and_then(|number| number.parse::<RawFd>().ok()))
@@ -64,7 +65,7 @@ fn runs_sealed() -> bool {
     else {
         return false;
     };
-    // Both are taken, so that they are closed: no number of theirs may reach the container.
+    // Both descriptors are taken, so that they are closed: neither may reach the container.
     let Some([_image, marker]) = descriptors::take_handed_down([number, number + 1]) else { return false };
     let mut told = Vec::new();
     let sealed = memfd::is_sealed(&marker);
@@ -151,7 +152,7 @@ fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
     file::write_whole(marker.as_fd(), &identity(&image)?, "memfd")?;
     file::rewind(&marker)?;
     memfd::seal(&marker)?;
-    // Where RLIMIT_NOFILE ends below the first, there are the numbers that the caller leaves free.
+    // Where RLIMIT_NOFILE forbids the high numbers, low numbers that the caller has left free will do.
     for lowest in [LOWEST_NUMBER, LOWEST_NUMBER_OF_ALL] {
         if let Some(image) = side_by_side(&image, &marker, lowest)? {
             return Ok(image);
@@ -160,7 +161,7 @@ fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
     Err(Error::internal("no free descriptors for the sealed image").with_hint("is RLIMIT_NOFILE too low?"))
 }
 
-/// Copies both to two numbers in a row, from `lowest` on; nothing where there are no such numbers.
+/// Copies both to two free numbers in a row, from `lowest` on. `None` if there are no such numbers.
 fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Option<OwnedFd>> {
     let copy = |fd, lowest| match descriptors::duplicate_from(fd, lowest) {
         Err(err) if err.is(Errno::EINVAL) || err.is(Errno::EMFILE) => Ok(None),
@@ -171,7 +172,7 @@ fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Opti
         let Some(image) = copy(image, number)? else { return Ok(None) };
         let Some(marker) = copy(marker, image.as_raw_fd() + 1)? else { return Ok(None) };
         if marker.as_raw_fd() == image.as_raw_fd() + 1 {
-            // The sealed process takes it over.
+            // The marker stays open for the sealed process.
             let _number = marker.into_raw_fd();
             return Ok(Some(image));
         }

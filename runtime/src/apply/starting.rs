@@ -18,8 +18,9 @@ pub struct Started {
 
 /// Tells init, which waits at its end of the fifo or is about to, to execute the program.
 ///
-/// The name of the fifo is removed before the write. If `start` is killed between the two, init sees the fifo close and
-/// gives up. In the opposite order, the container would count as created and couldn't be started.
+/// The name of the fifo is removed before the write. If `start` is killed after the removal and before the write, init
+/// sees the fifo close and gives up. In the opposite order, the container would count as created and couldn't be
+/// started.
 ///
 /// Errors: WrongState if init has ended.
 pub fn start(dir: &ContainerDir) -> Result<Started> {

@@ -31,7 +31,7 @@ use crate::sys::process::{self, SingleThreaded};
 pub struct Creation<'a> {
     /// What is to be done.
     pub plan: &'a Plan,
-    /// This process has one thread.
+    /// Proof that this process has one thread.
     pub alone: &'a SingleThreaded,
     /// Where the state is kept.
     pub root: &'a StateRoot,
@@ -67,7 +67,7 @@ pub struct Created {
 pub struct Joining<'a> {
     /// What is to be done.
     pub plan: &'a Plan,
-    /// This process has one thread.
+    /// Proof that this process has one thread.
     pub alone: &'a SingleThreaded,
     /// The container.
     pub record: &'a Record,
@@ -130,7 +130,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) record: Option<Record>,
     pub(super) dir: Option<(ContainerDir, Lock)>,
     pub(super) cgroup: Option<CreatedCgroup>,
-    /// v2: restricts devices, once init needs none any more.
+    /// v2: the device program, loaded early. It is attached when init has made its devices.
     device_program: Option<OwnedFd>,
     /// Where init mounts its root, if it mounts it apart.
     mountpoint: Option<OwnedFd>,
@@ -184,7 +184,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn perform_all(&mut self) -> Result<()> {
-        // From its first moment on, no process that shares a namespace with the child may trace it or look into it.
+        // Before the clone, so that the child is never traceable for a process that shares a namespace with it.
         process::set_dumpable(false)?;
         let (plan, tracer) = (self.plan, self.tracer);
         for step in &plan.steps {
@@ -334,9 +334,9 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Clones the process into the container's cgroup or, where that takes no processes, into the cgroup below it that
-    /// init is in. A container that manages cgroups of its own (systemd, an engine) gives its controllers on, and must
-    /// move its processes down first.
+    /// Clones the process into the container's cgroup or, where this cgroup takes no processes, into the cgroup below
+    /// it that init is in. A cgroup takes no processes if it gives its controllers on to cgroups below: so it is in a
+    /// container that runs systemd or an engine.
     ///
     /// The intermediate process alone is born in the cgroup of v2, because the clone needs the cgroup's directory open,
     /// which is the host's.
@@ -379,7 +379,7 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// What the child takes over from the supervisor, of which it is a copy.
+    /// What the child, a copy of the supervisor, takes over from it.
     fn inheritance(
         &mut self,
         child: namespace::InChild,
@@ -411,8 +411,8 @@ impl<'a> Supervisor<'a> {
         })
     }
 
-    /// From here on init has a name that outlives this process. A killed supervisor takes init along, but hooks and
-    /// `delete` must know which process they deal with.
+    /// Notes init's pid and the time of its start: hooks and `delete` must know which process is init, even when the
+    /// supervisor has ended.
     fn identify_init(&mut self) -> Result<()> {
         let pid = self.init()?.pid;
         let start = ProcessStat::read(pid)?.map(|stat| stat.start_ticks);
@@ -451,7 +451,8 @@ impl<'a> Supervisor<'a> {
         self.go()
     }
 
-    /// The channel closes when the program is executed. A process that is killed before shows by its exit.
+    /// The channel closes when the program is executed, and also if the process is killed before. The caller sees such
+    /// a death by the exit status.
     fn await_execution(&mut self) -> Result<()> {
         self.expect(|message| match message {
             Message::Gone => Ok(()),
@@ -471,7 +472,7 @@ impl<'a> Supervisor<'a> {
         said.map_err(|silence| self.explained(silence))
     }
 
-    /// Waits for a message that has nothing with it.
+    /// Waits for a message without content.
     fn expect_word(&mut self, wanted: Message) -> Result<()> {
         let is_it = |said: &Message| std::mem::discriminant(said) == std::mem::discriminant(&wanted);
         self.expect(|said| if is_it(&said) { Ok(()) } else { Err(said) })

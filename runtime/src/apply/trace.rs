@@ -1,7 +1,7 @@
 //! `--trace FILE`: the plan with times beside it, as a Chrome trace that Perfetto opens.
 //!
 //! Supervisor and init write to the same file, one event a line, each line in one `write`; the array is left open, as
-//! the format allows, since nobody knows which of the two ends last.
+//! the format allows, since neither process knows whether it ends last.
 //!
 //! A build with the feature `faults` also ends or fails a step that `CORTEN_FAULT` names: `kill:STEP`, `fail:STEP`.
 
@@ -30,7 +30,7 @@ impl Default for Tracer {
 }
 
 impl Tracer {
-    /// A tracer that writes to `path`, or nothing.
+    /// A tracer that writes to `path`; without a path it writes nothing.
     pub fn to(path: Option<&Path>) -> Result<Tracer> {
         let nowhere = Tracer::default();
         let Some(path) = path else { return Ok(nowhere) };
@@ -122,7 +122,7 @@ mod faults {
         Ok(())
     }
 
-    /// The end of the cord that a pull goes to.
+    /// The end of the cord that init pulls at. Init must not close it.
     pub(super) fn cord() -> Option<BorrowedFd<'static>> {
         SUPERVISOR.get().map(AsFd::as_fd)
     }
@@ -136,8 +136,8 @@ mod faults {
                     tie_supervisor()?;
                 }
                 SUPERVISOR.get().ok_or_else(|| Error::internal("no cord"))?.pull()?;
-                // Init dies of its supervisor's death; until then it does nothing more. One whose supervisor had gone
-                // before, after `start`, ends by itself.
+                // In init: the supervisor's death ends init, and until then init must do nothing more. After `start`
+                // there is no supervisor, and init ends by itself.
                 std::thread::sleep(std::time::Duration::from_secs(2));
                 crate::sys::process::exit_now(1)
             }

@@ -13,7 +13,7 @@ use crate::sys::process;
 const DEATH_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Supervisor<'_> {
-    /// Takes back what was begun, the latest first. One failure doesn't keep the others from being tried.
+    /// Takes back what was begun, the latest first. After a failure, the rest is tried nevertheless.
     pub(super) fn undo(mut self) {
         while let Some(undo) = self.begun.pop() {
             match undo {

@@ -8,7 +8,7 @@ use super::table::id as id_argument;
 use crate::error::{Error, Result};
 use crate::state::ContainerId;
 
-/// What a command needs that takes a container and nothing else.
+/// The arguments of a command that takes a container and nothing else.
 #[derive(Debug)]
 pub struct IdArgs {
     /// The container.
@@ -60,7 +60,7 @@ impl Which {
         regex.map(Which::Matching).map_err(|err| Error::invalid(format!("--regex: {pattern:?}: {err}")))
     }
 
-    /// The container, if there is just one by its name.
+    /// The container, if it is named and not matched.
     pub(super) fn one(&self) -> Option<&ContainerId> {
         match self {
             Which::One(id) => Some(id),

@@ -56,7 +56,7 @@ pub struct ProcessArgs {
     pub user: Option<ExecUser>,
     /// `--additional-gids`, added to the container's.
     pub additional_gids: Vec<u32>,
-    /// `--cap`, added to the bounding, effective and permitted sets; never to the inheritable one (CVE-2022-29162).
+    /// `--cap`, added to the bounding, effective and permitted sets; never to the inheritable set (CVE-2022-29162).
     pub capabilities: Vec<String>,
     /// `--no-new-privs`
     pub no_new_privileges: bool,
@@ -71,7 +71,7 @@ pub struct ProcessArgs {
 pub struct ExecUser {
     /// The user.
     pub uid: u32,
-    /// The group; without one, that of the container's process stays.
+    /// The group. Without it, the process has the group of the container's own process.
     pub gid: Option<u32>,
 }
 

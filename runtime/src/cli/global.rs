@@ -60,12 +60,11 @@ pub(super) fn table() -> clap::Command {
                 .help("Log what is at least a 'debug', 'warning' or 'error' [default: warning]"),
         )
         .arg(flag("debug").help("Same as --log-level debug"))
-        .arg(flag("systemd-cgroup").help("Have systemd make the container's cgroup"))
-        .arg(
-            value("cgroup-manager", "MANAGER").help(
-                "Make cgroups by 'cgroupfs' or 'systemd', or not at all: 'disabled' [default: cgroupfs]",
-            ),
-        )
+        .arg(flag("systemd-cgroup").help("Have systemd make the container's cgroup (not supported yet)"))
+        .arg(value("cgroup-manager", "MANAGER").help(
+            "Make cgroups by 'cgroupfs', or not at all: 'disabled'; 'systemd' is not supported yet \
+                 [default: cgroupfs]",
+        ))
         .arg(value("rootless", "BOOL").help(
             "Go on without permission to make a cgroup: 'false', 'auto', or 'true' (not supported yet) \
                  [default: auto]",
@@ -137,8 +136,8 @@ fn cgroup_manager(low: &mut LowArgs) -> Result<CgroupManager> {
     }
 }
 
-/// `true` is what is not supported yet. `false` and `auto` are one thing until then: a cgroup that can't be made is an
-/// error.
+/// Whether `--rootless` is `true`, which is not supported yet. Until it is, `false` and `auto` mean the same: a cgroup
+/// that can't be made is an error.
 fn rootless(text: &str) -> Result<bool> {
     match parse_bool(text) {
         Some(rootless) => Ok(rootless),

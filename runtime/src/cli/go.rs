@@ -1,4 +1,4 @@
-//! Values as Go programs take them, since callers of a container runtime write them for one.
+//! Values as Go programs take them: callers of a container runtime write them for runc, which is written in Go.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ fn times(number: &str, unit: u64) -> Option<u64> {
         return None;
     }
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    // More digits than these are below what any unit can tell.
+    // Digits after the 18th add less than 1 in any unit.
     let fraction = &fraction[..fraction.len().min(18)];
     let numerator: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let part = u128::from(unit) * numerator / 10_u128.pow(fraction.len() as u32);

@@ -25,9 +25,9 @@ pub(super) fn table(table: clap::Command) -> clap::Command {
     table
         .about("Send a signal to the container's init process")
         .arg(
-            flag("all")
-                .short('a')
-                .help("Send it to all processes of the container; one that has stopped is no error"),
+            flag("all").short('a').help(
+                "Send it to all processes of the container; it is no error if the container has stopped",
+            ),
         )
         .arg(table::regex())
         .arg(table::id("The name of the container"))

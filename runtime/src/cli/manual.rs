@@ -1,4 +1,4 @@
-//! The program as one table, for what is made of it when it is installed: see `examples/manual.rs`.
+//! The whole program as one table, from which `make install` makes man pages and completions: see `examples/manual.rs`.
 
 use clap::{Arg, Command, ValueHint};
 
@@ -14,7 +14,8 @@ pub fn all_commands() -> Command {
     }))
 }
 
-/// Says what a shell offers for a flag's value. A start does without: each hint costs clap an allocation.
+/// Says what a shell offers for a flag's value. A table that parses a command line has no hints: each hint costs clap
+/// an allocation.
 fn hinted(arg: Arg) -> Arg {
     let placeholder = arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str());
     let hint = match placeholder {

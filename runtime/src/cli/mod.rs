@@ -4,8 +4,8 @@
 //! [`Global`] and [`Command`] are what it means, as values that can't be wrong. The global flags are read first, so
 //! that an error in the rest reaches the log file that they name.
 //!
-//! `commands!` below lists the commands. The file of a command has all the rest of it: the table of its flags, the
-//! values that they become, and the way from the one to the other. A caller of a container runtime writes flags as Go
+//! `commands!` below lists the commands. The file of a command has all else of the command: the table of its flags, the
+//! values that they become, and the way from flags to values. A caller of a container runtime writes flags as Go
 //! programs take them: see [`go`] and `low.rs`.
 
 mod container;
@@ -72,8 +72,8 @@ impl<T: Args> Args for Box<T> {
     }
 }
 
-/// Makes [`CommandName`] and [`Command`] of one row for each command: its word, whether a process enters a container by
-/// it, where its flags stand, the table of its flags, and the values that they become.
+/// Makes [`CommandName`] and [`Command`] from one row for each command: its word, whether a process of the command
+/// enters a container, where its flags stand, the table of its flags, the values that the flags become.
 macro_rules! commands {
     ($($name:ident = $word:literal, $side:ident, $flags:ident, $table:path, $args:ty;)*) => {
         /// The name of a command.
@@ -169,12 +169,12 @@ commands! {
     Update = "update", Outside, Anywhere, update::table, Box<UpdateArgs>;
 }
 
-/// Where the processes of a command are.
+/// Whether a process of the command enters a container.
 #[derive(PartialEq, Eq)]
 enum Side {
-    /// One goes into a container.
+    /// A process enters a container.
     Entering,
-    /// All stay outside.
+    /// All processes stay outside.
     Outside,
 }
 
@@ -240,7 +240,7 @@ impl CommandLine {
         CommandLine { global: Global::default(), print: Some(text), command: Vec::new() }
     }
 
-    /// The command's name, if the command line has one that is known.
+    /// The command's name, if the command line has a command that is known.
     pub fn command_name(&self) -> Option<CommandName> {
         self.command.first().and_then(|word| CommandName::of(word))
     }

@@ -4,7 +4,7 @@ use super::Args;
 use super::low::LowArgs;
 use crate::error::{Error, Result};
 
-/// What a command is given that isn't there yet. No value can be made, so nobody can carry out the command.
+/// The arguments of a command that isn't there yet. The type has no value, so the command can't be carried out.
 #[derive(Debug)]
 pub enum NotYet {}
 

@@ -33,7 +33,7 @@ pub struct PlanArgs {
     pub steps: bool,
 }
 
-/// What a command is given that takes nothing.
+/// The arguments of a command that takes none.
 #[derive(Debug)]
 pub struct NoArgs;
 

@@ -32,7 +32,7 @@ pub(super) fn positional(name: &'static str, placeholder: &'static str) -> Arg {
     Arg::new(name).value_name(placeholder).value_parser(value_parser!(OsString))
 }
 
-/// As many positionals as there are.
+/// Any number of positionals.
 pub(super) fn words(name: &'static str, placeholder: &'static str) -> Arg {
     positional(name, placeholder).num_args(0..)
 }

@@ -55,8 +55,8 @@ pub(super) fn table(table: clap::Command) -> clap::Command {
         .arg(value("cpuset-cpus", "LIST").help("Run on these CPUs: '0-2,7'"))
         .arg(value("cpuset-mems", "LIST").help("Use these memory nodes"))
         .arg(value("blkio-weight", "WEIGHT").help("Weigh the container's disk access against others': 10 to 1000"))
-        .arg(value("l3-cache-schema", "SCHEMA").help("The L3 cache schema of Intel RDT"))
-        .arg(value("mem-bw-schema", "SCHEMA").help("The memory bandwidth schema of Intel RDT"))
+        .arg(value("l3-cache-schema", "SCHEMA").help("The L3 cache schema of Intel RDT (not supported yet)"))
+        .arg(value("mem-bw-schema", "SCHEMA").help("The memory bandwidth schema of Intel RDT (not supported yet)"))
         .arg(table::id("The name of the container"))
 }
 
@@ -69,7 +69,7 @@ impl Args for UpdateArgs {
         };
         for name in ["l3-cache-schema", "mem-bw-schema"] {
             if low.text(name)?.is_some_and(|schema| !schema.is_empty()) {
-                // No container has one: linux.intelRdt is refused when it is created.
+                // No container has a resctrl group: `create` refuses linux.intelRdt.
                 return Err(Error::unsupported(format!(
                     "--{name}: Intel RDT is not enabled: the container has no resctrl group"
                 )));

@@ -1,11 +1,11 @@
-//! What the environment says of the command's caller, if it is systemd or another program that does as systemd does.
+//! What the environment says of the command's caller, if this is systemd or a program with systemd's habits.
 
 use std::ffi::OsString;
 
 /// How many sockets the caller hands to the container.
 ///
-/// LISTEN_PID says which process they are for: an engine that was itself started by its socket hands its environment
-/// on, and what stands at these numbers then is no socket for a container.
+/// LISTEN_PID says which process they are for. An engine that was itself started by its socket hands its environment
+/// on, but has other descriptors at these numbers.
 pub(super) fn listen_fds() -> u32 {
     let number = |text: String| text.parse::<u32>().ok();
     match std::env::var("LISTEN_PID").ok().and_then(number) {

@@ -54,7 +54,7 @@ fn by_controller(cgroup: &ExecCgroup) -> Vec<(String, PathBuf)> {
     }
 }
 
-/// The process as a file describes it, or the container's own with changes.
+/// The process that a file describes, or the container's own process with changes.
 fn process(typed: &Typed, joinable: &Joinable) -> Result<ExecProcess> {
     let own = joinable.own_process()?;
     match typed {
@@ -108,8 +108,8 @@ fn changed(mut process: oci::Process, changes: &ProcessArgs) -> Result<oci::Proc
 }
 
 /// Adds capabilities to the bounding, effective and permitted sets. None is added to the inheritable set
-/// (CVE-2022-29162). An ambient capability has to be inheritable, so that it becomes ambient only if the container's
-/// own process has it inheritable.
+/// (CVE-2022-29162). An ambient capability must be inheritable, so a name becomes ambient only if it is in the
+/// inheritable set of the container's own process.
 fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Result<oci::LinuxCapabilities> {
     let mut added = oci::Capabilities::new();
     for name in names {

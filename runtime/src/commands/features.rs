@@ -15,7 +15,8 @@ use crate::spec::{HookKind, Namespace};
 use crate::sys::credentials::capability_names;
 use crate::sys::memory_policy::{FLAGS, MODES};
 
-/// Prints the features, and nothing else on any stream: CRI-O parses both as one.
+/// Prints the features, and nothing else on any stream: CRI-O parses standard output and standard error as a single
+/// text.
 pub(super) fn run() -> Result<u8> {
     let mut json = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
@@ -69,7 +70,7 @@ struct Features {
     mount_options: Vec<&'static str>,
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
-    /// Engines that hand on a user's annotations leave these out; one that ends with a dot is a prefix.
+    /// Engines that hand on a user's annotations leave these out. A name that ends with a dot is a prefix.
     potentially_unsafe_config_annotations: Vec<&'static str>,
 }
 

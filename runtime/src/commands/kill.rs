@@ -14,7 +14,7 @@ pub(super) fn run(invocation: &Invocation, args: KillArgs) -> Result<u8> {
             return container.signal(args.signal);
         }
         match container.signal_all(args.signal) {
-            // A caller that wants no process of the container to go on has nothing to complain about.
+            // A container without processes is what the caller of `kill --all` wants.
             Err(err) if err.kind() == Kind::WrongState => Ok(()),
             result => result,
         }

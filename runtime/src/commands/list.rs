@@ -27,7 +27,7 @@ struct Listed {
 fn load_all(invocation: &Invocation) -> Result<Vec<Listed>> {
     let runtime = invocation.runtime()?;
     let ids = match runtime.list() {
-        // Nobody has created a container yet; a root that was named has to be there.
+        // The default root is made with the first container. A root that was named has to be there.
         Err(err) if err.kind() == Kind::NotFound && invocation.global.root == RootPath::Default => Vec::new(),
         result => result?,
     };
@@ -46,7 +46,7 @@ fn view<'a>(invocation: &Invocation, listed: &'a Listed) -> Option<StateView<'a>
     Some(StateView { state, owner: &listed.owner })
 }
 
-/// A container that can't be read doesn't hide the others: it is reported and passed over.
+/// A container that can't be read is reported and passed over, so that the list still has all further containers.
 fn or_warn<T>(invocation: &Invocation, id: &ContainerId, loaded: Result<T>) -> Option<T> {
     loaded.inspect_err(|err| invocation.report.warning(&format!("load container {id}: {err}"))).ok()
 }
@@ -64,7 +64,7 @@ fn json(views: &[StateView]) -> Result<String> {
     json.map(|json| json + "\n").map_err(|err| Error::internal(err.to_string()))
 }
 
-/// Columns are as wide as their widest cell and three spaces, but never narrower than 12; the last one isn't padded.
+/// Columns are as wide as their widest cell and three spaces, but never narrower than 12. The last column isn't padded.
 fn table(views: &[StateView]) -> String {
     let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from)];
     rows.extend(views.iter().map(|StateView { state, owner }| {

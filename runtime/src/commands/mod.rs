@@ -32,7 +32,7 @@ use crate::sys::descriptors;
 /// The exit code of a command that failed.
 const FAILED: u8 = 1;
 
-/// The exit code of `exec` when it failed: any smaller one may be that of the process.
+/// The exit code of an `exec` that failed, as in runc: programs rarely use it.
 const EXEC_FAILED: u8 = 255;
 
 /// What a command runs with.
@@ -41,12 +41,12 @@ struct Invocation {
     global: Global,
     /// Where messages go.
     report: Report,
-    /// What a command has that brings a process into a container.
+    /// Set for a command that brings a process into a container: `create`, `run`, `exec`.
     process: Option<FreshProcess>,
 }
 
 impl Invocation {
-    /// The containers below the root that was named, or below the default one.
+    /// The containers below the root that was named, or below the default root.
     fn runtime(&self) -> Result<Runtime> {
         match &self.global.root {
             RootPath::Default => StateRoot::ensure_default(probe::caller).map(Runtime::at),
@@ -54,7 +54,7 @@ impl Invocation {
         }
     }
 
-    /// What a new container is given that no flag of its own says.
+    /// The options of a new container that come from global flags and from the environment.
     fn options_for(&self, id: &ContainerId) -> Result<CreateOptions> {
         Ok(CreateOptions {
             cgroup_manager: match self.global.cgroup_manager {
@@ -77,16 +77,15 @@ impl Invocation {
 
 /// Carries out a command line and returns the exit code.
 ///
-/// Process-wide effects: a panic is reported in one line and ends the process. If a word of the command line is the
-/// name of a command that brings a process into a container, then those of [`FreshProcess::ensure`]; and those of the
-/// command.
+/// Process-wide effects: a panic is reported in one line and ends the process. If any word of the command line is
+/// `create`, `run` or `exec`, those of [`FreshProcess::ensure`] too. The command adds its own.
 ///
 /// Needs: a process with one thread, which has opened nothing yet.
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     report_panics();
     let argv: Vec<OsString> = argv.into_iter().collect();
-    // Before the command line is parsed, because a process that isn't sealed begins anew. A word that only looks like
-    // the command (`state run`, for a container of that name) costs time and nothing else.
+    // Before the command line is parsed, because a process that isn't sealed begins anew. If the word is not the
+    // command but, say, a container's name (`state run`), sealing costs time and does no harm.
     let enters = |word: &OsString| CommandName::of(word).is_some_and(CommandName::enters_a_container);
     let looks_like = argv.iter().any(enters);
     let process = if looks_like { FreshProcess::ensure().map(Some) } else { Ok(None) };

@@ -8,7 +8,7 @@ use super::{Invocation, print};
 use crate::cli::{ListFormat, PsArgs};
 use crate::error::{Context, Error, Kind, Result};
 
-/// Prints the processes of a container: their pids as JSON, or what ps(1) has to say of them.
+/// Prints the processes of a container: their pids as JSON, or their lines of ps(1).
 pub(super) fn run(invocation: &Invocation, args: PsArgs) -> Result<u8> {
     let pids = invocation.runtime()?.find(&args.id)?.pids()?;
     print(match args.format {
@@ -19,7 +19,7 @@ pub(super) fn run(invocation: &Invocation, args: PsArgs) -> Result<u8> {
 }
 
 fn json(pids: &[i32]) -> String {
-    // As in runc, no process is Go's nil slice.
+    // Without a process, `null`: runc prints Go's nil slice.
     if pids.is_empty() { "null\n".into() } else { format!("{}\n", serde_json::Value::from(pids)) }
 }
 
@@ -40,7 +40,7 @@ fn ps(options: &[OsString]) -> Result<String> {
     }
 }
 
-/// The title of a table and its lines of the processes in `pids`.
+/// The first line of the table, and the lines of the processes in `pids`.
 fn lines_of(table: &str, pids: &HashSet<i32>) -> Result<String> {
     let mut lines = table.lines();
     let title = lines.next().unwrap_or_default();

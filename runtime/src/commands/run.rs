@@ -47,7 +47,7 @@ fn in_the_foreground(invocation: &Invocation, args: RunArgs) -> Result<u8> {
     let ended = attend_to_end(invocation, created, &signals);
     if !args.keep {
         let deleted = delete_what_is_left(invocation, &id);
-        // The container's own end is what the caller asked for; only after a good one is this the news.
+        // A failure to delete the container is told only if nothing failed before it.
         if ended.is_ok() {
             deleted.doing_with(|| format!("delete {id}"))?;
         } else {
@@ -60,7 +60,7 @@ fn in_the_foreground(invocation: &Invocation, args: RunArgs) -> Result<u8> {
 fn attend_to_end(invocation: &Invocation, created: NewContainer, signals: &Signals) -> Result<u8> {
     let mut running = created.wait_until_running()?;
     let terminal = running.terminal.take().map(|console| console.receive()).transpose()?;
-    // What the manager attends is this process, which stands in for the container's.
+    // The manager attends this process, which stands in for the container's.
     let readiness = readiness(invocation, &mut running, std::process::id());
     let ended = attend(&running.init, running.container.pid(), signals, terminal, readiness)?;
     running.check_executed().map(|()| ended.code() as u8)
@@ -72,8 +72,8 @@ fn delete_what_is_left(invocation: &Invocation, id: &ContainerId) -> Result<()> 
     Ok(())
 }
 
-/// What hears from the container that it is ready. A service manager that can't be told keeps no container from
-/// running, as in runc.
+/// Hears from the container that it is ready. The container runs even if the service manager can't be told, as with
+/// runc.
 fn readiness(invocation: &Invocation, running: &mut Running, main_pid: u32) -> Option<Readiness> {
     let address = caller::notify_socket()?;
     or_warn(invocation, running.readiness(&address, main_pid)).flatten()

@@ -24,8 +24,8 @@ pub(super) fn run(args: SpecArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// Changes what needs root: the user is root in a user namespace instead, shares the host's network, gets the
-/// host's /sys, and limits nothing. No other group than the user's own is mapped, so devpts can't have one.
+/// Changes what needs root: the user is root in a user namespace instead, shares the host's network, gets the host's
+/// /sys, and limits nothing. No group but the user's own is mapped, so devpts gets no `gid`.
 fn rootless(config: &str, uid: u32, gid: u32) -> String {
     let mapped =
         |key: &str, id: u32| format!(r#""{key}": [{{"containerID": 0, "hostID": {id}, "size": 1}}],"#);

@@ -4,8 +4,10 @@ use crate::cli::Which;
 use crate::container::{ContainerId, Runtime};
 use crate::error::{Context, Kind, Result};
 
-/// Does `act` to one container, or to all whose names match. Of several each has its turn, and the first failure is
-/// told.
+/// Calls `act` for the named container, or for each container whose name matches. A failure doesn't keep `act` from the
+/// next container.
+///
+/// Errors: the first failure.
 pub(super) fn for_each(
     runtime: &Runtime,
     which: &Which,

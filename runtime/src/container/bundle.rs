@@ -24,7 +24,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Loads the bundle in `directory`; `config` is a file that stands in for its config.json.
+    /// Loads the bundle in `directory`; `config`, where given, is read instead of its config.json.
     ///
     /// Errors: InvalidSpec or Unsupported, naming the field.
     pub fn load(directory: &Path, config: Option<&Path>) -> Result<Bundle> {

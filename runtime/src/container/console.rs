@@ -1,4 +1,4 @@
-//! The way of a terminal from the container to whoever wants it.
+//! The way of a terminal from the container's process to the process that attends it.
 
 use std::os::fd::OwnedFd;
 
@@ -16,8 +16,9 @@ pub(super) struct Connected {
     pub process: Option<OwnedFd>,
 }
 
-/// Connects the two, before anything is made. A terminal that nobody takes is refused, and so is a taker without a
-/// terminal.
+/// Connects both ends, before anything is made.
+///
+/// Errors: InvalidSpec for a terminal that nobody takes, and for a console socket that no terminal will reach.
 pub(super) fn connect(console: &Console, has_terminal: bool) -> Result<Connected> {
     match (has_terminal, console) {
         (true, Console::Relayed) => {

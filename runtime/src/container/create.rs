@@ -44,7 +44,7 @@ impl Runtime {
     /// Creates a container.
     ///
     /// Process-wide effects: other processes can't trace this one from here on (PR_SET_DUMPABLE). It enters other
-    /// namespaces and comes back, with its root and its working directory. RLIMIT_MEMLOCK is lifted while a device
+    /// namespaces and returns to its own, its root and its working directory. RLIMIT_MEMLOCK is lifted while a device
     /// program is loaded (before Linux 5.11). Init and, while they run, hooks are its children.
     ///
     /// Needs: a process with one thread.
@@ -113,21 +113,22 @@ pub struct Running {
 }
 
 impl Running {
-    /// Whether the program was executed. Waits until it is, or init has ended.
+    /// Waits until the program is executed, or init has ended.
     ///
-    /// Errors: why it could not be executed.
+    /// Errors: init's, if it failed before.
     pub fn check_executed(&mut self) -> Result<()> {
-        // The channel closes when the program is executed, and an error of init's comes before that.
+        // The channel closes when the program is executed or init ends. An error of init's comes before.
         match self.channel.listen() {
             Ok(Message::Failed(err)) => Err(err),
             _ => Ok(()),
         }
     }
 
-    /// What hears from the container that it is ready, and tells the service manager at `address`, which is to attend
-    /// `main_pid` from then on. Nothing if the container has no socket to say so.
+    /// Hears from the container that it is ready, and then tells the service manager at `address` to attend the process
+    /// `main_pid`. `None` if the container has no sd_notify socket.
     pub fn readiness(&mut self, address: &OsStr, main_pid: u32) -> Result<Option<Readiness>> {
-        // A container that nobody listens to must find its socket closed, so that it doesn't wait for a reader.
+        // The socket is taken in any case, so that it is closed if this fails: the container then doesn't wait for a
+        // reader.
         self.notify_socket.take().map(|socket| Readiness::of(socket, address, main_pid)).transpose()
     }
 }

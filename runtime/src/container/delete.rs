@@ -6,16 +6,15 @@ use crate::error::{Error, Kind, Result};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Status};
 
 impl Runtime {
-    /// Deletes a container that has stopped or was never started. What didn't go well, but failed nothing, is told as
-    /// text.
+    /// Deletes a container that has stopped or was never started. Returns warnings: poststop hooks that failed.
     ///
     /// Waits up to 10 seconds for its processes to end, and for its poststop hooks as long as they take.
     ///
     /// Process-wide effects: the hooks are children of this process as long as they run. A program that ignores
     /// SIGCHLD, or waits for any child, takes away how they ended.
     ///
-    /// Errors: WrongState for a container that runs; NotFound if `create` died before it wrote a record, and then the
-    /// directory is gone all the same.
+    /// Errors: WrongState for a container that runs; NotFound if `create` died before it wrote a record; the directory
+    /// is removed nevertheless.
     pub fn delete(&self, id: &ContainerId) -> Result<Vec<String>> {
         let (dir, lock) = self.lock_directory(id)?;
         let record = load_or_remove(&dir)?;
@@ -29,7 +28,8 @@ impl Runtime {
         }
     }
 
-    /// Deletes a container whatever it is doing. What didn't go well, but failed nothing, is told as text.
+    /// Deletes a container whatever it is doing. Returns warnings: poststop hooks that failed, and what a broken record
+    /// leaves behind.
     ///
     /// Waits as [`delete`](Self::delete) does, and has the same process-wide effects.
     ///
@@ -56,7 +56,9 @@ impl Runtime {
     }
 }
 
-/// The record, or the error of its absence: then `create` has died before it made anything but the directory.
+/// Loads the record. Without a record, `create` died before it made anything but the directory, which is removed here.
+///
+/// Errors: NotFound if there is no record.
 fn load_or_remove(dir: &ContainerDir) -> Result<Record> {
     dir.load().or_else(|err| {
         if err.kind() == Kind::NotFound {
@@ -67,14 +69,15 @@ fn load_or_remove(dir: &ContainerDir) -> Result<Record> {
 }
 
 impl LockedContainer {
-    /// Ends what runs and removes what there is: the cgroup, then the directory. A kill at any moment leaves the
-    /// record, so that `delete` can be said again.
+    /// Ends what runs and removes what there is: the cgroup, then the directory. If this process is killed meanwhile,
+    /// the record is still there, and `delete` can be repeated.
     fn destroy(self) -> Result<Vec<String>> {
         let container = &self.container;
         let cgroup = container.cgroup();
         if container.has_cgroup()? {
             container.kill_and_wait()?;
-            // A pid namespace takes its processes with it; a shared one, or a `create` that died, leaves some.
+            // The end of init has ended all of its pid namespace. A shared pid namespace, or a `create` that died,
+            // leaves processes.
             if !cgroup.pids()?.is_empty() {
                 cgroup.kill_all()?;
             }
@@ -88,13 +91,13 @@ impl LockedContainer {
 }
 
 impl Container {
-    /// Whether the cgroup that the record names is the container's. It is not if `create` died before it could see
-    /// whether other processes are in it: then the container has no process, and no fifo.
+    /// Whether the cgroup that the record names is the container's. The cgroup may be another's if `create` died before
+    /// it saw whether processes are in the cgroup. The container then has neither init nor fifo.
     fn has_cgroup(&self) -> Result<bool> {
         Ok(self.record.init_process_pid != 0 || self.dir.fifo_exists()?)
     }
 
-    /// Runs all poststop hooks, and tells of those that failed: the specification wants the others run.
+    /// Runs all poststop hooks, as the specification asks even if a hook fails, and returns the failures.
     fn run_poststop_hooks(&self) -> Vec<String> {
         let state = OciState::of(&self.record, Status::Stopped).to_json();
         let hooks = self.record.poststop.iter().enumerate();

@@ -16,7 +16,7 @@ use crate::state::Status;
 use crate::sys::pidfd::PidFd;
 
 impl Container {
-    /// Loads what a process that joins the container has to follow.
+    /// Loads what the container's config.json and its seccomp filter ask of every process.
     ///
     /// Errors: WrongState unless it is created or running.
     pub fn joinable(&self) -> Result<Joinable<'_>> {
@@ -29,8 +29,8 @@ impl Container {
         }
     }
 
-    /// As [`joinable`](Self::joinable), but takes a paused container too. The process waits there until the container
-    /// is resumed.
+    /// As [`joinable`](Self::joinable), but takes a paused container too. A process that joins it is frozen until the
+    /// container is resumed.
     pub fn joinable_even_if_paused(&self) -> Result<Joinable<'_>> {
         self.joinable_in(self.status()?)
     }
@@ -113,7 +113,7 @@ impl ExecProcess {
     }
 }
 
-/// A process that can be run in a container, and how.
+/// A process for a container, and the plan of running it.
 pub struct PlannedProcess<'a> {
     container: &'a Container,
     plan: Plan,

@@ -1,4 +1,5 @@
-//! The process that creates a container, or a process in one, does nothing else: this is where it says so.
+//! A process that creates a container, or runs a process in a container, does nothing else. Here it is made fit for
+//! that.
 
 use crate::apply::seal;
 use crate::error::{Error, Result};
@@ -14,10 +15,10 @@ pub struct FreshProcess(SingleThreaded);
 impl FreshProcess {
     /// Makes this process fit.
     ///
-    /// Process-wide effects: a process that wasn't executed from a sealed image executes itself anew from one, with
-    /// the same arguments and the same environment; then this call doesn't return. SIGCHLD gets its default action.
-    /// Every descriptor from 3 on is marked close-on-exec, and all those count as the caller's, to be preserved for
-    /// a container that wants some.
+    /// Process-wide effects: a process that wasn't executed from a sealed image executes itself anew from one, with the
+    /// same arguments and the same environment; then this call doesn't return. SIGCHLD gets its default action. Every
+    /// descriptor from 3 on is marked close-on-exec. All of these count as the caller's: `preserve_fds` may hand them
+    /// to a container.
     ///
     /// Needs: a process with one thread, which has opened nothing yet.
     ///
@@ -28,7 +29,8 @@ impl FreshProcess {
         descriptors::remember_inherited();
         // With SIGCHLD ignored, as a caller may have it, waiting for a child would fail.
         signal::reset_child_signal()?;
-        // What the caller has left open is for no hook. Init hands on what it is told to, and closes the rest.
+        // No hook gets the descriptors that the caller has left open. Init keeps those that the plan names for the
+        // program, and closes the rest.
         descriptors::close_on_exec_from(3, descriptors::host_procfs)?;
         Ok(FreshProcess(SingleThreaded::prove()?))
     }
@@ -38,8 +40,8 @@ impl FreshProcess {
     }
 }
 
-/// Checks that the caller has handed down `count` descriptors from 3 on. A number at which it has none would become
-/// a descriptor of the runtime's own.
+/// Checks that the caller has handed down `count` descriptors from 3 on. At a number that the caller has left free, the
+/// runtime would open a descriptor of its own, and the container would get that.
 pub(super) fn check_preserved(asked_by: &str, count: u32) -> Result<()> {
     let end = i32::try_from(count).ok().and_then(|count| count.checked_add(3)).unwrap_or(i32::MAX);
     match descriptors::first_not_inherited() {

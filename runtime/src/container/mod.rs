@@ -1,13 +1,14 @@
-//! Containers, as a program has them that manages them: the library under the commands, and under the containerd shim.
+//! The library under the commands: containers, for a program that manages them.
 //!
-//! Creating a container takes three values, each made of the one before: a [`Bundle`] is loaded, a [`PlannedContainer`]
-//! is decided, a [`NewContainer`] is made. `exec` does the same with a [`Joinable`], a [`PlannedProcess`] and a
-//! [`NewProcess`]. Until the last of the three, nothing is done. All other operations are methods of a [`Container`]
-//! or, where no other command may work on it at the same time, of a [`LockedContainer`].
+//! Creating a container takes three values, each made from the value before: a [`Bundle`] is loaded, a
+//! [`PlannedContainer`] is decided, a [`NewContainer`] is made. `exec` does the same with a [`Joinable`], a
+//! [`PlannedProcess`] and a [`NewProcess`]. Nothing is done before the third. All other operations are methods of a
+//! [`Container`] or, where no other command may work on it at the same time, of a [`LockedContainer`].
 //!
-//! Nothing here prints, logs, or decides by the environment. A warning is part of a result, an error is the one type of
-//! this crate. What an operation changes for the whole calling process stands in its documentation, under *Process-wide
-//! effects*. An operation without that paragraph may be called from any thread of any process.
+//! Nothing here prints, logs, or decides by the environment. A warning is part of a result. An error is an [`Error`],
+//! the only error type of this crate. What an operation changes for the whole calling process stands in its
+//! documentation, under *Process-wide effects*. An operation without that paragraph may be called from any thread of
+//! any process.
 
 mod bundle;
 mod console;
@@ -79,7 +80,7 @@ impl Runtime {
     ///
     /// Waits for that command up to 30 seconds.
     ///
-    /// Errors: NotFound; WrongState if the other command is still at work then.
+    /// Errors: NotFound; WrongState if that command is still at work after 30 seconds.
     pub fn lock(&self, id: &ContainerId) -> Result<LockedContainer> {
         let dir = ContainerDir::open(&self.root(), id)?;
         let lock = dir.lock()?;
@@ -87,8 +88,7 @@ impl Runtime {
         Ok(LockedContainer { container: Container { dir, record }, lock })
     }
 
-    /// The directory, absolute, in which a container will have the socket where it says that it is ready:
-    /// [`CreateOptions::notify_directory`].
+    /// The absolute path of the directory for a container's sd_notify socket: [`CreateOptions::notify_directory`].
     pub fn notify_directory(&self, id: &ContainerId) -> Result<PathBuf> {
         self.root().notify_directory(id)
     }
@@ -117,7 +117,7 @@ impl Container {
 
     /// Where it is in its life.
     pub fn status(&self) -> Result<Status> {
-        // Only `create` holds the lock of a container that has no init yet.
+        // A container without an init is being created if it is locked: `create` holds the lock.
         self.status_if(self.record.init_process_pid == 0 && self.dir.try_lock()?.is_none())
     }
 
@@ -138,8 +138,8 @@ impl Container {
 
 /// A container that no other command changes as long as this value lives.
 ///
-/// It is no [`Container`] and gives none out while it is locked: what asks whether *another* command holds the lock
-/// can't be asked of it.
+/// It is not a [`Container`] and hands none out while it is locked. [`Container::status`] asks whether another command
+/// holds the lock, and would take the holder of this value for such a command.
 pub struct LockedContainer {
     container: Container,
     lock: Lock,
@@ -158,7 +158,7 @@ impl LockedContainer {
 
     /// Where it is in its life.
     pub fn status(&self) -> Result<Status> {
-        // `create` is not at work: it would hold the lock.
+        // `create` is not at work, because this process holds the lock.
         self.container.status_if(false)
     }
 

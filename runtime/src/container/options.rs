@@ -16,7 +16,8 @@ pub struct CreateOptions {
     pub pidfd_socket: Option<PathBuf>,
     /// Who makes its cgroup.
     pub cgroup_manager: CgroupManager,
-    /// Keeps the old root below the new one's mounts, for hosts that run from a ramdisk.
+    /// Enters the rootfs by chroot instead of pivot_root, for hosts that run from a ramdisk. The old root stays in the
+    /// container's mount namespace.
     pub no_pivot: bool,
     /// Keeps the caller's session keyring.
     pub no_new_keyring: bool,
@@ -26,7 +27,7 @@ pub struct CreateOptions {
     pub start_at_once: bool,
     /// How many of the caller's descriptors, from number 3 on, the container gets.
     pub preserve_fds: u32,
-    /// How many more it gets after those, as sockets that it is activated by (LISTEN_FDS).
+    /// How many further descriptors it gets as the sockets of socket activation (LISTEN_FDS).
     pub listen_fds: u32,
     /// Set if a service manager wants to hear when the container is ready: [`Runtime::notify_directory`].
     ///
@@ -47,8 +48,8 @@ pub struct ExecOptions {
     pub pidfd_socket: Option<PathBuf>,
     /// How many of the caller's descriptors, from number 3 on, the process gets.
     pub preserve_fds: u32,
-    /// Cgroups below the container's that the process joins in its place: each with a controller of cgroup v1, or
-    /// with none for every hierarchy that isn't named.
+    /// Cgroups below the container's, for the process to join instead of the container's own. Each goes with a
+    /// controller of cgroup v1, or with an empty text for all hierarchies that no other entry names.
     pub cgroups: Vec<(String, PathBuf)>,
     /// Times the steps.
     pub tracer: Tracer,

@@ -12,9 +12,9 @@ const DEATH_WAIT: Duration = Duration::from_secs(10);
 impl Container {
     /// Sends `signal` to init.
     ///
-    /// In a pid namespace of the container's own, SIGKILL for init ends all processes: the kernel sees to it. In a
-    /// shared one the others would go on without a parent, so there SIGKILL is sent to all, init or no init. It
-    /// reaches a frozen container too.
+    /// If the container has a pid namespace of its own, the kernel ends all processes in it with init. In a shared pid
+    /// namespace the processes would go on without init. SIGKILL is then sent to all of them, even if init has ended.
+    /// SIGKILL ends a frozen container too.
     ///
     /// Errors: WrongState, "container not running".
     pub fn signal(&self, signal: i32) -> Result<()> {

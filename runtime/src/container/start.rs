@@ -24,13 +24,13 @@ impl LockedContainer {
         Ok(self.unlock())
     }
 
-    /// Starts the container, and returns when the service manager at `address` has been told that it is ready, or
-    /// when it has ended. How long that takes is for the container to say.
+    /// Starts the container, and returns when the service manager at `address` has been told that it is ready, or when
+    /// it has ended. The wait for the container has no deadline.
     ///
     /// Process-wide effects: as [`start`](Self::start).
     ///
-    /// Errors: as [`start`](Self::start); and if the manager can't be told, as in runc, the container running
-    /// nevertheless.
+    /// Errors: as [`start`](Self::start); and if the manager can't be told. The container then runs nevertheless, as
+    /// with runc.
     pub fn start_and_wait_until_ready(self, address: &OsStr) -> Result<()> {
         self.check_created()?;
         let socket = self.container.dir.bind_notify_socket()?;

@@ -7,10 +7,10 @@ use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
 use crate::sys::cgroupfs::{self, Version};
 use crate::sys::mountinfo::{self, MountInfo};
 
-/// Reads which hierarchies there are, where they are mounted, and which cgroup is ours in each.
+/// Reads which hierarchies there are, where they are mounted, and which cgroup of each this process is in.
 ///
-/// Looks at the usual places below `/sys/fs/cgroup`. Where a hierarchy isn't found there, as in some nested containers,
-/// the table of mounts is read, which can be long.
+/// Looks at the usual places below `/sys/fs/cgroup`. The table of mounts, which can be long, is read only where a
+/// hierarchy isn't found there, as in some nested containers.
 ///
 /// Errors: Unsupported where no cgroups are mounted.
 pub fn cgroups() -> Result<CgroupHost> {
@@ -23,7 +23,7 @@ pub fn cgroups() -> Result<CgroupHost> {
     Ok(CgroupHost { mode })
 }
 
-/// Where cgroups are mounted everywhere: v2 itself, and v1 hierarchies below it.
+/// Where distributions mount cgroups: v2 here, v1 hierarchies in directories below.
 const TOP: &str = "/sys/fs/cgroup";
 
 fn v2(own: &str, mounts: &mut Mounts) -> Result<Mode> {
@@ -68,8 +68,8 @@ fn memberships(table: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The directories that a hierarchy is usually mounted at: `cpu,cpuacct`, or one controller of several, or a
-/// name.
+/// The names of the directories that a hierarchy is usually mounted at: all its controllers (`cpu,cpuacct`), a single
+/// controller (`cpu`), or what follows `name=`.
 fn usual_names(controllers: &str) -> impl Iterator<Item = &str> {
     let all = controllers.strip_prefix("name=").unwrap_or(controllers);
     std::iter::once(all).chain(controllers.split(',').filter(move |name| *name != controllers))
@@ -80,38 +80,39 @@ fn in_usual_place(name: &str, own: &str) -> Option<(PathBuf, PathBuf)> {
     is_there(&mountpoint, own).then(|| (mountpoint, own.to_owned()))
 }
 
-/// Whether a process finds its cgroup `own` below `mountpoint`. It does, unless the mount shows another part of the
-/// hierarchy than the process's cgroup namespace does.
+/// Whether `own`, a path in this process's cgroup namespace, can be found below `mountpoint`. It can't if the mount
+/// shows another part of the hierarchy than the cgroup namespace.
 fn is_there(mountpoint: &Path, own: &Path) -> bool {
     cgroupfs::version(&mountpoint.join(own)).is_some()
 }
 
-/// `own` relative to the top; `None` if it is above the top of our cgroup namespace.
+/// `own` relative to the top; `None` for a cgroup above the top of this process's cgroup namespace (`/..`).
 fn below(own: &str) -> Option<&Path> {
     let own = Path::new(own.strip_prefix('/')?);
     own.components().all(|part| matches!(part, Component::Normal(_))).then_some(own)
 }
 
-/// `own` relative to a mount that shows the hierarchy from `root` on. A cgroup that isn't below `root` can't be
-/// reached, and the top of the mount stands for it.
+/// `own` relative to a mount that shows the hierarchy from `root` on. A cgroup that isn't below `root` can't be reached
+/// by this mount; the top of the mount then stands for it.
 fn relative_to(root: &Path, own: &str) -> PathBuf {
     let inner = Path::new(own).strip_prefix(root).unwrap_or(Path::new(""));
     let clean = inner.components().all(|part| matches!(part, Component::Normal(_)));
     if clean { inner.to_owned() } else { PathBuf::new() }
 }
 
-/// The table of mounts, read when it is first asked.
+/// The table of mounts, read when it is first needed.
 struct Mounts(Option<String>);
 
 impl Mounts {
-    /// Where the v1 hierarchy of `controllers` is mounted, if it is, and `own` relative to that.
+    /// Where the v1 hierarchy of `controllers` is mounted, and `own` relative to the mountpoint. `None` if it is
+    /// mounted nowhere.
     fn find(&mut self, controllers: &str, own: &str) -> Result<Option<(PathBuf, PathBuf)>> {
         Ok(find_v1(self.text()?, controllers, own))
     }
 
     /// Which part of its file system the mount at `mountpoint` shows.
     fn root_of(&mut self, mountpoint: &Path) -> Result<PathBuf> {
-        // The last mount at a place hides those before it.
+        // The last mount at a place hides earlier mounts there.
         let mut mounts = MountInfo::all(self.text()?).rev();
         Ok(mounts.find(|mount| mount.point() == mountpoint).map_or("/".into(), |mount| mount.root()))
     }

@@ -1,4 +1,5 @@
-//! What the host is: facts, read once. They decide what a plan says, and nothing else reads them.
+//! Facts about the host and the caller, read once. Plans are decided by these facts; nothing in `plan` reads the host
+//! itself.
 
 mod cgroups;
 
@@ -16,7 +17,7 @@ pub fn host() -> Result<Host> {
     Ok(Host { cgroup: cgroups()?, machine: machine(), caller: caller() })
 }
 
-/// Reads who calls the runtime.
+/// Reads which user calls the runtime, and whether in a user namespace.
 pub fn caller() -> Caller {
     const EVERY_ID: [&str; 3] = ["0", "0", "4294967295"];
     // A kernel without user namespaces has no such file.

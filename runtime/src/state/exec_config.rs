@@ -34,7 +34,7 @@ pub(super) fn write(config: &[u8], filter: Option<&Filter>) -> Result<Vec<u8>> {
     text.map_err(|err| Error::internal(format!("config.json can't be kept: {err}")))
 }
 
-/// The config and the filter of a text that [`write`] made.
+/// The config and the filter of a text that [`write()`] made.
 pub(super) fn read(text: &[u8]) -> Result<(String, Option<Filter>)> {
     let stored: Stored = serde_json::from_slice(text)
         .map_err(|err| Error::internal(format!("what `exec` needs of config.json: {err}")))?;

@@ -1,5 +1,5 @@
-//! What a container's cgroup has used, in the words of runc's `events --stats`: those of v1, in which the readings of
-//! v2 have to be put.
+//! What a container's cgroup has used, in the form of runc's `events --stats`. This form has the names of cgroup v1;
+//! the readings of v2 are fitted into it.
 
 use std::collections::BTreeMap;
 
@@ -310,7 +310,7 @@ fn blkio_of_v1(read: &v1::Blkio) -> Blkio {
     }
 }
 
-/// Reservations, where the kernel counts them.
+/// The reserved pages where the kernel counts reservations, elsewhere the used ones.
 fn hugetlb_of_v1(read: &v1::Hugetlb) -> Hugetlb {
     let read = read.reserved.unwrap_or(read.usage);
     Hugetlb { usage: read.usage, max: read.max_usage, failcnt: read.failcnt }
@@ -373,7 +373,7 @@ fn blkio_of_v2(devices: &[v2::IoDevice]) -> Blkio {
     }
 }
 
-/// Reservations, where the kernel counts them.
+/// The reserved pages where the kernel counts reservations, elsewhere the used ones.
 fn hugetlb_of_v2(read: &v2::Hugetlb) -> Hugetlb {
     Hugetlb { usage: read.reserved_current.unwrap_or(read.current), max: 0, failcnt: read.events_max }
 }
