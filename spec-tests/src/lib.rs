@@ -18,6 +18,7 @@ pub mod engine;
 pub mod leftovers;
 pub mod mountinfo;
 pub mod notify;
+pub mod payload;
 pub mod race;
 pub mod root;
 pub mod runtime;

@@ -45,6 +45,7 @@
 //! | denial | /etc/passwd is a fifo | | **fails** (hangs) |
 //! | denial | /etc/passwd of 64 GiB, fork bombs, stopped payloads, 6000 mappings | CVE-2021-43784 | resists |
 
+mod born_final;
 mod capabilities;
 mod denial;
 mod descriptors;

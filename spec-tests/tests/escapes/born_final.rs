@@ -1,0 +1,148 @@
+//! A process that others see has nothing that its program won't have: a container that shares its pid namespace, and may
+//! trace, looks at every process that appears beside it.
+
+use std::fs;
+
+use serde_json::json;
+use spec_tests::container::Container;
+use spec_tests::payload;
+use spec_tests::runtime::eventually;
+use spec_tests::victim::Victim;
+use spec_tests::view::View;
+
+const FIRST: u32 = 100_000;
+/// `CAP_SYS_PTRACE`, as a mask: all that any program here has.
+const TRACE: u64 = 1 << 19;
+const TIMES: usize = 200;
+
+#[test]
+fn a_process_of_exec_on_v1() {
+    watch_exec(View::V1, false);
+}
+
+#[test]
+fn a_process_of_exec_on_v2() {
+    watch_exec(View::V2, false);
+}
+
+#[test]
+fn a_process_of_exec_in_a_user_namespace() {
+    watch_exec(View::Plain, true);
+}
+
+#[test]
+fn init_in_a_pid_namespace_that_it_joins_on_v1() {
+    watch_starts(View::V1, &["pid"], |_| {});
+}
+
+#[test]
+fn init_in_a_pid_namespace_that_it_joins_on_v2() {
+    watch_starts(View::V2, &["pid"], |_| {});
+}
+
+#[test]
+fn init_in_a_pid_and_a_user_namespace_that_it_joins() {
+    watch_starts(View::Plain, &["pid", "user"], |_| {});
+}
+
+#[test]
+fn init_with_all_that_a_config_may_ask_for() {
+    watch_starts(View::Plain, &["pid", "ipc", "network"], |container| {
+        container
+            .bundle
+            .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 512, "hard": 512}]));
+        container.bundle.set("/process/noNewPrivileges", true);
+        container.bundle.hook("createContainer", "true").hook("createRuntime", "true");
+        let volume = container.dir.join("volume");
+        fs::create_dir_all(&volume).unwrap();
+        container.bundle.mount("/data", "bind", volume.to_str().unwrap(), &["rbind"]);
+    });
+}
+
+/// A container whose payload looks and seizes until it is stopped.
+struct Attacker {
+    container: Container,
+    outputs: Vec<std::path::PathBuf>,
+    victim: Victim,
+}
+
+impl Attacker {
+    fn new(view: View, in_user_namespace: bool) -> Attacker {
+        let mut container = Container::in_view(view, |bundle| {
+            bundle.capabilities(&["CAP_SYS_PTRACE"]);
+            if in_user_namespace {
+                bundle.user_namespace(FIRST);
+            }
+        });
+        let victim = Victim::of(&container);
+        let secret = format!("{}/secret", victim.text());
+        payload::build(include_str!("../../data/attacks/seize.c"), &container.bundle.rootfs().join("seize"));
+        container.bundle.args(["/seize", &secret, &format!("../../../../../../..{secret}")]);
+        container.create().output().ok();
+        let created = fs::read_dir(container.dir.join("outputs")).unwrap().flatten();
+        let outputs: Vec<_> = created.map(|entry| entry.path()).collect();
+        container.start().ok();
+        eventually("the attacker is ready", || container.bundle.rootfs().join("ready").exists());
+        Attacker { container, outputs, victim }
+    }
+
+    /// Fails the test if the attacker has seen anything but what a program here has.
+    fn assert_saw_nothing(self) {
+        fs::write(self.container.bundle.rootfs().join("stop"), "").unwrap();
+        self.container.wait_stopped();
+        self.victim.assert_untouched();
+        let told: String = self.outputs.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        let all = |kind: &str| -> Vec<&str> {
+            told.lines()
+                .filter_map(|line| line.split_once(' ').filter(|(word, _)| *word == kind))
+                .map(|(_, rest)| rest)
+                .collect()
+        };
+        let count = |kind: &str| all(kind).first().and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+        assert!(count("seized") > TIMES / 4, "the attack works: {told}");
+        assert_eq!([all("host"), all("root"), all("cwd")], [[""; 0]; 3], "{told}");
+        for rights in all("rights") {
+            assert_eq!(u64::from_str_radix(rights, 16).unwrap() & !TRACE, 0, "a right too many: {told}");
+        }
+        let harmless = |link: &&str| {
+            ["/dev/null", "pipe:", "socket:"].iter().any(|start| link.starts_with(start))
+                || link.contains("/outputs/")
+                || link.ends_with("/exec.fifo")
+                // What the program itself opens.
+                || link.starts_with("/proc/")
+        };
+        let open: Vec<&str> = all("open").into_iter().filter(|link| !harmless(link)).collect();
+        assert_eq!(open, [""; 0], "{told}");
+    }
+}
+
+fn watch_exec(view: View, in_user_namespace: bool) {
+    let attacker = Attacker::new(view, in_user_namespace);
+    for _ in 0..TIMES {
+        attacker.container.exec(&["true"]).output().ok();
+    }
+    attacker.assert_saw_nothing();
+}
+
+fn watch_starts(view: View, joined: &[&str], configure: impl FnOnce(&mut Container)) {
+    let attacker = Attacker::new(view, joined.contains(&"user"));
+    let mut beside = Container::in_view(view, |bundle| {
+        bundle.capabilities(&["CAP_SYS_PTRACE"]).args(["true"]);
+        for kind in joined {
+            bundle
+                .namespace(kind, Some(&format!("/proc/{}/ns/{}", attacker.container.pid(), file_name(kind))));
+        }
+    });
+    configure(&mut beside);
+    for _ in 0..TIMES {
+        beside.run().output().ok();
+    }
+    attacker.assert_saw_nothing();
+}
+
+fn file_name(kind: &str) -> &str {
+    match kind {
+        "network" => "net",
+        kind => kind,
+    }
+}
