@@ -84,5 +84,5 @@ fn free_name(asked: &NetDevice, is_free: impl Fn(&str) -> Result<bool>) -> Resul
 }
 
 fn taken(name: &str) -> Error {
-    Error::new(Kind::AlreadyExists, format!("the network namespace has a device {name} already"))
+    Error::new(Kind::AlreadyExists, format!("the name {name} is taken already"))
 }
