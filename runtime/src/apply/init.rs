@@ -336,7 +336,7 @@ impl<'a> Init<'a> {
         let container = self.inherited.container;
         let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
         if poll::readable_by(container, Deadline::Now)? {
-            return Err(Error::new(Kind::WrongState, "cannot exec in a stopped container"));
+            return Err(container_has_stopped());
         }
         file::enter_directory(&root)?;
         file::change_root_here()
@@ -349,7 +349,11 @@ impl<'a> Init<'a> {
         let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
         let user = Namespace::User.flag();
         let in_turn = [flags.0 & !user, flags.0 & user].into_iter().filter(|flags| *flags != 0);
-        in_turn.into_iter().try_for_each(|flags| namespace::setns(self.alone(), container, flags))
+        in_turn.into_iter().try_for_each(|flags| match namespace::setns(self.alone(), container, flags) {
+            // It has ended since the supervisor looked, and has no namespaces any more.
+            Err(err) if err.is(Errno::ESRCH) => Err(container_has_stopped()),
+            result => result,
+        })
     }
 
     /// Joins the namespaces that the config names by path.
@@ -527,6 +531,10 @@ impl<'a> Init<'a> {
         let (_, path) = self.program.take().ok_or_else(not_found_yet)?;
         program::execute(program, &path).map(|never| match never {})
     }
+}
+
+fn container_has_stopped() -> Error {
+    Error::new(Kind::WrongState, "cannot exec in a stopped container")
 }
 
 fn not_found_yet() -> Error {

@@ -211,7 +211,7 @@ impl<'a> Supervisor<'a> {
             }
             ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             ForSupervisor::ReleaseInit => self.go(),
-            ForSupervisor::PrepareRecord(filter) => self.prepare_record(filter.as_deref()),
+            ForSupervisor::PrepareRecord(kept) => self.prepare_record(kept.filter.as_deref()),
             ForSupervisor::LimitCgroup(plan) => self.limit_cgroup(plan),
             ForSupervisor::MoveNetDevices(devices) => self.move_net_devices(devices),
             ForSupervisor::BuildMount(mount) => self.build_mount(mount),

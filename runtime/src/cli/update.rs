@@ -7,7 +7,7 @@ use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxRes
 use super::Args;
 use super::container::id;
 use super::go::parse_bytes;
-use super::low::LowArgs;
+use super::low::{LowArgs, number};
 use super::table::{self, value};
 use crate::error::{Error, Result};
 use crate::state::ContainerId;
@@ -91,24 +91,24 @@ fn resources(low: &mut LowArgs) -> Result<LinuxResources> {
     memory.set_swap(low.value("memory-swap", bytes_or_unlimited)?);
 
     let mut cpu = LinuxCpu::default();
-    cpu.set_shares(low.number("cpu-share")?);
-    cpu.set_quota(low.number("cpu-quota")?);
-    cpu.set_period(low.number("cpu-period")?);
-    cpu.set_burst(low.number("cpu-burst")?);
-    cpu.set_realtime_runtime(low.number("cpu-rt-runtime")?);
-    cpu.set_realtime_period(low.number("cpu-rt-period")?);
-    cpu.set_idle(low.number("cpu-idle")?);
+    cpu.set_shares(low.value("cpu-share", number)?);
+    cpu.set_quota(low.value("cpu-quota", number)?);
+    cpu.set_period(low.value("cpu-period", number)?);
+    cpu.set_burst(low.value("cpu-burst", number)?);
+    cpu.set_realtime_runtime(low.value("cpu-rt-runtime", number)?);
+    cpu.set_realtime_period(low.value("cpu-rt-period", number)?);
+    cpu.set_idle(low.value("cpu-idle", number)?);
     cpu.set_cpus(low.text("cpuset-cpus")?.filter(|list| !list.is_empty()));
     cpu.set_mems(low.text("cpuset-mems")?.filter(|list| !list.is_empty()));
 
     let mut block_io = LinuxBlockIo::default();
-    block_io.set_weight(low.number("blkio-weight")?.filter(|weight| *weight != 0));
+    block_io.set_weight(low.parsed("blkio-weight", number)?.filter(|weight| *weight != 0));
 
     let mut resources = LinuxResources::default();
     resources.set_memory((memory != LinuxMemory::default()).then_some(memory));
     resources.set_cpu((cpu != LinuxCpu::default()).then_some(cpu));
     resources.set_block_io((block_io != LinuxBlockIo::default()).then_some(block_io));
-    resources.set_pids(low.number("pids-limit")?.map(|limit| {
+    resources.set_pids(low.parsed("pids-limit", number)?.map(|limit| {
         let mut pids = LinuxPids::default();
         pids.set_limit(limit);
         pids
@@ -156,6 +156,12 @@ mod tests {
             error("update --cpu-share x c1"),
             "update: --cpu-share: \"x\" is not a number in its range"
         );
+        for flag in ["pids-limit", "blkio-weight"] {
+            let text = error(&format!("update --{flag}= c1"));
+            assert_eq!(text, format!("update: --{flag}: \"\" is not a number in its range"));
+        }
+        // Go programs take these as texts.
+        assert!(matches!(source("update --cpu-share= c1"), UpdateSource::Flags(_)));
         assert!(error("update --l3-cache-schema L3:0=f c1").contains("Intel RDT is not enabled"));
     }
 }

@@ -142,7 +142,7 @@ impl PlannedProcess<'_> {
         let cgroup = if options.cgroups.is_empty() { cgroup } else { cgroup.below(&options.cgroups)? };
         let Joined { pid, pidfd } = apply::exec(Joining {
             plan: &self.plan,
-            alone: process.alone(),
+            alone: process.alone()?,
             record: &self.container.record,
             cgroup: &cgroup,
             console_socket: console.process,

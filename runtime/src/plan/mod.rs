@@ -36,7 +36,7 @@ pub use namespaces::{Cloning, IdMap, JoinedNamespace, NamespaceFlags, TimeOffset
 pub use net_devices::{NUMBER, NetDevice};
 pub use order::{Action, Actor, ForInit, ForIntermediate, ForSupervisor, Stage, Undo};
 pub use process::{Console, DEFAULT_UMASK, Descriptors, IoPriority, Program, Rlimit, User};
-pub use record::Recorded;
+pub use record::{ForExec, Recorded};
 pub use sysctl::Sysctl;
 
 use crate::error::{Error, Result};
@@ -182,7 +182,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let mut steps = lifecycle(request);
     let recorded = record::recorded(spec, request, host.caller, &cgroup);
     steps.push(Step::always(ForSupervisor::SaveRecord(Box::new(recorded))));
-    steps.push(Step::always(ForSupervisor::PrepareRecord(filter.clone())));
+    steps.push(Step::always(ForSupervisor::PrepareRecord(record::for_exec(spec, filter.clone())?)));
     steps.extend(cgroup_steps(&cgroup));
     steps.extend(notify::steps(request));
     steps.extend(namespaces::steps(spec, request));

@@ -15,9 +15,9 @@ use std::rc::Rc;
 use super::cgroup;
 use super::seccomp::{Filter, Listener};
 use super::{
-    Affinity, Cloning, Console, Descriptors, Device, DeviceLink, IdMapping, IoPriority, JoinedNamespace,
-    Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange, Recorded, Rlimit,
-    RootSwitch, Step, Sysctl, TimeOffset, User,
+    Affinity, Cloning, Console, Descriptors, Device, DeviceLink, ForExec, IdMapping, IoPriority,
+    JoinedNamespace, Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange,
+    Recorded, Rlimit, RootSwitch, Step, Sysctl, TimeOffset, User,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::CapabilitySets;
@@ -180,7 +180,7 @@ steps! {
     /// Lets init go on, where it waits for its id maps.
     ReleaseInit by Supervisor = "release-init";
     /// Saves what `exec` will need, and prepares the record of the created container, while init builds its root.
-    PrepareRecord(Option<Rc<Filter>>) by Supervisor = "prepare-record" undo RemoveStateDirectory;
+    PrepareRecord(ForExec) by Supervisor = "prepare-record" undo RemoveStateDirectory;
     /// Writes the resource limits, while init builds its root.
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
     /// Joins the namespaces that the supervisor has opened.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::cgroup::{self, CgroupPaths};
-use super::{Caller, NamespaceFlags, Request};
+use super::seccomp::Filter;
+use super::{Affinity, Caller, NamespaceFlags, Request, affinity};
+use crate::error::Result;
 use crate::spec::{HookKind, Namespace, Spec, oci};
 
 /// What later commands go by, because they don't read config.json again.
@@ -32,6 +35,21 @@ pub struct Recorded {
     pub poststart: Vec<oci::Hook>,
     /// `hooks.poststop`, which `delete` runs.
     pub poststop: Vec<oci::Hook>,
+}
+
+/// What of the config is for each `exec` alone. It finds its text again, and the filter.
+#[derive(Clone, Debug, Default)]
+pub struct ForExec {
+    /// The compiled filter.
+    pub filter: Option<Rc<Filter>>,
+    /// The CPUs of a process that has no process.json of its own.
+    pub affinity: Affinity,
+}
+
+/// Errors: InvalidSpec for what no `exec` could carry out.
+pub(super) fn for_exec(spec: &Spec, filter: Option<Rc<Filter>>) -> Result<ForExec> {
+    let affinity = spec.process().map(affinity::of).transpose()?.unwrap_or_default();
+    Ok(ForExec { filter, affinity })
 }
 
 pub(super) fn recorded(spec: &Spec, request: &Request, caller: Caller, cgroup: &cgroup::Plan) -> Recorded {
