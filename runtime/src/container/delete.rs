@@ -2,6 +2,7 @@
 
 use super::{Container, LockedContainer, Runtime};
 use crate::apply::hooks::{DefaultEnv, run_hook};
+use crate::apply::resctrl;
 use crate::error::{Error, Kind, Result};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Status};
 
@@ -67,20 +68,23 @@ fn load_or_remove(dir: &ContainerDir) -> Result<Record> {
 }
 
 impl LockedContainer {
-    /// Ends what runs and removes what there is: the cgroup, then the directory. A kill at any moment leaves the
+    /// Ends what runs and removes what there is: the groups, then the directory. A kill at any moment leaves the
     /// record, so that `delete` can be said again.
     fn destroy(self) -> Result<Vec<String>> {
         let container = &self.container;
         let cgroup = container.cgroup();
-        if container.has_cgroup()? {
+        let rdt_group = container.record.rdt_group();
+        if container.has_groups()? {
             container.kill_and_wait()?;
             // A pid namespace takes its processes with it; a shared one, or a `create` that died, leaves some.
             if !cgroup.pids()?.is_empty() {
                 cgroup.kill_all()?;
             }
             cgroup.remove()?;
+            rdt_group.iter().try_for_each(resctrl::remove)?;
         } else {
             cgroup.remove_if_empty()?;
+            rdt_group.iter().try_for_each(resctrl::remove_if_unused)?;
         }
         container.dir.remove()?;
         Ok(container.run_poststop_hooks())
@@ -88,9 +92,9 @@ impl LockedContainer {
 }
 
 impl Container {
-    /// Whether the cgroup that the record names is the container's. It is not if `create` died before it could see
-    /// whether other processes are in it: then the container has no process, and no fifo.
-    fn has_cgroup(&self) -> Result<bool> {
+    /// Whether the cgroup and the resctrl group that the record names are the container's. They are not if `create`
+    /// died before it could see whether other processes are in them: then the container has no process, and no fifo.
+    fn has_groups(&self) -> Result<bool> {
         Ok(self.record.init_process_pid != 0 || self.dir.fifo_exists()?)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::cgroup::{self, CgroupPaths};
-use super::{Caller, NamespaceFlags, Request};
+use super::{Caller, NamespaceFlags, RdtGroup, Request};
 use crate::spec::{HookKind, Namespace, Spec, oci};
 
 /// What later commands go by, because they don't read config.json again.
@@ -20,6 +20,8 @@ pub struct Recorded {
     pub rootfs: PathBuf,
     /// The cgroup that is made, or the caller's.
     pub cgroup_paths: CgroupPaths,
+    /// The resctrl group that is made or entered.
+    pub rdt_group: Option<RdtGroup>,
     /// The uid of the caller of `create`.
     pub owner: u32,
     /// The annotations of config.json: hooks see them, and `state` prints them.
@@ -34,7 +36,13 @@ pub struct Recorded {
     pub poststop: Vec<oci::Hook>,
 }
 
-pub(super) fn recorded(spec: &Spec, request: &Request, caller: Caller, cgroup: &cgroup::Plan) -> Recorded {
+pub(super) fn recorded(
+    spec: &Spec,
+    request: &Request,
+    caller: Caller,
+    cgroup: &cgroup::Plan,
+    rdt_group: Option<RdtGroup>,
+) -> Recorded {
     let annotations = spec.oci().annotations().iter().flatten();
     Recorded {
         oci_version: spec.oci().version().clone(),
@@ -42,6 +50,7 @@ pub(super) fn recorded(spec: &Spec, request: &Request, caller: Caller, cgroup: &
         bundle: request.bundle.clone(),
         rootfs: request.rootfs.clone(),
         cgroup_paths: cgroup.paths(),
+        rdt_group,
         owner: caller.uid,
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         private_pid_namespace: spec.namespaces().is_new(Namespace::Pid),
