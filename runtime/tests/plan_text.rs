@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use corten::internals::plan::cgroup::Manager;
 use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
 use corten::internals::plan::seccomp;
-use corten::internals::plan::{self, Caller, Exec, Host, Machine, NamespaceFlags, Plan, Request, Stage};
+use corten::internals::plan::{
+    self, Caller, Exec, Host, Machine, NamespaceFlags, Plan, RdtGroup, Request, Stage,
+};
 use corten::internals::spec::{Spec, oci};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
@@ -161,7 +163,8 @@ fn joining(config: &Value, request: &Request) -> Option<Plan> {
     let process = spec.process()?;
     let filter = filter.map(std::rc::Rc::new);
     let namespaces = NamespaceFlags(spec.namespaces().private_flags());
-    plan::exec(&Exec { process, spec: &spec, filter, namespaces, request }, &host(0).machine).ok()
+    let rdt_group = Some(RdtGroup { path: "/sys/fs/resctrl/gold".into(), own: false, monitor: None });
+    plan::exec(&Exec { process, spec: &spec, filter, namespaces, rdt_group, request }, &host(0).machine).ok()
 }
 
 fn host(view: usize) -> Host {
@@ -181,7 +184,7 @@ fn host(view: usize) -> Host {
     };
     let machine = Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64 };
     let caller = Caller { uid: 0, in_user_namespace: false };
-    Host { cgroup: CgroupHost { mode }, machine, caller }
+    Host { cgroup: CgroupHost { mode }, machine, caller, resctrl: Some("/sys/fs/resctrl".into()) }
 }
 
 /// A source of choices.

@@ -19,6 +19,7 @@ pub mod leftovers;
 pub mod mountinfo;
 pub mod notify;
 pub mod race;
+pub mod resctrl;
 pub mod root;
 pub mod runtime;
 pub mod skip;

@@ -19,7 +19,7 @@ use super::inside::Root;
 use super::procfs::Procfs;
 use super::rootfs::{self, Rootfs};
 use super::trace::Tracer;
-use super::{console, devices, identity, program};
+use super::{console, devices, identity, program, resctrl};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::seccomp::Filter;
@@ -53,6 +53,8 @@ pub struct Inherited<'a> {
     pub channel: Channel,
     /// The way into the cgroup.
     pub entrance: Entrance,
+    /// The way into the resctrl group.
+    pub rdt_entrance: Option<resctrl::Entrance>,
     /// Namespaces to join, opened by the supervisor.
     pub namespaces: Vec<(Namespace, OwnedFd)>,
     /// The process whose namespaces `exec` joins.
@@ -86,6 +88,7 @@ impl Inherited<'_> {
         .into_iter()
         .flatten()
         .chain(self.entrance.descriptors())
+        .chain(self.rdt_entrance.iter().flat_map(resctrl::Entrance::descriptors))
         .chain(self.namespaces.iter().map(|(_, fd)| fd.as_fd()))
         .chain(self.tracer.descriptors());
         let preserved: Vec<BorrowedFd> = preserved.filter_map(descriptors::inherited).collect();
@@ -203,6 +206,7 @@ impl<'a> Init<'a> {
     fn perform(&mut self, action: &ForInit) -> Result<()> {
         match action {
             ForInit::EnterCgroup(affinity) => self.enter_cgroup(affinity),
+            ForInit::EnterRdtGroup => self.enter_rdt_group(),
             ForInit::NewSession => process::new_session(),
             ForInit::UnshareFirst(flags) | ForInit::UnshareNamespaces(flags) => {
                 namespace::unshare(self.alone(), flags.0)
@@ -282,6 +286,11 @@ impl<'a> Init<'a> {
             }
         }
         Ok(())
+    }
+
+    fn enter_rdt_group(&mut self) -> Result<()> {
+        let entrance = self.inherited.rdt_entrance.take();
+        entrance.ok_or_else(|| Error::internal("the resctrl group is not open"))?.enter()
     }
 
     fn mount_rootfs(&mut self, path: &Path) -> Result<()> {

@@ -24,6 +24,7 @@ mod net_devices;
 mod procfs;
 mod program;
 pub mod readiness;
+pub mod resctrl;
 mod rootfs;
 pub mod seal;
 pub mod starting;

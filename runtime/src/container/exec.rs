@@ -84,6 +84,7 @@ impl<'a> Joinable<'a> {
             spec: &self.spec,
             filter: self.filter.map(Rc::new),
             namespaces: NamespaceFlags(self.container.record.namespaces),
+            rdt_group: self.container.record.rdt_group(),
             request: &request,
         };
         let plan = plan::exec(&exec, &probe::machine())?;

@@ -15,8 +15,8 @@ use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, Moun
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Cloning, Console, Descriptors, Device, DeviceSource, ForExec, ForInit,
-    ForIntermediate, ForSupervisor, IdMap, Mount, NetDevice, Plan, Program, PropagationChange, Recorded,
-    Rlimit, RootSwitch, Step, TimeOffset, User, cgroup,
+    ForIntermediate, ForSupervisor, IdMap, Mount, NetDevice, Plan, Program, PropagationChange, RdtGroup,
+    Recorded, Rlimit, RootSwitch, Step, TimeOffset, User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -101,6 +101,10 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
             Text { what: recorded.id.clone(), details: self::recorded(recorded) }
         }
         ForSupervisor::CreateCgroup(cgroup) => made(cgroup).into(),
+        ForSupervisor::MakeRdtGroup(group) => made_rdt_group(group).into(),
+        ForSupervisor::WriteSchemata(lines) => word(lines).into_owned().into(),
+        ForSupervisor::MakeRdtMonitor(at) => path(at).into(),
+        ForSupervisor::OpenRdtGroup(group) => rdt_group(group).into(),
         ForSupervisor::OpenNamespace(joined) => {
             format!("{} at {}", joined.namespace.name(), path(&joined.path)).into()
         }
@@ -144,9 +148,11 @@ fn of_init(action: &ForInit) -> Text {
     match action {
         ForInit::EnterCgroup(affinity) => cpus(affinity).into(),
         ForInit::UnshareFirst(flags) | ForInit::UnshareNamespaces(flags) => flags.to_string().into(),
-        ForInit::JoinKeyring(name) | ForInit::SetHostname(name) | ForInit::SetDomainname(name) => {
-            word(name).into_owned().into()
-        }
+        ForInit::JoinKeyring(text)
+        | ForInit::SetHostname(text)
+        | ForInit::SetDomainname(text)
+        | ForInit::SetApparmorProfile(text)
+        | ForInit::SetSelinuxLabel(text) => word(text).into_owned().into(),
         ForInit::SetPropagation(outer) => {
             format!("{}; the mount of {} private", propagation(outer.change), path(&outer.rootfs)).into()
         }
@@ -171,9 +177,6 @@ fn of_init(action: &ForInit) -> Text {
         ForInit::SetIoPriority(io) => format!("class {} priority {}", io.class, io.priority).into(),
         ForInit::SetPersonality(domain) => format!("{domain:#x}").into(),
         ForInit::SetMemoryPolicy(policy) => policy.to_string().into(),
-        ForInit::SetApparmorProfile(label) | ForInit::SetSelinuxLabel(label) => {
-            word(label).into_owned().into()
-        }
         ForInit::MarkDescriptors(kept) => format!("from {} on", kept.preserved().end).into(),
         ForInit::InstallSeccomp(filter)
         | ForInit::InstallSeccompListener(filter)
@@ -188,7 +191,8 @@ fn of_init(action: &ForInit) -> Text {
         ForInit::Execute(program) => {
             Text { what: list(&program.args, " ", |arg| argument(arg)), details: environment(program) }
         }
-        ForInit::NewSession
+        ForInit::EnterRdtGroup
+        | ForInit::NewSession
         | ForInit::AwaitRelease
         | ForInit::BecomeRoot
         | ForInit::BringLoopbackUp
@@ -244,6 +248,16 @@ fn made(cgroup: &cgroup::Plan) -> Vec<String> {
 fn directory(dir: &cgroup::Dir) -> String {
     let hint = if dir.optional { ", if it can be made" } else { "" };
     format!("cgroup {}{hint}", path(&dir.path))
+}
+
+fn made_rdt_group(group: &RdtGroup) -> String {
+    let kind = if group.own { "" } else { ", or the one that is there, if its schemata are these" };
+    format!("{}{kind}", path(&group.path))
+}
+
+fn rdt_group(group: &RdtGroup) -> String {
+    let monitor = group.monitor.as_deref().map(|at| format!(" and {}", path(at))).unwrap_or_default();
+    format!("{}{monitor}", path(&group.path))
 }
 
 fn write(write: &cgroup::Write) -> String {

@@ -19,6 +19,7 @@ pub mod order;
 mod process;
 mod procfs;
 mod record;
+pub mod resctrl;
 pub mod seccomp;
 mod sysctl;
 
@@ -37,6 +38,7 @@ pub use net_devices::{NUMBER, NetDevice};
 pub use order::{Action, Actor, ForInit, ForIntermediate, ForSupervisor, Stage, Undo};
 pub use process::{Console, DEFAULT_UMASK, Descriptors, IoPriority, Program, Rlimit, User};
 pub use record::{ForExec, Recorded};
+pub use resctrl::RdtGroup;
 pub use sysctl::Sysctl;
 
 use crate::error::{Error, Result};
@@ -83,6 +85,8 @@ pub struct Host {
     pub machine: Machine,
     /// Who calls the runtime.
     pub caller: Caller,
+    /// Where resctrl is mounted. Nobody looks for it unless the config asks for a group in it.
+    pub resctrl: Option<PathBuf>,
 }
 
 /// Who calls the runtime. What the caller may do belongs here, once something is decided by it.
@@ -180,10 +184,12 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
         profile.map(|profile| seccomp::compile(profile, host.machine.native)).transpose()?.map(Rc::new);
 
     let mut steps = lifecycle(request);
-    let recorded = record::recorded(spec, request, host.caller, &cgroup);
+    let rdt_group = resctrl::group(spec, &request.id, host.resctrl.as_deref())?;
+    let recorded = record::recorded(spec, request, host.caller, &cgroup, rdt_group.clone());
     steps.push(Step::always(ForSupervisor::SaveRecord(Box::new(recorded))));
     steps.push(Step::always(ForSupervisor::PrepareRecord(record::for_exec(spec, filter.clone())?)));
     steps.extend(cgroup_steps(&cgroup));
+    steps.extend(resctrl::steps(spec, rdt_group.as_ref())?);
     steps.extend(notify::steps(request));
     steps.extend(namespaces::steps(spec, request));
     steps.extend(net_devices::steps(spec)?);
@@ -211,6 +217,8 @@ pub struct Exec<'a> {
     pub filter: Option<Rc<seccomp::Filter>>,
     /// The namespaces of the container that aren't the runtime's own.
     pub namespaces: NamespaceFlags,
+    /// The resctrl group of the container, if it has one.
+    pub rdt_group: Option<RdtGroup>,
     /// What the caller wants beside the process.
     pub request: &'a Request,
 }
@@ -230,6 +238,7 @@ pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
             .map(Step::always),
     );
     steps.extend(process::exec_steps(exec, machine)?);
+    steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
     Ok(Plan { steps: order::sorted(steps), notes: Vec::new() })
 }
 

@@ -17,7 +17,7 @@ use super::seccomp::{Filter, Listener};
 use super::{
     Affinity, Cloning, Console, Descriptors, Device, DeviceLink, ForExec, IdMapping, IoPriority,
     JoinedNamespace, Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange,
-    Recorded, Rlimit, RootSwitch, Step, Sysctl, TimeOffset, User,
+    RdtGroup, Recorded, Rlimit, RootSwitch, Step, Sysctl, TimeOffset, User,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::CapabilitySets;
@@ -44,6 +44,8 @@ pub enum Undo {
     RemoveStateDirectory,
     /// The cgroups are emptied and removed; the record names them before they are made.
     RemoveCgroup,
+    /// The resctrl groups that this start has made are removed; the record names them before they are made.
+    RemoveRdtGroup,
     /// Init is killed; the record has its pid, and the death of the supervisor kills it too.
     KillInit,
     /// The pid file is removed.
@@ -56,6 +58,7 @@ impl Undo {
         match self {
             Undo::RemoveStateDirectory => "remove the state directory",
             Undo::RemoveCgroup => "kill what is in it, remove it",
+            Undo::RemoveRdtGroup => "remove it, if it was made",
             Undo::KillInit => "kill init",
             Undo::RemovePidFile => "remove the pid file",
         }
@@ -157,8 +160,14 @@ steps! {
     SaveRecord(Box<Recorded>) by Supervisor = "save-record" undo RemoveStateDirectory;
     /// Makes the cgroup, or takes one that is there and empty. Before the clone, so that init can be born in it.
     CreateCgroup(Rc<cgroup::Plan>) by Supervisor = "create-cgroup" undo RemoveCgroup;
-    /// Makes the fifo that `start` writes to. After the cgroup: that it is there tells `delete`, if no more comes of
-    /// this start, that what is in the cgroup is the container's.
+    /// Makes the resctrl group, or takes a shared one that is there.
+    MakeRdtGroup(RdtGroup) by Supervisor = "make-rdt-group" undo RemoveRdtGroup;
+    /// Writes lines into `schemata` of the resctrl group. A group that was there must have these values.
+    WriteSchemata(String) by Supervisor = "write-schemata";
+    /// Makes the monitoring group of the container below its resctrl group.
+    MakeRdtMonitor(PathBuf) by Supervisor = "make-rdt-monitor" undo RemoveRdtGroup;
+    /// Makes the fifo that `start` writes to. After the groups: the fifo tells `delete`, if no more comes of this
+    /// start, that what is in them is the container's.
     MakeStartFifo by Supervisor = "make-start-fifo" undo RemoveStateDirectory;
     /// Makes the directory that the container sees at /run/notify, where its socket to say that it is ready will be.
     MakeNotifyDirectory by Supervisor = "make-notify-directory" undo RemoveStateDirectory;
@@ -169,6 +178,8 @@ steps! {
     OpenNamespace(JoinedNamespace) by Supervisor = "open-namespace";
     /// Makes the time namespace and its offsets; only children that are forked afterwards enter it.
     NewTimeNamespace(Vec<TimeOffset>) by Supervisor = "new-time-namespace";
+    /// Opens the way into the resctrl group for a process that is born outside of it.
+    OpenRdtGroup(RdtGroup) by Supervisor = "open-rdt-group";
     /// Clones init.
     CloneInit(Cloning) by Supervisor = "clone-init" undo KillInit;
     /// Clones the process that joins a running container, by way of an intermediate process (`exec`).
@@ -193,6 +204,8 @@ steps! {
     /// Not a step of the intermediate process: the pids limit may allow one more process, which the intermediate one
     /// would use up.
     EnterCgroup(Affinity) by Init = "enter-cgroup";
+    /// Enters the resctrl group, and the monitoring group if there is one, before anything is forked.
+    EnterRdtGroup by Init = "enter-rdt-group";
     /// Leaves the caller's session and terminal.
     NewSession by Init = "new-session";
     /// Makes the namespaces that belong to no root of the container's own, while the supervisor does its part.

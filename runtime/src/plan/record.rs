@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::cgroup::{self, CgroupPaths};
 use super::seccomp::Filter;
-use super::{Affinity, Caller, NamespaceFlags, Request, affinity};
+use super::{Affinity, Caller, NamespaceFlags, RdtGroup, Request, affinity};
 use crate::error::Result;
 use crate::spec::{HookKind, Namespace, Spec, oci};
 
@@ -23,6 +23,8 @@ pub struct Recorded {
     pub rootfs: PathBuf,
     /// The cgroup that is made, or the caller's.
     pub cgroup_paths: CgroupPaths,
+    /// The resctrl group that is made or entered.
+    pub rdt_group: Option<RdtGroup>,
     /// The uid of the caller of `create`.
     pub owner: u32,
     /// The annotations of config.json: hooks see them, and `state` prints them.
@@ -52,7 +54,13 @@ pub(super) fn for_exec(spec: &Spec, filter: Option<Rc<Filter>>) -> Result<ForExe
     Ok(ForExec { filter, affinity })
 }
 
-pub(super) fn recorded(spec: &Spec, request: &Request, caller: Caller, cgroup: &cgroup::Plan) -> Recorded {
+pub(super) fn recorded(
+    spec: &Spec,
+    request: &Request,
+    caller: Caller,
+    cgroup: &cgroup::Plan,
+    rdt_group: Option<RdtGroup>,
+) -> Recorded {
     let annotations = spec.oci().annotations().iter().flatten();
     Recorded {
         oci_version: spec.oci().version().clone(),
@@ -60,6 +68,7 @@ pub(super) fn recorded(spec: &Spec, request: &Request, caller: Caller, cgroup: &
         bundle: request.bundle.clone(),
         rootfs: request.rootfs.clone(),
         cgroup_paths: cgroup.paths(),
+        rdt_group,
         owner: caller.uid,
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         private_pid_namespace: spec.namespaces().is_new(Namespace::Pid),

@@ -160,10 +160,6 @@ fn mount(mount: &oci::Mount, index: usize) -> Result<()> {
 }
 
 fn linux(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
-    let refused = [(linux.intel_rdt().is_some(), "linux.intelRdt")];
-    if let Some((_, field)) = refused.iter().find(|(present, _)| *present) {
-        return Err(Error::unsupported(format!("{field}: not supported yet")));
-    }
     if !namespaces.is_private(Namespace::Mount) {
         among_the_callers_mounts(linux, namespaces)?;
     }
