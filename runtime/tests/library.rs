@@ -10,8 +10,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use corten::container::{
-    Bundle, ContainerId, CreateOptions, ExecOptions, ExecProcess, FreshProcess, OomEvent, OomWatch, Runtime,
-    Status, resources_from_json,
+    Bundle, ContainerId, CreateOptions, ExecOptions, ExecProcess, FreshProcess, LockedContainer, OomEvent,
+    OomWatch, Runtime, Status, resources_from_json,
 };
 use corten::error::{Kind, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -45,6 +45,10 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["child-create", root, id, bundle] => as_child(|process| create(process, root, id, bundle)),
+        ["child-create-beside-a-thread", root, id, bundle] => {
+            as_child(|process| create_beside_a_thread(process, root, id, bundle))
+        }
+        ["child-create-two", root, id, bundle] => as_child(|process| create_two(process, root, id, bundle)),
         ["child-exec", root, id, bundle] => as_child(|process| exec(process, root, id, bundle)),
         _ => {
             match reason_to_skip() {
@@ -76,6 +80,64 @@ fn create(process: &FreshProcess, root: &str, id: &str, bundle: &str) -> Result<
     let planned = bundle.plan(&id, CreateOptions::default())?;
     assert!(planned.explain().contains("create-cgroup"), "{}", planned.explain());
     Ok(Runtime::at(root).create(planned, process)?.container.pid())
+}
+
+/// A thread that is started once the process has proved to have none.
+fn create_beside_a_thread(process: &FreshProcess, root: &str, id: &str, bundle: &str) -> Result<i32> {
+    std::thread::scope(|scope| {
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || ended.recv());
+        let created = create(process, root, id, bundle);
+        drop(end);
+        created
+    })
+}
+
+/// Two containers of one process, which is afterwards as it was before.
+fn create_two(process: &FreshProcess, root: &str, id: &str, bundle: &str) -> Result<i32> {
+    let second = format!("{id}-second");
+    let before = OfProcess::now();
+    let pid = create(process, root, id, bundle)?;
+    let after_one = OfProcess::now();
+    create(process, root, &second, bundle)?;
+    Runtime::at(root).delete_by_force(&ContainerId::parse(&second)?)?;
+    assert_eq!(before, after_one);
+    assert_eq!(before, OfProcess::now());
+    Ok(pid)
+}
+
+/// What is one for the whole process, as far as no operation says that it changes that.
+#[derive(Debug, PartialEq)]
+struct OfProcess {
+    descriptors: usize,
+    directory: PathBuf,
+    root: PathBuf,
+    status: Vec<String>,
+    namespaces: Vec<PathBuf>,
+    variables: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+}
+
+impl OfProcess {
+    fn now() -> OfProcess {
+        let link = |path: &str| std::fs::read_link(path).expect(path);
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("status");
+        let kept =
+            ["Umask", "Uid", "Gid", "Groups", "Cap", "SigBlk", "Seccomp", "NoNewPrivs", "Cpus_allowed:"];
+        let kept = |line: &&str| kept.iter().any(|name| line.starts_with(name));
+        let namespaces = std::fs::read_dir("/proc/thread-self/ns").expect("namespaces");
+        let mut namespaces: Vec<PathBuf> = namespaces
+            .map(|entry| std::fs::read_link(entry.expect("an entry").path()).expect("a namespace"))
+            .collect();
+        namespaces.sort();
+        OfProcess {
+            descriptors: std::fs::read_dir("/proc/self/fd").expect("descriptors").count(),
+            directory: link("/proc/thread-self/cwd"),
+            root: link("/proc/thread-self/root"),
+            status: status.lines().filter(kept).map(ToOwned::to_owned).collect(),
+            namespaces,
+            variables: std::env::vars_os().collect(),
+        }
+    }
 }
 
 fn exec(process: &FreshProcess, root: &str, id: &str, bundle: &str) -> Result<i32> {
@@ -149,6 +211,8 @@ fn life_of_a_container() {
     nix::sys::prctl::set_child_subreaper(true).expect("a subreaper");
     let workspace = Workspace::new();
     refused_config_leaves_nothing(&workspace);
+    a_thread_is_noticed(&workspace);
+    let before = OfProcess::now();
     let init = created(&workspace);
     // What doesn't create processes may be asked for on any thread.
     std::thread::scope(|scope| {
@@ -156,6 +220,7 @@ fn life_of_a_container() {
         lives.join().expect("the thread")
     });
     deleted(&workspace);
+    assert_eq!(before, OfProcess::now());
     println!("library: ok");
 }
 
@@ -168,9 +233,15 @@ fn refused_config_leaves_nothing(workspace: &Workspace) {
     std::fs::write(&config, CONFIG).expect("config.json");
 }
 
+fn a_thread_is_noticed(workspace: &Workspace) {
+    let err = workspace.child("child-create-beside-a-thread").expect_err("refused");
+    assert_eq!(err, "Internal this process has more than one thread");
+    assert_eq!(workspace.runtime.find(&workspace.id).err().map(|err| err.kind()), Some(Kind::NotFound));
+}
+
 fn created(workspace: &Workspace) -> i32 {
     let Workspace { runtime, id, .. } = workspace;
-    let init = workspace.child("child-create").expect("created");
+    let init = workspace.child("child-create-two").expect("created");
     let container = runtime.find(id).expect("a container");
     let state = container.state().expect("a state");
     assert_eq!((state.pid, state.status), (init, Status::Created));
@@ -204,6 +275,7 @@ fn started_used_and_killed(workspace: &Workspace, init: i32) {
     lock().resume().expect("resumed");
 
     assert_eq!(runtime.delete(id).expect_err("it runs").kind(), Kind::WrongState);
+    descriptors_are_closed(&lock);
     let watch = container.watch_oom();
     container.signal(libc::SIGKILL).expect("killed");
     let ended = waitpid(Pid::from_raw(init), None).expect("a child of the subreaper");
@@ -215,6 +287,26 @@ fn started_used_and_killed(workspace: &Workspace, init: i32) {
         Ok(watch) => gone_with_its_cgroup(workspace, watch),
         Err(err) => println!("library: no memory controller to watch: {err}"),
     }
+}
+
+/// Whatever is asked of a container, often.
+fn descriptors_are_closed(lock: &impl Fn() -> LockedContainer) {
+    let before = OfProcess::now();
+    let limits = resources_from_json(br#"{"pids": {"limit": 20}}"#).expect("resources");
+    for _ in 0..20 {
+        lock().pause().expect("paused");
+        lock().resume().expect("resumed");
+        lock().update(&limits).expect("updated");
+        assert!(lock().start().is_err());
+        let container = lock().unlock();
+        container.state().expect("a state");
+        container.pids().expect("pids");
+        container.readings().expect("readings");
+        container.signal(0).expect("signalled");
+        drop(container.watch_oom());
+        drop(container.joinable().expect("joinable"));
+    }
+    assert_eq!(before, OfProcess::now());
 }
 
 /// The watch tells that the container is gone: on v2 once it has no process, on v1 when its cgroup is removed.

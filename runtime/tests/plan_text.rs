@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use corten::internals::plan::cgroup::Manager;
 use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
 use corten::internals::plan::seccomp;
-use corten::internals::plan::{self, Caller, Exec, Host, Machine, NamespaceFlags, Plan, Request, Stage};
+use corten::internals::plan::{
+    self, Caller, Exec, Host, Machine, NamespaceFlags, Plan, RdtGroup, Request, Stage,
+};
 use corten::internals::spec::{Spec, oci};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
@@ -98,6 +100,51 @@ fn the_configs_between_them_ask_for_every_step() {
     assert_eq!(unseen, [""; 0]);
 }
 
+/// Puts in the place of each text one that could be taken for words of the plan: wherever it comes up, it is in quotes.
+#[test]
+fn no_text_of_a_config_reads_as_a_word_of_the_plan() {
+    let mut random = Random(TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha));
+    let mut told = BTreeSet::new();
+    for (pointer, text) in texts(&rich()) {
+        for odd in ["odd (x), with y # z", "odd\nline"] {
+            for namespaces in namespaces() {
+                let mut config = rich();
+                config["linux"]["namespaces"] = namespaces;
+                if let Some(value) = config.pointer_mut(&pointer) {
+                    *value = json!(format!("{text}{odd}"));
+                }
+                let request = random.request();
+                for plan in
+                    [planned(&config, &request, 0), planned(&config, &request, 1)].into_iter().flatten()
+                {
+                    for line in plan.explain().lines() {
+                        assert!(!line.starts_with("line"), "{pointer}: a line of its own");
+                        let Some(at) = line.find("odd") else { continue };
+                        told.insert(pointer.clone());
+                        let quotes = line[..at].matches('"').count();
+                        // What is written into a cgroup's file ends where the field that asked for it stands.
+                        let is_cgroup_value = pointer.starts_with("/linux/resources/") && line.ends_with(')');
+                        assert!(quotes % 2 == 1 || is_cgroup_value, "{pointer}: {line}");
+                    }
+                }
+            }
+        }
+    }
+    for known in ["/hostname", "/mounts/6/type", "/linux/cgroupsPath", "/linux/resources/cpu/cpus"] {
+        assert!(told.contains(known), "{known} not among {told:?}");
+    }
+}
+
+/// All texts of a config, with their pointers.
+fn texts(config: &Value) -> Vec<(String, String)> {
+    let all = leaves(config).into_iter();
+    all.filter_map(|pointer| {
+        let text = config.pointer(&pointer)?.as_str()?.to_owned();
+        Some((pointer, text))
+    })
+    .collect()
+}
+
 /// What a plan does.
 fn deeds(plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(|step| format!("{:?}", step.action)).collect()
@@ -116,7 +163,8 @@ fn joining(config: &Value, request: &Request) -> Option<Plan> {
     let process = spec.process()?;
     let filter = filter.map(std::rc::Rc::new);
     let namespaces = NamespaceFlags(spec.namespaces().private_flags());
-    plan::exec(&Exec { process, spec: &spec, filter, namespaces, request }, &host(0).machine).ok()
+    let rdt_group = Some(RdtGroup { path: "/sys/fs/resctrl/gold".into(), own: false, monitor: None });
+    plan::exec(&Exec { process, spec: &spec, filter, namespaces, rdt_group, request }, &host(0).machine).ok()
 }
 
 fn host(view: usize) -> Host {
@@ -136,7 +184,7 @@ fn host(view: usize) -> Host {
     };
     let machine = Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64 };
     let caller = Caller { uid: 0, in_user_namespace: false };
-    Host { cgroup: CgroupHost { mode }, machine, caller }
+    Host { cgroup: CgroupHost { mode }, machine, caller, resctrl: Some("/sys/fs/resctrl".into()) }
 }
 
 /// A source of choices.

@@ -136,7 +136,7 @@ fn request() -> Request {
 fn plan_for(name: &str, request: Request, cgroup: CgroupHost) -> Plan {
     let machine = Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64 };
     let caller = Caller { uid: 0, in_user_namespace: false };
-    plan::create(&spec_of(name), &request, &Host { cgroup, machine, caller }).expect("a plan")
+    plan::create(&spec_of(name), &request, &Host { cgroup, machine, caller, resctrl: None }).expect("a plan")
 }
 
 fn spec_of(name: &str) -> Spec {

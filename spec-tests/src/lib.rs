@@ -20,6 +20,7 @@ pub mod mountinfo;
 pub mod notify;
 pub mod payload;
 pub mod race;
+pub mod resctrl;
 pub mod root;
 pub mod runtime;
 pub mod skip;

@@ -26,6 +26,7 @@ mod preparer;
 mod procfs;
 mod program;
 pub mod readiness;
+pub mod resctrl;
 mod rootfs;
 pub mod seal;
 pub mod starting;

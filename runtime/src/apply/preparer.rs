@@ -20,7 +20,7 @@ use super::inside::Root;
 use super::procfs::Procfs;
 use super::rootfs::{self, Rootfs};
 use super::trace::Tracer;
-use super::{console, devices, identity, joined_procfs, program};
+use super::{console, devices, identity, joined_procfs, program, resctrl};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{
@@ -51,6 +51,8 @@ pub struct Inherited<'a> {
     pub channel: Channel,
     /// The way into the cgroup.
     pub entrance: Entrance,
+    /// The way into the resctrl group.
+    pub rdt_entrance: Option<resctrl::Entrance>,
     /// Namespaces to join, opened by the supervisor.
     pub namespaces: Vec<(Namespace, OwnedFd)>,
     /// The process whose namespaces `exec` joins.
@@ -85,6 +87,7 @@ impl Inherited<'_> {
         .into_iter()
         .flatten()
         .chain(self.entrance.descriptors())
+        .chain(self.rdt_entrance.iter().flat_map(resctrl::Entrance::descriptors))
         .chain(self.namespaces.iter().map(|(_, fd)| fd.as_fd()))
         .chain(self.tracer.descriptors());
         let preserved: Vec<BorrowedFd> = preserved.filter_map(descriptors::inherited).collect();
@@ -202,6 +205,7 @@ impl<'a> Preparer<'a> {
             ForPreparer::AskForHooks => self.inherited.channel.ask(&Message::Hooks),
             ForPreparer::RunContainerHooks(hooks) => self.run_container_hooks(hooks),
             ForPreparer::SwitchRoot(RootSwitch::Pivot) => self.rootfs()?.pivot(),
+            ForPreparer::EnterRdtGroup => self.enter_rdt_group(),
             ForPreparer::SwitchRoot(RootSwitch::Move) => self.rootfs()?.move_to_root(),
             ForPreparer::SwitchRoot(RootSwitch::Change) => self.rootfs()?.change_root(),
             ForPreparer::SetRootPropagation(change) => self.rootfs()?.set_root_propagation(*change),
@@ -253,6 +257,11 @@ impl<'a> Preparer<'a> {
             }
         }
         Ok(())
+    }
+
+    fn enter_rdt_group(&mut self) -> Result<()> {
+        let entrance = self.inherited.rdt_entrance.take();
+        entrance.ok_or_else(|| Error::internal("the resctrl group is not open"))?.enter()
     }
 
     fn mount_rootfs(&mut self, path: &Path) -> Result<()> {
@@ -314,7 +323,7 @@ impl<'a> Preparer<'a> {
         let container = self.inherited.container;
         let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
         if poll::readable_by(container, Deadline::Now)? {
-            return Err(Error::new(Kind::WrongState, "cannot exec in a stopped container"));
+            return Err(container_has_stopped());
         }
         file::enter_directory(&root)?;
         file::change_root_here()
@@ -327,7 +336,11 @@ impl<'a> Preparer<'a> {
         let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
         let user = Namespace::User.flag();
         let in_turn = [flags.0 & !user, flags.0 & user].into_iter().filter(|flags| *flags != 0);
-        in_turn.into_iter().try_for_each(|flags| namespace::setns(self.alone(), container, flags))
+        in_turn.into_iter().try_for_each(|flags| match namespace::setns(self.alone(), container, flags) {
+            // It has ended since the supervisor looked, and has no namespaces any more.
+            Err(err) if err.is(Errno::ESRCH) => Err(container_has_stopped()),
+            result => result,
+        })
     }
 
     /// Joins the namespaces that the config names by path.
@@ -510,6 +523,10 @@ impl<'a> Preparer<'a> {
         process::set_umask(self.alone(), 0);
         Ok(())
     }
+}
+
+fn container_has_stopped() -> Error {
+    Error::new(Kind::WrongState, "cannot exec in a stopped container")
 }
 
 fn no_procfs() -> Error {

@@ -14,7 +14,7 @@ use super::hooks::{DefaultEnv, run_hook};
 use super::preparer::{self, Inherited};
 use super::starting::{self, Started};
 use super::trace::Tracer;
-use super::{build, idmap, limits, listener, net_devices};
+use super::{build, idmap, limits, listener, net_devices, resctrl};
 use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
@@ -130,6 +130,9 @@ pub(super) struct Supervisor<'a> {
     pub(super) record: Option<Record>,
     pub(super) dir: Option<(ContainerDir, Lock)>,
     pub(super) cgroup: Option<CreatedCgroup>,
+    pub(super) rdt: resctrl::Made,
+    /// The way into the resctrl group, for the child.
+    rdt_entrance: Option<resctrl::Entrance>,
     /// v2: the device program, loaded early. It is attached when init has made its devices.
     device_program: Option<OwnedFd>,
     /// Where init mounts its root, if it mounts it apart.
@@ -162,6 +165,8 @@ impl<'a> Supervisor<'a> {
             record: None,
             dir: None,
             cgroup: None,
+            rdt: resctrl::Made::default(),
+            rdt_entrance: None,
             device_program: None,
             mountpoint: None,
             namespaces: Vec::new(),
@@ -199,6 +204,13 @@ impl<'a> Supervisor<'a> {
         match action {
             ForSupervisor::SaveRecord(recorded) => self.save_record(recorded),
             ForSupervisor::CreateCgroup(plan) => cgroup::create(plan).map(|made| self.cgroup = Some(made)),
+            ForSupervisor::MakeRdtGroup(group) => self.rdt.make_group(group),
+            ForSupervisor::WriteSchemata(lines) => self.rdt.settle(lines),
+            ForSupervisor::MakeRdtMonitor(path) => self.rdt.make_monitor(path),
+            ForSupervisor::OpenRdtGroup(group) => {
+                self.rdt_entrance = Some(resctrl::Entrance::open(group)?);
+                Ok(())
+            }
             ForSupervisor::MakeStartFifo => self.dir()?.make_fifo(),
             ForSupervisor::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
             ForSupervisor::MakeMountpoint => self.make_mountpoint(),
@@ -213,8 +225,8 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::AdoptInit | ForSupervisor::AdoptInitLast => self.adopt_init(),
             ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             ForSupervisor::ReleaseInit => self.go(),
-            ForSupervisor::PrepareRecord(filter) | ForSupervisor::PrepareRecordLast(filter) => {
-                self.prepare_record(filter.as_deref())
+            ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => {
+                self.prepare_record(kept.filter.as_deref())
             }
             ForSupervisor::LimitCgroup(plan) | ForSupervisor::LimitCgroupLast(plan) => {
                 self.limit_cgroup(plan)
@@ -376,6 +388,7 @@ impl<'a> Supervisor<'a> {
         self.init = Some(Child { pid, pidfd: PidFd::from(pidfd), channel });
         self.console_socket = None;
         self.mountpoint = None;
+        self.rdt_entrance = None;
         Ok(())
     }
 
@@ -391,6 +404,7 @@ impl<'a> Supervisor<'a> {
         let namespaces = std::mem::take(&mut self.namespaces);
         let console_socket = self.console_socket.take();
         let mountpoint = self.mountpoint.take();
+        let rdt_entrance = self.rdt_entrance.take();
         let container = match &self.place {
             Place::Running { init, .. } => Some(init.as_fd()),
             Place::New { .. } => None,
@@ -402,6 +416,7 @@ impl<'a> Supervisor<'a> {
             record: self.record()?,
             channel,
             entrance,
+            rdt_entrance,
             namespaces,
             container,
             mountpoint,

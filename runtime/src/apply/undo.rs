@@ -20,6 +20,7 @@ impl Supervisor<'_> {
                 Undo::RemovePidFile => self.remove_pid_file(),
                 Undo::KillInit => self.kill_init(),
                 Undo::RemoveCgroup => self.remove_cgroup(),
+                Undo::RemoveRdtGroup => self.remove_rdt_group(),
                 Undo::RemoveStateDirectory => self.remove_state_directory(),
             }
         }
@@ -46,6 +47,13 @@ impl Supervisor<'_> {
         let live = Cgroup::open(record.cgroup_paths.clone());
         best_effort(live.kill_all(), "hooks may have left something; an empty cgroup has nothing to kill");
         best_effort(cgroup.undo(), "the error that brought us here is the one to tell");
+    }
+
+    fn remove_rdt_group(&mut self) {
+        best_effort(
+            std::mem::take(&mut self.rdt).undo(),
+            "the error that brought us here is the one to tell",
+        );
     }
 
     fn remove_state_directory(&mut self) {

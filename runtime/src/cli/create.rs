@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Args;
 use super::container::id;
-use super::low::LowArgs;
+use super::low::{LowArgs, number};
 use super::table::{self, flag, value};
 use crate::error::Result;
 use crate::state::ContainerId;
@@ -90,7 +90,7 @@ impl Args for CreateArgs {
             pidfd_socket: low.path("pidfd-socket"),
             no_pivot: low.flag("no-pivot"),
             no_new_keyring: low.flag("no-new-keyring"),
-            preserve_fds: low.number("preserve-fds")?.unwrap_or(0),
+            preserve_fds: low.parsed("preserve-fds", number)?.unwrap_or(0),
         })
     }
 

@@ -31,7 +31,7 @@ pub(super) fn table(table: clap::Command) -> clap::Command {
 
 impl Args for EventsArgs {
     fn read(low: &mut LowArgs) -> Result<EventsArgs> {
-        let interval = low.value("interval", |text| match parse_duration(text)? {
+        let interval = low.parsed("interval", |text| match parse_duration(text)? {
             Duration::ZERO => Err(Error::invalid("duration interval must be greater than 0")),
             interval => Ok(interval),
         })?;
@@ -54,6 +54,7 @@ mod tests {
     fn interval() {
         let Command::Events(events) = command("events --interval 100ms c1") else { panic!("not events") };
         assert_eq!(events.interval, Duration::from_millis(100));
+        assert!(error("events --interval= c1").starts_with("events: --interval: "));
         assert!(error("events --interval 0s c1").ends_with("duration interval must be greater than 0"));
     }
 }

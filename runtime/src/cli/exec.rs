@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::container::id;
-use super::low::LowArgs;
+use super::low::{LowArgs, number};
 use super::table::{self, flag, list, value, words};
 use super::{Args, NAME};
 use crate::error::{Context, Error, Result};
@@ -132,7 +132,7 @@ impl Args for ExecArgs {
             console_socket: low.path("console-socket"),
             pid_file: low.path("pid-file"),
             pidfd_socket: low.path("pidfd-socket"),
-            preserve_fds: low.number("preserve-fds")?.unwrap_or(0),
+            preserve_fds: low.parsed("preserve-fds", number)?.unwrap_or(0),
             cgroups: low
                 .texts("cgroup")?
                 .iter()
@@ -159,7 +159,7 @@ impl ProcessArgs {
             cwd: low.path("cwd"),
             env: low.texts("env")?,
             tty: low.flag("tty"),
-            user: low.text("user")?.map(|user| ExecUser::parse(&user).doing("--user")).transpose()?,
+            user: low.value("user", ExecUser::parse)?,
             additional_gids: low.texts("additional-gids")?.iter().map(gid).collect::<Result<_>>()?,
             capabilities: low.texts("cap")?,
             no_new_privileges: low.flag("no-new-privs"),

@@ -45,7 +45,7 @@ mod tests {
             }
             assert!(printed("help").contains(&format!("\n  {name} ")), "{name}");
         }
-        for words in ["", "-h", "--help", "help", "--root /x"] {
+        for words in ["", "-h", "--help", "help", "--root /x", "help -h", "help --", "help help"] {
             let text = printed(words);
             assert!(text.starts_with("NAME:\n   corten - Open Container Initiative runtime"), "{words}");
         }

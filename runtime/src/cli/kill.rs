@@ -87,15 +87,19 @@ mod tests {
         assert_eq!(signal("SIGRTMIN+3"), 37);
         assert_eq!(signal("RTMAX-1"), 63);
         assert_eq!(signal("0"), 0);
-        for text in ["NOPE", "65", "-9", "RTMIN+31", "RTMIN-1", "SIG"] {
+        assert_eq!(error("kill c1 -9"), "kill: unknown flag: -9");
+        assert_eq!(error("kill c1 -- -9"), "kill: unknown signal \"-9\"");
+        for text in ["NOPE", "65", "RTMIN+31", "RTMIN-1", "SIG"] {
             assert_eq!(error(&format!("kill c1 {text}")), format!("kill: unknown signal {text:?}"));
         }
     }
 
     #[test]
     fn all_processes() {
-        let Command::Kill(kill) = command("kill --all c1 9") else { panic!("not kill") };
-        assert_eq!((kill.signal, kill.all), (9, true));
+        for words in ["kill --all c1 9", "kill c1 9 --all", "kill c1 -a 9"] {
+            let Command::Kill(kill) = command(words) else { panic!("not kill") };
+            assert_eq!((kill.signal, kill.all), (9, true), "{words}");
+        }
         assert_eq!(error("kill a b c"), "kill: unexpected argument \"c\"");
     }
 }

@@ -95,20 +95,24 @@ impl LowArgs {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T>,
     ) -> Result<Option<T>> {
-        match self.text(name)? {
-            Some(text) if !text.is_empty() => {
-                parse(&text).map(Some).map_err(|err| err.context(format!("--{name}")))
-            }
-            _ => Ok(None),
-        }
+        let given = |text: &str| if text.is_empty() { Ok(None) } else { parse(text).map(Some) };
+        self.parsed(name, given).map(Option::flatten)
     }
 
-    /// Takes a value that is a number.
-    pub(super) fn number<N: std::str::FromStr>(&mut self, name: &str) -> Result<Option<N>> {
-        self.value(name, |text| {
-            text.parse().map_err(|_| Error::invalid(format!("{text:?} is not a number in its range")))
-        })
+    /// Takes a value that `parse` understands. An empty value is given to `parse` too, as with Go's flags of numbers.
+    pub(super) fn parsed<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let text = self.text(name)?;
+        text.map(|text| parse(&text).map_err(|err| err.context(format!("--{name}")))).transpose()
     }
+}
+
+/// A number that fits its type.
+pub(super) fn number<N: std::str::FromStr>(text: &str) -> Result<N> {
+    text.parse().map_err(|_| Error::invalid(format!("{text:?} is not a number in its range")))
 }
 
 fn utf8(name: &str, value: OsString) -> Result<String> {

@@ -155,7 +155,7 @@ commands! {
     Events = "events", Outside, Anywhere, events::table, EventsArgs;
     Exec = "exec", Entering, First, exec::table, Box<ExecArgs>;
     Features = "features", Outside, Anywhere, spec::features, NoArgs;
-    Kill = "kill", Outside, First, kill::table, KillArgs;
+    Kill = "kill", Outside, Anywhere, kill::table, KillArgs;
     List = "list", Outside, Anywhere, list::list, ListArgs;
     Pause = "pause", Outside, Anywhere, container::pause, IdArgs;
     Plan = "plan", Outside, Anywhere, spec::plan, PlanArgs;
@@ -252,8 +252,8 @@ impl CommandLine {
         }
         let mut words = std::mem::take(&mut self.command).into_iter();
         let word = words.next().unwrap_or_default();
-        if word == "help" || word == "h" {
-            return help(words.next()).map(Meaning::Print);
+        if is_help(&word) {
+            return help(words.find(|word| word != "--")).map(Meaning::Print);
         }
         let name = find(&word)?;
         let meaning = read(name, words).map_err(|err| {
@@ -276,9 +276,14 @@ fn read(name: CommandName, words: impl Iterator<Item = OsString>) -> Result<Mean
     }
 }
 
+fn is_help(word: &OsStr) -> bool {
+    word == "help" || word == "h"
+}
+
 fn help(topic: Option<OsString>) -> Result<String> {
     match topic {
         None => Ok(help::of_program()),
+        Some(word) if is_help(&word) || word == "--help" || word == "-h" => Ok(help::of_program()),
         Some(word) => find(&word).map(|name| help::of(name.table())),
     }
 }

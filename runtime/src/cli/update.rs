@@ -7,9 +7,9 @@ use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxRes
 use super::Args;
 use super::container::id;
 use super::go::parse_bytes;
-use super::low::LowArgs;
+use super::low::{LowArgs, number};
 use super::table::{self, value};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::state::ContainerId;
 
 /// `update`
@@ -19,6 +19,10 @@ pub struct UpdateArgs {
     pub id: ContainerId,
     /// Where the limits come from.
     pub source: UpdateSource,
+    /// `--l3-cache-schema`; empty if there is none.
+    pub l3_cache_schema: String,
+    /// `--mem-bw-schema`; empty if there is none.
+    pub mem_bw_schema: String,
 }
 
 /// Where `update` has the limits from.
@@ -55,8 +59,8 @@ pub(super) fn table(table: clap::Command) -> clap::Command {
         .arg(value("cpuset-cpus", "LIST").help("Run on these CPUs: '0-2,7'"))
         .arg(value("cpuset-mems", "LIST").help("Use these memory nodes"))
         .arg(value("blkio-weight", "WEIGHT").help("Weigh the container's disk access against others': 10 to 1000"))
-        .arg(value("l3-cache-schema", "SCHEMA").help("The L3 cache schema of Intel RDT (not supported yet)"))
-        .arg(value("mem-bw-schema", "SCHEMA").help("The memory bandwidth schema of Intel RDT (not supported yet)"))
+        .arg(value("l3-cache-schema", "SCHEMA").help("What it gets of the L3 cache (Intel RDT): 'L3:0=ff'"))
+        .arg(value("mem-bw-schema", "SCHEMA").help("What it gets of memory bandwidth (Intel RDT): 'MB:0=50'"))
         .arg(table::id("The name of the container"))
 }
 
@@ -67,15 +71,12 @@ impl Args for UpdateArgs {
             Some(file) => UpdateSource::File(file),
             None => UpdateSource::Flags(Box::new(resources(low)?)),
         };
-        for name in ["l3-cache-schema", "mem-bw-schema"] {
-            if low.text(name)?.is_some_and(|schema| !schema.is_empty()) {
-                // No container has a resctrl group: `create` refuses linux.intelRdt.
-                return Err(Error::unsupported(format!(
-                    "--{name}: Intel RDT is not enabled: the container has no resctrl group"
-                )));
-            }
-        }
-        Ok(UpdateArgs { id: id(low)?, source })
+        Ok(UpdateArgs {
+            source,
+            l3_cache_schema: low.text("l3-cache-schema")?.unwrap_or_default(),
+            mem_bw_schema: low.text("mem-bw-schema")?.unwrap_or_default(),
+            id: id(low)?,
+        })
     }
 
     fn container(&self) -> Option<&ContainerId> {
@@ -91,24 +92,24 @@ fn resources(low: &mut LowArgs) -> Result<LinuxResources> {
     memory.set_swap(low.value("memory-swap", bytes_or_unlimited)?);
 
     let mut cpu = LinuxCpu::default();
-    cpu.set_shares(low.number("cpu-share")?);
-    cpu.set_quota(low.number("cpu-quota")?);
-    cpu.set_period(low.number("cpu-period")?);
-    cpu.set_burst(low.number("cpu-burst")?);
-    cpu.set_realtime_runtime(low.number("cpu-rt-runtime")?);
-    cpu.set_realtime_period(low.number("cpu-rt-period")?);
-    cpu.set_idle(low.number("cpu-idle")?);
+    cpu.set_shares(low.value("cpu-share", number)?);
+    cpu.set_quota(low.value("cpu-quota", number)?);
+    cpu.set_period(low.value("cpu-period", number)?);
+    cpu.set_burst(low.value("cpu-burst", number)?);
+    cpu.set_realtime_runtime(low.value("cpu-rt-runtime", number)?);
+    cpu.set_realtime_period(low.value("cpu-rt-period", number)?);
+    cpu.set_idle(low.value("cpu-idle", number)?);
     cpu.set_cpus(low.text("cpuset-cpus")?.filter(|list| !list.is_empty()));
     cpu.set_mems(low.text("cpuset-mems")?.filter(|list| !list.is_empty()));
 
     let mut block_io = LinuxBlockIo::default();
-    block_io.set_weight(low.number("blkio-weight")?.filter(|weight| *weight != 0));
+    block_io.set_weight(low.parsed("blkio-weight", number)?.filter(|weight| *weight != 0));
 
     let mut resources = LinuxResources::default();
     resources.set_memory((memory != LinuxMemory::default()).then_some(memory));
     resources.set_cpu((cpu != LinuxCpu::default()).then_some(cpu));
     resources.set_block_io((block_io != LinuxBlockIo::default()).then_some(block_io));
-    resources.set_pids(low.number("pids-limit")?.map(|limit| {
+    resources.set_pids(low.parsed("pids-limit", number)?.map(|limit| {
         let mut pids = LinuxPids::default();
         pids.set_limit(limit);
         pids
@@ -126,11 +127,21 @@ mod tests {
     use super::super::testing::{command, error};
     use super::*;
 
-    fn source(words: &str) -> UpdateSource {
+    fn update(words: &str) -> UpdateArgs {
         match command(words) {
-            Command::Update(update) => update.source,
+            Command::Update(update) => *update,
             other => panic!("{words}: {other:?}"),
         }
+    }
+
+    fn source(words: &str) -> UpdateSource {
+        update(words).source
+    }
+
+    #[test]
+    fn schemata_stand_beside_resources_from_anywhere() {
+        let update = update("update --l3-cache-schema L3:0=f --resources - c1");
+        assert_eq!((&update.l3_cache_schema[..], &update.mem_bw_schema[..]), ("L3:0=f", ""));
     }
 
     #[test]
@@ -156,6 +167,11 @@ mod tests {
             error("update --cpu-share x c1"),
             "update: --cpu-share: \"x\" is not a number in its range"
         );
-        assert!(error("update --l3-cache-schema L3:0=f c1").contains("Intel RDT is not enabled"));
+        for flag in ["pids-limit", "blkio-weight"] {
+            let text = error(&format!("update --{flag}= c1"));
+            assert_eq!(text, format!("update: --{flag}: \"\" is not a number in its range"));
+        }
+        // Go programs take these as texts.
+        assert!(matches!(source("update --cpu-share= c1"), UpdateSource::Flags(_)));
     }
 }

@@ -48,7 +48,7 @@ fn features() -> Features {
             },
             apparmor: Enabled { enabled: true },
             selinux: Enabled { enabled: true },
-            intel_rdt: Enabled { enabled: false },
+            intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
             memory_policy: MemoryPolicy {
                 modes: MODES.iter().map(|(_, name)| *name).collect(),
                 flags: FLAGS.iter().map(|(_, name)| *name).collect(),
@@ -83,7 +83,7 @@ struct Linux {
     seccomp: Seccomp,
     apparmor: Enabled,
     selinux: Enabled,
-    intel_rdt: Enabled,
+    intel_rdt: IntelRdt,
     memory_policy: MemoryPolicy,
     mount_extensions: MountExtensions,
     net_devices: Enabled,
@@ -108,6 +108,13 @@ struct Seccomp {
     archs: Vec<&'static str>,
     known_flags: Vec<String>,
     supported_flags: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct IntelRdt {
+    enabled: bool,
+    schemata: bool,
+    monitoring: bool,
 }
 
 #[derive(Serialize)]
@@ -177,6 +184,8 @@ mod tests {
         let Linux { intel_rdt, net_devices, .. } = features().linux;
         for (enabled, field, value) in [
             (intel_rdt.enabled, "intelRdt", serde_json::json!({"closID": "a"})),
+            (intel_rdt.schemata, "intelRdt", serde_json::json!({"schemata": ["L2:0=f"]})),
+            (intel_rdt.monitoring, "intelRdt", serde_json::json!({"enableMonitoring": true})),
             (net_devices.enabled, "netDevices", serde_json::json!({"eth1": {}})),
             (true, "memoryPolicy", serde_json::json!({"mode": "MPOL_LOCAL"})),
         ] {

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::Invocation;
 use crate::cli::{UpdateArgs, UpdateSource};
-use crate::container::{LinuxResources, resources_from_json};
+use crate::container::{LinuxResources, Schemata, resources_from_json};
 use crate::error::{Context, Error, Result};
 
 /// A description of limits is a few hundred bytes.
@@ -21,7 +21,12 @@ pub(super) fn run(invocation: &Invocation, args: UpdateArgs) -> Result<u8> {
             .and_then(read)
             .doing_with(|| format!("{} (--resources)", path.display()))?,
     };
-    invocation.runtime()?.lock(&args.id)?.update(&resources).map(|()| 0)
+    let schemata = Schemata { l3_cache: args.l3_cache_schema, mem_bw: args.mem_bw_schema };
+    let container = invocation.runtime()?.lock(&args.id)?;
+    // A container without a resctrl group keeps all its limits.
+    container.update_schemata(&schemata)?;
+    container.update(&resources)?;
+    Ok(0)
 }
 
 fn read(from: impl Read) -> Result<LinuxResources> {

@@ -64,7 +64,7 @@ impl Bundle {
             pid_file: options.pid_file.clone(),
             pidfd_socket: options.pidfd_socket.clone(),
         };
-        let plan = plan::create(&self.spec, &request, &probe::host()?)?;
+        let plan = plan::create(&self.spec, &request, &probe::host(&self.spec)?)?;
         Ok(PlannedContainer { bundle: self, id, plan, options })
     }
 

@@ -54,7 +54,7 @@ impl Runtime {
         let PlannedContainer { bundle, id, plan, options } = planned;
         let console = console::connect(&options.console, bundle.has_terminal())?;
         let created = apply::create(Creation {
-            alone: process.alone(),
+            alone: process.alone()?,
             root: &StateRoot::open_or_create(&self.root)?,
             id,
             config: bundle.config(),

@@ -2,6 +2,7 @@
 
 use super::{Container, LockedContainer, Runtime};
 use crate::apply::hooks::{DefaultEnv, run_hook};
+use crate::apply::resctrl;
 use crate::error::{Error, Kind, Result};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Status};
 
@@ -69,12 +70,13 @@ fn load_or_remove(dir: &ContainerDir) -> Result<Record> {
 }
 
 impl LockedContainer {
-    /// Ends what runs and removes what there is: the cgroup, then the directory. If this process is killed meanwhile,
+    /// Ends what runs and removes what there is: the groups, then the directory. If this process is killed meanwhile,
     /// the record is still there, and `delete` can be repeated.
     fn destroy(self) -> Result<Vec<String>> {
         let container = &self.container;
         let cgroup = container.cgroup();
-        if container.has_cgroup()? {
+        let rdt_group = container.record.rdt_group();
+        if container.has_groups()? {
             container.kill_and_wait()?;
             // The end of init has ended all of its pid namespace. A shared pid namespace, or a `create` that died,
             // leaves processes.
@@ -82,8 +84,10 @@ impl LockedContainer {
                 cgroup.kill_all()?;
             }
             cgroup.remove()?;
+            rdt_group.iter().try_for_each(resctrl::remove)?;
         } else {
             cgroup.remove_if_empty()?;
+            rdt_group.iter().try_for_each(resctrl::remove_if_unused)?;
         }
         container.dir.remove()?;
         Ok(container.run_poststop_hooks())
@@ -91,9 +95,9 @@ impl LockedContainer {
 }
 
 impl Container {
-    /// Whether the cgroup that the record names is the container's. The cgroup may be another's if `create` died before
-    /// it saw whether processes are in the cgroup. The container then has neither init nor fifo.
-    fn has_cgroup(&self) -> Result<bool> {
+    /// Whether the cgroup and the resctrl group that the record names are the container's. They may be others' if `create`
+    /// died before it saw whether processes are in them. The container then has neither init nor fifo.
+    fn has_groups(&self) -> Result<bool> {
         Ok(self.record.init_process_pid != 0 || self.dir.fifo_exists()?)
     }
 

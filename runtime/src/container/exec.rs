@@ -84,6 +84,7 @@ impl<'a> Joinable<'a> {
             spec: &self.spec,
             filter: self.filter.map(Rc::new),
             namespaces: NamespaceFlags(self.container.record.namespaces),
+            rdt_group: self.container.record.rdt_group(),
             request: &request,
         };
         let plan = plan::exec(&exec, &probe::machine())?;
@@ -142,7 +143,7 @@ impl PlannedProcess<'_> {
         let cgroup = if options.cgroups.is_empty() { cgroup } else { cgroup.below(&options.cgroups)? };
         let Joined { pid, pidfd } = apply::exec(Joining {
             plan: &self.plan,
-            alone: process.alone(),
+            alone: process.alone()?,
             record: &self.container.record,
             cgroup: &cgroup,
             console_socket: console.process,

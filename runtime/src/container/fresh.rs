@@ -35,8 +35,10 @@ impl FreshProcess {
         Ok(FreshProcess(SingleThreaded::prove()?))
     }
 
-    pub(super) fn alone(&self) -> &SingleThreaded {
-        &self.0
+    /// Errors: Internal if a thread was started since.
+    pub(super) fn alone(&self) -> Result<&SingleThreaded> {
+        SingleThreaded::prove()?;
+        Ok(&self.0)
     }
 }
 

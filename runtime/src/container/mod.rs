@@ -32,7 +32,7 @@ pub use exec::{ExecProcess, Joinable, NewProcess, PlannedProcess};
 pub use fresh::FreshProcess;
 pub use options::{Console, CreateOptions, ExecOptions};
 pub use state::State;
-pub use update::resources_from_json;
+pub use update::{Schemata, resources_from_json};
 
 pub use crate::apply::Tracer;
 pub use crate::apply::cgroup::readings::{self, Readings};

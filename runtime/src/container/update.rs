@@ -4,7 +4,9 @@ use oci_spec::runtime::LinuxResources;
 use serde_json::Value;
 
 use super::{LockedContainer, not_running};
-use crate::error::{Error, Result};
+use crate::apply::resctrl;
+use crate::error::{Context, Error, Kind, Result};
+use crate::plan;
 use crate::plan::cgroup::decide_update;
 use crate::probe;
 use crate::spec;
@@ -15,13 +17,44 @@ impl LockedContainer {
     ///
     /// Errors: WrongState if the container has stopped; nothing has changed if a limit makes no sense.
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {
-        if matches!(self.status()?, Status::Stopped | Status::Creating) {
-            return Err(not_running());
-        }
+        self.refuse_without_process()?;
         let paths = &self.container.record.cgroup_paths;
         let writes = decide_update(paths, resources, &probe::cgroups()?)?;
         self.container.cgroup().update(&writes)
     }
+
+    /// Changes what the container's resctrl group gets of caches and of memory bandwidth; so do all containers that
+    /// share the group. A schema that is empty stays.
+    ///
+    /// Errors: WrongState if the container has stopped, or has no such group.
+    pub fn update_schemata(&self, schemata: &Schemata) -> Result<()> {
+        let writes = plan::resctrl::decide_update(&schemata.l3_cache, &schemata.mem_bw)?;
+        self.refuse_without_process()?;
+        for (flag, lines) in writes {
+            let Some(group) = self.container.record.rdt_group() else {
+                let cause = format!("{flag}: the container has no resctrl group (linux.intelRdt)");
+                return Err(Error::new(Kind::WrongState, cause));
+            };
+            resctrl::write_schemata(&group.path, lines).doing(flag)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_without_process(&self) -> Result<()> {
+        match self.status()? {
+            Status::Stopped | Status::Creating => Err(not_running()),
+            Status::Created | Status::Running | Status::Paused => Ok(()),
+        }
+    }
+}
+
+/// Shares of caches and of memory bandwidth, as lines of a resctrl group's `schemata`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schemata {
+    /// Lines of the L3 cache: `L3:0=ff`.
+    pub l3_cache: String,
+    /// The line of the memory bandwidth: `MB:0=50`.
+    pub mem_bw: String,
 }
 
 /// Limits as engines write them: the JSON of `linux.resources`.

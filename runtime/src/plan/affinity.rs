@@ -16,13 +16,14 @@ pub struct Affinity {
 
 /// Enters the cgroup, with the CPUs that the process is given.
 pub(super) fn enter_cgroup(process: &oci::Process) -> Result<Step> {
-    let affinity = affinity(process)?;
+    let affinity = of(process)?;
     let is_given = affinity != Affinity::default();
     let action = ForPreparer::EnterCgroup(affinity);
     Ok(if is_given { Step::of("process.execCPUAffinity", action) } else { Step::always(action) })
 }
 
-fn affinity(process: &oci::Process) -> Result<Affinity> {
+/// The CPUs that the process is given.
+pub(super) fn of(process: &oci::Process) -> Result<Affinity> {
     let Some(affinity) = process.exec_cpu_affinity() else { return Ok(Affinity::default()) };
     let cpus = |text: &Option<String>, field: &str| match text.as_deref() {
         Some(text) if !text.is_empty() => numbers(text).ok_or_else(|| {

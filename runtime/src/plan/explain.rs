@@ -4,8 +4,9 @@
 //! property over random configs holds this (`tests/plan_text.rs`), and the matches below have no wildcard.
 
 use std::borrow::Cow;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::cgroup::{Driver, OnFailure};
@@ -13,9 +14,9 @@ use super::mount_options::AttrChange;
 use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, MountSource};
 use super::seccomp::{Filter, Listener};
 use super::{
-    Action, Actor, Affinity, Cloning, Console, Descriptors, Device, DeviceSource, ForInit, ForPreparer,
-    ForSupervisor, IdMap, Leading, Mount, NetDevice, Plan, Program, PropagationChange, Recorded, Rlimit,
-    RootSwitch, Stage, Step, TimeOffset, User, cgroup,
+    Action, Actor, Affinity, Cloning, Console, Descriptors, Device, DeviceSource, ForExec, ForInit,
+    ForPreparer, ForSupervisor, IdMap, Leading, Mount, NetDevice, Plan, Program, PropagationChange, RdtGroup,
+    Recorded, Rlimit, RootSwitch, Stage, Step, TimeOffset, User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -109,6 +110,10 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
             Text { what: recorded.id.clone(), details: self::recorded(recorded) }
         }
         ForSupervisor::CreateCgroup(cgroup) => made(cgroup).into(),
+        ForSupervisor::MakeRdtGroup(group) => made_rdt_group(group).into(),
+        ForSupervisor::WriteSchemata(lines) => word(lines).into_owned().into(),
+        ForSupervisor::MakeRdtMonitor(at) => path(at).into(),
+        ForSupervisor::OpenRdtGroup(group) => rdt_group(group).into(),
         ForSupervisor::OpenNamespace(joined) => {
             format!("{} at {}", joined.namespace.name(), path(&joined.path)).into()
         }
@@ -117,10 +122,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::CloneIntoContainer(kept) => format!("with {}", descriptors(*kept)).into(),
         ForSupervisor::MapIds(mapping) => self::mapping(mapping).into(),
         ForSupervisor::AdjustOomScore(score) => score.to_string().into(),
-        ForSupervisor::PrepareRecord(filter) | ForSupervisor::PrepareRecordLast(filter) => match filter {
-            Some(_) => String::from("with the filter, for exec").into(),
-            None => nothing(),
-        },
+        ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => for_exec(kept).into(),
         ForSupervisor::LimitCgroup(cgroup) | ForSupervisor::LimitCgroupLast(cgroup) => {
             cgroup.writes.iter().map(write).collect::<Vec<_>>().into()
         }
@@ -211,6 +213,7 @@ fn of_preparer(action: &ForPreparer) -> Text {
         | ForPreparer::SealRoot
         | ForPreparer::SetNoNewPrivileges
         | ForPreparer::HoldProcfs
+        | ForPreparer::EnterRdtGroup
         | ForPreparer::EnterRoot
         | ForPreparer::UnshareUser
         | ForPreparer::JoinPidNamespace
@@ -254,8 +257,15 @@ fn recorded(recorded: &Recorded) -> Vec<String> {
     lines
 }
 
+fn for_exec(kept: &ForExec) -> String {
+    let filter = kept.filter.as_ref().map(|_| "with the filter, for exec".to_owned());
+    let cpus = Some(self::cpus(&kept.affinity)).filter(|cpus| !cpus.is_empty());
+    let cpus = cpus.map(|cpus| format!("exec has {cpus}"));
+    filter.into_iter().chain(cpus).collect::<Vec<_>>().join("; ")
+}
+
 fn made(cgroup: &cgroup::Plan) -> Vec<String> {
-    let mut lines: Vec<String> = cgroup.dirs.iter().map(ToString::to_string).collect();
+    let mut lines: Vec<String> = cgroup.dirs.iter().map(directory).collect();
     match &cgroup.driver {
         Driver::Own { enable } if enable.is_empty() => {}
         Driver::Own { enable } => lines.push(format!("controllers {}", enable.join(" "))),
@@ -263,6 +273,21 @@ fn made(cgroup: &cgroup::Plan) -> Vec<String> {
     }
     lines.extend(cgroup.before_enter.iter().map(write));
     lines
+}
+
+fn directory(dir: &cgroup::Dir) -> String {
+    let hint = if dir.optional { ", if it can be made" } else { "" };
+    format!("cgroup {}{hint}", path(&dir.path))
+}
+
+fn made_rdt_group(group: &RdtGroup) -> String {
+    let kind = if group.own { "" } else { ", or the one that is there, if its schemata are these" };
+    format!("{}{kind}", path(&group.path))
+}
+
+fn rdt_group(group: &RdtGroup) -> String {
+    let monitor = group.monitor.as_deref().map(|at| format!(" and {}", path(at))).unwrap_or_default();
+    format!("{}{monitor}", path(&group.path))
 }
 
 fn write(write: &cgroup::Write) -> String {
@@ -395,7 +420,7 @@ fn source(source: &MountSource) -> String {
 }
 
 fn filesystem(filesystem: &FilesystemMount) -> String {
-    let mut text = filesystem.fstype.clone();
+    let mut text = word(&filesystem.fstype).into_owned();
     if !filesystem.options.is_empty() {
         let _infallible =
             write!(text, " ({})", list(&filesystem.options, ",", |option| word(option).into_owned()));
@@ -477,11 +502,10 @@ fn time_offset(offset: &TimeOffset) -> String {
 }
 
 fn cpus(affinity: &Affinity) -> String {
-    let list = |cpus: &[usize]| cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    match (list(&affinity.initial), list(&affinity.last)) {
-        (initial, last) if initial.is_empty() && last.is_empty() => String::new(),
-        (initial, last) => format!("CPUs {initial} before, {last} then"),
-    }
+    let parts = [(&affinity.initial, "before"), (&affinity.last, "then")].into_iter();
+    let given = parts.filter(|(cpus, _)| !cpus.is_empty());
+    let texts = given.map(|(cpus, when)| format!("CPUs {} {when}", list(cpus, ",", usize::to_string)));
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 fn scheduler(attributes: &SchedulerAttributes) -> String {
@@ -537,15 +561,34 @@ fn list<T>(items: &[T], between: &str, text: impl Fn(&T) -> String) -> String {
 }
 
 fn path(path: &Path) -> String {
-    word(&path.to_string_lossy()).into_owned()
+    // In quotes, a byte that is no text stands by its number.
+    path.to_str().map_or_else(|| format!("{path:?}"), |text| word(text).into_owned())
 }
 
 fn argument(text: &CStr) -> String {
-    word(&text.to_string_lossy()).into_owned()
+    path(Path::new(OsStr::from_bytes(text.to_bytes())))
 }
 
-/// A word as it is or, where it could be taken for several or for none, in quotes.
+/// A word as it is or, where it could be taken for several, for none, or for another word, in quotes.
 fn word(text: &str) -> Cow<'_, str> {
-    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !"\"\\,[]()".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) { text.into() } else { format!("{text:?}").into() }
+    let quoted = format!("{text:?}");
+    let has_escapes = quoted.len() != text.len() + 2;
+    let is_plain = |c: char| !c.is_whitespace() && !",[]()".contains(c);
+    if text.is_empty() || has_escapes || !text.chars().all(is_plain) { quoted.into() } else { text.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_reads_like_no_other() {
+        assert_eq!(word("a=b:c"), "a=b:c");
+        for text in ["", "a b", "a,b", "(a)", "\"", "a\\", "a\n", "a\u{200b}", "a\u{202e}b", "\u{a0}"] {
+            assert!(word(text).starts_with('"'), "{text:?}");
+        }
+        let other = |bytes: &[u8]| path(Path::new(OsStr::from_bytes(bytes)));
+        assert_ne!(other(b"/a\xff"), other(b"/a\xfe"));
+        assert_ne!(other(b"/a\xff"), other("/a\u{fffd}".as_bytes()));
+    }
 }

@@ -20,6 +20,7 @@ pub mod order;
 mod process;
 mod procfs;
 mod record;
+pub mod resctrl;
 pub mod seccomp;
 mod sysctl;
 
@@ -37,7 +38,8 @@ pub use namespaces::{Cloning, IdMap, JoinedNamespace, NamespaceFlags, TimeOffset
 pub use net_devices::{NUMBER, NetDevice};
 pub use order::{Action, Actor, ForInit, ForPreparer, ForSupervisor, Stage, Undo};
 pub use process::{Console, DEFAULT_UMASK, Descriptors, IoPriority, Leading, Program, Rlimit, User};
-pub use record::Recorded;
+pub use record::{ForExec, Recorded};
+pub use resctrl::RdtGroup;
 pub use sysctl::Sysctl;
 
 use self::birth::Birth;
@@ -85,6 +87,8 @@ pub struct Host {
     pub machine: Machine,
     /// Who calls the runtime.
     pub caller: Caller,
+    /// Where resctrl is mounted. Nobody looks for it unless the config asks for a group in it.
+    pub resctrl: Option<PathBuf>,
 }
 
 /// Who calls the runtime. What the caller may do belongs here, once something is decided by it.
@@ -194,11 +198,13 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let birth = Birth::of_init(spec, process, filter.as_deref(), host.machine.native);
 
     let mut steps = lifecycle(request);
-    let recorded = record::recorded(spec, request, host.caller, &cgroup);
+    let rdt_group = resctrl::group(spec, &request.id, host.resctrl.as_deref())?;
+    let recorded = record::recorded(spec, request, host.caller, &cgroup, rdt_group.clone());
     steps.push(Step::always(ForSupervisor::SaveRecord(Box::new(recorded))));
     let prepare = birth.while_prepared(ForSupervisor::PrepareRecord, ForSupervisor::PrepareRecordLast);
-    steps.push(Step::always(prepare(filter.clone())));
+    steps.push(Step::always(prepare(record::for_exec(spec, filter.clone())?)));
     steps.extend(cgroup_steps(&cgroup, birth));
+    steps.extend(resctrl::steps(spec, rdt_group.as_ref())?);
     steps.extend(notify::steps(request));
     steps.extend(namespaces::steps(spec, request, birth));
     steps.extend(net_devices::steps(spec)?);
@@ -227,6 +233,8 @@ pub struct Exec<'a> {
     pub filter: Option<Rc<seccomp::Filter>>,
     /// The namespaces of the container that aren't the runtime's own.
     pub namespaces: NamespaceFlags,
+    /// The resctrl group of the container, if it has one.
+    pub rdt_group: Option<RdtGroup>,
     /// What the caller wants beside the process.
     pub request: &'a Request,
 }
@@ -248,6 +256,7 @@ pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
     let filter = exec.filter.as_deref();
     let birth = Birth::in_shared_namespace(exec.process, filter, machine.native);
     steps.extend(process::exec_steps(exec, machine, birth)?);
+    steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
     let notes = birth.note(exec.process, filter, machine.native).into_iter().collect();
     Ok(Plan { steps: order::sorted(steps), notes })
 }

@@ -20,6 +20,13 @@ pub struct NetDevice {
     pub inside: String,
 }
 
+impl NetDevice {
+    /// Whether its name in the container is to be completed by a number.
+    pub fn is_numbered(&self) -> bool {
+        self.inside.contains(NUMBER)
+    }
+}
+
 pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
     let asked = spec.linux().and_then(|linux| linux.net_devices().as_ref());
     let mut devices = Vec::new();
@@ -37,9 +44,10 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
     if !spec.namespaces().is_private(Namespace::Network) {
         return Err(Error::invalid(format!("{FIELD}: needs a network namespace of the container's own")));
     }
-    devices.sort_by(|a, b| a.name.cmp(&b.name));
+    // A name that is given as it is must not be taken by a name with a number.
+    devices.sort_by(|a, b| (a.is_numbered(), &a.name).cmp(&(b.is_numbered(), &b.name)));
     let mut taken = BTreeSet::new();
-    let fixed = devices.iter().filter(|device| !device.inside.contains(NUMBER));
+    let fixed = devices.iter().filter(|device| !device.is_numbered());
     for NetDevice { name, inside } in fixed {
         if !taken.insert(inside) {
             return Err(Error::invalid(format!("{FIELD}[{name:?}].name: two devices are called {inside:?}")));
@@ -90,7 +98,7 @@ mod tests {
     fn a_device_keeps_its_name_unless_it_gets_another() {
         let devices = planned(r#"{"b":{"name":"eth%d"},"a":{},"c":{"name":""}}"#, NETWORK).unwrap();
         let names: Vec<_> = devices.iter().map(|device| (&device.name[..], &device.inside[..])).collect();
-        assert_eq!(names, [("a", "a"), ("b", "eth%d"), ("c", "c")]);
+        assert_eq!(names, [("a", "a"), ("c", "c"), ("b", "eth%d")]);
         assert_eq!(planned("{}", "").unwrap(), []);
     }
 

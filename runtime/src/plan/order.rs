@@ -19,9 +19,9 @@ use std::rc::Rc;
 use super::cgroup;
 use super::seccomp::{Filter, Listener};
 use super::{
-    Affinity, Cloning, Console, Descriptors, Device, DeviceLink, IdMapping, IoPriority, JoinedNamespace,
-    Leading, Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange, Recorded,
-    Rlimit, RootSwitch, Step, Sysctl, TimeOffset, User,
+    Affinity, Cloning, Console, Descriptors, Device, DeviceLink, ForExec, IdMapping, IoPriority,
+    JoinedNamespace, Leading, Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange,
+    RdtGroup, Recorded, Rlimit, RootSwitch, Step, Sysctl, TimeOffset, User,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::sys::credentials::CapabilitySets;
@@ -49,6 +49,8 @@ pub enum Undo {
     RemoveStateDirectory,
     /// The cgroups are emptied and removed; the record names them before they are made.
     RemoveCgroup,
+    /// The resctrl groups that this start has made are removed; the record names them before they are made.
+    RemoveRdtGroup,
     /// Init is killed; the record has its pid, and the death of the supervisor kills it too.
     KillInit,
     /// The pid file is removed.
@@ -61,6 +63,7 @@ impl Undo {
         match self {
             Undo::RemoveStateDirectory => "remove the state directory",
             Undo::RemoveCgroup => "kill what is in it, remove it",
+            Undo::RemoveRdtGroup => "remove it, if it was made",
             Undo::KillInit => "kill init",
             Undo::RemovePidFile => "remove the pid file",
         }
@@ -162,8 +165,14 @@ steps! {
     SaveRecord(Box<Recorded>) by Supervisor = "save-record" undo RemoveStateDirectory;
     /// Makes the cgroup, or takes one that is there and empty. Before the clone, so that init can be born in it.
     CreateCgroup(Rc<cgroup::Plan>) by Supervisor = "create-cgroup" undo RemoveCgroup;
-    /// Makes the fifo that `start` writes to. After the cgroup: that it is there tells `delete`, if no more comes of
-    /// this start, that what is in the cgroup is the container's.
+    /// Makes the resctrl group, or takes a shared one that is there.
+    MakeRdtGroup(RdtGroup) by Supervisor = "make-rdt-group" undo RemoveRdtGroup;
+    /// Writes lines into `schemata` of the resctrl group. A group that was there must have these values.
+    WriteSchemata(String) by Supervisor = "write-schemata";
+    /// Makes the monitoring group of the container below its resctrl group.
+    MakeRdtMonitor(PathBuf) by Supervisor = "make-rdt-monitor" undo RemoveRdtGroup;
+    /// Makes the fifo that `start` writes to. After the groups: the fifo tells `delete`, if no more comes of this
+    /// start, that what is in them is the container's.
     MakeStartFifo by Supervisor = "make-start-fifo" undo RemoveStateDirectory;
     /// Makes the directory that the container sees at /run/notify, where its socket to say that it is ready will be.
     MakeNotifyDirectory by Supervisor = "make-notify-directory" undo RemoveStateDirectory;
@@ -174,6 +183,8 @@ steps! {
     OpenNamespace(JoinedNamespace) by Supervisor = "open-namespace";
     /// Makes the time namespace and its offsets; only children that are forked afterwards enter it.
     NewTimeNamespace(Vec<TimeOffset>) by Supervisor = "new-time-namespace";
+    /// Opens the way into the resctrl group for a process that is born outside of it.
+    OpenRdtGroup(RdtGroup) by Supervisor = "open-rdt-group";
     /// Clones init.
     CloneInit(Cloning) by Supervisor = "clone-init" undo KillInit;
     /// Clones the process that joins a running container, by way of an intermediate process (`exec`).
@@ -187,7 +198,7 @@ steps! {
     /// Lets init go on, where it waits for its id maps.
     ReleaseInit by Supervisor = "release-init";
     /// Saves what `exec` will need, and prepares the record of the created container, while init builds its root.
-    PrepareRecord(Option<Rc<Filter>>) by Supervisor = "prepare-record" undo RemoveStateDirectory;
+    PrepareRecord(ForExec) by Supervisor = "prepare-record" undo RemoveStateDirectory;
     /// Writes the resource limits, while init builds its root.
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
     /// Holds the procfs of the caller, which shows the intermediate process itself: sysctls and labels are written through
@@ -204,6 +215,8 @@ steps! {
     ForkInit(NamespaceFlags) by Preparer = "fork-init";
     /// Enters the cgroups of v1, into which no process is born, and sets the CPUs that the process may use of theirs.
     EnterCgroup(Affinity) by Preparer = "enter-cgroup";
+    /// Enters the resctrl group, and the monitoring group if there is one, before anything is forked.
+    EnterRdtGroup by Preparer = "enter-rdt-group";
     /// Leaves the caller's session and terminal.
     NewSession by Preparer = "new-session";
     /// Makes the namespaces that belong to no root of the container's own, while the supervisor does its part.
@@ -316,7 +329,7 @@ steps! {
     /// Takes init for the intermediate process, which has done all that needs a right.
     AdoptInitLast by Supervisor = "adopt-init-last";
     /// Does so where init is known only now.
-    PrepareRecordLast(Option<Rc<Filter>>) by Supervisor = "prepare-record-last" undo RemoveStateDirectory;
+    PrepareRecordLast(ForExec) by Supervisor = "prepare-record-last" undo RemoveStateDirectory;
     /// Writes the resource limits where the intermediate process, too, had to fit into the cgroup.
     LimitCgroupLast(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup-last";
     /// Leads a session, where the intermediate process has done so for itself alone. With the terminal, if there is one.

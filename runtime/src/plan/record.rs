@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::cgroup::{self, CgroupPaths};
-use super::{Caller, NamespaceFlags, Request};
+use super::seccomp::Filter;
+use super::{Affinity, Caller, NamespaceFlags, RdtGroup, Request, affinity};
+use crate::error::Result;
 use crate::spec::{HookKind, Namespace, Spec, oci};
 
 /// What later commands go by, because they don't read config.json again.
@@ -20,6 +23,8 @@ pub struct Recorded {
     pub rootfs: PathBuf,
     /// The cgroup that is made, or the caller's.
     pub cgroup_paths: CgroupPaths,
+    /// The resctrl group that is made or entered.
+    pub rdt_group: Option<RdtGroup>,
     /// The uid of the caller of `create`.
     pub owner: u32,
     /// The annotations of config.json: hooks see them, and `state` prints them.
@@ -34,7 +39,28 @@ pub struct Recorded {
     pub poststop: Vec<oci::Hook>,
 }
 
-pub(super) fn recorded(spec: &Spec, request: &Request, caller: Caller, cgroup: &cgroup::Plan) -> Recorded {
+/// What of the config is for each `exec` alone. It finds its text again, and the filter.
+#[derive(Clone, Debug, Default)]
+pub struct ForExec {
+    /// The compiled filter.
+    pub filter: Option<Rc<Filter>>,
+    /// The CPUs of a process that has no process.json of its own.
+    pub affinity: Affinity,
+}
+
+/// Errors: InvalidSpec for what no `exec` could carry out.
+pub(super) fn for_exec(spec: &Spec, filter: Option<Rc<Filter>>) -> Result<ForExec> {
+    let affinity = spec.process().map(affinity::of).transpose()?.unwrap_or_default();
+    Ok(ForExec { filter, affinity })
+}
+
+pub(super) fn recorded(
+    spec: &Spec,
+    request: &Request,
+    caller: Caller,
+    cgroup: &cgroup::Plan,
+    rdt_group: Option<RdtGroup>,
+) -> Recorded {
     let annotations = spec.oci().annotations().iter().flatten();
     Recorded {
         oci_version: spec.oci().version().clone(),
@@ -42,6 +68,7 @@ pub(super) fn recorded(spec: &Spec, request: &Request, caller: Caller, cgroup: &
         bundle: request.bundle.clone(),
         rootfs: request.rootfs.clone(),
         cgroup_paths: cgroup.paths(),
+        rdt_group,
         owner: caller.uid,
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         private_pid_namespace: spec.namespaces().is_new(Namespace::Pid),

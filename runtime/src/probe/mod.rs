@@ -3,18 +3,30 @@
 
 mod cgroups;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use cgroups::cgroups;
 
 use crate::error::Result;
 use crate::plan::{Caller, Host, Machine};
+use crate::spec::Spec;
 use crate::spec::oci::Arch;
 use crate::sys::credentials;
+use crate::sys::mountinfo::{self, MountInfo};
 
-/// Reads what a plan for a new container depends on.
-pub fn host() -> Result<Host> {
-    Ok(Host { cgroup: cgroups()?, machine: machine(), caller: caller() })
+/// Reads what a plan for a new container with this config depends on.
+pub fn host(spec: &Spec) -> Result<Host> {
+    let wants_resctrl = spec.linux().is_some_and(|linux| linux.intel_rdt().is_some());
+    // The table of mounts can be long: a start that needs none of it doesn't read it.
+    let resctrl = if wants_resctrl { resctrl()? } else { None };
+    Ok(Host { cgroup: cgroups()?, machine: machine(), caller: caller(), resctrl })
+}
+
+/// Finds where resctrl is mounted as a whole. A container may see one group of it at the usual place.
+fn resctrl() -> Result<Option<PathBuf>> {
+    let table = mountinfo::read()?;
+    let whole = |mount: &MountInfo| mount.fstype == "resctrl" && mount.root() == Path::new("/");
+    Ok(MountInfo::all(&table).find(whole).map(|mount| mount.point()))
 }
 
 /// Reads which user calls the runtime, and whether in a user namespace.

@@ -95,7 +95,7 @@ pub(super) fn ambient_out_of_reach(process: &oci::Process) -> Vec<String> {
     let Some(sets) = process.capabilities() else { return Vec::new() };
     let has = |set: &Option<oci::Capabilities>, wanted| set.as_ref().is_some_and(|set| set.contains(wanted));
     let ambient = sets.ambient().iter().flatten();
-    ambient
+    let mut warnings: Vec<String> = ambient
         .filter(|wanted| !has(sets.permitted(), wanted) || !has(sets.inheritable(), wanted))
         .map(|wanted| {
             format!(
@@ -103,7 +103,10 @@ pub(super) fn ambient_out_of_reach(process: &oci::Process) -> Vec<String> {
                  it is not both permitted and inheritable"
             )
         })
-        .collect()
+        .collect();
+    // A set has no order, and what is said of it is the same each time.
+    warnings.sort();
+    warnings
 }
 
 fn scheduler(process: &oci::Process, at: &str) -> Result<()> {
@@ -157,10 +160,6 @@ fn mount(mount: &oci::Mount, index: usize) -> Result<()> {
 }
 
 fn linux(linux: &oci::Linux, namespaces: &Namespaces) -> Result<()> {
-    let refused = [(linux.intel_rdt().is_some(), "linux.intelRdt")];
-    if let Some((_, field)) = refused.iter().find(|(present, _)| *present) {
-        return Err(Error::unsupported(format!("{field}: not supported yet")));
-    }
     if !namespaces.is_private(Namespace::Mount) {
         among_the_callers_mounts(linux, namespaces)?;
     }

@@ -7,8 +7,8 @@ use oci_spec::runtime::Hook;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::plan::Recorded;
 use crate::plan::cgroup::CgroupPaths;
+use crate::plan::{RdtGroup, Recorded};
 use crate::sys::clock::Timestamp;
 use crate::sys::pidfd::PidFd;
 
@@ -30,6 +30,15 @@ pub struct Record {
     pub created: String,
     /// The container's cgroup. The record names it before it is made, so that `delete` finds it half-made.
     pub cgroup_paths: CgroupPaths,
+    /// The container's resctrl group, named before it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intel_rdt_path: Option<PathBuf>,
+    /// The container's monitoring group, named before it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intel_rdt_mon_path: Option<PathBuf>,
+    /// Whether the resctrl group is the container's own, and goes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub intel_rdt_own: bool,
     /// The bundle's directory.
     pub bundle: PathBuf,
     /// The root filesystem, absolute.
@@ -55,6 +64,7 @@ impl Record {
     /// The record of a container that is about to be created: it has no process yet.
     pub fn begun(recorded: &Recorded) -> Record {
         let Recorded { oci_version, id, bundle, rootfs, cgroup_paths, annotations, .. } = recorded.clone();
+        let rdt_group = recorded.rdt_group.as_ref();
         Record {
             oci_version,
             id,
@@ -62,6 +72,9 @@ impl Record {
             init_process_start: 0,
             created: Timestamp::now().to_string(),
             cgroup_paths,
+            intel_rdt_path: rdt_group.map(|group| group.path.clone()),
+            intel_rdt_mon_path: rdt_group.and_then(|group| group.monitor.clone()),
+            intel_rdt_own: rdt_group.is_some_and(|group| group.own),
             bundle,
             rootfs,
             owner: recorded.owner,
@@ -71,6 +84,12 @@ impl Record {
             poststart: recorded.poststart.clone(),
             poststop: recorded.poststop.clone(),
         }
+    }
+
+    /// The container's resctrl group.
+    pub fn rdt_group(&self) -> Option<RdtGroup> {
+        let (path, monitor) = (self.intel_rdt_path.clone()?, self.intel_rdt_mon_path.clone());
+        Some(RdtGroup { path, own: self.intel_rdt_own, monitor })
     }
 
     /// A handle on init, if it still runs.

@@ -1,4 +1,6 @@
 //! Directories and files of cgroupfs, and the ways in which the kernel tells of changes in them.
+//!
+//! What is said here of one directory, of its files, and of making and removing it, holds for groups of resctrl too.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -24,6 +24,15 @@ const DUMP_TRIES: usize = 16;
 /// The devices of the network namespace in which this was opened.
 pub struct Devices(OwnedFd);
 
+/// A device, as one network namespace knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its number.
+    pub index: DeviceIndex,
+    /// Its name; a device may have alternative names beside it.
+    pub name: String,
+}
+
 /// The number of a device in its network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceIndex(u32);
@@ -45,15 +54,16 @@ impl Devices {
             .map(Devices)
     }
 
-    /// `RTM_GETLINK`: the device of this name; nothing if there is none.
-    pub fn find(&self, name: &str) -> Result<Option<DeviceIndex>> {
+    /// `RTM_GETLINK`: the device of this name, or of this alternative name; nothing if there is none.
+    pub fn find(&self, name: &str) -> Result<Option<Device>> {
         let call = || format!("RTM_GETLINK({name})");
         let request = Request::new(libc::RTM_GETLINK, 0, &link(0, 0)).with(libc::IFLA_IFNAME, &text(name));
         match self.ask(&request, call) {
             Err(err) if err.is(Errno::ENODEV) => Ok(None),
             answers => {
-                let index = answers?.first().and_then(|body| number_at(body, 4));
-                index.map(|index| Some(DeviceIndex(index))).ok_or_else(|| unreadable(call()))
+                let answers = answers?;
+                let device = answers.first().and_then(|body| device(body));
+                device.map(Some).ok_or_else(|| unreadable(call()))
             }
         }
     }
@@ -214,6 +224,14 @@ fn link(index: u32, flags: u32) -> [u8; LINK_BYTES] {
     body[8..12].copy_from_slice(&flags.to_ne_bytes());
     body[12..16].copy_from_slice(&flags.to_ne_bytes());
     body
+}
+
+/// The device of a `struct ifinfomsg` with its attributes.
+fn device(body: &[u8]) -> Option<Device> {
+    let index = DeviceIndex(number_at(body, 4)?);
+    let attributes = attributes(body.get(LINK_BYTES..)?);
+    let (_, name) = attributes.iter().find(|(kind, _)| *kind == libc::IFLA_IFNAME)?;
+    Some(Device { index, name: std::ffi::CStr::from_bytes_until_nul(name).ok()?.to_str().ok()?.to_owned() })
 }
 
 /// The address of a `struct ifaddrmsg` with its attributes, if it is permanent and of global scope.

@@ -15,8 +15,8 @@ use crate::error::{Errno, Error, Result};
 /// Proof that this process has one thread. Some calls change only the calling thread, or do harm beside a second
 /// thread.
 ///
-/// The proof holds as long as no thread is started, and nothing here starts one. A forked child has one thread by
-/// construction.
+/// The proof holds as long as no thread is started, and nothing here starts one. A program around the library may, so
+/// `create` and `exec` ask again. A forked child has one thread by construction.
 #[derive(Debug)]
 pub struct SingleThreaded {
     /// The proof isn't handed to another thread.

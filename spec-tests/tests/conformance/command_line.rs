@@ -196,6 +196,25 @@ fn flags_may_follow_the_id() {
 }
 
 #[test]
+fn flags_of_kill_may_follow_its_arguments() {
+    let container = Container::sleeping(|_| {});
+    container.command(["kill", &container.id, "KILL", "--all"]).output().ok();
+    container.wait_stopped();
+}
+
+/// As Go's flags have it: texts may be empty, numbers and durations not.
+#[test]
+fn an_empty_value_is_none_for_a_text_and_refused_for_a_number() {
+    let container = Container::sleeping(|_| {});
+    container.exec_with(&["--user", "", "--cwd", ""], &["true"]).output().ok();
+    container.command(["update", "--cpu-share=", &container.id]).output().ok();
+    for flags in [["update", "--pids-limit="], ["events", "--interval="], ["exec", "--preserve-fds="]] {
+        container.command(flags.into_iter().chain([container.id.as_str(), "true"])).output().fails();
+    }
+    container.command(["update", "--blkio-weight", "", &container.id]).output().fails();
+}
+
+#[test]
 fn values_may_follow_an_equals_sign() {
     let container = Container::new(|_| {});
     container.bundle.save();
@@ -224,7 +243,9 @@ fn a_missing_or_surplus_argument_is_refused() {
 #[test]
 fn help_exits_with_0() {
     let container = Container::new(|_| {});
-    for args in [&["--help"][..], &["create", "--help"], &["exec", "--help"], &["list", "-h"]] {
+    for args in
+        [&["--help"][..], &["create", "--help"], &["exec", "--help"], &["list", "-h"], &["help", "help"]]
+    {
         assert!(
             container.command(args).without_globals().output().ok().to_lowercase().contains("usage"),
             "{args:?}"

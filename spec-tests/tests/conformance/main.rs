@@ -11,6 +11,7 @@ mod engines;
 mod exec;
 mod hooks;
 mod host_mounts;
+mod intel_rdt;
 mod kill;
 mod lifecycle;
 mod memory_policy;

@@ -34,6 +34,16 @@ fn memory_policy_is_that_of_the_config() {
 }
 
 #[test]
+fn nodes_that_are_no_list_are_refused() {
+    not_in_runc_1_1!("has no memory policies");
+    for nodes in ["0-", "-0", "+0", "1-0", "a", "0 - 0", "99999999999999999999", "0-99999999"] {
+        let container = with(json!({"mode": "MPOL_BIND", "nodes": nodes}));
+        container.create().output().fails();
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
 fn memory_policy_holds_for_what_joins() {
     not_in_runc_1_1!("has no memory policies");
     skip_if!(has_no_policies(), "a kernel without memory policies");

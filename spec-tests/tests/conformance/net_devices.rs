@@ -108,6 +108,37 @@ fn a_device_that_cannot_be_moved_is_an_error_and_stays() {
     }
 }
 
+/// A virtual device that was moved would go with the namespace.
+#[test]
+fn no_device_is_moved_before_all_are_found_and_have_names() {
+    only_corten!("looking at all devices first");
+    skip_if!(cannot_make_devices(), "no virtual network devices");
+    let alternative = "ip link property add dev one altname other";
+    for devices in [
+        json!({"one": {}, "zz": {}}),
+        json!({"one": {}, "two": {"name": "lo"}}),
+        json!({"one": {"name": "other"}}),
+        json!({"other": {}}),
+        json!({"one": {"name": "a"}, "other": {"name": "b"}}),
+    ] {
+        let container = with(devices.clone());
+        let script = format!("{SETUP}\n{alternative}\n\"$@\" && exit 99; ip addr show dev one");
+        let outcome = container.create().by(["unshare", "--net", "sh", "-ec", &script, "sh"]).output();
+        assert!(outcome.code == 0 && outcome.stdout.contains("10.9.8.7/24"), "{devices}: {outcome}");
+        assert!(outcome.stderr.contains("linux.netDevices"), "{devices}: {outcome}");
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_name_that_is_given_as_it_is_comes_before_one_with_a_number() {
+    only_corten!("taking a template for a name");
+    skip_if!(cannot_make_devices(), "no virtual network devices");
+    let mut container = with(json!({"one": {"name": "net%d"}, "two": {"name": "net0"}}));
+    let seen = run(&mut container, "ip addr show dev net1; ip link show dev net0").ok();
+    assert!(seen.contains("10.9.8.7/24"), "{seen}");
+}
+
 #[test]
 fn devices_need_a_network_namespace_to_go_to() {
     not_in_runc_1_1!("moves no network devices");

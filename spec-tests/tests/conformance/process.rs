@@ -250,6 +250,16 @@ fn cpu_affinity_of_the_caller_is_not_inherited() {
 }
 
 #[test]
+fn what_joins_has_the_cpus_that_are_for_exec() {
+    not_in_runc_1_1!("reads no execCPUAffinity");
+    spec_tests::skip_if!(std::thread::available_parallelism().map_or(1, usize::from) < 2, "one CPU");
+    let container = Container::sleeping(|bundle| {
+        bundle.set("/process/execCPUAffinity", serde_json::json!({"initial": "0", "final": "1"}));
+    });
+    assert_eq!(container.inside("grep Cpus_allowed_list /proc/self/status | cut -f2"), "1");
+}
+
+#[test]
 fn a_big_environment_and_a_long_command_line_arrive() {
     let mut container = Container::new(|bundle| {
         for n in 0..3000 {

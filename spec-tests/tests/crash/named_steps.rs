@@ -1,10 +1,13 @@
 //! Driven by the names of the steps: a binary built with the feature `faults` dies or fails where `CORTEN_FAULT` says.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use corten::internals::plan::Stage;
 use serde_json::json;
 use spec_tests::bundle::Bundle;
 use spec_tests::container::Container;
+use spec_tests::resctrl::Resctrl;
 use spec_tests::runtime::{Call, eventually};
 use spec_tests::skip_if;
 use spec_tests::view::View;
@@ -14,8 +17,14 @@ use crate::{at_each, left_after_delete};
 /// What to ask for in a bundle.
 type Configure = fn(&mut Bundle);
 
-/// Bundles that together ask for every kind of step.
-const BUNDLES: [Configure; 2] = [rich, in_a_user_namespace];
+/// Bundles that together ask for every step that a bundle can ask for here.
+const BUNDLES: [Configure; 4] = [rich, in_a_user_namespace, with_a_net_device, among_the_callers_mounts];
+
+/// Bundles of the containers that `exec` joins.
+const JOINED: [Configure; 2] = [rich, among_the_callers_mounts];
+
+/// Steps that `run` has beside those of `create`.
+const OF_RUN: [&str; 2] = ["bind-notify-socket", "start-at-once"];
 
 /// The first step that comes after create has ended.
 const FIRST_AFTER_CREATE: &str = "await-start";
@@ -36,12 +45,51 @@ impl Place {
     }
 }
 
+/// What of the host the containers of a test ask for.
+struct Surroundings {
+    resctrl: Option<Resctrl>,
+}
+
+impl Surroundings {
+    fn new() -> Surroundings {
+        Surroundings { resctrl: Resctrl::possible().then(Resctrl::mount) }
+    }
+
+    /// Gives a command of the container what its config asks for of the host.
+    fn around<'a>(&self, container: &Container, call: Call<'a>) -> Call<'a> {
+        let asks_for = |field: &str| container.bundle.config["linux"][field].is_object();
+        match &self.resctrl {
+            Some(resctrl) if asks_for("intelRdt") => resctrl.seen_by(call),
+            _ if asks_for("netDevices") => {
+                let script = "ip link add crash0 type veth peer name crash1; exec \"$@\"";
+                call.by(["unshare", "--net", "sh", "-ec", script, "sh"])
+            }
+            _ => call,
+        }
+    }
+
+    /// The resctrl groups that a container has left.
+    fn groups_of(&self, container: &Container) -> Vec<String> {
+        let groups = self.resctrl.iter().flat_map(Resctrl::groups);
+        groups.filter(|group| group.contains(&container.id)).collect()
+    }
+
+    /// As [`left_after_delete`](crate::left_after_delete), and looks for resctrl groups too.
+    fn left_after_delete(&self, container: &Container, place: &str) -> Option<String> {
+        let left = left_after_delete(container, place);
+        let groups = self.groups_of(container);
+        if groups.is_empty() { left } else { Some(format!("{place}: resctrl groups {groups:?}; {left:?}")) }
+    }
+}
+
 fn rich(bundle: &mut Bundle) {
     for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
         bundle.push(&format!("/hooks/{kind}"), json!({"path": "/bin/true"}));
     }
     bundle
         .namespace("cgroup", None)
+        .unmount("/dev")
+        .mount("tmpfs", "tmpfs", "/dev", &["ro", "mode=755"])
         .mount("tmpfs", "tmpfs", "/copied", &["tmpcopyup", "shared"])
         .mount("bind", "/bin/busybox", "/bound", &["bind", "ro"])
         .set("/root/readonly", true)
@@ -54,7 +102,39 @@ fn rich(bundle: &mut Bundle) {
         .set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))
         .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]))
         .set("/process/oomScoreAdj", 10)
+        .set("/domainname", "crash.test")
+        .set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 1}))
+        .set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 4}))
+        .set("/linux/personality", json!({"domain": "LINUX"}))
         .set("/process/noNewPrivileges", true)
+        .args(["sleep", "1000"]);
+    if std::fs::exists("/proc/self/ns/time").unwrap_or(false) {
+        bundle.namespace("time", None).set("/linux/timeOffsets", json!({"monotonic": {"secs": 1}}));
+    }
+    if std::fs::exists("/proc/self/numa_maps").unwrap_or(false) {
+        bundle.set("/linux/memoryPolicy", json!({"mode": "MPOL_PREFERRED", "nodes": "0"}));
+    }
+    if Resctrl::possible() {
+        bundle.set("/linux/intelRdt", json!({"schemata": ["L3:0=f"], "enableMonitoring": true}));
+    }
+}
+
+/// Joins a namespace too, and has no procfs of its own to write through.
+fn with_a_net_device(bundle: &mut Bundle) {
+    bundle
+        .set("/linux/netDevices", json!({"crash0": {}}))
+        .namespace("ipc", Some(&format!("/proc/{}/ns/ipc", std::process::id())))
+        .unmount("/proc")
+        .set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}))
+        .set("/linux/rootfsPropagation", "shared")
+        .args(["sleep", "1000"]);
+}
+
+fn among_the_callers_mounts(bundle: &mut Bundle) {
+    bundle
+        .share_namespace("mount")
+        .set("/linux/maskedPaths", json!([]))
+        .set("/linux/readonlyPaths", json!([]))
         .args(["sleep", "1000"]);
 }
 
@@ -80,14 +160,15 @@ fn notifying(call: Call<'_>) -> Call<'_> {
 }
 
 /// Every step of every bundle in every view.
-fn places() -> Vec<Place> {
+fn places(surroundings: &Surroundings) -> Vec<Place> {
     let mut places = Vec::new();
     for view in View::all() {
         for configure in BUNDLES {
             let container = container(*view, configure);
             container.bundle.save();
             let dir = container.bundle.dir.to_str().expect("a UTF-8 path");
-            let steps = notifying(container.command(["plan", "--steps", dir])).output().ok();
+            let plan = notifying(container.command(["plan", "--steps", dir]));
+            let steps = surroundings.around(&container, plan).output().ok();
             let mut of_create = true;
             for step in steps.lines() {
                 of_create &= step != FIRST_AFTER_CREATE;
@@ -101,34 +182,40 @@ fn places() -> Vec<Place> {
 #[test]
 fn killed_before_any_step_delete_leaves_nothing() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
-    at_each(&places(), |place| {
+    let surroundings = Surroundings::new();
+    at_each(&places(&surroundings), |place| {
         let container = place.container();
         let fault = format!("kill:{}", place.step);
-        if notifying(container.create()).env("CORTEN_FAULT", &fault).output().code == 0 {
+        let create = notifying(container.create()).env("CORTEN_FAULT", &fault);
+        if surroundings.around(&container, create).output().code == 0 {
             notifying(container.command(["start", &container.id])).env("CORTEN_FAULT", &fault).output();
         }
-        left_after_delete(&container, &format!("{:?} {fault}", place.view))
+        surroundings.left_after_delete(&container, &format!("{:?} {fault}", place.view))
     });
 }
 
 #[test]
 fn killed_before_a_step_that_run_alone_has_delete_leaves_nothing() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
-    for step in ["bind-notify-socket", "start-at-once"] {
+    let surroundings = Surroundings::new();
+    for step in OF_RUN {
         let container = container(View::Plain, rich);
         let fault = format!("kill:{step}");
-        let run = notifying(container.run_with(["--detach"])).env("CORTEN_FAULT", &fault).output();
+        let run = notifying(container.run_with(["--detach"])).env("CORTEN_FAULT", &fault);
+        let run = surroundings.around(&container, run).output();
         assert_eq!(run.code, 128 + 9, "{run}");
-        assert_eq!(left_after_delete(&container, &fault), None);
+        assert_eq!(surroundings.left_after_delete(&container, &fault), None);
     }
 }
 
 #[test]
 fn what_a_killed_create_left_is_stopped_and_needs_no_force_to_be_deleted() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    let surroundings = Surroundings::new();
     for step in ["make-start-fifo", "create-cgroup", "clone-init", "limit-cgroup", "mount-rootfs"] {
         let container = container(View::Plain, rich);
-        notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}")).output();
+        let create = notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}"));
+        surroundings.around(&container, create).output();
         assert_eq!(container.status(), "stopped", "{step}");
         container.delete().ok();
         container.assert_nothing_left();
@@ -138,11 +225,13 @@ fn what_a_killed_create_left_is_stopped_and_needs_no_force_to_be_deleted() {
 #[test]
 fn a_cgroup_of_somebody_else_survives_a_create_that_died_before_it_looked() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    let surroundings = Surroundings::new();
     for step in ["create-cgroup", "make-start-fifo"] {
         let other = Container::sleeping(|_| {});
         let mut container = container(View::Plain, rich);
         container.bundle.set("/linux/cgroupsPath", other.cgroup().path);
-        notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}")).output();
+        let create = notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}"));
+        surroundings.around(&container, create).output();
         container.command(["delete", "--force", &container.id]).output().ok();
         assert_eq!(other.status(), "running", "{step}");
     }
@@ -151,10 +240,12 @@ fn a_cgroup_of_somebody_else_survives_a_create_that_died_before_it_looked() {
 #[test]
 fn killed_before_a_step_of_create_the_runtime_really_dies() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
-    at_each(&places(), |place| {
+    let surroundings = Surroundings::new();
+    at_each(&places(&surroundings), |place| {
         let container = place.container();
         let fault = format!("kill:{}", place.step);
-        let outcome = notifying(container.create()).env("CORTEN_FAULT", &fault).output();
+        let create = notifying(container.create()).env("CORTEN_FAULT", &fault);
+        let outcome = surroundings.around(&container, create).output();
         (place.of_create && outcome.code != 128 + 9).then(|| format!("{:?} {fault}: {outcome}", place.view))
     });
 }
@@ -162,10 +253,12 @@ fn killed_before_a_step_of_create_the_runtime_really_dies() {
 #[test]
 fn a_step_that_fails_is_named_in_one_line_and_leaves_nothing() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
-    at_each(&places(), |place| {
+    let surroundings = Surroundings::new();
+    at_each(&places(&surroundings), |place| {
         let container = place.container();
         let fault = format!("fail:{}", place.step);
-        let outcome = notifying(container.create()).env("CORTEN_FAULT", &fault).output();
+        let create = notifying(container.create()).env("CORTEN_FAULT", &fault);
+        let outcome = surroundings.around(&container, create).output();
         if outcome.code == 0 {
             return None;
         }
@@ -173,7 +266,7 @@ fn a_step_that_fails_is_named_in_one_line_and_leaves_nothing() {
         if !outcome.stderr.contains(&place.step) || outcome.stderr.trim().lines().count() != 1 {
             complaint = format!("{:?} {fault}: not one line that names the step: {outcome}", place.view);
         }
-        let left = container.leftovers();
+        let left = [container.leftovers(), surroundings.groups_of(&container)].concat();
         if !left.is_empty() {
             complaint =
                 format!("{:?} {fault}: left before delete: {}; {complaint}", place.view, left.join(", "));
@@ -207,25 +300,23 @@ fn exec<'a>(container: &'a Container, process: &str) -> Call<'a> {
 #[test]
 fn a_step_of_exec_that_fails_or_dies_leaves_no_process_and_no_pid_file() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
-    let container = container(View::Plain, |bundle| {
-        bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"})).args(["sleep", "1000"]);
-    });
-    container.run_with(["--detach"]).output().ok();
-    let process = json!({
-        "cwd": "/", "args": ["sleep", "60"], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}, "oomScoreAdj": 5,
-        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}],
-    });
-    let short =
-        container.file("short.json", &process.to_string().replace(r#"["sleep","60"]"#, r#"["true"]"#));
-    let long = container.file("long.json", &process.to_string());
-    let steps = steps_of_exec(&container, &short);
+    let surroundings = Surroundings::new();
+    for configure in JOINED {
+        fail_and_kill_each_step_of_exec(&joined(&surroundings, configure));
+    }
+}
+
+fn fail_and_kill_each_step_of_exec(container: &Container) {
+    let short = process(container, &["true"]);
+    let long = process(container, &["sleep", "60"]);
+    let steps = steps_of_exec(container, &short);
     assert!(steps.len() > 15, "{steps:?}");
     for step in &steps {
         for how in ["fail", "kill"] {
             // From here on the program outlives a supervisor that is killed, as it is meant to.
             let outlives = how == "kill" && ["await-execution", "write-pid-file"].contains(&step.as_str());
             let process = if outlives { &short } else { &long };
-            let outcome = exec(&container, process).env("CORTEN_FAULT", format!("{how}:{step}")).output();
+            let outcome = exec(container, process).env("CORTEN_FAULT", format!("{how}:{step}")).output();
             let expected = if how == "fail" { 255 } else { 128 + 9 };
             // Init's death is what the supervisor of a failed `execute` hears of.
             assert!(outcome.code == expected || outcome.code == 255, "{how}:{step}: {outcome}");
@@ -244,4 +335,45 @@ fn a_step_of_exec_that_fails_or_dies_leaves_no_process_and_no_pid_file() {
     }
     container.command(["delete", "--force", &container.id]).output().ok();
     container.assert_nothing_left();
+}
+
+/// A process.json that asks for all that one can ask for without an engine.
+fn process(container: &Container, args: &[&str]) -> String {
+    let process = json!({
+        "cwd": "/", "args": args, "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}, "oomScoreAdj": 5,
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}],
+    });
+    container.file(&format!("{}.json", args[0]), &process.to_string())
+}
+
+/// A running container, for the steps of `exec`.
+fn joined(surroundings: &Surroundings, configure: Configure) -> Container {
+    let container = container(View::Plain, configure);
+    surroundings.around(&container, container.run_with(["--detach"])).output().ok();
+    container
+}
+
+/// The steps that no bundle and no flag here asks for, in the order of the table, each with the reason.
+const NOT_TRIED: [(&str, &str); 6] = [
+    ("open-console", "wants somebody who takes the terminal"),
+    ("set-apparmor-profile", "wants a kernel with AppArmor"),
+    ("set-selinux-label", "wants a kernel with SELinux"),
+    ("install-seccomp-listener", "wants an agent"),
+    ("hand-over-listener", "wants an agent"),
+    ("send-pidfd", "wants somebody who takes the pidfd"),
+];
+
+#[test]
+fn every_step_of_the_table_is_tried() {
+    skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    let surroundings = Surroundings::new();
+    skip_if!(surroundings.resctrl.is_none(), "no FUSE, so nothing that stands in for resctrl");
+    let mut tried: BTreeSet<String> = places(&surroundings).into_iter().map(|place| place.step).collect();
+    for configure in JOINED {
+        let container = joined(&surroundings, configure);
+        tried.extend(steps_of_exec(&container, &process(&container, &["true"])));
+    }
+    tried.extend(OF_RUN.map(str::to_owned));
+    let untried = Stage::ALL.iter().map(|stage| stage.name()).filter(|name| !tried.contains(*name));
+    assert_eq!(untried.collect::<Vec<_>>(), NOT_TRIED.map(|(step, _)| step));
 }

@@ -216,3 +216,16 @@ fn a_seccomp_listener_without_a_path() {
     });
     refused(&container, &container.create().output(), &[], &["linux.seccomp"]);
 }
+
+#[test]
+fn cpus_for_exec_that_are_no_list() {
+    not_in_runc_1_1!("reads no execCPUAffinity");
+    for cpus in ["1-0", "0-99999999"] {
+        for at in ["initial", "final"] {
+            let container = Container::new(|bundle| {
+                bundle.set("/process/execCPUAffinity", json!({at: cpus}));
+            });
+            refused(&container, &container.create().output(), &[], &["process.execCPUAffinity", at]);
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use spec_tests::container::Container;
+use spec_tests::{only_corten, skip_if};
 
 #[test]
 fn a_directory_without_a_record_is_in_the_way_until_it_is_deleted() {
@@ -50,6 +51,18 @@ fn a_container_whose_first_process_was_killed_is_stopped_and_can_be_deleted() {
     container.wait_stopped();
     container.delete().ok();
     container.assert_nothing_left();
+}
+
+/// What the kernel answers then, strace answers here.
+#[test]
+fn a_container_that_ends_while_a_process_joins_it_has_stopped() {
+    only_corten!("joining all namespaces of a process that has ended");
+    skip_if!(!Path::new("/usr/bin/strace").exists(), "strace is not installed");
+    let container = Container::sleeping(|_| {});
+    let log = container.path("strace");
+    let strace = ["strace", "-qq", "-f", "-o", &log, "-e", "trace=setns", "-e", "inject=setns:error=ESRCH"];
+    container.exec(&["true"]).by(strace).output().fails_with("cannot exec in a stopped container");
+    assert!(fs::read_to_string(&log).unwrap().contains("INJECTED"));
 }
 
 #[test]

@@ -7,12 +7,16 @@ use spec_tests::only_corten;
 use crate::refused;
 
 #[test]
-fn what_is_not_carried_out_yet_is_refused_by_name() {
-    only_corten!("naming what it does not support");
-    let container = Container::new(|bundle| {
-        bundle.set("/linux/intelRdt", json!({"closID": "guaranteed"}));
-    });
-    refused(&container, &container.create().output(), &[], &["linux.intelRdt"]);
+fn a_resctrl_group_where_there_is_no_resctrl() {
+    spec_tests::not_in_runc_1_1!("leaves linux.intelRdt out without resctrl");
+    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").expect("read mountinfo");
+    spec_tests::skip_if!(mountinfo.contains(" - resctrl "), "resctrl is mounted");
+    for asked in [json!({}), json!({"closID": "guaranteed"}), json!({"enableMonitoring": true})] {
+        let container = Container::new(|bundle| {
+            bundle.set("/linux/intelRdt", asked);
+        });
+        refused(&container, &container.create().output(), &["ntelRdt"], &["linux.intelRdt: no resctrl"]);
+    }
 }
 
 #[test]

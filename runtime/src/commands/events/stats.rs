@@ -198,7 +198,7 @@ pub struct Hugetlb {
     pub failcnt: u64,
 }
 
-/// Nothing: a container has no resctrl group.
+/// Nothing: what a resctrl group has used is not read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct IntelRdt {}
 

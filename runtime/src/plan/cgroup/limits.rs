@@ -52,19 +52,25 @@ pub enum OnFailure {
 
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {}: {} ({})", self.file, self.value, self.aim, self.field)
+        write!(f, "{} = {}: {} ({})", shown(&self.file), self.value, self.aim, self.field)
     }
 }
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Text(text) => f.write_str(text),
+            Value::Text(text) => f.write_str(&shown(text)),
             Value::PeriodForQuota(period) => write!(f, "<its quota> {period}"),
             Value::SwapInTotal(total) => write!(f, "{total} - <memory.max>"),
             Value::SwapBesideLimit(limit) => write!(f, "<memory.swap.max> + <memory.max> - {limit}"),
         }
     }
+}
+
+/// The text as it is or, where a part of it could not be seen, in quotes.
+fn shown(text: &str) -> Cow<'_, str> {
+    let quoted = format!("{text:?}");
+    if quoted.len() == text.len() + 2 { text.into() } else { quoted.into() }
 }
 
 impl Write {

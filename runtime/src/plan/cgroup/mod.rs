@@ -8,7 +8,6 @@ mod paths;
 mod v1;
 mod v2;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
@@ -187,13 +186,6 @@ impl Dir {
     }
 }
 
-impl fmt::Display for Dir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hint = if self.optional { ", if it can be made" } else { "" };
-        write!(f, "cgroup {}{hint}", self.path.display())
-    }
-}
-
 fn v1_dirs(hierarchies: &[Hierarchy], path: impl Fn(&Hierarchy) -> PathBuf) -> Vec<Dir> {
     hierarchies
         .iter()
@@ -326,7 +318,7 @@ mod tests {
                 "cpu.weight = 59: weigh the cpu (linux.resources.cpu.shares)",
             ]
         );
-        assert_eq!(plan.dirs[0].to_string(), "cgroup /sys/fs/cgroup/docker/c1");
+        assert_eq!(plan.dirs[0].path, Path::new("/sys/fs/cgroup/docker/c1"));
         assert_eq!(
             plan.devices.to_string(),
             "devices: none but b *:* m, c *:* m, c 1:3 rwm, c 1:5 rwm, c 1:7 rwm, c 1:8 rwm, c 1:9 rwm, \
