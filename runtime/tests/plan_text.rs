@@ -337,7 +337,11 @@ fn namespaces() -> Vec<Value> {
         {"type": "mount"}, {"type": "pid", "path": "/proc/1/ns/pid"}, {"type": "user", "path": "/proc/1/ns/user"},
         {"type": "network", "path": "/run/netns/a b"}, {"type": "uts"}, {"type": "ipc"},
     ]);
-    vec![json!(all), json!(with_user), joined, json!(without_mount)]
+    let pod =
+        [new(&["mount", "uts", "ipc", "network"]), vec![json!({"type": "pid", "path": "/proc/1/ns/pid"})]]
+            .concat();
+    let pod_with_user = [pod.clone(), new(&["user"])].concat();
+    [json!(all), json!(with_user), joined, json!(without_mount), json!(pod), json!(pod_with_user)].into()
 }
 
 /// A config that asks for all that can be asked for.

@@ -436,14 +436,13 @@ impl<'a> Preparer<'a> {
 
     /// Close-on-exec is not enough here: what a forked process has open, others see until it executes the program.
     fn close_descriptors(&mut self, kept: Descriptors) -> Result<()> {
-        self.rootfs = None;
-        let procfs = self.procfs.take().ok_or_else(no_procfs);
+        (self.rootfs, self.pid_namespace, self.inherited.console_socket) = (None, None, None);
+        let procfs = self.procfs.take().ok_or_else(no_procfs)?;
         let Inherited { child, channel, start_fifo, tracer, .. } = &self.inherited;
-        let needed = [Some(channel.as_fd()), start_fifo.as_ref().map(AsFd::as_fd)].into_iter().flatten();
+        let needed = [Some(channel.as_fd()), start_fifo.as_ref().map(AsFd::as_fd), Some(procfs.as_fd())];
         let preserved: Vec<BorrowedFd> = kept.preserved().filter_map(descriptors::inherited).collect();
-        child.close_all_but(needed.chain(preserved.iter().copied()).chain(tracer.descriptors()), || {
-            Ok(procfs?.into())
-        })
+        let needed = needed.into_iter().flatten().chain(preserved.iter().copied());
+        child.close_all_but(needed.chain(tracer.descriptors()), || procfs.try_clone())
     }
 
     fn make_working_directory(&mut self, path: &Path) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The procfs that init writes sysctls and labels through: its own, or the container's before anything can lie over it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
@@ -42,6 +42,11 @@ impl Procfs {
         descriptors::close_on_exec_from(first, procfs)
     }
 
+    /// One more descriptor of it.
+    pub(super) fn try_clone(&self) -> Result<OwnedFd> {
+        self.0.try_clone().map_err(|err| Error::io("fcntl(F_DUPFD)", &err))
+    }
+
     /// Writes a file of procfs.
     pub(super) fn write(&self, path: &str, text: &str) -> Result<()> {
         file::write_beneath(&self.0, Path::new(path), text)
@@ -67,9 +72,9 @@ impl Procfs {
     }
 }
 
-impl From<Procfs> for OwnedFd {
-    fn from(Procfs(procfs): Procfs) -> OwnedFd {
-        procfs
+impl AsFd for Procfs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

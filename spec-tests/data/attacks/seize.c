@@ -1,9 +1,10 @@
 // A payload with CAP_SYS_PTRACE. It looks at every process that appears in its pid namespace, and seizes it at once.
-// Until the file /stop is there. Then it prints what it has found, a line for each kind of thing:
+// Until the file /tmp/stop is there. Then it prints what it has found, a line for each kind of thing:
 //   seen N             how many times a process was looked at
 //   seized N           how many processes were caught
 //   host PATH          the file of the host was read through a process's root or working directory
-//   root, cwd          a process had a root or a working directory outside of the container
+//   root, cwd          a process had a root or a working directory that is none of the containers': theirs are own ones,
+//                      and those that the arguments from the third on name, as DEVICE:INODE
 //   rights HEX         the capabilities of a caught process, all of its sets together
 //   open LINK          what a caught process had open
 #define _GNU_SOURCE
@@ -39,12 +40,23 @@ static int reads(const char *dir, int pid, const char *secret) {
     return n > 0;
 }
 
-// Whether a directory of the process is the container's root: everything here has it as root and working directory.
-static int is_ours(const char *dir, int pid, const struct stat *root) {
-    char path[64];
+static char own[64];
+
+static void name_of(const struct stat *dir, char *name, int size) {
+    snprintf(name, size, "%llu:%llu", (unsigned long long)dir->st_dev, (unsigned long long)dir->st_ino);
+}
+
+// Whether a directory of the process is a container's root: everything here has that as root and working directory.
+static int is_ours(const char *dir, int pid, char **others) {
+    char path[64], name[64];
     struct stat its;
     snprintf(path, sizeof path, "/proc/%d/%s", pid, dir);
-    return stat(path, &its) != 0 || (its.st_dev == root->st_dev && its.st_ino == root->st_ino);
+    if (stat(path, &its) != 0) return 1;
+    name_of(&its, name, sizeof name);
+    if (!strcmp(name, own)) return 1;
+    while (*others)
+        if (!strcmp(name, *others++)) return 1;
+    return 0;
 }
 
 static void look_at_rights(int pid) {
@@ -88,9 +100,10 @@ int main(int argc, char **argv) {
     long seen = 0, seized = 0;
     int done[65536] = {0};
     stat("/", &root);
+    name_of(&root, own, sizeof own);
     done[getpid()] = done[getppid()] = done[1] = 1;
-    close(open("/ready", O_CREAT | O_WRONLY, 0600));
-    while (access("/stop", F_OK) != 0) {
+    close(open("/tmp/ready", O_CREAT | O_WRONLY, 0600));
+    while (access("/tmp/stop", F_OK) != 0) {
         DIR *proc = opendir("/proc");
         for (struct dirent *entry; (entry = readdir(proc));) {
             int pid = atoi(entry->d_name);
@@ -98,8 +111,8 @@ int main(int argc, char **argv) {
             seen++;
             if (reads("root", pid, root_secret)) note("host", root_secret);
             if (reads("cwd", pid, secret)) note("host", secret);
-            if (!is_ours("root", pid, &root)) note("root", "");
-            if (!is_ours("cwd", pid, &root)) note("cwd", "");
+            if (!is_ours("root", pid, argv + 3)) note("root", "");
+            if (!is_ours("cwd", pid, argv + 3)) note("cwd", "");
             if (!done[pid] && seize(pid)) done[pid] = 1, seized++;
         }
         closedir(proc);

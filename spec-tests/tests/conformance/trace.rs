@@ -48,5 +48,6 @@ fn trace_of_exec_has_the_steps_of_all_three_processes() {
         assert!(names(&events, "supervisor").contains(name), "{name}");
     }
     assert!(names(&events, "intermediate process").contains("join-container"));
-    assert!(names(&events, "init").contains("change-user"));
+    assert!(names(&events, "intermediate process").contains("change-user"));
+    assert!(names(&events, "init").contains("execute"));
 }

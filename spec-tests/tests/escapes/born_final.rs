@@ -2,6 +2,8 @@
 //! trace, looks at every process that appears beside it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use spec_tests::container::Container;
@@ -55,19 +57,20 @@ fn init_with_all_that_a_config_may_ask_for() {
         container.bundle.hook("createContainer", "true").hook("createRuntime", "true");
         let volume = container.dir.join("volume");
         fs::create_dir_all(&volume).unwrap();
-        container.bundle.mount("/data", "bind", volume.to_str().unwrap(), &["rbind"]);
+        container.bundle.mount("bind", &volume, "/data", &["rbind"]);
     });
 }
 
 /// A container whose payload looks and seizes until it is stopped.
 struct Attacker {
     container: Container,
-    outputs: Vec<std::path::PathBuf>,
+    outputs: Vec<PathBuf>,
     victim: Victim,
 }
 
 impl Attacker {
-    fn new(view: View, in_user_namespace: bool) -> Attacker {
+    /// `beside` is a directory that others have as their root.
+    fn new(view: View, in_user_namespace: bool, beside: Option<&Path>) -> Attacker {
         let mut container = Container::in_view(view, |bundle| {
             bundle.capabilities(&["CAP_SYS_PTRACE"]);
             if in_user_namespace {
@@ -77,18 +80,20 @@ impl Attacker {
         let victim = Victim::of(&container);
         let secret = format!("{}/secret", victim.text());
         payload::build(include_str!("../../data/attacks/seize.c"), &container.bundle.rootfs().join("seize"));
-        container.bundle.args(["/seize", &secret, &format!("../../../../../../..{secret}")]);
+        let beside = beside.map(|root| fs::metadata(root).unwrap());
+        let beside = beside.map(|root| format!("{}:{}", root.dev(), root.ino())).unwrap_or_default();
+        container.bundle.args(["/seize", &secret, &format!("../../../../../../..{secret}"), &beside]);
         container.create().output().ok();
         let created = fs::read_dir(container.dir.join("outputs")).unwrap().flatten();
         let outputs: Vec<_> = created.map(|entry| entry.path()).collect();
         container.start().ok();
-        eventually("the attacker is ready", || container.bundle.rootfs().join("ready").exists());
+        eventually("the attacker is ready", || container.bundle.rootfs().join("tmp/ready").exists());
         Attacker { container, outputs, victim }
     }
 
     /// Fails the test if the attacker has seen anything but what a program here has.
     fn assert_saw_nothing(self) {
-        fs::write(self.container.bundle.rootfs().join("stop"), "").unwrap();
+        fs::write(self.container.bundle.rootfs().join("tmp/stop"), "").unwrap();
         self.container.wait_stopped();
         self.victim.assert_untouched();
         let told: String = self.outputs.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
@@ -105,11 +110,13 @@ impl Attacker {
             assert_eq!(u64::from_str_radix(rights, 16).unwrap() & !TRACE, 0, "a right too many: {told}");
         }
         let harmless = |link: &&str| {
-            ["/dev/null", "pipe:", "socket:"].iter().any(|start| link.starts_with(start))
+            // The caller's streams, the way to the supervisor, and those of a wait for `start`.
+            ["/dev/null", "pipe:", "socket:", "anon_inode:[signalfd]"].iter().any(|start| link.starts_with(start))
                 || link.contains("/outputs/")
-                || link.ends_with("/exec.fifo")
-                // What the program itself opens.
+                || link.contains("/exec.fifo")
+                // The container's own files.
                 || link.starts_with("/proc/")
+                || *link == "/etc/passwd"
         };
         let open: Vec<&str> = all("open").into_iter().filter(|link| !harmless(link)).collect();
         assert_eq!(open, [""; 0], "{told}");
@@ -117,7 +124,7 @@ impl Attacker {
 }
 
 fn watch_exec(view: View, in_user_namespace: bool) {
-    let attacker = Attacker::new(view, in_user_namespace);
+    let attacker = Attacker::new(view, in_user_namespace, None);
     for _ in 0..TIMES {
         attacker.container.exec(&["true"]).output().ok();
     }
@@ -125,14 +132,14 @@ fn watch_exec(view: View, in_user_namespace: bool) {
 }
 
 fn watch_starts(view: View, joined: &[&str], configure: impl FnOnce(&mut Container)) {
-    let attacker = Attacker::new(view, joined.contains(&"user"));
     let mut beside = Container::in_view(view, |bundle| {
         bundle.capabilities(&["CAP_SYS_PTRACE"]).args(["true"]);
-        for kind in joined {
-            bundle
-                .namespace(kind, Some(&format!("/proc/{}/ns/{}", attacker.container.pid(), file_name(kind))));
-        }
     });
+    let attacker = Attacker::new(view, joined.contains(&"user"), Some(&beside.bundle.rootfs()));
+    for kind in joined {
+        let path = format!("/proc/{}/ns/{}", attacker.container.pid(), file_name(kind));
+        beside.bundle.namespace(kind, Some(&path));
+    }
     configure(&mut beside);
     for _ in 0..TIMES {
         beside.run().output().ok();
