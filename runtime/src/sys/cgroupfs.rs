@@ -31,11 +31,11 @@ pub fn read_file(path: &str) -> Result<String> {
         .map_err(|errno| Error::kernel(format!("read({path})"), errno))
 }
 
-/// Where cgroups are mounted everywhere, v2 itself and v1 hierarchies below it; opened once, as the place from which
-/// paths are walked.
+/// Where cgroups are mounted everywhere: v2 itself, and v1 hierarchies below it. Paths are walked from this directory,
+/// opened once.
 ///
-/// A walk from `/` leads through sysfs, and waits there for every network namespace that is made or taken away at the
-/// same time: the kernel adds and removes the files of its devices under the semaphore that each walk takes.
+/// A walk from `/` leads through sysfs, and waits there for every network namespace that comes or goes at the same
+/// time. The kernel adds and removes the files of a namespace's devices under the semaphore that each walk takes.
 pub struct Top(Option<OwnedFd>);
 
 impl Top {
