@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
-use crate::sys::cgroupfs::{self, Version};
+use crate::sys::cgroupfs::{self, Top, Version};
 use crate::sys::mountinfo::{self, MountInfo};
 
 /// Reads which hierarchies there are, where they are mounted, and which cgroup of each this process is in.
@@ -15,36 +15,34 @@ use crate::sys::mountinfo::{self, MountInfo};
 /// Errors: Unsupported where no cgroups are mounted.
 pub fn cgroups() -> Result<CgroupHost> {
     let own = cgroupfs::read_file("/proc/self/cgroup")?;
-    let mut mounts = Mounts(None);
-    let mode = match cgroupfs::version(Path::new(TOP)) {
-        Some(Version::V2) => v2(&own, &mut mounts)?,
-        _ => v1(&own, &mut mounts)?,
+    let (top, mut mounts) = (Top::open(), Mounts(None));
+    let mode = match top.version(Path::new(Top::PATH)) {
+        Some(Version::V2) => v2(&own, &top, &mut mounts)?,
+        _ => v1(&own, &top, &mut mounts)?,
     };
     Ok(CgroupHost { mode })
 }
 
-/// Where distributions mount cgroups: v2 here, v1 hierarchies in directories below.
-const TOP: &str = "/sys/fs/cgroup";
-
-fn v2(own: &str, mounts: &mut Mounts) -> Result<Mode> {
+fn v2(own: &str, top: &Top, mounts: &mut Mounts) -> Result<Mode> {
     let own = memberships(own).find(|(controllers, _)| controllers.is_empty()).map_or("/", |(_, own)| own);
-    let own = match below(own).filter(|own| own.as_os_str().is_empty() || is_there(Path::new(TOP), own)) {
+    let mountpoint = Path::new(Top::PATH);
+    let own = match below(own).filter(|own| own.as_os_str().is_empty() || is_there(top, mountpoint, own)) {
         Some(own) => own.to_owned(),
-        None => relative_to(&mounts.root_of(Path::new(TOP))?, own),
+        None => relative_to(&mounts.root_of(mountpoint)?, own),
     };
-    let hierarchy = Hierarchy { controllers: vec![String::new()], mountpoint: TOP.into(), own };
-    let controllers = cgroupfs::read_file(&format!("{TOP}/cgroup.controllers"))?;
+    let hierarchy = Hierarchy { controllers: vec![String::new()], mountpoint: mountpoint.to_owned(), own };
+    let controllers = top.open_dir(mountpoint)?.read("cgroup.controllers")?;
     let controllers = controllers.split_whitespace().map(str::to_owned).collect();
     Ok(Mode::V2 { hierarchy, controllers })
 }
 
-fn v1(own: &str, mounts: &mut Mounts) -> Result<Mode> {
+fn v1(own: &str, top: &Top, mounts: &mut Mounts) -> Result<Mode> {
     let mut hierarchies = Vec::new();
     for (controllers, own) in memberships(own) {
         let found = if controllers.is_empty() {
-            in_usual_place("unified", own)
+            in_usual_place(top, "unified", own)
         } else {
-            match usual_names(controllers).find_map(|name| in_usual_place(name, own)) {
+            match usual_names(controllers).find_map(|name| in_usual_place(top, name, own)) {
                 None => mounts.find(controllers, own)?,
                 found => found,
             }
@@ -55,7 +53,7 @@ fn v1(own: &str, mounts: &mut Mounts) -> Result<Mode> {
         }
     }
     if hierarchies.iter().all(|hierarchy| hierarchy.controllers == [""]) {
-        return Err(Error::unsupported(format!("no cgroup hierarchy is mounted at {TOP}")));
+        return Err(Error::unsupported(format!("no cgroup hierarchy is mounted at {}", Top::PATH)));
     }
     Ok(Mode::V1 { hierarchies })
 }
@@ -75,15 +73,15 @@ fn usual_names(controllers: &str) -> impl Iterator<Item = &str> {
     std::iter::once(all).chain(controllers.split(',').filter(move |name| *name != controllers))
 }
 
-fn in_usual_place(name: &str, own: &str) -> Option<(PathBuf, PathBuf)> {
-    let (mountpoint, own) = (Path::new(TOP).join(name), below(own)?);
-    is_there(&mountpoint, own).then(|| (mountpoint, own.to_owned()))
+fn in_usual_place(top: &Top, name: &str, own: &str) -> Option<(PathBuf, PathBuf)> {
+    let (mountpoint, own) = (Path::new(Top::PATH).join(name), below(own)?);
+    is_there(top, &mountpoint, own).then(|| (mountpoint, own.to_owned()))
 }
 
 /// Whether `own`, a path in this process's cgroup namespace, can be found below `mountpoint`. It can't if the mount
 /// shows another part of the hierarchy than the cgroup namespace.
-fn is_there(mountpoint: &Path, own: &Path) -> bool {
-    cgroupfs::version(&mountpoint.join(own)).is_some()
+fn is_there(top: &Top, mountpoint: &Path, own: &Path) -> bool {
+    top.version(&mountpoint.join(own)).is_some()
 }
 
 /// `own` relative to the top; `None` for a cgroup above the top of this process's cgroup namespace (`/..`).

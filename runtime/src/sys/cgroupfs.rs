@@ -5,11 +5,11 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::stat::{Mode, fstat};
-use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
+use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 use nix::unistd;
 
 use super::Named;
@@ -26,21 +26,79 @@ pub enum Version {
     V2,
 }
 
-/// Which cgroup file system `path` is on; none if `path` is missing, or on any other file system.
-pub fn version(path: &Path) -> Option<Version> {
-    match statfs(path).ok()?.filesystem_type() {
-        CGROUP_SUPER_MAGIC => Some(Version::V1),
-        CGROUP2_SUPER_MAGIC => Some(Version::V2),
-        _ => None,
-    }
-}
-
 /// The whole text of the file at `path`.
 pub fn read_file(path: &str) -> Result<String> {
-    nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+    openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .and_then(|fd| read_all(fd.as_fd()))
         .map_err(|errno| Error::kernel(format!("read({path})"), errno))
 }
+
+/// Where cgroups are mounted everywhere: v2 itself, and v1 hierarchies below it. Paths are walked from this directory,
+/// opened once.
+///
+/// A walk from `/` leads through sysfs, and waits there for every network namespace that comes or goes at the same
+/// time. The kernel adds and removes the files of a namespace's devices under the semaphore that each walk takes.
+pub struct Top(Option<OwnedFd>);
+
+impl Top {
+    /// `/sys/fs/cgroup`
+    pub const PATH: &str = "/sys/fs/cgroup";
+
+    /// Opens the directory. Where it can't be opened, paths are walked from `/`, and tell what is wrong.
+    pub fn open() -> Top {
+        Top(openat(AT_FDCWD, Top::PATH, PLACE, Mode::empty()).ok())
+    }
+
+    /// Which cgroup file system the directory `path` is on; none if `path` is missing, or on any other file system.
+    pub fn version(&self, path: &Path) -> Option<Version> {
+        match fstatfs(self.open_dir(path).ok()?).ok()?.filesystem_type() {
+            CGROUP_SUPER_MAGIC => Some(Version::V1),
+            CGROUP2_SUPER_MAGIC => Some(Version::V2),
+            _ => None,
+        }
+    }
+
+    /// Opens the directory `path` as a place to name files from (`O_PATH`).
+    pub fn open_dir(&self, path: &Path) -> Result<Dir> {
+        let (place, inner) = self.walk(path);
+        match openat(place, inner, PLACE, Mode::empty()) {
+            Ok(fd) => Ok(Dir { fd, path: path.to_owned() }),
+            Err(errno) => Err(Error::kernel(format!("open({})", path.display()), errno)),
+        }
+    }
+
+    /// Makes the directory `path`; says whether it was missing.
+    pub fn make_dir(&self, path: &Path) -> Result<bool> {
+        let (place, inner) = self.walk(path);
+        match mkdirat(place, inner, Mode::from_bits_truncate(0o755)) {
+            Ok(()) => Ok(true),
+            Err(Errno::EEXIST) => Ok(false),
+            Err(errno) => Err(Error::kernel(format!("mkdir({})", path.display()), errno)),
+        }
+    }
+
+    /// Removes the directory `path`, which may be gone already.
+    pub fn remove_dir(&self, path: &Path) -> Result<()> {
+        let (place, inner) = self.walk(path);
+        match retrying(|| unistd::unlinkat(place, inner, unistd::UnlinkatFlags::RemoveDir)) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            // The kernel checks for a read-only mount before it looks for the directory.
+            Err(Errno::EROFS) if !path.exists() => Ok(()),
+            Err(errno) => Err(Error::kernel(format!("rmdir({})", path.display()), errno)),
+        }
+    }
+
+    /// From where `path` is walked, and the rest of it. A hierarchy may be mounted anywhere else, too.
+    fn walk<'a>(&'a self, path: &'a Path) -> (BorrowedFd<'a>, &'a Path) {
+        match (&self.0, path.strip_prefix(Top::PATH)) {
+            (Some(top), Ok(inner)) if inner.as_os_str().is_empty() => (top.as_fd(), Path::new(".")),
+            (Some(top), Ok(inner)) => (top.as_fd(), inner),
+            _ => (AT_FDCWD, path),
+        }
+    }
+}
+
+const PLACE: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 /// The directory of one cgroup in one hierarchy.
 pub struct Dir {
@@ -49,11 +107,16 @@ pub struct Dir {
 }
 
 impl Dir {
-    /// Opens the directory as a place to name files from (`O_PATH`).
+    /// Opens the directory as a place to name files from, for a command that opens no other.
     pub fn open(path: &Path) -> Result<Dir> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        match nix::fcntl::open(path, flags, Mode::empty()) {
-            Ok(fd) => Ok(Dir { fd, path: path.to_owned() }),
+        Top(None).open_dir(path)
+    }
+
+    /// Opens the directory above.
+    pub fn parent(&self) -> Result<Dir> {
+        let path = self.path.parent().unwrap_or(Path::new("/")).to_owned();
+        match openat(&self.fd, "..", PLACE, Mode::empty()) {
+            Ok(fd) => Ok(Dir { fd, path }),
             Err(errno) => Err(Error::kernel(format!("open({})", path.display()), errno)),
         }
     }
@@ -130,25 +193,6 @@ impl File {
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-/// Makes the directory `path`; says whether it was missing.
-pub fn make_dir(path: &Path) -> Result<bool> {
-    match unistd::mkdir(path, Mode::from_bits_truncate(0o755)) {
-        Ok(()) => Ok(true),
-        Err(Errno::EEXIST) => Ok(false),
-        Err(errno) => Err(Error::kernel(format!("mkdir({})", path.display()), errno)),
-    }
-}
-
-/// Removes the directory `path`, which may be gone already.
-pub fn remove_dir(path: &Path) -> Result<()> {
-    match retrying(|| unistd::unlinkat(nix::fcntl::AT_FDCWD, path, unistd::UnlinkatFlags::RemoveDir)) {
-        Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        // The kernel checks for a read-only mount before it looks for the directory.
-        Err(Errno::EROFS) if !path.exists() => Ok(()),
-        Err(errno) => Err(Error::kernel(format!("rmdir({})", path.display()), errno)),
     }
 }
 

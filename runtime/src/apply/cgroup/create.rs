@@ -9,10 +9,11 @@ use super::write::{Places, perform};
 use super::{devices, freezer};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Driver, Plan, Write};
-use crate::sys::cgroupfs::{self, Dir};
+use crate::sys::cgroupfs::{Dir, Top};
 
 /// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
 pub struct CreatedCgroup {
+    top: Top,
     dirs: Vec<CreatedDir>,
     /// The directories that weren't there before, in the order in which they were made.
     made: Vec<PathBuf>,
@@ -32,7 +33,8 @@ struct CreatedDir {
 /// Errors: WrongState if a cgroup of that path has processes or is frozen; otherwise what the kernel says, with the
 /// path.
 pub fn create(plan: &Plan) -> Result<CreatedCgroup> {
-    let mut cgroup = CreatedCgroup { dirs: Vec::new(), made: Vec::new(), is_v2: plan.is_v2() };
+    let (top, is_v2) = (Top::open(), plan.is_v2());
+    let mut cgroup = CreatedCgroup { top, dirs: Vec::new(), made: Vec::new(), is_v2 };
     match cgroup.build(plan) {
         Ok(()) => Ok(cgroup),
         Err(err) => {
@@ -85,9 +87,9 @@ impl CreatedCgroup {
         let mut first = Ok(());
         for path in self.made.iter().rev() {
             if self.dirs.iter().any(|created| created.dir.path() == path) {
-                first = first.and(remove_tree(path));
+                first = first.and(remove_tree(&self.top, path));
             } else {
-                best_effort(cgroupfs::remove_dir(path), "another container may live in it by now");
+                best_effort(self.top.remove_dir(path), "another container may live in it by now");
             }
         }
         first
@@ -117,9 +119,9 @@ impl CreatedCgroup {
 
     fn make(&mut self, planned: &PlannedDir) -> Result<()> {
         let is_new = self.make_with_parents(&planned.path, &planned.mountpoint)?;
-        let dir = Dir::open(&planned.path)?;
+        let dir = self.top.open_dir(&planned.path)?;
         if !is_new {
-            refuse_used(&dir)?;
+            refuse_used(&self.top, &dir)?;
         }
         let PlannedDir { controllers, optional, .. } = planned;
         self.dirs.push(CreatedDir { controllers: controllers.clone(), dir, optional: *optional, is_new });
@@ -130,7 +132,7 @@ impl CreatedCgroup {
     fn make_with_parents(&mut self, path: &Path, mountpoint: &Path) -> Result<bool> {
         // Another runtime may remove a parent that it has made, just before we make a directory in the parent.
         for _ in 0..PARENT_TRIES {
-            match cgroupfs::make_dir(path) {
+            match self.top.make_dir(path) {
                 Err(err) if err.is(Errno::ENOENT) => {
                     let parent = path.parent().filter(|parent| parent.starts_with(mountpoint)).ok_or(err)?;
                     self.make_with_parents(parent, mountpoint)?;
@@ -163,7 +165,7 @@ impl CreatedCgroup {
             let parents: Vec<&Path> = planned.path.ancestors().skip(1).collect();
             let parents = parents.iter().rev().skip_while(|parent| !parent.starts_with(&planned.mountpoint));
             for parent in parents {
-                let parent = Dir::open(parent)?;
+                let parent = self.top.open_dir(parent)?;
                 if lacks(&parent.read("cgroup.subtree_control")?) {
                     enable(&parent, controllers);
                 }
@@ -185,8 +187,8 @@ const RESTRICT_DEVICES: &str = "restrict devices (linux.resources.devices)";
 const PARENT_TRIES: usize = 16;
 
 /// A container never shares a cgroup with processes of anything else.
-fn refuse_used(dir: &Dir) -> Result<()> {
-    let processes = pids_below(dir.path())?.len();
+fn refuse_used(top: &Top, dir: &Dir) -> Result<()> {
+    let processes = pids_below(top, dir.path())?.len();
     if processes != 0 {
         let cause = format!("container's cgroup is not empty: {processes} process(es) found");
         return Err(Error::new(Kind::WrongState, cause));
@@ -235,7 +237,7 @@ fn settle_type(dir: &Dir, plan: &Plan) -> Result<()> {
 /// empty, and takes no process into an empty cpuset. An empty parent is filled from its own parent first.
 fn inherit_cpuset(cpuset: &CreatedDir, given: impl Fn(&str) -> bool) -> Result<()> {
     let dir = &cpuset.dir;
-    let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
+    let parent = dir.parent()?;
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let from_parent = filled(&parent, file)?;
         let is_empty = || Ok(cpuset.is_new || dir.read(file)?.trim().is_empty());
@@ -252,7 +254,7 @@ fn filled(dir: &Dir, file: &str) -> Result<String> {
     if !own.trim().is_empty() {
         return Ok(own);
     }
-    let parent = Dir::open(dir.path().parent().unwrap_or(Path::new("/")))?;
+    let parent = dir.parent()?;
     let from_parent = filled(&parent, file)?;
     dir.write(file, from_parent.trim())?;
     Ok(from_parent)

@@ -15,7 +15,7 @@ use super::write::{Places, perform};
 use super::{PATIENCE, freezer};
 use crate::error::{Context, Errno, Error, Result, best_effort};
 use crate::plan::cgroup::{CgroupPaths, Write};
-use crate::sys::cgroupfs::{self, Dir, is_gone};
+use crate::sys::cgroupfs::{self, Dir, Top, is_gone};
 use crate::sys::clock::Deadline;
 use crate::sys::signal;
 
@@ -75,11 +75,11 @@ impl Cgroup {
     ///
     /// Errors: ENOENT where the container has ended.
     pub fn entrance(&self) -> Result<Entrance> {
-        let mut entrance = Entrance::default();
+        let (top, mut entrance) = (Top::open(), Entrance::default());
         let mut entered = BTreeSet::new();
         for (controller, path) in self.paths.iter().filter(|(_, path)| entered.insert(*path)) {
             let optional = !self.paths.is_v2() && OPTIONAL.contains(&controller);
-            match Dir::open(path) {
+            match top.open_dir(path) {
                 Err(_) if optional => {}
                 dir if controller == CgroupPaths::UNIFIED => entrance.add_unified(&dir?, optional)?,
                 dir => entrance.add_v1(&dir?, optional)?,
@@ -111,7 +111,7 @@ impl Cgroup {
 
     /// All processes of the cgroup and of those below it. A cgroup that is gone has none.
     pub fn pids(&self) -> Result<Vec<i32>> {
-        pids_below(self.main()).doing("list the container's processes")
+        pids_below(&Top::open(), self.main()).doing("list the container's processes")
     }
 
     /// Stops all processes, and returns once they have stopped.
@@ -170,9 +170,9 @@ impl Cgroup {
     ///
     /// Errors: EBUSY where processes stay.
     pub fn remove(&self) -> Result<()> {
-        let mut first = Ok(());
+        let (top, mut first) = (Top::open(), Ok(()));
         for path in self.dirs() {
-            let removed = remove_tree(path).doing_with(|| format!("remove cgroup {}", path.display()));
+            let removed = remove_tree(&top, path).doing_with(|| format!("remove cgroup {}", path.display()));
             first = first.and(removed);
         }
         first
@@ -180,7 +180,8 @@ impl Cgroup {
 
     /// Removes the cgroup if it has neither processes nor cgroups below it.
     pub fn remove_if_empty(&self) -> Result<()> {
-        self.dirs().into_iter().try_for_each(|path| match cgroupfs::remove_dir(path) {
+        let top = Top::open();
+        self.dirs().into_iter().try_for_each(|path| match top.remove_dir(path) {
             Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => Ok(()),
             removed => removed,
         })
@@ -351,16 +352,16 @@ impl Places for OpenDirs<'_> {
 
 /// All processes of the cgroup at `path` and of the cgroups below it; none if the cgroup is gone. A process of another
 /// pid namespace, which has no number here, is left out.
-pub(super) fn pids_below(path: &Path) -> Result<Vec<i32>> {
+pub(super) fn pids_below(top: &Top, path: &Path) -> Result<Vec<i32>> {
     let mut pids = Vec::new();
-    match collect_pids(path, &mut pids) {
+    match collect_pids(top, path, &mut pids) {
         Err(err) if !is_gone(&err) => Err(err),
         _ => Ok(pids),
     }
 }
 
-fn collect_pids(path: &Path, pids: &mut Vec<i32>) -> Result<()> {
-    let dir = Dir::open(path)?;
+fn collect_pids(top: &Top, path: &Path, pids: &mut Vec<i32>) -> Result<()> {
+    let dir = top.open_dir(path)?;
     let listed = match dir.read("cgroup.procs") {
         // In a threaded cgroup only threads can be listed.
         Err(err) if err.is(Errno::EOPNOTSUPP) => dir.read("cgroup.threads")?,
@@ -369,7 +370,7 @@ fn collect_pids(path: &Path, pids: &mut Vec<i32>) -> Result<()> {
     pids.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
     if dir.has_children()? {
         for child in children(path)? {
-            match collect_pids(&child, pids) {
+            match collect_pids(top, &child, pids) {
                 Err(err) if is_gone(&err) => {}
                 collected => collected?,
             }
@@ -386,27 +387,27 @@ fn children(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Removes the cgroup at `path` and the cgroups below it, the deepest first. A cgroup that is gone is no error.
-pub(super) fn remove_tree(path: &Path) -> Result<()> {
+pub(super) fn remove_tree(top: &Top, path: &Path) -> Result<()> {
     // Mostly the cgroup is empty already: neither processes nor cgroups are in it.
-    match cgroupfs::remove_dir(path) {
+    match top.remove_dir(path) {
         Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => {}
         removed => return removed,
     }
     match children(path) {
         Err(err) if is_gone(&err) => return Ok(()),
-        children => children?.iter().try_for_each(|child| remove_tree(child))?,
+        children => children?.iter().try_for_each(|child| remove_tree(top, child))?,
     }
-    remove_when_empty(path)
+    remove_when_empty(top, path)
 }
 
-fn remove_when_empty(path: &Path) -> Result<()> {
+fn remove_when_empty(top: &Top, path: &Path) -> Result<()> {
     let deadline = Deadline::after(PATIENCE);
     let mut pause = Duration::from_micros(100);
     loop {
         // v2 tells when the last process has left. v1 has to be tried again.
-        let left = Dir::open(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
+        let left = top.open_dir(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
         best_effort(left, "removing it tells what is wrong");
-        match cgroupfs::remove_dir(path) {
+        match top.remove_dir(path) {
             Err(err) if err.is(Errno::EBUSY) && !deadline.passed() => {}
             removed => return removed,
         }

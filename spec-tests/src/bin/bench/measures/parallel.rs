@@ -1,15 +1,19 @@
-//! Many runs of `/bin/true`, several at a time, each in a container of its own.
+//! Many runs of `/bin/true`, several at a time, each in a container of its own; and as many starts of the floor, which
+//! show how much of a rate the kernel leaves to any runtime.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ms;
+use super::run::floor_command;
 use super::sampling::{Quantity, Sampler, interleave};
-use crate::Result;
 use crate::conditions::Conditions;
 use crate::container::Container;
 use crate::effort::Parallel;
 use crate::figures::{Better, Figures, Taken, Unit};
+use crate::fixture::Helper;
+use crate::{Result, process};
 
 /// How many run at a time, and the names of what is measured of them.
 struct Crowd {
@@ -48,9 +52,11 @@ fn take_of(conditions: &Conditions, crowd: &Crowd) -> Result<Vec<Figures>> {
         let slots = 0..crowd.at_once.min(effort.runs);
         let containers = slots.map(|slot| conditions.container(runtime, &format!("slot{slot}")));
         let containers = containers.collect::<Result<Vec<_>>>()?;
-        let sample = Box::new(move || sample(&containers, effort));
+        let run = |container: &Container| container.time_command(container.run_command());
+        let sample = Box::new(move || sample(&containers, run, effort));
         samplers.push(Sampler { name: runtime.name.clone(), sample });
     }
+    samplers.push(floor(conditions, crowd.at_once));
     let ((rate, rate_title), (slowest, slowest_title)) = (crowd.rate, crowd.slowest);
     let quantities = [
         Quantity { name: rate, title: rate_title, unit: Unit::PerSecond, better: Better::More },
@@ -59,24 +65,40 @@ fn take_of(conditions: &Conditions, crowd: &Crowd) -> Result<Vec<Figures>> {
     interleave(samplers, conditions.turns(effort.rounds), quantities)
 }
 
-fn sample(containers: &[Container], effort: &Parallel) -> Result<[f64; 2]> {
+/// Unlike in the measure of one run, the floor's own start counts, because each runtime's counts.
+fn floor<'a>(conditions: &'a Conditions, at_once: usize) -> Sampler<'a, 2> {
+    let Conditions { fixture, effort, .. } = *conditions;
+    let errors: Vec<_> = (0..at_once).map(|slot| fixture.dir.join(format!("floor{slot}.errors"))).collect();
+    let run = |errors: &PathBuf| process::time(floor_command(fixture)?, errors);
+    let sample = move || {
+        // Compiled before any slot runs it: the kernel executes no file that is open for writing, and a process that
+        // another slot forks meanwhile keeps it open.
+        fixture.helper(Helper::Floor)?;
+        sample(&errors, run, &effort.parallel)
+    };
+    Sampler { name: "floor".to_owned(), sample: Box::new(sample) }
+}
+
+/// Lets each of `slots` do one `run` after the other, until all slots together have begun as many as is asked for.
+fn sample<S: Sync>(
+    slots: &[S],
+    run: impl Fn(&S) -> Result<Duration> + Sync,
+    effort: &Parallel,
+) -> Result<[f64; 2]> {
     let begun = AtomicUsize::new(0);
+    let slowest_of = |slot| -> Result<Duration> {
+        let mut slowest = Duration::ZERO;
+        while begun.fetch_add(1, Ordering::Relaxed) < effort.runs {
+            slowest = slowest.max(run(slot)?);
+        }
+        Ok(slowest)
+    };
     let start = Instant::now();
     let slowest = std::thread::scope(|scope| {
-        let slots: Vec<_> =
-            containers.iter().map(|container| scope.spawn(|| slot(container, &begun, effort.runs))).collect();
+        let slots: Vec<_> = slots.iter().map(|slot| scope.spawn(|| slowest_of(slot))).collect();
         let slowest = slots.into_iter().map(|slot| slot.join().map_err(|_| "a slot panicked")?);
         slowest.collect::<Result<Vec<Duration>>>()
     })?;
     let runs_per_second = effort.runs as f64 / start.elapsed().as_secs_f64();
     Ok([runs_per_second, ms(slowest.into_iter().max().unwrap_or_default())])
-}
-
-/// Runs one container after the other until all slots together have begun `runs`, and returns its slowest.
-fn slot(container: &Container, begun: &AtomicUsize, runs: usize) -> Result<Duration> {
-    let mut slowest = Duration::ZERO;
-    while begun.fetch_add(1, Ordering::Relaxed) < runs {
-        slowest = slowest.max(container.time_command(container.run_command())?);
-    }
-    Ok(slowest)
 }

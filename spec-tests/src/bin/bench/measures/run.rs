@@ -34,12 +34,17 @@ fn floor(fixture: &Fixture) -> Sampler<'_, 2> {
 }
 
 pub(super) fn run_floor(fixture: &Fixture) -> Result<f64> {
-    let mut command = Command::new(fixture.helper(Helper::Floor)?);
-    command.arg(fixture.rootfs()).arg("1").arg(FLOOR_NAMESPACES.to_string());
-    let output = command.output()?;
+    let output = floor_command(fixture)?.output()?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     match told.split(' ').nth(1).and_then(|number| number.parse().ok()) {
         Some(took_ms) if output.status.success() => Ok(took_ms),
         _ => Err(format!("floor: {}", String::from_utf8_lossy(&output.stderr).trim()).into()),
     }
+}
+
+/// Starts one container.
+pub(super) fn floor_command(fixture: &Fixture) -> Result<Command> {
+    let mut command = Command::new(fixture.helper(Helper::Floor)?);
+    command.arg(fixture.rootfs()).arg("1").arg(FLOOR_NAMESPACES.to_string());
+    Ok(command)
 }
