@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::plan::RdtGroup;
-use crate::sys::cgroupfs::{self, Dir, File, is_gone};
+use crate::sys::cgroupfs::{Dir, File, is_gone};
 
 /// What a start has made, so that it can be taken back.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Made {
     /// Errors: WrongState if a group that is to be the container's own is there.
     pub fn make_group(&mut self, planned: &RdtGroup) -> Result<()> {
         let RdtGroup { path, own, .. } = planned;
-        let is_new = explained(path, cgroupfs::make_dir(path))?;
+        let is_new = explained(path, Dir::make(path))?;
         if *own && !is_new {
             return Err(taken(path).with_hint("linux.intelRdt.closID names a group that is to be shared"));
         }
@@ -53,7 +53,7 @@ impl Made {
     ///
     /// Errors: WrongState if there is one of its name.
     pub fn make_monitor(&mut self, path: &Path) -> Result<()> {
-        match explained(path, cgroupfs::make_dir(path)) {
+        match explained(path, Dir::make(path)) {
             Ok(true) => self.monitor = Some(path.to_owned()),
             Ok(false) => return Err(taken(path)),
             Err(err) if err.is(Errno::ENOENT) => {
@@ -66,9 +66,9 @@ impl Made {
 
     /// Removes what was made. A shared group stays if somebody else has entered it meanwhile.
     pub fn undo(self) -> Result<()> {
-        let monitor = self.monitor.as_deref().map_or(Ok(()), cgroupfs::remove_dir);
+        let monitor = self.monitor.as_deref().map_or(Ok(()), Dir::remove);
         let group = match self.group.filter(|group| group.is_new) {
-            Some(Group { path, own: true, .. }) => cgroupfs::remove_dir(&path),
+            Some(Group { path, own: true, .. }) => Dir::remove(&path),
             Some(Group { path, own: false, .. }) => remove_unused(&path),
             None => Ok(()),
         };
@@ -119,7 +119,7 @@ pub fn write_schemata(group: &Path, lines: &str) -> Result<()> {
 
 /// Removes the groups that are the container's own.
 pub fn remove(group: &RdtGroup) -> Result<()> {
-    own(group).try_for_each(cgroupfs::remove_dir)
+    own(group).try_for_each(Dir::remove)
 }
 
 /// Removes the groups that bear the container's name, unless processes are in them: then they are somebody else's.
@@ -136,7 +136,7 @@ fn remove_unused(path: &Path) -> Result<()> {
     match Dir::open(path).and_then(|dir| dir.read("tasks")) {
         Err(err) if is_gone(&err) => Ok(()),
         Err(err) => Err(err),
-        Ok(tasks) if tasks.trim().is_empty() => cgroupfs::remove_dir(path),
+        Ok(tasks) if tasks.trim().is_empty() => Dir::remove(path),
         Ok(_) => Ok(()),
     }
 }

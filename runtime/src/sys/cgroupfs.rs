@@ -112,6 +112,16 @@ impl Dir {
         Top(None).open_dir(path)
     }
 
+    /// Makes the directory; says whether it was missing.
+    pub fn make(path: &Path) -> Result<bool> {
+        Top(None).make_dir(path)
+    }
+
+    /// Removes the directory, which may be gone already.
+    pub fn remove(path: &Path) -> Result<()> {
+        Top(None).remove_dir(path)
+    }
+
     /// Opens the directory above.
     pub fn parent(&self) -> Result<Dir> {
         let path = self.path.parent().unwrap_or(Path::new("/")).to_owned();
