@@ -85,6 +85,13 @@ impl Resctrl {
         text.lines().map(|pid| pid.parse().expect("a pid")).collect()
     }
 
+    /// How many processes have entered a group, those that have ended among them. A child that such a process forks is
+    /// born in the group, but nothing tells this filesystem of a fork.
+    pub fn entered(&self, group: &str) -> usize {
+        let groups = self.groups.lock().expect("the groups");
+        groups.0.get(group.trim_end_matches('/')).map_or(0, |group| group.tasks.len())
+    }
+
     /// What a group gets.
     pub fn schemata(&self, group: &str) -> String {
         fs::read_to_string(self.top().join(group).join("schemata")).expect("read schemata")

@@ -24,30 +24,33 @@ fn exec_joins_the_cgroup_of_the_container() {
     assert!(container.inside("cat /proc/self/cgroup").contains(&container.id));
 }
 
+/// On v1 and on v2: the process that prepares leaves the cgroup where the limit has no room for both.
 #[test]
-fn exec_needs_no_more_than_one_process_of_the_pids_limit_on_v1() {
-    skip_if!(!cgroup::has("pids") || cgroup::is_v2("pids"), "no v1 pids controller");
+fn exec_needs_no_more_than_one_process_of_the_pids_limit() {
+    skip_if!(!cgroup::has("pids"), "no pids controller");
     not_in_runc_1_1!("its own threads are in the cgroup, and one more or less is chance");
     let container = Container::sleeping(|bundle| {
         bundle.set("/linux/resources/pids", json!({ "limit": 2 }));
     });
     container.exec(&["true"]).output().ok();
     container.exec(&["sh", "-c", "(true); true"]).output().fails_with("can't fork");
+    let own = "cat /proc/self/cgroup";
+    assert_eq!(container.inside(own), container.exec(&["cat", "/proc/1/cgroup"]).output().ok());
 }
 
+/// Processes that need what no child inherits prepare themselves, after they are forked.
 #[test]
-fn exec_needs_two_processes_of_the_pids_limit_for_a_moment_on_v2() {
-    skip_if!(!cgroup::is_v2("pids"), "no v2 pids controller");
-    only_corten!("the process between the command and the payload");
-    let limited = |limit: i64| {
-        Container::sleeping(|bundle| {
-            bundle.set("/linux/resources/pids", json!({ "limit": limit }));
-        })
-    };
-    limited(2).exec(&["true"]).output().fails_with("pids limit");
-    let container = limited(3);
-    container.exec(&["true"]).output().ok();
-    container.exec(&["sh", "-c", "sleep 1 & (true); true"]).output().fails_with("can't fork");
+fn a_process_whose_policy_is_not_inherited_has_it() {
+    not_in_runc_1_1!("process.scheduler");
+    let container = Container::sleeping(|_| {});
+    let process = json!({
+        "cwd": "/", "args": ["sh", "-c", "cut -d' ' -f41 /proc/$$/stat"], "env": ["PATH=/bin"],
+        "user": {"uid": 0, "gid": 0},
+        "scheduler": {"policy": "SCHED_BATCH", "flags": ["SCHED_FLAG_RESET_ON_FORK"]},
+    });
+    let process = container.file("process.json", &process.to_string());
+    let policy = container.command(["exec", "-p", &process, &container.id]).output().ok();
+    assert_eq!(policy, "3");
 }
 
 #[test]

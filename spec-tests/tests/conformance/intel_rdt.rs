@@ -18,11 +18,8 @@ fn create(resctrl: &Resctrl, container: &Container) {
 }
 
 /// Runs `exec` of a program that sleeps, and returns its pid.
-fn joined(container: &Container) -> u32 {
-    let pid_file = container.path("exec.pid");
-    let flags = ["--detach", "--pid-file", &pid_file];
-    container.exec_with(&flags, &["sleep", "1000"]).output().ok();
-    std::fs::read_to_string(pid_file).expect("read a pid file").parse().expect("a pid")
+fn join(container: &Container) {
+    container.exec_with(&["--detach"], &["sleep", "1000"]).output().ok();
 }
 
 macro_rules! needs_a_stand_in {
@@ -44,10 +41,8 @@ fn a_group_of_the_containers_own_comes_and_goes_with_it() {
     assert_eq!(resctrl.schemata(&container.id), "    MB:0= 20;1= 70\n    L3:0=f0;1=03\n");
     assert_eq!(resctrl.tasks(&container.id), [container.pid()]);
     container.start().ok();
-    let joined = joined(&container);
-    let mut both = [container.pid(), joined];
-    both.sort_unstable();
-    assert_eq!(resctrl.tasks(&container.id), both);
+    join(&container);
+    assert_eq!(resctrl.entered(&container.id), 2);
     container.command(["delete", "--force", &container.id]).output().ok();
     assert_eq!(resctrl.groups(), [""; 0]);
 }
@@ -61,14 +56,14 @@ fn a_monitoring_group_bears_the_containers_name_and_has_all_its_processes() {
         let container = asking(json!({"closID": class, "enableMonitoring": true}));
         create(&resctrl, &container);
         container.start().ok();
-        joined(&container);
+        join(&container);
         let above = match class.as_str() {
             Some("/") => String::new(),
             Some(name) => format!("{name}/"),
             None => format!("{}/", container.id),
         };
-        assert_eq!(resctrl.tasks(&format!("{above}mon_groups/{}", container.id)).len(), 2, "{class}");
-        assert_eq!(resctrl.tasks(&above).len(), 2, "{class}");
+        assert_eq!(resctrl.entered(&format!("{above}mon_groups/{}", container.id)), 2, "{class}");
+        assert_eq!(resctrl.entered(&above), 2, "{class}");
         container.command(["delete", "--force", &container.id]).output().ok();
         assert_eq!(resctrl.groups(), ["gold"], "{class}");
     }

@@ -49,5 +49,5 @@ fn trace_of_exec_has_the_steps_of_all_three_processes() {
     }
     assert!(names(&events, "intermediate process").contains("join-container"));
     assert!(names(&events, "intermediate process").contains("change-user"));
-    assert!(names(&events, "init").contains("execute"));
+    assert!(names(&events, "init").contains("lead-session"));
 }
