@@ -24,8 +24,8 @@ use super::{console, devices, identity, joined_procfs, program, resctrl};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{
-    Action, Affinity, Console, DEFAULT_UMASK, Descriptors, Device, DeviceSource, ForPreparer, Mount,
-    MountSource, NamespaceFlags, Program, RootSwitch, Step, User,
+    Action, Affinity, Console, DEFAULT_UMASK, Descriptors, Device, DeviceSource, FilesystemMount,
+    ForPreparer, Mount, MountSource, NamespaceFlags, Program, RootSwitch, Step, User,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{Record, Status};
@@ -289,10 +289,12 @@ impl<'a> Preparer<'a> {
     }
 
     fn mount(&mut self, planned: &Mount) -> Result<()> {
-        let built = match (&planned.source, &self.pid_namespace) {
+        let built = match &planned.source {
             _ if planned.built_by_supervisor => Some(self.ask_for_mount(planned.attr)?),
-            (MountSource::Filesystem(filesystem), Some(namespace)) if filesystem.of_joined_pid_namespace => {
-                let mount = joined_procfs::build(self.alone(), filesystem, planned.attr.set, namespace)?;
+            MountSource::Filesystem(filesystem @ FilesystemMount { joined: Some(joined), .. }) => {
+                let (alone, attr) = (self.alone(), planned.attr.set);
+                let namespace = self.pid_namespace.as_ref().ok_or_else(no_pid_namespace)?;
+                let mount = joined_procfs::build(alone, filesystem, *joined, attr, namespace)?;
                 Some(Built { mount, left: AttrChange::default() })
             }
             _ => None,
@@ -366,7 +368,7 @@ impl<'a> Preparer<'a> {
 
     fn join_pid_namespace(&mut self) -> Result<()> {
         let fd = self.pid_namespace.take();
-        let fd = fd.ok_or_else(|| Error::internal("there is no pid namespace to join"))?;
+        let fd = fd.ok_or_else(no_pid_namespace)?;
         self.join(Namespace::Pid, &fd)
     }
 
@@ -526,6 +528,10 @@ impl<'a> Preparer<'a> {
 
 fn container_has_stopped() -> Error {
     Error::new(Kind::WrongState, "cannot exec in a stopped container")
+}
+
+fn no_pid_namespace() -> Error {
+    Error::internal("there is no pid namespace to join")
 }
 
 fn no_procfs() -> Error {

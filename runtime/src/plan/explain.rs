@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::cgroup::{Driver, OnFailure};
 use super::mount_options::AttrChange;
-use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, MountSource};
+use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, JoinedProcfs, MountSource};
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Cloning, Console, Descriptors, Device, DeviceSource, ForExec, ForInit,
@@ -459,8 +459,9 @@ fn filesystem_details(filesystem: &FilesystemMount) -> Vec<String> {
     if filesystem.inherits_mode {
         lines.push("with the mode of its mountpoint".into());
     }
-    if filesystem.of_joined_pid_namespace {
-        lines.push("of the pid namespace that is joined".into());
+    if let Some(JoinedProcfs { in_user_namespace }) = filesystem.joined {
+        let mounted = if in_user_namespace { ", mounted in the user namespace" } else { "" };
+        lines.push(format!("of the pid namespace that is joined{mounted}"));
     }
     lines.extend(filesystem.instead.as_ref().map(|host| format!("or the host's {}", path(host))));
     lines

@@ -31,8 +31,8 @@ use std::rc::Rc;
 pub use affinity::Affinity;
 pub use devices::{Device, DeviceLink, DeviceSource};
 pub use mounts::{
-    CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, Mount, MountSource, OuterPropagation,
-    PropagationChange, RootSwitch, covers_allowed,
+    CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, JoinedProcfs, Mount, MountSource,
+    OuterPropagation, PropagationChange, RootSwitch, covers_allowed,
 };
 pub use namespaces::{Cloning, IdMap, JoinedNamespace, NamespaceFlags, TimeOffset};
 pub use net_devices::{NUMBER, NetDevice};
@@ -213,7 +213,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(sysctl::steps(spec)?);
     steps.extend(process::steps(process, spec, request, &host.machine, filter.as_ref(), birth)?);
     steps.extend(hook_steps(spec));
-    procfs::choose(&mut steps, birth);
+    procfs::choose(&mut steps, birth, spec.namespaces().is_private(Namespace::User));
 
     let mut notes = spec.warnings().to_vec();
     notes.extend(cgroup.notes.iter().cloned());

@@ -68,8 +68,15 @@ pub struct FilesystemMount {
     /// The path of the host that is bound in its place, with all below it, where the container has no right to a new
     /// instance.
     pub instead: Option<PathBuf>,
-    /// A procfs of the pid namespace that the container joins, and of which the process that mounts it is no part.
-    pub of_joined_pid_namespace: bool,
+    /// Set for a procfs of the pid namespace that the container joins: the process that mounts it is no part of that.
+    pub joined: Option<JoinedProcfs>,
+}
+
+/// A procfs of the pid namespace that the container joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinedProcfs {
+    /// It is mounted in a user namespace of the container's.
+    pub in_user_namespace: bool,
 }
 
 /// The v1 hierarchies as a container sees them.
@@ -361,7 +368,7 @@ fn filesystem(
     let source =
         entry.source().as_ref().map_or(fstype.into(), |source| source.to_string_lossy().into_owned());
     let filesystem = FilesystemMount {
-        of_joined_pid_namespace: false,
+        joined: None,
         fstype: fstype.to_string(),
         source,
         inherits_mode: fstype == "tmpfs" && !options.data.iter().any(|word| word.starts_with("mode=")),

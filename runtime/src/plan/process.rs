@@ -143,7 +143,7 @@ pub(super) fn exec_steps(exec: &Exec, machine: &Machine, birth: Birth) -> Result
     }
     steps.push(Step::always(ForPreparer::JoinKeyring(keyring_name(&request.id))));
     steps.push(Step::always(ForInit::ReportCreated));
-    procfs::choose(&mut steps, birth);
+    procfs::choose(&mut steps, birth, false);
     Ok(steps)
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::birth::Birth;
-use super::{Action, ForPreparer, Mount, MountSource, Step};
+use super::{Action, ForPreparer, JoinedProcfs, Mount, MountSource, Step};
 use crate::sys::mount::MountAttr;
 
 const PROC: &str = "/proc";
@@ -16,9 +16,9 @@ const PROC: &str = "/proc";
 ///
 /// An intermediate process that prepares everything is outside of the container's pid namespace. It finds its own label
 /// in its caller's procfs alone, which it may hold since nobody in the container sees it.
-pub(super) fn choose(steps: &mut Vec<Step>, birth: Birth) {
+pub(super) fn choose(steps: &mut Vec<Step>, birth: Birth, in_user_namespace: bool) {
     if birth == Birth::Final {
-        show_joined_namespace(steps);
+        show_joined_namespace(steps, JoinedProcfs { in_user_namespace });
         steps.push(Step::always(ForPreparer::HoldProcfs));
         return;
     }
@@ -32,11 +32,11 @@ pub(super) fn choose(steps: &mut Vec<Step>, birth: Birth) {
 }
 
 /// A new procfs shows the pid namespace of the process that mounts it, unless the process names another one.
-fn show_joined_namespace(steps: &mut [Step]) {
+fn show_joined_namespace(steps: &mut [Step], joined: JoinedProcfs) {
     for step in steps {
         let Action::Preparer(ForPreparer::Mount(mount)) = &mut step.action else { continue };
         if let MountSource::Filesystem(filesystem) = &mut mount.source {
-            filesystem.of_joined_pid_namespace = filesystem.fstype == "proc";
+            filesystem.joined = (filesystem.fstype == "proc").then_some(joined);
         }
     }
 }
@@ -101,7 +101,7 @@ mod tests {
         let mut steps: Vec<Step> =
             mounts.into_iter().map(|mount| Step::always(ForPreparer::Mount(Box::new(mount)))).collect();
         steps.push(Step::always(sysctl));
-        choose(&mut steps, Birth::OfSupervisor);
+        choose(&mut steps, Birth::OfSupervisor, false);
         let opened =
             steps.iter().any(|step| matches!(step.action, Action::Preparer(ForPreparer::OpenProcfs)));
         let through = |step: &Step| matches!(&step.action, Action::Preparer(ForPreparer::Mount(mount)) if mount.written_through);
@@ -133,7 +133,7 @@ mod tests {
     fn nothing_is_opened_where_nothing_is_written() {
         let mut steps = vec![Step::always(ForPreparer::Mount(Box::new(mount("proc", "/proc"))))];
         let untouched = format!("{steps:?}");
-        choose(&mut steps, Birth::OfSupervisor);
+        choose(&mut steps, Birth::OfSupervisor, false);
         assert_eq!(format!("{steps:?}"), untouched);
     }
 }

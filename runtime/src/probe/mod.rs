@@ -40,12 +40,16 @@ pub fn caller() -> Caller {
     }
 }
 
+/// The architecture that this program was built for.
+pub const NATIVE: Arch =
+    if cfg!(target_arch = "aarch64") { Arch::ScmpArchAarch64 } else { Arch::ScmpArchX86_64 };
+
 /// Reads what a plan for any process depends on.
 pub fn machine() -> Machine {
     Machine {
         apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with(b"Y")),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
-        native: if cfg!(target_arch = "aarch64") { Arch::ScmpArchAarch64 } else { Arch::ScmpArchX86_64 },
+        native: NATIVE,
     }
 }

@@ -4,7 +4,7 @@
 //   seized N           how many processes were caught
 //   host PATH          the file of the host was read through a process's root or working directory
 //   root, cwd          a process had a root or a working directory that is none of the containers': theirs are own ones,
-//                      and those that the arguments from the third on name, as DEVICE:INODE
+//                      those that the arguments from the third on name, as DEVICE:INODE, and empty ones
 //   rights HEX         the capabilities of a caught process, all of its sets together
 //   open LINK          what a caught process had open
 #define _GNU_SOURCE
@@ -46,6 +46,15 @@ static void name_of(const struct stat *dir, char *name, int size) {
     snprintf(name, size, "%llu:%llu", (unsigned long long)dir->st_dev, (unsigned long long)dir->st_ino);
 }
 
+static int is_empty(const char *path) {
+    int names = 0;
+    DIR *dir = opendir(path);
+    if (!dir) return 1;
+    while (readdir(dir)) names++;
+    closedir(dir);
+    return names <= 2;
+}
+
 // Whether a directory of the process is a container's root: everything here has that as root and working directory.
 static int is_ours(const char *dir, int pid, char **others) {
     char path[64], name[64];
@@ -56,7 +65,7 @@ static int is_ours(const char *dir, int pid, char **others) {
     if (!strcmp(name, own)) return 1;
     while (*others)
         if (!strcmp(name, *others++)) return 1;
-    return 0;
+    return is_empty(path);
 }
 
 static void look_at_rights(int pid) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use spec_tests::container::Container;
+use spec_tests::not_in_runc_1_1;
 use spec_tests::payload;
 use spec_tests::runtime::eventually;
 use spec_tests::victim::Victim;
@@ -15,6 +16,8 @@ use spec_tests::view::View;
 const FIRST: u32 = 100_000;
 /// `CAP_SYS_PTRACE`, as a mask: all that any program here has.
 const TRACE: u64 = 1 << 19;
+/// `CAP_SYS_ADMIN`
+const ADMIN: u64 = 1 << 21;
 const TIMES: usize = 200;
 
 #[test]
@@ -61,6 +64,17 @@ fn init_with_all_that_a_config_may_ask_for() {
     });
 }
 
+/// Before Linux 6.17 a process in the joined namespace mounts its procfs. It has nothing else, and one right too many.
+#[test]
+fn init_in_a_pid_namespace_that_it_joins_on_an_older_kernel() {
+    watch_starts_on_an_older_kernel(&["pid"], TRACE | ADMIN);
+}
+
+#[test]
+fn init_in_a_pid_and_a_user_namespace_that_it_joins_on_an_older_kernel() {
+    watch_starts_on_an_older_kernel(&["pid", "user"], TRACE);
+}
+
 /// A container whose payload looks and seizes until it is stopped.
 struct Attacker {
     container: Container,
@@ -92,7 +106,7 @@ impl Attacker {
     }
 
     /// Fails the test if the attacker has seen anything but what a program here has.
-    fn assert_saw_nothing(self) {
+    fn assert_saw_nothing(self, rights_allowed: u64) {
         fs::write(self.container.bundle.rootfs().join("tmp/stop"), "").unwrap();
         self.container.wait_stopped();
         self.victim.assert_untouched();
@@ -107,7 +121,11 @@ impl Attacker {
         assert!(count("seized") > TIMES / 4, "the attack works: {told}");
         assert_eq!([all("host"), all("root"), all("cwd")], [[""; 0]; 3], "{told}");
         for rights in all("rights") {
-            assert_eq!(u64::from_str_radix(rights, 16).unwrap() & !TRACE, 0, "a right too many: {told}");
+            assert_eq!(
+                u64::from_str_radix(rights, 16).unwrap() & !rights_allowed,
+                0,
+                "a right too many: {told}"
+            );
         }
         let harmless = |link: &&str| {
             // The caller's streams, the way to the supervisor, and those of a wait for `start`.
@@ -128,10 +146,30 @@ fn watch_exec(view: View, in_user_namespace: bool) {
     for _ in 0..TIMES {
         attacker.container.exec(&["true"]).output().ok();
     }
-    attacker.assert_saw_nothing();
+    attacker.assert_saw_nothing(TRACE);
 }
 
 fn watch_starts(view: View, joined: &[&str], configure: impl FnOnce(&mut Container)) {
+    let (attacker, mut beside) = side_by_side(view, joined);
+    configure(&mut beside);
+    for _ in 0..TIMES {
+        beside.run().output().ok();
+    }
+    attacker.assert_saw_nothing(TRACE);
+}
+
+fn watch_starts_on_an_older_kernel(joined: &[&str], rights_allowed: u64) {
+    not_in_runc_1_1!("what runc does on any kernel");
+    let (attacker, beside) = side_by_side(View::Plain, joined);
+    let older = beside.dir.join("older");
+    payload::build(include_str!("../../data/attacks/no_pidns.c"), &older);
+    for _ in 0..TIMES {
+        beside.run().by([&older]).output().ok();
+    }
+    attacker.assert_saw_nothing(rights_allowed);
+}
+
+fn side_by_side(view: View, joined: &[&str]) -> (Attacker, Container) {
     let mut beside = Container::in_view(view, |bundle| {
         bundle.capabilities(&["CAP_SYS_PTRACE"]).args(["true"]);
     });
@@ -140,11 +178,7 @@ fn watch_starts(view: View, joined: &[&str], configure: impl FnOnce(&mut Contain
         let path = format!("/proc/{}/ns/{}", attacker.container.pid(), file_name(kind));
         beside.bundle.namespace(kind, Some(&path));
     }
-    configure(&mut beside);
-    for _ in 0..TIMES {
-        beside.run().output().ok();
-    }
-    attacker.assert_saw_nothing();
+    (attacker, beside)
 }
 
 fn file_name(kind: &str) -> &str {
