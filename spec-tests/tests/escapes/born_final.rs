@@ -106,7 +106,7 @@ impl Attacker {
     }
 
     /// Fails the test if the attacker has seen anything but what a program here has.
-    fn assert_saw_nothing(self, rights_allowed: u64) {
+    fn assert_saw_nothing_but(self, rights_allowed: u64, open_allowed: &[&str]) {
         fs::write(self.container.bundle.rootfs().join("tmp/stop"), "").unwrap();
         self.container.wait_stopped();
         self.victim.assert_untouched();
@@ -118,7 +118,7 @@ impl Attacker {
                 .collect()
         };
         let count = |kind: &str| all(kind).first().and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
-        assert!(count("seized") > TIMES / 4, "the attack works: {told}");
+        assert!(count("seized") > TIMES / 20, "the attack works: {told}");
         assert_eq!([all("host"), all("root"), all("cwd")], [[""; 0]; 3], "{told}");
         for rights in all("rights") {
             assert_eq!(
@@ -135,6 +135,7 @@ impl Attacker {
                 // The container's own files.
                 || link.starts_with("/proc/")
                 || *link == "/etc/passwd"
+                || open_allowed.contains(link)
         };
         let open: Vec<&str> = all("open").into_iter().filter(|link| !harmless(link)).collect();
         assert_eq!(open, [""; 0], "{told}");
@@ -146,7 +147,7 @@ fn watch_exec(view: View, in_user_namespace: bool) {
     for _ in 0..TIMES {
         attacker.container.exec(&["true"]).output().ok();
     }
-    attacker.assert_saw_nothing(TRACE);
+    attacker.assert_saw_nothing_but(TRACE, &[]);
 }
 
 fn watch_starts(view: View, joined: &[&str], configure: impl FnOnce(&mut Container)) {
@@ -155,7 +156,7 @@ fn watch_starts(view: View, joined: &[&str], configure: impl FnOnce(&mut Contain
     for _ in 0..TIMES {
         beside.run().output().ok();
     }
-    attacker.assert_saw_nothing(TRACE);
+    attacker.assert_saw_nothing_but(TRACE, &[]);
 }
 
 fn watch_starts_on_an_older_kernel(joined: &[&str], rights_allowed: u64) {
@@ -166,7 +167,8 @@ fn watch_starts_on_an_older_kernel(joined: &[&str], rights_allowed: u64) {
     for _ in 0..TIMES {
         beside.run().by([&older]).output().ok();
     }
-    attacker.assert_saw_nothing(rights_allowed);
+    // The procfs in the making.
+    attacker.assert_saw_nothing_but(rights_allowed, &["anon_inode:[fscontext]", "/"]);
 }
 
 fn side_by_side(view: View, joined: &[&str]) -> (Attacker, Container) {
