@@ -182,7 +182,8 @@ fn host(view: usize) -> Host {
             ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"].map(String::from).to_vec();
         Mode::V2 { hierarchy: hierarchy(&[""]), controllers }
     };
-    let machine = Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64 };
+    let machine =
+        Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64, mount_setattr: true };
     let caller = Caller { uid: 0, in_user_namespace: false };
     Host { cgroup: CgroupHost { mode }, machine, caller, resctrl: Some("/sys/fs/resctrl".into()) }
 }

@@ -8,7 +8,7 @@
 
 use super::process::has_terminal;
 use super::seccomp::Filter;
-use super::{ForPreparer, ForSupervisor, NamespaceFlags, Step};
+use super::{ForPreparer, ForSupervisor, Machine, NamespaceFlags, Step};
 use crate::spec::{Namespace, Spec, oci};
 
 /// How the process that becomes the program is born.
@@ -22,24 +22,43 @@ pub(super) enum Birth {
     Final,
 }
 
+/// How a process is born, and what a plan notes of it.
+pub(super) type Decided = (Birth, Option<String>);
+
 impl Birth {
     /// How init of a new container is born.
-    pub fn of_init(spec: &Spec, process: &oci::Process, filter: Option<&Filter>, native: oci::Arch) -> Birth {
+    pub fn of_init(
+        spec: &Spec,
+        process: &oci::Process,
+        filter: Option<&Filter>,
+        machine: &Machine,
+    ) -> Decided {
         let joins =
             |namespace| spec.namespaces().is_private(namespace) && !spec.namespaces().is_new(namespace);
-        if joins(Namespace::Pid) {
-            Birth::in_shared_namespace(process, filter, native)
-        } else if joins(Namespace::User) {
-            Birth::Joined
-        } else {
-            Birth::OfSupervisor
+        if !joins(Namespace::Pid) {
+            let birth = if joins(Namespace::User) { Birth::Joined } else { Birth::OfSupervisor };
+            return (birth, None);
         }
+        // Before 5.12 the attributes of mounts are changed by paths in a procfs that shows the process.
+        let by_path = (!machine.mount_setattr).then_some("this kernel has no mount_setattr");
+        Birth::in_shared_namespace(by_path.or_else(|| hindrance(process, filter, machine)))
     }
 
-    /// How a process is born that others of its pid namespace see at once.
-    pub fn in_shared_namespace(process: &oci::Process, filter: Option<&Filter>, native: oci::Arch) -> Birth {
-        let hindered = hindrance(process, filter, native).is_some();
-        if hindered { Birth::Joined } else { Birth::Final }
+    /// How the process of an `exec` is born.
+    pub fn of_exec(process: &oci::Process, filter: Option<&Filter>, machine: &Machine) -> Decided {
+        Birth::in_shared_namespace(hindrance(process, filter, machine))
+    }
+
+    fn in_shared_namespace(hindrance: Option<&str>) -> Decided {
+        let note = |hindrance| {
+            format!(
+                "{hindrance}: until the program starts, its process is seen with more rights than it will have"
+            )
+        };
+        match hindrance.map(note) {
+            Some(note) => (Birth::Joined, Some(note)),
+            None => (Birth::Final, None),
+        }
     }
 
     /// The one of two steps that is right: `beside` what is prepared, or `last`, when init is forked and known.
@@ -48,14 +67,6 @@ impl Birth {
             Birth::OfSupervisor | Birth::Joined => beside,
             Birth::Final => last,
         }
-    }
-
-    /// What a plan notes where the process can't be born final.
-    pub fn note(self, process: &oci::Process, filter: Option<&Filter>, native: oci::Arch) -> Option<String> {
-        let hindrance = hindrance(process, filter, native).filter(|_| self == Birth::Joined)?;
-        Some(format!(
-            "{hindrance}: until the program starts, its process is seen with more rights than it will have"
-        ))
     }
 
     /// The steps that an intermediate process and its supervisor have for this; `namespaces` are those that the fork
@@ -74,7 +85,7 @@ impl Birth {
 }
 
 /// What forbids to prepare everything before the fork.
-fn hindrance(process: &oci::Process, filter: Option<&Filter>, native: oci::Arch) -> Option<&'static str> {
+fn hindrance(process: &oci::Process, filter: Option<&Filter>, machine: &Machine) -> Option<&'static str> {
     if process.scheduler().as_ref().is_some_and(is_not_inherited) {
         return Some("process.scheduler is not inherited");
     }
@@ -84,8 +95,9 @@ fn hindrance(process: &oci::Process, filter: Option<&Filter>, native: oci::Arch)
         return Some("the listener of linux.seccomp would be inherited");
     }
     let calls = calls_after_the_fork(has_terminal(process));
-    let forbidden =
-        calls.iter().any(|any_of| !any_of.iter().any(|(name, args)| filter.allows(native, name, *args)));
+    let forbidden = calls
+        .iter()
+        .any(|any_of| !any_of.iter().any(|(name, args)| filter.allows(machine.native, name, *args)));
     forbidden.then_some("linux.seccomp forbids to fork, or to lead a session")
 }
 

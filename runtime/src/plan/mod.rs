@@ -109,6 +109,8 @@ pub struct Machine {
     pub selinux: bool,
     /// The architecture whose system calls the runtime itself makes.
     pub native: oci::Arch,
+    /// The kernel changes the attributes of mounts by descriptor (5.12).
+    pub mount_setattr: bool,
 }
 
 /// A finished decision: every step of a start, in order.
@@ -195,7 +197,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let Some(process) = spec.process() else {
         return Err(Error::invalid("process: is missing"));
     };
-    let birth = Birth::of_init(spec, process, filter.as_deref(), host.machine.native);
+    let (birth, note) = Birth::of_init(spec, process, filter.as_deref(), &host.machine);
 
     let mut steps = lifecycle(request);
     let rdt_group = resctrl::group(spec, &request.id, host.resctrl.as_deref())?;
@@ -218,7 +220,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let mut notes = spec.warnings().to_vec();
     notes.extend(cgroup.notes.iter().cloned());
     notes.extend(filter.iter().flat_map(|filter| filter.warnings.iter().cloned()));
-    notes.extend(birth.note(process, filter.as_deref(), host.machine.native));
+    notes.extend(note);
     Ok(Plan { steps: order::sorted(steps), notes })
 }
 
@@ -254,11 +256,10 @@ pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
             .map(Step::always),
     );
     let filter = exec.filter.as_deref();
-    let birth = Birth::in_shared_namespace(exec.process, filter, machine.native);
+    let (birth, note) = Birth::of_exec(exec.process, filter, machine);
     steps.extend(process::exec_steps(exec, machine, birth)?);
     steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
-    let notes = birth.note(exec.process, filter, machine.native).into_iter().collect();
-    Ok(Plan { steps: order::sorted(steps), notes })
+    Ok(Plan { steps: order::sorted(steps), notes: note.into_iter().collect() })
 }
 
 /// The frame of every start.

@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::plan::{Caller, Host, Machine};
 use crate::spec::Spec;
 use crate::spec::oci::Arch;
-use crate::sys::credentials;
 use crate::sys::mountinfo::{self, MountInfo};
+use crate::sys::{credentials, mount};
 
 /// Reads what a plan for a new container with this config depends on.
 pub fn host(spec: &Spec) -> Result<Host> {
@@ -51,5 +51,6 @@ pub fn machine() -> Machine {
             .is_ok_and(|text| text.starts_with(b"Y")),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
         native: NATIVE,
+        mount_setattr: mount::can_set_attributes(),
     }
 }

@@ -282,6 +282,15 @@ pub fn set_attributes(mount: BorrowedFd, set: MountAttr, clear: MountAttr, recur
     setattr(mount, &change, recursive, || format!("{set}, clear {clear}"))
 }
 
+/// Whether the kernel has `mount_setattr`. Asks with a `struct mount_attr` of no size, which the kernel refuses with EINVAL.
+pub fn can_set_attributes() -> bool {
+    // SAFETY: the path is static; of a structure without a size the kernel reads nothing.
+    let ret = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, -1, c"".as_ptr(), 0, std::ptr::null::<()>(), 0_usize)
+    };
+    !matches!(check(ret, String::new), Err(err) if err.is(crate::error::Errno::ENOSYS))
+}
+
 /// `mount_setattr` with a propagation type (`MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, `MS_UNBINDABLE`).
 pub fn set_propagation(mount: BorrowedFd, propagation: u64, recursive: bool) -> Result<()> {
     let change = libc::mount_attr { propagation, ..NO_CHANGE };

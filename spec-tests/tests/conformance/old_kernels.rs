@@ -166,3 +166,14 @@ fn without_setns_by_pidfd_which_is_5_8_exec_fails_by_its_name() {
     assert_injected(&log);
     assert!(error.contains("setns") && error.contains("EINVAL"), "{error}");
 }
+
+/// The process that builds this root is in another pid namespace than the container's own /proc shows.
+#[test]
+fn without_mount_setattr_in_a_joined_pid_namespace() {
+    only_corten!("its own fallback");
+    let owner = Container::sleeping(|_| {});
+    let joined = |bundle: &mut Bundle| {
+        bundle.namespace("pid", Some(&format!("/proc/{}/ns/pid", owner.pid())));
+    };
+    assert_eq!(seen_with("mount_setattr:error=ENOSYS", joined), seen_with(NOTHING, joined));
+}

@@ -18,7 +18,15 @@ use crate::{at_each, left_after_delete};
 type Configure = fn(&mut Bundle);
 
 /// Bundles that together ask for every step that a bundle can ask for here.
-const BUNDLES: [Configure; 4] = [rich, in_a_user_namespace, with_a_net_device, among_the_callers_mounts];
+const BUNDLES: [Configure; 7] = [
+    rich,
+    in_a_user_namespace,
+    with_a_net_device,
+    among_the_callers_mounts,
+    in_a_pod,
+    in_a_pod_with_users,
+    forked_first,
+];
 
 /// Bundles of the containers that `exec` joins.
 const JOINED: [Configure; 2] = [rich, among_the_callers_mounts];
@@ -141,6 +149,25 @@ fn among_the_callers_mounts(bundle: &mut Bundle) {
 fn in_a_user_namespace(bundle: &mut Bundle) {
     // A directory in which the container's root can make /run/notify.
     bundle.user_namespace(100_000).mount("tmpfs", "tmpfs", "/run", &[]).args(["sleep", "1000"]);
+}
+
+/// Joins a pid namespace, so an intermediate process prepares everything.
+fn in_a_pod(bundle: &mut Bundle) {
+    let own = format!("/proc/{}/ns/pid", std::process::id());
+    bundle.namespace("pid", Some(&own)).args(["sleep", "1000"]);
+}
+
+fn in_a_pod_with_users(bundle: &mut Bundle) {
+    in_a_user_namespace(bundle);
+    // Such a procfs belongs to the user namespace of the pid namespace.
+    bundle.unmount("/proc");
+    in_a_pod(bundle);
+}
+
+/// A policy that no child inherits: init is forked before all that is prepared.
+fn forked_first(bundle: &mut Bundle) {
+    in_a_pod(bundle);
+    bundle.set("/process/scheduler", json!({"policy": "SCHED_BATCH", "flags": ["SCHED_FLAG_RESET_ON_FORK"]}));
 }
 
 /// The binary with faults, if there is one.
