@@ -51,7 +51,7 @@ impl Runtime {
     }
 
     fn lock_directory(&self, id: &ContainerId) -> Result<(ContainerDir, Lock)> {
-        let dir = ContainerDir::open(&self.root(), id)?;
+        let dir = ContainerDir::open(&self.root()?, id)?;
         let lock = dir.lock()?;
         Ok((dir, lock))
     }

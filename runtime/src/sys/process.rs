@@ -113,6 +113,21 @@ pub fn executed_path() -> Option<String> {
     }
 }
 
+/// Makes sure that `/proc/<number>` is the process of that number: /proc may be the procfs of another pid namespace, where
+/// the numbers that this process knows are strangers'.
+///
+/// Errors: Unsupported.
+pub fn check_procfs() -> Result<()> {
+    let own = std::process::id();
+    let shown = match std::fs::read_link("/proc/self") {
+        Ok(number) if number == Path::new(&own.to_string()) => return Ok(()),
+        Ok(number) => format!("/proc/self is {} there, and {own} here", number.display()),
+        Err(err) => Error::io("readlink(/proc/self)", &err).to_string(),
+    };
+    Err(Error::unsupported(format!("/proc is not the procfs of this pid namespace: {shown}"))
+        .with_hint("mount a procfs of this pid namespace on /proc"))
+}
+
 /// `exit_group`: ends this process at once, running nothing more of it.
 ///
 /// A seccomp filter may forbid even this call, and libc's `_exit` would try for ever. In that case an illegal
