@@ -28,6 +28,7 @@ use std::path::PathBuf;
 
 pub use bundle::Bundle;
 pub use create::{NewContainer, PlannedContainer, Running};
+pub use delete::Remains;
 pub use exec::{ExecProcess, Joinable, NewProcess, PlannedProcess};
 pub use fresh::FreshProcess;
 pub use options::{Console, CreateOptions, ExecOptions};
