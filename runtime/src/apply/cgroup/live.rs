@@ -20,6 +20,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::signal;
 
 /// A container's cgroup. Opening it touches nothing: each operation looks at what it needs.
+#[derive(Clone)]
 pub struct Cgroup {
     paths: CgroupPaths,
 }
@@ -50,13 +51,31 @@ impl Cgroup {
         Ok(Cgroup { paths: CgroupPaths::new(below) })
     }
 
-    /// v2: the cgroup below this one that process `pid` is in; none if the process is anywhere else.
-    pub fn below_with(&self, pid: i32) -> Result<Option<Cgroup>> {
-        let memberships = cgroupfs::read_file(&format!("/proc/{pid}/cgroup"))?;
-        let Some(own) = memberships.lines().find_map(|line| line.strip_prefix("0::/")) else {
+    /// v2: the cgroup of the container's init, for a process that could not join this one.
+    ///
+    /// A cgroup takes no processes if it gives its controllers on to cgroups below: so it is in a container that runs
+    /// systemd or an engine. Then the process goes where init is, if that is below. If this cgroup is gone, init was
+    /// moved out of it, and the process goes wherever init is.
+    pub fn instead(&self, failed: &Error, init: i32) -> Result<Option<Cgroup>> {
+        let is_gone = failed.is(Errno::ENOENT);
+        if !self.paths.is_v2() || !(is_gone || failed.is(Errno::EBUSY) || failed.is(Errno::EOPNOTSUPP)) {
             return Ok(None);
-        };
-        let own = Path::new(own);
+        }
+        let memberships = cgroupfs::read_file(&format!("/proc/{init}/cgroup"))?;
+        let own = memberships.lines().find_map(|line| line.strip_prefix("0::/")).map(Path::new);
+        match own.filter(|own| own.components().all(|part| matches!(part, Component::Normal(_)))) {
+            None => Ok(None),
+            Some(own) if is_gone => {
+                let dir = Path::new(Top::PATH).join(own);
+                let paths = BTreeMap::from([(CgroupPaths::UNIFIED.to_owned(), dir)]);
+                Ok(Some(Cgroup { paths: CgroupPaths::new(paths) }))
+            }
+            Some(own) => self.below_with(own),
+        }
+    }
+
+    /// The cgroup below this one that /proc/PID/cgroup calls `own`.
+    fn below_with(&self, own: &Path) -> Result<Option<Cgroup>> {
         // /proc/PID/cgroup counts from the hierarchy's top, our path from its mount point: the longest end of our path
         // that is a beginning of the process's path is the container's cgroup.
         let above = own.ancestors().filter(|above| !above.as_os_str().is_empty());
