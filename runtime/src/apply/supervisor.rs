@@ -19,7 +19,8 @@ use crate::error::{Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
-    Action, Cloning, CloningInto, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan, Recorded, Undo,
+    Action, Cloning, CloningInto, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan,
+    Recorded, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};

@@ -14,9 +14,9 @@ use super::mount_options::AttrChange;
 use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, MountSource};
 use super::seccomp::{Filter, Listener};
 use super::{
-    Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec, ForInit,
-    ForPreparer, ForSupervisor, IdMap, Leading, Mount, NetDevice, Plan, Program, PropagationChange, RdtGroup,
-    Recorded, Rlimit, RootSwitch, Stage, Step, TimeOffset, User, cgroup,
+    Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec,
+    ForInit, ForPreparer, ForSupervisor, IdMap, Leading, Mount, NetDevice, Plan, Program, PropagationChange,
+    RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, TimeOffset, User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};

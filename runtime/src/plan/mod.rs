@@ -37,7 +37,9 @@ pub use mounts::{
 pub use namespaces::{Cloning, IdMap, JoinedNamespace, NamespaceFlags, TimeOffset};
 pub use net_devices::{NUMBER, NetDevice};
 pub use order::{Action, Actor, ForInit, ForPreparer, ForSupervisor, Stage, Undo};
-pub use process::{CloningInto, Console, DEFAULT_UMASK, Descriptors, IoPriority, Leading, Program, Rlimit, User};
+pub use process::{
+    CloningInto, Console, DEFAULT_UMASK, Descriptors, IoPriority, Leading, Program, Rlimit, User,
+};
 pub use record::{ForExec, Recorded};
 pub use resctrl::RdtGroup;
 pub use sysctl::Sysctl;

@@ -213,7 +213,9 @@ fn run_of_a_container_that_is_deleted_meanwhile_ends_as_its_process_did() {
         bundle.args(["sleep", "1000"]);
     });
     let run = container.run().spawn();
-    eventually("running", || container.command(["state", &container.id]).output().stdout.contains("\"running\""));
+    eventually("running", || {
+        container.command(["state", &container.id]).output().stdout.contains("\"running\"")
+    });
     container.command(["delete", "--force", &container.id]).output().ok();
     let ended = run.wait();
     assert_eq!((ended.code, ended.stderr.as_str()), (137, ""), "{ended}");

@@ -150,7 +150,7 @@ fn a_container_in_the_cgroup_of_one_that_has_ended_outlives_its_deletion() {
     for view in View::all() {
         let ended = Container::in_view(*view, |_| {});
         let beside = second(ended, "");
-        beside.deleting_the_first_fails(&["delete"]);
+        beside.deleting_the_first_ends_only_that(&["delete"]);
     }
 }
 
@@ -161,7 +161,7 @@ fn a_container_in_the_cgroup_of_one_that_has_ended_in_a_shared_pid_namespace() {
             let ended = Container::in_view(*view, |bundle| {
                 bundle.share_namespace("pid");
             });
-            second(ended, "").deleting_the_first_fails(&["delete"]);
+            second(ended, "").deleting_the_first_ends_only_that(&["delete"]);
         }
     });
 }
@@ -172,7 +172,7 @@ fn a_container_below_the_cgroup_of_another_outlives_its_deletion_by_force() {
         let outer = Container::in_view(*view, |bundle| {
             bundle.args(["sleep", "1000"]);
         });
-        second(outer, "/inner").deleting_the_first_fails(&["delete", "--force"]);
+        second(outer, "/inner").deleting_the_first_ends_only_that(&["delete", "--force"]);
     }
 }
 
@@ -201,11 +201,12 @@ fn second(mut first: Container, below: &str) -> Two {
 
 impl Two {
     #[track_caller]
-    fn deleting_the_first_fails(&self, command: &[&str]) {
+    fn deleting_the_first_ends_only_that(&self, command: &[&str]) {
         let deleted = self.first.command([command, &[&self.first.id]].concat()).output();
         let state = self.first.command(["state", &self.second]).output().ok();
         assert!(state.contains("\"running\""), "{state} after {deleted}");
-        deleted.fails();
+        // runc 1.1 says so in its log, and ends well.
+        assert!(deleted.code != 0 || !spec_tests::subject::subject().is_corten(), "{deleted}");
     }
 }
 
@@ -220,8 +221,11 @@ fn a_parent_that_is_frozen() {
         };
         let parent = own.parent().unwrap();
         fs::create_dir_all(parent).unwrap();
-        let (file, frozen, thawed) =
-            if *view == View::V2 { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") };
+        let (file, frozen, thawed) = if *view == View::V2 {
+            ("cgroup.freeze", "1", "0")
+        } else {
+            ("freezer.state", "FROZEN", "THAWED")
+        };
         fs::write(parent.join(file), frozen).unwrap();
         let results = [container.create().output(), container.run().output()];
         fs::write(parent.join(file), thawed).unwrap();

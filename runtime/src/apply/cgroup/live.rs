@@ -128,7 +128,7 @@ impl Cgroup {
         self.main().exists()
     }
 
-    /// Whether the container has a cgroup at all.
+    /// Whether the container has a cgroup of its own at all.
     pub fn is_anywhere(&self) -> bool {
         self.paths.iter().next().is_some()
     }
@@ -158,7 +158,8 @@ impl Cgroup {
     /// Lets all processes go on.
     pub fn thaw(&self) -> Result<()> {
         let thawed = self.with_freezer(freezer::thaw_v1, freezer::thaw_v2);
-        let unified = self.paths.iter().find(|(name, _)| *name == CgroupPaths::UNIFIED && !self.paths.is_v2());
+        let unified =
+            self.paths.iter().find(|(name, _)| *name == CgroupPaths::UNIFIED && !self.paths.is_v2());
         let unified = unified.map(|(_, path)| Dir::open(path).and_then(|dir| freezer::thaw_v2(&dir)));
         unified.map(|thawed| best_effort(thawed, "on a hybrid host the container need not be there"));
         thawed.doing("thaw the container's cgroup")
@@ -235,7 +236,8 @@ impl Cgroup {
     pub fn remove(&self) -> Result<()> {
         let (top, deadline, mut first) = (Top::open(), Deadline::after(PATIENCE), Ok(()));
         for path in self.dirs() {
-            let removed = remove_tree(&top, path, deadline).doing_with(|| format!("remove cgroup {}", path.display()));
+            let removed =
+                remove_tree(&top, path, deadline).doing_with(|| format!("remove cgroup {}", path.display()));
             first = first.and(removed);
         }
         first
@@ -492,7 +494,8 @@ fn remove_when_empty(top: &Top, path: &Path, deadline: Deadline) -> Result<()> {
     let mut pause = Duration::from_micros(100);
     loop {
         // v2 tells when the last process has left. v1 has to be tried again.
-        let left = top.open_dir(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0", deadline));
+        let left =
+            top.open_dir(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0", deadline));
         best_effort(left, "removing it tells what is wrong");
         match top.remove_dir(path) {
             Err(err) if err.is(Errno::EBUSY) && !deadline.passed() => {}
