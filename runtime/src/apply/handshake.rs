@@ -285,8 +285,10 @@ impl AsFd for Channel {
     }
 }
 
-/// Waits until one of the child's ends can be read. In the foreground, signals are blocked until the program runs, which
-/// then gets them. A child that says nothing, frozen perhaps, may never come so far: then they end the wait.
+/// Waits until one of the child's ends can be read.
+///
+/// In the foreground, signals are blocked until the program runs and gets them. A child that says nothing, frozen
+/// perhaps, may never come so far: then a signal ends the wait.
 fn wait_for_child(ends: &[BorrowedFd]) -> Result<Vec<bool>> {
     let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
     loop {

@@ -56,8 +56,8 @@ impl Remains {
         dir.try_clone().map(Remains)
     }
 
-    /// Deletes the container as [`Runtime::delete_by_force`] does, unless it is gone already. A container that has taken
-    /// its name since is another container, and stays.
+    /// Deletes the container as [`Runtime::delete_by_force`] does, unless it is gone already. A container that has
+    /// taken its name since is another container, and stays.
     ///
     /// Process-wide effects: as [`Runtime::delete`].
     pub fn delete_by_force(self) -> Result<Vec<String>> {
@@ -122,17 +122,17 @@ impl LockedContainer {
 }
 
 impl Container {
-    /// Whether the cgroup and the resctrl group that the record names are the container's. They may be others' if `create`
-    /// died before it saw whether processes are in them. The container then has neither init nor fifo.
+    /// Whether the cgroup and the resctrl group that the record names are the container's. They may be others' if
+    /// `create` died before it saw whether processes are in them. The container then has neither init nor fifo.
     fn has_groups(&self) -> Result<bool> {
         Ok(self.record.init_process_pid != 0 || self.dir.fifo_exists()?)
     }
 
     /// Ends the processes that init has left in the cgroup.
     ///
-    /// The end of init has ended all of its own pid namespace, so whatever is in the cgroup then is a stranger and stays.
-    /// The exception is a process that was frozen on its way into the container: it ends by itself when it is thawed. In
-    /// a shared pid namespace nobody can tell strangers by anything but the records of other containers.
+    /// The end of init has ended all of its own pid namespace. What is in the cgroup then is a stranger, and stays, or a
+    /// process that was frozen on its way into the container: such a process ends by itself once it is thawed. In a
+    /// shared pid namespace only the records of other containers tell strangers from the container's processes.
     fn end_what_is_left(&self) -> Result<()> {
         self.thaw_own()?;
         if !self.record.private_pid_namespace && self.neighbours()?.is_empty() {
@@ -148,14 +148,10 @@ impl Container {
             return Ok(None);
         }
         let children = process::children(pid)?;
-        let text = || {
-            format!(
-                "processes that init has started may go on, as the container has neither a pid namespace nor a cgroup of its \
-                 own: {}",
-                children.trim_end()
-            )
-        };
-        Ok((!children.is_empty()).then(text))
+        let children = children.trim_end();
+        Ok((!children.is_empty()).then(|| {
+            format!("processes {children} may go on: the container has neither a pid namespace nor a cgroup of its own")
+        }))
     }
 
     /// Runs all poststop hooks, as the specification asks even if a hook fails, and returns the failures.

@@ -110,8 +110,8 @@ impl Descriptors {
 pub struct CloningInto {
     /// Which of the caller's descriptors it keeps.
     pub descriptors: Descriptors,
-    /// The cgroups below the container's that it joins (`--cgroup`), each for a controller of v1, or for all hierarchies
-    /// under an empty name. Without any, the process joins the container's own cgroup.
+    /// The cgroups below the container's that it joins (`--cgroup`), each for a controller of v1, or for all
+    /// hierarchies under an empty name. Without any, the process joins the container's own cgroup.
     pub cgroups: Vec<(String, PathBuf)>,
 }
 

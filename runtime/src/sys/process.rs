@@ -113,8 +113,8 @@ pub fn executed_path() -> Option<String> {
     }
 }
 
-/// Makes sure that `/proc/<number>` is the process of that number: /proc may be the procfs of another pid namespace, where
-/// the numbers that this process knows are strangers'.
+/// Makes sure that `/proc/<number>` is the process of that number. /proc may be the procfs of another pid namespace,
+/// where the numbers that this process knows are strangers'.
 ///
 /// Errors: Unsupported.
 pub fn check_procfs() -> Result<()> {

@@ -182,7 +182,7 @@ struct Two {
     second: String,
 }
 
-/// Starts a container, and a second one in the cgroup `below` the first's. If they are to share it, the first has ended.
+/// Starts a container, and a second one in the cgroup `below` the first's. If they share it, the first has ended.
 fn second(mut first: Container, below: &str) -> Two {
     first.create().output().ok();
     first.start().ok();

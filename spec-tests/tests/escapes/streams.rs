@@ -1,5 +1,5 @@
-//! What of the caller's is given to the container's user: pipes and sockets, and nothing that has a name on the host. It
-//! would stay the user's, and with it any process's of the host that has the same id.
+//! What of the caller's is given to the container's user: pipes and sockets, and nothing that has a name on the host.
+//! It would stay the user's, and with it any process's of the host that has the same id.
 
 use std::fs;
 use std::os::fd::AsRawFd;

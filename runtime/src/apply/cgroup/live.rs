@@ -140,8 +140,8 @@ impl Cgroup {
         others.iter().map(|(_, path)| path).filter(|path| within(path)).map(Path::to_owned).collect()
     }
 
-    /// All processes of the cgroup and of those below it, in any hierarchy: a process may have left the others, or never
-    /// have come there. A cgroup that is gone has none.
+    /// All processes of the cgroup and of those below it, in any hierarchy: a process may have left the others, or
+    /// never have come there. A cgroup that is gone has none.
     pub fn pids(&self) -> Result<Vec<i32>> {
         let (top, mut pids) = (Top::open(), BTreeSet::new());
         for path in self.dirs() {
