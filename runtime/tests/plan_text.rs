@@ -220,6 +220,7 @@ impl Random {
             preserve_fds: flag().into(),
             listen_fds: flag().into(),
             notify_directory: if flag() { path("/run/corten/web1/notify") } else { None },
+            cgroups: if flag() { vec![("pids".into(), "below".into())] } else { Vec::new() },
             pid_file: if flag() { path("/tmp/pid") } else { None },
             pidfd_socket: if flag() { path("/tmp/socket") } else { None },
         }

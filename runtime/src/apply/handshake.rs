@@ -37,14 +37,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::build::Built;
-use crate::error::{Context, Errno, Error, Result};
+use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::plan::mount_options::AttrChange;
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
-use crate::sys::{poll, socket};
+use crate::sys::{poll, signal, socket};
 
 /// How long supervisor and init wait for each other: mounts of network filesystems can be slow, and so can hooks.
 pub const PATIENCE_MS: u64 = 600_000;
+
+/// How often a supervisor that waits for its child looks for signals.
+const SIGNALS_LOOKED_FOR: Duration = Duration::from_secs(1);
 
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// JSON can take six bytes for one byte of an error's text (`\u0001`), and a hint has a quarter of this.
@@ -219,10 +222,7 @@ impl Channel {
     /// process failed at.
     pub fn listen_to_intermediate(&mut self, intermediate: &PidFd) -> Result<OfIntermediate> {
         loop {
-            let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
-            let ends = [self.socket.as_fd(), intermediate.as_fd()];
-            match poll::wait_readable(&ends, deadline)?[..] {
-                [false, false] => return Err(silence()),
+            match wait_for_child(&[self.socket.as_fd(), intermediate.as_fd()])?[..] {
                 // If the intermediate process had spoken before its end, its message could be read now.
                 [false, true] if !poll::readable_by(&self.socket, Deadline::Now)? => {
                     socket::shut_down(self.socket.as_fd())?;
@@ -245,6 +245,7 @@ impl Channel {
     }
 
     fn receive_message(&self) -> Result<Message> {
+        wait_for_child(&[self.socket.as_fd()])?;
         match self.receive()? {
             Some((bytes, fd)) => Ok(read::<Message>(&bytes)?.with_descriptor(fd)),
             None => Ok(Message::Gone),
@@ -284,6 +285,26 @@ impl AsFd for Channel {
     }
 }
 
+/// Waits until one of the child's ends can be read.
+///
+/// In the foreground, signals are blocked until the program runs and gets them. A child that says nothing, frozen
+/// perhaps, may never come so far: then a signal ends the wait.
+fn wait_for_child(ends: &[BorrowedFd]) -> Result<Vec<bool>> {
+    let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
+    loop {
+        let ready = poll::wait_readable(ends, Deadline::after(SIGNALS_LOOKED_FOR))?;
+        if ready.contains(&true) {
+            return Ok(ready);
+        }
+        if let Some(signal) = signal::waiting_end() {
+            return Err(Error::new(Kind::WrongState, format!("ended by {signal}, while init said nothing")));
+        }
+        if deadline.passed() {
+            return Err(silence());
+        }
+    }
+}
+
 fn silence() -> Error {
     Error::internal(format!("no word from the other side for {} s", PATIENCE_MS / 1000))
 }
@@ -296,7 +317,6 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     #[test]
     fn an_error_of_init_arrives_whole() {

@@ -47,15 +47,17 @@ pub fn change_user(alone: &SingleThreaded, user: &User) -> Result<()> {
 }
 
 /// Lets the user of the process reopen its standard streams by name (`/dev/stdout`): they were opened by root.
+///
+/// Only pipes and sockets change their owner. A file, a device node or a terminal of the caller has a name on the host:
+/// it would be the user's from then on, and of any process of the host with the same id.
 fn give_standard_streams(uid: u32) -> Result<()> {
     for stream in (0..=2).filter_map(descriptors::inherited) {
         let stat = file::stat_of(stream)?;
-        // All containers share the host's node of the null device, so its owner must not change.
-        if stat.st_uid == uid || file::is_null_device(&stat) {
+        if stat.st_uid == uid || !file::is_pipe_or_socket(&stat) {
             continue;
         }
         match file::change_owner(stream, uid, stat.st_gid) {
-            // A stream of another user namespace, a read-only file, a host's special file: it stays as it is.
+            // A pipe of another user namespace, or on a read-only filesystem: it stays as it is.
             Err(err) if [Errno::EINVAL, Errno::EPERM, Errno::EROFS].iter().any(|errno| err.is(*errno)) => {}
             result => result?,
         }

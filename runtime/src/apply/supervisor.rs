@@ -15,11 +15,12 @@ use super::preparer::{self, Inherited};
 use super::starting::{self, Started};
 use super::trace::Tracer;
 use super::{build, idmap, limits, listener, net_devices, resctrl};
-use crate::error::{Errno, Error, Kind, Result, best_effort};
+use crate::error::{Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
-    Action, Cloning, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan, Recorded, Undo,
+    Action, Cloning, CloningInto, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan,
+    Recorded, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};
@@ -71,8 +72,8 @@ pub struct Joining<'a> {
     pub alone: &'a SingleThreaded,
     /// The container.
     pub record: &'a Record,
-    /// The cgroup that the process joins.
-    pub cgroup: &'a Cgroup,
+    /// The container's cgroup.
+    pub cgroup: Cgroup,
     /// The caller's console socket, connected.
     pub console_socket: Option<OwnedFd>,
     /// Times the steps.
@@ -115,8 +116,8 @@ pub fn exec(joining: Joining) -> Result<Joined> {
 enum Place<'a> {
     /// In a new container.
     New { root: &'a StateRoot, id: &'a ContainerId, config: &'a [u8] },
-    /// In the container of this init, in this cgroup.
-    Running { cgroup: &'a Cgroup, init: PidFd },
+    /// In the container of this init, in the container's cgroup or, from the clone on, in the cgroup that was joined.
+    Running { cgroup: Cgroup, init: PidFd },
 }
 
 pub(super) struct Supervisor<'a> {
@@ -217,7 +218,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::OpenNamespace(joined) => self.open_namespace(joined),
             ForSupervisor::NewTimeNamespace(offsets) => self.new_time_namespace(offsets),
             ForSupervisor::CloneInit(cloning) => self.clone_init(cloning),
-            ForSupervisor::CloneIntoContainer(kept) => self.clone_into_container(*kept),
+            ForSupervisor::CloneIntoContainer(cloning) => self.clone_into_container(cloning),
             ForSupervisor::AwaitUserNamespace => self.expect_word(Message::InUserNamespace),
             ForSupervisor::MapIds(mapping) => {
                 idmap::write_maps(self.init()?.pid, &mapping.uids, &mapping.gids)
@@ -333,12 +334,13 @@ impl<'a> Supervisor<'a> {
 
     /// The intermediate process has forked init, and init is the child from here on.
     fn adopt_init(&mut self) -> Result<()> {
-        let room = match self.place {
+        let room = match &self.place {
             Place::Running { cgroup, .. } => Some(cgroup),
             // The limit isn't set yet.
             Place::New { .. } => None,
         };
-        let adopted = self.child()?.adopt_forked(room);
+        let init = self.init.as_mut().ok_or_else(|| Error::internal("there is no init yet"))?;
+        let adopted = init.adopt_forked(room);
         adopted.map_err(|silence| self.explained(silence))?;
         match self.place {
             Place::New { .. } => self.identify_init(),
@@ -346,24 +348,34 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Clones the process into the container's cgroup or, where this cgroup takes no processes, into the cgroup below
-    /// it that init is in. A cgroup takes no processes if it gives its controllers on to cgroups below: so it is in a
-    /// container that runs systemd or an engine.
+    /// Clones the process into the container's cgroup, or into the cgroup below it that the plan names.
     ///
     /// The intermediate process alone is born in the cgroup of v2, because the clone needs the cgroup's directory open,
     /// which is the host's.
-    fn clone_into_container(&mut self, descriptors: Descriptors) -> Result<()> {
-        let Place::Running { cgroup, .. } = self.place else {
+    fn clone_into_container(&mut self, cloning: &CloningInto) -> Result<()> {
+        let Place::Running { cgroup, .. } = &self.place else {
             return Err(Error::internal("there is no container to join"));
         };
-        let cloning = Cloning { namespaces: NamespaceFlags(0), descriptors };
-        match self.clone_child(cgroup.entrance()?, &cloning, None) {
-            Err(err) if err.is(Errno::EBUSY) || err.is(Errno::EOPNOTSUPP) => {
-                let below = cgroup.below_with(self.record()?.init_process_pid)?.ok_or(err)?;
-                self.clone_child(below.entrance()?, &cloning, None)
-            }
+        if !cloning.cgroups.is_empty() {
+            let below = cgroup.below(&cloning.cgroups)?;
+            return self.clone_into(below, cloning.descriptors);
+        }
+        let own = cgroup.clone();
+        match self.clone_into(own.clone(), cloning.descriptors) {
+            Err(err) => match own.instead(&err, self.record()?.init_process_pid)? {
+                Some(of_init) => self.clone_into(of_init, cloning.descriptors),
+                None => Err(err),
+            },
             result => result,
         }
+    }
+
+    fn clone_into(&mut self, joined: Cgroup, descriptors: Descriptors) -> Result<()> {
+        let entrance = joined.entrance()?;
+        if let Place::Running { cgroup, .. } = &mut self.place {
+            *cgroup = joined;
+        }
+        self.clone_child(entrance, &Cloning { namespaces: NamespaceFlags(0), descriptors }, None)
     }
 
     fn clone_child(

@@ -4,7 +4,7 @@ use super::create::{Then, create};
 use super::{Invocation, caller};
 use crate::apply::foreground::{Signals, attend};
 use crate::cli::RunArgs;
-use crate::container::{Console, ContainerId, NewContainer, Readiness, Running};
+use crate::container::{Console, NewContainer, Readiness, Remains, Running};
 use crate::error::{Context, Result, best_effort};
 use crate::sys::process;
 
@@ -17,16 +17,16 @@ pub(super) fn run(invocation: &Invocation, args: RunArgs) -> Result<u8> {
 }
 
 fn in_the_background(invocation: &Invocation, args: RunArgs) -> Result<u8> {
-    let id = args.create.id.clone();
     let console = args.create.console_socket.clone().map_or(Console::Nobody, Console::Socket);
     let created = create(invocation, args.create, Then::Start, console)?;
+    let remains = created.remains()?;
     let running = created.wait_until_running().and_then(|mut running| {
         running.check_executed()?;
         Ok(running)
     });
     let mut running = running.inspect_err(|_| {
         if !args.keep {
-            best_effort(delete_what_is_left(invocation, &id), "the first failure is the one to tell");
+            best_effort(delete(invocation, remains), "the first failure is the one to tell");
         }
     })?;
     let main_pid = running.container.pid().unsigned_abs();
@@ -44,9 +44,10 @@ fn in_the_foreground(invocation: &Invocation, args: RunArgs) -> Result<u8> {
     }
     let console = args.create.console_socket.clone().map_or(Console::Relayed, Console::Socket);
     let created = create(invocation, args.create, Then::Start, console)?;
+    let remains = created.remains()?;
     let ended = attend_to_end(invocation, created, &signals);
     if !args.keep {
-        let deleted = delete_what_is_left(invocation, &id);
+        let deleted = delete(invocation, remains);
         // A failure to delete the container is told only if nothing failed before it.
         if ended.is_ok() {
             deleted.doing_with(|| format!("delete {id}"))?;
@@ -66,8 +67,9 @@ fn attend_to_end(invocation: &Invocation, created: NewContainer, signals: &Signa
     running.check_executed().map(|()| ended.code() as u8)
 }
 
-fn delete_what_is_left(invocation: &Invocation, id: &ContainerId) -> Result<()> {
-    let warnings = invocation.runtime()?.delete_by_force(id)?;
+/// Deletes what this process has made. Another command may have done so, and have given the id to another container.
+fn delete(invocation: &Invocation, remains: Remains) -> Result<()> {
+    let warnings = remains.delete_by_force()?;
     invocation.report.warnings(&warnings);
     Ok(())
 }

@@ -61,6 +61,7 @@ impl Bundle {
             preserve_fds: options.preserve_fds,
             listen_fds: options.listen_fds,
             notify_directory: options.notify_directory.clone(),
+            cgroups: Vec::new(),
             pid_file: options.pid_file.clone(),
             pidfd_socket: options.pidfd_socket.clone(),
         };

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use super::bundle::Bundle;
 use super::console;
+use super::delete::Remains;
 use super::fresh::FreshProcess;
 use super::options::CreateOptions;
 use super::{Container, LockedContainer, Runtime};
@@ -81,6 +82,11 @@ pub struct NewContainer {
 }
 
 impl NewContainer {
+    /// What this process has to delete when it is done with the container, whatever becomes of it.
+    pub fn remains(&self) -> Result<Remains> {
+        Remains::of(&self.container.container.dir)
+    }
+
     /// Waits until a container that is [started at once] has executed its program, runs its poststart hooks, and
     /// unlocks it.
     ///

@@ -5,6 +5,7 @@ use crate::apply::hooks::{DefaultEnv, run_hook};
 use crate::apply::resctrl;
 use crate::error::{Error, Kind, Result};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Status};
+use crate::sys::process;
 
 impl Runtime {
     /// Deletes a container that has stopped or was never started. Returns warnings: poststop hooks that failed.
@@ -37,23 +38,48 @@ impl Runtime {
     /// Errors: NotFound as in [`delete`](Self::delete).
     pub fn delete_by_force(&self, id: &ContainerId) -> Result<Vec<String>> {
         let (dir, lock) = self.lock_directory(id)?;
-        match load_or_remove(&dir) {
-            // What a broken record named can't be known any more, but the id must not be taken for ever.
-            Err(err) if err.kind() == Kind::Internal => {
-                dir.remove()?;
-                Ok(vec![format!("{err}: whatever the container had besides its directory is left")])
-            }
-            record => {
-                let record = record?;
-                LockedContainer { container: Container { dir, record }, lock }.destroy()
-            }
-        }
+        destroy_by_force(dir, lock)
     }
 
     fn lock_directory(&self, id: &ContainerId) -> Result<(ContainerDir, Lock)> {
-        let dir = ContainerDir::open(&self.root(), id)?;
+        let dir = ContainerDir::open(&self.root()?, id)?;
         let lock = dir.lock()?;
         Ok((dir, lock))
+    }
+}
+
+/// What is left of a container when the process that has made it is done with it.
+pub struct Remains(ContainerDir);
+
+impl Remains {
+    pub(super) fn of(dir: &ContainerDir) -> Result<Remains> {
+        dir.try_clone().map(Remains)
+    }
+
+    /// Deletes the container as [`Runtime::delete_by_force`] does, unless it is gone already. A container that has
+    /// taken its name since is another container, and stays.
+    ///
+    /// Process-wide effects: as [`Runtime::delete`].
+    pub fn delete_by_force(self) -> Result<Vec<String>> {
+        let Remains(dir) = self;
+        match dir.lock().and_then(|lock| destroy_by_force(dir, lock)) {
+            Err(err) if err.kind() == Kind::NotFound => Ok(Vec::new()),
+            result => result,
+        }
+    }
+}
+
+fn destroy_by_force(dir: ContainerDir, lock: Lock) -> Result<Vec<String>> {
+    match load_or_remove(&dir) {
+        // What a broken record named can't be known any more, but the id must not be taken for ever.
+        Err(err) if err.kind() == Kind::Internal => {
+            dir.remove()?;
+            Ok(vec![format!("{err}: whatever the container had besides its directory is left")])
+        }
+        record => {
+            let record = record?;
+            LockedContainer { container: Container { dir, record }, lock }.destroy()
+        }
     }
 }
 
@@ -76,29 +102,56 @@ impl LockedContainer {
         let container = &self.container;
         let cgroup = container.cgroup();
         let rdt_group = container.record.rdt_group();
+        let mut warnings = Vec::new();
         if container.has_groups()? {
-            container.kill_and_wait()?;
-            // The end of init has ended all of its pid namespace. A shared pid namespace, or a `create` that died,
-            // leaves processes.
-            if !cgroup.pids()?.is_empty() {
-                cgroup.kill_all()?;
+            warnings.extend(container.warn_of_children()?);
+            container.kill_init_and_wait()?;
+            if !cgroup.remove_if_empty()? {
+                container.end_what_is_left()?;
+                cgroup.remove()?;
             }
-            cgroup.remove()?;
             rdt_group.iter().try_for_each(resctrl::remove)?;
         } else {
             cgroup.remove_if_empty()?;
             rdt_group.iter().try_for_each(resctrl::remove_if_unused)?;
         }
         container.dir.remove()?;
-        Ok(container.run_poststop_hooks())
+        warnings.extend(container.run_poststop_hooks());
+        Ok(warnings)
     }
 }
 
 impl Container {
-    /// Whether the cgroup and the resctrl group that the record names are the container's. They may be others' if `create`
-    /// died before it saw whether processes are in them. The container then has neither init nor fifo.
+    /// Whether the cgroup and the resctrl group that the record names are the container's. They may be others' if
+    /// `create` died before it saw whether processes are in them. The container then has neither init nor fifo.
     fn has_groups(&self) -> Result<bool> {
         Ok(self.record.init_process_pid != 0 || self.dir.fifo_exists()?)
+    }
+
+    /// Ends the processes that init has left in the cgroup.
+    ///
+    /// The end of init has ended all of its own pid namespace. What is in the cgroup then is a stranger, and stays, or a
+    /// process that was frozen on its way into the container: such a process ends by itself once it is thawed. In a
+    /// shared pid namespace only the records of other containers tell strangers from the container's processes.
+    fn end_what_is_left(&self) -> Result<()> {
+        self.thaw_own()?;
+        if !self.record.private_pid_namespace && self.neighbours()?.is_empty() {
+            self.cgroup().kill_all()?;
+        }
+        Ok(())
+    }
+
+    /// Says that init's children will be left, where there is neither a pid namespace nor a cgroup to find them by.
+    fn warn_of_children(&self) -> Result<Option<String>> {
+        let Record { private_pid_namespace, init_process_pid: pid, .. } = self.record;
+        if private_pid_namespace || self.cgroup().is_anywhere() || self.record.init()?.is_none() {
+            return Ok(None);
+        }
+        let children = process::children(pid)?;
+        let children = children.trim_end();
+        Ok((!children.is_empty()).then(|| {
+            format!("processes {children} may go on: the container has neither a pid namespace nor a cgroup of its own")
+        }))
     }
 
     /// Runs all poststop hooks, as the specification asks even if a hook fails, and returns the failures.

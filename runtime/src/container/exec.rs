@@ -75,6 +75,7 @@ impl<'a> Joinable<'a> {
             id: id.to_string(),
             terminal_relayed: console::is_relayed(&options.console),
             preserve_fds: options.preserve_fds,
+            cgroups: options.cgroups.clone(),
             pid_file: options.pid_file.clone(),
             pidfd_socket: options.pidfd_socket.clone(),
             ..Request::default()
@@ -139,13 +140,11 @@ impl PlannedProcess<'_> {
     pub fn exec(self, process: &FreshProcess) -> Result<NewProcess> {
         let options = self.options;
         let console = console::connect(&options.console, self.has_terminal)?;
-        let cgroup = self.container.cgroup();
-        let cgroup = if options.cgroups.is_empty() { cgroup } else { cgroup.below(&options.cgroups)? };
         let Joined { pid, pidfd } = apply::exec(Joining {
             plan: &self.plan,
             alone: process.alone()?,
             record: &self.container.record,
-            cgroup: &cgroup,
+            cgroup: self.container.cgroup(),
             console_socket: console.process,
             tracer: &options.tracer,
         })?;

@@ -3,7 +3,7 @@
 
 use crate::apply::seal;
 use crate::error::{Error, Result};
-use crate::sys::process::SingleThreaded;
+use crate::sys::process::{self, SingleThreaded};
 use crate::sys::{descriptors, signal};
 
 /// Proof that this process is fit to be the parent of a container's process: `create` and `exec` ask for it.
@@ -22,8 +22,9 @@ impl FreshProcess {
     ///
     /// Needs: a process with one thread, which has opened nothing yet.
     ///
-    /// Errors: Denied if no sealed image can be made.
+    /// Errors: Unsupported where /proc belongs to another pid namespace; Denied if no sealed image can be made.
     pub fn ensure() -> Result<FreshProcess> {
+        process::check_procfs()?;
         // A process that enters a container can be caught there as /proc/PID/exe.
         seal::ensure()?;
         descriptors::remember_inherited();

@@ -28,6 +28,7 @@ use std::path::PathBuf;
 
 pub use bundle::Bundle;
 pub use create::{NewContainer, PlannedContainer, Running};
+pub use delete::Remains;
 pub use exec::{ExecProcess, Joinable, NewProcess, PlannedProcess};
 pub use fresh::FreshProcess;
 pub use options::{Console, CreateOptions, ExecOptions};
@@ -47,6 +48,7 @@ pub use crate::sys::pidfd::PidFd;
 use crate::apply::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result};
 use crate::state::{ContainerDir, Facts, Lock, Record, StateRoot};
+use crate::sys::process;
 
 /// All containers whose state is kept below one directory.
 #[derive(Clone, Debug)]
@@ -64,14 +66,14 @@ impl Runtime {
     ///
     /// Errors: NotFound if the directory isn't there.
     pub fn list(&self) -> Result<Vec<(ContainerId, u32)>> {
-        self.root().list()
+        self.root()?.list()
     }
 
     /// Finds a container, to look at it.
     ///
     /// Errors: NotFound.
     pub fn find(&self, id: &ContainerId) -> Result<Container> {
-        let dir = ContainerDir::open(&self.root(), id)?;
+        let dir = ContainerDir::open(&self.root()?, id)?;
         let record = dir.load()?;
         Ok(Container { dir, record })
     }
@@ -82,7 +84,7 @@ impl Runtime {
     ///
     /// Errors: NotFound; WrongState if that command is still at work after 30 seconds.
     pub fn lock(&self, id: &ContainerId) -> Result<LockedContainer> {
-        let dir = ContainerDir::open(&self.root(), id)?;
+        let dir = ContainerDir::open(&self.root()?, id)?;
         let lock = dir.lock()?;
         let record = dir.load()?;
         Ok(LockedContainer { container: Container { dir, record }, lock })
@@ -90,11 +92,15 @@ impl Runtime {
 
     /// The absolute path of the directory for a container's sd_notify socket: [`CreateOptions::notify_directory`].
     pub fn notify_directory(&self, id: &ContainerId) -> Result<PathBuf> {
-        self.root().notify_directory(id)
+        StateRoot::at(&self.root).notify_directory(id)
     }
 
-    fn root(&self) -> StateRoot {
-        StateRoot::at(&self.root)
+    /// Where to find containers. Each of them is known by the number of its init, and looked at in /proc.
+    ///
+    /// Errors: Unsupported where /proc belongs to another pid namespace.
+    fn root(&self) -> Result<StateRoot> {
+        process::check_procfs()?;
+        Ok(StateRoot::at(&self.root))
     }
 }
 

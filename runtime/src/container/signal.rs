@@ -1,9 +1,12 @@
 //! `kill`: signals for init, or for all processes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Container, not_running};
+use crate::apply::cgroup::Cgroup;
 use crate::error::{Errno, Error, Kind, Result, best_effort};
+use crate::state::ContainerDir;
 use crate::sys::clock::Deadline;
 
 /// How long a process that was killed may take to end.
@@ -45,21 +48,48 @@ impl Container {
         })?;
         if signal == libc::SIGKILL {
             // cgroup v1 lets no frozen process die.
-            let cgroup = self.cgroup();
-            if cgroup.is_frozen().unwrap_or(false) {
-                best_effort(cgroup.thaw(), "on v2 the process dies as it is");
-            }
+            best_effort(self.thaw_own(), "on v2 the process dies as it is");
         }
         Ok(())
     }
 
+    /// Thaws what is frozen of the container's cgroup and of the cgroups below it, but nothing of other containers.
+    pub(super) fn thaw_own(&self) -> Result<()> {
+        let mut frozen = self.cgroup().frozen()?;
+        if !frozen.is_empty() {
+            let others = self.neighbours()?;
+            frozen.retain(|path| !others.iter().any(|other| path.starts_with(other)));
+        }
+        frozen.iter().try_for_each(|path| Cgroup::thaw_at(path))
+    }
+
+    /// The cgroups of other containers that run in this container's cgroup or below it, by their records.
+    pub(super) fn neighbours(&self) -> Result<Vec<PathBuf>> {
+        let (root, cgroup) = (self.dir.root(), self.cgroup());
+        let mut found = Vec::new();
+        for (id, _) in root.list()?.iter().filter(|(id, _)| id != self.dir.id()) {
+            // A container that is just being deleted, or has a broken record, is nobody's neighbour.
+            let record = ContainerDir::open(&root, id).and_then(|dir| dir.load());
+            let Some(record) = best_effort(record, "it can't be told where it lives") else { continue };
+            let inside = cgroup.paths_within(&record.cgroup_paths);
+            if !inside.is_empty() && record.init()?.is_some() {
+                found.extend(inside);
+            }
+        }
+        Ok(found)
+    }
+
     /// Kills all processes, and waits until init has ended.
     pub(super) fn kill_and_wait(&self) -> Result<()> {
-        let init = self.record.init()?;
         if !self.record.private_pid_namespace {
-            best_effort(self.cgroup().kill_all(), "what is left is found again before the cgroup is removed");
+            best_effort(self.cgroup().kill_all(), "what is left is found again by `delete`");
         }
-        let Some(init) = init else { return Ok(()) };
+        self.kill_init_and_wait()
+    }
+
+    /// Kills init, and waits until it has ended.
+    pub(super) fn kill_init_and_wait(&self) -> Result<()> {
+        let Some(init) = self.record.init()? else { return Ok(()) };
         match self.signal_init(libc::SIGKILL) {
             Err(err) if err.kind() == Kind::WrongState => return Ok(()),
             result => result?,

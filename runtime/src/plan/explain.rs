@@ -7,16 +7,16 @@ use std::borrow::Cow;
 use std::ffi::{CStr, OsStr};
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cgroup::{Driver, OnFailure};
 use super::mount_options::AttrChange;
 use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, JoinedProcfs, MountSource};
 use super::seccomp::{Filter, Listener};
 use super::{
-    Action, Actor, Affinity, Cloning, Console, Descriptors, Device, DeviceSource, ForExec, ForInit,
-    ForPreparer, ForSupervisor, IdMap, Leading, Mount, NetDevice, Plan, Program, PropagationChange, RdtGroup,
-    Recorded, Rlimit, RootSwitch, Stage, Step, TimeOffset, User, cgroup,
+    Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec,
+    ForInit, ForPreparer, ForSupervisor, IdMap, Leading, Mount, NetDevice, Plan, Program, PropagationChange,
+    RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, TimeOffset, User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -119,7 +119,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         }
         ForSupervisor::NewTimeNamespace(offsets) => list(offsets, ", ", time_offset).into(),
         ForSupervisor::CloneInit(cloning) => self::cloning(cloning).into(),
-        ForSupervisor::CloneIntoContainer(kept) => format!("with {}", descriptors(*kept)).into(),
+        ForSupervisor::CloneIntoContainer(cloning) => cloning_into(cloning).into(),
         ForSupervisor::MapIds(mapping) => self::mapping(mapping).into(),
         ForSupervisor::AdjustOomScore(score) => score.to_string().into(),
         ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => for_exec(kept).into(),
@@ -333,6 +333,15 @@ fn cloning(cloning: &Cloning) -> String {
         _ => format!(", with {}", descriptors(cloning.descriptors)),
     };
     format!("{}{kept}", cloning.namespaces)
+}
+
+fn cloning_into(cloning: &CloningInto) -> String {
+    let cgroup = |(controller, below): &(String, PathBuf)| {
+        let of = if controller.is_empty() { String::new() } else { format!(" of {}", word(controller)) };
+        format!(", into the cgroup {}{of} below the container's", path(below))
+    };
+    let cgroups: String = cloning.cgroups.iter().map(cgroup).collect();
+    format!("with {}{cgroups}", descriptors(cloning.descriptors))
 }
 
 fn descriptors(kept: Descriptors) -> String {

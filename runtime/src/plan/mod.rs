@@ -37,7 +37,9 @@ pub use mounts::{
 pub use namespaces::{Cloning, IdMap, JoinedNamespace, NamespaceFlags, TimeOffset};
 pub use net_devices::{NUMBER, NetDevice};
 pub use order::{Action, Actor, ForInit, ForPreparer, ForSupervisor, Stage, Undo};
-pub use process::{Console, DEFAULT_UMASK, Descriptors, IoPriority, Leading, Program, Rlimit, User};
+pub use process::{
+    CloningInto, Console, DEFAULT_UMASK, Descriptors, IoPriority, Leading, Program, Rlimit, User,
+};
 pub use record::{ForExec, Recorded};
 pub use resctrl::RdtGroup;
 pub use sysctl::Sysctl;
@@ -72,6 +74,8 @@ pub struct Request {
     /// The directory, absolute, for the socket at which the container says that it is ready; with a caller that wants
     /// to hear of it (NOTIFY_SOCKET).
     pub notify_directory: Option<PathBuf>,
+    /// `exec`: the cgroups below the container's that the process joins (`--cgroup`), by controller.
+    pub cgroups: Vec<(String, PathBuf)>,
     /// Where the pid of init is written to (`--pid-file`).
     pub pid_file: Option<PathBuf>,
     /// A socket that gets the pidfd of init (`--pidfd-socket`).

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use super::cgroup;
 use super::seccomp::{Filter, Listener};
 use super::{
-    Affinity, Cloning, Console, Descriptors, Device, DeviceLink, ForExec, IdMapping, IoPriority,
+    Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceLink, ForExec, IdMapping, IoPriority,
     JoinedNamespace, Leading, Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange,
     RdtGroup, Recorded, Rlimit, RootSwitch, Step, Sysctl, TimeOffset, User,
 };
@@ -188,7 +188,7 @@ steps! {
     /// Clones init.
     CloneInit(Cloning) by Supervisor = "clone-init" undo KillInit;
     /// Clones the process that joins a running container, by way of an intermediate process (`exec`).
-    CloneIntoContainer(Descriptors) by Supervisor = "clone-into-container" undo KillInit;
+    CloneIntoContainer(CloningInto) by Supervisor = "clone-into-container" undo KillInit;
     /// Takes init for the intermediate process, which has forked init and ended.
     AdoptInit by Supervisor = "adopt-init";
     /// Waits until the intermediate process is in a user namespace of its own.

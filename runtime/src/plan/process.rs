@@ -4,6 +4,7 @@
 
 use std::ffi::CString;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::birth::Birth;
@@ -104,6 +105,16 @@ impl Descriptors {
     }
 }
 
+/// How the process of an `exec` comes into the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloningInto {
+    /// Which of the caller's descriptors it keeps.
+    pub descriptors: Descriptors,
+    /// The cgroups below the container's that it joins (`--cgroup`), each for a controller of v1, or for all
+    /// hierarchies under an empty name. Without any, the process joins the container's own cgroup.
+    pub cgroups: Vec<(String, PathBuf)>,
+}
+
 pub(super) fn steps(
     process: &oci::Process,
     spec: &Spec,
@@ -131,7 +142,8 @@ pub(super) fn exec_steps(exec: &Exec, machine: &Machine, birth: Birth) -> Result
     let Exec { process, spec, request, .. } = *exec;
     let mut steps = shared(process, spec, request, machine, exec.filter.as_ref(), birth)?;
     steps.extend(birth.steps(NamespaceFlags(0)));
-    steps.push(Step::always(ForSupervisor::CloneIntoContainer(Descriptors::of(request))));
+    let cloning = CloningInto { descriptors: Descriptors::of(request), cgroups: request.cgroups.clone() };
+    steps.push(Step::always(ForSupervisor::CloneIntoContainer(cloning)));
     steps.push(Step::always(ForPreparer::JoinContainer(exec.namespaces)));
     if exec.namespaces.0 & Namespace::Mount.flag() == 0 {
         steps.push(Step::always(ForPreparer::EnterRoot));

@@ -63,6 +63,18 @@ impl ContainerDir {
         Ok(ContainerDir { root: root_dir, dir, id: id.clone(), path: root.path.join(id) })
     }
 
+    /// A second handle on the directory. It leads to this container even when another one has taken the name.
+    pub fn try_clone(&self) -> Result<ContainerDir> {
+        let copy = |fd: &OwnedFd| fd.try_clone().map_err(|err| Error::io("dup()", &err));
+        let (root, dir) = (copy(&self.root)?, copy(&self.dir)?);
+        Ok(ContainerDir { root, dir, id: self.id.clone(), path: self.path.clone() })
+    }
+
+    /// The directory of states that this one is in.
+    pub fn root(&self) -> StateRoot {
+        StateRoot::at(self.path.parent().unwrap_or(Path::new("/")))
+    }
+
     /// Reads the record.
     ///
     /// Errors: NotFound if `create` died before it wrote one.
@@ -161,7 +173,11 @@ impl ContainerDir {
         }
     }
 
+    /// A container that was created after this one was deleted may have the name now; its directory stays.
     fn remove_directory(&self) -> Result<()> {
+        if !self.is_linked()? {
+            return Ok(());
+        }
         match file::remove_directory_at(&self.root, self.id.as_ref()) {
             Err(err) if err.is(Errno::ENOENT) => Ok(()),
             result => result.doing_with(|| format!("remove {}", self.path.display())),

@@ -60,7 +60,7 @@ impl ContainerDir {
     }
 
     /// Whether the directory is still there under its name: an unlinked directory has no links left.
-    fn is_linked(&self) -> Result<bool> {
+    pub(super) fn is_linked(&self) -> Result<bool> {
         Ok(file::stat_of(&self.dir)?.st_nlink > 0)
     }
 }

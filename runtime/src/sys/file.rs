@@ -140,6 +140,12 @@ pub fn is_null_device(stat: &FileStat) -> bool {
         && stat.st_rdev == device_number(1, 3)
 }
 
+/// Whether this is a pipe, with a name or without, or a socket.
+pub fn is_pipe_or_socket(stat: &FileStat) -> bool {
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK
+}
+
 /// The magic number of the filesystem that `file` is on (`fstatfs`).
 pub fn filesystem_magic(file: impl AsFd) -> Result<i64> {
     let fs = nix::sys::statfs::fstatfs(file).named(|| "fstatfs()".into())?;

@@ -113,6 +113,32 @@ pub fn executed_path() -> Option<String> {
     }
 }
 
+/// Makes sure that `/proc/<number>` is the process of that number. /proc may be the procfs of another pid namespace,
+/// where the numbers that this process knows are strangers'.
+///
+/// Errors: Unsupported.
+pub fn check_procfs() -> Result<()> {
+    let own = std::process::id();
+    let shown = match std::fs::read_link("/proc/self") {
+        Ok(number) if number == Path::new(&own.to_string()) => return Ok(()),
+        Ok(number) => format!("/proc/self is {} there, and {own} here", number.display()),
+        Err(err) => Error::io("readlink(/proc/self)", &err).to_string(),
+    };
+    Err(Error::unsupported(format!("/proc is not the procfs of this pid namespace: {shown}"))
+        .with_hint("mount a procfs of this pid namespace on /proc"))
+}
+
+/// The numbers of the children of process `pid`, in the words of the kernel; none if it has ended.
+///
+/// Source: proc_pid_task(5), CONFIG_PROC_CHILDREN.
+pub fn children(pid: i32) -> Result<String> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    match std::fs::read_to_string(&path).map_err(|err| Error::io(format!("read({path})"), &err)) {
+        Err(err) if err.is(Errno::ENOENT) || err.is(Errno::ESRCH) => Ok(String::new()),
+        result => result,
+    }
+}
+
 /// `exit_group`: ends this process at once, running nothing more of it.
 ///
 /// A seccomp filter may forbid even this call, and libc's `_exit` would try for ever. In that case an illegal

@@ -52,6 +52,19 @@ impl AsFd for SignalQueue {
     }
 }
 
+/// The signal that asks this process to end, and waits because it is blocked (`sigpending`).
+pub fn waiting_end() -> Option<Signal> {
+    // SAFETY: an all-zero sigset_t is an empty set; the kernel writes the pending signals into it during the call.
+    let pending = unsafe {
+        let mut pending: libc::sigset_t = std::mem::zeroed();
+        libc::sigpending(&raw mut pending);
+        SigSet::from_sigset_t_unchecked(pending)
+    };
+    ENDING.into_iter().find(|signal| pending.contains(*signal))
+}
+
+const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+
 /// `kill(pid, signal)`; signal 0 only asks whether the process is there.
 ///
 /// Errors: ESRCH; EPERM. The pid may be another process's by now: see [`PidFd`](super::pidfd::PidFd).

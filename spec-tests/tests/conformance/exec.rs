@@ -296,6 +296,45 @@ fn exec_goes_into_a_sub_cgroup_on_v2() {
 }
 
 #[test]
+fn exec_follows_init_where_its_first_cgroup_is_gone_on_v2() {
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    container.create().output().ok();
+    container.start().ok();
+    let first = container.cgroup().unified();
+    let other = first.with_file_name("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("cgroup.procs"), container.pid().to_string()).unwrap();
+    fs::remove_dir(&first).unwrap();
+    let seen = container.exec(&["cat", "/proc/self/cgroup"]).output().ok();
+    assert!(seen.lines().any(|line| line.starts_with("0::") && line.ends_with("/other")), "{seen}");
+    container.kill("KILL").ok();
+}
+
+#[test]
+fn exec_into_a_cgroup_that_takes_no_processes_goes_nowhere_else_on_v2() {
+    not_in_runc_1_1!("goes where init is");
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    container.create().output().ok();
+    container.start().ok();
+    let own = container.cgroup().unified();
+    fs::create_dir(own.join("inner")).unwrap();
+    fs::write(own.join("inner/cgroup.procs"), container.pid().to_string()).unwrap();
+    let given_on = fs::read_to_string(own.join("cgroup.controllers")).unwrap();
+    let given_on: Vec<String> = given_on.split_whitespace().map(|name| format!("+{name}")).collect();
+    skip_if!(
+        given_on.is_empty() || fs::write(own.join("cgroup.subtree_control"), given_on.join(" ")).is_err(),
+        "no controller that a cgroup of v2 could give on"
+    );
+    container.exec(&["true"]).output().ok();
+    container.exec_with(&["--cgroup", "/"], &["true"]).output().fails_with("EBUSY");
+    container.exec_with(&["--cgroup", "/inner"], &["true"]).output().ok();
+}
+
+#[test]
 fn exec_reads_what_follows_the_id_as_the_command() {
     let container = Container::sleeping(|_| {});
     assert_eq!(container.exec(&["echo", "--cwd", "-t", "-x"]).output().ok(), "--cwd -t -x");

@@ -5,6 +5,7 @@ use std::fs;
 use spec_tests::container::Container;
 use spec_tests::only_corten;
 use spec_tests::runtime::eventually;
+use spec_tests::skip::known_to_fail_on_runc_1_1_5;
 
 #[test]
 fn create_does_not_run_the_payload_until_start() {
@@ -204,4 +205,37 @@ fn the_config_may_be_another_file_than_the_bundles() {
     std::fs::write(&other, config.to_string()).unwrap();
     assert_eq!(container.run_with(["--config", &other]).output().ok(), "from the other");
     container.run_with(["--config", "/nowhere.json"]).output().fails_with("no such file or directory");
+}
+
+#[test]
+fn run_of_a_container_that_is_deleted_meanwhile_ends_as_its_process_did() {
+    let container = Container::new(|bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    let run = container.run().spawn();
+    eventually("running", || {
+        container.command(["state", &container.id]).output().stdout.contains("\"running\"")
+    });
+    container.command(["delete", "--force", &container.id]).output().ok();
+    let ended = run.wait();
+    assert_eq!((ended.code, ended.stderr.as_str()), (137, ""), "{ended}");
+}
+
+#[test]
+fn run_leaves_a_container_alone_that_has_taken_the_name_of_its_own() {
+    known_to_fail_on_runc_1_1_5(|| {
+        let container = Container::new(|bundle| {
+            bundle.args(["sleep", "1000"]);
+        });
+        let run = container.run().spawn();
+        let status = || container.command(["state", &container.id]).output().stdout;
+        eventually("running", || status().contains("\"running\""));
+        let pid = rustix::process::Pid::from_raw(run.pid() as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        container.command(["delete", "--force", &container.id]).output().ok();
+        container.run_with(["--detach"]).output().ok();
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+        assert_eq!(run.wait().code, 137);
+        assert_eq!(container.status(), "running");
+    });
 }

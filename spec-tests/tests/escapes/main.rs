@@ -37,6 +37,8 @@
 //! | identity | `exec -u 1` | CVE-2026-30892 | resists |
 //! | identity | uid beyond 32 bits, -1, or no number: create | CVE-2024-40635, -2026-46680 | resists |
 //! | identity | the same: exec | CVE-2024-40635, -2026-46680 | **fails** (4294967296 is 0) |
+//! | streams | have a terminal, a file or a device node of the caller given to the container's user | | **fails** (detached) |
+//! | strangers | a /proc of another pid namespace: what is meant for init is done to a stranger | | resists |
 //! | locks | in a user namespace, undo what a mount of the host forbids or hides | | resists (refuses) |
 //! | state | a link in place of the unfinished pid file | | resists |
 //! | state | state directory open to others, abstract sockets, ids with slashes | CVE-2024-25621, -2020-15257 | resists |
@@ -55,4 +57,6 @@ mod locks;
 mod notify;
 mod procfs;
 mod state;
+mod strangers;
+mod streams;
 mod symlinks;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use super::enter::Entrance;
 use super::live::{pids_below, remove_tree};
 use super::write::{Places, perform};
-use super::{devices, freezer};
+use super::{PATIENCE, devices, freezer};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Driver, Plan, Write};
 use crate::sys::cgroupfs::{Dir, Top};
+use crate::sys::clock::Deadline;
 
 /// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
 pub struct CreatedCgroup {
@@ -84,10 +85,10 @@ impl CreatedCgroup {
 
     /// Removes the directories that [`create`] has made, parents included where no other cgroup uses them yet.
     pub fn undo(self) -> Result<()> {
-        let mut first = Ok(());
+        let (deadline, mut first) = (Deadline::after(PATIENCE), Ok(()));
         for path in self.made.iter().rev() {
             if self.dirs.iter().any(|created| created.dir.path() == path) {
-                first = first.and(remove_tree(&self.top, path));
+                first = first.and(remove_tree(&self.top, path, deadline));
             } else {
                 best_effort(self.top.remove_dir(path), "another container may live in it by now");
             }
@@ -122,6 +123,9 @@ impl CreatedCgroup {
         let dir = self.top.open_dir(&planned.path)?;
         if !is_new {
             refuse_used(&self.top, &dir)?;
+        }
+        if planned.is_unified() || planned.holds("freezer") {
+            refuse_frozen(&dir)?;
         }
         let PlannedDir { controllers, optional, .. } = planned;
         self.dirs.push(CreatedDir { controllers: controllers.clone(), dir, optional: *optional, is_new });
@@ -193,8 +197,12 @@ fn refuse_used(top: &Top, dir: &Dir) -> Result<()> {
         let cause = format!("container's cgroup is not empty: {processes} process(es) found");
         return Err(Error::new(Kind::WrongState, cause));
     }
-    // A process that joins a frozen cgroup stops before it can report anything.
-    if freezer::is_frozen(dir)? {
+    Ok(())
+}
+
+/// A process that joins a frozen cgroup, or a cgroup below a frozen cgroup, stops before it can report anything.
+fn refuse_frozen(dir: &Dir) -> Result<()> {
+    if freezer::stops_processes(dir)? {
         return Err(Error::new(Kind::WrongState, "container's cgroup unexpectedly frozen"));
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::sys::clock::Deadline;
 /// Stops all processes of a v2 cgroup, and returns once they have stopped. If they don't, they go on.
 pub(super) fn freeze_v2(dir: &Dir) -> Result<()> {
     dir.write("cgroup.freeze", "1")?;
-    let frozen = wait_for_event(dir, "frozen", "1");
+    let frozen = wait_for_event(dir, "frozen", "1", Deadline::after(PATIENCE));
     if frozen.is_err() {
         best_effort(thaw_v2(dir), "a cgroup that is half frozen is worse than none");
     }
@@ -51,10 +51,20 @@ pub(super) fn is_frozen(dir: &Dir) -> Result<bool> {
     Ok(read_if_there(dir, "freezer.self_freezing")?.is_none_or(|own| own.trim() == "1"))
 }
 
+/// Whether a process that joins the cgroup stops: the cgroup itself is frozen, or a cgroup above it.
+pub(super) fn stops_processes(dir: &Dir) -> Result<bool> {
+    if is_frozen(dir)? {
+        return Ok(true);
+    }
+    if let Some(events) = read_if_there(dir, "cgroup.events")? {
+        return Ok(events.lines().any(|line| line == "frozen 1"));
+    }
+    Ok(read_if_there(dir, "freezer.state")?.is_some_and(|state| state.trim() != "THAWED"))
+}
+
 /// Waits until `cgroup.events` of a v2 cgroup says `key value`.
-pub(super) fn wait_for_event(dir: &Dir, key: &str, value: &str) -> Result<()> {
+pub(super) fn wait_for_event(dir: &Dir, key: &str, value: &str, deadline: Deadline) -> Result<()> {
     let events = dir.open_to_watch("cgroup.events")?;
-    let deadline = Deadline::after(PATIENCE);
     let line = format!("{key} {value}");
     loop {
         // The kernel tells of changes since the last read, so each wait comes after a read.

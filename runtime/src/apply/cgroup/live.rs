@@ -20,6 +20,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::signal;
 
 /// A container's cgroup. Opening it touches nothing: each operation looks at what it needs.
+#[derive(Clone)]
 pub struct Cgroup {
     paths: CgroupPaths,
 }
@@ -50,13 +51,31 @@ impl Cgroup {
         Ok(Cgroup { paths: CgroupPaths::new(below) })
     }
 
-    /// v2: the cgroup below this one that process `pid` is in; none if the process is anywhere else.
-    pub fn below_with(&self, pid: i32) -> Result<Option<Cgroup>> {
-        let memberships = cgroupfs::read_file(&format!("/proc/{pid}/cgroup"))?;
-        let Some(own) = memberships.lines().find_map(|line| line.strip_prefix("0::/")) else {
+    /// v2: the cgroup of the container's init, for a process that could not join this one.
+    ///
+    /// A cgroup takes no processes if it gives its controllers on to cgroups below: so it is in a container that runs
+    /// systemd or an engine. Then the process goes where init is, if that is below. If this cgroup is gone, init was
+    /// moved out of it, and the process goes wherever init is.
+    pub fn instead(&self, failed: &Error, init: i32) -> Result<Option<Cgroup>> {
+        let is_gone = failed.is(Errno::ENOENT);
+        if !self.paths.is_v2() || !(is_gone || failed.is(Errno::EBUSY) || failed.is(Errno::EOPNOTSUPP)) {
             return Ok(None);
-        };
-        let own = Path::new(own);
+        }
+        let memberships = cgroupfs::read_file(&format!("/proc/{init}/cgroup"))?;
+        let own = memberships.lines().find_map(|line| line.strip_prefix("0::/")).map(Path::new);
+        match own.filter(|own| own.components().all(|part| matches!(part, Component::Normal(_)))) {
+            None => Ok(None),
+            Some(own) if is_gone => {
+                let dir = Path::new(Top::PATH).join(own);
+                let paths = BTreeMap::from([(CgroupPaths::UNIFIED.to_owned(), dir)]);
+                Ok(Some(Cgroup { paths: CgroupPaths::new(paths) }))
+            }
+            Some(own) => self.below_with(own),
+        }
+    }
+
+    /// The cgroup below this one that /proc/PID/cgroup calls `own`.
+    fn below_with(&self, own: &Path) -> Result<Option<Cgroup>> {
         // /proc/PID/cgroup counts from the hierarchy's top, our path from its mount point: the longest end of our path
         // that is a beginning of the process's path is the container's cgroup.
         let above = own.ancestors().filter(|above| !above.as_os_str().is_empty());
@@ -109,9 +128,26 @@ impl Cgroup {
         self.main().exists()
     }
 
-    /// All processes of the cgroup and of those below it. A cgroup that is gone has none.
+    /// Whether the container has a cgroup of its own at all.
+    pub fn is_anywhere(&self) -> bool {
+        self.paths.iter().next().is_some()
+    }
+
+    /// Those directories of `others` that are this cgroup's or lie below them.
+    pub fn paths_within(&self, others: &CgroupPaths) -> Vec<PathBuf> {
+        let own = self.dirs();
+        let within = |path: &Path| own.iter().any(|own| path.starts_with(own));
+        others.iter().map(|(_, path)| path).filter(|path| within(path)).map(Path::to_owned).collect()
+    }
+
+    /// All processes of the cgroup and of those below it, in any hierarchy: a process may have left the others, or
+    /// never have come there. A cgroup that is gone has none.
     pub fn pids(&self) -> Result<Vec<i32>> {
-        pids_below(&Top::open(), self.main()).doing("list the container's processes")
+        let (top, mut pids) = (Top::open(), BTreeSet::new());
+        for path in self.dirs() {
+            pids.extend(pids_below(&top, path).doing("list the container's processes")?);
+        }
+        Ok(pids.into_iter().collect())
     }
 
     /// Stops all processes, and returns once they have stopped.
@@ -121,17 +157,45 @@ impl Cgroup {
 
     /// Lets all processes go on.
     pub fn thaw(&self) -> Result<()> {
-        self.with_freezer(freezer::thaw_v1, freezer::thaw_v2).doing("thaw the container's cgroup")
+        let thawed = self.with_freezer(freezer::thaw_v1, freezer::thaw_v2);
+        let unified =
+            self.paths.iter().find(|(name, _)| *name == CgroupPaths::UNIFIED && !self.paths.is_v2());
+        let unified = unified.map(|(_, path)| Dir::open(path).and_then(|dir| freezer::thaw_v2(&dir)));
+        unified.map(|thawed| best_effort(thawed, "on a hybrid host the container need not be there"));
+        thawed.doing("thaw the container's cgroup")
     }
 
-    /// Whether the container is frozen. A container without a freezer isn't, nor is one without a cgroup.
+    /// Whether the container is frozen: by the freezer of v1, or by the unified hierarchy, on a hybrid host too. A
+    /// container without a freezer isn't, nor is one without a cgroup.
     pub fn is_frozen(&self) -> Result<bool> {
-        let Some(path) = self.paths.get("freezer") else { return Ok(false) };
-        match Dir::open(path) {
+        let frozen = |path: &Path| match Dir::open(path) {
             Err(err) if err.is(Errno::ENOENT) => Ok(false),
             dir => freezer::is_frozen(&dir?),
+        };
+        let mut frozen = self.freezers().into_iter().map(frozen);
+        frozen.try_fold(false, |any, frozen| Ok(any || frozen?)).doing("look whether the container is frozen")
+    }
+
+    /// The directories of this cgroup, and of the cgroups below it, that are frozen themselves: a container that may
+    /// write to cgroups freezes what it likes.
+    pub fn frozen(&self) -> Result<Vec<PathBuf>> {
+        let (top, mut frozen) = (Top::open(), Vec::new());
+        for path in self.freezers() {
+            match collect_frozen(&top, path, &mut frozen) {
+                Err(err) if is_gone(&err) => {}
+                collected => collected?,
+            }
         }
-        .doing("look whether the container is frozen")
+        Ok(frozen)
+    }
+
+    /// Lets the processes of one directory of a cgroup go on.
+    pub fn thaw_at(path: &Path) -> Result<()> {
+        let dir = Dir::open(path)?;
+        match freezer::thaw_v2(&dir) {
+            Err(err) if is_gone(&err) => freezer::thaw_v1(&dir),
+            thawed => thawed,
+        }
     }
 
     /// Kills every process of the cgroup and of the cgroups below it, frozen or not. Processes may still be dying when
@@ -170,21 +234,25 @@ impl Cgroup {
     ///
     /// Errors: EBUSY where processes stay.
     pub fn remove(&self) -> Result<()> {
-        let (top, mut first) = (Top::open(), Ok(()));
+        let (top, deadline, mut first) = (Top::open(), Deadline::after(PATIENCE), Ok(()));
         for path in self.dirs() {
-            let removed = remove_tree(&top, path).doing_with(|| format!("remove cgroup {}", path.display()));
+            let removed =
+                remove_tree(&top, path, deadline).doing_with(|| format!("remove cgroup {}", path.display()));
             first = first.and(removed);
         }
         first
     }
 
-    /// Removes the cgroup if it has neither processes nor cgroups below it.
-    pub fn remove_if_empty(&self) -> Result<()> {
-        let top = Top::open();
-        self.dirs().into_iter().try_for_each(|path| match top.remove_dir(path) {
-            Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => Ok(()),
-            removed => removed,
-        })
+    /// Removes the cgroup if it has neither processes nor cgroups below it; says whether it is gone.
+    pub fn remove_if_empty(&self) -> Result<bool> {
+        let (top, mut gone) = (Top::open(), true);
+        for path in self.dirs() {
+            match top.remove_dir(path) {
+                Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => gone = false,
+                removed => removed?,
+            }
+        }
+        Ok(gone)
     }
 
     /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided. If a write fails, the earlier
@@ -226,6 +294,12 @@ impl Cgroup {
     /// Each directory once: controllers may share a hierarchy.
     fn dirs(&self) -> BTreeSet<&Path> {
         self.paths.iter().map(|(_, path)| path).collect()
+    }
+
+    /// The directories that have a freezer: that of v1, and that of the unified hierarchy.
+    fn freezers(&self) -> BTreeSet<&Path> {
+        let has_freezer = |name: &str| name == "freezer" || name == CgroupPaths::UNIFIED;
+        self.paths.iter().filter(|(name, _)| has_freezer(name)).map(|(_, path)| path).collect()
     }
 
     /// The directory in which `cgroup.kill` is written: in the unified hierarchy, if the container is in it. On a
@@ -379,6 +453,22 @@ fn collect_pids(top: &Top, path: &Path, pids: &mut Vec<i32>) -> Result<()> {
     Ok(())
 }
 
+fn collect_frozen(top: &Top, path: &Path, frozen: &mut Vec<PathBuf>) -> Result<()> {
+    let dir = top.open_dir(path)?;
+    if freezer::is_frozen(&dir)? {
+        frozen.push(path.to_owned());
+    }
+    if dir.has_children()? {
+        for child in children(path)? {
+            match collect_frozen(top, &child, frozen) {
+                Err(err) if is_gone(&err) => {}
+                collected => collected?,
+            }
+        }
+    }
+    Ok(())
+}
+
 fn children(path: &Path) -> Result<Vec<PathBuf>> {
     let failed = |err| Error::io(format!("readdir({})", path.display()), &err);
     let entries = fs::read_dir(path).map_err(failed)?;
@@ -387,7 +477,7 @@ fn children(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Removes the cgroup at `path` and the cgroups below it, the deepest first. A cgroup that is gone is no error.
-pub(super) fn remove_tree(top: &Top, path: &Path) -> Result<()> {
+pub(super) fn remove_tree(top: &Top, path: &Path, deadline: Deadline) -> Result<()> {
     // Mostly the cgroup is empty already: neither processes nor cgroups are in it.
     match top.remove_dir(path) {
         Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => {}
@@ -395,17 +485,17 @@ pub(super) fn remove_tree(top: &Top, path: &Path) -> Result<()> {
     }
     match children(path) {
         Err(err) if is_gone(&err) => return Ok(()),
-        children => children?.iter().try_for_each(|child| remove_tree(top, child))?,
+        children => children?.iter().try_for_each(|child| remove_tree(top, child, deadline))?,
     }
-    remove_when_empty(top, path)
+    remove_when_empty(top, path, deadline)
 }
 
-fn remove_when_empty(top: &Top, path: &Path) -> Result<()> {
-    let deadline = Deadline::after(PATIENCE);
+fn remove_when_empty(top: &Top, path: &Path, deadline: Deadline) -> Result<()> {
     let mut pause = Duration::from_micros(100);
     loop {
         // v2 tells when the last process has left. v1 has to be tried again.
-        let left = top.open_dir(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0"));
+        let left =
+            top.open_dir(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0", deadline));
         best_effort(left, "removing it tells what is wrong");
         match top.remove_dir(path) {
             Err(err) if err.is(Errno::EBUSY) && !deadline.passed() => {}
