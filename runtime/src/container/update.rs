@@ -1,7 +1,6 @@
 //! `update`: other limits for a container.
 
 use oci_spec::runtime::LinuxResources;
-use serde_json::Value;
 
 use super::{LockedContainer, not_running};
 use crate::apply::resctrl;
@@ -61,12 +60,7 @@ pub struct Schemata {
 ///
 /// Errors: InvalidSpec, naming the field.
 pub fn resources_from_json(json: &[u8]) -> Result<LinuxResources> {
-    let invalid = |err: serde_json::Error| Error::invalid(err.to_string());
-    let mut value: Value = serde_json::from_slice(json).map_err(invalid)?;
-    if !spec::limits_pids(&value) {
-        value.as_object_mut().map(|resources| resources.remove("pids"));
-    }
-    serde_path_to_error::deserialize(value).map_err(|err| Error::invalid(err.to_string()))
+    spec::load_resources(json)
 }
 
 #[cfg(test)]
@@ -88,5 +82,13 @@ mod tests {
         let err = resources_from_json(br#"{"cpu":{"shares":"many"}}"#).expect_err("a string").to_string();
         assert!(err.starts_with("cpu.shares: "), "{err}");
         assert!(resources_from_json(b"").is_err());
+    }
+
+    #[test]
+    fn null_and_an_object_without_members_change_nothing() {
+        for text in ["null", "{}", r#"{"memory":null,"pids":{"limit":null}}"#] {
+            let resources = resources_from_json(text.as_bytes()).expect("resources");
+            assert!(resources.memory().is_none() && resources.pids().is_none(), "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! In a user namespace no process may make device nodes. There the supervisor opens the host's nodes, and init binds
 //! them in place. Where the config binds a whole /dev, it is left as it is.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::mount_options::AttrChange;
@@ -104,25 +105,28 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
 fn listed(spec: &Spec, source: DeviceSource) -> Result<Vec<(String, Device)>> {
     let list = spec.linux().and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
     let mut devices: Vec<(String, Device)> = Vec::new();
+    let mut paths_seen = HashSet::new();
     for (index, entry) in list.iter().enumerate() {
         let field = format!("linux.devices[{index}]");
         // /dev/ptmx is always the link to the container's own pts.
         if entry.path() == Path::new("/dev/ptmx") {
             continue;
         }
+        let path = paths::from_root(entry.path());
         let device = Device {
-            path: paths::from_root(entry.path()),
+            path: path.clone(),
             kind: kind(entry.typ(), &field)?,
-            major: number(entry.major(), &field, "major")?,
-            minor: number(entry.minor(), &field, "minor")?,
+            major: number(entry.major(), MAJOR_BITS, &format!("{field}.major"))?,
+            minor: number(entry.minor(), MINOR_BITS, &format!("{field}.minor"))?,
             mode: entry.file_mode().unwrap_or(0o666) & 0o7777,
             uid: entry.uid().unwrap_or(0),
             gid: entry.gid().unwrap_or(0),
             source,
         };
-        // Docker lists a device twice when `--device` names a default one; the last word counts.
-        devices.retain(|(_, earlier)| earlier.path != device.path);
-        devices.push((field, device));
+        // A path listed twice: the first counts, as in runc, where the second finds its node in place.
+        if paths_seen.insert(path) {
+            devices.push((field, device));
+        }
     }
     Ok(devices)
 }
@@ -138,8 +142,17 @@ fn kind(kind: oci::LinuxDeviceType, field: &str) -> Result<u32> {
     }
 }
 
-fn number(number: i64, field: &str, name: &str) -> Result<u32> {
-    u32::try_from(number).map_err(|_| Error::invalid(format!("{field}.{name}: {number} is no device number")))
+/// The kernel's `dev_t` has so many bits for each of the two numbers of a device.
+pub(super) const MAJOR_BITS: u32 = 12;
+pub(super) const MINOR_BITS: u32 = 20;
+
+/// A device number. What is more than its bits would be cut by mknod(2), and the v1 controller takes ~0 for "any".
+pub(super) fn number(number: i64, bits: u32, field: &str) -> Result<u32> {
+    let number_max = (1 << bits) - 1;
+    u32::try_from(number)
+        .ok()
+        .filter(|number| *number <= number_max)
+        .ok_or_else(|| Error::invalid(format!("{field}: {number} is not in 0 to {number_max}")))
 }
 
 /// The host's node, to be bound where none can be made.

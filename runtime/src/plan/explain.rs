@@ -24,9 +24,10 @@ use crate::sys::schedule::SchedulerAttributes;
 
 pub(super) fn plan(plan: &Plan) -> String {
     let mut text = String::new();
+    let fork = fork(&plan.steps);
     let mut process = "";
     for step in &plan.steps {
-        let now = performer(&plan.steps, step);
+        let now = performer(fork, step);
         if now != process {
             process = now;
             heading(&mut text, process);
@@ -40,10 +41,13 @@ pub(super) fn plan(plan: &Plan) -> String {
     text
 }
 
+/// The stage at which an intermediate process forks init, if the steps have one.
+pub(super) fn fork(steps: &[Step]) -> Option<Stage> {
+    steps.iter().map(Step::stage).find(|stage| [Stage::ForkInit, Stage::ForkInitLast].contains(stage))
+}
+
 /// The process that performs a step of a plan: up to the fork of init, if there is one, the intermediate process prepares.
-pub(super) fn performer(steps: &[Step], step: &Step) -> &'static str {
-    let forks = |step: &&Step| [Stage::ForkInit, Stage::ForkInitLast].contains(&step.stage());
-    let fork = steps.iter().find(forks).map(Step::stage);
+pub(super) fn performer(fork: Option<Stage>, step: &Step) -> &'static str {
     match step.stage().actor() {
         Actor::Supervisor => "supervisor",
         Actor::Preparer if fork.is_some_and(|fork| step.stage() <= fork) => "intermediate process",

@@ -162,7 +162,7 @@ impl Step {
 
     /// The process that performs it, as one of the steps of a plan.
     pub fn performer(&self, steps: &[Step]) -> &'static str {
-        explain::performer(steps, self)
+        explain::performer(explain::fork(steps), self)
     }
 
     /// What it does, in a few words.

@@ -4,6 +4,9 @@
 //! is ignored, as the OCI spec asks. An unknown *value* is an error that names its path. An unknown capability is
 //! dropped with a warning. Everything that no later stage could carry out is refused by name.
 
+mod exact;
+mod go;
+pub mod json;
 mod namespaces;
 mod parse;
 mod validate;
@@ -12,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 pub use namespaces::{Namespace, NamespaceSource, Namespaces};
 pub use oci_spec::runtime as oci;
-pub use parse::limits_pids;
 
 use crate::error::Result;
 
@@ -105,6 +107,11 @@ pub fn load_process(text: &[u8]) -> Result<(oci::Process, Vec<String>)> {
     let (process, warnings) = parse::process(text)?;
     validate::process(&process, "")?;
     Ok((process, warnings))
+}
+
+/// Parses the text of `linux.resources`, as `update --resources` takes it.
+pub fn load_resources(text: &[u8]) -> Result<oci::LinuxResources> {
+    parse::resources(text)
 }
 
 /// Validates a process that was put together from flags, as `exec ID COMMAND` does.

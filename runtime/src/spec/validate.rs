@@ -35,7 +35,8 @@ pub(super) fn config(spec: &oci::Spec, namespaces: &Namespaces) -> Result<()> {
 
 fn version(version: &str) -> Result<()> {
     let major = version.split('.').next().unwrap_or_default();
-    if major == "1" || version.starts_with("0.") {
+    // Go's callers may leave it out, and runc doesn't ask.
+    if major == "1" || version.is_empty() || version.starts_with("0.") {
         return Ok(());
     }
     Err(Error::invalid(format!("ociVersion: {version:?} is no version 1 of the runtime spec")))

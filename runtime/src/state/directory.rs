@@ -1,6 +1,7 @@
 //! The directory of one container, and the files in it.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -77,14 +78,15 @@ impl ContainerDir {
 
     /// Reads the record.
     ///
-    /// Errors: NotFound if `create` died before it wrote one.
+    /// Errors: NotFound if `create` died before it wrote one; Internal for a record that no reader can take.
     pub fn load(&self) -> Result<Record> {
         let file = match file::open_at(&self.dir, Path::new(RECORD), OFlag::O_RDONLY) {
             Err(err) if err.is(Errno::ENOENT) => return Err(does_not_exist()),
             result => result?,
         };
-        let json = file::read_limited(file, RECORD_SIZE_MAX).doing_with(|| self.shown(RECORD))?;
-        serde_json::from_slice(&json).map_err(|err| Error::internal(format!("{}: {err}", self.shown(RECORD))))
+        let broken = |err: &dyn fmt::Display| Error::internal(format!("{}: {err}", self.shown(RECORD)));
+        let json = file::read_limited(file, RECORD_SIZE_MAX).map_err(|err| broken(&err))?;
+        serde_json::from_slice(&json).map_err(|err| broken(&err))
     }
 
     /// Writes the record: a reader sees the old record or the new one, never half of a record.
@@ -97,6 +99,7 @@ impl ContainerDir {
     pub fn prepare(&self, record: &Record) -> Result<()> {
         let json = serde_json::to_vec(record)
             .map_err(|err| Error::invalid(format!("bundle or rootfs path: {err}")))?;
+        refuse_longer(&json, RECORD_SIZE_MAX)?;
         self.write_new(RECORD_UNFINISHED, &json)
     }
 
@@ -108,7 +111,9 @@ impl ContainerDir {
 
     /// Keeps what `exec` needs of the text of a config.json, and the filter that was compiled from its profile.
     pub fn save_exec_config(&self, config: &[u8], filter: Option<&Filter>) -> Result<()> {
-        self.write_new(EXEC_CONFIG, &exec_config::write(config, filter)?)
+        let text = exec_config::write(config, filter)?;
+        refuse_longer(&text, EXEC_CONFIG_SIZE_MAX)?;
+        self.write_new(EXEC_CONFIG, &text)
     }
 
     /// Reads what [`save_exec_config`](Self::save_exec_config) kept: a config.json without the rules of its profile,
@@ -208,6 +213,17 @@ impl ContainerDir {
     pub(super) fn shown(&self, name: &str) -> String {
         self.path.join(name).display().to_string()
     }
+}
+
+/// Whatever is longer than its reader takes could never be read again.
+fn refuse_longer(text: &[u8], size_max: usize) -> Result<()> {
+    if text.len() > size_max {
+        let len = text.len();
+        return Err(Error::invalid(format!(
+            "config.json: {len} bytes would have to be kept of it, and {size_max} can be"
+        )));
+    }
+    Ok(())
 }
 
 pub(super) fn does_not_exist() -> Error {

@@ -1,16 +1,12 @@
 //! What `exec` needs of a config.json: all but the rules of its seccomp profile. The compiled filter is kept in place
 //! of the rules, because they are by far the longest part, and each `exec` would read and compile them again.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 use crate::plan::seccomp::Filter;
-
-/// An object of JSON whose values stay text.
-type Object<'a> = BTreeMap<String, &'a RawValue>;
+use crate::spec::json::{self, Members};
 
 #[derive(Serialize, Deserialize)]
 struct Stored<'a> {
@@ -21,10 +17,10 @@ struct Stored<'a> {
 
 /// The text to be kept, of a config.json and of the filter that was compiled from its profile.
 pub(super) fn write(config: &[u8], filter: Option<&Filter>) -> Result<Vec<u8>> {
-    let config = within(config, "linux", |linux| {
+    let config = within(&json::text(config), "linux", |linux| {
         within(linux, "seccomp", |profile| {
-            let mut profile: Object = serde_json::from_slice(profile)?;
-            profile.remove("syscalls");
+            let mut profile = Members::of(profile)?;
+            profile.0.retain(|(key, _)| !json::is_key(key, "syscalls"));
             serde_json::to_string(&profile)
         })
     });
@@ -41,19 +37,22 @@ pub(super) fn read(text: &[u8]) -> Result<(String, Option<Filter>)> {
     Ok((stored.config.get().to_owned(), stored.filter))
 }
 
-/// The text of an object with the value at `key` changed, if there is one and the value is itself an object.
+/// The text of an object with each value at `key` changed that is itself an object. The key may be there more than once,
+/// and in another case: the text is read again as it was read before.
 fn within(
-    object: &[u8],
+    object: &str,
     key: &str,
-    change: impl FnOnce(&[u8]) -> serde_json::Result<String>,
+    change: impl Fn(&str) -> serde_json::Result<String>,
 ) -> serde_json::Result<String> {
-    let mut object: Object = serde_json::from_slice(object)?;
-    let changed = match object.get(key).filter(|value| value.get().starts_with('{')) {
-        Some(value) => RawValue::from_string(change(value.get().as_bytes())?)?,
-        None => return serde_json::to_string(&object),
-    };
-    object.insert(key.into(), &changed);
-    serde_json::to_string(&object)
+    let members = Members::of(object)?;
+    let mut changed = Vec::new();
+    for (name, value) in &members.0 {
+        let is_wanted = json::is_key(name, key) && value.get().starts_with('{');
+        changed.push(is_wanted.then(|| RawValue::from_string(change(value.get())?)).transpose()?);
+    }
+    let values = members.0.into_iter().zip(&changed);
+    let members = values.map(|((name, value), changed)| (name, changed.as_deref().unwrap_or(value)));
+    serde_json::to_string(&Members(members.collect()))
 }
 
 #[cfg(test)]
@@ -76,6 +75,15 @@ mod tests {
     fn a_key_may_be_written_with_escapes() {
         let (kept, _) = read(&write(br#"{"\u0061":1,"linux":null}"#, None).unwrap()).unwrap();
         assert_eq!(kept, r#"{"a":1,"linux":null}"#);
+    }
+
+    #[test]
+    fn keys_in_another_case_and_keys_given_twice_are_kept_as_they_are() {
+        let config = br#"{"Linux":{"SECCOMP":{"Syscalls":[],"defaultAction":"SCMP_ACT_ALLOW"}},
+            "linux":{"maskedPaths":["/a"]},"linux":{"seccomp":{"syscalls":[]}},"hostname":"\ud800"}"#;
+        let (kept, _) = read(&write(config, None).unwrap()).unwrap();
+        let expected = r#"{"Linux":{"SECCOMP":{"defaultAction":"SCMP_ACT_ALLOW"}},"linux":{"maskedPaths":["/a"]},"linux":{"seccomp":{}},"hostname":"\ufffd"}"#;
+        assert_eq!(kept, expected);
     }
 
     #[test]

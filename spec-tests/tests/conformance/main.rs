@@ -12,6 +12,7 @@ mod exec;
 mod hooks;
 mod host_mounts;
 mod intel_rdt;
+mod json;
 mod kill;
 mod lifecycle;
 mod memory_policy;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::json;
 use spec_tests::container::Container;
 use spec_tests::{only_corten, skip_if};
 
@@ -27,7 +28,8 @@ fn a_directory_without_a_record_does_not_keep_others_from_being_listed() {
 
 #[test]
 fn a_broken_record_is_an_error_and_is_not_forgotten() {
-    for content in ["", "{", "null", "{\"id\": 7}", "\u{0}\u{1}"] {
+    let too_long = " ".repeat((16 << 20) + 1);
+    for content in ["", "{", "null", "{\"id\": 7}", "\u{0}\u{1}", too_long.as_str()] {
         let container = Container::new(|_| {});
         container.create().output().ok();
         let init = container.pid();
@@ -97,6 +99,30 @@ fn a_record_of_another_root_is_not_found() {
     let outcome = container.command(["state", &container.id]).output();
     container.runtime.root = own;
     outcome.fails_with("does not exist");
+}
+
+#[test]
+fn a_record_that_no_command_could_read_is_refused_at_create() {
+    only_corten!("a limit on the size of its record");
+    let container = Container::new(|_| {});
+    let config = json!({
+        "ociVersion": "1.0.2",
+        "root": {"path": "rootfs"},
+        "process": {"cwd": "/", "args": ["true"]},
+        "linux": {
+            "cgroupsPath": container.bundle.config["linux"]["cgroupsPath"],
+            "namespaces": [{"type": "mount"}],
+        },
+        "annotations": {"a": "@"},
+    });
+    let text = config.to_string();
+    // The record has the annotations, and beside them more than this config.json has.
+    let text = text.replace('@', &"x".repeat((16 << 20) - text.len()));
+    fs::write(container.bundle.dir.join("config.json"), text).unwrap();
+    let dir = container.bundle.dir.to_str().unwrap();
+    let outcome = container.command(["create", "--bundle", dir, &container.id]).output();
+    assert!(outcome.fails().contains("would have to be kept"), "{outcome}");
+    container.assert_nothing_left();
 }
 
 fn overwrite_records(dir: &Path, content: &str) {

@@ -1,9 +1,12 @@
 //! Conditions on arguments, and the order in which the rules of one system call are tried.
 
+use std::fmt;
+
 use oci_spec::runtime::{LinuxSeccompArg, LinuxSeccompOperator as Operator};
 
 use super::abi::Width;
 use crate::error::{Error, Result};
+use crate::sys::seccomp::INSTRUCTIONS_MAX;
 
 /// Arguments of a system call, by `seccomp_data.args`.
 const ARGUMENTS: usize = 6;
@@ -123,16 +126,35 @@ pub struct Test {
     pub then: Body,
 }
 
-/// Two rules give the same calls different actions, and the earlier rule isn't the more general.
+/// Why a rule can't be added.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Contradiction;
+pub enum Refusal {
+    /// Two rules give the same calls different actions, and the earlier rule isn't the more general.
+    Contradiction,
+    /// Each test takes an instruction at least, and there are more of them than a filter may have.
+    TooManyTests,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Contradiction => {
+                f.write_str("an earlier rule for the same arguments has another action")
+            }
+            Refusal::TooManyTests => write!(
+                f,
+                "the filter has more than {INSTRUCTIONS_MAX} instructions, and the kernel takes no more"
+            ),
+        }
+    }
+}
 
 impl Body {
     /// Adds a rule: `verdict` where all of `conditions` hold, as an ABI of `width` sees them.
     ///
     /// As in libseccomp, an unconditional rule replaces all conditional rules, wherever it comes in the profile. Of
     /// several unconditional rules, the first stands.
-    pub fn add(&mut self, conditions: &[Condition], verdict: u32, width: Width) -> Result<(), Contradiction> {
+    pub fn add(&mut self, conditions: &[Condition], verdict: u32, width: Width) -> Result<(), Refusal> {
         let mut chain: Vec<_> = conditions.iter().filter_map(|condition| condition.narrowed(width)).collect();
         chain.sort_by_key(|condition| condition.arg);
         match (self, chain.split_first()) {
@@ -147,14 +169,14 @@ impl Body {
 
     /// Adds the rest of a rule below the conditions that it shares with an earlier rule. If the earlier rule is the
     /// more general, it stands. If the later rule is the more general, it may only repeat what the earlier rules say.
-    fn refine(&mut self, rest: &[Condition], verdict: u32, width: Width) -> Result<(), Contradiction> {
+    fn refine(&mut self, rest: &[Condition], verdict: u32, width: Width) -> Result<(), Refusal> {
         match (self, rest.split_first()) {
             (Body::Verdict(_), Some(_)) => Ok(()),
             (body, None) if body.is_always(verdict) => {
                 *body = Body::Verdict(verdict);
                 Ok(())
             }
-            (_, None) => Err(Contradiction),
+            (_, None) => Err(Refusal::Contradiction),
             (Body::Tests(tests), Some((first, rest))) => insert(tests, first, rest, verdict, width),
         }
     }
@@ -173,11 +195,12 @@ fn insert(
     rest: &[Condition],
     verdict: u32,
     width: Width,
-) -> Result<(), Contradiction> {
+) -> Result<(), Refusal> {
     let place =
         tests.iter().position(|test| test.condition == *first || !test.condition.precedes(first, width));
     match place {
         Some(same) if tests[same].condition == *first => tests[same].then.refine(rest, verdict, width),
+        _ if tests.len() == INSTRUCTIONS_MAX => Err(Refusal::TooManyTests),
         place => {
             let then = rest.iter().rev().fold(Body::Verdict(verdict), |then, condition| {
                 Body::Tests(vec![Test { condition: *condition, then }])

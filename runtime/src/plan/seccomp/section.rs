@@ -82,7 +82,7 @@ impl Section {
     }
 
     fn index_of(&mut self, body: Body, width: Width) -> usize {
-        let known = self.bodies.iter().position(|known| *known == (body.clone(), width));
+        let known = self.bodies.iter().position(|known| known.1 == width && known.0 == body);
         known.unwrap_or_else(|| {
             self.bodies.push((body, width));
             self.bodies.len() - 1
@@ -159,11 +159,9 @@ impl Use {
                     body.add(&through_multiplexer(conditions, through.call), rule.verdict, width)
                 }
             };
-            added.map_err(|_| {
+            added.map_err(|why| {
                 let (field, name) = (&rule.field, syscall.name());
-                Error::invalid(format!(
-                    "{field}: {name}: an earlier rule for the same arguments has another action"
-                ))
+                Error::invalid(format!("{field}: {name}: {why}"))
             })?;
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::fmt;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
 use crate::error::{Context, Error, Result};
+use crate::plan::devices::{self, MAJOR_BITS, MINOR_BITS};
 
 /// A default and the exceptions from it. The spec has a list instead, in which each rule overrides the rules before it.
 /// The list was made for the v1 controller, and the kernel keeps it there in this form. v2 gets the same policy.
@@ -85,7 +86,8 @@ impl Policy {
 
     fn apply(&mut self, rule: &LinuxDeviceCgroup) -> Result<()> {
         let access = Access::parse(rule.access().as_deref().unwrap_or_default())?;
-        let (major, minor) = (number(rule.major(), "major")?, number(rule.minor(), "minor")?);
+        let (major, minor) =
+            (number(rule.major(), MAJOR_BITS, "major")?, number(rule.minor(), MINOR_BITS, "minor")?);
         let types: &[DeviceType] = match rule.typ().unwrap_or_default() {
             LinuxDeviceType::B => &[DeviceType::Block],
             LinuxDeviceType::C => &[DeviceType::Char],
@@ -238,14 +240,8 @@ impl fmt::Display for Access {
 }
 
 /// A device number of the spec: none and -1 stand for any number.
-fn number(number: Option<i64>, name: &str) -> Result<Option<u32>> {
-    match number {
-        None | Some(-1) => Ok(None),
-        Some(number) => match u32::try_from(number) {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Error::invalid(format!("{name} {number} is not a device number"))),
-        },
-    }
+fn number(number: Option<i64>, bits: u32, name: &str) -> Result<Option<u32>> {
+    number.filter(|number| *number != -1).map(|number| devices::number(number, bits, name)).transpose()
 }
 
 #[cfg(test)]
@@ -335,7 +331,7 @@ mod tests {
         );
         assert!(error(r#"[{"type":"c","access":"rx"}]"#).contains(r#"access "rx" is not of r, w and m"#));
         assert!(error(r#"[{"type":"p","access":"r"}]"#).contains(r#"type "p" is not of a cgroup device"#));
-        assert!(error(r#"[{"type":"c","major":-2,"access":"r"}]"#).contains("major -2"));
-        assert!(error(r#"[{"type":"c","minor":4294967296,"access":"r"}]"#).contains("minor 4294967296"));
+        assert!(error(r#"[{"type":"c","major":-2,"access":"r"}]"#).contains("major: -2"));
+        assert!(error(r#"[{"type":"c","minor":4294967296,"access":"r"}]"#).contains("minor: 4294967296"));
     }
 }

@@ -1,0 +1,209 @@
+//! What Go's `encoding/json` makes of a text before any type is known: bytes, escapes, and the case of keys.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+
+use super::oci;
+
+/// The name of the type of `process.capabilities`.
+pub(super) const CAPABILITIES: &str = "LinuxCapabilities";
+
+/// The text with U+FFFD for each byte that is no UTF-8 and for each half of a surrogate pair.
+pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    let text = utf8(bytes);
+    if has_surrogates(&text) { Cow::Owned(whole_surrogates(&text)) } else { text }
+}
+
+/// Unlike the standard library, Go puts one U+FFFD for each bad byte, however many begin a character together.
+fn utf8(mut bytes: &[u8]) -> Cow<'_, str> {
+    let mut text = String::new();
+    loop {
+        match std::str::from_utf8(bytes) {
+            Ok(rest) if text.is_empty() => return Cow::Borrowed(rest),
+            Ok(rest) => {
+                text.push_str(rest);
+                return Cow::Owned(text);
+            }
+            Err(err) => {
+                let (good, bad) = bytes.split_at(err.valid_up_to());
+                text.push_str(&String::from_utf8_lossy(good));
+                text.push(char::REPLACEMENT_CHARACTER);
+                bytes = &bad[1..];
+            }
+        }
+    }
+}
+
+fn has_surrogates(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        if surrogate(&rest[at..]).is_some() {
+            return true;
+        }
+        rest = after_escape(&rest[at..]);
+    }
+    false
+}
+
+fn whole_surrogates(text: &str) -> String {
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        whole.push_str(before);
+        let pair =
+            surrogate(escape) == Some(Half::High) && escape.get(6..).and_then(surrogate) == Some(Half::Low);
+        let (kept, len) = match surrogate(escape) {
+            Some(_) if pair => (&escape[..12], 12),
+            Some(_) => ("\\ufffd", 6),
+            None => {
+                let len = escape.len() - after_escape(escape).len();
+                (&escape[..len], len)
+            }
+        };
+        whole.push_str(kept);
+        rest = &escape[len..];
+    }
+    whole.push_str(rest);
+    whole
+}
+
+/// What follows the backslash and the byte or character after it.
+fn after_escape(escape: &str) -> &str {
+    let mut rest = escape.chars();
+    rest.next();
+    rest.next();
+    rest.as_str()
+}
+
+#[derive(PartialEq, Eq)]
+enum Half {
+    High,
+    Low,
+}
+
+/// Which half of a surrogate pair stands at the beginning of `text` as an escape.
+fn surrogate(text: &str) -> Option<Half> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    match u16::from_str_radix(digits, 16).ok()? {
+        0xd800..=0xdbff => Some(Half::High),
+        0xdc00..=0xdfff => Some(Half::Low),
+        _ => None,
+    }
+}
+
+/// The field that a key means: the field of this name, or else the field whose name differs in case alone.
+pub(super) fn field(key: &str, fields: &'static [&'static str]) -> Option<&'static str> {
+    let named = |same: fn(&str, &str) -> bool| fields.iter().copied().find(|field| same(key, field));
+    named(|key, field| key == field).or_else(|| named(is_key))
+}
+
+/// Whether `key` is `name` but for case. Names are ASCII; two letters that aren't ASCII have an ASCII one as their
+/// simple fold.
+pub fn is_key(key: &str, name: &str) -> bool {
+    let fold = |letter: char| match letter {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        letter => letter.to_ascii_lowercase(),
+    };
+    key.chars().map(fold).eq(name.chars().map(|letter| letter.to_ascii_lowercase()))
+}
+
+/// Whether this is a capability as the spec spells it. The shared types take more: `KILL`, `cap_kill`.
+pub(super) fn is_capability(name: &str) -> bool {
+    let known: Result<oci::Capability, serde::de::value::Error> =
+        oci::Capability::deserialize(serde::de::value::StrDeserializer::new(name));
+    name.strip_prefix("CAP_").is_some_and(|name| known.is_ok_and(|known| known.to_string() == name))
+}
+
+/// The members of an object in their order, whatever their keys: each value as text.
+pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// The members of `object`.
+    ///
+    /// Errors: it is no object.
+    pub fn of(object: &'a str) -> serde_json::Result<Members<'a>> {
+        serde_json::from_str(object)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(object: D) -> Result<Members<'a>, D::Error> {
+        object.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(key) = object.next_key()? {
+            let value = object.next_value().map_err(A::Error::custom)?;
+            members.push((key, value));
+        }
+        Ok(Members(members))
+    }
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut object = to.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            object.serialize_entry(key, value)?;
+        }
+        object.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_bytes_and_half_surrogates_become_replacement_characters() {
+        for (bytes, expected) in [
+            (&b"a\xe2\x82z\xff"[..], "a\u{fffd}\u{fffd}z\u{fffd}"),
+            (br"\ud800x", r"\ufffdx"),
+            (br"\udc00\ud800", r"\ufffd\ufffd"),
+            (br"\ud83d\ude00\uD83D", r"\ud83d\ude00\ufffd"),
+            (br"\ud800\ud83d\ude00", r"\ufffd\ud83d\ude00"),
+            (br"\\ud800\n\\\ud800", r"\\ud800\n\\\ufffd"),
+            (br"\ud8", r"\ud8"),
+            ("\\é\\".as_bytes(), "\\é\\"),
+        ] {
+            assert_eq!(text(bytes), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn keys_fold_as_in_go() {
+        for key in ["maskedPaths", "MASKEDPATHS", "maſkedPaths", "mas\u{212a}edpath\u{17f}"] {
+            assert!(is_key(key, "maskedPaths"), "{key}");
+        }
+        assert!(!is_key("maskedPath", "maskedPaths"));
+        assert!(!is_key("ünix", "unix"));
+    }
+
+    #[test]
+    fn a_capability_is_spelled_as_in_the_spec() {
+        assert!(is_capability("CAP_KILL") && is_capability("CAP_SYS_ADMIN") && is_capability("CAP_BPF"));
+        for name in ["KILL", "cap_kill", "CAP_CAP_KILL", "CAP_kill", "CAP_", "CAP_TELEPORT", ""] {
+            assert!(!is_capability(name), "{name}");
+        }
+    }
+}
