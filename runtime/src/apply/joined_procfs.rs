@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::build;
 use crate::error::Result;
 use crate::plan::FilesystemMount;
 use crate::sys::mount::{self, MountAttr};
@@ -18,12 +19,7 @@ pub fn build(
     let context = context.as_fd();
     mount::fsconfig_set_string(context, "source", &filesystem.source)?;
     mount::fsconfig_set_fd(context, "pidns", namespace.as_fd())?;
-    for option in &filesystem.options {
-        match option.split_once('=') {
-            Some((key, value)) => mount::fsconfig_set_string(context, key, value)?,
-            None => mount::fsconfig_set_flag(context, option)?,
-        }
-    }
+    build::set_options(context, filesystem)?;
     mount::fsconfig_create(context)?;
     mount::fsmount(context, attr)
 }

@@ -3,11 +3,12 @@
 //! In a user namespace no process may make device nodes. There the supervisor opens the host's nodes, and init binds
 //! them in place. Where the config binds a whole /dev, it is left as it is.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::mount_options::AttrChange;
 use super::mounts::{self, Mount, MountSource};
-use super::{ForPreparer, ForSupervisor, Step};
+use super::{ForPreparer, ForSupervisor, Request, Step};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::spec::{Namespace, Spec, oci};
@@ -73,8 +74,8 @@ const LINKS: [(&str, &str); 5] = [
 /// A new pts instance has a ptmx of its own; a node in /dev would open the host's.
 const PTMX: (&str, &str) = ("pts/ptmx", "ptmx");
 
-pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
-    if mounts::binds_whole_dev(spec) {
+pub(super) fn steps(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
+    if mounts::whole_dev_is_hosts(spec, request) {
         return Ok(Vec::new());
     }
     let source =
@@ -104,6 +105,7 @@ pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
 fn listed(spec: &Spec, source: DeviceSource) -> Result<Vec<(String, Device)>> {
     let list = spec.linux().and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
     let mut devices: Vec<(String, Device)> = Vec::new();
+    let mut listed: HashSet<PathBuf> = HashSet::new();
     for (index, entry) in list.iter().enumerate() {
         let field = format!("linux.devices[{index}]");
         // /dev/ptmx is always the link to the container's own pts.
@@ -120,9 +122,10 @@ fn listed(spec: &Spec, source: DeviceSource) -> Result<Vec<(String, Device)>> {
             gid: entry.gid().unwrap_or(0),
             source,
         };
-        // Docker lists a device twice when `--device` names a default one; the last word counts.
-        devices.retain(|(_, earlier)| earlier.path != device.path);
-        devices.push((field, device));
+        // Of two entries with one path the first counts, as where mknod(2) finds the node there already.
+        if listed.insert(device.path.clone()) {
+            devices.push((field, device));
+        }
     }
     Ok(devices)
 }

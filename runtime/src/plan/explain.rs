@@ -42,8 +42,9 @@ pub(super) fn plan(plan: &Plan) -> String {
 
 /// The process that performs a step of a plan: up to the fork of init, if there is one, the intermediate process prepares.
 pub(super) fn performer(steps: &[Step], step: &Step) -> &'static str {
-    let forks = |step: &&Step| [Stage::ForkInit, Stage::ForkInitLast].contains(&step.stage());
-    let fork = steps.iter().find(forks).map(Step::stage);
+    // The steps are sorted by stage, and there may be many.
+    let is_there = |fork: &Stage| steps.binary_search_by_key(fork, Step::stage).is_ok();
+    let fork = [Stage::ForkInit, Stage::ForkInitLast].into_iter().find(is_there);
     match step.stage().actor() {
         Actor::Supervisor => "supervisor",
         Actor::Preparer if fork.is_some_and(|fork| step.stage() <= fork) => "intermediate process",
@@ -420,10 +421,11 @@ fn source(source: &MountSource) -> String {
 }
 
 fn filesystem(filesystem: &FilesystemMount) -> String {
+    let label = filesystem.label.as_ref().map(|label| format!("context={label}"));
+    let options: Vec<&String> = filesystem.options.iter().chain(&label).collect();
     let mut text = word(&filesystem.fstype).into_owned();
-    if !filesystem.options.is_empty() {
-        let _infallible =
-            write!(text, " ({})", list(&filesystem.options, ",", |option| word(option).into_owned()));
+    if !options.is_empty() {
+        let _infallible = write!(text, " ({})", list(&options, ",", |option| word(option).into_owned()));
     }
     text
 }
