@@ -203,7 +203,7 @@ impl Error {
 }
 
 /// The beginning and the end of a text of more than `bytes_max` bytes.
-fn without_middle(text: &str, bytes_max: usize) -> String {
+pub(crate) fn without_middle(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }

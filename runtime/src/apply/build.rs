@@ -2,7 +2,7 @@
 //!
 //! The supervisor builds the mounts that need rights on the host (see `plan::mounts`), init all others.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag};
@@ -152,24 +152,91 @@ fn new_instance(filesystem: &FilesystemMount, attr: MountAttr, mode: Option<u32>
     if let Some(mode) = mode {
         mount::fsconfig_set_string(context, "mode", &format!("{mode:o}"))?;
     }
-    for option in &filesystem.options {
+    set_options(context, filesystem)?;
+    mount::fsconfig_create(context)?;
+    mount::fsmount(context, attr)
+}
+
+/// Sets the options of a filesystem that splits its text at commas, or whose options have none.
+pub fn set_options(context: BorrowedFd, filesystem: &FilesystemMount) -> Result<()> {
+    let options = filesystem.options.iter().flat_map(|option| option.split(','));
+    for option in options.filter(|option| !option.is_empty()) {
         match option.split_once('=') {
             Some((key, value)) => mount::fsconfig_set_string(context, key, value)?,
             None => mount::fsconfig_set_flag(context, option)?,
         }
     }
-    mount::fsconfig_create(context)?;
-    mount::fsmount(context, attr)
+    match &filesystem.label {
+        Some(label) => mount::fsconfig_set_string(context, "context", label),
+        None => Ok(()),
+    }
 }
 
-/// Changes flags and options of what is mounted on `target`, in one call of mount(2).
+/// The text of all options that mount(2) takes, without the NUL that ends it: the kernel cuts off what is beyond a page.
+const DATA_MAX: usize = 4095;
+
+/// Whether fsconfig(2) says all of this as mount(2) would. It takes short texts alone, one option a call. mount(2) takes
+/// one text, and how that falls into options is for the filesystem to say: most split it at commas, an overlay not at
+/// `\,`, a tmpfs not before a digit, and a label may stand in quotes.
+fn fits_fsconfig(filesystem: &FilesystemMount) -> bool {
+    let is_short = |text: &str| text.len() <= mount::FSCONFIG_TEXT_MAX;
+    let is_plain = |option: &String| {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        !key.is_empty() && is_short(key) && is_short(value) && !option.contains([',', '"', '\\'])
+    };
+    is_short(&filesystem.source) && filesystem.options.iter().all(is_plain)
+}
+
+/// Mounts a new instance of a filesystem on `target`, and returns the mount.
+pub fn mount_filesystem(
+    filesystem: &FilesystemMount,
+    attr: MountAttr,
+    mode: Option<u32>,
+    target: &OwnedFd,
+) -> Result<OwnedFd> {
+    if fits_fsconfig(filesystem) {
+        let built = self::filesystem(filesystem, attr, mode)?;
+        mount::attach(built.as_fd(), target.as_fd())?;
+        return Ok(built);
+    }
+    let mode = mode.map(|mode| format!("mode={mode:o}"));
+    mount_at_once(filesystem, attr.ms_flags(), mode, target)?;
+    // `..` of a root is the root itself, with all that is mounted on it.
+    file::open_in_root(target, Path::new(".."), OFlag::O_PATH | OFlag::O_DIRECTORY)
+}
+
+/// Changes flags and options of what is mounted on `target`, in one call of mount(2). What becomes read-only in the end
+/// is left as it is until then.
 pub fn remount(filesystem: &FilesystemMount, planned: &Mount, target: &OwnedFd) -> Result<()> {
     let settles_access_times = planned.attr.clear.intersects(MountAttr::ATIME);
     let all = if settles_access_times { MountAttr::ms_flags_of_all } else { MountAttr::ms_flags };
-    let flags = libc::MS_REMOUNT | all(planned.attr.set);
-    let data = filesystem.options.join(",");
-    mount::mount_legacy(&filesystem.source, &fd_path(target), &filesystem.fstype, flags, &data)
+    let mut attr = planned.attr.set;
+    if planned.sealed_later {
+        attr |= mount::attributes_of(target)? & MountAttr::RDONLY;
+    }
+    mount_at_once(filesystem, libc::MS_REMOUNT | all(attr), None, target)
         .doing_with(|| format!("remount {}", planned.destination.display()))
+}
+
+/// One call of mount(2), with `first` before the other options.
+fn mount_at_once(
+    filesystem: &FilesystemMount,
+    flags: u64,
+    first: Option<String>,
+    target: &OwnedFd,
+) -> Result<()> {
+    let (words, data): (Vec<_>, Vec<_>) =
+        filesystem.options.iter().partition(|option| mount::superblock_flag(option).is_some());
+    let flags =
+        words.iter().filter_map(|word| mount::superblock_flag(word)).fold(flags, |all, turn| turn(all));
+    let label = filesystem.label.as_ref().map(|label| format!("context=\"{label}\""));
+    let data: Vec<String> = first.into_iter().chain(data.into_iter().cloned()).chain(label).collect();
+    let data = data.join(",");
+    if data.len() > DATA_MAX {
+        let text = format!("the options have {} bytes in all, and mount(2) takes {DATA_MAX}", data.len());
+        return Err(Error::invalid(text));
+    }
+    mount::mount_legacy(&filesystem.source, &fd_path(target), &filesystem.fstype, flags, &data)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub fn open(root: &Root, console: Console, socket: BorrowedFd) -> Result<OwnedFd
     if file::filesystem_magic(&master)? != DEVPTS_SUPER_MAGIC || stat.st_rdev != multiplexer {
         return Err(Error::new(Kind::Denied, "/dev/pts/ptmx is not the multiplexer of a devpts"));
     }
+    root.workplace(Path::new("/dev/pts"))?;
     tty::unlock(&master)?;
     let peer = tty::open_peer(&master)?;
     if let Some((rows, columns)) = size_of(console) {
@@ -48,7 +49,7 @@ fn size_of(console: Console) -> Option<(u16, u16)> {
 
 /// Binds the terminal on /dev/console.
 pub fn bind(root: &Root, peer: &OwnedFd) -> Result<()> {
-    let dev = root.open_without_links(Path::new("/dev"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    let dev = root.workplace(Path::new("/dev"))?;
     let name = Path::new("console");
     match file::create_at(&dev, name, OFlag::O_RDONLY, 0o666) {
         Err(err) if !err.is(crate::error::Errno::EEXIST) => return Err(err),

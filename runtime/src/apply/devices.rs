@@ -1,7 +1,7 @@
 //! Init makes device nodes and the links beside them.
 //!
-//! For each of them, its directory is opened within the root and without following a link: by a /dev that is a link, an
-//! image would have the runtime make and remove files elsewhere.
+//! For each of them, its directory is opened as a [workplace](super::inside::Root::workplace): by a /dev that is a link, or
+//! by a link that leads a volume to /dev, an image would have the runtime make and remove files elsewhere.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -17,10 +17,7 @@ use crate::sys::{file, mount};
 /// Makes one node. If there is a `node`, a detached mount of the host's, that is bound instead.
 pub fn make(rootfs: &mut Rootfs, device: &Device, node: Option<OwnedFd>) -> Result<()> {
     let parent = device.path.parent().unwrap_or(Path::new("/"));
-    let directory = match rootfs.root.open_without_links(parent, OFlag::O_PATH | OFlag::O_DIRECTORY) {
-        Err(err) if err.is(Errno::ENOENT) => rootfs.root.make_directories(parent)?,
-        result => result?,
-    };
+    let directory = rootfs.root.workplace(parent)?;
     let Some(name) = device.path.file_name().map(Path::new) else {
         return Err(Error::invalid(format!("{} names no device", device.path.display())));
     };
@@ -73,10 +70,7 @@ fn number(device: &Device) -> u64 {
 
 /// Makes one of the links that every /dev has.
 pub fn make_link(rootfs: &Rootfs, target: &str, name: &str) -> Result<()> {
-    let dev = match rootfs.root.open_without_links(Path::new("/dev"), OFlag::O_PATH | OFlag::O_DIRECTORY) {
-        Err(err) if err.is(Errno::ENOENT) => rootfs.root.make_directories(Path::new("/dev"))?,
-        result => result?,
-    };
+    let dev = rootfs.root.workplace(Path::new("/dev"))?;
     if name == "core" && rootfs.root.open(Path::new(target), OFlag::O_PATH).is_err() {
         return Ok(());
     }

@@ -9,8 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use nix::sys::stat::FileStat;
 
-use crate::error::{Context, Errno, Error, Result};
+use crate::error::{Context, Errno, Error, Kind, Result};
 use crate::sys::file;
 
 /// As many symlinks as the kernel follows in one path.
@@ -20,12 +21,29 @@ const DIRECTORY_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
 
 /// The root of the container.
-pub struct Root(OwnedFd);
+pub struct Root {
+    directory: OwnedFd,
+    /// Roots of mounts that the runtime makes nothing in: see [`Root::distrust`].
+    distrusted: Vec<FileStat>,
+}
+
+/// A directory to mount something on.
+pub struct Mountpoint {
+    /// The directory.
+    pub directory: OwnedFd,
+    /// A link stands in the path: the image decides which directory this is.
+    pub by_link: bool,
+}
 
 impl Root {
     /// Takes the directory that is or will be `/`.
     pub fn new(directory: OwnedFd) -> Root {
-        Root(directory)
+        Root { directory, distrusted: Vec::new() }
+    }
+
+    /// Whether this is the directory of the root itself.
+    pub fn is(&self, stat: &FileStat) -> Result<bool> {
+        Ok(file::same_file(&file::stat_of(self)?, stat))
     }
 
     /// Opens a path, following links within the root.
@@ -39,12 +57,73 @@ impl Root {
     }
 
     /// Opens a directory as a mountpoint, making it and all above where they are missing.
-    pub fn make_directories(&self, path: &Path) -> Result<OwnedFd> {
-        match self.open(path, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+    pub fn mountpoint(&self, path: &Path) -> Result<Mountpoint> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let found = match self.open_without_links(path, flags) {
+            Err(err) if err.is(Errno::ELOOP) || err.is(Errno::ENOTDIR) => {
+                self.open(path, flags).map(|directory| Mountpoint { directory, by_link: true })
+            }
+            result => result.map(|directory| Mountpoint { directory, by_link: false }),
+        };
+        match found {
             Err(err) if err.is(Errno::ENOENT) => self.make_missing(path),
             result => result,
         }
         .doing_with(|| format!("make the directory {}", path.display()))
+    }
+
+    /// Opens a directory, making it and all above where they are missing.
+    pub fn make_directories(&self, path: &Path) -> Result<OwnedFd> {
+        self.mountpoint(path).map(|mountpoint| mountpoint.directory)
+    }
+
+    /// Keeps the runtime from making anything in a mount of the host's files, whose root has this `stat`. A link of the
+    /// image has chosen the place of the mount, which may be /dev (CVE-2026-41579).
+    pub fn distrust(&mut self, stat: FileStat) {
+        self.distrusted.push(stat);
+    }
+
+    /// Opens a directory that the runtime itself makes devices and links in. It is made where it is missing. No
+    /// component of the path may be a link, and the directory lies on no [distrusted](Root::distrust) mount.
+    pub fn workplace(&self, path: &Path) -> Result<OwnedFd> {
+        match self.open_without_links(path, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+            Err(err) if err.is(Errno::ENOENT) => {
+                let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Err(err) };
+                let above = self.workplace(above)?;
+                match file::make_directory_at(&above, name.as_ref(), DIRECTORY_MODE) {
+                    Err(err) if !err.is(Errno::EEXIST) => Err(err),
+                    _ => file::open_at(&above, name.as_ref(), OFlag::O_PATH | OFlag::O_DIRECTORY),
+                }
+            }
+            result => {
+                let directory = result?;
+                self.check_trusted(&directory, path)?;
+                Ok(directory)
+            }
+        }
+    }
+
+    /// Walks from a directory up to the root. By descriptor: between two walks by name, somebody who shares a volume
+    /// may exchange directories.
+    fn check_trusted(&self, directory: &OwnedFd, path: &Path) -> Result<()> {
+        if self.distrusted.is_empty() {
+            return Ok(());
+        }
+        let mut stat = file::stat_of(directory)?;
+        let mut above = file::open_at(directory, Path::new(".."), OFlag::O_PATH)?;
+        while !self.is(&stat)? {
+            let next = file::stat_of(&above)?;
+            let is_outside = file::same_file(&stat, &next);
+            if is_outside || self.distrusted.iter().any(|distrusted| file::same_file(distrusted, &stat)) {
+                return Err(Error::new(
+                    Kind::Denied,
+                    format!("a link of the image has led a mount to {} or above", path.display()),
+                ));
+            }
+            stat = next;
+            above = file::open_at(&above, Path::new(".."), OFlag::O_PATH)?;
+        }
+        Ok(())
     }
 
     /// Opens a file as a mountpoint, making it and all directories above where they are missing.
@@ -77,7 +156,7 @@ impl Root {
         Ok((self.make_directories(path.parent().unwrap_or(Path::new("/")))?, name.to_owned()))
     }
 
-    fn make_missing(&self, path: &Path) -> Result<OwnedFd> {
+    fn make_missing(&self, path: &Path) -> Result<Mountpoint> {
         let mut left: VecDeque<OsString> = VecDeque::new();
         let mut done = PathBuf::from("/");
         prepend(&mut left, &mut done, path);
@@ -109,13 +188,14 @@ impl Root {
             }
             done.push(name);
         }
-        self.open(&done, OFlag::O_PATH | OFlag::O_DIRECTORY)
+        let directory = self.open_without_links(&done, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        Ok(Mountpoint { directory, by_link: links > 0 })
     }
 }
 
 impl AsFd for Root {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.directory.as_fd()
     }
 }
 

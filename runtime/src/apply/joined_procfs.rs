@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 
+use super::build;
 use crate::error::{Context, Errno, Error, Result};
 use crate::plan::{FilesystemMount, JoinedProcfs, seccomp};
 use crate::probe;
@@ -59,12 +60,7 @@ pub fn build(
         result => result?,
     }
     mount::fsconfig_set_string(context, "source", source)?;
-    for option in options {
-        match option.split_once('=') {
-            Some((key, value)) => mount::fsconfig_set_string(context, key, value)?,
-            None => mount::fsconfig_set_flag(context, option)?,
-        }
-    }
+    build::set_options(context, filesystem)?;
     mount::fsconfig_create(context)?;
     mount::fsmount(context, attr)
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use libc::PROC_SUPER_MAGIC;
 use nix::fcntl::{AT_FDCWD, OFlag};
+use nix::sys::stat::FileStat;
 
 use super::build::{self, Built};
-use super::inside::Root;
+use super::inside::{Mountpoint, Root};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{CgroupV1Mount, FilesystemMount, Mount, MountSource, PropagationChange, covers_allowed};
@@ -89,26 +90,12 @@ impl Rootfs {
                     Some(finished) => finished,
                     None => build::bind(path, *recursive, planned.attr, planned.recursive_attr)?,
                 };
-                let target = self.bind_target(&finished.mount, planned)?;
-                finished.attach(&target)?
+                self.bind(finished, planned)?
             }
-            MountSource::Filesystem(filesystem) => {
-                let mode = self.mode_to_inherit(filesystem, &planned.destination);
-                let target = self.directory_target(planned, &filesystem.fstype)?;
-                let built = match finished {
-                    Some(finished) => finished.mount,
-                    None => build::filesystem(filesystem, planned.attr.set, mode)?,
-                };
-                if planned.copy_up {
-                    super::copy_up::contents(&target, &built)
-                        .doing_with(|| format!("copy {} up", planned.destination.display()))?;
-                }
-                build::change_tree(&built, planned.recursive_attr)?;
-                mount::attach(built.as_fd(), target.as_fd())?;
-                built
-            }
+            MountSource::Filesystem(filesystem) => self.mount_filesystem(filesystem, planned, finished)?,
             MountSource::Remount(filesystem) => {
                 let target = self.root.open(&planned.destination, OFlag::O_PATH)?;
+                self.check_is_not_root(&file::stat_of(&target)?, planned)?;
                 build::remount(filesystem, planned, &target)?;
                 build::change_tree(&target, planned.recursive_attr)?;
                 target
@@ -121,6 +108,56 @@ impl Rootfs {
         };
         for change in &planned.propagation {
             propagate(&mounted, *change, &build::fd_path(&mounted))?;
+        }
+        Ok(mounted)
+    }
+
+    fn bind(&mut self, built: Built, planned: &Mount) -> Result<OwnedFd> {
+        let stat = file::stat_of(&built.mount)?;
+        if !file::is_directory(&stat) {
+            let target = self.root.make_file(&planned.destination)?;
+            self.check_bind(&target, &built, false, planned)?;
+            return built.attach(&target);
+        }
+        let target = self.root.mountpoint(&planned.destination)?;
+        self.check_bind(&target.directory, &built, true, planned)?;
+        if target.by_link {
+            self.root.distrust(stat);
+        }
+        built.attach(&target.directory)
+    }
+
+    fn check_bind(&self, target: &OwnedFd, built: &Built, directory: bool, planned: &Mount) -> Result<()> {
+        let stat = file::stat_of(target)?;
+        if file::is_directory(&stat) != directory {
+            let kind = if directory { "a directory" } else { "a file" };
+            return Err(Error::kernel(format!("mount {kind} onto another kind of thing"), Errno::ENOTDIR));
+        }
+        self.check_is_not_root(&stat, planned)?;
+        self.check_procfs(target, planned, || filesystem_magic(&built.mount))
+    }
+
+    fn mount_filesystem(
+        &mut self,
+        filesystem: &FilesystemMount,
+        planned: &Mount,
+        finished: Option<Built>,
+    ) -> Result<OwnedFd> {
+        let mode = self.mode_to_inherit(filesystem, &planned.destination);
+        let target = self.directory_target(planned, &filesystem.fstype)?;
+        let on = &target.directory;
+        let mounted = match finished {
+            Some(finished) => finished.attach(on)?,
+            None => build::mount_filesystem(filesystem, planned.attr.set, mode, on)?,
+        };
+        if planned.copy_up {
+            super::copy_up::contents(on, &mounted)
+                .doing_with(|| format!("copy {} up", planned.destination.display()))?;
+        }
+        build::change_tree(&mounted, planned.recursive_attr)?;
+        // A new tmpfs holds nothing of the host's.
+        if target.by_link && filesystem.fstype != "tmpfs" {
+            self.root.distrust(file::stat_of(&mounted)?);
         }
         Ok(mounted)
     }
@@ -140,42 +177,40 @@ impl Rootfs {
         best_effort(stat, "the tmpfs then has the kernel's mode").map(|stat| stat.st_mode & 0o7777)
     }
 
-    /// What a bind is mounted on: a directory or a file, as its source is.
-    fn bind_target(&self, built: &OwnedFd, planned: &Mount) -> Result<OwnedFd> {
-        let directory = file::is_directory(&file::stat_of(built)?);
-        let target = if directory {
-            self.root.make_directories(&planned.destination)?
-        } else {
-            self.root.make_file(&planned.destination)?
-        };
-        if file::is_directory(&file::stat_of(&target)?) != directory {
-            let kind = if directory { "a directory" } else { "a file" };
-            return Err(Error::kernel(format!("mount {kind} onto another kind of thing"), Errno::ENOTDIR));
-        }
-        self.check_procfs(&target, planned, || filesystem_magic(built))?;
-        Ok(target)
-    }
-
     /// What a filesystem is mounted on. For procfs and sysfs it must be a directory that no link leads to, because
     /// later writes go through them.
-    fn directory_target(&self, planned: &Mount, fstype: &str) -> Result<OwnedFd> {
+    fn directory_target(&self, planned: &Mount, fstype: &str) -> Result<Mountpoint> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let target = if matches!(fstype, "proc" | "sysfs") {
             match self.root.open_without_links(&planned.destination, flags) {
-                Err(err) if err.is(Errno::ENOENT) => self.root.make_directories(&planned.destination)?,
+                Err(err) if err.is(Errno::ENOENT) => self.root.mountpoint(&planned.destination)?,
                 Err(err) if err.is(Errno::ELOOP) || err.is(Errno::ENOTDIR) => {
                     return Err(err.with_hint(format!(
                         "{} of the image must be a directory, not a link",
                         planned.destination.display()
                     )));
                 }
-                result => result?,
+                result => Mountpoint { directory: result?, by_link: false },
             }
         } else {
-            self.root.make_directories(&planned.destination)?
+            self.root.mountpoint(&planned.destination)?
         };
-        self.check_procfs(&target, planned, || Ok(if fstype == "proc" { PROC_SUPER_MAGIC } else { 0 }))?;
+        let directory = &target.directory;
+        self.check_is_not_root(&file::stat_of(directory)?, planned)?;
+        self.check_procfs(directory, planned, || Ok(if fstype == "proc" { PROC_SUPER_MAGIC } else { 0 }))?;
         Ok(target)
+    }
+
+    /// A mount on the root itself would cover it for whatever joins the container, though not for init. A remount would
+    /// change the host's filesystem that the root lies on. The check is by what the destination leads to: a link of the
+    /// image may lead to the root.
+    fn check_is_not_root(&self, target: &FileStat, planned: &Mount) -> Result<()> {
+        if self.root.is(target)? {
+            let text =
+                format!("{} leads to the root, where nothing may be mounted", planned.destination.display());
+            return Err(Error::invalid(text));
+        }
+        Ok(())
     }
 
     /// Refuses to mount anything but a procfs on /proc, or on a file of a procfs, by whatever link it was reached: init
@@ -204,14 +239,14 @@ impl Rootfs {
 
     fn attach_cgroup_v1(&self, cgroup: &CgroupV1Mount, planned: &Mount) -> Result<OwnedFd> {
         let target = self.root.make_directories(&planned.destination)?;
+        self.check_is_not_root(&file::stat_of(&target)?, planned)?;
         let base = FilesystemMount {
             fstype: "tmpfs".into(),
-            source: "cgroup".into(),
+            source: "tmpfs".into(),
             options: vec!["mode=755".into()],
             ..FilesystemMount::default()
         };
-        let built = build::filesystem(&base, planned.attr.set & !MountAttr::RDONLY, None)?;
-        mount::attach(built.as_fd(), target.as_fd())?;
+        let built = build::mount_filesystem(&base, planned.attr.set & !MountAttr::RDONLY, None, &target)?;
         for (name, source) in &cgroup.hierarchies {
             let name = Path::new(name);
             file::make_directory_at(&built, name, 0o755)?;
@@ -222,8 +257,7 @@ impl Rootfs {
                     build::bind(path, *recursive, set, AttrChange::default())?.attach(&below).map(drop)
                 }
                 MountSource::Filesystem(filesystem) => {
-                    let hierarchy = build::filesystem(filesystem, planned.attr.set, None)?;
-                    mount::attach(hierarchy.as_fd(), below.as_fd())
+                    build::mount_filesystem(filesystem, planned.attr.set, None, &below).map(drop)
                 }
                 _ => Err(Error::internal("a v1 hierarchy is bound or mounted")),
             };
@@ -300,6 +334,9 @@ impl Rootfs {
     /// Makes one path read-only. A path that is missing needs no protection.
     pub fn protect(&self, path: &Path) -> Result<()> {
         let Some(target) = self.open_if_there(path)? else { return Ok(()) };
+        if self.root.is(&file::stat_of(&target)?)? {
+            return self.seal_root();
+        }
         let copy = mount::clone_tree(target.as_fd(), Path::new(""), true)?;
         Built::of(copy, READ_ONLY, AttrChange::default())?.attach(&target).map(drop)
     }
@@ -308,7 +345,14 @@ impl Rootfs {
     /// mask.
     pub fn hide(&mut self, path: &Path) -> Result<()> {
         let Some(target) = self.open_if_there(path)? else { return Ok(()) };
-        if !file::is_directory(&file::stat_of(&target)?) {
+        let stat = file::stat_of(&target)?;
+        if self.root.is(&stat)? {
+            return Err(Error::invalid(format!(
+                "{} leads to the root, which can't be hidden",
+                path.display()
+            )));
+        }
+        if !file::is_directory(&stat) {
             let null = self.null_device()?;
             let copy = mount::clone_tree(null.as_fd(), Path::new(""), false)?;
             return mount::attach(copy.as_fd(), target.as_fd());

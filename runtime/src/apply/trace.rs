@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use serde_json::json;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, without_middle};
 use crate::plan::{Actor, Step};
 use crate::sys::file;
 
@@ -91,11 +91,14 @@ fn event(step: &Step, performer: &str, begun: Duration, took: Duration) -> Strin
     format!("{event},\n")
 }
 
+/// Of a longer description, beginning and end: the type of a mount, and its place.
+const WHAT_BYTES_MAX: usize = 160;
+
 /// Says in an error which step failed and which field asked for it.
 fn named(err: Error, step: &Step) -> Error {
     err.at_step(|| {
         let (name, what) = (step.stage().name().replace('-', " "), step.what());
-        let what = if what.len() > 160 || what.is_empty() { String::new() } else { format!(" {what}") };
+        let what = if what.is_empty() { what } else { format!(" {}", without_middle(&what, WHAT_BYTES_MAX)) };
         let field = if step.field.is_empty() { String::new() } else { format!(" ({})", step.field) };
         format!("{name}{what}{field}")
     })

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::mount_options::AttrChange;
 use super::mounts::{self, Mount, MountSource};
-use super::{ForPreparer, ForSupervisor, Step};
+use super::{ForPreparer, ForSupervisor, Request, Step};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::spec::{Namespace, Spec, oci};
@@ -74,8 +74,8 @@ const LINKS: [(&str, &str); 5] = [
 /// A new pts instance has a ptmx of its own; a node in /dev would open the host's.
 const PTMX: (&str, &str) = ("pts/ptmx", "ptmx");
 
-pub(super) fn steps(spec: &Spec) -> Result<Vec<Step>> {
-    if mounts::binds_whole_dev(spec) {
+pub(super) fn steps(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
+    if mounts::whole_dev_is_hosts(spec, request) {
         return Ok(Vec::new());
     }
     let source =

@@ -433,10 +433,11 @@ fn source(source: &MountSource) -> String {
 }
 
 fn filesystem(filesystem: &FilesystemMount) -> String {
+    let label = filesystem.label.as_ref().map(|label| format!("context={label}"));
+    let options: Vec<&String> = filesystem.options.iter().chain(&label).collect();
     let mut text = word(&filesystem.fstype).into_owned();
-    if !filesystem.options.is_empty() {
-        let _infallible =
-            write!(text, " ({})", list(&filesystem.options, ",", |option| word(option).into_owned()));
+    if !options.is_empty() {
+        let _infallible = write!(text, " ({})", list(&options, ",", |option| word(option).into_owned()));
     }
     text
 }

@@ -215,7 +215,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(namespaces::steps(spec, request, birth));
     steps.extend(net_devices::steps(spec)?);
     steps.extend(mounts::steps(spec, request, &cgroup)?);
-    steps.extend(devices::steps(spec)?);
+    steps.extend(devices::steps(spec, request)?);
     steps.extend(sysctl::steps(spec)?);
     steps.extend(process::steps(process, spec, request, &host.machine, filter.as_ref(), birth)?);
     steps.extend(hook_steps(spec));

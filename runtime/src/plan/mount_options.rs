@@ -180,6 +180,8 @@ impl<'a> MountOptions<'a> {
         let mut access_times = AccessTimes::default();
         for word in words {
             match effect(word) {
+                // Commas between nothing are what an empty word becomes in the text that mount(2) takes.
+                None if word.chars().all(|character| character == ',') => {}
                 Some(Effect::Attr(switch)) => {
                     all.names_attr = true;
                     if !access_times.turn(switch) {
@@ -389,6 +391,11 @@ mod tests {
         assert_eq!(volume.attr, AttrChange::of(MountAttr::RDONLY, MountAttr::NONE));
         assert_eq!(volume.propagation, [(Propagation::Private, Depth::Tree)]);
         assert!(volume.data.is_empty());
+    }
+
+    #[test]
+    fn empty_words_fall_away_and_several_in_one_stay_together() {
+        assert_eq!(read(&["", "a,b", ",,", "", "c=\"d,e\""]).data, ["a,b", "c=\"d,e\""]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `mounts`, the root filesystem, and the paths that are protected or hidden.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::cgroup;
@@ -61,8 +62,11 @@ pub struct FilesystemMount {
     pub fstype: String,
     /// The device, or a name.
     pub source: String,
-    /// Flags of the superblock (`sync`) and options (`mode=755`), in order.
+    /// Flags of the superblock (`sync`) and options (`mode=755`), in order. An option is what one word of the config
+    /// says; the filesystem may find several in it.
     pub options: Vec<String>,
+    /// The SELinux label of its files, which may have commas.
+    pub label: Option<String>,
     /// A tmpfs without a `mode=` takes over that of the directory it covers.
     pub inherits_mode: bool,
     /// The path of the host that is bound in its place, with all below it, where the container has no right to a new
@@ -180,18 +184,18 @@ pub(super) fn steps(spec: &Spec, request: &Request, cgroup: &cgroup::Plan) -> Re
     for (index, entry) in spec.mounts().iter().enumerate() {
         let field = format!("mounts[{index}]");
         let mount = mount(entry, &field, spec, request, cgroup)?;
-        steps.extend(mount_steps(mount, field, spec));
+        steps.extend(mount_steps(mount, field, spec, request));
     }
     if let Some(directory) = &request.notify_directory {
         let field = notify::ASKED_BY;
         let mount = mount(&notify::mount(directory)?, field, spec, request, cgroup)?;
-        steps.extend(mount_steps(mount, field.into(), spec));
+        steps.extend(mount_steps(mount, field.into(), spec, request));
     }
     steps.extend(root(spec, request)?);
     Ok(steps)
 }
 
-fn mount_steps(mut mount: Mount, field: String, spec: &Spec) -> Vec<Step> {
+fn mount_steps(mut mount: Mount, field: String, spec: &Spec, request: &Request) -> Vec<Step> {
     let mut steps = Vec::new();
     let in_user_namespace = spec.namespaces().is_private(Namespace::User);
     let bind = matches!(mount.source, MountSource::Bind { .. });
@@ -199,23 +203,49 @@ fn mount_steps(mut mount: Mount, field: String, spec: &Spec) -> Vec<Step> {
         mount.built_by_supervisor = true;
         steps.push(Step::of(field.clone(), ForSupervisor::BuildMount(Box::new(mount.clone()))));
     }
-    if sealed_late(&mount) {
-        mount.attr.set &= !MountAttr::RDONLY;
-        mount.sealed_later = true;
+    if sealed_late(&mount, spec, request) {
+        seal_later(&mut mount);
         steps.push(Step::of(field.clone(), ForPreparer::SealMount(mount.destination.clone())));
     }
     steps.push(Step::of(field, ForPreparer::Mount(Box::new(mount))));
     steps
 }
 
-/// /dev and every tmpfs are filled after they are mounted, so they become read-only last.
-fn sealed_late(mount: &Mount) -> bool {
-    let MountSource::Filesystem(filesystem) = &mount.source else { return false };
-    let filled = mount.destination == Path::new("/dev") || filesystem.fstype == "tmpfs";
-    filled && mount.attr.set.contains(MountAttr::RDONLY)
+/// /dev and every tmpfs are filled after they are mounted, so they become read-only last; so does what is remounted and
+/// has something made below it.
+fn sealed_late(mount: &Mount, spec: &Spec, request: &Request) -> bool {
+    let filled =
+        |filesystem: &FilesystemMount| mount.destination == Path::new(DEV) || filesystem.fstype == "tmpfs";
+    let read_only = mount.attr.set.contains(MountAttr::RDONLY);
+    match &mount.source {
+        MountSource::Filesystem(filesystem) => read_only && filled(filesystem),
+        MountSource::Remount(filesystem) => {
+            read_only && (filled(filesystem) || is_written_below(&mount.destination, spec, request))
+        }
+        MountSource::Bind { .. } | MountSource::CgroupV1(_) => false,
+    }
+}
+
+/// Whether a mountpoint or a device may have to be made below.
+fn is_written_below(destination: &Path, spec: &Spec, request: &Request) -> bool {
+    let mountpoints = spec.mounts().iter().map(|entry| self::destination(entry, request));
+    let devices = spec.linux().and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
+    let devices = devices.iter().map(|device| paths::from_root(device.path()));
+    mountpoints.chain(devices).any(|made| made != destination && made.starts_with(destination))
+}
+
+fn seal_later(mount: &mut Mount) {
+    mount.sealed_later = true;
+    mount.attr.set &= !MountAttr::RDONLY;
+    if let MountSource::Filesystem(filesystem) | MountSource::Remount(filesystem) = &mut mount.source {
+        filesystem.options.retain(|option| option != "ro");
+    }
 }
 
 fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
+    if request.rootfs == Path::new("/") {
+        return Err(Error::invalid("root.path: is the host's own root"));
+    }
     let mut steps = Vec::new();
     if spec.root_readonly() {
         steps.push(Step::of("root.readonly", ForPreparer::SealRoot));
@@ -239,11 +269,10 @@ fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
         let step = ForPreparer::ProtectPath(paths::from_root(Path::new(path)));
         steps.push(Step::of(format!("linux.readonlyPaths[{index}]"), step));
     }
-    let mut masked: Vec<PathBuf> = Vec::new();
+    let mut masked: HashSet<PathBuf> = HashSet::new();
     for (index, path) in linux.masked_paths().iter().flatten().enumerate() {
         let path = paths::from_root(Path::new(path));
-        if !masked.contains(&path) {
-            masked.push(path.clone());
+        if masked.insert(path.clone()) {
             steps.push(Step::of(format!("linux.maskedPaths[{index}]"), ForPreparer::MaskPath(path)));
         }
     }
@@ -289,6 +318,9 @@ fn mount(
     let options = MountOptions::of(entry.options().iter().flatten().map(String::as_str));
     let fstype = entry.typ().as_deref().unwrap_or_default();
     let destination = destination(entry, request);
+    if destination == Path::new("/") {
+        return Err(Error::invalid(format!("{field}.destination: a mount on the root itself hides it")));
+    }
     check_procfs(&destination, fstype, &options, field)?;
     let source = match options.bind.or((fstype == "bind").then_some(Depth::One)) {
         Some(depth) => bind(entry, depth, &options, request, field)?,
@@ -358,24 +390,26 @@ fn filesystem(
     }
     let mut words: Vec<String> = options.superblock.iter().map(ToString::to_string).collect();
     // One instance of a tmpfs or of /dev serves this container alone, and is filled before it is made read-only.
-    if options.attr.set.contains(MountAttr::RDONLY) && fstype != "tmpfs" && destination != Path::new("/dev") {
+    if options.attr.set.contains(MountAttr::RDONLY) && fstype != "tmpfs" && destination != Path::new(DEV) {
         words.push("ro".into());
     }
     words.extend(options.data.iter().map(ToString::to_string));
-    if let Some(label) = mount_label(spec).filter(|_| takes_label(fstype)) {
-        words.push(format!("context={label}"));
-    }
     let source =
         entry.source().as_ref().map_or(fstype.into(), |source| source.to_string_lossy().into_owned());
     let filesystem = FilesystemMount {
         joined: None,
         fstype: fstype.to_string(),
         source,
-        inherits_mode: fstype == "tmpfs" && !options.data.iter().any(|word| word.starts_with("mode=")),
+        inherits_mode: fstype == "tmpfs" && !sets_mode(&options.data),
         options: words,
+        label: mount_label(spec).filter(|_| takes_label(fstype)).map(ToOwned::to_owned),
         instead: shares_sysfs(fstype, spec).then(|| "/sys".into()),
     };
     Ok(if options.remount { MountSource::Remount(filesystem) } else { MountSource::Filesystem(filesystem) })
+}
+
+fn sets_mode(data: &[&str]) -> bool {
+    data.iter().flat_map(|word| word.split(',')).any(|option| option.starts_with("mode="))
 }
 
 /// Only the owner of a network namespace may mount its sysfs. A container without a network namespace of its own sees
@@ -518,11 +552,13 @@ pub fn covers_allowed(below_proc: &Path) -> bool {
     PROCFS_FILES.iter().any(|file| Path::new(file) == below_proc)
 }
 
-/// Whether the whole /dev comes from the host, with its devices.
-pub(super) fn binds_whole_dev(spec: &Spec) -> bool {
+/// Whether the whole /dev comes from the host, with its devices: by a bind, or as the kernel's one devtmpfs.
+pub(super) fn whole_dev_is_hosts(spec: &Spec, request: &Request) -> bool {
     spec.mounts().iter().any(|entry| {
         let options = MountOptions::of(entry.options().iter().flatten().map(String::as_str));
-        let bind = options.bind.is_some() || entry.typ().as_deref() == Some("bind");
-        bind && paths::from_root(entry.destination()) == Path::new("/dev")
+        let of_host = options.bind.is_some() || matches!(entry.typ().as_deref(), Some("bind" | "devtmpfs"));
+        of_host && destination(entry, request) == Path::new(DEV)
     })
 }
+
+const DEV: &str = "/dev";

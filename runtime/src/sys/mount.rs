@@ -104,6 +104,28 @@ impl MountAttr {
 
 const MS_NOSYMFOLLOW: u64 = 1 << 8;
 
+/// What fsconfig(2) takes of a parameter's name or text at most, in bytes. Source: `strndup_user(…, 256)` in fsopen.c.
+pub const FSCONFIG_TEXT_MAX: usize = 255;
+
+/// What a word about the superblock does to the flags of mount(2): fsconfig(2) takes the word itself. The order of the
+/// words counts, as `sync` and `async` are two of them.
+pub fn superblock_flag(word: &str) -> Option<impl Fn(u64) -> u64 + use<>> {
+    let (flag, set) = match word {
+        "async" => (libc::MS_SYNCHRONOUS, false),
+        "dirsync" => (libc::MS_DIRSYNC, true),
+        "lazytime" => (MS_LAZYTIME, true),
+        "mand" => (libc::MS_MANDLOCK, true),
+        "nolazytime" => (MS_LAZYTIME, false),
+        "nomand" => (libc::MS_MANDLOCK, false),
+        "ro" => (libc::MS_RDONLY, true),
+        "sync" => (libc::MS_SYNCHRONOUS, true),
+        _ => return None,
+    };
+    Some(move |flags| if set { flags | flag } else { flags & !flag })
+}
+
+const MS_LAZYTIME: u64 = 1 << 25;
+
 impl BitOr for MountAttr {
     type Output = MountAttr;
 

@@ -18,6 +18,7 @@ mod lifecycle;
 mod memory_policy;
 mod mount_options;
 mod mounts;
+mod mounts_beside_runc;
 mod namespaces;
 mod net_devices;
 mod notify;

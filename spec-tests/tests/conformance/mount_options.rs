@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use serde_json::json;
 use spec_tests::container::Container;
 use spec_tests::mountinfo::mounts_on;
 use spec_tests::runtime::Outcome;
@@ -241,6 +242,46 @@ fn a_readonly_remount_of_an_existing_mount_holds() {
     let outcome = container.run().output();
     skip_if!(outcome.code != 0, "remount as a mount of its own is refused");
     assert_eq!(outcome.ok(), "refused");
+}
+
+#[test]
+fn a_remount_to_readonly_waits_until_all_below_is_made() {
+    let script = "touch /dev/x /t/x 2>/dev/null || echo refused; echo x > /dev/null && echo x > /t/below/x && cat /t/below/x";
+    let container = Container::new(|bundle| {
+        bundle
+            .mount("tmpfs", "tmpfs", "/t", &[])
+            .mount("tmpfs", "tmpfs", "/dev", &["remount", "ro"])
+            .mount("tmpfs", "tmpfs", "/t", &["remount", "ro"])
+            .mount("tmpfs", "tmpfs", "/t/below", &[])
+            .push("/linux/devices", json!({"path": "/dev/further", "type": "c", "major": 1, "minor": 3}));
+    });
+    let outcome = container.sees(script);
+    assert_eq!(outcome, "refused\nx");
+    assert_eq!(container.sees("test -c /dev/further && readlink /dev/ptmx"), "pts/ptmx");
+}
+
+#[test]
+fn a_remount_of_another_type_waits_too_where_something_is_made_below() {
+    not_in_runc_1_1!("remounts at once");
+    let container = Container::new(|bundle| {
+        bundle.mount("ramfs", "ramfs", "/t", &[]).mount("none", "none", "/t", &["remount", "ro"]).mount(
+            "tmpfs",
+            "tmpfs",
+            "/t/below",
+            &[],
+        );
+    });
+    assert_eq!(container.sees("touch /t/x 2>/dev/null || echo refused; touch /t/below/x"), "refused");
+}
+
+#[test]
+fn options_beyond_a_page_are_refused_and_not_cut_off() {
+    not_in_runc_1_1!("lets the kernel cut them off");
+    let container = Container::new(|bundle| {
+        bundle.mount("tmpfs", "tmpfs", "/t", &[&format!("size={}64k", "0".repeat(4090))]);
+    });
+    let said = container.create().output().fails();
+    assert!(said.contains("4095") && said.contains("tmpfs") && said.contains("/t"), "{said}");
 }
 
 /// Binds a tmpfs that has `flags` with `options`, and says how the kernel then shows it.

@@ -243,6 +243,15 @@ fn cgroup_v1_shows_every_hierarchy_readonly() {
 }
 
 #[test]
+fn the_tmpfs_above_the_hierarchies_of_v1_has_the_name_of_its_type() {
+    spec_tests::skip_if!(!cgroup::is_v1("pids"), "no v1 hierarchies");
+    let container = Container::new(|_| {});
+    let seen =
+        container.sees("sed -n 's/.* \\/sys\\/fs\\/cgroup .* - //p' /proc/self/mountinfo | cut -d' ' -f1-2");
+    assert_eq!(seen, "tmpfs tmpfs");
+}
+
+#[test]
 fn cgroup_v1_in_a_cgroup_namespace_shows_the_same() {
     spec_tests::skip_if!(!cgroup::is_v1("pids"), "no v1 hierarchies");
     let container = Container::new(|bundle| {

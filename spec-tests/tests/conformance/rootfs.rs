@@ -111,3 +111,12 @@ fn an_unknown_propagation_is_refused() {
     container.create().output().fails();
     container.assert_nothing_left();
 }
+
+#[test]
+fn relative_masked_and_readonly_paths_are_taken_from_the_root() {
+    let container = Container::new(|bundle| {
+        bundle.push("/linux/maskedPaths", "etc/passwd").push("/linux/readonlyPaths", "var");
+    });
+    let script = "cat /etc/passwd; touch /var/x 2>/dev/null || echo refused; touch /etc/x";
+    assert_eq!(container.sees(script), "refused");
+}

@@ -150,3 +150,31 @@ fn a_tmpcopyup_that_does_not_fit() {
     });
     refused(&container, &container.create().output(), &["no space left on device"], &[FIRST, "/t"]);
 }
+
+#[test]
+fn the_hosts_own_root_as_a_rootfs() {
+    let container = Container::new(|bundle| {
+        // What the host has at these places is mounted over.
+        bundle.set("/root/path", "/../");
+    });
+    spec_tests::only_corten!("refusing it before anything is done");
+    refused(&container, &container.create().output(), &[], &["root.path"]);
+}
+
+#[test]
+fn a_long_description_is_shortened_and_not_left_out() {
+    let container = mounting("tmpfs", "tmpfs", "/data", &["nonsense", &format!("size=0{}", "0".repeat(240))]);
+    let ours = [FIRST, "tmpfs", "on /data", "EINVAL"];
+    refused(&container, &container.create().output(), &["/data", "invalid argument"], &ours);
+}
+
+#[test]
+fn a_protected_path_without_a_name() {
+    spec_tests::only_corten!("refusing what protects nothing");
+    for field in ["maskedPaths", "readonlyPaths"] {
+        let container = Container::new(|bundle| {
+            bundle.set(&format!("/linux/{field}"), json!([""]));
+        });
+        refused(&container, &container.create().output(), &[], &[&format!("linux.{field}[0]")]);
+    }
+}

@@ -22,6 +22,11 @@
 //! | symlinks | directory of a device node swapped midway | CVE-2026-47766 | **fails** (race) |
 //! | symlinks | /dev of the image is a symlink to the host | CVE-2026-41579, -47766 | **fails** |
 //! | symlinks | /dev/pts, or the place of a device, is a symlink to the host | CVE-2026-41579, -47766 | resists |
+//! | bent_mounts | a link leads a volume to /dev, where devices, links and the console are made | CVE-2026-41579 | **fails** |
+//! | bent_mounts | a link leads a mount to the root, which it covers for `exec` | | resists |
+//! | bent_mounts | a link leads a remount to the root, and so to the host's filesystem | | **fails** |
+//! | bent_mounts | a read-only path that is the root, or leads to it | | **fails** (`/..`) |
+//! | bent_mounts | a masked path that is the root, or leads to it | | **fails** (no effect) |
 //! | procfs | something else than procfs on /proc | CVE-2019-16884 | resists |
 //! | procfs | a bind over a part of /proc, by dots and by symlink too | CVE-2019-16884 | resists |
 //! | procfs | a tmpfs over a part of /proc | CVE-2019-16884, -2025-52881 | **fails** |
@@ -47,6 +52,7 @@
 //! | denial | /etc/passwd is a fifo | | **fails** (hangs) |
 //! | denial | /etc/passwd of 64 GiB, fork bombs, stopped payloads, 6000 mappings | CVE-2021-43784 | resists |
 
+mod bent_mounts;
 mod born_final;
 mod capabilities;
 mod denial;
