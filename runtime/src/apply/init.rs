@@ -3,7 +3,7 @@
 //! an error that the supervisor hears of; it never returns, unwinds or panics.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use nix::sys::signal::Signal;
@@ -21,7 +21,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::process;
 use crate::sys::seccomp::FilterFlags;
 use crate::sys::signal::SignalQueue;
-use crate::sys::{file, poll, seccomp};
+use crate::sys::{descriptors, file, poll, seccomp};
 
 /// A process that has nothing more to prepare.
 pub struct Init<'a> {
@@ -133,11 +133,16 @@ fn lead_session(leading: Leading) -> Result<()> {
     if leading.with_terminal { console::take_control() } else { Ok(()) }
 }
 
-/// Installs a filter. Its listener, if it has one, goes to the supervisor.
+/// Installs a filter. The supervisor fetches its listener, if it has one.
+///
+/// Init names the listener's number before there is a listener: once the filter is in force, any call may wait for the
+/// agent, and the agent for the supervisor. Init then does nothing but read until the listener is handed over.
 pub(super) fn install_filter(filter: &Filter, channel: &Channel) -> Result<()> {
-    let Some(listener) = install(filter)? else { return Ok(()) };
-    // The supervisor fetches it by number; from here on a system call may wait for the agent's verdict.
-    channel.ask(&Message::Listener(listener.as_raw_fd()))
+    if filter.listener.is_some() {
+        channel.say(&Message::Listener(descriptors::next_number(channel)?))?;
+    }
+    let listener = install(filter)?;
+    listener.map_or(Ok(()), |_open_until_fetched| channel.await_go())
 }
 
 /// Installs a filter. If the kernel doesn't know a flag, an optional flag is dropped, and a flag that the profile asks

@@ -453,16 +453,17 @@ impl<'a> Supervisor<'a> {
     }
 
     fn hand_over_listener(&mut self, to: &Listener) -> Result<()> {
-        let fd = self.expect(|message| match message {
-            Message::Listener(fd) => Ok(fd),
+        let number = self.expect(|message| match message {
+            Message::Listener(number) => Ok(number),
             other => Err(other),
         })?;
-        let init = self.init()?;
+        let fetched = self.child()?.fetch_fd(number);
+        let listener = fetched.map_err(|silence| self.explained(silence))?;
         let (status, pid) = match self.place {
             Place::New { .. } => (Status::Creating, 0),
-            Place::Running { .. } => (Status::Running, init.pid),
+            Place::Running { .. } => (Status::Running, self.init()?.pid),
         };
-        listener::hand_over(&init.pidfd, fd, to, self.record()?, status, pid)?;
+        listener::hand_over(listener, to, self.record()?, status, pid)?;
         self.go()
     }
 

@@ -29,6 +29,7 @@ pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod stream;
 pub mod tty;
 
 use std::ffi::{CString, OsStr};
