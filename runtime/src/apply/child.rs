@@ -98,13 +98,13 @@ impl Child {
     }
 }
 
-/// The error of an init that was killed.
-pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
+/// The error of a child that was killed.
+pub(super) fn died(who: &str, ended: Ended, oom_kills: Option<u64>) -> Error {
     match ended {
         Ended::Signaled(number) => {
             let name = signal::name(number);
             // The supervisor notices the death at some step of its own. This step has no part in it and isn't named.
-            let err = Error::new(Kind::Kernel, format!("init was killed by {name}")).without_step();
+            let err = Error::new(Kind::Kernel, format!("{who} was killed by {name}")).without_step();
             match oom_kills {
                 _ if number == libc::SIGILL => err.with_hint(
                     "does the seccomp profile (linux.seccomp) forbid what the runtime itself has to do?",
@@ -115,6 +115,6 @@ pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
                 _ => err,
             }
         }
-        Ended::Exited(code) => Error::internal(format!("init exited with {code} and said nothing")),
+        Ended::Exited(code) => Error::internal(format!("{who} exited with {code} and said nothing")),
     }
 }

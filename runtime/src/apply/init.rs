@@ -9,7 +9,7 @@ use std::rc::Rc;
 use nix::sys::signal::Signal;
 
 use super::handshake::{Channel, Message};
-use super::hooks::{DefaultEnv, run_hooks};
+use super::hooks::{DefaultEnv, Surroundings, run_hooks};
 use super::trace::Tracer;
 use super::{console, program};
 use crate::error::{Errno, Error, Result};
@@ -22,6 +22,7 @@ use crate::sys::process;
 use crate::sys::seccomp::FilterFlags;
 use crate::sys::signal::SignalQueue;
 use crate::sys::{descriptors, file, poll, seccomp};
+use crate::text;
 
 /// A process that has nothing more to prepare.
 pub struct Init<'a> {
@@ -45,7 +46,7 @@ impl Init<'_> {
         let ended = self.perform_all();
         let err = ended.err().unwrap_or_else(|| Error::internal("the plan has nothing to execute"));
         report(&self.channel, err);
-        process::exit_now(1)
+        process::exit_now(NOT_EXECUTED)
     }
 
     fn perform_all(&mut self) -> Result<()> {
@@ -111,7 +112,8 @@ impl Init<'_> {
         let env = program::environment(program)?;
         let env: Vec<String> = env.iter().map(|entry| entry.to_string_lossy().into_owned()).collect();
         let state = own_state(self.record, Status::Created);
-        run_hooks(HookKind::StartContainer.name(), hooks, &state, DefaultEnv::Of(&env))
+        let surroundings = Surroundings { state: &state, env: DefaultEnv::Of(&env), directory: None };
+        run_hooks(HookKind::StartContainer.name(), hooks, surroundings)
     }
 
     fn execute(&mut self, program: &Program) -> Result<()> {
@@ -119,6 +121,9 @@ impl Init<'_> {
         program::execute(program, &path).map(|never| match never {})
     }
 }
+
+/// The exit code of a container whose program can't be executed, as in runc: programs rarely use it.
+const NOT_EXECUTED: i32 = 255;
 
 /// Signals that end a process by default. The first process of a pid namespace doesn't get a signal that it hasn't
 /// asked for, and a container that was created and not started has to heed `kill` all the same.
@@ -166,6 +171,6 @@ pub(super) fn own_state(record: &Record, status: Status) -> Vec<u8> {
 pub(super) fn report(channel: &Channel, err: Error) {
     let text = err.to_string();
     if channel.fail(err).is_err() {
-        eprintln!("{text}");
+        eprintln!("{}", text::on_one_line(&text));
     }
 }

@@ -10,7 +10,7 @@ use super::cgroup::{self, Cgroup, CreatedCgroup, Entrance};
 use super::child::{Child, Silence, died};
 use super::handed_out::{send_pidfd, write_pid_file};
 use super::handshake::{Channel, Message};
-use super::hooks::{DefaultEnv, run_hook};
+use super::hooks::{DefaultEnv, Surroundings, run_hook};
 use super::preparer::{self, Inherited};
 use super::starting::{self, Started};
 use super::trace::Tracer;
@@ -285,8 +285,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn write_pid_file(&mut self, path: &Path) -> Result<()> {
-        write_pid_file(path, self.init()?.pid)?;
-        self.pid_file = Some(path.to_owned());
+        if write_pid_file(path, self.init()?.pid)? {
+            self.pid_file = Some(path.to_owned());
+        }
         Ok(())
     }
 
@@ -439,14 +440,17 @@ impl<'a> Supervisor<'a> {
 
     fn run_runtime_hooks(&mut self, hooks: &[(HookKind, oci::Hook)]) -> Result<()> {
         self.expect_word(Message::Hooks)?;
-        let state = OciState::of(self.record()?, Status::Creating).to_json();
+        let record = self.record()?;
+        let state = OciState::of(record, Status::Creating).to_json();
+        let surroundings =
+            Surroundings { state: &state, env: DefaultEnv::Empty, directory: Some(&record.bundle) };
         let mut index = 0;
         let mut kind_before = HookKind::Prestart;
         for (kind, hook) in hooks {
             if *kind != kind_before {
                 (index, kind_before) = (0, *kind);
             }
-            run_hook(kind.name(), index, hook, &state, DefaultEnv::Empty)?;
+            run_hook(kind.name(), index, hook, surroundings)?;
             index += 1;
         }
         self.go()
@@ -500,7 +504,11 @@ impl<'a> Supervisor<'a> {
             Silence::Ended(ended) => {
                 // The child is reaped, so its pid may be another process's by now.
                 self.init = None;
-                died(ended, self.oom_kills())
+                let who = match self.place {
+                    Place::New { .. } => "init",
+                    Place::Running { .. } => "the process",
+                };
+                died(who, ended, self.oom_kills())
             }
         }
     }

@@ -206,7 +206,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(cgroup_steps(&cgroup, birth));
     steps.extend(resctrl::steps(spec, rdt_group.as_ref())?);
     steps.extend(notify::steps(request));
-    steps.extend(namespaces::steps(spec, request, birth));
+    steps.extend(namespaces::steps(spec, request, birth)?);
     steps.extend(net_devices::steps(spec)?);
     steps.extend(mounts::steps(spec, request, &cgroup)?);
     steps.extend(devices::steps(spec)?);
@@ -218,6 +218,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let mut notes = spec.warnings().to_vec();
     notes.extend(cgroup.notes.iter().cloned());
     notes.extend(filter.iter().flat_map(|filter| filter.warnings.iter().cloned()));
+    notes.extend(filter.as_deref().and_then(|filter| note_of_execution(filter, host.machine.native)));
     notes.extend(birth.note(process, filter.as_deref(), host.machine.native));
     Ok(Plan { steps: order::sorted(steps), notes })
 }
@@ -259,6 +260,13 @@ pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
     steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
     let notes = birth.note(exec.process, filter, machine.native).into_iter().collect();
     Ok(Plan { steps: order::sorted(steps), notes })
+}
+
+/// Without execve there is no program, and a process that may not write either can't say so.
+fn note_of_execution(filter: &seccomp::Filter, native: oci::Arch) -> Option<String> {
+    // An agent may allow it.
+    let allowed = filter.listener.is_some() || filter.allows(native, "execve", [0; 6]);
+    (!allowed).then(|| "linux.seccomp: doesn't allow execve, so the program can't be executed".to_owned())
 }
 
 /// The frame of every start.

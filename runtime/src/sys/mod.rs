@@ -15,6 +15,7 @@ pub mod file;
 pub mod keyring;
 pub mod list;
 pub mod memfd;
+pub mod memory;
 pub mod memory_policy;
 pub mod mount;
 pub mod mountinfo;
