@@ -1,5 +1,6 @@
 //! `run` and `exec` in the foreground: hand signals and terminal on, wait for the process, and end as it did.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sys::signal::Signal;
@@ -9,28 +10,34 @@ use super::relay::{End, Relay};
 use crate::error::{Error, Result, best_effort};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
-use crate::sys::poll::{self, Interest, PollFlags};
+use crate::sys::poll::{self, Interest, Interruptible, PollFlags};
 use crate::sys::process::{self, Ended};
 use crate::sys::signal::SignalQueue;
 use crate::sys::socket;
 
 /// The signals that reach this process while it stands in for the container's process. It hands them on, and isn't
-/// ended by them itself.
-pub struct Signals(SignalQueue);
+/// ended by them itself. Until there is a process to hand them to, those of [`ENDING`] end what this process waits for.
+pub struct Signals {
+    queue: SignalQueue,
+    starting: Cell<Option<Interruptible>>,
+}
+
+/// The signals by which somebody wants this process to end.
+const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 impl Signals {
     /// Blocks all signals and collects them, except the signals for faults of this process itself.
     pub fn collect() -> Result<Signals> {
         let faults = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL];
-        SignalQueue::of_all_but(&faults).map(Signals)
+        let queue = SignalQueue::of_all_but(&faults)?;
+        let starting = Interruptible::by(queue.of_these(&ENDING)?);
+        Ok(Signals { queue, starting: Cell::new(Some(starting)) })
     }
 
     /// Whether somebody wants this process to end, now that there is no process to hand a signal on to.
     fn ask_for_the_end(&self) -> Result<bool> {
-        while let Some(number) = self.0.take()? {
-            if let Ok(Signal::SIGHUP | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTERM) =
-                Signal::try_from(number)
-            {
+        while let Some(number) = self.queue.take()? {
+            if Signal::try_from(number).is_ok_and(|signal| ENDING.contains(&signal)) {
                 return Ok(true);
             }
         }
@@ -64,11 +71,12 @@ pub fn attend(
     terminal: Option<OwnedFd>,
     readiness: Option<Readiness>,
 ) -> Result<Ended> {
+    drop(signals.starting.take());
     let relay = terminal.map(Relay::start).transpose()?;
     let mut attendance = Attendance { process, pid, signals, relay, readiness };
     let ended = attendance.run()?;
     if let Some(relay) = attendance.relay.take() {
-        relay.drain(&signals.0, || signals.ask_for_the_end())?;
+        relay.drain(&signals.queue, || signals.ask_for_the_end())?;
     }
     if let Some(readiness) = attendance.readiness.take() {
         best_effort(readiness.settle(process), READINESS_UNTOLD);
@@ -111,7 +119,7 @@ impl Attendance<'_> {
         let (ends, of_relay): (Vec<End>, Vec<Interest>) =
             self.relay.iter().flat_map(Relay::interests).unzip();
         let of_readiness = self.readiness.iter().flat_map(Readiness::interests);
-        let signals = (self.signals.0.as_fd(), PollFlags::POLLIN);
+        let signals = (self.signals.queue.as_fd(), PollFlags::POLLIN);
         let interests: Vec<Interest> = of_relay.into_iter().chain([signals]).chain(of_readiness).collect();
         let told = self.readiness.as_ref().map_or(Deadline::Never, Readiness::deadline);
         let deadline = self.relay.as_ref().map_or(Deadline::Never, Relay::deadline).min(told);
@@ -120,7 +128,7 @@ impl Attendance<'_> {
     }
 
     fn handle_signals(&mut self) -> Result<Option<Ended>> {
-        while let Some(number) = self.signals.0.take()? {
+        while let Some(number) = self.signals.queue.take()? {
             match Signal::try_from(number) {
                 Ok(Signal::SIGCHLD) => {
                     while let Some((pid, ended)) = process::reap_any() {

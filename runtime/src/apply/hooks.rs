@@ -182,6 +182,8 @@ impl Outputs {
 struct Output {
     pipe: Option<OwnedFd>,
     end: Vec<u8>,
+    /// More was printed before.
+    is_cut: bool,
 }
 
 /// How many bytes of a stream are told.
@@ -190,7 +192,7 @@ const OUTPUT_KEPT_MAX: usize = 3 << 10;
 impl Output {
     fn of(pipe: Option<OwnedFd>) -> Result<Output> {
         pipe.as_ref().map_or(Ok(()), file::set_nonblocking)?;
-        Ok(Output { pipe, end: Vec::new() })
+        Ok(Output { pipe, end: Vec::new(), is_cut: false })
     }
 
     /// Reads what is there, without waiting for more. Of a hook that prints without end, no more is read at a time than
@@ -203,9 +205,9 @@ impl Output {
                 Ok(0) => self.pipe = None,
                 Ok(len) => {
                     self.end.extend_from_slice(&chunk[..len]);
-                    // One byte more than is told says that something was left out.
-                    let surplus = self.end.len().saturating_sub(OUTPUT_KEPT_MAX + 1);
+                    let surplus = self.end.len().saturating_sub(OUTPUT_KEPT_MAX);
                     self.end.drain(..surplus);
+                    self.is_cut |= surplus > 0;
                 }
                 // Nothing is there at the moment; any other fault only costs a part of an error's text.
                 Err(_) => return,
@@ -216,7 +218,8 @@ impl Output {
     fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.end);
         let text = text::harmless(text.trim_end());
-        text::end_of(&text, OUTPUT_KEPT_MAX).into_owned()
+        let told = text::end_of(&text, OUTPUT_KEPT_MAX);
+        if self.is_cut && !told.starts_with('…') { format!("…{told}") } else { told.into_owned() }
     }
 }
 

@@ -144,6 +144,7 @@ impl<'a> Preparer<'a> {
     /// What a process does before its steps: it sees to it that it ends with its supervisor, and keeps nothing of the
     /// supervisor's.
     fn begin(&self) -> Result<()> {
+        poll::forget_interrupt();
         process::set_parent_death_signal(Some(Signal::SIGKILL))?;
         self.inherited.close_others(self.pid_namespace.as_ref())?;
         // The signal covers a supervisor that dies from now on. One that died earlier has closed the channel.

@@ -120,6 +120,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What was passed over, and why.
     pub notes: Vec<String>,
+    /// What will not go as its author may expect.
+    pub warnings: Vec<String>,
 }
 
 impl Plan {
@@ -218,9 +220,9 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let mut notes = spec.warnings().to_vec();
     notes.extend(cgroup.notes.iter().cloned());
     notes.extend(filter.iter().flat_map(|filter| filter.warnings.iter().cloned()));
-    notes.extend(filter.as_deref().and_then(|filter| note_of_execution(filter, host.machine.native)));
     notes.extend(birth.note(process, filter.as_deref(), host.machine.native));
-    Ok(Plan { steps: order::sorted(steps), notes })
+    let warnings = filter.as_deref().and_then(|filter| warning_of_execution(filter, host.machine.native));
+    Ok(Plan { steps: order::sorted(steps), notes, warnings: warnings.into_iter().collect() })
 }
 
 /// What `exec` is decided from: a process that joins a running container.
@@ -259,11 +261,11 @@ pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
     steps.extend(process::exec_steps(exec, machine, birth)?);
     steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
     let notes = birth.note(exec.process, filter, machine.native).into_iter().collect();
-    Ok(Plan { steps: order::sorted(steps), notes })
+    Ok(Plan { steps: order::sorted(steps), notes, warnings: Vec::new() })
 }
 
 /// Without execve there is no program, and a process that may not write either can't say so.
-fn note_of_execution(filter: &seccomp::Filter, native: oci::Arch) -> Option<String> {
+fn warning_of_execution(filter: &seccomp::Filter, native: oci::Arch) -> Option<String> {
     // An agent may allow it.
     let allowed = filter.listener.is_some() || filter.allows(native, "execve", [0; 6]);
     (!allowed).then(|| "linux.seccomp: doesn't allow execve, so the program can't be executed".to_owned())

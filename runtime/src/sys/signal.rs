@@ -1,6 +1,6 @@
 //! Signals: collected by a descriptor instead of a handler, and set back to their defaults.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -32,6 +32,16 @@ impl SignalQueue {
         let queue = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .named(|| "signalfd()".into())?;
         Ok(SignalQueue { signals, queue })
+    }
+
+    /// A descriptor that can be read while one of `some`, which this queue collects, has come and wasn't taken.
+    pub fn of_these(&self, some: &[Signal]) -> Result<OwnedFd> {
+        let some: SigSet = some.iter().copied().collect();
+        SignalFd::with_flags(&some, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .named(|| "signalfd()".into())?
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|err| crate::error::Error::io("fcntl(F_DUPFD_CLOEXEC)", &err))
     }
 
     /// Takes the number of the next signal, if one has come.

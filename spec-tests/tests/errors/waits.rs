@@ -34,13 +34,10 @@ fn signal(command: &Running, signal: Signal) {
 
 /// What is in the pipe of [`unread`] by now fills it.
 fn eventually_full(container: &Container) {
-    let pipe = rustix::fs::open(
-        container.path("unread"),
-        rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK,
-        rustix::fs::Mode::empty(),
-    );
-    let pipe = pipe.expect("open the pipe");
+    use rustix::fs::{Mode, OFlags, open};
+    let path = container.path("unread");
     eventually("the pipe is full", || {
+        let Ok(pipe) = open(&path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) else { return false };
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut [PollFd::new(&pipe, PollFlags::OUT)], Some(&now)).is_ok_and(|ready| ready == 0)
     });
@@ -176,16 +173,32 @@ fn a_socket_for_the_pidfd_that_accepts_nothing() {
     container.assert_nothing_left();
 }
 
+/// A hook that begins, which its pid in the file says, and doesn't end.
+fn endless(begun: &str) -> String {
+    format!("echo $$ > {begun}.new; mv {begun}.new {begun}; exec sleep 20")
+}
+
+/// The hook outlives a runtime that was ended, as in runc.
+fn kill_hook(begun: &str) {
+    let pid: i32 = std::fs::read_to_string(begun).expect("a pid").trim().parse().expect("a number");
+    let _ = kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL);
+    eventually("the hook is gone", || !std::fs::exists(format!("/proc/{pid}")).unwrap());
+}
+
 #[test]
 fn a_hook_without_an_end_leaves_create_to_be_ended() {
     for kind in ["createRuntime", "createContainer"] {
         let mut container = Container::new(|_| {});
         let begun = container.path("begun");
-        container.bundle.hook(kind, &format!("touch {begun}; exec sleep 20"));
+        container.bundle.hook(kind, &endless(&begun));
         let create = container.create().spawn();
         eventually("the hook runs", || std::fs::exists(&begun).unwrap());
         signal(&create, Signal::TERM);
         assert_ne!(create.wait().code, 0, "{kind}");
+        // With init goes whatever is in its pid namespace.
+        if kind == "createRuntime" {
+            kill_hook(&begun);
+        }
     }
 }
 
@@ -196,10 +209,53 @@ fn a_poststart_hook_without_an_end_leaves_start_to_be_ended() {
         bundle.args(["sleep", "1000"]);
     });
     let begun = container.path("begun");
-    container.bundle.hook("poststart", &format!("touch {begun}; exec sleep 20"));
+    container.bundle.hook("poststart", &endless(&begun));
     container.create().output().ok();
     let start = container.command(["start", &container.id]).spawn();
     eventually("the hook runs", || std::fs::exists(&begun).unwrap());
     signal(&start, Signal::TERM);
     assert_ne!(start.wait().code, 0);
+    kill_hook(&begun);
+}
+
+#[test]
+fn a_run_in_the_foreground_can_be_ended_while_it_starts() {
+    only_corten!("heeding signals by then");
+    for kind in ["createRuntime", "poststart"] {
+        let mut container = Container::new(|bundle| {
+            bundle.args(["sleep", "1000"]);
+        });
+        let begun = container.path("begun");
+        container.bundle.hook(kind, &endless(&begun));
+        let run = container.run().spawn();
+        eventually("the hook runs", || std::fs::exists(&begun).unwrap());
+        signal(&run, Signal::TERM);
+        run.wait().fails_with("ended by a signal");
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn an_exec_whose_agent_never_answers_can_be_ended() {
+    only_corten!("heeding signals by then");
+    let mut container = Container::new(|bundle| {
+        let rule = json!({"names": ["capset"], "action": "SCMP_ACT_NOTIFY"});
+        bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}));
+        bundle.set("/process/noNewPrivileges", true).args(["sleep", "1000"]);
+    });
+    let agent = spec_tests::console::FdSocket::listen(container.dir.join("agent"));
+    container.bundle.set("/linux/seccomp/listenerPath", agent.path.to_str().unwrap());
+    container.bundle.save();
+    std::thread::scope(|scope| {
+        let created = scope.spawn(|| container.create().output());
+        let _listener = agent.receive();
+        created.join().unwrap().ok();
+        container.start().ok();
+        let process = json!({"cwd": "/", "args": ["true"], "user": {"uid": 0, "gid": 0}});
+        let file = container.file("process.json", &process.to_string());
+        let exec = container.command(["exec", "--process", &file, &container.id]).spawn();
+        let _unanswered = agent.receive();
+        signal(&exec, Signal::TERM);
+        exec.wait().fails_with("ended by a signal");
+    });
 }
