@@ -29,8 +29,8 @@
 //!
 //! A message is one SEQPACKET datagram: JSON, and beside it the descriptor if there is one.
 //!
-//! A seccomp filter may be in force when init speaks. So init uses `write` and `read` wherever no descriptor comes with a
-//! message, and its waits end by a timeout of the socket: profiles are written for runtimes that need no other call.
+//! A seccomp filter may be in force when init speaks. So init uses `write` and `read` wherever no descriptor comes with
+//! a message, and its waits end by a timeout of the socket: profiles are written for runtimes that need no other call.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

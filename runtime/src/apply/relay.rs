@@ -164,8 +164,8 @@ impl Relay {
         }
     }
 
-    /// Copies what the process has shown before its end, unless `interrupted` says otherwise meanwhile. That asks of
-    /// signals, which `interrupts` has.
+    /// Copies what the process has shown before its end, unless somebody wants this process to end meanwhile: then
+    /// `interrupts` can be read, and `interrupted` says so.
     pub(super) fn drain(
         mut self,
         interrupts: impl AsFd,

@@ -42,7 +42,7 @@ fn or_one_line(memory: *mut u8) -> *mut u8 {
 #[cold]
 fn out_of_memory() -> ! {
     const LINE: &str = "corten: out of memory\n";
-    // SAFETY: the kernel reads the constant during the call. A short write or a failure changes nothing: the process ends.
+    // SAFETY: the kernel reads the constant during the call. If the write fails, the process ends all the same.
     unsafe { libc::write(libc::STDERR_FILENO, LINE.as_ptr().cast(), LINE.len()) };
     super::process::exit_now(255)
 }

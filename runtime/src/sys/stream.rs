@@ -7,7 +7,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
 use super::{Named, file, socket};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What a pipe with any room takes at once (`PIPE_BUF`).
 const PIECE_BYTES_MAX: usize = 4096;
@@ -19,8 +19,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Opens a pipe or a terminal anew, so that its writes don't wait: O_NONBLOCK on the caller's own open file would hold
-    /// for the caller too. Any other file is shared, because a regular file has its position there.
+    /// Opens a pipe or a terminal anew, so that its writes don't wait: O_NONBLOCK on the caller's own open file would
+    /// hold for the caller too. Any other file is shared, because a regular file has its position there.
     pub fn of(stream: impl AsFd) -> Result<Output> {
         let stream = stream.as_fd();
         let stat = file::stat_of(stream)?;
@@ -31,11 +31,11 @@ impl Output {
         let anew = (kind == SFlag::S_IFIFO || is_terminal).then(|| opened_anew(stream));
         let fd = match anew {
             Some(Ok(fd)) => fd,
-            // Without /proc, or where its owner forbids it. A piece that is written once there is room waits for no
+            // There is no /proc, or the owner forbids it. A piece that is written once there is room waits for no
             // reader, unless another process writes there too.
-            Some(Err(_)) | None => stream.try_clone_to_owned().map_err(|err| {
-                crate::error::Error::io(format!("fcntl({}, F_DUPFD_CLOEXEC)", stream.as_raw_fd()), &err)
-            })?,
+            Some(Err(_)) | None => stream
+                .try_clone_to_owned()
+                .map_err(|err| Error::io(format!("fcntl({}, F_DUPFD_CLOEXEC)", stream.as_raw_fd()), &err))?,
         };
         Ok(Output { fd, is_socket: kind == SFlag::S_IFSOCK })
     }
