@@ -58,6 +58,10 @@ pub mod sys {
         pub use crate::sys::bpf::device_program_ids;
     }
 
+    pub mod memory {
+        pub use crate::sys::memory::OrOneLine;
+    }
+
     pub mod pidfd {
         pub use crate::sys::pidfd::ProcessStat;
     }

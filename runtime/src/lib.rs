@@ -18,5 +18,6 @@ mod report;
 mod spec;
 mod state;
 mod sys;
+mod text;
 
 pub use commands::main;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::error::{Context, Error, Result, best_effort};
 use crate::sys::clock::Timestamp;
 use crate::sys::process;
+use crate::text;
 
 /// The program's name, in messages.
 pub const NAME: &str = "corten";
@@ -93,12 +94,14 @@ impl Report {
     /// The log file gets one record and nothing else, because podman reads the whole file as one JSON value. The text
     /// goes to standard error too, because conmon hands standard error on.
     pub fn error(&self, err: &Error) {
-        self.log("error", &err.to_string());
-        let mut text = if err.is_verbatim() { format!("{err}\n") } else { format!("{NAME}: {err}\n") };
+        let text = err.to_string();
+        self.log("error", &text);
+        let who = if err.is_verbatim() { String::new() } else { format!("{NAME}: ") };
+        let mut said = format!("{who}{}\n", text::on_one_line(&text));
         if let Some(hint) = err.hint() {
-            text.push_str(&format!("hint: {hint}\n"));
+            said.push_str(&format!("hint: {}\n", text::on_one_line(hint)));
         }
-        print_to_stderr(&text);
+        print_to_stderr(&said);
     }
 
     /// Reports what didn't go well but fails nothing.
@@ -110,7 +113,7 @@ impl Report {
             return;
         }
         if self.format == LogFormat::Json && self.level != LogLevel::Debug {
-            print_to_stderr(&format!("{NAME}: warning: {text}\n"));
+            print_to_stderr(&format!("{NAME}: warning: {}\n", text::on_one_line(text)));
         } else {
             self.log_or_print("warning", text);
         }
@@ -158,7 +161,8 @@ fn record(format: LogFormat, level: &str, text: &str, time: Timestamp) -> String
     match format {
         LogFormat::Text => format!("time=\"{time}\" level={level} msg={}\n", quoted(text)),
         LogFormat::Json => {
-            let text = serde_json::Value::from(text);
+            // Engines read the text out of JSON and show it.
+            let text = serde_json::Value::from(&*text::harmless(text));
             format!("{{\"level\":\"{level}\",\"msg\":{text},\"time\":\"{time}\"}}\n")
         }
     }

@@ -1,11 +1,18 @@
 //! The supervisor's side of its child: init, or the process that joins a container.
 
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
 use super::cgroup::Cgroup;
-use super::handshake::{Channel, Message, OfIntermediate};
+use super::handshake::{Channel, Message, OfIntermediate, PATIENCE_MS};
 use crate::error::{Errno, Error, Kind, Result};
+use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
 use crate::sys::process::{self, Ended};
-use crate::sys::signal;
+use crate::sys::{poll, signal};
+
+/// How often to look for a descriptor that the child is about to have.
+const LOOK_AT_DESCRIPTOR: Duration = Duration::from_millis(1);
 
 /// A child that performs its own steps of the plan, and says what it needs.
 pub(super) struct Child {
@@ -51,6 +58,23 @@ impl Child {
         }
     }
 
+    /// A copy of the child's descriptor of this number, as soon as the child has it. The child says nothing before,
+    /// unless it fails.
+    pub(super) fn fetch_fd(&mut self, number: i32) -> Result<OwnedFd, Silence> {
+        let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
+        while !deadline.passed() {
+            match self.pidfd.fetch_fd(number) {
+                // Not yet; or the child has ended, which closes the channel.
+                Err(err) if err.is(Errno::EBADF) || err.is(Errno::ESRCH) => {}
+                result => return Ok(result?),
+            }
+            if poll::readable_by(&self.channel, Deadline::after(LOOK_AT_DESCRIPTOR))? {
+                self.expect(Err::<(), _>)?;
+            }
+        }
+        Err(Error::internal(format!("init has no descriptor {number}")).into())
+    }
+
     /// Takes init for the intermediate process, when the latter has forked init.
     ///
     /// The pids limit of a running container, `room`, may allow one more process, which the intermediate process uses up.
@@ -74,13 +98,13 @@ impl Child {
     }
 }
 
-/// The error of an init that was killed.
-pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
+/// The error of a child that was killed.
+pub(super) fn died(who: &str, ended: Ended, oom_kills: Option<u64>) -> Error {
     match ended {
         Ended::Signaled(number) => {
             let name = signal::name(number);
             // The supervisor notices the death at some step of its own. This step has no part in it and isn't named.
-            let err = Error::new(Kind::Kernel, format!("init was killed by {name}")).without_step();
+            let err = Error::new(Kind::Kernel, format!("{who} was killed by {name}")).without_step();
             match oom_kills {
                 _ if number == libc::SIGILL => err.with_hint(
                     "does the seccomp profile (linux.seccomp) forbid what the runtime itself has to do?",
@@ -91,6 +115,6 @@ pub(super) fn died(ended: Ended, oom_kills: Option<u64>) -> Error {
                 _ => err,
             }
         }
-        Ended::Exited(code) => Error::internal(format!("init exited with {code} and said nothing")),
+        Ended::Exited(code) => Error::internal(format!("{who} exited with {code} and said nothing")),
     }
 }

@@ -4,12 +4,28 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use nix::fcntl::OFlag;
+
 use crate::error::{Error, Result, best_effort};
 use crate::sys::pidfd::PidFd;
-use crate::sys::socket;
+use crate::sys::{file, socket};
 
-/// Writes a pid file whole or not at all: its reader waits for its name to appear.
-pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+/// Writes a pid file whole or not at all: its reader waits for its name to appear. Returns whether there is a new file.
+///
+/// A fifo or a device, such as /dev/null, is written to: a file in its place would serve nobody.
+pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<bool> {
+    match file::stat_following_links(path) {
+        Ok(stat) if file::is_stream(&stat) => {
+            let opened =
+                file::open_following_links(path, OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+            let name = path.display().to_string();
+            file::write_whole(opened.as_fd(), pid.to_string().as_bytes(), &name).map(|()| false)
+        }
+        _ => replace_file(path, pid).map(|()| true),
+    }
+}
+
+fn replace_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let open = || std::fs::OpenOptions::new().write(true).create_new(true).open(&unfinished);

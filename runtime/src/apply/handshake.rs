@@ -12,8 +12,8 @@
 //!     │ ◀─────────────────────────────── Hooks │ (only if there are runtime hooks)
 //!     │ run them ── Go ──────────────────────▶ │ new root, protections …
 //!     │                                        │ user, capabilities …
-//!     │ ◀─────────────────────── Listener(fd) │ (only if the filter has a listener)
-//!     │ pidfd_getfd ── Go ───────────────────▶ │
+//!     │ ◀──────────────────── Listener(number) │ (only if the filter will have a listener) installs the filter
+//!     │ pidfd_getfd, agent ── Go ────────────▶ │
 //!     │ ◀───────────────────────────── Created │
 //!     │ rlimits, devices, record ── Go ───────────────▶ │ no longer dies with the supervisor
 //!     │ ◀───────────────────────── Independent │ waits for `start`, unless `run` has said so before this Go
@@ -28,6 +28,9 @@
 //! exits; the kernel kills it as well, so it can't be left behind half-made.
 //!
 //! A message is one SEQPACKET datagram: JSON, and beside it the descriptor if there is one.
+//!
+//! A seccomp filter may be in force when init speaks. So init uses `write` and `read` wherever no descriptor comes with
+//! a message, and its waits end by a timeout of the socket: profiles are written for runtimes that need no other call.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -37,19 +40,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::build::Built;
-use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::error::{Context, Errno, Error, Result};
 use crate::plan::mount_options::AttrChange;
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
-use crate::sys::{poll, signal, socket};
+use crate::sys::{file, poll, socket};
 
 /// How long supervisor and init wait for each other: mounts of network filesystems can be slow, and so can hooks.
 pub const PATIENCE_MS: u64 = 600_000;
 
-/// How often a supervisor that waits for its child looks for signals.
-const SIGNALS_LOOKED_FOR: Duration = Duration::from_secs(1);
-
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
+const WORD_BYTES_MAX: usize = 256;
 /// JSON can take six bytes for one byte of an error's text (`\u0001`), and a hint has a quarter of this.
 const TEXT_BYTES_MAX: usize = 2 << 10;
 
@@ -66,7 +67,7 @@ pub enum Message {
     InUserNamespace,
     /// The cgroup has no room for the intermediate process and init: take the intermediate process out of it.
     NoRoom,
-    /// The filter's listener is this descriptor of init.
+    /// The listener of the filter that init installs next will be this descriptor of init.
     Listener(i32),
     /// The intermediate process has forked init, and this is init's pidfd.
     Forked(#[serde(skip)] Option<OwnedFd>),
@@ -136,6 +137,7 @@ impl Channel {
     /// Both ends.
     pub fn pair() -> Result<(Channel, Channel)> {
         let (supervisor, init) = socket::message_pair().doing("make the channel to init")?;
+        socket::set_receive_timeout(&init, Duration::from_millis(PATIENCE_MS))?;
         let channel = |socket| Channel { socket, early: VecDeque::new() };
         Ok((channel(supervisor), channel(init)))
     }
@@ -154,7 +156,10 @@ impl Channel {
     ///
     /// Errors: Internal if the supervisor is gone or takes too long.
     pub fn await_mount(&self, attr: AttrChange) -> Result<Built> {
-        match self.await_word()? {
+        let mut buffer = [0_u8; WORD_BYTES_MAX];
+        let (length, mut fds) =
+            socket::receive(self.socket.as_fd(), &mut buffer).map_err(silence_if_timed_out)?;
+        match (word(&buffer[..length])?, fds.pop()) {
             (Word::Mount { is_complete: true }, Some(mount)) => {
                 Ok(Built { mount, left: AttrChange::default() })
             }
@@ -167,16 +172,11 @@ impl Channel {
     ///
     /// Errors: Internal if the supervisor is gone or takes too long.
     pub fn await_go(&self) -> Result<()> {
-        match self.await_word()? {
-            (Word::Go, _) => Ok(()),
-            (word, _) => Err(Error::internal(format!("the supervisor said {word:?} in place of Go"))),
-        }
-    }
-
-    fn await_word(&self) -> Result<(Word, Option<OwnedFd>)> {
-        match self.receive()? {
-            Some((bytes, fd)) => Ok((read(&bytes)?, fd)),
-            None => Err(Error::internal("the supervisor is gone")),
+        let mut buffer = [0_u8; WORD_BYTES_MAX];
+        let length = file::read(&self.socket, &mut buffer).map_err(silence_if_timed_out)?;
+        match word(&buffer[..length])? {
+            Word::Go => Ok(()),
+            word => Err(Error::internal(format!("the supervisor said {word:?} in place of Go"))),
         }
     }
 
@@ -193,7 +193,11 @@ impl Channel {
 
     /// Init: says something that needs no answer, or whose answer is awaited apart.
     pub fn say(&self, message: &Message) -> Result<()> {
-        self.send(message, message.descriptor())
+        let bytes = to_bytes(message)?;
+        match message.descriptor() {
+            Some(fd) => socket::send(self.socket.as_fd(), &bytes, &[fd]),
+            None => file::write_whole(self.socket.as_fd(), &bytes, "handshake"),
+        }
     }
 
     /// Init: says that it failed.
@@ -222,7 +226,10 @@ impl Channel {
     /// process failed at.
     pub fn listen_to_intermediate(&mut self, intermediate: &PidFd) -> Result<OfIntermediate> {
         loop {
-            match wait_for_child(&[self.socket.as_fd(), intermediate.as_fd()])?[..] {
+            let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
+            let ends = [self.socket.as_fd(), intermediate.as_fd()];
+            match poll::wait_readable(&ends, deadline)?[..] {
+                [false, false] => return Err(silence()),
                 // If the intermediate process had spoken before its end, its message could be read now.
                 [false, true] if !poll::readable_by(&self.socket, Deadline::Now)? => {
                     socket::shut_down(self.socket.as_fd())?;
@@ -245,7 +252,6 @@ impl Channel {
     }
 
     fn receive_message(&self) -> Result<Message> {
-        wait_for_child(&[self.socket.as_fd()])?;
         match self.receive()? {
             Some((bytes, fd)) => Ok(read::<Message>(&bytes)?.with_descriptor(fd)),
             None => Ok(Message::Gone),
@@ -268,9 +274,8 @@ impl Channel {
         Ok((length > 0).then(|| (buffer, fds.pop())))
     }
 
-    fn send(&self, said: &impl Serialize, fd: Option<BorrowedFd>) -> Result<()> {
-        let bytes = serde_json::to_vec(said).map_err(|err| Error::internal(format!("handshake: {err}")))?;
-        socket::send(self.socket.as_fd(), &bytes, fd.as_slice())
+    fn send(&self, said: &Word, fd: Option<BorrowedFd>) -> Result<()> {
+        socket::send(self.socket.as_fd(), &to_bytes(said)?, fd.as_slice())
     }
 
     fn await_readable(&self) -> Result<()> {
@@ -285,28 +290,21 @@ impl AsFd for Channel {
     }
 }
 
-/// Waits until one of the child's ends can be read.
-///
-/// In the foreground, signals are blocked until the program runs and gets them. A child that says nothing, frozen
-/// perhaps, may never come so far: then a signal ends the wait.
-fn wait_for_child(ends: &[BorrowedFd]) -> Result<Vec<bool>> {
-    let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
-    loop {
-        let ready = poll::wait_readable(ends, Deadline::after(SIGNALS_LOOKED_FOR))?;
-        if ready.contains(&true) {
-            return Ok(ready);
-        }
-        if let Some(signal) = signal::waiting_end() {
-            return Err(Error::new(Kind::WrongState, format!("ended by {signal}, while init said nothing")));
-        }
-        if deadline.passed() {
-            return Err(silence());
-        }
-    }
-}
-
 fn silence() -> Error {
     Error::internal(format!("no word from the other side for {} s", PATIENCE_MS / 1000))
+}
+
+fn silence_if_timed_out(err: Error) -> Error {
+    if err.is(Errno::EAGAIN) { silence() } else { err }
+}
+
+/// What the supervisor said. No bytes mean that it is gone.
+fn word(bytes: &[u8]) -> Result<Word> {
+    if bytes.is_empty() { Err(Error::internal("the supervisor is gone")) } else { read(bytes) }
+}
+
+fn to_bytes(said: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(said).map_err(|err| Error::internal(format!("handshake: {err}")))
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
@@ -317,6 +315,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn an_error_of_init_arrives_whole() {

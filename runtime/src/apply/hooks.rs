@@ -3,9 +3,10 @@
 //! Runs in the supervisor and, for `createContainer` and `startContainer`, in the container's own process.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
 use crate::sys::{file, memfd, poll};
+use crate::text;
 
 /// The environment of a hook whose `env` is empty.
 #[derive(Clone, Copy, Debug)]
@@ -25,36 +27,46 @@ pub enum DefaultEnv<'a> {
     Of(&'a [String]),
 }
 
-/// Runs the hooks of `kind` one after the other, with `state` on their standard input.
+/// What the hooks of one moment find.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The container's state, on standard input.
+    pub state: &'a [u8],
+    /// The environment of a hook without one of its own.
+    pub env: DefaultEnv<'a>,
+    /// The working directory, if it isn't the caller's: the bundle, as long as it is there.
+    pub directory: Option<&'a Path>,
+}
+
+/// Runs the hooks of `kind` one after the other.
 ///
-/// Their standard output is discarded, so that it can't mix with the runtime's. The error of a hook that fails has the
-/// first line of its standard error.
+/// What they print is kept from the runtime's own output, and told if they fail.
 ///
 /// Errors: Hook, for the first hook that fails or runs past its timeout. The hooks after it don't run.
-pub fn run_hooks(kind: &str, hooks: &[Hook], state: &[u8], env: DefaultEnv) -> Result<()> {
+pub fn run_hooks(kind: &str, hooks: &[Hook], surroundings: Surroundings) -> Result<()> {
     for (index, hook) in hooks.iter().enumerate() {
-        run_hook(kind, index, hook, state, env)?;
+        run_hook(kind, index, hook, surroundings)?;
     }
     Ok(())
 }
 
 /// Runs one hook, which is the `index`th of its `kind`.
-pub fn run_hook(kind: &str, index: usize, hook: &Hook, state: &[u8], env: DefaultEnv) -> Result<()> {
-    run(hook, state, env)
+pub fn run_hook(kind: &str, index: usize, hook: &Hook, surroundings: Surroundings) -> Result<()> {
+    run(hook, surroundings)
         .doing_with(|| format!("error running {kind} hook #{index}: {}", hook.path().display()))
         .map_err(|err| err.with_kind(Kind::Hook))
 }
 
-fn run(hook: &Hook, state: &[u8], env: DefaultEnv) -> Result<()> {
+fn run(hook: &Hook, surroundings: Surroundings) -> Result<()> {
     let timeout = timeout_of(hook)?;
-    let mut child = command(hook, env)?
-        .stdin(file_with(state)?)
-        .stdout(Stdio::null())
+    let mut child = command(hook, surroundings)?
+        .stdin(file_with(surroundings.state)?)
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|err| Error::io("exec", &err))?;
-    let mut stderr = Output::of(&mut child)?;
-    let ended = wait(&child, &mut stderr, timeout.map_or(Deadline::Never, Deadline::after));
+    let mut output = Outputs::of(&mut child)?;
+    let ended = wait(&child, &mut output, timeout.map_or(Deadline::Never, Deadline::after));
     if !matches!(ended, Ok(true)) {
         // The hook is a child that is not reaped, so its pid is still its own.
         child.kill().map_err(|err| Error::io("kill", &err))?;
@@ -62,10 +74,11 @@ fn run(hook: &Hook, state: &[u8], env: DefaultEnv) -> Result<()> {
     let status = child.wait().map_err(|err| Error::io("wait", &err))?;
     match (ended?, timeout) {
         (false, Some(timeout)) => {
-            Err(Error::new(Kind::Hook, format!("hook ran past specified timeout of {}s", timeout.as_secs())))
+            let how = format!("hook ran past specified timeout of {}s", timeout.as_secs());
+            Err(Error::new(Kind::Hook, how + &output.text()))
         }
         _ if status.success() => Ok(()),
-        _ => Err(Error::new(Kind::Hook, failure(status, &stderr))),
+        _ => Err(Error::new(Kind::Hook, how(status) + &output.text())),
     }
 }
 
@@ -79,7 +92,7 @@ fn timeout_of(hook: &Hook) -> Result<Option<Duration>> {
     }
 }
 
-fn command(hook: &Hook, default_env: DefaultEnv) -> Result<Command> {
+fn command(hook: &Hook, surroundings: Surroundings) -> Result<Command> {
     if !hook.path().is_absolute() {
         return Err(Error::invalid("path must be absolute"));
     }
@@ -88,11 +101,15 @@ fn command(hook: &Hook, default_env: DefaultEnv) -> Result<Command> {
         command.arg0(name).args(args);
     }
     let own_env = hook.env().as_deref().unwrap_or_default();
-    let env = match default_env {
+    let env = match surroundings.env {
         DefaultEnv::Of(env) if own_env.is_empty() => env,
         _ => own_env,
     };
     command.env_clear().envs(env.iter().filter_map(|variable| variable.split_once('=')));
+    // A bundle may be gone when `delete` comes, and what its hooks clean up is there all the same.
+    if let Some(directory) = surroundings.directory.filter(|directory| directory.is_dir()) {
+        command.current_dir(directory);
+    }
     Ok(command)
 }
 
@@ -108,10 +125,10 @@ fn file_with(state: &[u8]) -> Result<File> {
 ///
 /// The end of the hook counts, and not the end of its output: a process that the hook left in the background may keep
 /// the pipe open.
-fn wait(child: &Child, output: &mut Output, deadline: Deadline) -> Result<bool> {
+fn wait(child: &Child, output: &mut Outputs, deadline: Deadline) -> Result<bool> {
     let pidfd = PidFd::open(child.id() as i32)?;
     loop {
-        let fds: Vec<BorrowedFd> = std::iter::once(pidfd.as_fd()).chain(output.fd()).collect();
+        let fds: Vec<BorrowedFd> = std::iter::once(pidfd.as_fd()).chain(output.fds()).collect();
         let ended = poll::wait_readable(&fds, deadline)?[0];
         output.take_up();
         if ended {
@@ -123,62 +140,91 @@ fn wait(child: &Child, output: &mut Output, deadline: Deadline) -> Result<bool> 
     }
 }
 
-fn failure(status: ExitStatus, stderr: &Output) -> String {
-    let how = match (status.code(), status.signal()) {
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(libc::SIGSYS)) => "killed by the seccomp filter: bad system call".into(),
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => status.to_string(),
-    };
-    match stderr.first_line() {
-        Some(line) => format!("{how}: {line}"),
-        None => how,
     }
 }
 
-/// What a hook prints: the beginning is kept, the rest is read and forgotten.
-struct Output {
-    pipe: Option<std::process::ChildStderr>,
-    beginning: Vec<u8>,
+/// What a hook prints.
+struct Outputs {
+    stdout: Output,
+    stderr: Output,
 }
 
-/// How many bytes of the output are kept.
-const OUTPUT_KEPT_MAX: usize = 4096;
+impl Outputs {
+    fn of(child: &mut Child) -> Result<Outputs> {
+        let stdout = Output::of(child.stdout.take().map(OwnedFd::from))?;
+        Ok(Outputs { stdout, stderr: Output::of(child.stderr.take().map(OwnedFd::from))? })
+    }
+
+    fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [&self.stdout, &self.stderr].into_iter().filter_map(|output| output.pipe.as_ref().map(AsFd::as_fd))
+    }
+
+    fn take_up(&mut self) {
+        self.stdout.take_up();
+        self.stderr.take_up();
+    }
+
+    /// What was printed, as the end of an error.
+    fn text(&self) -> String {
+        let streams = [("stdout", self.stdout.text()), ("stderr", self.stderr.text())];
+        let printed = streams.into_iter().filter(|(_, text)| !text.is_empty());
+        printed.map(|(name, text)| format!(", {name}: {text}")).collect()
+    }
+}
+
+/// What a hook prints to one stream: the end is kept, where the reason of a failure stands.
+struct Output {
+    pipe: Option<OwnedFd>,
+    end: Vec<u8>,
+    /// More was printed before.
+    is_cut: bool,
+}
+
+/// How many bytes of a stream are told.
+const OUTPUT_KEPT_MAX: usize = 3 << 10;
 
 impl Output {
-    fn of(child: &mut Child) -> Result<Output> {
-        let pipe = child.stderr.take();
-        if let Some(pipe) = &pipe {
-            file::set_nonblocking(pipe)?;
-        }
-        Ok(Output { pipe, beginning: Vec::new() })
+    fn of(pipe: Option<OwnedFd>) -> Result<Output> {
+        pipe.as_ref().map_or(Ok(()), file::set_nonblocking)?;
+        Ok(Output { pipe, end: Vec::new(), is_cut: false })
     }
 
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
-    }
-
-    /// Reads what is there, without waiting for more.
+    /// Reads what is there, without waiting for more. Of a hook that prints without end, no more is read at a time than
+    /// lets its end and its timeout be noticed.
     fn take_up(&mut self) {
         let mut chunk = [0; OUTPUT_KEPT_MAX];
-        while let Some(pipe) = &mut self.pipe {
-            match pipe.read(&mut chunk) {
+        for _ in 0..READS_AT_ONCE_MAX {
+            let Some(pipe) = &self.pipe else { return };
+            match file::read(pipe, &mut chunk) {
                 Ok(0) => self.pipe = None,
                 Ok(len) => {
-                    let room = OUTPUT_KEPT_MAX - self.beginning.len();
-                    self.beginning.extend_from_slice(&chunk[..len.min(room)]);
+                    self.end.extend_from_slice(&chunk[..len]);
+                    let surplus = self.end.len().saturating_sub(OUTPUT_KEPT_MAX);
+                    self.end.drain(..surplus);
+                    self.is_cut |= surplus > 0;
                 }
-                // Nothing is there at the moment; any other fault only costs a line of an error's text.
+                // Nothing is there at the moment; any other fault only costs a part of an error's text.
                 Err(_) => return,
             }
         }
     }
 
-    fn first_line(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.beginning);
-        text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+    fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.end);
+        let text = text::harmless(text.trim_end());
+        let told = text::end_of(&text, OUTPUT_KEPT_MAX);
+        if self.is_cut && !told.starts_with('…') { format!("…{told}") } else { told.into_owned() }
     }
 }
+
+/// How often a stream is read before anything else is looked at.
+const READS_AT_ONCE_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -196,8 +242,11 @@ mod tests {
             .expect("a hook")
     }
 
+    const FOUND: Surroundings =
+        Surroundings { state: b"{\"id\":\"c1\"}", env: DefaultEnv::Empty, directory: None };
+
     fn run_all(hooks: &[Hook]) -> Result<()> {
-        run_hooks("createRuntime", hooks, b"{\"id\":\"c1\"}", DefaultEnv::Empty)
+        run_hooks("createRuntime", hooks, FOUND)
     }
 
     #[test]
@@ -206,12 +255,38 @@ mod tests {
     }
 
     #[test]
-    fn error_names_kind_place_path_status_and_first_line() {
-        let hooks =
-            [shell("exit 0"), shell("echo out; echo why >&2; echo more >&2; exit 3"), shell("exit 4")];
+    fn error_names_kind_place_path_status_and_all_that_was_printed() {
+        let script = "echo out; echo why >&2; printf 'more \\033[31m\n' >&2; exit 3";
+        let hooks = [shell("exit 0"), shell(script), shell("exit 4")];
         let err = run_all(&hooks).expect_err("the second fails");
         assert_eq!(err.kind(), Kind::Hook);
-        assert_eq!(err.to_string(), "error running createRuntime hook #1: /bin/sh: exit status 3: why");
+        assert_eq!(
+            err.to_string(),
+            "error running createRuntime hook #1: /bin/sh: exit status 3, stdout: out, stderr: why\nmore \\u{1b}[31m"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_long_output_is_told() {
+        let script = "head -c 1000000 /dev/zero | tr '\\0' x; echo the reason; exit 3";
+        let text = run_all(&[shell(script)]).expect_err("fails").to_string();
+        assert!(text.contains("stdout: …xxx") && text.ends_with("xthe reason"), "{text}");
+        assert!(text.len() < 2 * OUTPUT_KEPT_MAX);
+    }
+
+    #[test]
+    fn a_hook_that_prints_without_end_runs_out_of_time() {
+        let mut hook = shell("while :; do echo y; done");
+        hook.set_timeout(Some(1));
+        let text = run_all(&[hook]).expect_err("too slow").to_string();
+        assert!(text.contains("hook ran past specified timeout of 1s, stdout: …"), "{text}");
+    }
+
+    #[test]
+    fn hooks_run_in_the_directory_if_it_is_there() -> Result<()> {
+        let at = |directory| Surroundings { directory: Some(Path::new(directory)), ..FOUND };
+        run_hooks("poststop", &[shell("test $(pwd) = /usr")], at("/usr"))?;
+        run_hooks("poststop", &[shell("test $(pwd) != /")], at("/nonexistent"))
     }
 
     #[test]
@@ -262,17 +337,18 @@ mod tests {
     fn state_that_nobody_reads_and_output_without_end_hold_nobody_up() -> Result<()> {
         let state = vec![b' '; 1 << 20];
         let hook = shell("head -c 1000000 /dev/zero >&2");
-        run_hooks("poststop", &[hook], &state, DefaultEnv::Empty)
+        run_hooks("poststop", &[hook], Surroundings { state: &state, ..FOUND })
     }
 
     #[test]
     fn environment_is_the_hooks_own_or_the_default() -> Result<()> {
         let default = ["A=1".to_string(), "B=x=y".to_string()];
         let mut hook = shell("test \"$A$B\" = 1x=y && test -z \"$HOME\"");
-        run_hooks("startContainer", std::slice::from_ref(&hook), b"", DefaultEnv::Of(&default))?;
+        let found = Surroundings { env: DefaultEnv::Of(&default), ..FOUND };
+        run_hooks("startContainer", std::slice::from_ref(&hook), found)?;
         hook = shell("test \"$A$C\" = 2");
         hook.set_env(Some(vec!["C=2".into()]));
-        run_hooks("startContainer", std::slice::from_ref(&hook), b"", DefaultEnv::Of(&default))
+        run_hooks("startContainer", std::slice::from_ref(&hook), found)
     }
 
     #[test]

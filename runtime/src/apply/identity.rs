@@ -75,7 +75,13 @@ fn unmapped(err: crate::error::Error, field: &str) -> crate::error::Error {
 /// Sets all capability sets but the bounding one.
 pub fn set_capabilities(sets: &CapabilitySets) -> Result<()> {
     credentials::set_capabilities(sets).map_err(|err| match err.errno() {
-        Some(Errno::EPERM) => err.with_hint("the runtime itself lacks one of these capabilities"),
+        Some(Errno::EPERM) => err.with_hint(if sets.effective & !sets.permitted != 0 {
+            "process.capabilities.effective has capabilities that process.capabilities.permitted lacks"
+        } else if sets.inheritable & !sets.bounding != 0 {
+            "process.capabilities.inheritable has capabilities that process.capabilities.bounding lacks"
+        } else {
+            "the runtime itself lacks one of these capabilities"
+        }),
         _ => err,
     })?;
     credentials::set_ambient(sets.ambient)?;

@@ -3,13 +3,13 @@
 //! an error that the supervisor hears of; it never returns, unwinds or panics.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use nix::sys::signal::Signal;
 
 use super::handshake::{Channel, Message};
-use super::hooks::{DefaultEnv, run_hooks};
+use super::hooks::{DefaultEnv, Surroundings, run_hooks};
 use super::trace::Tracer;
 use super::{console, program};
 use crate::error::{Errno, Error, Result};
@@ -21,7 +21,8 @@ use crate::sys::clock::Deadline;
 use crate::sys::process;
 use crate::sys::seccomp::FilterFlags;
 use crate::sys::signal::SignalQueue;
-use crate::sys::{file, poll, seccomp};
+use crate::sys::{descriptors, file, poll, seccomp};
+use crate::text;
 
 /// A process that has nothing more to prepare.
 pub struct Init<'a> {
@@ -45,7 +46,7 @@ impl Init<'_> {
         let ended = self.perform_all();
         let err = ended.err().unwrap_or_else(|| Error::internal("the plan has nothing to execute"));
         report(&self.channel, err);
-        process::exit_now(1)
+        process::exit_now(NOT_EXECUTED)
     }
 
     fn perform_all(&mut self) -> Result<()> {
@@ -111,7 +112,8 @@ impl Init<'_> {
         let env = program::environment(program)?;
         let env: Vec<String> = env.iter().map(|entry| entry.to_string_lossy().into_owned()).collect();
         let state = own_state(self.record, Status::Created);
-        run_hooks(HookKind::StartContainer.name(), hooks, &state, DefaultEnv::Of(&env))
+        let surroundings = Surroundings { state: &state, env: DefaultEnv::Of(&env), directory: None };
+        run_hooks(HookKind::StartContainer.name(), hooks, surroundings)
     }
 
     fn execute(&mut self, program: &Program) -> Result<()> {
@@ -119,6 +121,9 @@ impl Init<'_> {
         program::execute(program, &path).map(|never| match never {})
     }
 }
+
+/// The exit code of a container whose program can't be executed, as in runc: programs rarely use it.
+const NOT_EXECUTED: i32 = 255;
 
 /// Signals that end a process by default. The first process of a pid namespace doesn't get a signal that it hasn't
 /// asked for, and a container that was created and not started has to heed `kill` all the same.
@@ -133,11 +138,16 @@ fn lead_session(leading: Leading) -> Result<()> {
     if leading.with_terminal { console::take_control() } else { Ok(()) }
 }
 
-/// Installs a filter. Its listener, if it has one, goes to the supervisor.
+/// Installs a filter. The supervisor fetches its listener, if it has one.
+///
+/// Init names the listener's number before there is a listener: once the filter is in force, any call may wait for the
+/// agent, and the agent for the supervisor. Init then does nothing but read until the listener is handed over.
 pub(super) fn install_filter(filter: &Filter, channel: &Channel) -> Result<()> {
-    let Some(listener) = install(filter)? else { return Ok(()) };
-    // The supervisor fetches it by number; from here on a system call may wait for the agent's verdict.
-    channel.ask(&Message::Listener(listener.as_raw_fd()))
+    if filter.listener.is_some() {
+        channel.say(&Message::Listener(descriptors::next_number(channel)?))?;
+    }
+    let listener = install(filter)?;
+    listener.map_or(Ok(()), |_open_until_fetched| channel.await_go())
 }
 
 /// Installs a filter. If the kernel doesn't know a flag, an optional flag is dropped, and a flag that the profile asks
@@ -161,6 +171,6 @@ pub(super) fn own_state(record: &Record, status: Status) -> Vec<u8> {
 pub(super) fn report(channel: &Channel, err: Error) {
     let text = err.to_string();
     if channel.fail(err).is_err() {
-        eprintln!("{text}");
+        eprintln!("{}", text::on_one_line(&text));
     }
 }

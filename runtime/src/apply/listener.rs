@@ -1,13 +1,12 @@
 //! Hands the listener of a seccomp filter to the agent that answers it.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use serde::Serialize;
 
 use crate::error::{Context, Error, Result};
 use crate::plan::seccomp::Listener;
 use crate::state::{OciState, Record, Status};
-use crate::sys::pidfd::PidFd;
 use crate::sys::socket;
 
 /// `ContainerProcessState` of the runtime spec: what comes with the descriptor.
@@ -22,16 +21,8 @@ struct ContainerProcessState<'a> {
     state: OciState<'a>,
 }
 
-/// Fetches descriptor `fd` of the process and sends it to the agent. `pid` 0 means that the process is init.
-pub fn hand_over(
-    process: &PidFd,
-    fd: i32,
-    to: &Listener,
-    record: &Record,
-    status: Status,
-    pid: i32,
-) -> Result<()> {
-    let listener = process.fetch_fd(fd)?;
+/// Sends the listener to the agent. `pid` 0 means that the process is init.
+pub fn hand_over(listener: OwnedFd, to: &Listener, record: &Record, status: Status, pid: i32) -> Result<()> {
     let message = ContainerProcessState {
         oci_version: &record.oci_version,
         fds: ["seccompFd"],

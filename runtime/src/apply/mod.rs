@@ -26,6 +26,7 @@ mod preparer;
 mod procfs;
 mod program;
 pub mod readiness;
+mod relay;
 pub mod resctrl;
 mod rootfs;
 pub mod seal;

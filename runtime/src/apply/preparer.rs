@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use super::build::Built;
 use super::cgroup::{Entrance, PIDS_LIMIT_REACHED};
 use super::handshake::{Channel, Message};
-use super::hooks::{DefaultEnv, run_hooks};
+use super::hooks::{DefaultEnv, Surroundings, run_hooks};
 use super::init::{Init, install_filter, own_state, report};
 use super::inside::Root;
 use super::procfs::Procfs;
@@ -144,6 +144,7 @@ impl<'a> Preparer<'a> {
     /// What a process does before its steps: it sees to it that it ends with its supervisor, and keeps nothing of the
     /// supervisor's.
     fn begin(&self) -> Result<()> {
+        poll::forget_interrupt();
         process::set_parent_death_signal(Some(Signal::SIGKILL))?;
         self.inherited.close_others(self.pid_namespace.as_ref())?;
         // The signal covers a supervisor that dies from now on. One that died earlier has closed the channel.
@@ -520,7 +521,8 @@ impl<'a> Preparer<'a> {
         // Hooks written for runc name what they change of the rootfs by a relative path.
         file::enter_directory(&self.rootfs()?.root)?;
         process::set_umask(self.alone(), DEFAULT_UMASK);
-        run_hooks(HookKind::CreateContainer.name(), hooks, &state, DefaultEnv::Empty)?;
+        let surroundings = Surroundings { state: &state, env: DefaultEnv::Empty, directory: None };
+        run_hooks(HookKind::CreateContainer.name(), hooks, surroundings)?;
         process::set_umask(self.alone(), 0);
         Ok(())
     }

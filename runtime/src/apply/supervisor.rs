@@ -10,7 +10,7 @@ use super::cgroup::{self, Cgroup, CreatedCgroup, Entrance};
 use super::child::{Child, Silence, died};
 use super::handed_out::{send_pidfd, write_pid_file};
 use super::handshake::{Channel, Message};
-use super::hooks::{DefaultEnv, run_hook};
+use super::hooks::{DefaultEnv, Surroundings, run_hook};
 use super::preparer::{self, Inherited};
 use super::starting::{self, Started};
 use super::trace::Tracer;
@@ -286,8 +286,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn write_pid_file(&mut self, path: &Path) -> Result<()> {
-        write_pid_file(path, self.init()?.pid)?;
-        self.pid_file = Some(path.to_owned());
+        if write_pid_file(path, self.init()?.pid)? {
+            self.pid_file = Some(path.to_owned());
+        }
         Ok(())
     }
 
@@ -451,30 +452,34 @@ impl<'a> Supervisor<'a> {
 
     fn run_runtime_hooks(&mut self, hooks: &[(HookKind, oci::Hook)]) -> Result<()> {
         self.expect_word(Message::Hooks)?;
-        let state = OciState::of(self.record()?, Status::Creating).to_json();
+        let record = self.record()?;
+        let state = OciState::of(record, Status::Creating).to_json();
+        let surroundings =
+            Surroundings { state: &state, env: DefaultEnv::Empty, directory: Some(&record.bundle) };
         let mut index = 0;
         let mut kind_before = HookKind::Prestart;
         for (kind, hook) in hooks {
             if *kind != kind_before {
                 (index, kind_before) = (0, *kind);
             }
-            run_hook(kind.name(), index, hook, &state, DefaultEnv::Empty)?;
+            run_hook(kind.name(), index, hook, surroundings)?;
             index += 1;
         }
         self.go()
     }
 
     fn hand_over_listener(&mut self, to: &Listener) -> Result<()> {
-        let fd = self.expect(|message| match message {
-            Message::Listener(fd) => Ok(fd),
+        let number = self.expect(|message| match message {
+            Message::Listener(number) => Ok(number),
             other => Err(other),
         })?;
-        let init = self.init()?;
+        let fetched = self.child()?.fetch_fd(number);
+        let listener = fetched.map_err(|silence| self.explained(silence))?;
         let (status, pid) = match self.place {
             Place::New { .. } => (Status::Creating, 0),
-            Place::Running { .. } => (Status::Running, init.pid),
+            Place::Running { .. } => (Status::Running, self.init()?.pid),
         };
-        listener::hand_over(&init.pidfd, fd, to, self.record()?, status, pid)?;
+        listener::hand_over(listener, to, self.record()?, status, pid)?;
         self.go()
     }
 
@@ -511,7 +516,11 @@ impl<'a> Supervisor<'a> {
             Silence::Ended(ended) => {
                 // The child is reaped, so its pid may be another process's by now.
                 self.init = None;
-                died(ended, self.oom_kills())
+                let who = match self.place {
+                    Place::New { .. } => "init",
+                    Place::Running { .. } => "the process",
+                };
+                died(who, ended, self.oom_kills())
             }
         }
     }

@@ -1,10 +1,11 @@
 //! The flags that stand before the command.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::NAME;
 use super::go::parse_bool;
-use super::low::LowArgs;
+use super::low::{LowArgs, values_before_positionals};
 use super::table::{flag, help, named, value};
 use crate::error::{Error, Result};
 use crate::paths;
@@ -105,11 +106,7 @@ fn root(path: &Path) -> Result<RootPath> {
 }
 
 fn log_target(low: &mut LowArgs) -> Result<LogTarget> {
-    let format = low.value("log-format", |text| match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(Error::invalid(format!("{text:?} is neither text nor json"))),
-    })?;
+    let format = low.value("log-format", log_format)?;
     let level = low.value("log-level", |text| match text {
         "debug" => Ok(LogLevel::Debug),
         "warning" | "warn" | "info" => Ok(LogLevel::Warning),
@@ -118,6 +115,29 @@ fn log_target(low: &mut LowArgs) -> Result<LogTarget> {
     })?;
     let level = if low.flag("debug") { LogLevel::Debug } else { level.unwrap_or_default() };
     Ok(LogTarget { file: low.path("log"), format: format.unwrap_or_default(), level })
+}
+
+fn log_format(text: &str) -> Result<LogFormat> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Error::invalid(format!("{text:?} is neither text nor json"))),
+    }
+}
+
+/// The log that a command line names, whatever else is wrong with it: an engine looks there for what is wrong.
+pub(super) fn log_of_refused(words: impl Iterator<Item = OsString>) -> LogTarget {
+    let mut target = LogTarget::default();
+    for (flag, value) in values_before_positionals(&table(), words) {
+        match flag.as_str() {
+            "log" => target.file = Some(PathBuf::from(value)).filter(|file| !file.as_os_str().is_empty()),
+            "log-format" => {
+                target.format = value.to_str().and_then(|text| log_format(text).ok()).unwrap_or_default()
+            }
+            _ => {}
+        }
+    }
+    target
 }
 
 fn cgroup_manager(low: &mut LowArgs) -> Result<CgroupManager> {
@@ -162,6 +182,23 @@ mod tests {
         assert_eq!(error("--cgroup-manager systemd list"), "--systemd-cgroup: not supported yet");
         assert_eq!(error("--root / list"), "--root must not be /");
         assert!(error("--log-format xml list").starts_with("--log-format: "));
+    }
+
+    #[test]
+    fn the_log_of_a_refused_command_line_is_found() {
+        let target = |words: &str| log_of_refused(words.split_whitespace().map(OsString::from));
+        let json = LogTarget { file: Some("/l".into()), format: LogFormat::Json, ..LogTarget::default() };
+        for words in [
+            "--nope --log /l --log-format json state c1",
+            "--systemd-cgroup --log=/l --log-format=json --root",
+            "--log /x -log /l --log-format xml --log-format json --debug=maybe --root / run c1",
+        ] {
+            assert_eq!(target(words), json, "{words}");
+        }
+        assert_eq!(target("--log /l --log-format xml list").format, LogFormat::Text);
+        for words in ["--nope exec c1 prog --log /l", "-- --log /l", "--log", "--root --log /l"] {
+            assert_eq!(target(words).file, None, "{words}");
+        }
     }
 
     #[test]

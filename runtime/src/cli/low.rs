@@ -110,6 +110,23 @@ impl LowArgs {
     }
 }
 
+/// The values of the flags before the first positional, as far as they can be made out. A flag that the table doesn't
+/// know is passed over.
+pub(super) fn values_before_positionals(
+    table: &clap::Command,
+    mut words: impl Iterator<Item = OsString>,
+) -> Vec<(String, OsString)> {
+    let mut values = Vec::new();
+    while let Some(word) = words.next() {
+        let Word::Flag { name, value } = Word::of(&word) else { break };
+        let Some(flag) = find(table, name).filter(|flag| flag.get_action().takes_values()) else { continue };
+        let value = value.map(OsStr::to_owned).or_else(|| words.next());
+        let long = flag.get_long().unwrap_or_default().to_owned();
+        values.extend(value.map(|value| (long, value)));
+    }
+    values
+}
+
 /// A number that fits its type.
 pub(super) fn number<N: std::str::FromStr>(text: &str) -> Result<N> {
     text.parse().map_err(|_| Error::invalid(format!("{text:?} is not a number in its range")))

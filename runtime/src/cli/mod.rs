@@ -42,6 +42,7 @@ pub use spec::{NoArgs, PlanArgs, SpecArgs};
 pub use update::{UpdateArgs, UpdateSource};
 
 use crate::error::{Error, Result};
+use crate::report::LogTarget;
 pub use crate::report::NAME;
 use crate::state::ContainerId;
 
@@ -236,6 +237,11 @@ impl CommandLine {
         Ok(CommandLine { global: Global::read(&mut low)?, print, command })
     }
 
+    /// The log that `argv` names, where [`parse`](Self::parse) refuses it.
+    pub fn log_of_refused(argv: impl IntoIterator<Item = OsString>) -> LogTarget {
+        global::log_of_refused(argv.into_iter().skip(1))
+    }
+
     fn to_print(text: String) -> CommandLine {
         CommandLine { global: Global::default(), print: Some(text), command: Vec::new() }
     }
@@ -334,7 +340,7 @@ mod testing {
 mod tests {
     use super::testing::{command, error, global, line};
     use super::*;
-    use crate::report::{LogFormat, LogLevel, LogTarget};
+    use crate::report::{LogFormat, LogLevel};
 
     #[test]
     fn global_flags_and_command_of_containerd() {

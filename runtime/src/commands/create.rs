@@ -42,6 +42,7 @@ pub(super) fn create(
         ..invocation.options_for(&args.id)?
     };
     let planned = bundle.plan(&args.id, options)?;
+    invocation.report.warnings(planned.warnings());
     invocation.report.debug(|| planned.explain());
     invocation.runtime()?.create(planned, invocation.process()?)
 }

@@ -8,7 +8,7 @@ use super::Invocation;
 use crate::apply::foreground::{Signals, attend};
 use crate::cli::{ExecArgs, ExecCgroup, ExecProcess as Typed, ProcessArgs};
 use crate::container::{Console, ExecOptions, ExecProcess, Joinable, NewProcess, Tracer};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::spec::{SIZE_BYTES_MAX, oci};
 use crate::sys::file;
 
@@ -28,7 +28,7 @@ fn exec(invocation: &Invocation, args: ExecArgs) -> Result<NewProcess> {
     let container = invocation.runtime()?.find(&args.id)?;
     let joinable =
         if args.ignore_paused { container.joinable_even_if_paused() } else { container.joinable() }?;
-    let process = process(&args.process, &joinable)?;
+    let process = process(invocation, &args.process, &joinable)?;
     let console = match args.console_socket {
         None if !args.detach => Console::Relayed,
         socket => socket.map_or(Console::Nobody, Console::Socket),
@@ -55,7 +55,7 @@ fn by_controller(cgroup: &ExecCgroup) -> Vec<(String, PathBuf)> {
 }
 
 /// The process that a file describes, or the container's own process with changes.
-fn process(typed: &Typed, joinable: &Joinable) -> Result<ExecProcess> {
+fn process(invocation: &Invocation, typed: &Typed, joinable: &Joinable) -> Result<ExecProcess> {
     let own = joinable.own_process()?;
     match typed {
         Typed::File(path) => {
@@ -65,11 +65,31 @@ fn process(typed: &Typed, joinable: &Joinable) -> Result<ExecProcess> {
             let text = file::read_limited(opened, SIZE_BYTES_MAX).doing_with(flag)?;
             ExecProcess::from_json(&text).doing_with(flag)
         }
-        Typed::Changed(changes) => changed(own.clone(), changes).and_then(ExecProcess::check),
+        Typed::Changed(changes) => {
+            let capabilities = known_capabilities(invocation, &changes.capabilities);
+            ExecProcess::check(changed(own.clone(), changes, &capabilities))
+        }
     }
 }
 
-fn changed(mut process: oci::Process, changes: &ProcessArgs) -> Result<oci::Process> {
+/// The capabilities of these names. A name that nobody knows is left out with a warning, as in config.json.
+fn known_capabilities(invocation: &Invocation, names: &[String]) -> oci::Capabilities {
+    let known = |name: &String| {
+        let capability = serde_json::from_value(serde_json::Value::String(name.clone())).ok();
+        if capability.is_none() {
+            let warning = format!("--cap: {name:?} is not known here and is left out");
+            invocation.report.warning(&warning);
+        }
+        capability
+    };
+    names.iter().filter_map(known).collect()
+}
+
+fn changed(
+    mut process: oci::Process,
+    changes: &ProcessArgs,
+    capabilities: &oci::Capabilities,
+) -> oci::Process {
     process.set_args(Some(changes.args.clone()));
     process.set_terminal(Some(changes.tty));
     process.set_console_size(None);
@@ -91,9 +111,9 @@ fn changed(mut process: oci::Process, changes: &ProcessArgs) -> Result<oci::Proc
         gids.extend(&changes.additional_gids);
         process.user_mut().set_additional_gids(Some(gids));
     }
-    if !changes.capabilities.is_empty() {
+    if !capabilities.is_empty() {
         let sets = process.capabilities().clone().unwrap_or_default();
-        process.set_capabilities(Some(with_capabilities(sets, &changes.capabilities)?));
+        process.set_capabilities(Some(with_capabilities(sets, capabilities)));
     }
     if changes.no_new_privileges {
         process.set_no_new_privileges(Some(true));
@@ -104,20 +124,15 @@ fn changed(mut process: oci::Process, changes: &ProcessArgs) -> Result<oci::Proc
     if changes.selinux_label.is_some() {
         process.set_selinux_label(changes.selinux_label.clone());
     }
-    Ok(process)
+    process
 }
 
 /// Adds capabilities to the bounding, effective and permitted sets. None is added to the inheritable set
-/// (CVE-2022-29162). An ambient capability must be inheritable, so a name becomes ambient only if it is in the
+/// (CVE-2022-29162). An ambient capability must be inheritable, so a capability becomes ambient only if it is in the
 /// inheritable set of the container's own process.
-fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Result<oci::LinuxCapabilities> {
-    let mut added = oci::Capabilities::new();
-    for name in names {
-        let known = serde_json::from_value::<oci::Capability>(serde_json::Value::String(name.clone()));
-        added.insert(known.map_err(|_| Error::invalid(format!("--cap: {name} is no capability")))?);
-    }
+fn with_capabilities(mut sets: oci::LinuxCapabilities, added: &oci::Capabilities) -> oci::LinuxCapabilities {
     let with = |set: &Option<oci::Capabilities>| {
-        Some(set.iter().flatten().chain(&added).copied().collect::<oci::Capabilities>())
+        Some(set.iter().flatten().chain(added).copied().collect::<oci::Capabilities>())
     };
     let (bounding, effective, permitted) =
         (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
@@ -127,5 +142,5 @@ fn with_capabilities(mut sets: oci::LinuxCapabilities, names: &[String]) -> Resu
     sets.set_bounding(bounding);
     sets.set_effective(effective);
     sets.set_permitted(permitted);
-    Ok(sets)
+    sets
 }

@@ -5,6 +5,7 @@ use super::{Invocation, print};
 use crate::cli::{ListArgs, ListFormat, RootPath};
 use crate::container::{Container, ContainerId};
 use crate::error::{Error, Kind, Result};
+use crate::text;
 
 /// Prints all containers.
 pub(super) fn run(invocation: &Invocation, args: ListArgs) -> Result<u8> {
@@ -72,7 +73,7 @@ fn table(views: &[StateView]) -> String {
             state.id.to_owned(),
             state.pid.to_string(),
             state.status.to_string(),
-            state.bundle.display().to_string(),
+            text::on_one_line(&state.bundle.to_string_lossy()).into_owned(),
             state.created.to_owned(),
             (*owner).to_owned(),
         ]

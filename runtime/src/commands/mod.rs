@@ -91,11 +91,11 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
     let process = if looks_like { FreshProcess::ensure().map(Some) } else { Ok(None) };
     // What is open from here on is the caller's.
     descriptors::remember_inherited();
-    let opened = CommandLine::parse(argv).and_then(|line| Ok((open_report(&line)?, line)));
+    let opened = CommandLine::parse(argv.iter().cloned()).and_then(|line| Ok((open_report(&line)?, line)));
     let (report, mut line) = match opened {
         Ok(opened) => opened,
         Err(err) => {
-            Report::default().error(&err);
+            Report::open_if_possible(&CommandLine::log_of_refused(argv)).error(&err);
             return FAILED;
         }
     };

@@ -33,6 +33,11 @@ impl PlannedContainer<'_> {
         self.plan.explain()
     }
 
+    /// What will not go as the author of config.json may expect.
+    pub fn warnings(&self) -> &[String] {
+        &self.plan.warnings
+    }
+
     /// The names of the steps, in their order. A name stands once for all steps of that name.
     pub fn step_names(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = self.plan.steps.iter().map(|step| step.stage().name()).collect();

@@ -1,7 +1,7 @@
 //! `delete`: all that is left of a container goes.
 
 use super::{Container, LockedContainer, Runtime};
-use crate::apply::hooks::{DefaultEnv, run_hook};
+use crate::apply::hooks::{DefaultEnv, Surroundings, run_hook};
 use crate::apply::resctrl;
 use crate::error::{Error, Kind, Result};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Status};
@@ -157,9 +157,11 @@ impl Container {
     /// Runs all poststop hooks, as the specification asks even if a hook fails, and returns the failures.
     fn run_poststop_hooks(&self) -> Vec<String> {
         let state = OciState::of(&self.record, Status::Stopped).to_json();
+        let directory = Some(self.record.bundle.as_path());
+        let surroundings = Surroundings { state: &state, env: DefaultEnv::Empty, directory };
         let hooks = self.record.poststop.iter().enumerate();
         hooks
-            .filter_map(|(index, hook)| run_hook("poststop", index, hook, &state, DefaultEnv::Empty).err())
+            .filter_map(|(index, hook)| run_hook("poststop", index, hook, surroundings).err())
             .map(|err| err.to_string())
             .collect()
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use super::{Container, LockedContainer};
-use crate::apply::hooks::{DefaultEnv, run_hooks};
+use crate::apply::hooks::{DefaultEnv, Surroundings, run_hooks};
 use crate::apply::readiness::Readiness;
 use crate::apply::starting::{self, Started};
 use crate::error::{Error, Kind, Result, best_effort};
@@ -64,7 +64,9 @@ impl LockedContainer {
             return Ok(());
         }
         let state = OciState::of(record, Status::Running).to_json();
-        run_hooks("poststart", &record.poststart, &state, DefaultEnv::Empty).inspect_err(|_| {
+        let surroundings =
+            Surroundings { state: &state, env: DefaultEnv::Empty, directory: Some(&record.bundle) };
+        run_hooks("poststart", &record.poststart, surroundings).inspect_err(|_| {
             best_effort(self.container.kill_and_wait(), "the hook's failure is what is reported");
         })
     }

@@ -34,6 +34,10 @@ pub(super) fn plan(plan: &Plan) -> String {
         }
         line(&mut text, step);
     }
+    if !plan.warnings.is_empty() {
+        text.push_str("\nwarnings\n");
+        lines(&mut text, &plan.warnings);
+    }
     if !plan.notes.is_empty() {
         text.push_str("\npassed over\n");
         lines(&mut text, &plan.notes);

@@ -126,6 +126,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What was passed over, and why.
     pub notes: Vec<String>,
+    /// What will not go as its author may expect.
+    pub warnings: Vec<String>,
 }
 
 impl Plan {
@@ -212,7 +214,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(cgroup_steps(&cgroup, birth));
     steps.extend(resctrl::steps(spec, rdt_group.as_ref())?);
     steps.extend(notify::steps(request));
-    steps.extend(namespaces::steps(spec, request, birth));
+    steps.extend(namespaces::steps(spec, request, birth)?);
     steps.extend(net_devices::steps(spec)?);
     steps.extend(mounts::steps(spec, request, &cgroup)?);
     steps.extend(devices::steps(spec, request)?);
@@ -225,7 +227,8 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     notes.extend(cgroup.notes.iter().cloned());
     notes.extend(filter.iter().flat_map(|filter| filter.warnings.iter().cloned()));
     notes.extend(note);
-    Ok(Plan { steps: order::sorted(steps), notes })
+    let warnings = filter.as_deref().and_then(|filter| warning_of_execution(filter, host.machine.native));
+    Ok(Plan { steps: order::sorted(steps), notes, warnings: warnings.into_iter().collect() })
 }
 
 /// What `exec` is decided from: a process that joins a running container.
@@ -263,7 +266,14 @@ pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
     let (birth, note) = Birth::of_exec(exec.process, filter, machine);
     steps.extend(process::exec_steps(exec, machine, birth)?);
     steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
-    Ok(Plan { steps: order::sorted(steps), notes: note.into_iter().collect() })
+    Ok(Plan { steps: order::sorted(steps), notes: note.into_iter().collect(), warnings: Vec::new() })
+}
+
+/// Without execve there is no program, and a process that may not write either can't say so.
+fn warning_of_execution(filter: &seccomp::Filter, native: oci::Arch) -> Option<String> {
+    // An agent may allow it.
+    let allowed = filter.listener.is_some() || filter.allows(native, "execve", [0; 6]);
+    (!allowed).then(|| "linux.seccomp: doesn't allow execve, so the program can't be executed".to_owned())
 }
 
 /// The frame of every start.

@@ -15,6 +15,7 @@ use super::birth::Birth;
 use super::mounts::IdMapping;
 use super::process::Descriptors;
 use super::{ForPreparer, ForSupervisor, Request, Step};
+use crate::error::{Error, Result};
 use crate::spec::{Namespace, Namespaces, Spec, oci};
 use crate::sys::namespace::flag_names;
 
@@ -68,19 +69,19 @@ pub struct TimeOffset {
     pub nanoseconds: u32,
 }
 
-pub(super) fn steps(spec: &Spec, request: &Request, birth: Birth) -> Vec<Step> {
+pub(super) fn steps(spec: &Spec, request: &Request, birth: Birth) -> Result<Vec<Step>> {
     let namespaces = spec.namespaces();
     let mut steps = joined(namespaces, birth);
     steps.extend(made(namespaces, request, birth));
     if let Some(linux) = spec.linux() {
         steps.extend(time(linux, namespaces));
-        steps.extend(user(linux, namespaces));
+        steps.extend(user(linux, namespaces)?);
     }
     if namespaces.is_new(Namespace::Network) {
         steps.push(Step::of("linux.namespaces", ForPreparer::BringLoopbackUp));
     }
     steps.extend(names(spec));
-    steps
+    Ok(steps)
 }
 
 fn joined(namespaces: &Namespaces, birth: Birth) -> Vec<Step> {
@@ -155,9 +156,9 @@ fn time(linux: &oci::Linux, namespaces: &Namespaces) -> Option<Step> {
     Some(Step::of("linux.timeOffsets", ForSupervisor::NewTimeNamespace(offsets)))
 }
 
-fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Vec<Step> {
+fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Result<Vec<Step>> {
     if !namespaces.is_private(Namespace::User) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut steps = vec![Step::of("linux.namespaces", ForPreparer::BecomeRoot)];
     if namespaces.is_new(Namespace::User) {
@@ -165,11 +166,18 @@ fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Vec<Step> {
             uids: id_maps(linux.uid_mappings().as_deref()),
             gids: id_maps(linux.gid_mappings().as_deref()),
         };
+        for (field, lines) in [("uidMappings", &maps.uids), ("gidMappings", &maps.gids)] {
+            if !lines.iter().any(|line| line.container == 0) {
+                return Err(Error::invalid(format!(
+                    "linux.{field}: maps no id 0, which owns what is made in the container"
+                )));
+            }
+        }
         steps.push(Step::of("linux.uidMappings, linux.gidMappings", ForSupervisor::MapIds(maps)));
         steps.push(Step::always(ForSupervisor::ReleaseInit));
         steps.push(Step::always(ForPreparer::AwaitRelease));
     }
-    steps
+    Ok(steps)
 }
 
 /// The lines of an id map.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::poll::PollTimeout;
 
-/// When a wait gives up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When a wait gives up. The earlier of two deadlines is the lesser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Deadline {
     /// At once: the wait only looks.
     Now,

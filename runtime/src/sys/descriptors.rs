@@ -67,6 +67,13 @@ pub fn duplicate_from(fd: impl AsFd, lowest: RawFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// The number that the next descriptor gets which this process opens.
+///
+/// `any` is a descriptor of this process, to be copied there and closed again.
+pub fn next_number(any: impl AsFd) -> Result<RawFd> {
+    duplicate_from(any, 0).map(|copy| copy.as_raw_fd())
+}
+
 /// `dup3`: makes `fd` standard input, output and error.
 pub fn become_standard_streams(fd: impl AsFd) -> Result<()> {
     for number in 0..=2 {

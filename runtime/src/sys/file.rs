@@ -134,6 +134,11 @@ pub fn is_symlink(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK
 }
 
+/// Whether `stat` is of a fifo or a character device: what is written there is read or lost, and not kept.
+pub fn is_stream(stat: &FileStat) -> bool {
+    [SFlag::S_IFCHR, SFlag::S_IFIFO].iter().any(|kind| stat.st_mode & SFlag::S_IFMT.bits() == kind.bits())
+}
+
 /// Whether `stat` is of the null device, whatever the file's name.
 pub fn is_null_device(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR

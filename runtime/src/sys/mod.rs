@@ -15,6 +15,7 @@ pub mod file;
 pub mod keyring;
 pub mod list;
 pub mod memfd;
+pub mod memory;
 pub mod memory_policy;
 pub mod mount;
 pub mod mountinfo;
@@ -29,6 +30,7 @@ pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod stream;
 pub mod tty;
 
 use std::ffi::{CString, OsStr};

@@ -1,22 +1,60 @@
 //! Waits for descriptors: all waits are this one `poll(2)`, which has a deadline and goes on after a signal.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 pub use nix::poll::PollFlags;
 use nix::poll::{PollFd, poll};
 
 use super::Named;
 use super::clock::Deadline;
-use crate::error::{Errno, Result};
+use crate::error::{Errno, Error, Result};
 
 /// A descriptor, and the events that are waited for.
 pub type Interest<'fd> = (BorrowedFd<'fd>, PollFlags);
 
+/// The descriptor that interrupts waits: see [`Interruptible`].
+static INTERRUPT: AtomicI32 = AtomicI32::new(NO_INTERRUPT);
+
+const NO_INTERRUPT: RawFd = -1;
+
+/// As long as there is this value, a wait of this process fails once a descriptor can be read. Only one wait does: what
+/// takes back what was begun has waits of its own.
+pub struct Interruptible(OwnedFd);
+
+impl Interruptible {
+    /// Lets waits be interrupted by `fd`.
+    pub fn by(fd: OwnedFd) -> Interruptible {
+        INTERRUPT.store(fd.as_raw_fd(), Ordering::Relaxed);
+        Interruptible(fd)
+    }
+}
+
+impl Drop for Interruptible {
+    fn drop(&mut self) {
+        let own = self.0.as_raw_fd();
+        // It may have been forgotten already.
+        let _unchanged = INTERRUPT.compare_exchange(own, NO_INTERRUPT, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Lets nothing interrupt waits any more: for a child, where the descriptor is closed.
+pub fn forget_interrupt() {
+    INTERRUPT.store(NO_INTERRUPT, Ordering::Relaxed);
+}
+
 /// Waits until a descriptor is ready, or the deadline passes; says which events each descriptor has.
 ///
 /// An error (POLLERR) and a closed peer (POLLHUP) are always among the events.
+///
+/// Errors: EINTR if the wait is [interrupted](Interruptible).
 pub fn wait(interests: &[Interest], deadline: Deadline) -> Result<Vec<PollFlags>> {
-    let mut fds: Vec<PollFd> = interests.iter().map(|(fd, wanted)| PollFd::new(*fd, *wanted)).collect();
+    let number = INTERRUPT.load(Ordering::Relaxed);
+    // SAFETY: the number is that of the descriptor in an `Interruptible`, whose drop takes the number back first.
+    let interrupt = (number != NO_INTERRUPT).then(|| unsafe { BorrowedFd::borrow_raw(number) });
+    let watched = interrupt.map(|fd| (fd, PollFlags::POLLIN));
+    let mut fds: Vec<PollFd> =
+        interests.iter().chain(&watched).map(|(fd, wanted)| PollFd::new(*fd, *wanted)).collect();
     loop {
         match poll(&mut fds, deadline.poll_timeout()) {
             // A very late deadline is longer than the longest timeout of the call.
@@ -25,7 +63,13 @@ pub fn wait(interests: &[Interest], deadline: Deadline) -> Result<Vec<PollFlags>
             result => {
                 result.named(|| format!("poll({interests:?})"))?;
                 // An event that nix has no name for ends the wait, too.
-                return Ok(fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR)).collect());
+                let mut ready: Vec<PollFlags> =
+                    fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR)).collect();
+                if ready.drain(interests.len()..).any(|interrupted| !interrupted.is_empty()) {
+                    forget_interrupt();
+                    return Err(Error::kernel("ended by a signal", Errno::EINTR));
+                }
+                return Ok(ready);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Signals: collected by a descriptor instead of a handler, and set back to their defaults.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -34,6 +34,16 @@ impl SignalQueue {
         Ok(SignalQueue { signals, queue })
     }
 
+    /// A descriptor that can be read while one of `some`, which this queue collects, has come and wasn't taken.
+    pub fn of_these(&self, some: &[Signal]) -> Result<OwnedFd> {
+        let some: SigSet = some.iter().copied().collect();
+        SignalFd::with_flags(&some, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .named(|| "signalfd()".into())?
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|err| crate::error::Error::io("fcntl(F_DUPFD_CLOEXEC)", &err))
+    }
+
     /// Takes the number of the next signal, if one has come.
     pub fn take(&self) -> Result<Option<i32>> {
         let info = self.queue.read_signal().named(|| "read(signalfd)".into())?;
@@ -51,19 +61,6 @@ impl AsFd for SignalQueue {
         self.queue.as_fd()
     }
 }
-
-/// The signal that asks this process to end, and waits because it is blocked (`sigpending`).
-pub fn waiting_end() -> Option<Signal> {
-    // SAFETY: an all-zero sigset_t is an empty set; the kernel writes the pending signals into it during the call.
-    let pending = unsafe {
-        let mut pending: libc::sigset_t = std::mem::zeroed();
-        libc::sigpending(&raw mut pending);
-        SigSet::from_sigset_t_unchecked(pending)
-    };
-    ENDING.into_iter().find(|signal| pending.contains(*signal))
-}
-
-const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 /// `kill(pid, signal)`; signal 0 only asks whether the process is there.
 ///

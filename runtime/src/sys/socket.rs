@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
 };
+use nix::sys::time::TimeVal;
 
 use super::{Named, shown};
 use crate::error::{Errno, Error, Result};
@@ -19,11 +21,29 @@ pub fn message_pair() -> Result<(OwnedFd, OwnedFd)> {
         .named(|| "socketpair(SEQPACKET)".into())
 }
 
+/// How long a peer may take to accept a connection, and then to take what is sent.
+const PEER_PATIENCE_S: i64 = 10;
+
+/// `setsockopt(SO_RCVTIMEO)`: a read that waits longer ends with EAGAIN.
+pub fn set_receive_timeout(socket: impl AsFd, timeout: Duration) -> Result<()> {
+    let timeout = TimeVal::new(timeout.as_secs() as i64, 0);
+    socket::setsockopt(&socket, socket::sockopt::ReceiveTimeout, &timeout)
+        .named(|| "setsockopt(SO_RCVTIMEO)".into())
+}
+
 /// Connects to the listening stream socket at `path`, which may be longer than a socket address holds.
+///
+/// Errors: EAGAIN if the listener has accepted no connection for 10 s and no more may queue up.
 pub fn connect(path: &Path) -> Result<OwnedFd> {
     let socket = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
         .named(|| "socket(AF_UNIX)".into())?;
-    connect_to(socket, path)
+    // For connect(2) too, which has no other deadline.
+    socket::setsockopt(&socket, socket::sockopt::SendTimeout, &TimeVal::new(PEER_PATIENCE_S, 0))
+        .named(|| "setsockopt(SO_SNDTIMEO)".into())?;
+    connect_to(socket, path).map_err(|err| match err.errno() {
+        Some(Errno::EAGAIN) => err.with_hint("whoever listens there accepts no connections"),
+        _ => err,
+    })
 }
 
 /// Connects to the datagram socket at `address`: a path, or after `@` an abstract name. A send never waits.
@@ -74,6 +94,8 @@ fn connect_to(socket: OwnedFd, path: &Path) -> Result<OwnedFd> {
 }
 
 /// `sendmsg`: one message, with descriptors beside it. A broken pipe is EPIPE, never a signal.
+///
+/// Errors: EAGAIN if the peer of a socket that was [connected](connect) takes nothing for 10 s.
 pub fn send(socket: BorrowedFd, bytes: &[u8], fds: &[BorrowedFd]) -> Result<()> {
     let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
@@ -87,9 +109,22 @@ pub fn send(socket: BorrowedFd, bytes: &[u8], fds: &[BorrowedFd]) -> Result<()> 
             None,
         );
         match sent {
-            Ok(_) => return Ok(()),
+            Ok(sent) if sent == bytes.len() => return Ok(()),
+            // The peer has taken a part and then nothing until the deadline.
+            Ok(_) => return Err(Error::kernel("sendmsg()", Errno::EAGAIN)),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(Error::kernel("sendmsg()", errno)),
+        }
+    }
+}
+
+/// `send(MSG_DONTWAIT)`: how many of `bytes` were taken. A broken pipe is EPIPE, never a signal.
+pub fn send_now(socket: BorrowedFd, bytes: &[u8]) -> Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        match socket::send(socket.as_raw_fd(), bytes, flags) {
+            Err(Errno::EINTR) => {}
+            result => return result.named(|| format!("send(…, {})", bytes.len())),
         }
     }
 }

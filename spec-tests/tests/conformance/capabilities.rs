@@ -178,3 +178,12 @@ const NAMES: [&str; 41] = [
     "CAP_BPF",
     "CAP_CHECKPOINT_RESTORE",
 ];
+
+#[test]
+fn an_unknown_capability_for_exec_is_left_out_with_a_warning() {
+    let container = Container::sleeping(|_| {});
+    let outcome =
+        container.exec_with(&["--cap", "CAP_TELEPORT", "--cap", "CAP_SYS_TIME"], &["true"]).output();
+    outcome.ok();
+    assert!(outcome.stderr.contains("CAP_TELEPORT"), "{outcome}");
+}

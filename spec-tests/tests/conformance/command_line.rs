@@ -1,6 +1,7 @@
 //! The command line itself: versions, features, logs, and the spellings that callers use.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::Value;
 use spec_tests::container::Container;
@@ -270,5 +271,22 @@ fn the_systemd_driver_is_refused_where_there_is_no_systemd() {
         bundle.set("/linux/cgroupsPath", "system.slice:spec:test");
     });
     container.create().global(["--systemd-cgroup"]).output().fails_with("systemd");
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_pid_file_that_is_a_device_or_a_fifo_stays_one() {
+    spec_tests::only_corten!("writing to what is there");
+    let container = Container::new(|_| {});
+    let (device, fifo) = (container.path("null"), container.path("fifo"));
+    let prologue = format!("mknod {device} c 1 3\nmkfifo {fifo}\nexec 9<>{fifo}");
+    container.run_with(["--pid-file", &device]).prologue(&prologue).output().ok();
+    let kind = |path: &str| std::fs::symlink_metadata(path).unwrap().mode() & libc::S_IFMT;
+    assert_eq!(kind(&device), libc::S_IFCHR);
+    container.run_with(["--pid-file", &fifo]).prologue(&format!("exec 9<>{fifo}")).output().ok();
+    assert_eq!(kind(&fifo), libc::S_IFIFO);
+    // A start that fails takes away no device.
+    container.create_with(["--pid-file", &device, "--pidfd-socket", "/nowhere"]).output().fails();
+    assert_eq!(kind(&device), libc::S_IFCHR);
     container.assert_nothing_left();
 }

@@ -259,6 +259,29 @@ fn a_hook_that_takes_too_long_is_killed() {
 }
 
 #[test]
+fn hooks_outside_run_in_the_bundle() {
+    let mut container = Container::new(|_| {});
+    for kind in ["prestart", "createRuntime", "poststart", "poststop"] {
+        container.bundle.hook(kind, &format!("echo > {kind}-was-here"));
+    }
+    container.sees("true");
+    for kind in ["prestart", "createRuntime", "poststart", "poststop"] {
+        assert!(container.bundle.dir.join(format!("{kind}-was-here")).exists(), "{kind}");
+    }
+}
+
+#[test]
+fn a_poststop_hook_runs_without_a_bundle_too() {
+    let mut container = Container::new(|_| {});
+    let log = container.path("log");
+    container.bundle.hook("poststop", &format!("echo > {log}"));
+    container.create().output().ok();
+    std::fs::remove_dir_all(&container.bundle.dir).unwrap();
+    container.command(["delete", "--force", &container.id]).output().ok();
+    assert!(std::fs::exists(log).unwrap());
+}
+
+#[test]
 fn a_poststart_hook_that_fails_stops_the_container() {
     not_in_runc_1_1!("runs poststart hooks at create");
     let mut container = Container::new(|bundle| {

@@ -116,6 +116,80 @@ fn exec_hands_a_listener_over_too() {
     });
 }
 
+/// A container whose filter gives notice of this call.
+fn notifying(call: &str, no_new_privileges: bool) -> (Container, FdSocket) {
+    let mut container = Container::new(|bundle| {
+        let rule = json!({"names": [call], "action": "SCMP_ACT_NOTIFY"});
+        bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}));
+        bundle.set("/process/noNewPrivileges", no_new_privileges).args(["sleep", "1000"]);
+    });
+    let agent = FdSocket::listen(container.dir.join("agent.sock"));
+    container.bundle.set("/linux/seccomp/listenerPath", agent.path.to_str().unwrap());
+    container.bundle.save();
+    (container, agent)
+}
+
+#[test]
+fn a_listener_is_handed_over_whatever_calls_give_notice() {
+    let calls = ["sendmsg", "recvmsg", "poll", "ppoll", "sendto", "recvfrom", "fcntl", "dup", "setsockopt"];
+    for (call, no_new_privileges) in calls.into_iter().flat_map(|call| [(call, true), (call, false)]) {
+        let (container, agent) = notifying(call, no_new_privileges);
+        std::thread::scope(|scope| {
+            let created = scope.spawn(|| container.create().output());
+            let (listener, _) = agent.receive();
+            scope.spawn(move || answer_all(&listener));
+            created.join().unwrap().ok();
+            container.start().ok();
+            let exec = scope.spawn(|| container.exec(&["true"]).output());
+            let (listener, _) = agent.receive();
+            scope.spawn(move || answer_all(&listener));
+            exec.join().unwrap().ok();
+            container.kill("KILL").ok();
+        });
+    }
+}
+
+#[test]
+fn create_needs_no_answer_of_the_agent_for_what_the_runtime_calls() {
+    for call in ["sendmsg", "recvmsg", "poll"] {
+        let (container, agent) = notifying(call, true);
+        std::thread::scope(|scope| {
+            let created = scope.spawn(|| container.create().output());
+            let (_listener, _) = agent.receive();
+            created.join().unwrap().ok();
+        });
+    }
+}
+
+#[test]
+fn notice_of_write_is_refused_because_no_runtime_could_start_then() {
+    let (container, _agent) = notifying("write", true);
+    container.create().output().fails_with("write");
+    container.assert_nothing_left();
+}
+
+/// Answers every notice with "go on", until no process has the filter any more.
+fn answer_all(listener: &OwnedFd) {
+    const RECEIVE: u64 = 0xc050_2100;
+    const SEND: u64 = 0xc018_2101;
+    loop {
+        let mut fds = [rustix::event::PollFd::new(listener, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut fds, None).expect("poll");
+        if fds[0].revents().contains(rustix::event::PollFlags::HUP) {
+            return;
+        }
+        let mut notice = [0_u64; 10];
+        // SAFETY: the kernel writes a `struct seccomp_notif`, which is 80 bytes long.
+        if unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE as _, notice.as_mut_ptr()) } < 0 {
+            continue;
+        }
+        // The id, no value, no error, and SECCOMP_USER_NOTIF_FLAG_CONTINUE.
+        let mut answer = [notice[0], 0, 1 << 32];
+        // SAFETY: the kernel reads a `struct seccomp_notif_resp`, which is 24 bytes long.
+        unsafe { libc::ioctl(listener.as_raw_fd(), SEND as _, answer.as_mut_ptr()) };
+    }
+}
+
 #[test]
 fn a_listener_that_nobody_takes_is_an_error() {
     let mut container = Container::new(|bundle| forbid_mkdir(bundle, json!({"action": "SCMP_ACT_NOTIFY"})));

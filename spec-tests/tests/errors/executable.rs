@@ -91,6 +91,26 @@ fn exec_exits_with_255_whatever_is_wrong() {
 }
 
 #[test]
+fn the_exit_code_of_a_container_that_executes_nothing_is_255() {
+    spec_tests::not_in_runc_1_1!("exits with 1");
+    for content in ["neither ELF nor script", "#!/nope\n"] {
+        let container = payload(content, 0o755);
+        let pid_file = container.path("pid");
+        // Whoever reaps init sees the code: a subreaper, as an engine's shim is.
+        let subreaper = format!(
+            "syscall({}, 36, 1, 0, 0, 0); system(@ARGV) == 0 or die; open(F, '{pid_file}'); $pid = <F>;
+             system('{}', '--root', '{}', 'start', '{}'); waitpid($pid, 0); print 'code ', $? >> 8",
+            libc::SYS_prctl,
+            container.runtime.binary.display(),
+            container.runtime.root.display(),
+            container.id
+        );
+        let created = container.create_with(["--pid-file", &pid_file]).by(["perl", "-e", &subreaper]);
+        assert_eq!(created.output().ok(), "code 255");
+    }
+}
+
+#[test]
 fn no_payload_at_all() {
     let container = Container::new(|bundle| {
         bundle.set("/process/args", serde_json::json!([]));

@@ -9,8 +9,10 @@ mod ids;
 mod mounts;
 mod places;
 mod state;
+mod told;
 mod tolerated;
 mod unsupported;
+mod waits;
 
 use spec_tests::container::Container;
 use spec_tests::runtime::Outcome;
