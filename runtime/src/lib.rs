@@ -7,6 +7,7 @@ pub mod container;
 pub mod error;
 #[doc(hidden)]
 pub mod internals;
+mod json;
 
 mod apply;
 mod cli;

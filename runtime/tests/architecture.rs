@@ -12,14 +12,15 @@ use common::assert_none;
 
 /// The modules at the top, each with those that it may import. Only what stands above can be imported, so there is no
 /// cycle.
-const MODULES: [(&str, &[&str]); 15] = [
+const MODULES: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("paths", &[]),
     ("text", &[]),
+    ("json", &[]),
     ("sys", &["error"]),
-    ("spec", &["error"]),
+    ("spec", &["error", "json"]),
     ("plan", &["error", "paths", "sys", "spec"]),
-    ("state", &["error", "sys", "plan"]),
+    ("state", &["error", "json", "sys", "plan"]),
     ("probe", &["error", "sys", "spec", "plan"]),
     ("apply", &["error", "text", "sys", "spec", "plan", "state"]),
     ("container", &["error", "paths", "sys", "spec", "plan", "state", "probe", "apply"]),
@@ -68,11 +69,12 @@ const NIX_OUTSIDE_SYS: [&str; 6] = [
 ];
 
 /// What of the standard library is pure. `spec` and `plan` use nothing else of it.
-const PURE_STD: [&str; 12] = [
+const PURE_STD: [&str; 14] = [
     "std::borrow",
     "std::cmp",
     "std::collections",
     "std::convert",
+    "std::error",
     "std::ffi",
     "std::fmt",
     "std::iter",
@@ -81,6 +83,7 @@ const PURE_STD: [&str; 12] = [
     "std::path",
     "std::rc",
     "std::str",
+    "std::vec",
 ];
 
 /// Methods of `Path` that look at the filesystem.

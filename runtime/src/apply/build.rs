@@ -172,11 +172,13 @@ pub fn set_options(context: BorrowedFd, filesystem: &FilesystemMount) -> Result<
     }
 }
 
-/// The text of all options that mount(2) takes, without the NUL that ends it: the kernel cuts off what is beyond a page.
+/// The text of all options that mount(2) takes, without the NUL that ends it: the kernel cuts off what is beyond a
+/// page.
 const DATA_MAX: usize = 4095;
 
-/// Whether fsconfig(2) says all of this as mount(2) would. It takes short texts alone, one option a call. mount(2) takes
-/// one text, and how that falls into options is for the filesystem to say: most split it at commas, an overlay not at
+/// Whether fsconfig(2) says all of this as mount(2) would. It takes short texts alone, one option a call. mount(2)
+/// takes one text, and how that falls into options is for the filesystem to say: most split it at commas, an overlay
+/// not at
 /// `\,`, a tmpfs not before a digit, and a label may stand in quotes.
 fn fits_fsconfig(filesystem: &FilesystemMount) -> bool {
     let is_short = |text: &str| text.len() <= mount::FSCONFIG_TEXT_MAX;

@@ -77,8 +77,8 @@ impl Child {
 
     /// Takes init for the intermediate process, when the latter has forked init.
     ///
-    /// The pids limit of a running container, `room`, may allow one more process, which the intermediate process uses up.
-    /// Then the intermediate process goes out of the cgroup, and init is moved into it.
+    /// The pids limit of a running container, `room`, may allow one more process, which the intermediate process uses
+    /// up. Then the intermediate process goes out of the cgroup, and init is moved into it.
     pub(super) fn adopt_forked(&mut self, room: Option<&Cgroup>) -> Result<(), Silence> {
         let mut said = self.channel.listen_to_intermediate(&self.pidfd)?;
         let left = room.filter(|_| matches!(said, OfIntermediate::NoRoom));
@@ -94,7 +94,8 @@ impl Child {
         // The pidfd tells init's pid as this process counts it; the intermediate process may be in another pid
         // namespace.
         self.pid = self.pidfd.pid()?;
-        Ok(left.map(|cgroup| cgroup.take_in(self.pid)).transpose()?.unwrap_or_default())
+        left.map(|cgroup| cgroup.take_in(self.pid)).transpose()?;
+        Ok(())
     }
 }
 

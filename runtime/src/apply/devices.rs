@@ -1,7 +1,7 @@
 //! Init makes device nodes and the links beside them.
 //!
-//! For each of them, its directory is opened as a [workplace](super::inside::Root::workplace): by a /dev that is a link, or
-//! by a link that leads a volume to /dev, an image would have the runtime make and remove files elsewhere.
+//! For each of them, its directory is opened as a [workplace](super::inside::Root::workplace): by a /dev that is a
+//! link, or by a link that leads a volume to /dev, an image would have the runtime make and remove files elsewhere.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -20,9 +20,9 @@
 //!     │ pid file                               │
 //! ```
 //!
-//! Where there is an intermediate process, it says what the preparation needs. Once it has forked init it says `Forked`
-//! with init's pidfd, before init says anything or after. If the container's limit has no room for both, it says `NoRoom`
-//! first.
+//! Where there is an intermediate process, it says what the preparation needs. Once it has forked init it says
+//! `Forked` with init's pidfd, before init says anything or after. If the container's limit has no room for both, it
+//! says `NoRoom` first.
 //!
 //! At any point init may say `Failed` instead, and exits. If the supervisor is gone, init finds the channel closed and
 //! exits; the kernel kills it as well, so it can't be left behind half-made.

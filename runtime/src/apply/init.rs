@@ -1,6 +1,6 @@
-//! Init: the process that becomes the program, once everything is prepared. It has no more rights and no more descriptors
-//! than the program will have, but for the way to its supervisor and the fifo that it waits at. It ends in `execve`, or in
-//! an error that the supervisor hears of; it never returns, unwinds or panics.
+//! Init: the process that becomes the program, once everything is prepared. It has no more rights and no more
+//! descriptors than the program will have, but for the way to its supervisor and the fifo that it waits at. It ends
+//! in `execve`, or in an error that the supervisor hears of; it never returns, unwinds or panics.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,10 +1,10 @@
 //! A procfs of a pid namespace that the process which mounts it is outside of.
 //!
-//! Linux 6.17 is told the namespace by a descriptor. Before, a procfs shows the pid namespace of the process that makes
-//! it. So a helper is forked into the namespace for this one mount, where the namespace's processes can see the helper.
-//! It must not be worth looking at or seizing: it has an empty root; no descriptor but the program's streams and the way
-//! to hand the mount over; of all capabilities CAP_SYS_ADMIN alone, which a new filesystem takes; and a filter that lets
-//! it make a filesystem, and set nothing of it.
+//! Linux 6.17 is told the namespace by a descriptor. Before, a procfs shows the pid namespace of the process that
+//! makes it. So a helper is forked into the namespace for this one mount, where the namespace's processes can see the
+//! helper. It must not be worth looking at or seizing: it has an empty root; no descriptor but the program's streams
+//! and the way to hand the mount over; of all capabilities CAP_SYS_ADMIN alone, which a new filesystem takes; and a
+//! filter that lets it make a filesystem, and set nothing of it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -15,7 +15,6 @@ use nix::fcntl::OFlag;
 use super::build;
 use crate::error::{Context, Errno, Error, Result};
 use crate::plan::{FilesystemMount, JoinedProcfs, seccomp};
-use crate::probe;
 use crate::sys::clock::Deadline;
 use crate::sys::credentials::{self, CapabilitySets};
 use crate::sys::mount::{self, MountAttr};
@@ -104,12 +103,12 @@ fn fork_helper(
     attr: MountAttr,
 ) -> Result<()> {
     let profile = serde_json::from_str(FILTER).map_err(|err| Error::internal(err.to_string()))?;
-    let filter = seccomp::compile(&profile, probe::NATIVE)?;
+    let filter = seccomp::compile(&profile, seccomp::NATIVE)?;
     let namespace = namespace.try_clone().map_err(|err| Error::io("fcntl(F_DUPFD)", &err))?;
     child.close_all_but([namespace.as_fd(), channel.as_fd()], descriptors::host_procfs)?;
-    // In a user namespace no process may make a procfs that sees no other one. There nobody may look at the helper: it is
-    // not dumpable, so the kernel asks for a right over the user namespace of its memory, which is the runtime's own.
-    // And there the pid namespace is joined already.
+    // In a user namespace no process may make a procfs that sees no other one. There nobody may look at the helper:
+    // it is not dumpable, so the kernel asks for a right over the user namespace of its memory, which is the
+    // runtime's own. And there the pid namespace is joined already.
     if !joined.in_user_namespace {
         empty_root()?;
         namespace::setns(&child.alone, &namespace, libc::CLONE_NEWPID as u64)?;

@@ -1,5 +1,5 @@
-//! The preparer: the supervisor's child, which makes ready what the program will find. It ends in [`Init`], in a fork, or in
-//! an error that the supervisor hears of; it never returns, unwinds or panics.
+//! The preparer: the supervisor's child, which makes ready what the program will find. It ends in [`Init`], in a
+//! fork, or in an error that the supervisor hears of; it never returns, unwinds or panics.
 //!
 //! The process of `exec` comes from here too: it joins namespaces instead of making them, and has fewer steps.
 
@@ -182,6 +182,7 @@ impl<'a> Preparer<'a> {
             ForPreparer::JoinContainer(flags) => self.join_container(*flags),
             ForPreparer::ForkInit(flags) => self.fork_init(*flags),
             ForPreparer::EnterCgroup(affinity) => self.enter_cgroup(affinity),
+            ForPreparer::EnterRdtGroup => self.enter_rdt_group(),
             ForPreparer::NewSession => process::new_session(),
             ForPreparer::UnshareFirst(flags) | ForPreparer::UnshareNamespaces(flags) => {
                 namespace::unshare(self.alone(), flags.0)
@@ -205,10 +206,7 @@ impl<'a> Preparer<'a> {
             ForPreparer::OpenConsole(console) => self.open_console(*console),
             ForPreparer::AskForHooks => self.inherited.channel.ask(&Message::Hooks),
             ForPreparer::RunContainerHooks(hooks) => self.run_container_hooks(hooks),
-            ForPreparer::SwitchRoot(RootSwitch::Pivot) => self.rootfs()?.pivot(),
-            ForPreparer::EnterRdtGroup => self.enter_rdt_group(),
-            ForPreparer::SwitchRoot(RootSwitch::Move) => self.rootfs()?.move_to_root(),
-            ForPreparer::SwitchRoot(RootSwitch::Change) => self.rootfs()?.change_root(),
+            ForPreparer::SwitchRoot(switch) => self.switch_root(*switch),
             ForPreparer::SetRootPropagation(change) => self.rootfs()?.set_root_propagation(*change),
             ForPreparer::SealMount(destination) => self.rootfs()?.seal(destination),
             ForPreparer::SealRoot => self.rootfs()?.seal_root(),
@@ -310,6 +308,14 @@ impl<'a> Preparer<'a> {
         Ok(())
     }
 
+    fn switch_root(&mut self, switch: RootSwitch) -> Result<()> {
+        match switch {
+            RootSwitch::Pivot => self.rootfs()?.pivot(),
+            RootSwitch::Move => self.rootfs()?.move_to_root(),
+            RootSwitch::Change => self.rootfs()?.change_root(),
+        }
+    }
+
     fn make_device(&mut self, device: &Device) -> Result<()> {
         let node = match device.source {
             DeviceSource::Made => None,
@@ -390,8 +396,8 @@ impl<'a> Preparer<'a> {
         self.go_on_as_init(forked.map_err(with_hint_of_limit)?)
     }
 
-    /// Forks init into the pid namespace that was joined. Where the container's limit has no room for both processes, the
-    /// supervisor takes this process out of the cgroup first.
+    /// Forks init into the pid namespace that was joined. Where the container's limit has no room for both processes,
+    /// the supervisor takes this process out of the cgroup first.
     fn fork_init_last(&mut self) -> Result<()> {
         let forked = match namespace::fork_sibling(self.alone()) {
             Err(err) if err.is(Errno::EAGAIN) => {

@@ -130,9 +130,9 @@ impl Container {
 
     /// Ends the processes that init has left in the cgroup.
     ///
-    /// The end of init has ended all of its own pid namespace. What is in the cgroup then is a stranger, and stays, or a
-    /// process that was frozen on its way into the container: such a process ends by itself once it is thawed. In a
-    /// shared pid namespace only the records of other containers tell strangers from the container's processes.
+    /// The end of init has ended all of its own pid namespace. What is in the cgroup then is a stranger, and stays,
+    /// or a process that was frozen on its way into the container: such a process ends by itself once it is thawed.
+    /// In a shared pid namespace only the records of other containers tell strangers from the container's processes.
     fn end_what_is_left(&self) -> Result<()> {
         self.thaw_own()?;
         if !self.record.private_pid_namespace && self.neighbours()?.is_empty() {

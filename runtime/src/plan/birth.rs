@@ -111,7 +111,7 @@ fn calls_after_the_fork(with_terminal: bool) -> Vec<Vec<(&'static str, [u64; 6])
         vec![("setsid", [0; 6])],
     ];
     if with_terminal {
-        calls.push(vec![("ioctl", [0, libc::TIOCSCTTY as u64, 0, 0, 0, 0])]);
+        calls.push(vec![("ioctl", [0, u64::from(libc::TIOCSCTTY as u32), 0, 0, 0, 0])]);
     }
     calls
 }

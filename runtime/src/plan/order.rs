@@ -1,11 +1,11 @@
 //! The steps of a start, as one table: what each is called, what it has to know, who performs it, how it is undone.
 //!
-//! The order of the rows is the order of time. The supervisor and its child run at once; where one waits for the other, a
-//! row says so, and `apply/handshake.rs` has the messages. `plan` sorts its steps by this table, so a subsystem says *what*
-//! is to be done, and this file alone says *when* and *by whom*.
+//! The order of the rows is the order of time. The supervisor and its child run at once; where one waits for the
+//! other, a row says so, and `apply/handshake.rs` has the messages. `plan` sorts its steps by this table, so a
+//! subsystem says *what* is to be done, and this file alone says *when* and *by whom*.
 //!
-//! The child prepares, and then becomes the program. Where the container has a pid namespace of its own, one process does
-//! both: init. Where it joins one, an *intermediate process* outside of it prepares, and forks init last
+//! The child prepares, and then becomes the program. Where the container has a pid namespace of its own, one process
+//! does both: init. Where it joins one, an *intermediate process* outside of it prepares, and forks init last
 //! (`fork-init-last`). Where it joins a user namespace, the intermediate process only joins (`fork-init`).
 //!
 //! A row becomes a variant of [`Stage`] and a variant of the enum of its actor: [`ForSupervisor`], [`ForPreparer`]
@@ -33,8 +33,8 @@ use crate::sys::schedule::SchedulerAttributes;
 pub enum Actor {
     /// The `corten` process itself, in the namespaces of its caller.
     Supervisor,
-    /// The child that makes ready what the program will find: init itself or, as far as the plan's step that forks init,
-    /// the intermediate process.
+    /// The child that makes ready what the program will find: init itself or, as far as the plan's step that forks
+    /// init, the intermediate process.
     Preparer,
     /// The process that becomes the program. Its steps need no right.
     Init,
@@ -201,8 +201,8 @@ steps! {
     PrepareRecord(ForExec) by Supervisor = "prepare-record" undo RemoveStateDirectory;
     /// Writes the resource limits, while init builds its root.
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
-    /// Holds the procfs of the caller, which shows the intermediate process itself: sysctls and labels are written through
-    /// it. No container sees the intermediate process, nor what it holds.
+    /// Holds the procfs of the caller, which shows the intermediate process itself: sysctls and labels are written
+    /// through it. No container sees the intermediate process, nor what it holds.
     HoldProcfs by Preparer = "hold-procfs";
     /// Joins the namespaces that the supervisor has opened.
     JoinNamespaces(Vec<Namespace>) by Preparer = "join-namespaces";
@@ -322,9 +322,9 @@ steps! {
     VerifyWorkingDirectory(PathBuf) by Preparer = "verify-working-directory";
     /// Finds the program, with the rights of the process.
     FindProgram(Rc<Program>) by Preparer = "find-program";
-    /// The intermediate process forks init into the pid namespace that it has joined, and ends. Init is born final: what
-    /// sees it there finds no root, no descriptor and no right that the program won't have. From here on no step needs a
-    /// right.
+    /// The intermediate process forks init into the pid namespace that it has joined, and ends. Init is born final:
+    /// what sees it there finds no root, no descriptor and no right that the program won't have. From here on no step
+    /// needs a right.
     ForkInitLast by Preparer = "fork-init-last";
     /// Takes init for the intermediate process, which has done all that needs a right.
     AdoptInitLast by Supervisor = "adopt-init-last";
@@ -332,7 +332,8 @@ steps! {
     PrepareRecordLast(ForExec) by Supervisor = "prepare-record-last" undo RemoveStateDirectory;
     /// Writes the resource limits where the intermediate process, too, had to fit into the cgroup.
     LimitCgroupLast(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup-last";
-    /// Leads a session, where the intermediate process has done so for itself alone. With the terminal, if there is one.
+    /// Leads a session, where the intermediate process has done so for itself alone. With the terminal, if there is
+    /// one.
     LeadSession(Leading) by Init = "lead-session";
     /// Installs a seccomp filter that has a listener, while the supervisor is there to fetch its descriptor.
     InstallSeccompListener(Rc<Filter>) by Init = "install-seccomp-listener";
@@ -344,8 +345,8 @@ steps! {
     AwaitCreated by Supervisor = "await-created";
     /// Sets the OOM score of init.
     AdjustOomScore(i32) by Supervisor = "adjust-oom-score";
-    /// Sets the rlimits of init from outside, since raising one needs a right on the host. While init waits: a low limit
-    /// would hinder its own work.
+    /// Sets the rlimits of init from outside, since raising one needs a right on the host. While init waits: a low
+    /// limit would hinder its own work.
     SetRlimits(Vec<Rlimit>) by Supervisor = "set-rlimits";
     /// Restricts devices, when init is complete: it has made and mounted what the container itself may not.
     RestrictDevices(Rc<cgroup::Plan>) by Supervisor = "restrict-devices";

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 pub use cgroups::cgroups;
 
 use crate::error::Result;
-use crate::plan::{Caller, Host, Machine};
+use crate::plan::{Caller, Host, Machine, seccomp};
 use crate::spec::Spec;
-use crate::spec::oci::Arch;
 use crate::sys::mountinfo::{self, MountInfo};
 use crate::sys::{credentials, mount};
 
@@ -40,17 +39,13 @@ pub fn caller() -> Caller {
     }
 }
 
-/// The architecture that this program was built for.
-pub const NATIVE: Arch =
-    if cfg!(target_arch = "aarch64") { Arch::ScmpArchAarch64 } else { Arch::ScmpArchX86_64 };
-
 /// Reads what a plan for any process depends on.
 pub fn machine() -> Machine {
     Machine {
         apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with(b"Y")),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
-        native: NATIVE,
+        native: seccomp::NATIVE,
         mount_setattr: mount::can_set_attributes(),
     }
 }

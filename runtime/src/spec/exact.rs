@@ -10,11 +10,16 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess,
+    SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
-use super::json;
+use super::oci;
+use crate::json;
+
+/// The name of the type of `process.capabilities`.
+pub(super) const CAPABILITIES: &str = "LinuxCapabilities";
 
 /// Errors: the text isn't JSON, doesn't fit, or is to be read as Go reads it. The error says little of where and why.
 pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
@@ -54,7 +59,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Exact<D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let in_capabilities = name == json::CAPABILITIES;
+        let in_capabilities = name == CAPABILITIES;
         // As a map: a list is refused.
         self.inner.deserialize_map(Object { visitor, fields, in_capabilities })
     }
@@ -74,7 +79,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Exact<D> {
             return self.inner.deserialize_string(visitor);
         }
         let name = self.inner.deserialize_str(Text)?;
-        if json::is_capability(&name) { visitor.visit_str(&name) } else { Err(odd()) }
+        if is_capability(&name) { visitor.visit_str(&name) } else { Err(odd()) }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -230,4 +235,23 @@ impl<'de> Visitor<'de> for Text {
 
 fn odd<E: Error>() -> E {
     E::custom("to be read as Go reads it")
+}
+/// Whether this is a capability as the spec spells it. The shared types take more: `KILL`, `cap_kill`.
+pub(super) fn is_capability(name: &str) -> bool {
+    let known: Result<oci::Capability, serde::de::value::Error> =
+        oci::Capability::deserialize(StrDeserializer::new(name));
+    name.strip_prefix("CAP_").is_some_and(|name| known.is_ok_and(|known| known.to_string() == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_is_spelled_as_in_the_spec() {
+        assert!(is_capability("CAP_KILL") && is_capability("CAP_SYS_ADMIN") && is_capability("CAP_BPF"));
+        for name in ["KILL", "cap_kill", "CAP_CAP_KILL", "CAP_kill", "CAP_", "CAP_TELEPORT", ""] {
+            assert!(!is_capability(name), "{name}");
+        }
+    }
 }

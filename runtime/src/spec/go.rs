@@ -2,9 +2,8 @@
 //!
 //! - A key that isn't a field's name is the field whose name differs in case alone.
 //! - A key given twice: objects are merged member by member, lists element by element, and the length is the last
-//!   list's; of everything else the last value counts.
-//! - null says nothing, at every depth. (In Go it takes back what an earlier key has said of a pointer, a list or a map.
-//!   No caller means that, and a protection would go.)
+//! list's; of everything else the last value counts. - null says nothing, at every depth. (In Go it takes back what
+//! an earlier key has said of a pointer, a list or a map. No caller means that, and a protection would go.)
 //! - What isn't said is Go's zero value: 0, false, an empty text, list or object; also within a list or a map.
 //! - Only an object is an object, only a string is a word of an enumeration.
 //!
@@ -20,7 +19,8 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
-use super::json::{self, Members};
+use super::exact;
+use crate::json::{self, Members};
 
 /// Reads `bytes`, and says what was passed over: capabilities that this version doesn't know.
 ///
@@ -322,7 +322,7 @@ fn says_something(object: &str, field: &str, layers: &[&RawValue]) -> Result<boo
 
 /// The OCI spec asks for a warning where a capability isn't known.
 fn is_known(set: &str, name: &RawValue, warnings: &mut Vec<String>) -> bool {
-    let known = serde_json::from_str(name.get()).map_or(true, |name: String| json::is_capability(&name));
+    let known = serde_json::from_str(name.get()).map_or(true, |name: String| exact::is_capability(&name));
     if !known {
         warnings.push(format!("process.capabilities.{set}: {name} is not known here and is left out"));
     }
@@ -349,7 +349,7 @@ impl<'de> MapAccess<'de> for Object<'_, 'de> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         let Some((field, layers)) = self.value.take() else { return Err(de::Error::custom("no value")) };
         let mut reading = self.reading.again();
-        if self.name == json::CAPABILITIES {
+        if self.name == exact::CAPABILITIES {
             reading.in_capabilities = Some(field);
         }
         seed.deserialize(Value { layers, reading }).map_err(|err| err.within(field))

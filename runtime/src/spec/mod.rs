@@ -6,8 +6,7 @@
 
 mod exact;
 mod go;
-pub mod json;
-mod namespaces;
+pub mod namespaces;
 mod parse;
 mod validate;
 

@@ -1,7 +1,7 @@
 //! JSON to `oci-spec`'s types, with the JSON path of whatever doesn't fit.
 //!
-//! A good text is read in one pass, by `exact`. A text that fails there is read again as the callers' Go would, by `go`:
-//! that reading takes whatever Go takes, and its errors are those that are shown.
+//! A good text is read in one pass, by `exact`. A text that fails there is read again as the callers' Go would, by
+//! `go`: that reading takes whatever Go takes, and its errors are those that are shown.
 
 use serde::de::DeserializeOwned;
 

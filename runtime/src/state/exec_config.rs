@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+use crate::json::{self, Members};
 use crate::plan::seccomp::Filter;
-use crate::spec::json::{self, Members};
 
 #[derive(Serialize, Deserialize)]
 struct Stored<'a> {
@@ -37,8 +37,8 @@ pub(super) fn read(text: &[u8]) -> Result<(String, Option<Filter>)> {
     Ok((stored.config.get().to_owned(), stored.filter))
 }
 
-/// The text of an object with each value at `key` changed that is itself an object. The key may be there more than once,
-/// and in another case: the text is read again as it was read before.
+/// The text of an object with each value at `key` changed that is itself an object. The key may be there more than
+/// once, and in another case: the text is read again as it was read before.
 fn within(
     object: &str,
     key: &str,

@@ -123,8 +123,8 @@ fn open_numbers(procfs: &OwnedFd) -> Result<Vec<RawFd>> {
 
 /// Closes every descriptor from 3 on but those in `kept`: see [`InChild::close_all_but`](super::namespace::InChild).
 ///
-/// Kernel: 5.9 (`close_range`); before, one close per descriptor that `/proc/self/fd` lists, of the procfs which `procfs`
-/// opens then.
+/// Kernel: 5.9 (`close_range`); before, one close per descriptor that `/proc/self/fd` lists, of the procfs which
+/// `procfs` opens then.
 pub(super) fn close_all_but<'fd>(
     kept: impl IntoIterator<Item = BorrowedFd<'fd>>,
     procfs: impl FnOnce() -> Result<OwnedFd>,

@@ -304,7 +304,8 @@ pub fn set_attributes(mount: BorrowedFd, set: MountAttr, clear: MountAttr, recur
     setattr(mount, &change, recursive, || format!("{set}, clear {clear}"))
 }
 
-/// Whether the kernel has `mount_setattr`. Asks with a `struct mount_attr` of no size, which the kernel refuses with EINVAL.
+/// Whether the kernel has `mount_setattr`. Asks with a `struct mount_attr` of no size, which the kernel refuses with
+/// EINVAL.
 pub fn can_set_attributes() -> bool {
     // SAFETY: the path is static; of a structure without a size the kernel reads nothing.
     let ret = unsafe {

@@ -7,7 +7,7 @@ use spec_tests::cgroup;
 use spec_tests::console::{FdSocket, Terminal};
 use spec_tests::container::Container;
 use spec_tests::view::View;
-use spec_tests::{not_in_runc_1_1, only_corten, skip_if};
+use spec_tests::{not_in_runc_1_1, skip_if};
 
 #[test]
 fn exec_joins_every_namespace_of_the_container() {

@@ -1,5 +1,5 @@
-//! Is a text read as Go's `encoding/json` reads it, in which the callers' texts are written and runc is? Keys in another
-//! case, keys given twice, nulls, and bytes that are no text.
+//! Is a text read as Go's `encoding/json` reads it, in which the callers' texts are written and runc is? Keys in
+//! another case, keys given twice, nulls, and bytes that are no text.
 
 use std::fs;
 

@@ -60,8 +60,8 @@ fn both(configure: impl Fn(&mut Bundle)) -> [Outcome; 2] {
     outcomes
 }
 
-/// What a payload sees of the mounts below /m, in the order in which they were mounted: from the place on, mountinfo has
-/// nothing that differs from run to run but numbers of peer groups.
+/// What a payload sees of the mounts below /m, in the order in which they were mounted: from the place on, mountinfo
+/// has nothing that differs from run to run but numbers of peer groups.
 const LOOK: &str = "sed -n 's/^.* \\(\\/m\\/\\)/\\1/p' /proc/self/mountinfo; stat -c '%n %a %u %g' /m/*; df -P /m/* | sed 's/.*%//'";
 
 #[track_caller]

@@ -1,5 +1,5 @@
-//! A process that others see has nothing that its program won't have: a container that shares its pid namespace, and may
-//! trace, looks at every process that appears beside it.
+//! A process that others see has nothing that its program won't have: a container that shares its pid namespace, and
+//! may trace, looks at every process that appears beside it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -43,6 +43,10 @@ pub use abi::Abi;
 pub use bpf::Disassembly;
 pub use syscalls::{Syscall, X32_BIT};
 
+/// The architecture that this program is built for.
+pub const NATIVE: Arch =
+    if cfg!(target_arch = "aarch64") { Arch::ScmpArchAarch64 } else { Arch::ScmpArchX86_64 };
+
 /// A filter that is ready for seccomp(2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {

@@ -3,6 +3,8 @@
 //! The text says all that the steps say: two plans of which `apply` would do different things never read the same. A
 //! property over random configs holds this (`tests/plan_text.rs`), and the matches below have no wildcard.
 
+mod mounts;
+
 use std::borrow::Cow;
 use std::ffi::{CStr, OsStr};
 use std::fmt::Write;
@@ -10,13 +12,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::cgroup::{Driver, OnFailure};
-use super::mount_options::AttrChange;
-use super::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, JoinedProcfs, MountSource};
+use super::mounts::IdMapping;
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec,
-    ForInit, ForPreparer, ForSupervisor, IdMap, Leading, Mount, NetDevice, Plan, Program, PropagationChange,
-    RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, TimeOffset, User, cgroup,
+    ForInit, ForPreparer, ForSupervisor, IdMap, Leading, NetDevice, OuterPropagation, Plan, Program,
+    PropagationChange, RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -50,7 +51,8 @@ pub(super) fn fork(steps: &[Step]) -> Option<Stage> {
     steps.iter().map(Step::stage).find(|stage| [Stage::ForkInit, Stage::ForkInitLast].contains(stage))
 }
 
-/// The process that performs a step of a plan: up to the fork of init, if there is one, the intermediate process prepares.
+/// The process that performs a step of a plan: up to the fork of init, if there is one, the intermediate process
+/// prepares.
 pub(super) fn performer(fork: Option<Stage>, step: &Step) -> &'static str {
     match step.stage().actor() {
         Actor::Supervisor => "supervisor",
@@ -135,7 +137,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
             cgroup.writes.iter().map(write).collect::<Vec<_>>().into()
         }
         ForSupervisor::MoveNetDevices(devices) => list(devices, ", ", net_device).into(),
-        ForSupervisor::BuildMount(mount) => self::mount(mount),
+        ForSupervisor::BuildMount(mount) => mounts::text(mount),
         ForSupervisor::SetRlimits(limits) => list(limits, ", ", rlimit).into(),
         ForSupervisor::HandOverListener(listener) => self::listener(listener).into(),
         ForSupervisor::RestrictDevices(cgroup) => vec![cgroup.devices.to_string()].into(),
@@ -169,17 +171,18 @@ fn of_preparer(action: &ForPreparer) -> Text {
         | ForPreparer::ForkInit(flags)
         | ForPreparer::UnshareFirst(flags)
         | ForPreparer::UnshareNamespaces(flags) => flags.to_string().into(),
-        ForPreparer::JoinKeyring(name)
-        | ForPreparer::SetHostname(name)
-        | ForPreparer::SetDomainname(name) => word(name).into_owned().into(),
-        ForPreparer::SetPropagation(outer) => {
-            format!("{}; the mount of {} private", propagation(outer.change), path(&outer.rootfs)).into()
-        }
-        ForPreparer::MountRootfs(rootfs) | ForPreparer::MountRootfsApart(rootfs) => path(rootfs).into(),
-        ForPreparer::Mount(mount) => self::mount(mount),
+        ForPreparer::JoinKeyring(text)
+        | ForPreparer::SetHostname(text)
+        | ForPreparer::SetDomainname(text)
+        | ForPreparer::SetApparmorProfile(text)
+        | ForPreparer::SetSelinuxLabel(text) => word(text).into_owned().into(),
+        ForPreparer::SetPropagation(outer) => outer_propagation(outer).into(),
+        ForPreparer::Mount(mount) => mounts::text(mount),
         ForPreparer::MakeDevice(device) => self::device(device).into(),
         ForPreparer::MakeDeviceLink(link) => format!("/dev/{} → {}", link.name, link.target).into(),
-        ForPreparer::MakeWorkingDirectory(at)
+        ForPreparer::MountRootfs(at)
+        | ForPreparer::MountRootfsApart(at)
+        | ForPreparer::MakeWorkingDirectory(at)
         | ForPreparer::EnterWorkingDirectory(at)
         | ForPreparer::VerifyWorkingDirectory(at)
         | ForPreparer::SealMount(at)
@@ -187,20 +190,13 @@ fn of_preparer(action: &ForPreparer) -> Text {
         | ForPreparer::MaskPath(at) => path(at).into(),
         ForPreparer::OpenConsole(console) => self::console(*console).into(),
         ForPreparer::RunContainerHooks(hooks) => each_hook(HookKind::CreateContainer, hooks).into(),
-        ForPreparer::SwitchRoot(RootSwitch::Pivot) => String::from("by pivot_root").into(),
-        ForPreparer::SwitchRoot(RootSwitch::Move) => String::from("by moving it over the old root").into(),
-        ForPreparer::SwitchRoot(RootSwitch::Change) => String::from("by chroot").into(),
+        ForPreparer::SwitchRoot(switch) => root_switch(*switch).into(),
         ForPreparer::SetRootPropagation(change) => propagation(*change).into(),
-        ForPreparer::WriteSysctl(sysctl) => {
-            format!("{} = {}", word(&sysctl.path), word(&sysctl.value)).into()
-        }
+        ForPreparer::WriteSysctl(sysctl) => self::sysctl(sysctl).into(),
         ForPreparer::SetScheduler(attributes) => scheduler(attributes).into(),
         ForPreparer::SetIoPriority(io) => format!("class {} priority {}", io.class, io.priority).into(),
         ForPreparer::SetPersonality(domain) => format!("{domain:#x}").into(),
         ForPreparer::SetMemoryPolicy(policy) => policy.to_string().into(),
-        ForPreparer::SetApparmorProfile(label) | ForPreparer::SetSelinuxLabel(label) => {
-            word(label).into_owned().into()
-        }
         ForPreparer::MarkDescriptors(kept) | ForPreparer::CloseDescriptors(kept) => {
             format!("from {} on", kept.preserved().end).into()
         }
@@ -208,9 +204,7 @@ fn of_preparer(action: &ForPreparer) -> Text {
         ForPreparer::LimitBoundingSet(mask) => capabilities(*mask).into(),
         ForPreparer::ChangeUser(user) => self::user(user).into(),
         ForPreparer::SetCapabilities(sets) => capability_sets(sets).into(),
-        ForPreparer::FindProgram(program) => {
-            program.args.first().map(|name| argument(name)).unwrap_or_default().into()
-        }
+        ForPreparer::FindProgram(program) => name(program).into(),
         ForPreparer::NewSession
         | ForPreparer::AwaitRelease
         | ForPreparer::BecomeRoot
@@ -392,6 +386,28 @@ fn listener(listener: &Listener) -> String {
     format!("listener to {}{metadata}", path(&listener.path))
 }
 
+fn outer_propagation(outer: &OuterPropagation) -> String {
+    format!("{}; the mount of {} private", propagation(outer.change), path(&outer.rootfs))
+}
+
+fn root_switch(switch: RootSwitch) -> String {
+    match switch {
+        RootSwitch::Pivot => "by pivot_root",
+        RootSwitch::Move => "by moving it over the old root",
+        RootSwitch::Change => "by chroot",
+    }
+    .to_owned()
+}
+
+fn sysctl(sysctl: &Sysctl) -> String {
+    format!("{} = {}", word(&sysctl.path), word(&sysctl.value))
+}
+
+/// The program's own name.
+fn name(program: &Program) -> String {
+    program.args.first().map(|name| argument(name)).unwrap_or_default()
+}
+
 fn propagation(change: PropagationChange) -> String {
     let depth = if change.recursive { ", recursively" } else { "" };
     format!("{:?}{depth}", change.propagation).to_lowercase()
@@ -409,106 +425,6 @@ fn device(device: &Device) -> String {
         DeviceSource::Bound => "bound",
     };
     format!("{} {kind} {major}:{minor} mode {mode:o} owner {uid}:{gid} {source}", path(&device.path))
-}
-
-fn mount(mount: &Mount) -> Text {
-    let mut what = format!("{} on {}", self::source(&mount.source), path(&mount.destination));
-    for (attr, tree) in [(mount.attr, ""), (mount.recursive_attr, " for all below")] {
-        if !attr.set.is_empty() {
-            let _infallible = write!(what, " {}{tree}", attr.set);
-        }
-    }
-    if mount.id_map.is_some() {
-        what.push_str(" id-mapped");
-    }
-    Text { what, details: mount_details(mount) }
-}
-
-fn source(source: &MountSource) -> String {
-    match source {
-        MountSource::Bind { path, recursive: true } => format!("recursive bind of {}", self::path(path)),
-        MountSource::Bind { path, recursive: false } => format!("bind of {}", self::path(path)),
-        MountSource::Filesystem(filesystem) => self::filesystem(filesystem),
-        MountSource::Remount(filesystem) => format!("change to {}", self::filesystem(filesystem)),
-        MountSource::CgroupV1(cgroup) => {
-            format!("cgroup v1 ({})", list(&cgroup.hierarchies, " ", |(name, _)| name.clone()))
-        }
-    }
-}
-
-fn filesystem(filesystem: &FilesystemMount) -> String {
-    let label = filesystem.label.as_ref().map(|label| format!("context={label}"));
-    let options: Vec<&String> = filesystem.options.iter().chain(&label).collect();
-    let mut text = word(&filesystem.fstype).into_owned();
-    if !options.is_empty() {
-        let _infallible = write!(text, " ({})", list(&options, ",", |option| word(option).into_owned()));
-    }
-    text
-}
-
-fn mount_details(mount: &Mount) -> Vec<String> {
-    let mut lines = Vec::new();
-    match &mount.source {
-        MountSource::Filesystem(filesystem) | MountSource::Remount(filesystem) => {
-            lines.extend(filesystem_details(filesystem));
-        }
-        MountSource::CgroupV1(cgroup) => lines.extend(hierarchies(cgroup)),
-        MountSource::Bind { .. } => {}
-    }
-    lines.extend(cleared(mount.attr, ""));
-    lines.extend(cleared(mount.recursive_attr, " for all below"));
-    lines.extend(mount.id_map.as_ref().map(|(map, tree)| id_map(map, *tree)));
-    lines.extend(mount.propagation.iter().map(|change| format!("then {}", propagation(*change))));
-    let facts = [
-        (mount.copy_up, "copies up what the mountpoint holds"),
-        (mount.built_by_supervisor, "built by the supervisor"),
-        (mount.sealed_later, "read-only in the end"),
-        (mount.written_through, "sysctls and labels are written through it"),
-    ];
-    lines.extend(facts.iter().filter(|(holds, _)| *holds).map(|(_, text)| (*text).to_owned()));
-    lines
-}
-
-fn filesystem_details(filesystem: &FilesystemMount) -> Vec<String> {
-    let mut lines = Vec::new();
-    if filesystem.source != filesystem.fstype {
-        lines.push(format!("from {}", word(&filesystem.source)));
-    }
-    if filesystem.inherits_mode {
-        lines.push("with the mode of its mountpoint".into());
-    }
-    if let Some(JoinedProcfs { in_user_namespace }) = filesystem.joined {
-        let mounted = if in_user_namespace { ", mounted in the user namespace" } else { "" };
-        lines.push(format!("of the pid namespace that is joined{mounted}"));
-    }
-    lines.extend(filesystem.instead.as_ref().map(|host| format!("or the host's {}", path(host))));
-    lines
-}
-
-fn hierarchies(cgroup: &CgroupV1Mount) -> Vec<String> {
-    let mounts =
-        cgroup.hierarchies.iter().map(|(name, source)| format!("{} on {name}", self::source(source)));
-    let links = cgroup.links.iter().map(|(link, target)| format!("link {link} → {target}"));
-    mounts.chain(links).collect()
-}
-
-fn cleared(attr: AttrChange, tree: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    if !attr.clear.is_empty() {
-        lines.push(format!("takes {} back{tree}", attr.clear));
-    }
-    if !attr.clear_if_unlocked.is_empty() {
-        lines.push(format!("loses {}{tree}, unless that is locked", attr.clear_if_unlocked));
-    }
-    lines
-}
-
-fn id_map(source: &IdMapSource, tree: bool) -> String {
-    let depth = if tree { ", for all below too" } else { "" };
-    match source {
-        IdMapSource::Maps(mapping) => format!("id map {}{depth}", self::mapping(mapping)),
-        IdMapSource::Namespace(at) => format!("id map of {}{depth}", path(at)),
-    }
 }
 
 fn mapping(mapping: &IdMapping) -> String {

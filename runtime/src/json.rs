@@ -7,11 +7,6 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use super::oci;
-
-/// The name of the type of `process.capabilities`.
-pub(super) const CAPABILITIES: &str = "LinuxCapabilities";
-
 /// The text with U+FFFD for each byte that is no UTF-8 and for each half of a surrogate pair.
 pub fn text(bytes: &[u8]) -> Cow<'_, str> {
     let text = utf8(bytes);
@@ -100,7 +95,7 @@ fn surrogate(text: &str) -> Option<Half> {
 }
 
 /// The field that a key means: the field of this name, or else the field whose name differs in case alone.
-pub(super) fn field(key: &str, fields: &'static [&'static str]) -> Option<&'static str> {
+pub fn field(key: &str, fields: &'static [&'static str]) -> Option<&'static str> {
     let named = |same: fn(&str, &str) -> bool| fields.iter().copied().find(|field| same(key, field));
     named(|key, field| key == field).or_else(|| named(is_key))
 }
@@ -114,13 +109,6 @@ pub fn is_key(key: &str, name: &str) -> bool {
         letter => letter.to_ascii_lowercase(),
     };
     key.chars().map(fold).eq(name.chars().map(|letter| letter.to_ascii_lowercase()))
-}
-
-/// Whether this is a capability as the spec spells it. The shared types take more: `KILL`, `cap_kill`.
-pub(super) fn is_capability(name: &str) -> bool {
-    let known: Result<oci::Capability, serde::de::value::Error> =
-        oci::Capability::deserialize(serde::de::value::StrDeserializer::new(name));
-    name.strip_prefix("CAP_").is_some_and(|name| known.is_ok_and(|known| known.to_string() == name))
 }
 
 /// The members of an object in their order, whatever their keys: each value as text.
@@ -197,13 +185,5 @@ mod tests {
         }
         assert!(!is_key("maskedPath", "maskedPaths"));
         assert!(!is_key("ünix", "unix"));
-    }
-
-    #[test]
-    fn a_capability_is_spelled_as_in_the_spec() {
-        assert!(is_capability("CAP_KILL") && is_capability("CAP_SYS_ADMIN") && is_capability("CAP_BPF"));
-        for name in ["KILL", "cap_kill", "CAP_CAP_KILL", "CAP_kill", "CAP_", "CAP_TELEPORT", ""] {
-            assert!(!is_capability(name), "{name}");
-        }
     }
 }
