@@ -2,9 +2,9 @@
 //!
 //! Linux 6.17 is told the namespace by a descriptor. Before, a procfs shows the pid namespace of the process that
 //! makes it. So a helper is forked into the namespace for this one mount, where the namespace's processes can see the
-//! helper. It must not be worth looking at or seizing: it has an empty root; no descriptor but the program's streams
-//! and the way to hand the mount over; of all capabilities CAP_SYS_ADMIN alone, which a new filesystem takes; and a
-//! filter that lets it make a filesystem, and set nothing of it.
+//! helper. The helper must not be worth looking at or seizing. It has an empty root, and no descriptor but the
+//! program's streams and the way to hand the mount over. Of all capabilities it has CAP_SYS_ADMIN alone, which a new
+//! filesystem takes. Its filter lets it make a filesystem, and set nothing of it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -61,7 +61,7 @@ impl Birth {
         }
     }
 
-    /// The one of two steps that is right: `beside` what is prepared, or `last`, when init is forked and known.
+    /// Of two steps the right one: `beside` what is prepared, or `last`, when init is forked and known.
     pub fn while_prepared<D, A>(self, beside: fn(D) -> A, last: fn(D) -> A) -> fn(D) -> A {
         match self {
             Birth::OfSupervisor | Birth::Joined => beside,

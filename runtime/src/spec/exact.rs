@@ -1,9 +1,9 @@
-//! The one pass over a good text: `oci-spec`'s types by serde_json, which refuses whatever Go's reader might read in
+//! A single pass over a good text: `oci-spec`'s types by serde_json, which refuses whatever Go's reader might read in
 //! another way.
 //!
-//! Refused are a known key in another case, a key given twice, null for what is no option, a list in the place of an
-//! object, an object in the place of a word, and a capability that isn't spelled as in the spec. [`super::go`] then
-//! decides.
+//! Refused are a known key in another case, a key given twice, and null for what is no option. So are a list in the
+//! place of an object, an object in the place of a word, and a capability that isn't spelled as in the spec. Then
+//! [`super::go`] decides.
 
 use std::borrow::Cow;
 use std::fmt;

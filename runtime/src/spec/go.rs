@@ -2,8 +2,9 @@
 //!
 //! - A key that isn't a field's name is the field whose name differs in case alone.
 //! - A key given twice: objects are merged member by member, lists element by element, and the length is the last
-//! list's; of everything else the last value counts. - null says nothing, at every depth. (In Go it takes back what
-//! an earlier key has said of a pointer, a list or a map. No caller means that, and a protection would go.)
+//!   list's. Of everything else the last value counts.
+//! - null says nothing, at every depth. (In Go it takes back what an earlier key has said of a pointer, a list or a
+//!   map. No caller means that, and a protection would go.)
 //! - What isn't said is Go's zero value: 0, false, an empty text, list or object; also within a list or a map.
 //! - Only an object is an object, only a string is a word of an enumeration.
 //!

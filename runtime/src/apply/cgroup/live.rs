@@ -133,7 +133,7 @@ impl Cgroup {
         self.paths.iter().next().is_some()
     }
 
-    /// Those directories of `others` that are this cgroup's or lie below them.
+    /// The directories of `others` that are this cgroup's or lie below them.
     pub fn paths_within(&self, others: &CgroupPaths) -> Vec<PathBuf> {
         let own = self.dirs();
         let within = |path: &Path| own.iter().any(|own| path.starts_with(own));
