@@ -64,11 +64,17 @@ impl Init<'_> {
             ForInit::InstallSeccompListener(filter) | ForInit::InstallSeccompLast(filter) => {
                 install_filter(filter, &self.channel)
             }
+            ForInit::FindProgram(program) => self.find_program(program),
             ForInit::ReportCreated => self.report_created(),
             ForInit::AwaitStart => self.await_start(),
             ForInit::RunStartHooks(hooks) => self.run_start_hooks(hooks),
             ForInit::Execute(program) => self.execute(program),
         }
+    }
+
+    fn find_program(&mut self, program: &Rc<Program>) -> Result<()> {
+        self.program = Some((Rc::clone(program), program::find(program)?));
+        Ok(())
     }
 
     /// From here on the container outlives its supervisor.

@@ -3,10 +3,8 @@
 //!
 //! The process of `exec` comes from here too: it joins namespaces instead of making them, and has fewer steps.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::rc::Rc;
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
@@ -20,12 +18,12 @@ use super::inside::Root;
 use super::procfs::Procfs;
 use super::rootfs::{self, Rootfs};
 use super::trace::Tracer;
-use super::{console, devices, identity, joined_procfs, program, resctrl};
+use super::{console, devices, identity, joined_procfs, resctrl};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{
     Action, Affinity, Console, DEFAULT_UMASK, Descriptors, Device, DeviceSource, FilesystemMount,
-    ForPreparer, Mount, MountSource, NamespaceFlags, Program, RootSwitch, Step, User,
+    ForPreparer, Mount, MountSource, NamespaceFlags, RootSwitch, Step, User,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{Record, Status};
@@ -112,8 +110,6 @@ struct Preparer<'a> {
     /// The standard streams are the process's own terminal.
     has_terminal: bool,
     working_directory_entered: bool,
-    /// The program, and where it was found.
-    program: Option<(Rc<Program>, CString)>,
 }
 
 impl<'a> Preparer<'a> {
@@ -127,7 +123,6 @@ impl<'a> Preparer<'a> {
             pid_namespace,
             has_terminal: false,
             working_directory_entered: false,
-            program: None,
         }
     }
 
@@ -170,7 +165,7 @@ impl<'a> Preparer<'a> {
     /// What is left when all is prepared. Everything else is closed.
     fn into_init(self) -> Init<'a> {
         let Inherited { steps, record, channel, start_fifo, tracer, .. } = self.inherited;
-        Init { steps, record, channel, start_fifo, tracer, program: self.program }
+        Init { steps, record, channel, start_fifo, tracer, program: None }
     }
 
     fn perform(&mut self, action: &ForPreparer) -> Result<()> {
@@ -230,7 +225,6 @@ impl<'a> Preparer<'a> {
             ForPreparer::ChangeUser(user) => self.change_user(user),
             ForPreparer::SetCapabilities(sets) => identity::set_capabilities(sets),
             ForPreparer::VerifyWorkingDirectory(path) => self.verify_working_directory(path),
-            ForPreparer::FindProgram(program) => self.find_program(program),
             ForPreparer::ForkInitLast => self.fork_init_last(),
         }
     }
@@ -515,11 +509,6 @@ impl<'a> Preparer<'a> {
             Kind::Denied,
             format!("the working directory {} is outside of the container", path.display()),
         ))
-    }
-
-    fn find_program(&mut self, program: &Rc<Program>) -> Result<()> {
-        self.program = Some((Rc::clone(program), program::find(program)?));
-        Ok(())
     }
 
     fn run_container_hooks(&mut self, hooks: &[oci::Hook]) -> Result<()> {

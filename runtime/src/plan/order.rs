@@ -320,8 +320,6 @@ steps! {
     /// Makes sure that the working directory lies in the container; enters it with the rights of the process, where
     /// those of root didn't do (root squashed by NFS, a user's FUSE mount).
     VerifyWorkingDirectory(PathBuf) by Preparer = "verify-working-directory";
-    /// Finds the program, with the rights of the process.
-    FindProgram(Rc<Program>) by Preparer = "find-program";
     /// The intermediate process forks init into the pid namespace that it has joined, and ends. Init is born final:
     /// what sees it there finds no root, no descriptor and no right that the program won't have. From here on no step
     /// needs a right.
@@ -335,6 +333,9 @@ steps! {
     /// Leads a session, where the intermediate process has done so for itself alone. With the terminal, if there is
     /// one.
     LeadSession(Leading) by Init = "lead-session";
+    /// Finds the program, with the rights of the process, and where the container's own /proc shows the process: its path
+    /// may go through `/proc/self`.
+    FindProgram(Rc<Program>) by Init = "find-program";
     /// Installs a seccomp filter that has a listener, while the supervisor is there to fetch its descriptor.
     InstallSeccompListener(Rc<Filter>) by Init = "install-seccomp-listener";
     /// Fetches the descriptor of the filter's listener from init, and hands it to the agent.

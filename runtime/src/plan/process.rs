@@ -204,7 +204,7 @@ fn shared(
     let mark = birth.while_prepared(ForPreparer::MarkDescriptors, ForPreparer::CloseDescriptors);
     steps.push(Step::always(mark(Descriptors::of(request))));
     let program = Rc::new(program(process, request)?);
-    steps.push(Step::of("process.args", ForPreparer::FindProgram(Rc::clone(&program))));
+    steps.push(Step::of("process.args", ForInit::FindProgram(Rc::clone(&program))));
     steps.push(Step::of("process.args", ForInit::Execute(program)));
     Ok(steps)
 }

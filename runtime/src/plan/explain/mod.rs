@@ -204,7 +204,6 @@ fn of_preparer(action: &ForPreparer) -> Text {
         ForPreparer::LimitBoundingSet(mask) => capabilities(*mask).into(),
         ForPreparer::ChangeUser(user) => self::user(user).into(),
         ForPreparer::SetCapabilities(sets) => capability_sets(sets).into(),
-        ForPreparer::FindProgram(program) => name(program).into(),
         ForPreparer::NewSession
         | ForPreparer::AwaitRelease
         | ForPreparer::BecomeRoot
@@ -229,6 +228,7 @@ fn of_init(action: &ForInit) -> Text {
         ForInit::InstallSeccompListener(filter) | ForInit::InstallSeccompLast(filter) => {
             self::filter(filter).into()
         }
+        ForInit::FindProgram(program) => name(program).into(),
         ForInit::RunStartHooks(hooks) => each_hook(HookKind::StartContainer, hooks).into(),
         ForInit::Execute(program) => {
             Text { what: list(&program.args, " ", |arg| argument(arg)), details: environment(program) }
