@@ -333,8 +333,8 @@ steps! {
     /// Leads a session, where the intermediate process has done so for itself alone. With the terminal, if there is
     /// one.
     LeadSession(Leading) by Init = "lead-session";
-    /// Finds the program, with the rights of the process, and where the container's own /proc shows the process: its path
-    /// may go through `/proc/self`.
+    /// Finds the program, with the rights of the process, and where the container's own /proc shows the process: its
+    /// path may go through `/proc/self`.
     FindProgram(Rc<Program>) by Init = "find-program";
     /// Installs a seccomp filter that has a listener, while the supervisor is there to fetch its descriptor.
     InstallSeccompListener(Rc<Filter>) by Init = "install-seccomp-listener";
