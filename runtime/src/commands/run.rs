@@ -19,7 +19,7 @@ pub(super) fn run(invocation: &Invocation, args: RunArgs) -> Result<u8> {
 fn in_the_background(invocation: &Invocation, args: RunArgs) -> Result<u8> {
     let console = args.create.console_socket.clone().map_or(Console::Nobody, Console::Socket);
     let created = create(invocation, args.create, Then::Start, console)?;
-    let remains = created.remains()?;
+    let remains = created.remains();
     let running = created.wait_until_running().and_then(|mut running| {
         running.check_executed()?;
         Ok(running)
@@ -44,7 +44,7 @@ fn in_the_foreground(invocation: &Invocation, args: RunArgs) -> Result<u8> {
     }
     let console = args.create.console_socket.clone().map_or(Console::Relayed, Console::Socket);
     let created = create(invocation, args.create, Then::Start, console)?;
-    let remains = created.remains()?;
+    let remains = created.remains();
     let ended = attend_to_end(invocation, created, &signals);
     if !args.keep {
         let deleted = delete(invocation, remains);

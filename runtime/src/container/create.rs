@@ -88,7 +88,7 @@ pub struct NewContainer {
 
 impl NewContainer {
     /// What this process has to delete when it is done with the container, whatever becomes of it.
-    pub fn remains(&self) -> Result<Remains> {
+    pub fn remains(&self) -> Remains {
         Remains::of(&self.container.container.dir)
     }
 

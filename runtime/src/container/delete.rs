@@ -52,8 +52,8 @@ impl Runtime {
 pub struct Remains(ContainerDir);
 
 impl Remains {
-    pub(super) fn of(dir: &ContainerDir) -> Result<Remains> {
-        dir.try_clone().map(Remains)
+    pub(super) fn of(dir: &ContainerDir) -> Remains {
+        Remains(dir.clone())
     }
 
     /// Deletes the container as [`Runtime::delete_by_force`] does, unless it is gone already. A container that has

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
@@ -24,10 +25,11 @@ const FIFO: &str = "exec.fifo";
 const RECORD_SIZE_MAX: usize = 16 << 20;
 const EXEC_CONFIG_SIZE_MAX: usize = 32 << 20;
 
-/// The directory of one container.
+/// The directory of one container. A copy leads to this container even when another one has taken the name.
+#[derive(Clone)]
 pub struct ContainerDir {
-    root: OwnedFd,
-    pub(super) dir: OwnedFd,
+    root: Arc<OwnedFd>,
+    pub(super) dir: Arc<OwnedFd>,
     id: ContainerId,
     /// Where the directory is, to be shown.
     pub(super) path: PathBuf,
@@ -61,14 +63,8 @@ impl ContainerDir {
         let root_dir = root.open().map_err(missing)?;
         let dir =
             file::open_at(&root_dir, id.as_ref(), OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(missing)?;
-        Ok(ContainerDir { root: root_dir, dir, id: id.clone(), path: root.path.join(id) })
-    }
-
-    /// A second handle on the directory. It leads to this container even when another one has taken the name.
-    pub fn try_clone(&self) -> Result<ContainerDir> {
-        let copy = |fd: &OwnedFd| fd.try_clone().map_err(|err| Error::io("dup()", &err));
-        let (root, dir) = (copy(&self.root)?, copy(&self.dir)?);
-        Ok(ContainerDir { root, dir, id: self.id.clone(), path: self.path.clone() })
+        let path = root.path.join(id);
+        Ok(ContainerDir { root: Arc::new(root_dir), dir: Arc::new(dir), id: id.clone(), path })
     }
 
     /// The directory of states that this one is in.
@@ -180,7 +176,7 @@ impl ContainerDir {
 
     /// A container that was created after this one was deleted may have the name now; its directory stays.
     fn remove_directory(&self) -> Result<()> {
-        if !self.is_linked()? {
+        if matches!(self.is_linked(), Ok(false)) {
             return Ok(());
         }
         match file::remove_directory_at(&self.root, self.id.as_ref()) {

@@ -87,7 +87,7 @@ fn verifier_takes_long_and_odd_lists_of_devices() {
         let numbers = |of: &dyn Fn(usize) -> String| (0..500).map(of).collect::<Vec<_>>().join(",");
         let allowed = numbers(&|n| format!(r#"{{"allow":true,"type":"c","major":{n},"access":"rw"}}"#));
         let denied = numbers(&|n| format!(r#"{{"allow":false,"minor":{n},"access":"w"}}"#));
-        let odd = r#"{"allow":true,"type":"b","major":4294967295,"minor":0,"access":"m"}"#.to_owned();
+        let odd = r#"{"allow":true,"type":"b","major":4095,"minor":0,"access":"m"}"#.to_owned();
         let denied = format!(r#"{{"allow":true,"access":"rwm"}},{denied}"#);
         for list in [allowed, denied, odd] {
             let resources = resources(&format!(r#"{{"devices":[{list}]}}"#));
