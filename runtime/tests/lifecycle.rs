@@ -342,7 +342,10 @@ fn hooks_of_start_and_delete_run() {
     let output = container.run("delete --force ID");
     assert!(output.status.success());
     let warning = String::from_utf8_lossy(&output.stderr);
-    assert!(warning.contains("error running poststop hook #0: /bin/sh: exit status 1: why"), "{warning}");
+    assert!(
+        warning.contains("error running poststop hook #0: /bin/sh: exit status 1, stderr: why"),
+        "{warning}"
+    );
     let states = std::fs::read_to_string(&file).expect("the hooks' notes");
     std::fs::remove_file(&file).expect("remove");
     let states: Vec<Value> = states.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

@@ -135,7 +135,9 @@ impl Container {
     /// In a shared pid namespace only the records of other containers tell strangers from the container's processes.
     fn end_what_is_left(&self) -> Result<()> {
         self.thaw_own()?;
-        if !self.record.private_pid_namespace && self.neighbours()?.is_empty() {
+        // A `create` that died before it knew of init has ended nobody.
+        let ended_by_init = self.record.private_pid_namespace && self.record.init_process_pid != 0;
+        if !ended_by_init && self.neighbours()?.is_empty() {
             self.cgroup().kill_all()?;
         }
         Ok(())
