@@ -78,10 +78,10 @@ impl Child {
     /// Takes init for the intermediate process, when the latter has forked init.
     ///
     /// The pids limit of a running container, `room`, may allow one more process, which the intermediate process uses
-    /// up. Then the intermediate process goes out of the cgroup, and init is moved into it.
+    /// up. On v1 the intermediate process then goes out of the pids cgroup, and init is moved into it. On v2 it fails.
     pub(super) fn adopt_forked(&mut self, room: Option<&Cgroup>) -> Result<(), Silence> {
         let mut said = self.channel.listen_to_intermediate(&self.pidfd)?;
-        let left = room.filter(|_| matches!(said, OfIntermediate::NoRoom));
+        let left = room.filter(|cgroup| matches!(said, OfIntermediate::NoRoom) && cgroup.counts_pids_apart());
         if matches!(said, OfIntermediate::NoRoom) {
             left.map(|cgroup| cgroup.make_room(self.pid)).transpose()?;
             // It tries once more.

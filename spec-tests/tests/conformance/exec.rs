@@ -7,7 +7,7 @@ use spec_tests::cgroup;
 use spec_tests::console::{FdSocket, Terminal};
 use spec_tests::container::Container;
 use spec_tests::view::View;
-use spec_tests::{not_in_runc_1_1, skip_if};
+use spec_tests::{not_in_runc_1_1, only_corten, skip_if};
 
 #[test]
 fn exec_joins_every_namespace_of_the_container() {
@@ -24,10 +24,9 @@ fn exec_joins_the_cgroup_of_the_container() {
     assert!(container.inside("cat /proc/self/cgroup").contains(&container.id));
 }
 
-/// On v1 and on v2: the process that prepares leaves the cgroup where the limit has no room for both.
 #[test]
-fn exec_needs_no_more_than_one_process_of_the_pids_limit() {
-    skip_if!(!cgroup::has("pids"), "no pids controller");
+fn exec_needs_no_more_than_one_process_of_the_pids_limit_on_v1() {
+    skip_if!(!cgroup::has("pids") || cgroup::is_v2("pids"), "no v1 pids controller");
     not_in_runc_1_1!("its own threads are in the cgroup, and one more or less is chance");
     let container = Container::sleeping(|bundle| {
         bundle.set("/linux/resources/pids", json!({ "limit": 2 }));
@@ -36,6 +35,21 @@ fn exec_needs_no_more_than_one_process_of_the_pids_limit() {
     container.exec(&["sh", "-c", "(true); true"]).output().fails_with("can't fork");
     let own = "cat /proc/self/cgroup";
     assert_eq!(container.inside(own), container.exec(&["cat", "/proc/1/cgroup"]).output().ok());
+}
+
+#[test]
+fn exec_needs_two_processes_of_the_pids_limit_for_a_moment_on_v2() {
+    skip_if!(!cgroup::is_v2("pids"), "no v2 pids controller");
+    only_corten!("the process between the command and the payload");
+    let limited = |limit: i64| {
+        Container::sleeping(|bundle| {
+            bundle.set("/linux/resources/pids", json!({ "limit": limit }));
+        })
+    };
+    limited(2).exec(&["true"]).output().fails_with("pids limit");
+    let container = limited(3);
+    container.exec(&["true"]).output().ok();
+    container.exec(&["sh", "-c", "sleep 1 & (true); true"]).output().fails_with("can't fork");
 }
 
 /// Processes that need what no child inherits prepare themselves, after they are forked.

@@ -107,6 +107,12 @@ impl Cgroup {
         Ok(entrance)
     }
 
+    /// Whether a process can leave the pids limit alone. On v2 it would leave every limit and the device program, and
+    /// whoever seizes it in the container could fork outside of them.
+    pub fn counts_pids_apart(&self) -> bool {
+        !self.paths.is_v2()
+    }
+
     /// Moves a process of the cgroup into the cgroup of the calling process, where the pids limit doesn't count it.
     pub fn make_room(&self, pid: i32) -> Result<()> {
         let own = own_cgroup_beside(self.limiting(), pid)?;
