@@ -11,6 +11,8 @@
 //! | executable | make a writable mount of the binary, with CAP_SYS_ADMIN and more | CVE-2019-5736 | resists |
 //! | executable | open the host's files by handle through the binary, with CAP_DAC_READ_SEARCH | | **fails** |
 //! | executable | have the binary load the container's libraries | CVE-2019-5736 | **fails** (dynamic) |
+//! | born_final | look through, and seize with CAP_SYS_PTRACE, each process of an exec | | **fails** |
+//! | born_final | the same, each init of a container that joins the pid namespace | | **fails** |
 //! | descriptors | cwd of /proc/self/fd/N, of create and exec, plain and by symlink | CVE-2024-21626 | resists (patched) |
 //! | descriptors | payload of /proc/self/fd/N/…/tool, of create and exec | CVE-2024-21626 | resists |
 //! | descriptors | a caller's descriptor in a hook that the container runs | CVE-2024-21626 | resists |
