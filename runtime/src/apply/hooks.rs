@@ -137,6 +137,8 @@ fn wait(child: &Child, output: &mut Outputs, deadline: Deadline) -> Result<bool>
         if deadline.passed() {
             return Ok(false);
         }
+        // A hook that prints without end leaves no wait to interrupt.
+        poll::heed_interrupt()?;
     }
 }
 

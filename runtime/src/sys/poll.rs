@@ -1,7 +1,8 @@
 //! Waits for descriptors: all waits are this one `poll(2)`, which has a deadline and goes on after a signal.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
 
 pub use nix::poll::PollFlags;
 use nix::poll::{PollFd, poll};
@@ -13,45 +14,49 @@ use crate::error::{Errno, Error, Result};
 /// A descriptor, and the events that are waited for.
 pub type Interest<'fd> = (BorrowedFd<'fd>, PollFlags);
 
-/// The descriptor that interrupts waits: see [`Interruptible`].
-static INTERRUPT: AtomicI32 = AtomicI32::new(NO_INTERRUPT);
+thread_local! {
+    /// The descriptor that interrupts waits: see [`Interruptible`].
+    static INTERRUPT: Cell<Option<RawFd>> = const { Cell::new(None) };
+}
 
-const NO_INTERRUPT: RawFd = -1;
-
-/// As long as there is this value, a wait of this process fails once a descriptor can be read. Only one wait does: what
-/// takes back what was begun has waits of its own.
-pub struct Interruptible(OwnedFd);
+/// As long as there is this value, a wait of this thread that would last fails once a descriptor can be read. What is
+/// ready already comes first: a program that runs is handed the signal. Only one wait fails: what takes back what was
+/// begun has waits of its own.
+pub struct Interruptible {
+    fd: OwnedFd,
+    _of_this_thread: PhantomData<*const ()>,
+}
 
 impl Interruptible {
     /// Lets waits be interrupted by `fd`.
     pub fn by(fd: OwnedFd) -> Interruptible {
-        INTERRUPT.store(fd.as_raw_fd(), Ordering::Relaxed);
-        Interruptible(fd)
+        INTERRUPT.set(Some(fd.as_raw_fd()));
+        Interruptible { fd, _of_this_thread: PhantomData }
     }
 }
 
 impl Drop for Interruptible {
     fn drop(&mut self) {
-        let own = self.0.as_raw_fd();
         // It may have been forgotten already.
-        let _unchanged = INTERRUPT.compare_exchange(own, NO_INTERRUPT, Ordering::Relaxed, Ordering::Relaxed);
+        if INTERRUPT.get() == Some(self.fd.as_raw_fd()) {
+            forget_interrupt();
+        }
     }
 }
 
 /// Lets nothing interrupt waits any more: for a child, where the descriptor is closed.
 pub fn forget_interrupt() {
-    INTERRUPT.store(NO_INTERRUPT, Ordering::Relaxed);
+    INTERRUPT.set(None);
 }
 
 /// Waits until a descriptor is ready, or the deadline passes; says which events each descriptor has.
 ///
 /// An error (POLLERR) and a closed peer (POLLHUP) are always among the events.
 ///
-/// Errors: EINTR if the wait is [interrupted](Interruptible).
+/// Errors: EINTR if nothing is ready and the wait is [interrupted](Interruptible).
 pub fn wait(interests: &[Interest], deadline: Deadline) -> Result<Vec<PollFlags>> {
-    let number = INTERRUPT.load(Ordering::Relaxed);
     // SAFETY: the number is that of the descriptor in an `Interruptible`, whose drop takes the number back first.
-    let interrupt = (number != NO_INTERRUPT).then(|| unsafe { BorrowedFd::borrow_raw(number) });
+    let interrupt = INTERRUPT.get().map(|number| unsafe { BorrowedFd::borrow_raw(number) });
     let watched = interrupt.map(|fd| (fd, PollFlags::POLLIN));
     let mut fds: Vec<PollFd> =
         interests.iter().chain(&watched).map(|(fd, wanted)| PollFd::new(*fd, *wanted)).collect();
@@ -65,7 +70,8 @@ pub fn wait(interests: &[Interest], deadline: Deadline) -> Result<Vec<PollFlags>
                 // An event that nix has no name for ends the wait, too.
                 let mut ready: Vec<PollFlags> =
                     fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR)).collect();
-                if ready.drain(interests.len()..).any(|interrupted| !interrupted.is_empty()) {
+                let interrupted = ready.drain(interests.len()..).any(|events| !events.is_empty());
+                if interrupted && ready.iter().all(PollFlags::is_empty) {
                     forget_interrupt();
                     return Err(Error::kernel("ended by a signal", Errno::EINTR));
                 }
@@ -73,6 +79,13 @@ pub fn wait(interests: &[Interest], deadline: Deadline) -> Result<Vec<PollFlags>
             }
         }
     }
+}
+
+/// For a loop in which something may always be ready: looks whether its waits are to end.
+///
+/// Errors: EINTR if they are.
+pub fn heed_interrupt() -> Result<()> {
+    wait(&[], Deadline::Now).map(drop)
 }
 
 /// Waits until one of `fds` can be read or its peer is gone, or the deadline passes; says which are ready.
@@ -119,6 +132,19 @@ mod tests {
         assert!(!hung_up_by(&write, Deadline::Now).unwrap());
         drop(read);
         assert!(hung_up_by(&write, Deadline::Never).unwrap());
+    }
+
+    #[test]
+    fn what_is_ready_comes_before_an_interruption() {
+        let ((signal, sender), (ready, writer), (silent, _open)) =
+            (pipe().unwrap(), pipe().unwrap(), pipe().unwrap());
+        let _interruptible = Interruptible::by(signal);
+        heed_interrupt().unwrap();
+        drop((sender, writer));
+        assert!(readable_by(&ready, Deadline::Never).unwrap());
+        assert!(readable_by(&silent, Deadline::Never).unwrap_err().is(Errno::EINTR));
+        // Only one wait fails.
+        heed_interrupt().unwrap();
     }
 
     #[test]

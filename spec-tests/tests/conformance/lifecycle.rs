@@ -88,6 +88,28 @@ fn run_forwards_signals_to_the_payload() {
 }
 
 #[test]
+fn run_forwards_a_signal_that_comes_as_soon_as_the_program_runs() {
+    let mut container = Container::new(|_| {});
+    container.bundle.hook("startContainer", "touch /waiting; read word < /go");
+    container.bundle.sh("trap 'echo got it; exit 3' TERM; touch /started; while :; do sleep 0.02; done");
+    let go = container.bundle.rootfs().join("go");
+    rustix::fs::mknodat(rustix::fs::CWD, &go, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a fifo");
+    let running = container.run().spawn();
+    let exists = |name| container.bundle.rootfs().join(name).exists();
+    eventually("the hook waits", || exists("waiting"));
+    let pid = rustix::process::Pid::from_raw(running.pid() as i32).expect("a pid");
+    let send = |signal| rustix::process::kill_process(pid, signal).expect("kill");
+    // While the runtime is stopped, the program starts and the signal comes: the runtime finds both at once.
+    send(rustix::process::Signal::STOP);
+    fs::write(&go, "go\n").expect("the hook reads");
+    eventually("started", || exists("started"));
+    send(rustix::process::Signal::TERM);
+    send(rustix::process::Signal::CONT);
+    let outcome = running.wait();
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (3, "got it\n"));
+}
+
+#[test]
 fn run_passes_standard_input_and_error_through() {
     let mut container = Container::new(|_| {});
     container.bundle.sh("cat; echo problem >&2");
