@@ -4,8 +4,9 @@
 //! - A key given twice: objects are merged member by member, lists element by element, and the length is the last
 //!   list's. Of everything else the last value counts.
 //! - null says nothing, at every depth. (In Go it takes back what an earlier key has said of a pointer, a list or a
-//!   map. No caller means that, and a protection would go.)
+//!   map. No caller means that, and a protection would go.) A map's null is a zero value only if nothing else is said.
 //! - What isn't said is Go's zero value: 0, false, an empty text, list or object; also within a list or a map.
+//! - What doesn't fit is refused, even where a later key hides it.
 //! - Only an object is an object, only a string is a word of an enumeration.
 //!
 //! A value is read from *layers*: all that the text says of one place, the oldest first.
@@ -15,12 +16,13 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess,
+    SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
-use super::exact;
+use super::{exact, oci};
 use crate::json::{self, Members};
 
 /// Reads `bytes`, and says what was passed over: capabilities that this version doesn't know.
@@ -29,10 +31,12 @@ use crate::json::{self, Members};
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String>), Fault> {
     let text = json::text(bytes);
     let whole: &RawValue = serde_json::from_str(&text).map_err(de::Error::custom)?;
-    let mut unsaid = BTreeSet::new();
+    // The types would take an absent class for best effort.
+    let mut unsaid = BTreeSet::from([("LinuxIOPriority", "class")]);
     loop {
         let mut warnings = Vec::new();
-        let mut reading = Reading { unsaid: &unsaid, warnings: &mut warnings, in_capabilities: None };
+        let mut reading =
+            Reading { unsaid: &unsaid, warnings: &mut warnings, in_capabilities: None, is_hidden: false };
         match T::deserialize(Value { layers: said([whole]), reading: reading.again() }) {
             // The types demand the field, Go doesn't: it is there from now on.
             Err(Fault { what: What::Missing { object: Some(object), field }, .. })
@@ -105,11 +109,13 @@ struct Reading<'r> {
     warnings: &'r mut Vec<String>,
     /// The set of `process.capabilities` that is read, if one is.
     in_capabilities: Option<&'static str>,
+    /// The value is read only to see whether Go would take it: a later value hides it.
+    is_hidden: bool,
 }
 
 impl Reading<'_> {
     fn again(&mut self) -> Reading<'_> {
-        Reading { unsaid: self.unsaid, warnings: self.warnings, in_capabilities: self.in_capabilities }
+        Reading { warnings: self.warnings, ..*self }
     }
 }
 
@@ -151,37 +157,47 @@ impl<'de> Value<'_, 'de> {
     fn string(&self, expected: &dyn de::Expected) -> Result<String, Fault> {
         self.is_all("string", expected)?;
         let text: String = serde_json::from_str(self.last("\"\"")).map_err(|err| Fault::of_part(&err))?;
-        no_nul(text)
+        if self.reading.is_hidden { Ok(text) } else { no_nul(text) }
     }
 
     fn members(&self, expected: &dyn de::Expected) -> Result<Vec<(String, &'de RawValue)>, Fault> {
         self.is_all("map", expected)?;
-        let mut all = Vec::new();
-        for layer in &self.layers {
-            all.extend(Members::of(layer.get()).map_err(|err| Fault::of_part(&err))?.0);
-        }
-        Ok(all)
+        members(&self.layers)
     }
 
-    /// The elements, each in its layers. Go reads a list over the one before, and what is longer comes up again with a
-    /// later list; an empty list makes an end of that.
-    fn elements(&self, expected: &dyn de::Expected) -> Result<Vec<Vec<&'de RawValue>>, Fault> {
+    /// The elements, each in its layers, and what is hidden of earlier lists. Go reads a list over the list before, and
+    /// what is longer comes up again with a later list; an empty list makes an end of that.
+    fn elements(&self, expected: &dyn de::Expected) -> Result<Elements<'de>, Fault> {
         self.is_all("sequence", expected)?;
-        let mut elements: Vec<Vec<&RawValue>> = Vec::new();
+        let (mut elements, mut hidden) = (Vec::<Vec<&RawValue>>::new(), Vec::new());
         let mut len = 0;
         for layer in &self.layers {
             let list: Vec<&RawValue> =
                 serde_json::from_str(layer.get()).map_err(|err| Fault::of_part(&err))?;
             len = list.len();
             if list.is_empty() {
-                elements.clear();
+                hidden.extend(elements.drain(..).flatten());
             }
             elements.resize(elements.len().max(len), Vec::new());
             list.into_iter().zip(&mut elements).for_each(|(element, layers)| layers.push(element));
         }
-        elements.truncate(len);
-        Ok(elements.into_iter().map(said).collect())
+        hidden.extend(elements.drain(len..).flatten());
+        Ok(Elements { visible: elements.into_iter().map(said).collect(), hidden: said(hidden) })
     }
+}
+
+struct Elements<'de> {
+    visible: Vec<Vec<&'de RawValue>>,
+    hidden: Vec<&'de RawValue>,
+}
+
+/// The members of all `objects`, the oldest first.
+fn members<'de>(objects: &[&'de RawValue]) -> Result<Vec<(String, &'de RawValue)>, Fault> {
+    let mut all = Vec::new();
+    for object in objects {
+        all.extend(Members::of(object.get()).map_err(|err| Fault::of_part(&err))?.0);
+    }
+    Ok(all)
 }
 
 /// The kernel's texts end at a NUL: a text with a NUL inside would be cut there, or refused half-way.
@@ -189,11 +205,21 @@ fn no_nul(text: String) -> Result<String, Fault> {
     if text.contains('\0') { Err(de::Error::custom("has a NUL byte inside")) } else { Ok(text) }
 }
 
+/// Each with its zero value, and another spelling of zero: serde_json would take -0 for a float. Go asks of hidden
+/// values too whether they fit.
 macro_rules! scalars {
-    ($($deserialize:ident $kind:literal $zero:literal),*) => {$(
+    ($($deserialize:ident $type:ident $kind:literal $zero:literal $(or $spelled:literal)?),*) => {$(
         fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
             self.is_all($kind, &visitor)?;
-            let mut json = serde_json::Deserializer::from_str(self.last($zero));
+            let mut text = $zero;
+            for layer in &self.layers {
+                text = match layer.get() {
+                    $($spelled => $zero,)?
+                    text => text,
+                };
+                serde_json::from_str::<$type>(text).map_err(|err| Fault::of_part(&err))?;
+            }
+            let mut json = serde_json::Deserializer::from_str(text);
             Deserializer::$deserialize(&mut json, visitor).map_err(|err| Fault::of_part(&err))
         }
     )*};
@@ -203,7 +229,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
     type Error = Fault;
 
     fn deserialize_struct<V: Visitor<'de>>(
-        self,
+        mut self,
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
@@ -220,6 +246,8 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
             let demanded = self.reading.unsaid.contains(&(name, field));
             if demanded || (!layers.is_empty() && says_something(name, field, &layers)?) {
                 present.push((field, layers));
+            } else if (name, field) == ("Linux", "seccomp") {
+                check_profile(layers, self.reading.again()).map_err(|err| err.within(field))?;
             }
         }
         let object = Object { name, members: present.into_iter(), value: None, reading: self.reading };
@@ -233,17 +261,23 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let members = self.members(&visitor)?.into_iter();
-        visitor.visit_map(Map { members, value: None, reading: self.reading })
+        let mut members = self.members(&visitor)?;
+        let is_null = |value: &RawValue| value.get() == "null";
+        let said: BTreeSet<String> =
+            members.iter().filter(|(_, value)| !is_null(value)).map(|(key, _)| key.clone()).collect();
+        members.retain(|(key, value)| !is_null(value) || !said.contains(key));
+        visitor.visit_map(Map { members: members.into_iter(), value: None, reading: self.reading })
     }
 
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
-        let mut elements: Vec<_> = self.elements(&visitor)?.into_iter().enumerate().collect();
+        let Elements { visible, mut hidden } = self.elements(&visitor)?;
+        let mut elements: Vec<_> = visible.into_iter().enumerate().collect();
         if let Some(set) = self.reading.in_capabilities {
             let warnings = &mut self.reading.warnings;
-            elements.retain(|(_, layers)| layers.last().is_none_or(|name| is_known(set, name, warnings)));
+            elements.retain(|(_, layers)| is_known(set, layers, warnings));
+            hidden.retain(|name| kind(name) != "string");
         }
-        visitor.visit_seq(List { elements: elements.into_iter(), reading: self.reading })
+        visitor.visit_seq(List { elements: elements.into_iter(), hidden, reading: self.reading })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -253,10 +287,13 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         name: &'static str,
-        _words: &'static [&'static str],
+        words: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let word = self.string(&visitor)?;
+        let mut word = self.string(&visitor)?;
+        if self.reading.is_hidden {
+            word = words.first().copied().unwrap_or_default().into();
+        }
         if word.is_empty() {
             return Err(de::Error::custom("is missing or empty"));
         }
@@ -280,12 +317,12 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
     }
 
     scalars! {
-        deserialize_bool "boolean" "false",
-        deserialize_i8 "number" "0", deserialize_i16 "number" "0",
-        deserialize_i32 "number" "0", deserialize_i64 "number" "0",
-        deserialize_u8 "number" "0", deserialize_u16 "number" "0",
-        deserialize_u32 "number" "0", deserialize_u64 "number" "0",
-        deserialize_f32 "number" "0", deserialize_f64 "number" "0"
+        deserialize_bool bool "boolean" "false",
+        deserialize_i8 i8 "number" "0" or "-0", deserialize_i16 i16 "number" "0" or "-0",
+        deserialize_i32 i32 "number" "0" or "-0", deserialize_i64 i64 "number" "0" or "-0",
+        deserialize_u8 u8 "number" "0", deserialize_u16 u16 "number" "0",
+        deserialize_u32 u32 "number" "0", deserialize_u64 u64 "number" "0",
+        deserialize_f32 f32 "number" "0", deserialize_f64 f64 "number" "0"
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -301,29 +338,49 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
 /// Some fields are as good as absent if they say nothing that counts, as in runc. The shared types would demand an
 /// action, take an absent limit for 0, or refuse an empty text.
 fn says_something(object: &str, field: &str, layers: &[&RawValue]) -> Result<bool, Fault> {
-    let counts: &[&str] = match (object, field) {
-        ("Linux", "seccomp") => &["defaultAction", "syscalls"],
-        ("LinuxResources", "pids") => &["limit"],
-        ("LinuxDeviceCgroup", "type") | ("ExecCPUAffinity", _) => {
-            return Ok(layers.last().is_some_and(|last| last.get() != "\"\""));
-        }
+    let (wanted, counts): (_, &[(&str, &str)]) = match (object, field) {
+        ("Linux", "seccomp") => ("map", &[("defaultAction", "string"), ("syscalls", "sequence")]),
+        ("LinuxResources", "pids") => ("map", &[("limit", "number")]),
+        ("LinuxDeviceCgroup", "type") | ("ExecCPUAffinity", _) => ("string", &[]),
         _ => return Ok(true),
     };
-    for layer in layers.iter().filter(|layer| kind(layer) == "map") {
-        let members = Members::of(layer.get()).map_err(|err| Fault::of_part(&err))?.0;
-        let said = |value: &RawValue| !matches!(value.get(), "null" | "\"\"" | "[]");
-        let is_one = |key: &str| counts.iter().any(|name| json::is_key(key, name));
-        if members.iter().any(|(key, value)| is_one(key) && said(value)) {
-            return Ok(true);
-        }
+    // What is of another kind is refused for that.
+    if layers.iter().any(|layer| kind(layer) != wanted) {
+        return Ok(true);
     }
-    // What is no object is refused for that.
-    Ok(layers.iter().any(|layer| kind(layer) != "map"))
+    if wanted == "string" {
+        return Ok(layers.last().is_some_and(|last| !is_empty(last, wanted)));
+    }
+    let members = members(layers)?;
+    Ok(counts.iter().any(|(name, wanted)| {
+        let is_it = |key: &str, value: &RawValue| json::is_key(key, name) && value.get() != "null";
+        let last = members.iter().rfind(|(key, value)| is_it(key, value));
+        last.is_some_and(|(_, value)| !is_empty(value, wanted))
+    }))
 }
 
-/// The OCI spec asks for a warning where a capability isn't known.
-fn is_known(set: &str, name: &RawValue, warnings: &mut Vec<String>) -> bool {
-    let known = serde_json::from_str(name.get()).map_or(true, |name: String| exact::is_capability(&name));
+/// A profile that says nothing is absent, but what stands in it has to fit.
+fn check_profile(mut layers: Vec<&RawValue>, reading: Reading<'_>) -> Result<(), Fault> {
+    let action = serde_json::from_str(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#);
+    layers.push(action.map_err(de::Error::custom)?);
+    oci::LinuxSeccomp::deserialize(Value { layers, reading }).map(|_| ())
+}
+
+fn is_empty(value: &RawValue, wanted: &str) -> bool {
+    match wanted {
+        "string" => value.get() == "\"\"",
+        "sequence" => value.get().strip_prefix('[').is_some_and(|list| list.trim_start().starts_with(']')),
+        _ => false,
+    }
+}
+
+/// The OCI spec asks for a warning where a capability isn't known. What is no text is refused for that.
+fn is_known(set: &str, layers: &[&RawValue], warnings: &mut Vec<String>) -> bool {
+    if layers.iter().any(|layer| kind(layer) != "string") {
+        return true;
+    }
+    let name = layers.last().map_or("\"\"", |name| name.get());
+    let known = serde_json::from_str(name).map_or(true, |name: String| exact::is_capability(&name));
     if !known {
         warnings.push(format!("process.capabilities.{set}: {name} is not known here and is left out"));
     }
@@ -385,6 +442,8 @@ impl<'de> MapAccess<'de> for Map<'_, 'de> {
 /// The access to a list.
 struct List<'r, 'de> {
     elements: std::vec::IntoIter<(usize, Vec<&'de RawValue>)>,
+    /// What earlier lists have said of elements that are no more: like the layers of one value.
+    hidden: Vec<&'de RawValue>,
     reading: Reading<'r>,
 }
 
@@ -392,8 +451,16 @@ impl<'de> SeqAccess<'de> for List<'_, 'de> {
     type Error = Fault;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        let Some((at, layers)) = self.elements.next() else { return Ok(None) };
-        let value = Value { layers, reading: self.reading.again() };
-        seed.deserialize(value).map(Some).map_err(|err| err.within(format!("[{at}]")))
+        let mut reading = self.reading.again();
+        if let Some((at, layers)) = self.elements.next() {
+            let value = Value { layers, reading };
+            return seed.deserialize(value).map(Some).map_err(|err| err.within(format!("[{at}]")));
+        }
+        let layers: Vec<_> = self.hidden.drain(..).collect();
+        if !layers.is_empty() {
+            reading.is_hidden = true;
+            seed.deserialize(Value { layers, reading }).map_err(|err| err.within("[]"))?;
+        }
+        Ok(None)
     }
 }
