@@ -9,8 +9,10 @@ use serde_json::value::RawValue;
 
 /// The text with U+FFFD for each byte that is no UTF-8 and for each half of a surrogate pair.
 pub fn text(bytes: &[u8]) -> Cow<'_, str> {
-    let text = utf8(bytes);
-    if has_surrogates(&text) { Cow::Owned(whole_surrogates(&text)) } else { text }
+    match utf8(bytes) {
+        Cow::Borrowed(text) => whole_surrogates(text),
+        Cow::Owned(text) => Cow::Owned(whole_surrogates(&text).into_owned()),
+    }
 }
 
 /// Unlike the standard library, Go puts one U+FFFD for each bad byte, however many begin a character together.
@@ -33,49 +35,30 @@ fn utf8(mut bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-fn has_surrogates(text: &str) -> bool {
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        if surrogate(&rest[at..]).is_some() {
-            return true;
-        }
-        rest = after_escape(&rest[at..]);
-    }
-    false
-}
-
-fn whole_surrogates(text: &str) -> String {
-    let mut whole = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        whole.push_str(before);
-        let pair =
-            surrogate(escape) == Some(Half::High) && escape.get(6..).and_then(surrogate) == Some(Half::Low);
-        let (kept, len) = match surrogate(escape) {
-            Some(_) if pair => (&escape[..12], 12),
-            Some(_) => ("\\ufffd", 6),
-            None => {
-                let len = escape.len() - after_escape(escape).len();
-                (&escape[..len], len)
+fn whole_surrogates(text: &str) -> Cow<'_, str> {
+    let mut whole = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(before) = text[at..].find('\\') {
+        at += before;
+        let escape = &text[at..];
+        at += match (surrogate(escape), escape.get(6..).and_then(surrogate)) {
+            (Some(Half::High), Some(Half::Low)) => 12,
+            (Some(_), _) => {
+                whole.push_str(&text[copied..at]);
+                whole.push_str("\\ufffd");
+                copied = at + 6;
+                6
             }
+            (None, _) => escape.chars().take(2).map(char::len_utf8).sum(),
         };
-        whole.push_str(kept);
-        rest = &escape[len..];
     }
-    whole.push_str(rest);
-    whole
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    whole.push_str(&text[copied..]);
+    Cow::Owned(whole)
 }
 
-/// What follows the backslash and the byte or character after it.
-fn after_escape(escape: &str) -> &str {
-    let mut rest = escape.chars();
-    rest.next();
-    rest.next();
-    rest.as_str()
-}
-
-#[derive(PartialEq, Eq)]
 enum Half {
     High,
     Low,
