@@ -45,6 +45,10 @@ pub mod probe {
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod spec {
     pub use crate::spec::{Spec, oci};
+
+    pub mod parse {
+        pub use crate::spec::parse::{config, process, resources};
+    }
 }
 
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]

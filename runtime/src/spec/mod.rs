@@ -7,7 +7,7 @@
 mod exact;
 mod go;
 pub mod namespaces;
-mod parse;
+pub mod parse;
 mod validate;
 
 use std::path::{Path, PathBuf};
