@@ -20,8 +20,7 @@ pub(super) fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
     let signals = if args.detach { None } else { Some(Signals::collect()?) };
     let process = exec(invocation, args)?;
     let Some(signals) = signals else { return Ok(0) };
-    let terminal = process.terminal.map(|console| console.receive()).transpose()?;
-    attend(&process.pidfd, process.pid, &signals, terminal, None).map(|ended| ended.code() as u8)
+    attend(&process.pidfd, process.pid, &signals, process.terminal, None).map(|ended| ended.code() as u8)
 }
 
 fn exec(invocation: &Invocation, args: ExecArgs) -> Result<NewProcess> {
