@@ -28,6 +28,7 @@ fn exec(invocation: &Invocation, args: ExecArgs) -> Result<NewProcess> {
     let joinable =
         if args.ignore_paused { container.joinable_even_if_paused() } else { container.joinable() }?;
     let process = process(invocation, &args.process, &joinable)?;
+    invocation.report.warnings(process.warnings());
     let console = match args.console_socket {
         None if !args.detach => Console::Relayed,
         socket => socket.map_or(Console::Nobody, Console::Socket),

@@ -66,7 +66,7 @@ impl<'a> Joinable<'a> {
     ///
     /// Errors: InvalidSpec or Unsupported, naming the field.
     pub fn plan(self, process: ExecProcess, options: ExecOptions) -> Result<PlannedProcess<'a>> {
-        let ExecProcess(mut process) = process;
+        let ExecProcess { mut process, .. } = process;
         if process.capabilities().is_none() {
             process.set_capabilities(self.own_process()?.capabilities().clone());
         }
@@ -97,15 +97,18 @@ impl<'a> Joinable<'a> {
 }
 
 /// A process for `exec`, which has been checked.
-pub struct ExecProcess(oci::Process);
+pub struct ExecProcess {
+    process: oci::Process,
+    warnings: Vec<String>,
+}
 
 impl ExecProcess {
     /// The process that a process.json describes.
     ///
     /// Errors: InvalidSpec or Unsupported, naming the field.
     pub fn from_json(text: &[u8]) -> Result<ExecProcess> {
-        let (process, _) = spec::load_process(text)?;
-        Ok(ExecProcess(process))
+        let (process, warnings) = spec::load_process(text)?;
+        Ok(ExecProcess { process, warnings })
     }
 
     /// A process as a value.
@@ -113,7 +116,12 @@ impl ExecProcess {
     /// Errors: as [`from_json`](Self::from_json).
     pub fn check(process: oci::Process) -> Result<ExecProcess> {
         spec::check_process(&process)?;
-        Ok(ExecProcess(process))
+        Ok(ExecProcess { process, warnings: Vec::new() })
+    }
+
+    /// What of process.json is passed over, and why.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 
