@@ -217,6 +217,7 @@ impl Random {
             no_new_keyring: flag(),
             start_at_once: flag(),
             terminal_relayed: flag(),
+            console_socket: if flag() { path("/tmp/console") } else { None },
             preserve_fds: flag().into(),
             listen_fds: flag().into(),
             notify_directory: if flag() { path("/run/corten/web1/notify") } else { None },

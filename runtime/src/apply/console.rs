@@ -1,6 +1,6 @@
-//! The container's terminal: made in the container's own devpts, its master handed to the caller.
+//! The container's terminal, made in the container's own devpts.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
@@ -8,19 +8,25 @@ use nix::fcntl::OFlag;
 use super::inside::Root;
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::Console;
-use crate::sys::{descriptors, file, mount, socket, tty};
+use crate::sys::{descriptors, file, mount, tty};
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
-/// The name that goes with the descriptor. Callers don't show it.
-const MASTER_NAME: &[u8] = b"/dev/ptmx";
 
-/// Opens a terminal in the container and sends its master to `socket`. Returns the end for the container's process.
+/// Both ends of a terminal.
+pub struct Terminal {
+    /// The end of whoever attends the container's process.
+    pub master: OwnedFd,
+    /// The end of the container's process.
+    pub peer: OwnedFd,
+}
+
+/// Opens a terminal in the container.
 ///
 /// Nothing is opened by a name that an image or a process in the container could have replaced: the multiplexer is
 /// checked to be devpts's own, and the peer comes from the kernel. A terminal that the runtime relays (`relayed`)
 /// leaves line ends as they are: they become CR LF in the caller's terminal, and stay LF where the output goes to no
 /// terminal.
-pub fn open(root: &Root, console: Console, socket: BorrowedFd) -> Result<OwnedFd> {
+pub fn open(root: &Root, console: Console) -> Result<Terminal> {
     let master = root.open_without_links(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
     let stat = file::stat_of(&master)?;
     let multiplexer = file::device_number(5, 2);
@@ -36,8 +42,7 @@ pub fn open(root: &Root, console: Console, socket: BorrowedFd) -> Result<OwnedFd
     if console.relayed {
         tty::keep_line_ends(&master)?;
     }
-    socket::send(socket, MASTER_NAME, &[master.as_fd()]).doing("send the terminal to the console socket")?;
-    Ok(peer)
+    Ok(Terminal { master, peer })
 }
 
 /// A relayed terminal has the size of the caller's terminal, which is still the standard input here. The relay sets the

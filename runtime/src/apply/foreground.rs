@@ -7,13 +7,12 @@ use nix::sys::signal::Signal;
 
 use super::readiness::Readiness;
 use super::relay::{End, Relay};
-use crate::error::{Error, Result, best_effort};
+use crate::error::{Result, best_effort};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{self, Interest, Interruptible, PollFlags};
 use crate::sys::process::{self, Ended};
 use crate::sys::signal::SignalQueue;
-use crate::sys::socket;
 
 /// The signals that reach this process while it stands in for the container's process. It hands them on, and isn't
 /// ended by them itself. Until there is a process to hand them to, those of [`ENDING`] end what this process waits for.
@@ -42,23 +41,6 @@ impl Signals {
             }
         }
         Ok(false)
-    }
-}
-
-/// The runtime's own console socket, where the terminal of a foreground process arrives.
-pub struct OwnConsole(OwnedFd);
-
-impl OwnConsole {
-    /// The end that the runtime keeps, and the end that init gets.
-    pub fn pair() -> Result<(OwnConsole, OwnedFd)> {
-        socket::message_pair().map(|(own, init)| (OwnConsole(own), init))
-    }
-
-    /// Takes the terminal that init has opened.
-    pub fn receive(self) -> Result<OwnedFd> {
-        let mut name = [0_u8; 64];
-        let (_, mut fds) = socket::receive(self.0.as_fd(), &mut name)?;
-        fds.pop().ok_or_else(|| Error::internal("init sent no terminal"))
     }
 }
 

@@ -1,7 +1,7 @@
-//! How a caller comes to know a process: by its pid in a file, by its pidfd from a socket.
+//! What a caller is given of a process: its pid in a file, its pidfd and its terminal by a socket.
 
 use std::io::{ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
@@ -9,6 +9,9 @@ use nix::fcntl::OFlag;
 use crate::error::{Error, Result, best_effort};
 use crate::sys::pidfd::PidFd;
 use crate::sys::{file, socket};
+
+/// The name that goes with the descriptor of a terminal. Callers don't show it.
+const MASTER_NAME: &[u8] = b"/dev/ptmx";
 
 /// Writes a pid file whole or not at all: its reader waits for its name to appear. Returns whether there is a new file.
 ///
@@ -52,4 +55,10 @@ fn replace_file(path: &Path, pid: i32) -> Result<()> {
 pub(super) fn send_pidfd(path: &Path, pidfd: &PidFd) -> Result<()> {
     let socket = socket::connect(path)?;
     socket::send(socket.as_fd(), b"pidfd", &[pidfd.as_fd()])
+}
+
+/// Sends the master of a terminal to the process that listens at `path`.
+pub(super) fn send_console(path: &Path, master: &OwnedFd) -> Result<()> {
+    let socket = socket::connect(path)?;
+    socket::send(socket.as_fd(), MASTER_NAME, &[master.as_fd()])
 }

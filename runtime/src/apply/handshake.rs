@@ -8,14 +8,16 @@
 //!     │ ◀────────────────────── NetDevices(fd) │ (only if there are network devices to move)
 //!     │ move them ── Go ─────────────────────▶ │
 //!     │ ◀─────────────────────────── Mount(fd) │ (only for those that the supervisor builds, one by one)
-//!     │ build it ── its fd ──────────────────▶ │ mounts, devices, console …
+//!     │ build it ── its fd ──────────────────▶ │ mounts, devices …
+//!     │ ◀───────────────────────── Console(fd) │ (only with a terminal)
 //!     │ ◀─────────────────────────────── Hooks │ (only if there are runtime hooks)
 //!     │ run them ── Go ──────────────────────▶ │ new root, protections …
 //!     │                                        │ user, capabilities …
 //!     │ ◀──────────────────── Listener(number) │ (only if the filter will have a listener) installs the filter
 //!     │ pidfd_getfd, agent ── Go ────────────▶ │
 //!     │ ◀───────────────────────────── Created │
-//!     │ rlimits, devices, record ── Go ───────────────▶ │ no longer dies with the supervisor
+//!     │ rlimits, devices                       │
+//!     │ console socket, record ── Go ────────▶ │ no longer dies with the supervisor
 //!     │ ◀───────────────────────── Independent │ waits for `start`, unless `run` has said so before this Go
 //!     │ pid file                               │
 //! ```
@@ -61,6 +63,8 @@ pub enum Message {
     NetDevices(#[serde(skip)] Option<OwnedFd>),
     /// Build the next of the mounts that init can't, in this mount namespace.
     Mount(#[serde(skip)] Option<OwnedFd>),
+    /// Here is the master of the terminal that was opened.
+    Console(#[serde(skip)] Option<OwnedFd>),
     /// Everything is mounted: run the runtime hooks.
     Hooks,
     /// The intermediate process is in a new user namespace: write its id maps.
@@ -85,7 +89,7 @@ pub enum Message {
 impl Message {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Message::NetDevices(fd) | Message::Mount(fd) | Message::Forked(fd) => {
+            Message::NetDevices(fd) | Message::Mount(fd) | Message::Console(fd) | Message::Forked(fd) => {
                 fd.as_ref().map(AsFd::as_fd)
             }
             Message::Hooks
@@ -100,7 +104,9 @@ impl Message {
     }
 
     fn with_descriptor(mut self, received: Option<OwnedFd>) -> Message {
-        if let Message::NetDevices(fd) | Message::Mount(fd) | Message::Forked(fd) = &mut self {
+        if let Message::NetDevices(fd) | Message::Mount(fd) | Message::Console(fd) | Message::Forked(fd) =
+            &mut self
+        {
             *fd = received;
         }
         self

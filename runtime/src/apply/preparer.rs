@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::build::Built;
 use super::cgroup::{Entrance, PIDS_LIMIT_REACHED};
+use super::console::{self, Terminal};
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, Surroundings, run_hooks};
 use super::init::{Init, install_filter, own_state, report};
@@ -18,7 +19,7 @@ use super::inside::Root;
 use super::procfs::Procfs;
 use super::rootfs::{self, Rootfs};
 use super::trace::Tracer;
-use super::{console, devices, identity, joined_procfs, resctrl};
+use super::{devices, identity, joined_procfs, resctrl};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{
@@ -57,8 +58,6 @@ pub struct Inherited<'a> {
     pub container: Option<BorrowedFd<'a>>,
     /// Where the root is mounted, if it is mounted apart.
     pub mountpoint: Option<OwnedFd>,
-    /// The caller's console socket.
-    pub console_socket: Option<OwnedFd>,
     /// The fifo that `start` writes to.
     pub start_fifo: Option<OwnedFd>,
     /// Times the steps.
@@ -79,7 +78,6 @@ impl Inherited<'_> {
             self.container,
             pid_namespace.map(AsFd::as_fd),
             self.mountpoint.as_ref().map(AsFd::as_fd),
-            self.console_socket.as_ref().map(AsFd::as_fd),
             self.start_fifo.as_ref().map(AsFd::as_fd),
         ]
         .into_iter()
@@ -439,7 +437,7 @@ impl<'a> Preparer<'a> {
 
     /// Close-on-exec is not enough here: what a forked process has open, others see until it executes the program.
     fn close_descriptors(&mut self, kept: Descriptors) -> Result<()> {
-        (self.rootfs, self.pid_namespace, self.inherited.console_socket) = (None, None, None);
+        (self.rootfs, self.pid_namespace) = (None, None);
         let procfs = self.procfs.take().ok_or_else(no_procfs)?;
         let Inherited { child, channel, start_fifo, tracer, .. } = &self.inherited;
         let needed = [Some(channel.as_fd()), start_fifo.as_ref().map(AsFd::as_fd), Some(procfs.as_fd())];
@@ -457,24 +455,24 @@ impl<'a> Preparer<'a> {
     }
 
     fn open_console(&mut self, console: Console) -> Result<()> {
-        let Some(socket) = self.inherited.console_socket.take() else {
-            return Err(Error::internal("there is no console socket"));
-        };
         // The process of `exec` is in the container's root already, init of `create` isn't yet.
-        let peer = match &self.rootfs {
+        let Terminal { master, peer } = match &self.rootfs {
             Some(rootfs) => {
-                let peer = console::open(&rootfs.root, console, socket.as_fd())?;
-                console::bind(&rootfs.root, &peer)?;
-                peer
+                let terminal = console::open(&rootfs.root, console)?;
+                console::bind(&rootfs.root, &terminal.peer)?;
+                terminal
             }
             None => {
                 let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-                console::open(&Root::new(root), console, socket.as_fd())?
+                console::open(&Root::new(root), console)?
             }
         };
         console::become_streams(&peer)?;
         self.has_terminal = true;
-        if console.controlling { console::take_control() } else { Ok(()) }
+        if console.controlling {
+            console::take_control()?;
+        }
+        self.inherited.channel.say(&Message::Console(Some(master)))
     }
 
     fn change_user(&self, user: &User) -> Result<()> {

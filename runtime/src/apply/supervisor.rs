@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::cgroup::{self, Cgroup, CreatedCgroup, Entrance};
 use super::child::{Child, Silence, died};
-use super::handed_out::{send_pidfd, write_pid_file};
+use super::handed_out::{send_console, send_pidfd, write_pid_file};
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, Surroundings, run_hook};
 use super::preparer::{self, Inherited};
@@ -40,8 +40,6 @@ pub struct Creation<'a> {
     pub id: &'a ContainerId,
     /// The text of config.json.
     pub config: &'a [u8],
-    /// The caller's console socket, connected.
-    pub console_socket: Option<OwnedFd>,
     /// Times the steps.
     pub tracer: &'a Tracer,
 }
@@ -56,6 +54,8 @@ pub struct Created {
     pub pidfd: PidFd,
     /// The line to init, which closes when it becomes the program.
     pub channel: Channel,
+    /// The master of its terminal, if it has one that was sent nowhere.
+    pub terminal: Option<OwnedFd>,
     /// Set if the plan started it at once.
     pub started: Option<Started>,
     /// Where it says that it is ready, if the plan made that socket.
@@ -74,8 +74,6 @@ pub struct Joining<'a> {
     pub record: &'a Record,
     /// The container's cgroup.
     pub cgroup: Cgroup,
-    /// The caller's console socket, connected.
-    pub console_socket: Option<OwnedFd>,
     /// Times the steps.
     pub tracer: &'a Tracer,
 }
@@ -86,28 +84,27 @@ pub struct Joined {
     pub pid: i32,
     /// Its handle.
     pub pidfd: PidFd,
+    /// The master of its terminal, if it has one that was sent nowhere.
+    pub terminal: Option<OwnedFd>,
 }
 
 /// Creates a container.
 ///
 /// Errors: what the failing step says; then nothing of the container is left.
 pub fn create(creation: Creation) -> Result<Created> {
-    let Creation { plan, alone, root, id, config, console_socket, tracer } = creation;
-    Supervisor::new(plan, alone, tracer, console_socket, Place::New { root, id, config })
-        .carry_out()?
-        .created()
+    let Creation { plan, alone, root, id, config, tracer } = creation;
+    Supervisor::new(plan, alone, tracer, Place::New { root, id, config }).carry_out()?.created()
 }
 
 /// Starts a process in the container of the record, and returns once it has become its program.
 ///
 /// Errors: WrongState if the container doesn't run; otherwise what the failing step says, and no process is left.
 pub fn exec(joining: Joining) -> Result<Joined> {
-    let Joining { plan, alone, record, cgroup, console_socket, tracer } = joining;
+    let Joining { plan, alone, record, cgroup, tracer } = joining;
     let Some(init) = record.init()? else {
         return Err(Error::new(Kind::WrongState, "cannot exec in a stopped container"));
     };
-    let mut supervisor =
-        Supervisor::new(plan, alone, tracer, console_socket, Place::Running { cgroup, init });
+    let mut supervisor = Supervisor::new(plan, alone, tracer, Place::Running { cgroup, init });
     supervisor.record = Some(record.clone());
     supervisor.carry_out()?.joined()
 }
@@ -123,7 +120,6 @@ enum Place<'a> {
 pub(super) struct Supervisor<'a> {
     pub(super) plan: &'a Plan,
     tracer: &'a Tracer,
-    console_socket: Option<OwnedFd>,
     place: Place<'a>,
     pub(super) alone: &'a SingleThreaded,
     /// How the steps that were begun are undone, in order.
@@ -142,6 +138,8 @@ pub(super) struct Supervisor<'a> {
     /// The supervisor's own time namespace, for after the clone into another.
     pub(super) own_time: Option<OwnedFd>,
     pub(super) init: Option<Child>,
+    /// The master of the terminal that init has opened.
+    terminal: Option<OwnedFd>,
     /// The pid file, once it is written.
     pub(super) pid_file: Option<PathBuf>,
     notify_socket: Option<OwnedFd>,
@@ -149,17 +147,10 @@ pub(super) struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    fn new(
-        plan: &'a Plan,
-        alone: &'a SingleThreaded,
-        tracer: &'a Tracer,
-        console_socket: Option<OwnedFd>,
-        place: Place<'a>,
-    ) -> Self {
+    fn new(plan: &'a Plan, alone: &'a SingleThreaded, tracer: &'a Tracer, place: Place<'a>) -> Self {
         Supervisor {
             plan,
             tracer,
-            console_socket,
             place,
             alone,
             begun: Vec::new(),
@@ -173,6 +164,7 @@ impl<'a> Supervisor<'a> {
             namespaces: Vec::new(),
             own_time: None,
             init: None,
+            terminal: None,
             pid_file: None,
             notify_socket: None,
             started: None,
@@ -234,6 +226,7 @@ impl<'a> Supervisor<'a> {
             }
             ForSupervisor::MoveNetDevices(devices) => self.move_net_devices(devices),
             ForSupervisor::BuildMount(mount) => self.build_mount(mount),
+            ForSupervisor::ReceiveConsole => self.receive_console(),
             ForSupervisor::RunRuntimeHooks(hooks) => self.run_runtime_hooks(hooks),
             ForSupervisor::SetRlimits(rlimits) => limits::set_rlimits(self.init()?.pid, rlimits),
             ForSupervisor::HandOverListener(to) => self.hand_over_listener(to),
@@ -242,6 +235,7 @@ impl<'a> Supervisor<'a> {
                 let program = self.device_program.take();
                 self.cgroup()?.restrict_devices(plan, program)
             }
+            ForSupervisor::SendConsole(path) => self.send_console(path),
             ForSupervisor::SaveCreated => self.dir()?.publish(),
             ForSupervisor::WritePidFile(path) => self.write_pid_file(path),
             ForSupervisor::SendPidfd(path) => send_pidfd(path, &self.init()?.pidfd),
@@ -318,6 +312,20 @@ impl<'a> Supervisor<'a> {
         })?;
         let built = build::for_init(self.alone, mount, &namespace)?;
         self.init()?.channel.hand_over_mount(&built)
+    }
+
+    fn receive_console(&mut self) -> Result<()> {
+        let master = self.expect(|message| match message {
+            Message::Console(Some(master)) => Ok(master),
+            other => Err(other),
+        })?;
+        self.terminal = Some(master);
+        Ok(())
+    }
+
+    fn send_console(&mut self, path: &Path) -> Result<()> {
+        let master = self.terminal.take();
+        send_console(path, &master.ok_or_else(|| Error::internal("there is no terminal"))?)
     }
 
     fn clone_init(&mut self, cloning: &Cloning) -> Result<()> {
@@ -399,7 +407,6 @@ impl<'a> Supervisor<'a> {
             )?),
         };
         self.init = Some(Child { pid, pidfd: PidFd::from(pidfd), channel });
-        self.console_socket = None;
         self.mountpoint = None;
         self.rdt_entrance = None;
         Ok(())
@@ -415,7 +422,6 @@ impl<'a> Supervisor<'a> {
         start_fifo: Option<OwnedFd>,
     ) -> Result<Inherited<'_>> {
         let namespaces = std::mem::take(&mut self.namespaces);
-        let console_socket = self.console_socket.take();
         let mountpoint = self.mountpoint.take();
         let rdt_entrance = self.rdt_entrance.take();
         let container = match &self.place {
@@ -433,7 +439,6 @@ impl<'a> Supervisor<'a> {
             namespaces,
             container,
             mountpoint,
-            console_socket,
             start_fifo,
             tracer: self.tracer,
         })
@@ -563,6 +568,7 @@ impl<'a> Supervisor<'a> {
             record,
             pidfd: init.pidfd,
             channel: init.channel,
+            terminal: self.terminal,
             started: self.started,
             notify_socket: self.notify_socket,
             lock,
@@ -571,6 +577,6 @@ impl<'a> Supervisor<'a> {
 
     fn joined(self) -> Result<Joined> {
         let init = self.init.ok_or_else(|| Error::internal("the plan started no process"))?;
-        Ok(Joined { pid: init.pid, pidfd: init.pidfd })
+        Ok(Joined { pid: init.pid, pidfd: init.pidfd, terminal: self.terminal })
     }
 }

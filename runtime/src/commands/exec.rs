@@ -20,8 +20,7 @@ pub(super) fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
     let signals = if args.detach { None } else { Some(Signals::collect()?) };
     let process = exec(invocation, args)?;
     let Some(signals) = signals else { return Ok(0) };
-    let terminal = process.terminal.map(|console| console.receive()).transpose()?;
-    attend(&process.pidfd, process.pid, &signals, terminal, None).map(|ended| ended.code() as u8)
+    attend(&process.pidfd, process.pid, &signals, process.terminal, None).map(|ended| ended.code() as u8)
 }
 
 fn exec(invocation: &Invocation, args: ExecArgs) -> Result<NewProcess> {
@@ -29,6 +28,7 @@ fn exec(invocation: &Invocation, args: ExecArgs) -> Result<NewProcess> {
     let joinable =
         if args.ignore_paused { container.joinable_even_if_paused() } else { container.joinable() }?;
     let process = process(invocation, &args.process, &joinable)?;
+    invocation.report.warnings(process.warnings());
     let console = match args.console_socket {
         None if !args.detach => Console::Relayed,
         socket => socket.map_or(Console::Nobody, Console::Socket),

@@ -60,7 +60,7 @@ fn in_the_foreground(invocation: &Invocation, args: RunArgs) -> Result<u8> {
 
 fn attend_to_end(invocation: &Invocation, created: NewContainer, signals: &Signals) -> Result<u8> {
     let mut running = created.wait_until_running()?;
-    let terminal = running.terminal.take().map(|console| console.receive()).transpose()?;
+    let terminal = running.terminal.take();
     // The manager attends this process, which stands in for the container's.
     let readiness = readiness(invocation, &mut running, std::process::id());
     let ended = attend(&running.init, running.container.pid(), signals, terminal, readiness)?;

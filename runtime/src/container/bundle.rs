@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::console::is_relayed;
 use super::create::PlannedContainer;
 use super::fresh::check_preserved;
 use super::options::CreateOptions;
@@ -57,7 +56,8 @@ impl Bundle {
             no_pivot: options.no_pivot,
             no_new_keyring: options.no_new_keyring,
             start_at_once: options.start_at_once,
-            terminal_relayed: is_relayed(&options.console),
+            terminal_relayed: options.console.is_relayed(),
+            console_socket: options.console.socket().map(Path::to_owned),
             preserve_fds: options.preserve_fds,
             listen_fds: options.listen_fds,
             notify_directory: options.notify_directory.clone(),

@@ -4,12 +4,10 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 
 use super::bundle::Bundle;
-use super::console;
 use super::delete::Remains;
 use super::fresh::FreshProcess;
 use super::options::CreateOptions;
 use super::{Container, LockedContainer, Runtime};
-use crate::apply::foreground::OwnConsole;
 use crate::apply::handshake::{Channel, Message};
 use crate::apply::readiness::Readiness;
 use crate::apply::starting::Started;
@@ -58,19 +56,18 @@ impl Runtime {
     /// Errors: AlreadyExists; otherwise what the failing step says, and then nothing of the container is left.
     pub fn create(&self, planned: PlannedContainer, process: &FreshProcess) -> Result<NewContainer> {
         let PlannedContainer { bundle, id, plan, options } = planned;
-        let console = console::connect(&options.console, bundle.has_terminal())?;
+        options.console.check(bundle.has_terminal())?;
         let created = apply::create(Creation {
             alone: process.alone()?,
             root: &StateRoot::open_or_create(&self.root)?,
             id,
             config: bundle.config(),
-            console_socket: console.process,
             tracer: &options.tracer,
             plan: &plan,
         })?;
-        let Created { dir, record, pidfd, channel, started, notify_socket, lock } = created;
+        let Created { dir, record, pidfd, channel, terminal, started, notify_socket, lock } = created;
         let container = LockedContainer { container: Container { dir, record }, lock };
-        Ok(NewContainer { container, init: pidfd, terminal: console.own, channel, started, notify_socket })
+        Ok(NewContainer { container, init: pidfd, terminal, channel, started, notify_socket })
     }
 }
 
@@ -80,7 +77,7 @@ pub struct NewContainer {
     pub container: LockedContainer,
     /// Its init, a child of this process.
     pub init: PidFd,
-    terminal: Option<OwnConsole>,
+    terminal: Option<OwnedFd>,
     channel: Channel,
     started: Option<Started>,
     notify_socket: Option<OwnedFd>,
@@ -117,8 +114,8 @@ pub struct Running {
     pub container: Container,
     /// Its init, a child of this process.
     pub init: PidFd,
-    /// Where its terminal arrives, if this process relays it.
-    pub terminal: Option<OwnConsole>,
+    /// The master of its terminal, if this process relays it.
+    pub terminal: Option<OwnedFd>,
     channel: Channel,
     notify_socket: Option<OwnedFd>,
 }

@@ -1,11 +1,12 @@
 //! `exec`: one more process in a running container.
 
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::rc::Rc;
 
+use super::Container;
 use super::fresh::{FreshProcess, check_preserved};
 use super::options::ExecOptions;
-use super::{Container, console};
-use crate::apply::foreground::OwnConsole;
 use crate::apply::{self, Joined, Joining};
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::seccomp::Filter;
@@ -65,7 +66,7 @@ impl<'a> Joinable<'a> {
     ///
     /// Errors: InvalidSpec or Unsupported, naming the field.
     pub fn plan(self, process: ExecProcess, options: ExecOptions) -> Result<PlannedProcess<'a>> {
-        let ExecProcess(mut process) = process;
+        let ExecProcess { mut process, .. } = process;
         if process.capabilities().is_none() {
             process.set_capabilities(self.own_process()?.capabilities().clone());
         }
@@ -73,7 +74,8 @@ impl<'a> Joinable<'a> {
         let id = self.container.id();
         let request = Request {
             id: id.to_string(),
-            terminal_relayed: console::is_relayed(&options.console),
+            terminal_relayed: options.console.is_relayed(),
+            console_socket: options.console.socket().map(Path::to_owned),
             preserve_fds: options.preserve_fds,
             cgroups: options.cgroups.clone(),
             pid_file: options.pid_file.clone(),
@@ -95,15 +97,18 @@ impl<'a> Joinable<'a> {
 }
 
 /// A process for `exec`, which has been checked.
-pub struct ExecProcess(oci::Process);
+pub struct ExecProcess {
+    process: oci::Process,
+    warnings: Vec<String>,
+}
 
 impl ExecProcess {
     /// The process that a process.json describes.
     ///
     /// Errors: InvalidSpec or Unsupported, naming the field.
     pub fn from_json(text: &[u8]) -> Result<ExecProcess> {
-        let (process, _) = spec::load_process(text)?;
-        Ok(ExecProcess(process))
+        let (process, warnings) = spec::load_process(text)?;
+        Ok(ExecProcess { process, warnings })
     }
 
     /// A process as a value.
@@ -111,7 +116,12 @@ impl ExecProcess {
     /// Errors: as [`from_json`](Self::from_json).
     pub fn check(process: oci::Process) -> Result<ExecProcess> {
         spec::check_process(&process)?;
-        Ok(ExecProcess(process))
+        Ok(ExecProcess { process, warnings: Vec::new() })
+    }
+
+    /// What of process.json is passed over, and why.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 
@@ -139,16 +149,15 @@ impl PlannedProcess<'_> {
     /// Errors: WrongState if the container has stopped; otherwise what the failing step says, and no process is left.
     pub fn exec(self, process: &FreshProcess) -> Result<NewProcess> {
         let options = self.options;
-        let console = console::connect(&options.console, self.has_terminal)?;
-        let Joined { pid, pidfd } = apply::exec(Joining {
+        options.console.check(self.has_terminal)?;
+        let Joined { pid, pidfd, terminal } = apply::exec(Joining {
             plan: &self.plan,
             alone: process.alone()?,
             record: &self.container.record,
             cgroup: self.container.cgroup(),
-            console_socket: console.process,
             tracer: &options.tracer,
         })?;
-        Ok(NewProcess { pid, pidfd, terminal: console.own })
+        Ok(NewProcess { pid, pidfd, terminal })
     }
 }
 
@@ -158,6 +167,6 @@ pub struct NewProcess {
     pub pid: i32,
     /// Its handle. It is a child of this process.
     pub pidfd: PidFd,
-    /// Where its terminal arrives, if this process relays it.
-    pub terminal: Option<OwnConsole>,
+    /// The master of its terminal, if this process relays it.
+    pub terminal: Option<OwnedFd>,
 }

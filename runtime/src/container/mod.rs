@@ -11,7 +11,6 @@
 //! any process.
 
 mod bundle;
-mod console;
 mod create;
 mod delete;
 mod exec;
@@ -38,7 +37,6 @@ pub use update::{Schemata, resources_from_json};
 pub use crate::apply::Tracer;
 pub use crate::apply::cgroup::readings::{self, Readings};
 pub use crate::apply::cgroup::{OomEvent, OomWatch};
-pub use crate::apply::foreground::OwnConsole;
 pub use crate::apply::readiness::Readiness;
 pub use crate::plan::cgroup::Manager as CgroupManager;
 pub use crate::spec::oci::{LinuxResources, Process};

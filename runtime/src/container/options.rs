@@ -1,9 +1,11 @@
 //! What a caller of `create` or `exec` may want beside the bundle or the process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::CgroupManager;
 use crate::apply::Tracer;
+use crate::error::{Context, Error, Result};
+use crate::sys::file;
 
 /// What is wanted of a new container beside its bundle. The default wants nothing: no terminal, no descriptors.
 #[derive(Default)]
@@ -66,4 +68,36 @@ pub enum Console {
     Socket(PathBuf),
     /// To the calling process, which copies it to a terminal of its own.
     Relayed,
+}
+
+impl Console {
+    /// Makes sure that somebody takes a terminal, and that a console socket gets a terminal. Nothing is connected yet:
+    /// `send-console` does that.
+    ///
+    /// Errors: InvalidSpec, or what is wrong with the path.
+    pub(super) fn check(&self, has_terminal: bool) -> Result<()> {
+        match (has_terminal, self) {
+            (true, Console::Nobody) => Err(Error::invalid(
+                "process.terminal: needs --console-socket where nobody stays to attend the terminal",
+            )),
+            (false, Console::Socket(_)) => Err(Error::invalid(
+                "--console-socket: is for a process with a terminal, and process.terminal is false",
+            )),
+            (true, Console::Socket(path)) => {
+                file::stat_following_links(path).map(drop).doing("--console-socket")
+            }
+            (true, Console::Relayed) | (false, Console::Nobody | Console::Relayed) => Ok(()),
+        }
+    }
+
+    pub(super) fn is_relayed(&self) -> bool {
+        *self == Console::Relayed
+    }
+
+    pub(super) fn socket(&self) -> Option<&Path> {
+        match self {
+            Console::Socket(path) => Some(path),
+            Console::Nobody | Console::Relayed => None,
+        }
+    }
 }

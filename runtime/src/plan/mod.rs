@@ -67,6 +67,8 @@ pub struct Request {
     pub start_at_once: bool,
     /// The runtime stays in the foreground and relays the container's terminal.
     pub terminal_relayed: bool,
+    /// The listening socket that gets the container's terminal.
+    pub console_socket: Option<PathBuf>,
     /// How many descriptors from 3 on the container gets (`--preserve-fds`).
     pub preserve_fds: u32,
     /// How many more it gets after them from a caller that activates it by sockets (LISTEN_FDS).

@@ -263,8 +263,10 @@ steps! {
     MakeDeviceLink(DeviceLink) by Preparer = "make-device-link";
     /// Makes the working directory where it is missing.
     MakeWorkingDirectory(PathBuf) by Preparer = "make-working-directory";
-    /// Opens a terminal in the container and hands its other end to the caller.
+    /// Opens a terminal in the container and gives the supervisor the terminal's master.
     OpenConsole(Console) by Preparer = "open-console";
+    /// Takes the master of the terminal from init, and keeps it.
+    ReceiveConsole by Supervisor = "receive-console";
     /// Asks the supervisor to run its hooks, and waits.
     AskForHooks by Preparer = "ask-for-hooks";
     /// Runs `prestart` and `createRuntime`, when init asks.
@@ -351,6 +353,9 @@ steps! {
     SetRlimits(Vec<Rlimit>) by Supervisor = "set-rlimits";
     /// Restricts devices, when init is complete: it has made and mounted what the container itself may not.
     RestrictDevices(Rc<cgroup::Plan>) by Supervisor = "restrict-devices";
+    /// Connects the caller's console socket and sends the master of the terminal. As late as can be: a listener with a
+    /// connection counts on a terminal, and may hide the error of a start that failed before it sent the terminal.
+    SendConsole(PathBuf) by Supervisor = "send-console";
     /// Saves that the container is created.
     SaveCreated by Supervisor = "save-created";
     /// Makes the socket at which the container says that it is ready (`run`; otherwise `start` makes it).

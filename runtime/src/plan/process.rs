@@ -218,6 +218,9 @@ fn terminal(process: &oci::Process, request: &Request, birth: Birth) -> Vec<Step
         let controlling = birth != Birth::Final;
         let console = Console { size, relayed: request.terminal_relayed, controlling };
         steps.push(Step::of("process.terminal", ForPreparer::OpenConsole(console)));
+        steps.push(Step::of("process.terminal", ForSupervisor::ReceiveConsole));
+        let socket = request.console_socket.clone();
+        steps.extend(socket.map(|path| Step::of("--console-socket", ForSupervisor::SendConsole(path))));
     }
     if birth == Birth::Final {
         steps.push(Step::always(ForInit::LeadSession(Leading { with_terminal })));

@@ -187,3 +187,16 @@ fn an_unknown_capability_for_exec_is_left_out_with_a_warning() {
     outcome.ok();
     assert!(outcome.stderr.contains("CAP_TELEPORT"), "{outcome}");
 }
+
+#[test]
+fn an_unknown_capability_in_a_process_for_exec_is_left_out_with_a_warning() {
+    let container = Container::sleeping(|_| {});
+    let process = json!({
+        "cwd": "/", "args": ["true"], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0},
+        "capabilities": {"bounding": ["CAP_TELEPORT", "CAP_SYS_TIME"]},
+    });
+    let file = container.file("process.json", &process.to_string());
+    let outcome = container.command(["exec", "--process", &file, &container.id]).output();
+    outcome.ok();
+    assert!(outcome.stderr.contains("CAP_TELEPORT"), "{outcome}");
+}

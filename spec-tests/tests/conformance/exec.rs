@@ -237,6 +237,17 @@ fn exec_with_a_terminal_sends_its_master_to_the_console_socket() {
 }
 
 #[test]
+fn an_exec_that_fails_leaves_the_console_socket_alone() {
+    spec_tests::only_corten!("a console socket that a failing start leaves alone");
+    let container = Container::sleeping(|_| {});
+    let socket = FdSocket::listen(container.path("sock"));
+    let path = socket.path.to_str().unwrap();
+    let flags = ["--tty", "--detach", "--console-socket", path];
+    container.exec_with(&flags, &["/nonexistent"]).output().fails();
+    assert!(!socket.has_visitor());
+}
+
+#[test]
 fn exec_with_a_terminal_in_the_foreground_relays_it() {
     let container = Container::sleeping(|_| {});
     let (mut terminal, slave) = Terminal::open();

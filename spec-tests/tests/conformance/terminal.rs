@@ -1,11 +1,12 @@
 //! Terminals: over a console socket when detached, relayed when in the foreground.
 
 use serde_json::json;
+use spec_tests::bundle::Bundle;
 use spec_tests::console::{FdSocket, Terminal};
 use spec_tests::container::Container;
 
 /// Creates and starts a container whose terminal comes over a console socket.
-fn started(script: &str, configure: impl FnOnce(&mut spec_tests::bundle::Bundle)) -> (Container, Terminal) {
+fn started(script: &str, configure: impl FnOnce(&mut Bundle)) -> (Container, Terminal) {
     let container = Container::new(|bundle| {
         bundle.set("/process/terminal", true).sh(script);
         configure(bundle);
@@ -141,8 +142,33 @@ fn a_console_socket_that_nobody_listens_on_is_an_error() {
     let container = Container::new(|bundle| {
         bundle.set("/process/terminal", true);
     });
-    container.create_with(["--console-socket", &container.path("nobody")]).output().fails();
+    let path = container.path("nobody");
+    container.create_with(["--console-socket", &path]).output().fails_with("no such file or directory");
+    drop(FdSocket::listen(&path));
+    container.create_with(["--console-socket", &path]).output().fails_with("connection refused");
     container.assert_nothing_left();
+}
+
+#[test]
+fn a_start_that_fails_leaves_the_console_socket_alone() {
+    spec_tests::only_corten!("a console socket that a failing start leaves alone");
+    let late_failures: [fn(&mut Bundle) -> &mut Bundle; 4] = [
+        |bundle| bundle.mount("bind", "/nonexistent", "/data", &["bind"]),
+        |bundle| bundle.hook("createRuntime", "exit 1"),
+        |bundle| bundle.hook("createContainer", "exit 1"),
+        |bundle| bundle.args(["/nonexistent"]),
+    ];
+    for configure in late_failures {
+        let container = Container::new(|bundle| {
+            configure(bundle.set("/process/terminal", true));
+        });
+        let socket = FdSocket::listen(container.path("sock"));
+        let path = socket.path.to_str().unwrap();
+        container.create_with(["--console-socket", path]).output().fails();
+        container.run_with(["--detach", "--console-socket", path]).output().fails();
+        assert!(!socket.has_visitor());
+        container.assert_nothing_left();
+    }
 }
 
 #[test]

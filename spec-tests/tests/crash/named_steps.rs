@@ -97,7 +97,9 @@ fn rich(bundle: &mut Bundle) {
     bundle
         .namespace("cgroup", None)
         .unmount("/dev")
+        .unmount("/dev/pts")
         .mount("tmpfs", "tmpfs", "/dev", &["ro", "mode=755"])
+        .mount("devpts", "devpts", "/dev/pts", &["newinstance", "ptmxmode=0666"])
         .mount("tmpfs", "tmpfs", "/copied", &["tmpcopyup", "shared"])
         .mount("bind", "/bin/busybox", "/bound", &["bind", "ro"])
         .set("/root/readonly", true)
@@ -368,7 +370,7 @@ fn fail_and_kill_each_step_of_exec(container: &Container) {
 fn process(container: &Container, args: &[&str]) -> String {
     let process = json!({
         "cwd": "/", "args": args, "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}, "oomScoreAdj": 5,
-        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}],
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}], "terminal": true,
     });
     container.file(&format!("{}.json", args[0]), &process.to_string())
 }
@@ -382,11 +384,11 @@ fn joined(surroundings: &Surroundings, configure: Configure) -> Container {
 
 /// The steps that no bundle and no flag here asks for, in the order of the table, each with the reason.
 const NOT_TRIED: [(&str, &str); 6] = [
-    ("open-console", "wants somebody who takes the terminal"),
     ("set-apparmor-profile", "wants a kernel with AppArmor"),
     ("set-selinux-label", "wants a kernel with SELinux"),
     ("install-seccomp-listener", "wants an agent"),
     ("hand-over-listener", "wants an agent"),
+    ("send-console", "wants somebody who takes the terminal"),
     ("send-pidfd", "wants somebody who takes the pidfd"),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use spec_tests::container::Container;
@@ -227,5 +227,42 @@ fn cpus_for_exec_that_are_no_list() {
             });
             refused(&container, &container.create().output(), &[], &["process.execCPUAffinity", at]);
         }
+    }
+}
+
+/// How long `plan` takes for a config with this list: the least of three times, since others run at once. A list may be
+/// refused.
+fn time_to_plan(pointer: &str, list: &[Value]) -> Duration {
+    let container = Container::new(|bundle| {
+        bundle.set("/linux/seccomp/defaultAction", "SCMP_ACT_ALLOW").set(pointer, list);
+    });
+    container.bundle.save();
+    let dir = container.bundle.dir.to_str().unwrap();
+    let once = || {
+        let begun = Instant::now();
+        container.command(["plan", "--steps", dir]).output();
+        begun.elapsed()
+    };
+    [once(), once(), once()].into_iter().min().unwrap()
+}
+
+/// A field that is a list, and an item of it by its number.
+type List = (&'static str, fn(usize) -> Value);
+
+#[test]
+fn a_list_of_any_length_takes_time_in_proportion() {
+    only_corten!("plan");
+    let lists: [List; 3] = [
+        ("/linux/maskedPaths", |n| json!(format!("/proc/masked{n}"))),
+        ("/linux/devices", |n| json!({"path": format!("/dev/null{n}"), "type": "c", "major": 1, "minor": 3})),
+        ("/linux/seccomp/syscalls", |n| {
+            let test = json!({"index": 0, "value": n, "op": "SCMP_CMP_EQ"});
+            json!({"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [test]})
+        }),
+    ];
+    for (pointer, item) in lists {
+        let items: Vec<Value> = (0..20_000).map(item).collect();
+        let (short, long) = (time_to_plan(pointer, &items[..5_000]), time_to_plan(pointer, &items));
+        assert!(long < 8 * short, "{pointer}: {short:?} for 5,000, {long:?} for 20,000");
     }
 }

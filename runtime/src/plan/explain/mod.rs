@@ -141,7 +141,9 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::SetRlimits(limits) => list(limits, ", ", rlimit).into(),
         ForSupervisor::HandOverListener(listener) => self::listener(listener).into(),
         ForSupervisor::RestrictDevices(cgroup) => vec![cgroup.devices.to_string()].into(),
-        ForSupervisor::WritePidFile(to) | ForSupervisor::SendPidfd(to) => path(to).into(),
+        ForSupervisor::SendConsole(to) | ForSupervisor::WritePidFile(to) | ForSupervisor::SendPidfd(to) => {
+            path(to).into()
+        }
         ForSupervisor::RunRuntimeHooks(hooks) => {
             hooks.iter().map(|(kind, hook)| self::hook(*kind, hook)).collect::<Vec<_>>().into()
         }
@@ -152,6 +154,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         | ForSupervisor::AwaitUserNamespace
         | ForSupervisor::AdoptInitLast
         | ForSupervisor::ReleaseInit
+        | ForSupervisor::ReceiveConsole
         | ForSupervisor::AwaitCreated
         | ForSupervisor::SaveCreated
         | ForSupervisor::BindNotifySocket
