@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 /// The text with U+FFFD for each byte that is no UTF-8 and for each half of a surrogate pair.
@@ -104,6 +103,22 @@ impl<'a> Members<'a> {
     pub fn of(object: &'a str) -> serde_json::Result<Members<'a>> {
         serde_json::from_str(object)
     }
+
+    /// What `object` says at a path of keys, whatever their case. A key may be there more than once.
+    ///
+    /// Errors: it is no object.
+    pub fn at(path: &[&str], object: &'a str) -> serde_json::Result<Vec<&'a RawValue>> {
+        let Some((key, rest)) = path.split_first() else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for (_, value) in Members::of(object)?.0.into_iter().filter(|(name, _)| is_key(name, key)) {
+            if rest.is_empty() {
+                found.push(value);
+            } else if value.get().starts_with('{') {
+                found.extend(Members::at(rest, value.get())?);
+            }
+        }
+        Ok(found)
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -128,16 +143,6 @@ impl<'de> Visitor<'de> for MembersVisitor {
             members.push((key, value));
         }
         Ok(Members(members))
-    }
-}
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut object = to.serialize_map(Some(self.0.len()))?;
-        for (key, value) in &self.0 {
-            object.serialize_entry(key, value)?;
-        }
-        object.end()
     }
 }
 

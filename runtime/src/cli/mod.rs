@@ -119,10 +119,12 @@ macro_rules! commands {
                 }
             }
 
+            /// Only the wanted table takes room on the stack: the call goes by a pointer, so none is inlined here.
             fn own_table(self, empty: clap::Command) -> clap::Command {
-                match self {
-                    $(CommandName::$name => $table(empty),)*
-                }
+                let table: fn(clap::Command) -> clap::Command = match self {
+                    $(CommandName::$name => $table,)*
+                };
+                table(empty)
             }
 
             fn read(self, low: &mut LowArgs) -> Result<Command> {

@@ -248,6 +248,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_engines_write_is_read_in_one_pass() {
+        let configs = concat!(env!("CARGO_MANIFEST_DIR"), "/../spec-tests/data/engine-configs");
+        let mut read = 0;
+        for file in std::fs::read_dir(configs).unwrap() {
+            let path = file.unwrap().path();
+            let text = std::fs::read(&path).unwrap();
+            from_slice::<oci::Spec>(&text).map_err(|err| format!("{}: {err}", path.display())).unwrap();
+            read += 1;
+        }
+        assert!(read > 5);
+    }
+
+    #[test]
     fn a_capability_is_spelled_as_in_the_spec() {
         assert!(is_capability("CAP_KILL") && is_capability("CAP_SYS_ADMIN") && is_capability("CAP_BPF"));
         for name in ["KILL", "cap_kill", "CAP_CAP_KILL", "CAP_kill", "CAP_", "CAP_TELEPORT", ""] {

@@ -17,17 +17,26 @@ struct Stored<'a> {
 
 /// The text to be kept, of a config.json and of the filter that was compiled from its profile.
 pub(super) fn write(config: &[u8], filter: Option<&Filter>) -> Result<Vec<u8>> {
-    let config = within(&json::text(config), "linux", |linux| {
-        within(linux, "seccomp", |profile| {
-            let mut profile = Members::of(profile)?;
-            profile.0.retain(|(key, _)| !json::is_key(key, "syscalls"));
-            serde_json::to_string(&profile)
-        })
-    });
-    let text = config.and_then(|config| {
-        serde_json::to_vec(&Stored { config: serde_json::from_str(&config)?, filter: filter.cloned() })
+    let config = json::text(config);
+    let text = Members::at(&["linux", "seccomp", "syscalls"], &config).and_then(|rules| {
+        let kept = with_null_for(&rules, &config);
+        serde_json::to_vec(&Stored { config: serde_json::from_str(&kept)?, filter: filter.cloned() })
     });
     text.map_err(|err| Error::internal(format!("config.json can't be kept: {err}")))
+}
+
+/// The text with null, which says nothing, in the place of each of `values`. They are parts of it, in their order.
+fn with_null_for(values: &[&RawValue], text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    for value in values {
+        let start = value.get().as_ptr().addr() - rest.as_ptr().addr();
+        kept.push_str(&rest[..start]);
+        kept.push_str("null");
+        rest = &rest[start + value.get().len()..];
+    }
+    kept.push_str(rest);
+    kept
 }
 
 /// The config and the filter of a text that [`write()`] made.
@@ -35,24 +44,6 @@ pub(super) fn read(text: &[u8]) -> Result<(String, Option<Filter>)> {
     let stored: Stored = serde_json::from_slice(text)
         .map_err(|err| Error::internal(format!("what `exec` needs of config.json: {err}")))?;
     Ok((stored.config.get().to_owned(), stored.filter))
-}
-
-/// The text of an object with each value at `key` changed that is itself an object. The key may be there more than
-/// once, and in another case: the text is read again as it was read before.
-fn within(
-    object: &str,
-    key: &str,
-    change: impl Fn(&str) -> serde_json::Result<String>,
-) -> serde_json::Result<String> {
-    let members = Members::of(object)?;
-    let mut changed = Vec::new();
-    for (name, value) in &members.0 {
-        let is_wanted = json::is_key(name, key) && value.get().starts_with('{');
-        changed.push(is_wanted.then(|| RawValue::from_string(change(value.get())?)).transpose()?);
-    }
-    let values = members.0.into_iter().zip(&changed);
-    let members = values.map(|((name, value), changed)| (name, changed.as_deref().unwrap_or(value)));
-    serde_json::to_string(&Members(members.collect()))
 }
 
 #[cfg(test)]
@@ -67,22 +58,24 @@ mod tests {
         let (kept, filter) = read(&write(config, None).unwrap()).unwrap();
         let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
         let expected = serde_json::json!({"ociVersion": "1.0.2", "hostname": "h",
-            "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}, "cgroupsPath": "/a"}});
+            "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": null}, "cgroupsPath": "/a"}});
         assert_eq!((kept, filter), (expected, None));
     }
 
     #[test]
     fn a_key_may_be_written_with_escapes() {
-        let (kept, _) = read(&write(br#"{"\u0061":1,"linux":null}"#, None).unwrap()).unwrap();
-        assert_eq!(kept, r#"{"a":1,"linux":null}"#);
+        let config = br#"{"l\u0069nux":{"seccomp":{"s\u0079scalls":[1]}},"linux":null}"#;
+        let (kept, _) = read(&write(config, None).unwrap()).unwrap();
+        assert_eq!(kept, r#"{"l\u0069nux":{"seccomp":{"s\u0079scalls":null}},"linux":null}"#);
     }
 
     #[test]
     fn keys_in_another_case_and_keys_given_twice_are_kept_as_they_are() {
         let config = br#"{"Linux":{"SECCOMP":{"Syscalls":[],"defaultAction":"SCMP_ACT_ALLOW"}},
-            "linux":{"maskedPaths":["/a"]},"linux":{"seccomp":{"syscalls":[]}},"hostname":"\ud800"}"#;
+            "linux":{"maskedPaths":["/a"]},"linux":{"seccomp":{"syscalls":[ ],"syscalls":7}},"hostname":"\ud800"}"#;
         let (kept, _) = read(&write(config, None).unwrap()).unwrap();
-        let expected = r#"{"Linux":{"SECCOMP":{"defaultAction":"SCMP_ACT_ALLOW"}},"linux":{"maskedPaths":["/a"]},"linux":{"seccomp":{}},"hostname":"\ufffd"}"#;
+        let expected = r#"{"Linux":{"SECCOMP":{"Syscalls":null,"defaultAction":"SCMP_ACT_ALLOW"}},
+            "linux":{"maskedPaths":["/a"]},"linux":{"seccomp":{"syscalls":null,"syscalls":null}},"hostname":"\ufffd"}"#;
         assert_eq!(kept, expected);
     }
 
