@@ -200,6 +200,7 @@ fn of_preparer(action: &ForPreparer) -> Text {
         ForPreparer::MarkDescriptors(kept) | ForPreparer::CloseDescriptors(kept) => {
             format!("from {} on", kept.preserved().end).into()
         }
+        ForPreparer::LimitItselfFirst(limits) => list(limits, ", ", rlimit).into(),
         ForPreparer::InstallSeccomp(filter) => self::filter(filter).into(),
         ForPreparer::LimitBoundingSet(mask) => capabilities(*mask).into(),
         ForPreparer::ChangeUser(user) => self::user(user).into(),
@@ -229,6 +230,7 @@ fn of_init(action: &ForInit) -> Text {
             self::filter(filter).into()
         }
         ForInit::FindProgram(program) => name(program).into(),
+        ForInit::LimitItself(limits) => list(limits, ", ", rlimit).into(),
         ForInit::RunStartHooks(hooks) => each_hook(HookKind::StartContainer, hooks).into(),
         ForInit::Execute(program) => {
             Text { what: list(&program.args, " ", |arg| argument(arg)), details: environment(program) }
