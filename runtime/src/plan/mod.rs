@@ -328,8 +328,11 @@ fn hook_steps(spec: &Spec) -> Vec<Step> {
         .flat_map(|kind| spec.hooks(kind).iter().map(move |hook| (kind, hook.clone())))
         .collect();
     if !runtime_hooks.is_empty() {
-        let field = "hooks.prestart, hooks.createRuntime";
-        steps.push(Step::of(field, ForPreparer::AskForHooks));
+        let mut kinds: Vec<_> =
+            runtime_hooks.iter().map(|(kind, _)| format!("hooks.{}", kind.name())).collect();
+        kinds.dedup();
+        let field = kinds.join(", ");
+        steps.push(Step::of(field.clone(), ForPreparer::AskForHooks));
         steps.push(Step::of(field, ForSupervisor::RunRuntimeHooks(runtime_hooks)));
     }
     let hooks = spec.hooks(HookKind::CreateContainer);

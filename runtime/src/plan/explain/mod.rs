@@ -16,8 +16,9 @@ use super::mounts::IdMapping;
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec,
-    ForInit, ForPreparer, ForSupervisor, IdMap, Leading, NetDevice, OuterPropagation, Plan, Program,
-    PropagationChange, RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User, cgroup,
+    ForInit, ForPreparer, ForSupervisor, IdMap, Leading, NamespaceFlags, NetDevice, OuterPropagation, Plan,
+    Program, PropagationChange, RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset,
+    User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -336,7 +337,10 @@ fn cloning(cloning: &Cloning) -> String {
         0 => String::new(),
         _ => format!(", with {}", descriptors(cloning.descriptors)),
     };
-    format!("{}{kept}", cloning.namespaces)
+    match cloning.namespaces {
+        NamespaceFlags(0) => format!("no new namespaces{kept}"),
+        new => format!("{new}{kept}"),
+    }
 }
 
 fn cloning_into(cloning: &CloningInto) -> String {
