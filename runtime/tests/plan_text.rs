@@ -164,7 +164,8 @@ fn joining(config: &Value, request: &Request) -> Option<Plan> {
     let filter = filter.map(std::rc::Rc::new);
     let namespaces = NamespaceFlags(spec.namespaces().private_flags());
     let rdt_group = Some(RdtGroup { path: "/sys/fs/resctrl/gold".into(), own: false, monitor: None });
-    plan::exec(&Exec { process, spec: &spec, filter, namespaces, rdt_group, request }, &host(0).machine).ok()
+    let exec = Exec { process, spec: &spec, filter, namespaces, rdt_group, request };
+    plan::exec(&exec, &host(0).machine, host(0).caller).ok()
 }
 
 fn host(view: usize) -> Host {
@@ -184,7 +185,7 @@ fn host(view: usize) -> Host {
     };
     let machine =
         Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64, mount_setattr: true };
-    let caller = Caller { uid: 0, in_user_namespace: false };
+    let caller = Caller { uid: 0, in_user_namespace: false, limits_others: view == 0 };
     Host { cgroup: CgroupHost { mode }, machine, caller, resctrl: Some("/sys/fs/resctrl".into()) }
 }
 

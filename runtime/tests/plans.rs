@@ -136,7 +136,7 @@ fn request() -> Request {
 fn plan_for(name: &str, request: Request, cgroup: CgroupHost) -> Plan {
     let machine =
         Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64, mount_setattr: true };
-    let caller = Caller { uid: 0, in_user_namespace: false };
+    let caller = Caller { uid: 0, in_user_namespace: false, limits_others: true };
     plan::create(&spec_of(name), &request, &Host { cgroup, machine, caller, resctrl: None }).expect("a plan")
 }
 

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, Surroundings, run_hooks};
 use super::trace::Tracer;
-use super::{console, program};
+use super::{console, limits, program};
 use crate::error::{Errno, Error, Result};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Action, ForInit, Leading, Program, Step};
@@ -64,6 +64,7 @@ impl Init<'_> {
             ForInit::InstallSeccompListener(filter) | ForInit::InstallSeccompLast(filter) => {
                 install_filter(filter, &self.channel)
             }
+            ForInit::LimitItself(rlimits) => limits::limit_itself(rlimits),
             ForInit::FindProgram(program) => self.find_program(program),
             ForInit::ReportCreated => self.report_created(),
             ForInit::AwaitStart => self.await_start(),

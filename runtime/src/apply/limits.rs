@@ -1,4 +1,4 @@
-//! What the supervisor sets on init from outside, with the rights of the host.
+//! Rlimits and the OOM score of init, set by the supervisor from outside or, without the right to it, by init itself.
 
 use std::path::PathBuf;
 
@@ -19,15 +19,35 @@ pub fn adjust_oom_score(pid: i32, score: i32) -> Result<()> {
     })
 }
 
-/// Sets the rlimits of a process.
+/// Sets the rlimits of another process, by the right to do so.
 pub fn set_rlimits(pid: i32, rlimits: &[Rlimit]) -> Result<()> {
-    for rlimit in rlimits {
-        process::set_limit(pid, rlimit.resource, rlimit.soft, rlimit.hard)
-            .map_err(|err| match err.errno() {
-                Some(Errno::EPERM) => err.with_hint("raising a hard limit needs CAP_SYS_RESOURCE"),
-                _ => err,
-            })
-            .doing_with(|| format!("set {} to {}:{}", rlimit.name, rlimit.soft, rlimit.hard))?;
+    rlimits.iter().try_for_each(|rlimit| set(pid, rlimit))
+}
+
+/// Sets the rlimits of this process.
+pub fn limit_itself(rlimits: &[Rlimit]) -> Result<()> {
+    set_rlimits(ITSELF, rlimits)
+}
+
+/// The calling process, to prlimit(2).
+const ITSELF: i32 = 0;
+
+fn set(pid: i32, rlimit: &Rlimit) -> Result<()> {
+    process::set_limit(pid, rlimit.resource, rlimit.soft, rlimit.hard)
+        .map_err(|err| match err.errno() {
+            Some(Errno::EPERM) => err.with_hint(hint(rlimit)),
+            _ => err,
+        })
+        .doing_with(|| format!("set {} to {}:{}", rlimit.name, rlimit.soft, rlimit.hard))
+}
+
+/// Whoever sets a limit has the right to set it on this process. So it is the value that isn't allowed.
+fn hint(rlimit: &Rlimit) -> &'static str {
+    #[allow(clippy::unnecessary_cast, reason = "glibc's numbers are unsigned, musl's are signed")]
+    let of_files = rlimit.resource == libc::RLIMIT_NOFILE as u32;
+    if of_files {
+        "raising a hard limit needs CAP_SYS_RESOURCE on the host, and none of open files may be above fs.nr_open"
+    } else {
+        "raising a hard limit needs CAP_SYS_RESOURCE on the host"
     }
-    Ok(())
 }

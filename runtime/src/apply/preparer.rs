@@ -19,7 +19,7 @@ use super::inside::Root;
 use super::procfs::Procfs;
 use super::rootfs::{self, Rootfs};
 use super::trace::Tracer;
-use super::{devices, identity, joined_procfs, resctrl};
+use super::{devices, identity, joined_procfs, limits, resctrl};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{
@@ -217,6 +217,7 @@ impl<'a> Preparer<'a> {
             ForPreparer::MarkDescriptors(kept) => self.mark_descriptors(*kept),
             ForPreparer::CloseDescriptors(kept) => self.close_descriptors(*kept),
             ForPreparer::SetNoNewPrivileges => process::set_no_new_privileges(),
+            ForPreparer::LimitItselfFirst(rlimits) => limits::limit_itself(rlimits),
             ForPreparer::InstallSeccomp(filter) => install_filter(filter, &self.inherited.channel),
             ForPreparer::LimitBoundingSet(keep) => credentials::limit_bounding_set(*keep),
             ForPreparer::EnterWorkingDirectory(path) => self.enter_working_directory(path),

@@ -9,6 +9,7 @@ use crate::error::{Errno, Result, best_effort};
 use crate::sys::clock::Deadline;
 use crate::sys::poll::{self, Interest, PollFlags};
 use crate::sys::stream::Output;
+use crate::sys::tty::Reading;
 use crate::sys::{file, tty};
 
 const BUFFER_BYTES: usize = 16 << 10;
@@ -16,6 +17,11 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// How often a terminal is looked at that no process has open. The kernel calls such a terminal ready all the time, and
 /// a process may open it again by its name.
 const LOOK_AT_CLOSED: Duration = Duration::from_millis(100);
+
+/// When a terminal is looked at whose input has ended, first and at the latest: the time between two looks
+/// doubles. The kernel doesn't tell when a program changes how it reads.
+const LOOK_AT_READER: Duration = Duration::from_millis(50);
+const LOOK_AT_READER_MAX: Duration = Duration::from_secs(10);
 
 /// How long the reader of the output may take for what the process has shown before its end.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
@@ -32,8 +38,19 @@ pub(super) struct Relay {
     /// Input that the terminal hasn't taken yet: the container's process may read none until its output is read.
     typed: Vec<u8>,
     input_open: bool,
+    /// Set once the caller's input has ended.
+    end: Option<EndOfInput>,
     /// Set while no process has the terminal open: when to look again.
     closed_until: Option<Deadline>,
+}
+
+/// The end of an input that is no terminal. The container's terminal has no end of its own: as a user would, the relay
+/// types the character for it.
+struct EndOfInput {
+    /// How the program read at the last look. A program that changes its way of reading may drop what was typed before.
+    read_by: Option<Reading>,
+    next_look: Deadline,
+    pause: Duration,
 }
 
 /// A place that the relay waits for.
@@ -55,6 +72,7 @@ impl Relay {
             shown: Vec::new(),
             typed: Vec::new(),
             input_open: true,
+            end: None,
             closed_until: None,
         };
         if relay.stdin.is_terminal() {
@@ -91,7 +109,8 @@ impl Relay {
 
     /// When there is something to do in any case.
     pub(super) fn deadline(&self) -> Deadline {
-        self.closed_until.unwrap_or(Deadline::Never)
+        let look = self.end.as_ref().map_or(Deadline::Never, |end| end.next_look);
+        self.closed_until.unwrap_or(Deadline::Never).min(look)
     }
 
     /// Copies what `end` is ready for.
@@ -112,9 +131,12 @@ impl Relay {
         }
     }
 
-    /// Looks at a closed terminal again when it is time.
+    /// Looks at a closed terminal again when it is time, and at the program that reads.
     pub(super) fn look_again(&mut self) {
         self.closed_until = self.closed_until.filter(|moment| !moment.passed());
+        if self.end.as_ref().is_some_and(|end| end.next_look.passed()) {
+            self.type_end();
+        }
     }
 
     fn take_input(&mut self) {
@@ -122,9 +144,38 @@ impl Relay {
         match file::read(&self.stdin, &mut buffer) {
             Ok(len) if len > 0 => self.typed.extend_from_slice(&buffer[..len]),
             Err(err) if err.is(Errno::EAGAIN) => {}
-            _ => self.input_open = false,
+            _ => self.end_input(),
         }
         self.feed();
+    }
+
+    /// Whoever hangs a terminal up doesn't end the input.
+    fn end_input(&mut self) {
+        self.input_open = false;
+        if self.before.is_none() {
+            self.end = Some(EndOfInput { read_by: None, next_look: Deadline::Now, pause: LOOK_AT_READER });
+        }
+    }
+
+    /// Types the character for the end of input, where a program may wait for more. A program that reads by lines finds
+    /// the end each time that it reads, as at the end of a file. A program that reads byte by byte finds the character
+    /// once.
+    fn type_end(&mut self) {
+        let reading = best_effort(tty::reading(&self.master), "looked at again later");
+        let Some(end) = &mut self.end else { return };
+        end.next_look = Deadline::after(end.pause);
+        end.pause = LOOK_AT_READER_MAX.min(2 * end.pause);
+        let Some(reading) = reading.filter(|_| self.typed.is_empty()) else { return };
+        let told = if reading.by_lines {
+            best_effort(tty::has_unread_input(&self.master), "looked at again later") != Some(false)
+        } else {
+            end.read_by == Some(reading)
+        };
+        end.read_by = Some(reading);
+        if !told {
+            self.typed.extend(reading.end);
+            self.feed();
+        }
     }
 
     /// Gives the terminal as much input as it takes.

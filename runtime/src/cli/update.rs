@@ -43,7 +43,7 @@ pub(super) fn table(table: clap::Command) -> clap::Command {
             "Read the limits from FILE, or from standard input if it is '-': the 'linux.resources' object of a \
              config.json; other flags are then ignored",
         ))
-        .arg(value("memory", "BYTES").help("Limit memory; -1 for no limit"))
+        .arg(value("memory", "BYTES").help("Limit memory: in bytes, or as 512k, 64m, 1g; -1 for no limit"))
         .arg(value("memory-reservation", "BYTES").help("Protect this much memory from reclaim"))
         .arg(value("memory-swap", "BYTES").help("Limit memory and swap together; -1 for no limit"))
         .arg(value("kernel-memory", "BYTES").hide(true).help("Ignored"))

@@ -7,7 +7,7 @@ use nix::fcntl::OFlag;
 use super::create::PlannedContainer;
 use super::fresh::check_preserved;
 use super::options::CreateOptions;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Errno, Error, Result};
 use crate::paths;
 use crate::plan;
 use crate::probe;
@@ -101,6 +101,10 @@ fn absolute(bundle: &Path) -> Result<PathBuf> {
 }
 
 fn read_config(path: &Path) -> Result<Vec<u8>> {
-    let opened = file::open_following_links(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+    let opened = file::open_following_links(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+    let opened = opened.doing("read config.json").map_err(|err| match err.errno() {
+        Some(Errno::ENOENT) => err.with_hint("a bundle has a config.json; `corten spec` writes one"),
+        _ => err,
+    })?;
     file::read_limited(opened, SIZE_BYTES_MAX).doing("config.json")
 }

@@ -90,7 +90,7 @@ impl<'a> Joinable<'a> {
             rdt_group: self.container.record.rdt_group(),
             request: &request,
         };
-        let plan = plan::exec(&exec, &probe::machine())?;
+        let plan = plan::exec(&exec, &probe::machine(), probe::caller())?;
         let has_terminal = process.terminal().unwrap_or(false);
         Ok(PlannedProcess { container: self.container, plan, has_terminal, options })
     }

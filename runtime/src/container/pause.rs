@@ -13,6 +13,9 @@ impl LockedContainer {
     pub fn pause(&self) -> Result<()> {
         match self.status()? {
             Status::Running | Status::Created => self.container.cgroup().freeze(),
+            Status::Paused => {
+                Err(Error::new(Kind::WrongState, "container not running: it is paused already"))
+            }
             _ => Err(not_running()),
         }
     }

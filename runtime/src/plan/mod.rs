@@ -97,13 +97,15 @@ pub struct Host {
     pub resctrl: Option<PathBuf>,
 }
 
-/// Who calls the runtime. What the caller may do belongs here, once something is decided by it.
+/// Who calls the runtime, and what the caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The effective user id, as the caller's user namespace has it.
     pub uid: u32,
     /// The caller's user namespace maps ids, or has only some of the host's.
     pub in_user_namespace: bool,
+    /// The caller may set the rlimits of another user's process (CAP_SYS_RESOURCE).
+    pub limits_others: bool,
 }
 
 /// What is true of the kernel, for any process.
@@ -222,6 +224,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(devices::steps(spec, request)?);
     steps.extend(sysctl::steps(spec)?);
     steps.extend(process::steps(process, spec, request, &host.machine, filter.as_ref(), birth)?);
+    steps.extend(process::rlimits(process, filter.as_deref(), &host.machine, host.caller));
     steps.extend(hook_steps(spec));
     procfs::choose(&mut steps, birth, spec.namespaces().is_private(Namespace::User));
 
@@ -254,7 +257,7 @@ pub struct Exec<'a> {
 ///
 /// Errors: InvalidSpec or Unsupported, naming the field; Internal if the container was created with a filter, and there
 /// is none.
-pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
+pub fn exec(exec: &Exec, machine: &Machine, caller: Caller) -> Result<Plan> {
     let filtered = exec.spec.linux().is_some_and(|linux| linux.seccomp().is_some());
     if filtered != exec.filter.is_some() {
         return Err(Error::internal("linux.seccomp: the container's filter is not on record"));
@@ -267,6 +270,7 @@ pub fn exec(exec: &Exec, machine: &Machine) -> Result<Plan> {
     let filter = exec.filter.as_deref();
     let (birth, note) = Birth::of_exec(exec.process, filter, machine);
     steps.extend(process::exec_steps(exec, machine, birth)?);
+    steps.extend(process::rlimits(exec.process, filter, machine, caller));
     steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
     Ok(Plan { steps: order::sorted(steps), notes: note.into_iter().collect(), warnings: Vec::new() })
 }
@@ -326,8 +330,11 @@ fn hook_steps(spec: &Spec) -> Vec<Step> {
         .flat_map(|kind| spec.hooks(kind).iter().map(move |hook| (kind, hook.clone())))
         .collect();
     if !runtime_hooks.is_empty() {
-        let field = "hooks.prestart, hooks.createRuntime";
-        steps.push(Step::of(field, ForPreparer::AskForHooks));
+        let mut kinds: Vec<_> =
+            runtime_hooks.iter().map(|(kind, _)| format!("hooks.{}", kind.name())).collect();
+        kinds.dedup();
+        let field = kinds.join(", ");
+        steps.push(Step::of(field.clone(), ForPreparer::AskForHooks));
         steps.push(Step::of(field, ForSupervisor::RunRuntimeHooks(runtime_hooks)));
     }
     let hooks = spec.hooks(HookKind::CreateContainer);

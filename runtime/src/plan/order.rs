@@ -309,6 +309,8 @@ steps! {
     CloseDescriptors(Descriptors) by Preparer = "close-descriptors";
     /// Forbids new privileges.
     SetNoNewPrivileges by Preparer = "set-no-new-privileges";
+    /// Sets the rlimits of this process where the filter that comes next forbids to do so later.
+    LimitItselfFirst(Vec<Rlimit>) by Preparer = "limit-itself-first";
     /// Installs the seccomp filter where `noNewPrivileges` is not set: that needs a capability, so before they go.
     InstallSeccomp(Rc<Filter>) by Preparer = "install-seccomp";
     /// Drops capabilities from the bounding set.
@@ -338,6 +340,8 @@ steps! {
     /// Finds the program, with the rights of the process, and where the container's own /proc shows the process: its
     /// path may go through `/proc/self`.
     FindProgram(Rc<Program>) by Init = "find-program";
+    /// Sets the rlimits of this process where the supervisor has no right to: to lower a limit of its own needs none.
+    LimitItself(Vec<Rlimit>) by Init = "limit-itself";
     /// Installs a seccomp filter that has a listener, while the supervisor is there to fetch its descriptor.
     InstallSeccompListener(Rc<Filter>) by Init = "install-seccomp-listener";
     /// Fetches the descriptor of the filter's listener from init, and hands it to the agent.
@@ -348,8 +352,8 @@ steps! {
     AwaitCreated by Supervisor = "await-created";
     /// Sets the OOM score of init.
     AdjustOomScore(i32) by Supervisor = "adjust-oom-score";
-    /// Sets the rlimits of init from outside, since raising one needs a right on the host. While init waits: a low
-    /// limit would hinder its own work.
+    /// Sets the rlimits of init from outside, by the right that raising one needs anyway (CAP_SYS_RESOURCE). While init
+    /// waits: a low limit would hinder its own work.
     SetRlimits(Vec<Rlimit>) by Supervisor = "set-rlimits";
     /// Restricts devices, when init is complete: it has made and mounted what the container itself may not.
     RestrictDevices(Rc<cgroup::Plan>) by Supervisor = "restrict-devices";

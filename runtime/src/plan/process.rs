@@ -10,8 +10,8 @@ use std::rc::Rc;
 use super::birth::Birth;
 use super::seccomp::Filter;
 use super::{
-    Action, Exec, ForInit, ForPreparer, ForSupervisor, Machine, NamespaceFlags, Request, Step, affinity,
-    memory_policy, notify, procfs,
+    Action, Caller, Exec, ForInit, ForPreparer, ForSupervisor, Machine, NamespaceFlags, Request, Step,
+    affinity, memory_policy, notify, procfs,
 };
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
@@ -179,7 +179,6 @@ fn shared(
     }
     steps.extend(scheduling(process));
     steps.extend(labels(process, machine)?);
-    steps.extend(rlimits(process)?);
     if let Some(personality) = spec.linux().and_then(|linux| linux.personality().as_ref()) {
         let domain = match personality.domain() {
             oci::LinuxPersonalityDomain::PerLinux => 0x0000,
@@ -303,7 +302,14 @@ fn labels(process: &oci::Process, machine: &Machine) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-fn rlimits(process: &oci::Process) -> Result<Vec<Step>> {
+/// Who sets the rlimits. The supervisor does so from outside, at the very end; without the right to it, the process
+/// limits itself as late as it can.
+pub(super) fn rlimits(
+    process: &oci::Process,
+    filter: Option<&Filter>,
+    machine: &Machine,
+    caller: Caller,
+) -> Option<Step> {
     let limits: Vec<Rlimit> = process
         .rlimits()
         .iter()
@@ -316,9 +322,24 @@ fn rlimits(process: &oci::Process) -> Result<Vec<Step>> {
         })
         .collect();
     if limits.is_empty() {
-        return Ok(Vec::new());
+        return None;
     }
-    Ok(vec![Step::of("process.rlimits", ForSupervisor::SetRlimits(limits))])
+    let allowed = |filter: &Filter| {
+        let allows = |limit: &Rlimit| {
+            filter.allows(machine.native, "prlimit64", [0, limit.resource.into(), 0, 0, 0, 0])
+        };
+        limits.iter().all(allows)
+    };
+    // With no_new_privs the filter comes after all that the process sets.
+    let filter = filter.filter(|_| !process.no_new_privileges().unwrap_or(false));
+    let set: Action = if caller.limits_others {
+        ForSupervisor::SetRlimits(limits).into()
+    } else if filter.is_none_or(allowed) {
+        ForInit::LimitItself(limits).into()
+    } else {
+        ForPreparer::LimitItselfFirst(limits).into()
+    };
+    Some(Step::of("process.rlimits", set))
 }
 
 #[allow(clippy::unnecessary_cast, reason = "glibc's numbers are unsigned, musl's are signed")]

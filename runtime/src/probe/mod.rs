@@ -28,7 +28,7 @@ fn resctrl() -> Result<Option<PathBuf>> {
     Ok(MountInfo::all(&table).find(whole).map(|mount| mount.point()))
 }
 
-/// Reads which user calls the runtime, and whether in a user namespace.
+/// Reads which user calls the runtime, whether in a user namespace, and with which rights.
 pub fn caller() -> Caller {
     const EVERY_ID: [&str; 3] = ["0", "0", "4294967295"];
     // A kernel without user namespaces has no such file.
@@ -36,6 +36,7 @@ pub fn caller() -> Caller {
     Caller {
         uid: credentials::effective_uid(),
         in_user_namespace: !map.is_empty() && !map.split_whitespace().eq(EVERY_ID),
+        limits_others: credentials::has_sys_resource(),
     }
 }
 

@@ -78,6 +78,7 @@ pub(super) fn process(process: &oci::Process, at: &str) -> Result<()> {
     }
     no_nul(process.args().iter().flatten(), &format!("{at}args"))?;
     no_nul(process.env().iter().flatten(), &format!("{at}env"))?;
+    env(process.env().iter().flatten(), &format!("{at}env"))?;
     if let Some(priority) = process.io_priority().as_ref().map(|io| io.priority()) {
         if !(0..=7).contains(&priority) {
             return Err(Error::invalid(format!("{at}ioPriority.priority: {priority} is not in 0 to 7")));
@@ -139,6 +140,19 @@ fn no_nul<'a>(texts: impl Iterator<Item = &'a String>, field: &str) -> Result<()
         if text.contains('\0') {
             return Err(Error::invalid(format!("{field}[{index}]: has a NUL byte inside")));
         }
+    }
+    Ok(())
+}
+
+/// An entry may be a secret: its value isn't told.
+fn env<'a>(entries: impl Iterator<Item = &'a String>, field: &str) -> Result<()> {
+    for (index, entry) in entries.enumerate() {
+        let wrong = match entry.split_once('=') {
+            Some(("", _)) => "has no name before the `=`",
+            Some(_) => continue,
+            None => "is no NAME=VALUE",
+        };
+        return Err(Error::invalid(format!("{field}[{index}]: {wrong}")));
     }
     Ok(())
 }

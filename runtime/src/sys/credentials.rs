@@ -149,6 +149,11 @@ pub fn set_ambient(ambient: u64) -> Result<()> {
     Ok(())
 }
 
+/// Whether this process has CAP_SYS_RESOURCE in effect (`capget`).
+pub fn has_sys_resource() -> bool {
+    caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_RESOURCE).unwrap_or(false)
+}
+
 /// The number of a capability by its name, `CAP_NET_ADMIN`.
 pub fn capability_number(name: &str) -> Option<u32> {
     name.parse::<Capability>().ok().map(|capability| u32::from(capability.index()))

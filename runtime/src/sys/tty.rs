@@ -3,8 +3,10 @@
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::OFlag;
-use nix::sys::termios::{self, OutputFlags, SetArg, Termios};
+use nix::sys::termios::{self, LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices, Termios};
 
+use super::clock::Deadline;
+use super::poll::{self, PollFlags};
 use super::{Named, check};
 use crate::error::Result;
 
@@ -53,6 +55,31 @@ pub fn make_raw(terminal: impl AsFd) -> Result<Settings> {
 /// `tcgetattr`.
 fn settings(terminal: impl AsFd) -> Result<Settings> {
     termios::tcgetattr(terminal).named(|| "tcgetattr()".into()).map(Settings)
+}
+
+/// How a terminal is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// By lines, as opposed to byte by byte (ICANON).
+    pub by_lines: bool,
+    /// The character that stands for the end of input (VEOF), if any does.
+    pub end: Option<u8>,
+}
+
+/// `tcgetattr` of either end.
+pub fn reading(terminal: impl AsFd) -> Result<Reading> {
+    const DISABLED: u8 = 0;
+    let Settings(settings) = settings(terminal)?;
+    let end = settings.control_chars[SpecialCharacterIndices::VEOF as usize];
+    let by_lines = settings.local_flags.contains(LocalFlags::ICANON);
+    Ok(Reading { by_lines, end: Some(end).filter(|end| *end != DISABLED) })
+}
+
+/// Whether something that was typed is still to be read, the end of input included. Opens the master's peer to ask.
+pub fn has_unread_input(master: impl AsFd) -> Result<bool> {
+    let peer = open_peer(master)?;
+    let ready = poll::wait(&[(peer.as_fd(), PollFlags::POLLIN)], Deadline::Now)?;
+    Ok(ready.iter().any(|events| events.contains(PollFlags::POLLIN)))
 }
 
 /// `tcsetattr`.

@@ -1,8 +1,10 @@
 //! What the payload is: its user, groups, umask, environment, directory, limits, priorities.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use spec_tests::bundle::Bundle;
 use spec_tests::container::Container;
 use spec_tests::not_in_runc_1_1;
+use spec_tests::runtime::{Call, eventually};
 
 #[test]
 fn user_and_groups_are_set() {
@@ -137,6 +139,87 @@ fn rlimits_are_set() {
     let seen = container.sees("ulimit -Sn; ulimit -Hn; ulimit -c; grep processes /proc/self/limits");
     let words: Vec<_> = seen.split_whitespace().collect();
     assert_eq!(words, ["100", "200", "0", "Max", "processes", "500", "600", "processes"]);
+}
+
+/// A command that may not set the rlimits of another user's process.
+fn without_sys_resource(call: Call<'_>) -> Call<'_> {
+    call.by(["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"])
+}
+
+/// What lets a caller without CAP_SYS_RESOURCE meet the limits of another user, and a filter that forbids to set them.
+type Configure = fn(&mut Bundle);
+
+const LIMITED: [Configure; 5] = [
+    |_| {},
+    |bundle| _ = bundle.user_namespace(100_000),
+    |bundle| _ = bundle.namespace("pid", Some(&format!("/proc/{}/ns/pid", std::process::id()))),
+    |bundle| _ = bundle.set("/process/noNewPrivileges", true).set("/linux/seccomp", without_prlimit()),
+    |bundle| _ = bundle.set("/process/noNewPrivileges", false).set("/linux/seccomp", without_prlimit()),
+];
+
+/// Tells limits and OOM score of a process that may be forbidden to ask for limits.
+const TOLD: &str =
+    "grep -E 'open files|core file' /proc/self/limits | tr -s ' '; cat /proc/self/oom_score_adj";
+
+fn without_prlimit() -> Value {
+    let forbidden = json!([{"names": ["prlimit64", "setrlimit"], "action": "SCMP_ACT_ERRNO"}]);
+    json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": forbidden})
+}
+
+#[test]
+fn rlimits_of_another_user_need_no_right_to_be_lowered() {
+    let limits = json!([
+        {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+    ]);
+    for configure in LIMITED {
+        let container = Container::new(|bundle| {
+            bundle.set("/process/rlimits", limits.clone()).set("/process/user/uid", 1000);
+            bundle.set("/process/oomScoreAdj", 500);
+            configure(bundle);
+            bundle.sh(&format!("{TOLD}; sleep 1000"));
+        });
+        let output = container.path("output");
+        let run = without_sys_resource(container.run_with(["--detach"]));
+        run.prologue(&format!("exec > {output}")).output().ok();
+        let seen = "Max core file size 0 0 bytes \nMax open files 100 200 files \n500\n";
+        eventually("limits", || std::fs::read_to_string(&output).unwrap() == seen);
+
+        let process = json!({
+            "cwd": "/", "args": ["sh", "-c", TOLD],
+            "env": ["PATH=/bin"], "user": {"uid": 1001, "gid": 1}, "oomScoreAdj": 500,
+            "rlimits": [
+                {"type": "RLIMIT_NOFILE", "soft": 50, "hard": 50}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+            ],
+        });
+        let process = container.file("process.json", &process.to_string());
+        let exec = container.command(["exec", "--process", &process, &container.id]);
+        let seen = "Max core file size 0 0 bytes \nMax open files 50 50 files \n500";
+        assert_eq!(without_sys_resource(exec).output().ok(), seen);
+    }
+}
+
+#[test]
+fn a_user_at_the_limit_of_its_processes_starts() {
+    let container = Container::new(|bundle| {
+        bundle.set("/process/user/uid", 54_321);
+        bundle.set("/process/rlimits", json!([{"type": "RLIMIT_NPROC", "soft": 1, "hard": 1}]));
+        bundle.sh("read line </proc/self/limits; echo $line");
+    });
+    assert_eq!(without_sys_resource(container.run()).output().ok(), "Limit Soft Limit Hard Limit Units");
+}
+
+#[test]
+fn an_rlimit_that_is_raised_without_the_right_is_an_error() {
+    let raised = json!([{"type": "RLIMIT_CORE", "soft": 0, "hard": 1_u64 << 40}]);
+    for uid in [0, 1000] {
+        let container = Container::new(|bundle| {
+            bundle.set("/process/rlimits", raised.clone()).set("/process/user/uid", uid);
+        });
+        let run = without_sys_resource(container.run()).prologue("ulimit -c 100");
+        run.output().fails();
+        container.assert_nothing_left();
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde_json::json;
 use spec_tests::bundle::Bundle;
 use spec_tests::console::{FdSocket, Terminal};
 use spec_tests::container::Container;
+use spec_tests::only_corten;
 
 /// Creates and starts a container whose terminal comes over a console socket.
 fn started(script: &str, configure: impl FnOnce(&mut Bundle)) -> (Container, Terminal) {
@@ -66,6 +67,32 @@ fn run_in_the_foreground_relays_input_output_and_exit_code() {
     terminal.write("hello\n");
     terminal.read_until("got hello");
     assert_eq!(running.wait().code, 6);
+}
+
+#[test]
+fn the_end_of_a_callers_input_reaches_the_terminal() {
+    only_corten!("a terminal for a caller that has none");
+    let container = Container::new(|bundle| {
+        bundle.set("/process/terminal", true);
+    });
+    for (script, typed, code) in [
+        ("exec sh -i", "", 0),
+        ("exec sh -i", "exit 3\n", 3),
+        ("cat; cat; exit 4", "line\n", 4),
+        ("cat; cat; exit 5", "no line end", 5),
+        ("stty -icanon min 1; test $(head -c 1 | od -An -tx1) = 04; exit 6", "", 6),
+    ] {
+        let mut bundle = container.bundle.clone();
+        bundle.sh(script);
+        bundle.save();
+        let dir = bundle.dir.to_str().expect("a UTF-8 path");
+        let run = container.command(["run", "--bundle", dir, &container.id]).stdin(typed).output();
+        assert_eq!(run.code, code, "{script}: {run}");
+    }
+    let running = Container::sleeping(|_| {});
+    let exec = running.exec_with(&["--tty"], &["sh", "-i"]);
+    assert_eq!(exec.stdin("exit 7\n").output().code, 7);
+    assert_eq!(running.exec_with(&["--tty"], &["sh", "-i"]).output().code, 0);
 }
 
 #[test]

@@ -53,6 +53,9 @@ impl Place {
     }
 }
 
+/// Of a bundle: its commands lack CAP_SYS_RESOURCE.
+const WITH_LITTLE_RIGHT: &str = "with little right";
+
 /// What of the host the containers of a test ask for.
 struct Surroundings {
     resctrl: Option<Resctrl>,
@@ -68,6 +71,9 @@ impl Surroundings {
         let asks_for = |field: &str| container.bundle.config["linux"][field].is_object();
         match &self.resctrl {
             Some(resctrl) if asks_for("intelRdt") => resctrl.seen_by(call),
+            _ if container.bundle.config["annotations"]["caller"] == WITH_LITTLE_RIGHT => {
+                call.by(["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"])
+            }
             _ if asks_for("netDevices") => {
                 let script = "ip link add crash0 type veth peer name crash1; exec \"$@\"";
                 call.by(["unshare", "--net", "sh", "-ec", script, "sh"])
@@ -153,10 +159,14 @@ fn in_a_user_namespace(bundle: &mut Bundle) {
     bundle.user_namespace(100_000).mount("tmpfs", "tmpfs", "/run", &[]).args(["sleep", "1000"]);
 }
 
-/// Joins a pid namespace, so an intermediate process prepares everything.
+/// Joins a pid namespace, so an intermediate process prepares everything; and init sets its rlimits itself.
 fn in_a_pod(bundle: &mut Bundle) {
     let own = format!("/proc/{}/ns/pid", std::process::id());
-    bundle.namespace("pid", Some(&own)).args(["sleep", "1000"]);
+    bundle
+        .namespace("pid", Some(&own))
+        .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]))
+        .set("/annotations/caller", WITH_LITTLE_RIGHT)
+        .args(["sleep", "1000"]);
 }
 
 fn in_a_pod_with_users(bundle: &mut Bundle) {
@@ -166,10 +176,13 @@ fn in_a_pod_with_users(bundle: &mut Bundle) {
     in_a_pod(bundle);
 }
 
-/// A policy that no child inherits: init is forked before all that is prepared.
+/// A policy that no child inherits: init is forked before all that is prepared. And a filter that forbids to set the
+/// rlimits after it.
 fn forked_first(bundle: &mut Bundle) {
     in_a_pod(bundle);
     bundle.set("/process/scheduler", json!({"policy": "SCHED_BATCH", "flags": ["SCHED_FLAG_RESET_ON_FORK"]}));
+    let forbidden = json!([{"names": ["prlimit64"], "action": "SCMP_ACT_ERRNO"}]);
+    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": forbidden}));
 }
 
 /// The binary with faults, if there is one.
@@ -392,6 +405,14 @@ const NOT_TRIED: [(&str, &str); 6] = [
     ("send-pidfd", "wants somebody who takes the pidfd"),
 ];
 
+/// Whether the rlimits of init can be set from outside here.
+fn has_sys_resource() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the status of this process");
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("capabilities");
+    let bits = u64::from_str_radix(effective.trim(), 16).expect("a number");
+    bits >> 24 & 1 == 1
+}
+
 #[test]
 fn every_step_of_the_table_is_tried() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
@@ -403,6 +424,9 @@ fn every_step_of_the_table_is_tried() {
         tried.extend(steps_of_exec(&container, &process(&container, &["true"])));
     }
     tried.extend(OF_RUN.map(str::to_owned));
+    if !has_sys_resource() {
+        tried.insert("set-rlimits".to_owned());
+    }
     let untried = Stage::ALL.iter().map(|stage| stage.name()).filter(|name| !tried.contains(*name));
     assert_eq!(untried.collect::<Vec<_>>(), NOT_TRIED.map(|(step, _)| step));
 }

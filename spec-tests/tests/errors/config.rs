@@ -134,6 +134,27 @@ fn a_missing_part_is_named() {
 }
 
 #[test]
+fn an_entry_of_the_environment_without_a_name_or_a_value() {
+    let running = Container::sleeping(|_| {});
+    for (entry, theirs) in [("NAME", "missing '='"), ("", "missing '='"), ("=value", "name cannot be empty")]
+    {
+        let theirs = if subject().is_corten() { "" } else { theirs };
+        let container = Container::new(|bundle| {
+            bundle.set("/process/env", json!(["PATH=/bin", entry, "A="]));
+        });
+        refused(&container, &container.create().output(), &[theirs], &["config.json: process.env[1]: "]);
+
+        let process = json!({ "cwd": "/", "args": ["true"], "env": ["PATH=/bin", entry] });
+        let process = running.file("process.json", &process.to_string());
+        let exec = running.command(["exec", "--process", &process, &running.id]);
+        let said = exec.output().fails();
+        assert!(said.contains(theirs) && (theirs.is_empty() == said.contains(": env[1]: ")), "{said}");
+        let said = running.exec_with(&["--env", entry], &["true"]).output().fails();
+        assert!(said.contains(theirs) && (theirs.is_empty() == said.contains(": env[")), "{said}");
+    }
+}
+
+#[test]
 fn a_version_of_the_spec_that_is_none() {
     only_corten!("reading ociVersion");
     for version in ["two", "2.0.0"] {

@@ -16,8 +16,9 @@ use super::mounts::IdMapping;
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec,
-    ForInit, ForPreparer, ForSupervisor, IdMap, Leading, NetDevice, OuterPropagation, Plan, Program,
-    PropagationChange, RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User, cgroup,
+    ForInit, ForPreparer, ForSupervisor, IdMap, Leading, NamespaceFlags, NetDevice, OuterPropagation, Plan,
+    Program, PropagationChange, RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset,
+    User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -203,6 +204,7 @@ fn of_preparer(action: &ForPreparer) -> Text {
         ForPreparer::MarkDescriptors(kept) | ForPreparer::CloseDescriptors(kept) => {
             format!("from {} on", kept.preserved().end).into()
         }
+        ForPreparer::LimitItselfFirst(limits) => list(limits, ", ", rlimit).into(),
         ForPreparer::InstallSeccomp(filter) => self::filter(filter).into(),
         ForPreparer::LimitBoundingSet(mask) => capabilities(*mask).into(),
         ForPreparer::ChangeUser(user) => self::user(user).into(),
@@ -232,6 +234,7 @@ fn of_init(action: &ForInit) -> Text {
             self::filter(filter).into()
         }
         ForInit::FindProgram(program) => name(program).into(),
+        ForInit::LimitItself(limits) => list(limits, ", ", rlimit).into(),
         ForInit::RunStartHooks(hooks) => each_hook(HookKind::StartContainer, hooks).into(),
         ForInit::Execute(program) => {
             Text { what: list(&program.args, " ", |arg| argument(arg)), details: environment(program) }
@@ -337,7 +340,10 @@ fn cloning(cloning: &Cloning) -> String {
         0 => String::new(),
         _ => format!(", with {}", descriptors(cloning.descriptors)),
     };
-    format!("{}{kept}", cloning.namespaces)
+    match cloning.namespaces {
+        NamespaceFlags(0) => format!("no new namespaces{kept}"),
+        new => format!("{new}{kept}"),
+    }
 }
 
 fn cloning_into(cloning: &CloningInto) -> String {
