@@ -28,6 +28,11 @@ impl FdSocket {
         FdSocket { path, listener }
     }
 
+    /// Whether somebody has connected.
+    pub fn has_connection(&self) -> bool {
+        poll_readable(&self.listener, Duration::ZERO)
+    }
+
     /// Accepts one connection and takes the descriptor that comes over it, with the text sent beside it.
     pub fn receive(&self) -> (OwnedFd, String) {
         readable(&self.listener, "a connection");
