@@ -1,18 +1,21 @@
 //! The supervisor's side of its child: init, or the process that joins a container.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::cgroup::Cgroup;
-use super::handshake::{Channel, Message, OfIntermediate, PATIENCE_MS};
+use super::handshake::{Channel, Message, OfIntermediate, PATIENCE};
 use crate::error::{Errno, Error, Kind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
-use crate::sys::process::{self, Ended};
+use crate::sys::process::Ended;
 use crate::sys::{poll, signal};
 
 /// How often to look for a descriptor that the child is about to have.
 const LOOK_AT_DESCRIPTOR: Duration = Duration::from_millis(1);
+
+/// How long the intermediate process may take to end once it has forked init.
+const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A child that performs its own steps of the plan, and says what it needs.
 pub(super) struct Child {
@@ -23,8 +26,8 @@ pub(super) struct Child {
 
 /// Why the child's expected message doesn't come.
 pub(super) enum Silence {
-    /// The child ended without a word: by a signal, or by a defect.
-    Ended(Ended),
+    /// The child ended without a word: by a signal, or by a defect. `None` if nobody can say how.
+    Ended(Option<Ended>),
     /// The child said what it failed at, or the channel failed.
     Err(Error),
 }
@@ -50,25 +53,36 @@ impl Child {
         &mut self,
         wanted: impl FnOnce(Message) -> Result<T, Message>,
     ) -> Result<T, Silence> {
-        match wanted(self.channel.listen()?) {
+        match wanted(self.channel.listen(&self.pidfd)?) {
             Ok(wanted) => Ok(wanted),
             Err(Message::Failed(err)) => Err(err.into()),
-            Err(Message::Gone) => Err(Silence::Ended(process::wait(self.pid)?)),
-            Err(other) => Err(Error::internal(format!("init said {other:?} out of turn")).into()),
+            // Without its channel it can't go on, whether it has ended or a tracer has taken the channel from it.
+            Err(Message::Gone) => Err(Silence::Ended(self.pidfd.end()?)),
+            Err(other) => Err(out_of_turn(&other).into()),
+        }
+    }
+
+    /// Waits until the child has executed its program, or has ended: the caller sees an end by the exit status.
+    pub(super) fn await_execution(&mut self) -> Result<(), Silence> {
+        match self.channel.await_execution(&self.pidfd, self.pid)? {
+            Message::Gone => Ok(()),
+            Message::Failed(err) => Err(err.into()),
+            other => Err(out_of_turn(&other).into()),
         }
     }
 
     /// A copy of the child's descriptor of this number, as soon as the child has it. The child says nothing before,
     /// unless it fails.
     pub(super) fn fetch_fd(&mut self, number: i32) -> Result<OwnedFd, Silence> {
-        let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
+        let deadline = Deadline::after(PATIENCE);
         while !deadline.passed() {
             match self.pidfd.fetch_fd(number) {
-                // Not yet; or the child has ended, which closes the channel.
+                // Not yet; or the child has ended.
                 Err(err) if err.is(Errno::EBADF) || err.is(Errno::ESRCH) => {}
                 result => return Ok(result?),
             }
-            if poll::readable_by(&self.channel, Deadline::after(LOOK_AT_DESCRIPTOR))? {
+            let ends = [self.channel.as_fd(), self.pidfd.as_fd()];
+            if poll::wait_readable(&ends, Deadline::after(LOOK_AT_DESCRIPTOR))?.contains(&true) {
                 self.expect(Err::<(), _>)?;
             }
         }
@@ -88,8 +102,9 @@ impl Child {
             self.channel.go()?;
             said = self.channel.listen_to_intermediate(&self.pidfd)?;
         }
-        let ended = process::wait(self.pid)?;
-        let OfIntermediate::Forked(pidfd) = said else { return Err(Silence::Ended(ended)) };
+        let OfIntermediate::Forked(pidfd) = said else { return Err(Silence::Ended(self.pidfd.end()?)) };
+        // The intermediate process does nothing more but end.
+        self.pidfd.reap_by(Deadline::after(END_PATIENCE))?;
         self.pidfd = PidFd::from(pidfd);
         // The pidfd tells init's pid as this process counts it; the intermediate process may be in another pid
         // namespace.
@@ -99,10 +114,15 @@ impl Child {
     }
 }
 
-/// The error of a child that was killed.
-pub(super) fn died(who: &str, ended: Ended, oom_kills: Option<u64>) -> Error {
+fn out_of_turn(said: &Message) -> Error {
+    Error::internal(format!("init said {said:?} out of turn"))
+}
+
+/// The error of a child that has ended.
+pub(super) fn died(who: &str, ended: Option<Ended>, oom_kills: Option<u64>) -> Error {
     match ended {
-        Ended::Signaled(number) => {
+        None => Error::new(Kind::Kernel, format!("{who} has ended, and a process that traces it keeps how")),
+        Some(Ended::Signaled(number)) => {
             let name = signal::name(number);
             // The supervisor notices the death at some step of its own. This step has no part in it and isn't named.
             let err = Error::new(Kind::Kernel, format!("{who} was killed by {name}")).without_step();
@@ -116,6 +136,6 @@ pub(super) fn died(who: &str, ended: Ended, oom_kills: Option<u64>) -> Error {
                 _ => err,
             }
         }
-        Ended::Exited(code) => Error::internal(format!("{who} exited with {code} and said nothing")),
+        Some(Ended::Exited(code)) => Error::internal(format!("{who} exited with {code} and said nothing")),
     }
 }

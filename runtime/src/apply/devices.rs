@@ -2,6 +2,9 @@
 //!
 //! For each of them, its directory is opened as a [workplace](super::inside::Root::workplace): by a /dev that is a
 //! link, or by a link that leads a volume to /dev, an image would have the runtime make and remove files elsewhere.
+//!
+//! What has a node's name already stays, whatever it is: a volume may stand in for a device. Only as a mask /dev/null
+//! must be the null device, and [there](Rootfs::hide) it is looked at.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -30,7 +33,7 @@ pub fn make(rootfs: &mut Rootfs, device: &Device, node: Option<OwnedFd>) -> Resu
 fn make_node(directory: &OwnedFd, name: &Path, device: &Device) -> Result<()> {
     let kind = SFlag::from_bits_truncate(device.kind);
     match file::make_node_at(directory, name, kind, device.mode, number(device)) {
-        Err(err) if err.is(Errno::EEXIST) => check(&file::stat_at(directory, name)?, device),
+        Err(err) if err.is(Errno::EEXIST) => Ok(()),
         result => {
             result?;
             // No umask has changed the mode: init's umask is 0 until it becomes the container's user.
@@ -54,13 +57,14 @@ fn bind(node: &OwnedFd, directory: &OwnedFd, name: &Path, device: &Device) -> Re
     mount::attach(node.as_fd(), target.as_fd())
 }
 
-/// A node that was there already, or that has replaced the node just made, must be the device that the config asks for.
+/// The host's node, and whatever has the name of the node just made, must be the device that the config asks for.
+/// Somebody who shares a volume may have exchanged the latter.
 fn check(stat: &FileStat, device: &Device) -> Result<()> {
     let numbered = device.kind == libc::S_IFIFO || stat.st_rdev == number(device);
     if stat.st_mode & libc::S_IFMT == device.kind && numbered {
         return Ok(());
     }
-    let text = format!("{} is there and is another thing than this device", device.path.display());
+    let text = format!("{} is another thing than this device", device.path.display());
     Err(Error::new(Kind::Denied, text))
 }
 

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::readiness::Readiness;
 use super::relay::{End, Relay};
-use crate::error::{Result, best_effort};
+use crate::error::{Error, Kind, Result, best_effort};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{self, Interest, Interruptible, PollFlags};
@@ -15,10 +15,11 @@ use crate::sys::process::{self, Ended};
 use crate::sys::signal::SignalQueue;
 
 /// The signals that reach this process while it stands in for the container's process. It hands them on, and isn't
-/// ended by them itself. Until there is a process to hand them to, those of [`ENDING`] end what this process waits for.
+/// ended by them itself. As long as there is no process to hand them to, those of [`ENDING`] end what this process
+/// waits for.
 pub struct Signals {
     queue: SignalQueue,
-    starting: Cell<Option<Interruptible>>,
+    interruptible: Cell<Option<Interruptible>>,
 }
 
 /// The signals by which somebody wants this process to end.
@@ -29,19 +30,31 @@ impl Signals {
     pub fn collect() -> Result<Signals> {
         let faults = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL];
         let queue = SignalQueue::of_all_but(&faults)?;
-        let starting = Interruptible::by(queue.of_these(&ENDING)?);
-        Ok(Signals { queue, starting: Cell::new(Some(starting)) })
+        let interruptible = Interruptible::by(queue.of_these(&ENDING)?);
+        Ok(Signals { queue, interruptible: Cell::new(Some(interruptible)) })
+    }
+
+    /// Lets the next signal end what this process waits for, now that the process has ended. A signal that came before
+    /// was the process's, or has ended the start.
+    pub fn heed_again(&self) -> Result<()> {
+        while self.queue.take()?.is_some() {}
+        self.interruptible.set(Some(Interruptible::by(self.queue.of_these(&ENDING)?)));
+        Ok(())
     }
 
     /// Whether somebody wants this process to end, now that there is no process to hand a signal on to.
     fn ask_for_the_end(&self) -> Result<bool> {
         while let Some(number) = self.queue.take()? {
-            if Signal::try_from(number).is_ok_and(|signal| ENDING.contains(&signal)) {
+            if is_ending(number) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
+
+fn is_ending(number: i32) -> bool {
+    Signal::try_from(number).is_ok_and(|signal| ENDING.contains(&signal))
 }
 
 /// Waits for the process and returns how it ended. Meanwhile hands on signals, the terminal if there is one, and the
@@ -53,7 +66,7 @@ pub fn attend(
     terminal: Option<OwnedFd>,
     readiness: Option<Readiness>,
 ) -> Result<Ended> {
-    drop(signals.starting.take());
+    drop(signals.interruptible.take());
     let relay = terminal.map(Relay::start).transpose()?;
     let mut attendance = Attendance { process, pid, signals, relay, readiness };
     let ended = attendance.run()?;
@@ -113,10 +126,8 @@ impl Attendance<'_> {
         while let Some(number) = self.signals.queue.take()? {
             match Signal::try_from(number) {
                 Ok(Signal::SIGCHLD) => {
-                    while let Some((pid, ended)) = process::reap_any() {
-                        if pid == self.pid {
-                            return Ok(Some(ended));
-                        }
+                    if let Some(ended) = self.reap() {
+                        return Ok(Some(ended));
                     }
                 }
                 Ok(Signal::SIGWINCH) => {
@@ -130,6 +141,10 @@ impl Attendance<'_> {
                 // SIGPIPE says that the reader of the runtime's output has gone. The container hears of its own pipes
                 // from the kernel.
                 Ok(Signal::SIGPIPE) => {}
+                // A process of the container may trace the process, and keep its end from its parent.
+                _ if is_ending(number) && self.process.wait_for_exit(Deadline::Now)? => {
+                    return self.reap().map(Some).ok_or_else(held_by_tracer);
+                }
                 _ => {
                     best_effort(self.process.send_signal(number), "it may have ended meanwhile");
                 }
@@ -137,4 +152,13 @@ impl Attendance<'_> {
         }
         Ok(None)
     }
+
+    /// Reaps all children that have ended. Says how the process has, if it is among them.
+    fn reap(&self) -> Option<Ended> {
+        std::iter::from_fn(process::reap_any).find(|(pid, _)| *pid == self.pid).map(|(_, ended)| ended)
+    }
+}
+
+fn held_by_tracer() -> Error {
+    Error::new(Kind::Kernel, "the process has ended, and a process that traces it keeps how")
 }

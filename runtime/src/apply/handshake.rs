@@ -42,6 +42,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::build::Built;
+use super::execution::{Image, SILENCE_TRUSTED, has_executed};
 use crate::error::{Context, Errno, Error, Result};
 use crate::plan::mount_options::AttrChange;
 use crate::sys::clock::Deadline;
@@ -49,7 +50,7 @@ use crate::sys::pidfd::PidFd;
 use crate::sys::{file, poll, socket};
 
 /// How long supervisor and init wait for each other: mounts of network filesystems can be slow, and so can hooks.
-pub const PATIENCE_MS: u64 = 600_000;
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 const WORD_BYTES_MAX: usize = 256;
@@ -81,7 +82,7 @@ pub enum Message {
     Independent,
     /// A step failed.
     Failed(Error),
-    /// Init is gone, or has become the program. Nobody says this: the channel has closed.
+    /// Init is gone, or has become the program. Nobody says this: the channel has closed, or the process has ended.
     #[serde(skip)]
     Gone,
 }
@@ -143,7 +144,7 @@ impl Channel {
     /// Both ends.
     pub fn pair() -> Result<(Channel, Channel)> {
         let (supervisor, init) = socket::message_pair().doing("make the channel to init")?;
-        socket::set_receive_timeout(&init, Duration::from_millis(PATIENCE_MS))?;
+        socket::set_receive_timeout(&init, PATIENCE)?;
         let channel = |socket| Channel { socket, early: VecDeque::new() };
         Ok((channel(supervisor), channel(init)))
     }
@@ -217,11 +218,12 @@ impl Channel {
         self.await_go()
     }
 
-    /// Supervisor: waits for what init says next.
-    pub fn listen(&mut self) -> Result<Message> {
+    /// Supervisor: waits for what init says next. Its end is known by its pidfd too: a process of the container that
+    /// traces init can hold a copy of init's end of the channel.
+    pub fn listen(&mut self, init: &PidFd) -> Result<Message> {
         match self.early.pop_front() {
             Some(message) => Ok(message),
-            None => self.receive_message(),
+            None => self.receive_from(init),
         }
     }
 
@@ -232,21 +234,11 @@ impl Channel {
     /// process failed at.
     pub fn listen_to_intermediate(&mut self, intermediate: &PidFd) -> Result<OfIntermediate> {
         loop {
-            let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
-            let ends = [self.socket.as_fd(), intermediate.as_fd()];
-            match poll::wait_readable(&ends, deadline)?[..] {
-                [false, false] => return Err(silence()),
-                // If the intermediate process had spoken before its end, its message could be read now.
-                [false, true] if !poll::readable_by(&self.socket, Deadline::Now)? => {
-                    socket::shut_down(self.socket.as_fd())?;
-                    return Ok(OfIntermediate::Gone);
-                }
-                _ => {}
-            }
-            match self.receive_message()? {
+            match self.receive_from(intermediate)? {
                 Message::Forked(Some(pidfd)) => return Ok(OfIntermediate::Forked(pidfd)),
                 Message::NoRoom => return Ok(OfIntermediate::NoRoom),
                 Message::Gone => {
+                    socket::shut_down(self.socket.as_fd())?;
                     return match self.early.pop_front() {
                         Some(Message::Failed(err)) => Err(err),
                         _ => Ok(OfIntermediate::Gone),
@@ -257,16 +249,39 @@ impl Channel {
         }
     }
 
-    fn receive_message(&self) -> Result<Message> {
-        match self.receive()? {
-            Some((bytes, fd)) => Ok(read::<Message>(&bytes)?.with_descriptor(fd)),
-            None => Ok(Message::Gone),
+    /// Supervisor: waits until init, which is process `pid`, has executed its program or has ended, which is `Gone`, or
+    /// says something.
+    pub fn await_execution(&mut self, init: &PidFd, pid: i32) -> Result<Message> {
+        let deadline = Deadline::after(PATIENCE);
+        while self.early.is_empty() {
+            let ends = [self.socket.as_fd(), init.as_fd()];
+            let ready = poll::wait_readable(&ends, deadline.min(Deadline::after(SILENCE_TRUSTED)))?;
+            if ready.contains(&true) || deadline.passed() {
+                break;
+            }
+            if has_executed(pid, Image::own()) {
+                return Ok(Message::Gone);
+            }
+        }
+        self.listen(init)
+    }
+
+    /// The next message. The end of `speaker`, if it is silent, is `Gone`.
+    fn receive_from(&self, speaker: &PidFd) -> Result<Message> {
+        let ends = [self.socket.as_fd(), speaker.as_fd()];
+        match poll::wait_readable(&ends, Deadline::after(PATIENCE))?[..] {
+            [false, false] => Err(silence()),
+            // If the process had spoken before its end, its message could be read now.
+            [false, true] if !poll::readable_by(&self.socket, Deadline::Now)? => Ok(Message::Gone),
+            _ => match self.receive()? {
+                Some((bytes, fd)) => Ok(read::<Message>(&bytes)?.with_descriptor(fd)),
+                None => Ok(Message::Gone),
+            },
         }
     }
 
-    /// The next datagram and its descriptor; `None` if the process at the far end has gone.
+    /// The next datagram, which is there, and its descriptor; `None` if no process has the far end open.
     fn receive(&self) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
-        self.await_readable()?;
         let mut buffer = vec![0_u8; MESSAGE_BYTES_MAX];
         let (length, mut fds) = match socket::receive(self.socket.as_fd(), &mut buffer) {
             // Init has gone without reading the supervisor's last word. The kernel reports that first; what init said
@@ -276,17 +291,16 @@ impl Channel {
             }
             result => result?,
         };
+        // An empty datagram is no end.
+        if length == 0 && poll::hung_up_by(&self.socket, Deadline::Now)? {
+            return Ok(None);
+        }
         buffer.truncate(length);
-        Ok((length > 0).then(|| (buffer, fds.pop())))
+        Ok(Some((buffer, fds.pop())))
     }
 
     fn send(&self, said: &Word, fd: Option<BorrowedFd>) -> Result<()> {
         socket::send(self.socket.as_fd(), &to_bytes(said)?, fd.as_slice())
-    }
-
-    fn await_readable(&self) -> Result<()> {
-        let deadline = Deadline::after(Duration::from_millis(PATIENCE_MS));
-        if poll::readable_by(&self.socket, deadline)? { Ok(()) } else { Err(silence()) }
     }
 }
 
@@ -297,7 +311,7 @@ impl AsFd for Channel {
 }
 
 fn silence() -> Error {
-    Error::internal(format!("no word from the other side for {} s", PATIENCE_MS / 1000))
+    Error::internal(format!("no word from the other side for {} s", PATIENCE.as_secs()))
 }
 
 fn silence_if_timed_out(err: Error) -> Error {
@@ -323,13 +337,18 @@ mod tests {
     use super::*;
     use crate::error::Kind;
 
+    /// A process that hasn't ended.
+    fn own() -> PidFd {
+        PidFd::open(std::process::id() as i32).unwrap()
+    }
+
     #[test]
     fn an_error_of_init_arrives_whole() {
         let (mut supervisor, init) = Channel::pair().unwrap();
         let err =
             Error::kernel("fsmount(0)", Errno::EPERM).context("mount proc on /proc").with_hint("unmask it");
         init.fail(err).unwrap();
-        let Message::Failed(told) = supervisor.listen().unwrap() else { panic!("not a failure") };
+        let Message::Failed(told) = supervisor.listen(&own()).unwrap() else { panic!("not a failure") };
         assert_eq!(told.to_string(), "mount proc on /proc: fsmount(0): operation not permitted (EPERM)");
         assert_eq!((told.kind(), told.hint()), (Kind::Denied, Some("unmask it")));
         assert!(told.is(Errno::EPERM));
@@ -339,10 +358,31 @@ mod tests {
     fn a_closed_channel_is_gone_for_the_supervisor_and_an_error_for_init() {
         let (mut supervisor, init) = Channel::pair().unwrap();
         drop(init);
-        assert!(matches!(supervisor.listen().unwrap(), Message::Gone));
+        assert!(matches!(supervisor.listen(&own()).unwrap(), Message::Gone));
         let (supervisor, init) = Channel::pair().unwrap();
         drop(supervisor);
         assert!(init.ask(&Message::Created).is_err());
+    }
+
+    #[test]
+    fn an_empty_datagram_is_no_end() {
+        let (mut supervisor, init) = Channel::pair().unwrap();
+        socket::send(init.as_fd(), b"", &[]).unwrap();
+        assert!(supervisor.listen(&own()).is_err());
+        init.say(&Message::Hooks).unwrap();
+        assert!(matches!(supervisor.listen(&own()).unwrap(), Message::Hooks));
+    }
+
+    #[test]
+    fn the_end_of_init_is_heard_of_though_its_end_of_the_channel_is_open() {
+        let (mut supervisor, held) = Channel::pair().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pidfd = PidFd::open(child.id() as i32).unwrap();
+        child.wait().unwrap();
+        held.say(&Message::Hooks).unwrap();
+        assert!(matches!(supervisor.listen(&pidfd).unwrap(), Message::Hooks));
+        assert!(matches!(supervisor.listen(&pidfd).unwrap(), Message::Gone));
+        assert!(matches!(supervisor.await_execution(&pidfd, 0).unwrap(), Message::Gone));
     }
 
     #[test]
@@ -351,7 +391,7 @@ mod tests {
         for text in ["x", "\u{1}", "…"] {
             let err = Error::kernel(text.repeat(100_000), Errno::EPERM).with_hint(text.repeat(10_000));
             init.fail(err).unwrap();
-            let Message::Failed(told) = supervisor.listen().unwrap() else { panic!("not a failure") };
+            let Message::Failed(told) = supervisor.listen(&own()).unwrap() else { panic!("not a failure") };
             assert!(told.to_string().ends_with("(EPERM)"), "the cause stands at the end");
         }
     }
@@ -361,10 +401,10 @@ mod tests {
         let (mut supervisor, init) = Channel::pair().unwrap();
         init.say(&Message::Hooks).unwrap();
         init.say(&Message::Forked(Some(std::fs::File::open("/dev/null").unwrap().into()))).unwrap();
-        let alive = PidFd::open(std::process::id() as i32).unwrap();
+        let alive = own();
         let said = supervisor.listen_to_intermediate(&alive).unwrap();
         assert!(matches!(said, OfIntermediate::Forked(_)));
-        assert!(matches!(supervisor.listen().unwrap(), Message::Hooks));
+        assert!(matches!(supervisor.listen(&own()).unwrap(), Message::Hooks));
 
         init.fail(Error::internal("no such namespace")).unwrap();
         drop(init);

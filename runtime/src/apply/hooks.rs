@@ -18,6 +18,11 @@ use crate::sys::pidfd::PidFd;
 use crate::sys::{file, memfd, poll};
 use crate::text;
 
+/// How long a hook that has ended may be kept from the runtime.
+const REAPING_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a hook is looked at that was killed.
+const LOOK_AT_KILLED: Duration = Duration::from_millis(1);
+
 /// The environment of a hook whose `env` is empty.
 #[derive(Clone, Copy, Debug)]
 pub enum DefaultEnv<'a> {
@@ -71,13 +76,13 @@ fn run(hook: &Hook, surroundings: Surroundings) -> Result<()> {
         // The hook is a child that is not reaped, so its pid is still its own.
         child.kill().map_err(|err| Error::io("kill", &err))?;
     }
-    let status = child.wait().map_err(|err| Error::io("wait", &err))?;
+    let status = reap(&mut child)?;
     match (ended?, timeout) {
         (false, Some(timeout)) => {
             let how = format!("hook ran past specified timeout of {}s", timeout.as_secs());
             Err(Error::new(Kind::Hook, how + &output.text()))
         }
-        _ if status.success() => Ok(()),
+        _ if status.is_some_and(|status| status.success()) => Ok(()),
         _ => Err(Error::new(Kind::Hook, how(status) + &output.text())),
     }
 }
@@ -142,7 +147,23 @@ fn wait(child: &Child, output: &mut Outputs, deadline: Deadline) -> Result<bool>
     }
 }
 
-fn how(status: ExitStatus) -> String {
+/// Reaps a hook that has ended or was killed, and says how it ended.
+///
+/// With a deadline: a process of the container may trace a hook that runs there, and keep it from its parent.
+fn reap(child: &mut Child) -> Result<Option<ExitStatus>> {
+    let deadline = Deadline::after(REAPING_PATIENCE);
+    loop {
+        match child.try_wait().map_err(|err| Error::io("wait", &err))? {
+            None if !deadline.passed() => poll::wait(&[], Deadline::after(LOOK_AT_KILLED)).map(drop)?,
+            status => return Ok(status),
+        }
+    }
+}
+
+fn how(status: Option<ExitStatus>) -> String {
+    let Some(status) = status else {
+        return "it was killed, or is traced, and nobody says how it ended".into();
+    };
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(libc::SIGSYS)) => "killed by the seccomp filter: bad system call".into(),

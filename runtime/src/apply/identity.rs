@@ -48,12 +48,12 @@ pub fn change_user(alone: &SingleThreaded, user: &User) -> Result<()> {
 
 /// Lets the user of the process reopen its standard streams by name (`/dev/stdout`): they were opened by root.
 ///
-/// Only pipes and sockets change their owner. A file, a device node or a terminal of the caller has a name on the host:
-/// it would be the user's from then on, and of any process of the host with the same id.
+/// Only pipes without a name and sockets change their owner. A file, a fifo, a device node or a terminal of the caller
+/// has a name on the host: it would be the user's from then on, and of any process of the host with the same id.
 fn give_standard_streams(uid: u32) -> Result<()> {
     for stream in (0..=2).filter_map(descriptors::inherited) {
         let stat = file::stat_of(stream)?;
-        if stat.st_uid == uid || !file::is_pipe_or_socket(&stat) {
+        if stat.st_uid == uid || !file::is_pipe_or_socket(stream, &stat) {
             continue;
         }
         match file::change_owner(stream, uid, stat.st_gid) {

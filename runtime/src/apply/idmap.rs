@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use crate::error::{Context, Result};
 use crate::plan::{IdMap, IdMapping};
 use crate::sys::namespace::{Forked, clone3};
+use crate::sys::pidfd::PidFd;
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::{file, signal};
 
@@ -27,8 +28,7 @@ pub fn user_namespace(alone: &SingleThreaded, maps: &IdMapping) -> Result<OwnedF
     };
     let namespace = write_maps(pid, &maps.uids, &maps.gids)
         .and_then(|()| file::open_following_links(&of(pid, "ns/user"), OFlag::O_RDONLY));
-    crate::sys::pidfd::PidFd::from(pidfd).send_signal(libc::SIGKILL)?;
-    process::wait(pid)?;
+    PidFd::from(pidfd).end()?;
     namespace.doing("make a user namespace for an id-mapped mount")
 }
 

@@ -19,6 +19,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::credentials::{self, CapabilitySets};
 use crate::sys::mount::{self, MountAttr};
 use crate::sys::namespace::{self, Forked, InChild};
+use crate::sys::pidfd::PidFd;
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::seccomp::FilterFlags;
 use crate::sys::{descriptors, file, poll, socket};
@@ -35,6 +36,8 @@ const FILTER: &str = r#"{
 
 /// How long the helper may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the helper may take to end, once it has handed the mount over.
+const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Builds a procfs of the pid namespace.
 ///
@@ -71,20 +74,26 @@ fn build_inside(
     namespace: &OwnedFd,
 ) -> Result<OwnedFd> {
     let (ours, helpers) = socket::message_pair()?;
-    let pid = match namespace::clone3(alone, libc::CLONE_NEWNS as u64, None, false)? {
+    let helper = match namespace::clone3(alone, libc::CLONE_NEWNS as u64, None, false)? {
         Forked::Child(child) => {
             let done = fork_helper(&child, joined, namespace, &helpers, attr);
             process::exit_now(i32::from(done.is_err()))
         }
-        Forked::Parent { pid, .. } => pid,
+        Forked::Parent { pidfd, .. } => PidFd::from(pidfd),
     };
     drop(helpers);
-    let handed = poll::readable_by(&ours, Deadline::after(PATIENCE))
-        .and_then(|_| socket::receive(ours.as_fd(), &mut [0; 1]))
-        .map(|(_, mut fds)| fds.pop());
-    let ended = process::wait(pid)?;
+    let handed = match poll::readable_by(&ours, Deadline::after(PATIENCE)) {
+        Ok(true) => socket::receive(ours.as_fd(), &mut [0; 1]).map(|(_, mut fds)| fds.pop()),
+        silence => silence.map(|_| None),
+    };
+    // A process of the container may trace the helper, and keep it from its parent.
+    let ended = match helper.reap_by(Deadline::after(END_PATIENCE))? {
+        None => helper.end()?,
+        ended => ended,
+    };
     handed?.ok_or_else(|| {
-        Error::internal(format!("the helper in the pid namespace ended with {}", ended.code()))
+        let how = ended.map_or("nothing".into(), |ended| ended.code().to_string());
+        Error::internal(format!("the helper in the pid namespace ended with {how}"))
     })
 }
 

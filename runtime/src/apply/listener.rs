@@ -4,10 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use serde::Serialize;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::plan::seccomp::Listener;
 use crate::state::{OciState, Record, Status};
-use crate::sys::socket;
+use crate::sys::{seccomp, socket};
 
 /// `ContainerProcessState` of the runtime spec: what comes with the descriptor.
 #[derive(Serialize)]
@@ -22,7 +22,12 @@ struct ContainerProcessState<'a> {
 }
 
 /// Sends the listener to the agent. `pid` 0 means that the process is init.
+///
+/// Errors: Denied if it is another descriptor: a process of the container that traces init can name any in its place.
 pub fn hand_over(listener: OwnedFd, to: &Listener, record: &Record, status: Status, pid: i32) -> Result<()> {
+    if !seccomp::is_listener(&listener)? {
+        return Err(Error::new(Kind::Denied, "init's descriptor is no listener of a seccomp filter"));
+    }
     let message = ContainerProcessState {
         oci_version: &record.oci_version,
         fds: ["seccompFd"],

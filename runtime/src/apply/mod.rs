@@ -9,6 +9,7 @@ mod child;
 mod console;
 mod copy_up;
 mod devices;
+mod execution;
 pub mod foreground;
 mod handed_out;
 pub mod handshake;

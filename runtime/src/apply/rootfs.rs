@@ -116,25 +116,17 @@ impl Rootfs {
         let stat = file::stat_of(&built.mount)?;
         if !file::is_directory(&stat) {
             let target = self.root.make_file(&planned.destination)?;
-            self.check_bind(&target, &built, false, planned)?;
+            if file::is_directory(&file::stat_of(&target)?) {
+                return Err(Error::kernel("mount a file onto another kind of thing", Errno::ENOTDIR));
+            }
+            self.check_target(&target, planned, || filesystem_magic(&built.mount))?;
             return built.attach(&target);
         }
         let target = self.root.mountpoint(&planned.destination)?;
-        self.check_bind(&target.directory, &built, true, planned)?;
-        if target.by_link {
-            self.root.distrust(stat);
-        }
-        built.attach(&target.directory)
-    }
-
-    fn check_bind(&self, target: &OwnedFd, built: &Built, directory: bool, planned: &Mount) -> Result<()> {
-        let stat = file::stat_of(target)?;
-        if file::is_directory(&stat) != directory {
-            let kind = if directory { "a directory" } else { "a file" };
-            return Err(Error::kernel(format!("mount {kind} onto another kind of thing"), Errno::ENOTDIR));
-        }
-        self.check_is_not_root(&stat, planned)?;
-        self.check_procfs(target, planned, || filesystem_magic(&built.mount))
+        self.check_target(&target.directory, planned, || filesystem_magic(&built.mount))?;
+        let mounted = built.attach(&target.directory)?;
+        self.note_place(&target, &mounted)?;
+        Ok(mounted)
     }
 
     fn mount_filesystem(
@@ -156,8 +148,8 @@ impl Rootfs {
         }
         build::change_tree(&mounted, planned.recursive_attr)?;
         // A new tmpfs holds nothing of the host's.
-        if target.by_link && filesystem.fstype != "tmpfs" {
-            self.root.distrust(file::stat_of(&mounted)?);
+        if filesystem.fstype != "tmpfs" {
+            self.note_place(&target, &mounted)?;
         }
         Ok(mounted)
     }
@@ -195,10 +187,28 @@ impl Rootfs {
         } else {
             self.root.mountpoint(&planned.destination)?
         };
-        let directory = &target.directory;
-        self.check_is_not_root(&file::stat_of(directory)?, planned)?;
-        self.check_procfs(directory, planned, || Ok(if fstype == "proc" { PROC_SUPER_MAGIC } else { 0 }))?;
+        let magic = if fstype == "proc" { PROC_SUPER_MAGIC } else { 0 };
+        self.check_target(&target.directory, planned, || Ok(magic))?;
         Ok(target)
+    }
+
+    /// Checks what anything is about to be mounted on. `magic` tells the type of what would be mounted.
+    fn check_target(
+        &self,
+        target: &OwnedFd,
+        planned: &Mount,
+        magic: impl FnOnce() -> Result<i64>,
+    ) -> Result<()> {
+        self.check_is_not_root(&file::stat_of(target)?, planned)?;
+        self.check_procfs(target, planned, magic)
+    }
+
+    /// Notes what was mounted where a link of the image has led, and holds something of the host's.
+    fn note_place(&mut self, target: &Mountpoint, mounted: &OwnedFd) -> Result<()> {
+        if target.by_link {
+            self.root.distrust(file::stat_of(mounted)?);
+        }
+        Ok(())
     }
 
     /// A mount on the root itself would cover it for whatever joins the container, though not for init. A remount would
@@ -237,16 +247,17 @@ impl Rootfs {
         Err(Error::invalid(format!("{} must stay the kernel's own", planned.destination.display())))
     }
 
-    fn attach_cgroup_v1(&self, cgroup: &CgroupV1Mount, planned: &Mount) -> Result<OwnedFd> {
-        let target = self.root.make_directories(&planned.destination)?;
-        self.check_is_not_root(&file::stat_of(&target)?, planned)?;
+    fn attach_cgroup_v1(&mut self, cgroup: &CgroupV1Mount, planned: &Mount) -> Result<OwnedFd> {
+        let target = self.directory_target(planned, "tmpfs")?;
         let base = FilesystemMount {
             fstype: "tmpfs".into(),
             source: "tmpfs".into(),
             options: vec!["mode=755".into()],
             ..FilesystemMount::default()
         };
-        let built = build::mount_filesystem(&base, planned.attr.set & !MountAttr::RDONLY, None, &target)?;
+        let attr = planned.attr.set & !MountAttr::RDONLY;
+        let built = build::mount_filesystem(&base, attr, None, &target.directory)?;
+        self.note_place(&target, &built)?;
         for (name, source) in &cgroup.hierarchies {
             let name = Path::new(name);
             file::make_directory_at(&built, name, 0o755)?;

@@ -244,7 +244,7 @@ impl<'a> Supervisor<'a> {
                 Ok(())
             }
             ForSupervisor::StartAtOnce => {
-                self.started = Some(starting::start(self.dir()?)?);
+                self.started = Some(starting::start(self.dir()?, self.record()?)?);
                 Ok(())
             }
             ForSupervisor::LetInitGo => {
@@ -488,13 +488,9 @@ impl<'a> Supervisor<'a> {
         self.go()
     }
 
-    /// The channel closes when the program is executed, and also if the process is killed before. The caller sees such
-    /// a death by the exit status.
     fn await_execution(&mut self) -> Result<()> {
-        self.expect(|message| match message {
-            Message::Gone => Ok(()),
-            other => Err(other),
-        })
+        let executed = self.child()?.await_execution();
+        executed.map_err(|silence| self.explained(silence))
     }
 
     /// Lets the child go on.

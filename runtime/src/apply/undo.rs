@@ -1,16 +1,9 @@
 //! Takes back what a start has left on the host, by the table of steps: see [`Undo`].
 
-use std::time::Duration;
-
 use super::cgroup::Cgroup;
 use super::supervisor::Supervisor;
 use crate::error::{Error, best_effort};
 use crate::plan::Undo;
-use crate::sys::clock::Deadline;
-use crate::sys::process;
-
-/// How long a killed init may take to be gone.
-const DEATH_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Supervisor<'_> {
     /// Takes back what was begun, the latest first. After a failure, the rest is tried nevertheless.
@@ -35,11 +28,7 @@ impl Supervisor<'_> {
 
     fn kill_init(&mut self) {
         let Some(init) = self.init.take() else { return };
-        best_effort(init.pidfd.send_signal(libc::SIGKILL), "it may be dead already");
-        let gone = init.pidfd.wait_for_exit(Deadline::after(DEATH_PATIENCE));
-        if best_effort(gone, "the cgroup is killed next") == Some(true) {
-            best_effort(process::wait(init.pid), "it was reaped when its death was explained");
-        }
+        best_effort(init.pidfd.end(), "it may be reaped already, and the cgroup is killed next");
     }
 
     fn remove_cgroup(&mut self) {

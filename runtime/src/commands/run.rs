@@ -47,6 +47,7 @@ fn in_the_foreground(invocation: &Invocation, args: RunArgs) -> Result<u8> {
     let remains = created.remains();
     let ended = attend_to_end(invocation, created, &signals);
     if !args.keep {
+        best_effort(signals.heed_again(), "no signal then ends the deletion");
         let deleted = delete(invocation, remains);
         // A failure to delete the container is told only if nothing failed before it.
         if ended.is_ok() {

@@ -125,8 +125,7 @@ impl Running {
     ///
     /// Errors: init's, if it failed before.
     pub fn check_executed(&mut self) -> Result<()> {
-        // The channel closes when the program is executed or init ends. An error of init's comes before.
-        match self.channel.listen() {
+        match self.channel.await_execution(&self.init, self.container.pid()) {
             Ok(Message::Failed(err)) => Err(err),
             _ => Ok(()),
         }

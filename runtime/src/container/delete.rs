@@ -3,7 +3,7 @@
 use super::{Container, LockedContainer, Runtime};
 use crate::apply::hooks::{DefaultEnv, Surroundings, run_hook};
 use crate::apply::resctrl;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Errno, Error, Kind, Result};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Status};
 use crate::sys::process;
 
@@ -156,15 +156,20 @@ impl Container {
         }))
     }
 
-    /// Runs all poststop hooks, as the specification asks even if a hook fails, and returns the failures.
+    /// Runs all poststop hooks, as the specification asks even if a hook fails, and returns the failures. After a hook
+    /// that a signal has ended the others don't run: whoever sent the signal waits for the end.
     fn run_poststop_hooks(&self) -> Vec<String> {
         let state = OciState::of(&self.record, Status::Stopped).to_json();
         let directory = Some(self.record.bundle.as_path());
         let surroundings = Surroundings { state: &state, env: DefaultEnv::Empty, directory };
-        let hooks = self.record.poststop.iter().enumerate();
-        hooks
-            .filter_map(|(index, hook)| run_hook("poststop", index, hook, surroundings).err())
-            .map(|err| err.to_string())
-            .collect()
+        let mut failures = Vec::new();
+        for (index, hook) in self.record.poststop.iter().enumerate() {
+            let Err(err) = run_hook("poststop", index, hook, surroundings) else { continue };
+            failures.push(err.to_string());
+            if err.is(Errno::EINTR) {
+                break;
+            }
+        }
+        failures
     }
 }

@@ -20,7 +20,7 @@ impl LockedContainer {
     /// Errors: WrongState unless it is in the created state; Hook, and then the container is killed.
     pub fn start(self) -> Result<Container> {
         self.check_created()?;
-        self.complete_start(starting::start(&self.container.dir)?)?;
+        self.complete_start(starting::start(&self.container.dir, &self.container.record)?)?;
         Ok(self.unlock())
     }
 
@@ -35,7 +35,7 @@ impl LockedContainer {
         self.check_created()?;
         let socket = self.container.dir.bind_notify_socket()?;
         let init = self.container.record.init()?.ok_or_else(starting::has_stopped)?;
-        self.complete_start(starting::start(&self.container.dir)?)?;
+        self.complete_start(starting::start(&self.container.dir, &self.container.record)?)?;
         // Other commands find the container unlocked while it is getting ready.
         let container = self.unlock();
         Readiness::of(socket, address, container.record.init_process_pid.unsigned_abs())?.settle(&init)
@@ -45,7 +45,7 @@ impl LockedContainer {
     ///
     /// Errors: Hook, and then the container is killed.
     pub(super) fn complete_start(&self, started: Started) -> Result<()> {
-        started.wait()?;
+        started.wait(&self.container.record)?;
         self.run_poststart_hooks()
     }
 
@@ -53,8 +53,11 @@ impl LockedContainer {
         match self.status()? {
             Status::Created => Ok(()),
             Status::Stopped => Err(starting::has_stopped()),
-            Status::Running => Err(wrong_state("cannot start an already running container")),
-            status => Err(wrong_state(format!("cannot start a container in the {status} state"))),
+            Status::Running => Err(starting::runs_already()),
+            status => {
+                let text = format!("cannot start a container in the {status} state");
+                Err(Error::new(Kind::WrongState, text))
+            }
         }
     }
 
@@ -70,8 +73,4 @@ impl LockedContainer {
             best_effort(self.container.kill_and_wait(), "the hook's failure is what is reported");
         })
     }
-}
-
-fn wrong_state(text: impl Into<String>) -> Error {
-    Error::new(Kind::WrongState, text)
 }

@@ -145,11 +145,18 @@ pub fn is_null_device(stat: &FileStat) -> bool {
         && stat.st_rdev == device_number(1, 3)
 }
 
-/// Whether this is a pipe, with a name or without, or a socket.
-pub fn is_pipe_or_socket(stat: &FileStat) -> bool {
-    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-    kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK
+/// Whether `file`, of which this is the `stat`, is a pipe without a name or a socket. An open socket is never the file
+/// that names it.
+pub fn is_pipe_or_socket(file: impl AsFd, stat: &FileStat) -> bool {
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFSOCK => true,
+        SFlag::S_IFIFO => filesystem_magic(file).is_ok_and(|magic| magic == PIPEFS_MAGIC),
+        _ => false,
+    }
 }
+
+/// The kernel's own filesystem of pipes (`linux/magic.h`).
+const PIPEFS_MAGIC: i64 = 0x5049_5045;
 
 /// The magic number of the filesystem that `file` is on (`fstatfs`).
 pub fn filesystem_magic(file: impl AsFd) -> Result<i64> {

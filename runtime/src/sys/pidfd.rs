@@ -3,10 +3,21 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use super::clock::Deadline;
+use super::process::Ended;
 use super::{check, poll};
 use crate::error::{Errno, Error, Result};
+
+/// How long a killed process may take to end.
+const DEATH_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a tracer may keep a child that has ended from its parent.
+const REAPING_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a process is killed that doesn't end.
+const KILL_AGAIN: Duration = Duration::from_millis(100);
+/// How often a child is looked at that its tracer keeps.
+const LOOK_AT_TRACED: Duration = Duration::from_millis(10);
 
 /// A handle on a process.
 #[derive(Debug)]
@@ -66,6 +77,53 @@ impl PidFd {
     /// Waits for the process to end, and says whether it did before the deadline. A zombie has ended.
     pub fn wait_for_exit(&self, deadline: Deadline) -> Result<bool> {
         poll::readable_by(self, deadline)
+    }
+
+    /// `waitid(P_PIDFD, WEXITED)`: reaps the process, a child of this one, and says how it ended. `None` if it hasn't
+    /// ended by the deadline, or has, but another process traces it.
+    ///
+    /// The kernel keeps a child that has ended from its parent as long as another process traces it, so that waitpid(2)
+    /// may wait for ever. Kernel: 5.4. Source: waitid(2), ptrace(2).
+    pub fn reap_by(&self, deadline: Deadline) -> Result<Option<Ended>> {
+        self.wait_for_exit(deadline)?;
+        loop {
+            match self.reap_now()? {
+                None if !deadline.passed() => {}
+                result => return Ok(result),
+            }
+            poll::wait(&[], deadline.min(Deadline::after(LOOK_AT_TRACED)))?;
+        }
+    }
+
+    fn reap_now(&self) -> Result<Option<Ended>> {
+        // SAFETY: an all-zero siginfo_t is valid: it holds integers only.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let (fd, flags) = (self.0.as_raw_fd() as libc::id_t, libc::WEXITED | libc::WNOHANG | libc::__WALL);
+        // SAFETY: the kernel writes one siginfo_t into `info`, which outlives the call.
+        let ret = unsafe { libc::waitid(libc::P_PIDFD, fd, &raw mut info, flags) };
+        check(ret.into(), || "waitid(P_PIDFD)".into())?;
+        // SAFETY: waitid fills in the fields of SIGCHLD, or leaves them zero if there is nothing to tell.
+        let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+        let ended =
+            if info.si_code == libc::CLD_EXITED { Ended::Exited(status) } else { Ended::Signaled(status) };
+        Ok((pid != 0).then_some(ended))
+    }
+
+    /// Kills the process, a child of this one, and reaps it. `None` if it doesn't end within 10 s, or if another
+    /// process traces it: whoever inherits the child then reaps it.
+    pub fn end(&self) -> Result<Option<Ended>> {
+        let deadline = Deadline::after(DEATH_PATIENCE);
+        while !deadline.passed() {
+            match self.send_signal(libc::SIGKILL) {
+                Err(err) if err.is(Errno::ESRCH) => return Ok(None),
+                result => result?,
+            }
+            // A tracer can stop the process once more on its way to the end. Another SIGKILL has it go on.
+            if self.wait_for_exit(deadline.min(Deadline::after(KILL_AGAIN)))? {
+                return self.reap_by(Deadline::after(REAPING_PATIENCE));
+            }
+        }
+        Ok(None)
     }
 
     /// The handle of process `pid`, if the process runs and started at `start_ticks`.
@@ -151,6 +209,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::sys::namespace::{Forked, clone3};
+    use crate::sys::process::{self, SingleThreaded};
 
     #[test]
     fn stat_of_a_process_with_an_awkward_name() {
@@ -173,6 +233,24 @@ mod tests {
         child.wait().expect("wait");
         assert!(pidfd.pid().expect_err("reaped").is(Errno::ESRCH));
         assert!(pidfd.send_signal(0).expect_err("reaped").is(Errno::ESRCH));
+    }
+
+    /// Forks a child that does this.
+    fn child(does: impl FnOnce() -> i32) -> PidFd {
+        match clone3(&SingleThreaded::pretended(), 0, None, false).expect("fork") {
+            Forked::Child(_) => process::exit_now(does()),
+            Forked::Parent { pidfd, .. } => PidFd::from(pidfd),
+        }
+    }
+
+    #[test]
+    fn a_child_is_reaped_once_it_has_ended() -> Result<()> {
+        let endless = child(|| crate::sys::signal::wait_for_the_end());
+        assert_eq!(endless.reap_by(Deadline::after(Duration::from_millis(5)))?, None);
+        assert_eq!(endless.end()?, Some(Ended::Signaled(libc::SIGKILL)));
+        assert_eq!(endless.end()?, None);
+        assert_eq!(child(|| 3).reap_by(Deadline::Never)?, Some(Ended::Exited(3)));
+        Ok(())
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::BitOr;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +126,14 @@ pub fn action_supported(verdict: u32) -> bool {
     let ret =
         unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) };
     ret == 0
+}
+
+/// Whether `fd` is the listener of a filter, by the name that the kernel gives it. No file can be called so: the name
+/// of a file begins with a slash.
+pub fn is_listener(fd: impl AsFd) -> Result<bool> {
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    let name = std::fs::read_link(&path).map_err(|err| Error::io(format!("readlink({path})"), &err))?;
+    Ok(name.as_os_str() == "anon_inode:seccomp notify")
 }
 
 fn set_mode_filter(flags: u32, program: *const libc::sock_fprog) -> Result<i32, Errno> {

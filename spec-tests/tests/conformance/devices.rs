@@ -55,6 +55,43 @@ fn further_devices_are_made_with_mode_and_owner() {
 }
 
 #[test]
+fn what_is_mounted_in_the_place_of_a_device_stays() {
+    let mut container = Container::new(|bundle| {
+        bundle.mount("bind", "/dev/urandom", "/dev/random", &["rbind", "rprivate"]);
+        bundle.mount("bind", "/dev/null", "/dev/tty", &["bind"]);
+    });
+    let file = container.file("full", "a file");
+    container.bundle.mount("bind", &file, "/dev/full", &["bind"]);
+    let seen = container.sees("stat -c '%F %t:%T' /dev/random /dev/tty; cat /dev/full");
+    assert_eq!(seen, "character special file 1:9\ncharacter special file 1:3\na file");
+}
+
+#[test]
+fn what_the_image_has_in_the_place_of_a_device_stays() {
+    let container = Container::new(|bundle| {
+        let etc = bundle.rootfs().join("etc");
+        std::fs::write(etc.join("file"), "a file").unwrap();
+        std::fs::create_dir(etc.join("directory")).unwrap();
+        std::os::unix::fs::symlink("file", etc.join("link")).unwrap();
+        for name in ["file", "directory", "link"] {
+            let device =
+                json!({"path": format!("/etc/{name}"), "type": "c", "major": 1, "minor": 3, "uid": 5});
+            bundle.push("/linux/devices", device);
+        }
+    });
+    let seen = container.sees("cd /etc; stat -c '%F %u' file directory link; cat file link");
+    assert_eq!(seen, "regular file 0\ndirectory 0\nsymbolic link 0\na filea file");
+}
+
+#[test]
+fn in_a_user_namespace_the_hosts_device_covers_what_is_in_its_place() {
+    let container = Container::new(|bundle| {
+        bundle.user_namespace(100_000).mount("bind", "/dev/urandom", "/dev/random", &["bind"]);
+    });
+    assert_eq!(container.sees("stat -c '%t:%T' /dev/random"), "1:8");
+}
+
+#[test]
 fn an_unbuffered_character_device_is_one_like_any() {
     let container = Container::new(|bundle| {
         bundle.set(

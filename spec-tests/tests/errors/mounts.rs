@@ -111,15 +111,6 @@ fn an_idmapped_mount_of_a_filesystem_that_cannot() {
 }
 
 #[test]
-fn a_device_whose_place_is_taken_by_another() {
-    not_in_runc_1_1!("takes what is there for the device");
-    let container = Container::new(|bundle| {
-        bundle.set("/linux/devices", json!([{"path": "/etc/passwd", "type": "c", "major": 1, "minor": 3}]));
-    });
-    refused(&container, &container.create().output(), &["/etc/passwd"], &["linux.devices[0]"]);
-}
-
-#[test]
 fn a_rootfs_that_is_missing() {
     let container = Container::new(|bundle| {
         bundle.set("/root/path", "nowhere");

@@ -236,6 +236,23 @@ fn a_run_in_the_foreground_can_be_ended_while_it_starts() {
 }
 
 #[test]
+fn a_run_whose_poststop_hook_has_no_end_can_be_ended() {
+    only_corten!("heeding signals by then");
+    let mut container = Container::new(|_| {});
+    let begun = container.path("begun");
+    for _ in 0..2 {
+        container.bundle.hook("poststop", &endless(&begun));
+    }
+    let run = container.run().spawn();
+    eventually("the hook runs", || std::fs::exists(&begun).unwrap());
+    signal(&run, Signal::TERM);
+    let ended = run.wait();
+    assert!(ended.stderr.contains("ended by a signal"), "{ended}");
+    ended.ok();
+    container.assert_nothing_left();
+}
+
+#[test]
 fn an_exec_whose_agent_never_answers_can_be_ended() {
     only_corten!("heeding signals by then");
     let mut container = Container::new(|bundle| {

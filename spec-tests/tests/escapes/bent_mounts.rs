@@ -11,6 +11,7 @@ use spec_tests::container::Container;
 use spec_tests::only_corten;
 use spec_tests::skip::known_to_fail_on_runc_1_1_5;
 use spec_tests::victim::Victim;
+use spec_tests::view::View;
 
 /// Links of an image, and a destination that they lead to /dev or below.
 const ONTO_DEV: [(&[(&str, &str)], &str); 8] = [
@@ -162,6 +163,34 @@ fn a_new_tmpfs_that_a_link_leads_to_dev_is_filled() {
         bundle.mount("tmpfs", "tmpfs", "/data", &["mode=755"]);
     });
     assert_eq!(container.sees("echo x > /dev/null; readlink /dev/ptmx"), "pts/ptmx");
+}
+
+#[test]
+fn a_cgroup_mount_that_a_link_leads_to_proc_is_refused() {
+    for view in View::all() {
+        for options in [&[][..], &["ro"]] {
+            let container = Container::in_view(*view, |bundle| {
+                put_links(bundle, &[("data", "/proc")]);
+                bundle.mount("cgroup", "cgroup", "/data", options);
+            });
+            container.create().output().fails();
+            container.assert_nothing_left();
+        }
+    }
+}
+
+#[test]
+fn nothing_is_made_in_a_cgroup_mount_that_a_link_leads_to_dev() {
+    for view in View::all() {
+        let container = Container::in_view(*view, |bundle| {
+            put_links(bundle, &[("data", "/dev")]);
+            bundle.mount("cgroup", "cgroup", "/data", &["rw"]);
+            let made = json!({"path": "/dev/pids/made/null", "type": "c", "major": 1, "minor": 3});
+            bundle.push("/linux/devices", made);
+        });
+        container.create().output().fails();
+        container.assert_nothing_left();
+    }
 }
 
 /// A link of an image, if there has to be one, and a destination or path that is the root.

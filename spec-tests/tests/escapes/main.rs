@@ -13,6 +13,8 @@
 //! | executable | have the binary load the container's libraries | CVE-2019-5736 | **fails** (dynamic) |
 //! | born_final | look through, and seize with CAP_SYS_PTRACE, each process of an exec | | **fails** |
 //! | born_final | the same, each init of a container that joins the pid namespace | | **fails** |
+//! | interference | keep the end of a process from the runtime, or its channel or fifo open, with CAP_SYS_PTRACE | | **fails** (in part) |
+//! | interference | speak in the place of a process: an empty word, another descriptor than a listener | | **fails** (in part) |
 //! | descriptors | cwd of /proc/self/fd/N, of create and exec, plain and by symlink | CVE-2024-21626 | resists (patched) |
 //! | descriptors | payload of /proc/self/fd/N/…/tool, of create and exec | CVE-2024-21626 | resists |
 //! | descriptors | a caller's descriptor in a hook that the container runs | CVE-2024-21626 | resists |
@@ -44,7 +46,8 @@
 //! | identity | `exec -u 1` | CVE-2026-30892 | resists |
 //! | identity | uid beyond 32 bits, -1, or no number: create | CVE-2024-40635, -2026-46680 | resists |
 //! | identity | the same: exec | CVE-2024-40635, -2026-46680 | **fails** (4294967296 is 0) |
-//! | streams | have a terminal, a file or a device node of the caller given to the container's user | | **fails** (detached) |
+//! | bent_mounts | a link leads a mount of cgroups to /proc or to /dev | | resists |
+//! | streams | have a terminal, a file, a fifo or a device node of the caller given to the container's user | | **fails** (detached) |
 //! | strangers | a /proc of another pid namespace: what is meant for init is done to a stranger | | resists |
 //! | locks | in a user namespace, undo what a mount of the host forbids or hides | | resists (refuses) |
 //! | state | a link in place of the unfinished pid file | | resists |
@@ -61,6 +64,7 @@ mod denial;
 mod descriptors;
 mod executable;
 mod identity;
+mod interference;
 mod locks;
 mod notify;
 mod procfs;

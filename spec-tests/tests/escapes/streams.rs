@@ -40,6 +40,15 @@ fn a_device_node_of_the_caller() {
 }
 
 #[test]
+fn a_fifo_of_the_caller() {
+    stays_the_callers(|container| {
+        let path = container.path("fifo");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    });
+}
+
+#[test]
 fn a_pipe_of_the_caller_is_the_users() {
     let container = Container::new(|bundle| {
         user(bundle).sh("echo hello >> /dev/stdout");
