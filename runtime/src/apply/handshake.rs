@@ -65,6 +65,8 @@ pub enum Message {
     Hooks,
     /// The intermediate process is in a new user namespace: write its id maps.
     InUserNamespace,
+    /// The intermediate process has prepared everything: restrict what it forks.
+    Prepared,
     /// The cgroup has no room for the intermediate process and init: take the intermediate process out of it.
     NoRoom,
     /// The listener of the filter that init installs next will be this descriptor of init.
@@ -90,6 +92,7 @@ impl Message {
             }
             Message::Hooks
             | Message::InUserNamespace
+            | Message::Prepared
             | Message::NoRoom
             | Message::Listener(_)
             | Message::Created

@@ -30,10 +30,13 @@ use crate::state::{Record, Status};
 use crate::sys::clock::Deadline;
 use crate::sys::namespace::{self, Forked, InChild};
 use crate::sys::process::{self, SingleThreaded};
-use crate::sys::{credentials, descriptors, file, keyring, memory_policy, net, poll, schedule};
+use crate::sys::{credentials, descriptors, file, keyring, memory, memory_policy, net, poll, schedule};
 
 /// `KEY_USR_SEARCH`: processes of the same user may look keys up.
 const KEYRING_SEARCH: u32 = 0x0008_0000;
+
+/// The command line that others see until the program is executed.
+const WORDS: [&str; 2] = ["corten", "init"];
 
 /// What init inherits from the supervisor.
 pub struct Inherited<'a> {
@@ -139,6 +142,7 @@ impl<'a> Preparer<'a> {
     /// What a process does before its steps: it sees to it that it ends with its supervisor, and keeps nothing of the
     /// supervisor's.
     fn begin(&self) -> Result<()> {
+        memory::overwrite_words(&self.inherited.child, &WORDS)?;
         poll::forget_interrupt();
         process::set_parent_death_signal(Some(Signal::SIGKILL))?;
         self.inherited.close_others(self.pid_namespace.as_ref())?;
@@ -219,12 +223,15 @@ impl<'a> Preparer<'a> {
             ForPreparer::MarkDescriptors(kept) => self.mark_descriptors(*kept),
             ForPreparer::CloseDescriptors(kept) => self.close_descriptors(*kept),
             ForPreparer::SetNoNewPrivileges => process::set_no_new_privileges(),
-            ForPreparer::InstallSeccomp(filter) => install_filter(filter, &self.inherited.channel),
+            ForPreparer::InstallSeccomp(filter) | ForPreparer::InstallSeccompInherited(filter) => {
+                install_filter(filter, &self.inherited.channel)
+            }
             ForPreparer::LimitBoundingSet(keep) => credentials::limit_bounding_set(*keep),
             ForPreparer::EnterWorkingDirectory(path) => self.enter_working_directory(path),
             ForPreparer::ChangeUser(user) => self.change_user(user),
             ForPreparer::SetCapabilities(sets) => identity::set_capabilities(sets),
             ForPreparer::VerifyWorkingDirectory(path) => self.verify_working_directory(path),
+            ForPreparer::AskToFork => self.inherited.channel.ask(&Message::Prepared),
             ForPreparer::ForkInitLast => self.fork_init_last(),
         }
     }

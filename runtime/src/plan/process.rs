@@ -188,7 +188,7 @@ fn shared(
         steps.push(Step::of("linux.personality", ForPreparer::SetPersonality(domain)));
     }
     steps.extend(memory_policy::step(spec)?);
-    steps.extend(privileges(process, filter)?);
+    steps.extend(privileges(process, filter, birth)?);
     let user = process.user();
     steps.push(Step::of(
         "process.user",
@@ -215,11 +215,11 @@ fn terminal(process: &oci::Process, request: &Request, birth: Birth) -> Vec<Step
     let with_terminal = has_terminal(process);
     if with_terminal {
         let size = process.console_size().as_ref().map(|size| (size.height() as u16, size.width() as u16));
-        let controlling = birth != Birth::Final;
+        let controlling = !birth.is_final();
         let console = Console { size, relayed: request.terminal_relayed, controlling };
         steps.push(Step::of("process.terminal", ForPreparer::OpenConsole(console)));
     }
-    if birth == Birth::Final {
+    if birth.is_final() {
         steps.push(Step::always(ForInit::LeadSession(Leading { with_terminal })));
     }
     steps
@@ -343,7 +343,7 @@ fn resource_number(kind: oci::PosixRlimitType) -> u32 {
 }
 
 /// Capabilities, no_new_privs, and the seccomp filter at its place among them.
-fn privileges(process: &oci::Process, filter: Option<&Rc<Filter>>) -> Result<Vec<Step>> {
+fn privileges(process: &oci::Process, filter: Option<&Rc<Filter>>, birth: Birth) -> Result<Vec<Step>> {
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let mut steps = Vec::new();
     if no_new_privileges {
@@ -354,6 +354,9 @@ fn privileges(process: &oci::Process, filter: Option<&Rc<Filter>>) -> Result<Vec
             // Only CAP_SYS_ADMIN or no_new_privs lets a process filter itself.
             (false, _) => ForPreparer::InstallSeccomp(Rc::clone(filter)).into(),
             (true, Some(_)) => ForInit::InstallSeccompListener(Rc::clone(filter)).into(),
+            (true, None) if birth == (Birth::Final { filtered: true }) => {
+                ForPreparer::InstallSeccompInherited(Rc::clone(filter)).into()
+            }
             (true, None) => ForInit::InstallSeccompLast(Rc::clone(filter)).into(),
         };
         steps.push(Step::of("linux.seccomp", install));
