@@ -13,7 +13,7 @@ use super::build::Built;
 use super::cgroup::{Entrance, PIDS_LIMIT_REACHED};
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, Surroundings, run_hooks};
-use super::init::{Init, install_filter, own_state, report};
+use super::init::{Init, install_filter, own_state};
 use super::inside::Root;
 use super::procfs::Procfs;
 use super::rootfs::{self, Rootfs};
@@ -23,7 +23,7 @@ use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{
     Action, Affinity, Console, DEFAULT_UMASK, Descriptors, Device, DeviceSource, FilesystemMount,
-    ForPreparer, Mount, MountSource, NamespaceFlags, RootSwitch, Step, User,
+    ForPreparer, Mount, MountSource, NamespaceFlags, RootSwitch, Step, Sysctl, User,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{Record, Status};
@@ -133,7 +133,7 @@ impl<'a> Preparer<'a> {
         match self.begin().and_then(|()| self.prepare()) {
             Ok(()) => self.into_init().become_program(),
             Err(err) => {
-                report(&self.inherited.channel, err);
+                best_effort(self.inherited.channel.fail(err), "a supervisor that is gone has failed itself");
                 process::exit_now(1)
             }
         }
@@ -169,7 +169,7 @@ impl<'a> Preparer<'a> {
     /// What is left when all is prepared. Everything else is closed.
     fn into_init(self) -> Init<'a> {
         let Inherited { steps, record, channel, start_fifo, tracer, .. } = self.inherited;
-        Init { steps, record, channel, start_fifo, tracer, program: None }
+        Init { steps, record, channel, start_fifo, tracer, program: None, independent: false }
     }
 
     fn perform(&mut self, action: &ForPreparer) -> Result<()> {
@@ -209,9 +209,7 @@ impl<'a> Preparer<'a> {
             ForPreparer::SetRootPropagation(change) => self.rootfs()?.set_root_propagation(*change),
             ForPreparer::SealMount(destination) => self.rootfs()?.seal(destination),
             ForPreparer::SealRoot => self.rootfs()?.seal_root(),
-            ForPreparer::WriteSysctl(sysctl) => {
-                self.procfs()?.write(&format!("sys/{}", sysctl.path), &sysctl.value)
-            }
+            ForPreparer::WriteSysctl(sysctl) => self.write_sysctl(sysctl),
             ForPreparer::ProtectPath(path) => self.rootfs()?.protect(path),
             ForPreparer::MaskPath(path) => self.rootfs()?.hide(path),
             ForPreparer::SetScheduler(attributes) => schedule::set_scheduler(attributes),
@@ -436,6 +434,10 @@ impl<'a> Preparer<'a> {
 
     fn procfs(&self) -> Result<&Procfs> {
         self.procfs.as_ref().ok_or_else(no_procfs)
+    }
+
+    fn write_sysctl(&self, sysctl: &Sysctl) -> Result<()> {
+        self.procfs()?.write(&format!("sys/{}", sysctl.path), &sysctl.value)
     }
 
     fn mark_descriptors(&mut self, kept: Descriptors) -> Result<()> {

@@ -324,8 +324,8 @@ steps! {
     AskToFork by Preparer = "ask-to-fork";
     /// Waits until the intermediate process has prepared everything.
     AwaitPrepared by Supervisor = "await-prepared";
-    /// Writes the resource limits before init is there to be seized. Not while the intermediate process prepares: it may
-    /// need more than the program will have.
+    /// Writes the resource limits before init is there to be seized. Not while the intermediate process prepares: that
+    /// may need more than the program will have.
     LimitCgroupPrepared(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup-prepared";
     /// Restricts devices before init is there to be seized.
     RestrictDevicesPrepared(Rc<cgroup::Plan>) by Supervisor = "restrict-devices-prepared";

@@ -158,10 +158,14 @@ fn in_a_user_namespace(bundle: &mut Bundle) {
     bundle.user_namespace(100_000).mount("tmpfs", "tmpfs", "/run", &[]).args(["sleep", "1000"]);
 }
 
-/// Joins a pid namespace, so an intermediate process prepares everything.
+/// Joins a pid namespace, so an intermediate process prepares everything, the filter too.
 fn in_a_pod(bundle: &mut Bundle) {
     let own = format!("/proc/{}/ns/pid", std::process::id());
-    bundle.namespace("pid", Some(&own)).args(["sleep", "1000"]);
+    bundle
+        .namespace("pid", Some(&own))
+        .set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))
+        .set("/process/noNewPrivileges", true)
+        .args(["sleep", "1000"]);
 }
 
 fn in_a_pod_with_users(bundle: &mut Bundle) {

@@ -206,9 +206,7 @@ fn of_preparer(action: &ForPreparer) -> Text {
         ForPreparer::MarkDescriptors(kept) | ForPreparer::CloseDescriptors(kept) => {
             format!("from {} on", kept.preserved().end).into()
         }
-        ForPreparer::InstallSeccomp(filter) | ForPreparer::InstallSeccompInherited(filter) => {
-            self::filter(filter).into()
-        }
+        ForPreparer::InstallSeccomp(to) | ForPreparer::InstallSeccompInherited(to) => filter(to).into(),
         ForPreparer::LimitBoundingSet(mask) => capabilities(*mask).into(),
         ForPreparer::ChangeUser(user) => self::user(user).into(),
         ForPreparer::SetCapabilities(sets) => capability_sets(sets).into(),

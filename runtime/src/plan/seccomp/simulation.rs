@@ -12,7 +12,8 @@ impl Filter {
         self.lets_through(native, name, args) == Some(true)
     }
 
-    /// Whether a `native` process may not make a call with these arguments. A call that it doesn't have isn't forbidden.
+    /// Whether a `native` process may not make a call with these arguments. A call that the machine doesn't have isn't
+    /// forbidden.
     pub fn forbids(&self, native: Arch, name: &str, args: [u64; 6]) -> bool {
         self.lets_through(native, name, args) == Some(false)
     }
