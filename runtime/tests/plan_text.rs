@@ -251,6 +251,10 @@ impl Random {
         if self.below(2) == 0 {
             config["linux"]["seccomp"]["syscalls"][1]["action"] = json!("SCMP_ACT_LOG");
         }
+        if self.below(2) == 0 {
+            config["linux"]["seccomp"]["defaultAction"] = json!("SCMP_ACT_ALLOW");
+            config["linux"]["resources"]["pids"]["limit"] = json!(1);
+        }
         let optional =
             |pointer: &String| pointer.matches('/').count() <= 2 && !REQUIRED.contains(&pointer.as_str());
         for pointer in leaves(&config).into_iter().filter(optional) {

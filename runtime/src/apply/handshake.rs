@@ -22,9 +22,18 @@
 //!     │ pid file                               │
 //! ```
 //!
-//! Where there is an intermediate process, it says what the preparation needs. Once it has forked init it says
-//! `Forked` with init's pidfd, before init says anything or after. If the container's limit has no room for both, it
-//! says `NoRoom` first.
+//! Where there is an intermediate process, it says what the preparation needs:
+//!
+//! ```text
+//! supervisor                                   intermediate process
+//!     │ …                                      │ … user, capabilities
+//!     │ ◀──────────────────────────── Prepared │ (only for a new container with a cgroup of its own)
+//!     │ resource limits, devices ── Go ──────▶ │
+//!     │ ◀────────────────────────────── NoRoom │ (only if the limit of a running container has no room for both)
+//!     │ make room ── Go ─────────────────────▶ │ forks init
+//!     │ ◀────────────────────────── Forked(fd) │ ends; fd is init's pidfd
+//!     │ …                                      init: Listener or Created, before Forked or after
+//! ```
 //!
 //! At any point init may say `Failed` instead, and exits. If the supervisor is gone, init finds the channel closed and
 //! exits; the kernel kills it as well, so it can't be left behind half-made.
@@ -70,6 +79,8 @@ pub enum Message {
     Hooks,
     /// The intermediate process is in a new user namespace: write its id maps.
     InUserNamespace,
+    /// The intermediate process has prepared everything: restrict what it forks.
+    Prepared,
     /// The cgroup has no room for the intermediate process and init: take the intermediate process out of it.
     NoRoom,
     /// The listener of the filter that init installs next will be this descriptor of init.
@@ -95,6 +106,7 @@ impl Message {
             }
             Message::Hooks
             | Message::InUserNamespace
+            | Message::Prepared
             | Message::NoRoom
             | Message::Listener(_)
             | Message::Created

@@ -38,6 +38,8 @@ pub struct Init<'a> {
     pub tracer: &'a Tracer,
     /// The program, and where it was found.
     pub program: Option<(Rc<Program>, CString)>,
+    /// The supervisor may end, and this process goes on.
+    pub independent: bool,
 }
 
 impl Init<'_> {
@@ -45,8 +47,17 @@ impl Init<'_> {
     pub fn become_program(mut self) -> ! {
         let ended = self.perform_all();
         let err = ended.err().unwrap_or_else(|| Error::internal("the plan has nothing to execute"));
-        report(&self.channel, err);
+        self.report(err);
         process::exit_now(NOT_EXECUTED)
+    }
+
+    /// Tells the supervisor. Where that has ended after `create`, the caller's stderr is all there is. A supervisor
+    /// that goes before has failed itself, and tells of its own failure.
+    fn report(&self, err: Error) {
+        let text = err.to_string();
+        if self.channel.fail(err).is_err() && self.independent {
+            eprintln!("{}", text::on_one_line(&text));
+        }
     }
 
     fn perform_all(&mut self) -> Result<()> {
@@ -79,9 +90,10 @@ impl Init<'_> {
     }
 
     /// From here on the container outlives its supervisor.
-    fn report_created(&self) -> Result<()> {
+    fn report_created(&mut self) -> Result<()> {
         self.channel.ask(&Message::Created)?;
         process::set_parent_death_signal(None)?;
+        self.independent = true;
         self.channel.say(&Message::Independent)
     }
 
@@ -172,12 +184,4 @@ fn install(filter: &Filter) -> Result<Option<OwnedFd>> {
 pub(super) fn own_state(record: &Record, status: Status) -> Vec<u8> {
     let record = Record { init_process_pid: std::process::id() as i32, ..record.clone() };
     OciState::of(&record, status).to_json()
-}
-
-/// Tells the supervisor; where it has gone after `create`, the caller's stderr is all there is.
-pub(super) fn report(channel: &Channel, err: Error) {
-    let text = err.to_string();
-    if channel.fail(err).is_err() {
-        eprintln!("{}", text::on_one_line(&text));
-    }
 }

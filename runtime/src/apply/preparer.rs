@@ -14,7 +14,7 @@ use super::cgroup::{Entrance, PIDS_LIMIT_REACHED};
 use super::console::{self, Terminal};
 use super::handshake::{Channel, Message};
 use super::hooks::{DefaultEnv, Surroundings, run_hooks};
-use super::init::{Init, install_filter, own_state, report};
+use super::init::{Init, install_filter, own_state};
 use super::inside::Root;
 use super::procfs::Procfs;
 use super::rootfs::{self, Rootfs};
@@ -24,17 +24,20 @@ use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{
     Action, Affinity, Console, DEFAULT_UMASK, Descriptors, Device, DeviceSource, FilesystemMount,
-    ForPreparer, Mount, MountSource, NamespaceFlags, RootSwitch, Step, User,
+    ForPreparer, Mount, MountSource, NamespaceFlags, RootSwitch, Step, Sysctl, User,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{Record, Status};
 use crate::sys::clock::Deadline;
 use crate::sys::namespace::{self, Forked, InChild};
 use crate::sys::process::{self, SingleThreaded};
-use crate::sys::{credentials, descriptors, file, keyring, memory_policy, net, poll, schedule};
+use crate::sys::{credentials, descriptors, file, keyring, memory, memory_policy, net, poll, schedule};
 
 /// `KEY_USR_SEARCH`: processes of the same user may look keys up.
 const KEYRING_SEARCH: u32 = 0x0008_0000;
+
+/// The command line that others see until the program is executed.
+const WORDS: [&str; 2] = ["corten", "init"];
 
 /// What init inherits from the supervisor.
 pub struct Inherited<'a> {
@@ -128,7 +131,7 @@ impl<'a> Preparer<'a> {
         match self.begin().and_then(|()| self.prepare()) {
             Ok(()) => self.into_init().become_program(),
             Err(err) => {
-                report(&self.inherited.channel, err);
+                best_effort(self.inherited.channel.fail(err), "a supervisor that is gone has failed itself");
                 process::exit_now(1)
             }
         }
@@ -137,6 +140,7 @@ impl<'a> Preparer<'a> {
     /// What a process does before its steps: it sees to it that it ends with its supervisor, and keeps nothing of the
     /// supervisor's.
     fn begin(&self) -> Result<()> {
+        memory::overwrite_words(&self.inherited.child, &WORDS)?;
         poll::forget_interrupt();
         process::set_parent_death_signal(Some(Signal::SIGKILL))?;
         self.inherited.close_others(self.pid_namespace.as_ref())?;
@@ -163,7 +167,7 @@ impl<'a> Preparer<'a> {
     /// What is left when all is prepared. Everything else is closed.
     fn into_init(self) -> Init<'a> {
         let Inherited { steps, record, channel, start_fifo, tracer, .. } = self.inherited;
-        Init { steps, record, channel, start_fifo, tracer, program: None }
+        Init { steps, record, channel, start_fifo, tracer, program: None, independent: false }
     }
 
     fn perform(&mut self, action: &ForPreparer) -> Result<()> {
@@ -203,9 +207,7 @@ impl<'a> Preparer<'a> {
             ForPreparer::SetRootPropagation(change) => self.rootfs()?.set_root_propagation(*change),
             ForPreparer::SealMount(destination) => self.rootfs()?.seal(destination),
             ForPreparer::SealRoot => self.rootfs()?.seal_root(),
-            ForPreparer::WriteSysctl(sysctl) => {
-                self.procfs()?.write(&format!("sys/{}", sysctl.path), &sysctl.value)
-            }
+            ForPreparer::WriteSysctl(sysctl) => self.write_sysctl(sysctl),
             ForPreparer::ProtectPath(path) => self.rootfs()?.protect(path),
             ForPreparer::MaskPath(path) => self.rootfs()?.hide(path),
             ForPreparer::SetScheduler(attributes) => schedule::set_scheduler(attributes),
@@ -218,12 +220,15 @@ impl<'a> Preparer<'a> {
             ForPreparer::CloseDescriptors(kept) => self.close_descriptors(*kept),
             ForPreparer::SetNoNewPrivileges => process::set_no_new_privileges(),
             ForPreparer::LimitItselfFirst(rlimits) => limits::limit_itself(rlimits),
-            ForPreparer::InstallSeccomp(filter) => install_filter(filter, &self.inherited.channel),
+            ForPreparer::InstallSeccomp(filter) | ForPreparer::InstallSeccompInherited(filter) => {
+                install_filter(filter, &self.inherited.channel)
+            }
             ForPreparer::LimitBoundingSet(keep) => credentials::limit_bounding_set(*keep),
             ForPreparer::EnterWorkingDirectory(path) => self.enter_working_directory(path),
             ForPreparer::ChangeUser(user) => self.change_user(user),
             ForPreparer::SetCapabilities(sets) => identity::set_capabilities(sets),
             ForPreparer::VerifyWorkingDirectory(path) => self.verify_working_directory(path),
+            ForPreparer::AskToFork => self.inherited.channel.ask(&Message::Prepared),
             ForPreparer::ForkInitLast => self.fork_init_last(),
         }
     }
@@ -428,6 +433,10 @@ impl<'a> Preparer<'a> {
 
     fn procfs(&self) -> Result<&Procfs> {
         self.procfs.as_ref().ok_or_else(no_procfs)
+    }
+
+    fn write_sysctl(&self, sysctl: &Sysctl) -> Result<()> {
+        self.procfs()?.write(&format!("sys/{}", sysctl.path), &sysctl.value)
     }
 
     fn mark_descriptors(&mut self, kept: Descriptors) -> Result<()> {

@@ -217,13 +217,15 @@ impl<'a> Supervisor<'a> {
             }
             ForSupervisor::AdoptInit | ForSupervisor::AdoptInitLast => self.adopt_init(),
             ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
-            ForSupervisor::ReleaseInit => self.go(),
+            ForSupervisor::AwaitPrepared => self.expect_word(Message::Prepared),
+            ForSupervisor::ReleaseInit | ForSupervisor::ReleasePreparer => self.go(),
             ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => {
                 self.prepare_record(kept.filter.as_deref())
             }
-            ForSupervisor::LimitCgroup(plan) | ForSupervisor::LimitCgroupLast(plan) => {
+            ForSupervisor::LimitCgroup(plan) | ForSupervisor::LimitCgroupPrepared(plan) => {
                 self.limit_cgroup(plan)
             }
+            ForSupervisor::LimitCgroupLast(plan) => self.cgroup()?.limit_resources(plan),
             ForSupervisor::MoveNetDevices(devices) => self.move_net_devices(devices),
             ForSupervisor::BuildMount(mount) => self.build_mount(mount),
             ForSupervisor::ReceiveConsole => self.receive_console(),
@@ -231,9 +233,8 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::SetRlimits(rlimits) => limits::set_rlimits(self.init()?.pid, rlimits),
             ForSupervisor::HandOverListener(to) => self.hand_over_listener(to),
             ForSupervisor::AwaitCreated => self.expect_word(Message::Created),
-            ForSupervisor::RestrictDevices(plan) => {
-                let program = self.device_program.take();
-                self.cgroup()?.restrict_devices(plan, program)
+            ForSupervisor::RestrictDevices(plan) | ForSupervisor::RestrictDevicesPrepared(plan) => {
+                self.restrict_devices(plan)
             }
             ForSupervisor::SendConsole(path) => self.send_console(path),
             ForSupervisor::SaveCreated => self.dir()?.publish(),
@@ -270,6 +271,11 @@ impl<'a> Supervisor<'a> {
     fn make_mountpoint(&mut self) -> Result<()> {
         self.mountpoint = Some(self.dir()?.make_mountpoint()?);
         Ok(())
+    }
+
+    fn restrict_devices(&mut self, plan: &CgroupPlan) -> Result<()> {
+        let program = self.device_program.take();
+        self.cgroup()?.restrict_devices(plan, program)
     }
 
     fn limit_cgroup(&mut self, plan: &CgroupPlan) -> Result<()> {
@@ -345,7 +351,7 @@ impl<'a> Supervisor<'a> {
     fn adopt_init(&mut self) -> Result<()> {
         let room = match &self.place {
             Place::Running { cgroup, .. } => Some(cgroup),
-            // The limit isn't set yet.
+            // What its limits have no room for comes later.
             Place::New { .. } => None,
         };
         let init = self.init.as_mut().ok_or_else(|| Error::internal("there is no init yet"))?;

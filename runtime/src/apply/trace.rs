@@ -117,6 +117,8 @@ mod faults {
     use crate::sys::fault::Cord;
 
     static SUPERVISOR: OnceLock<Cord> = OnceLock::new();
+    /// What the supervisor was told to do. Its child has no environment to ask.
+    static FAULT: OnceLock<Option<String>> = OnceLock::new();
 
     /// Lets init, which inherits the cord, kill the supervisor from inside its pid namespace.
     pub fn tie_supervisor() -> Result<()> {
@@ -132,7 +134,8 @@ mod faults {
 
     /// Ends the supervisor, or fails the step, if `CORTEN_FAULT` names it.
     pub(super) fn strike(step: &Step) -> Result<()> {
-        let Ok(fault) = std::env::var("CORTEN_FAULT") else { return Ok(()) };
+        let fault = FAULT.get_or_init(|| std::env::var("CORTEN_FAULT").ok());
+        let Some(fault) = fault else { return Ok(()) };
         match fault.split_once(':') {
             Some(("kill", name)) if name == step.stage().name() => {
                 if SUPERVISOR.get().is_none() {

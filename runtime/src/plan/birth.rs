@@ -19,7 +19,10 @@ pub(super) enum Birth {
     /// Of an intermediate process that has joined namespaces; then it prepares itself.
     Joined,
     /// Of an intermediate process that has prepared everything.
-    Final,
+    Final {
+        /// If there is a seccomp filter, the process inherits it.
+        filtered: bool,
+    },
 }
 
 /// How a process is born, and what a plan notes of it.
@@ -39,33 +42,52 @@ impl Birth {
             let birth = if joins(Namespace::User) { Birth::Joined } else { Birth::OfSupervisor };
             return (birth, None);
         }
-        // Before 5.12 the attributes of mounts are changed by paths in a procfs that shows the process.
-        let by_path = (!machine.mount_setattr).then_some("this kernel has no mount_setattr");
-        Birth::in_shared_namespace(by_path.or_else(|| hindrance(process, filter, machine)))
+        if machine.mount_setattr {
+            Birth::in_shared_namespace(process, filter, machine)
+        } else {
+            // Before 5.12 the attributes of mounts are changed by paths in a procfs that shows the process.
+            Birth::with_too_many_rights("this kernel has no mount_setattr")
+        }
     }
 
     /// How the process of an `exec` is born.
     pub fn of_exec(process: &oci::Process, filter: Option<&Filter>, machine: &Machine) -> Decided {
-        Birth::in_shared_namespace(hindrance(process, filter, machine))
+        Birth::in_shared_namespace(process, filter, machine)
     }
 
-    fn in_shared_namespace(hindrance: Option<&str>) -> Decided {
-        let note = |hindrance| {
-            format!(
-                "{hindrance}: until the program starts, its process is seen with more rights than it will have"
-            )
-        };
-        match hindrance.map(note) {
-            Some(note) => (Birth::Joined, Some(note)),
-            None => (Birth::Final, None),
+    fn in_shared_namespace(process: &oci::Process, filter: Option<&Filter>, machine: &Machine) -> Decided {
+        if process.scheduler().as_ref().is_some_and(is_not_inherited) {
+            return Birth::with_too_many_rights("process.scheduler is not inherited");
         }
+        let no_new_privileges = process.no_new_privileges().unwrap_or(false);
+        match filter.and_then(|filter| not_inherited(filter, process, machine)) {
+            None => (Birth::Final { filtered: true }, None),
+            // Without no_new_privs the filter needs CAP_SYS_ADMIN, so it comes before the fork.
+            Some(why) if !no_new_privileges => Birth::with_too_many_rights(why),
+            Some(why) => {
+                let note = format!("{why}: until the program starts, its process is seen without the filter");
+                (Birth::Final { filtered: false }, Some(note))
+            }
+        }
+    }
+
+    fn with_too_many_rights(why: &str) -> Decided {
+        let note = format!(
+            "{why}: until the program starts, its process is seen with more rights than it will have"
+        );
+        (Birth::Joined, Some(note))
+    }
+
+    /// Whether an intermediate process prepares everything.
+    pub fn is_final(self) -> bool {
+        matches!(self, Birth::Final { .. })
     }
 
     /// Of two steps the right one: `beside` what is prepared, or `last`, when init is forked and known.
     pub fn while_prepared<D, A>(self, beside: fn(D) -> A, last: fn(D) -> A) -> fn(D) -> A {
         match self {
             Birth::OfSupervisor | Birth::Joined => beside,
-            Birth::Final => last,
+            Birth::Final { .. } => last,
         }
     }
 
@@ -77,44 +99,66 @@ impl Birth {
             Birth::Joined => {
                 vec![Step::always(ForPreparer::ForkInit(namespaces)), Step::always(ForSupervisor::AdoptInit)]
             }
-            Birth::Final => {
+            Birth::Final { .. } => {
                 vec![Step::always(ForPreparer::ForkInitLast), Step::always(ForSupervisor::AdoptInitLast)]
             }
         }
     }
 }
 
-/// What forbids to prepare everything before the fork.
-fn hindrance(process: &oci::Process, filter: Option<&Filter>, machine: &Machine) -> Option<&'static str> {
-    if process.scheduler().as_ref().is_some_and(is_not_inherited) {
-        return Some("process.scheduler is not inherited");
-    }
-    let filter = filter.filter(|_| !process.no_new_privileges().unwrap_or(false))?;
-    // Without no_new_privs the filter needs CAP_SYS_ADMIN, so it comes before the fork.
+/// Why a filter can't be in force when the process is forked.
+fn not_inherited(filter: &Filter, process: &oci::Process, machine: &Machine) -> Option<&'static str> {
     if filter.listener.is_some() {
         return Some("the listener of linux.seccomp would be inherited");
     }
-    let calls = calls_after_the_fork(has_terminal(process));
-    let forbidden = calls
-        .iter()
-        .any(|any_of| !any_of.iter().any(|(name, args)| filter.allows(machine.native, name, *args)));
-    forbidden.then_some("linux.seccomp forbids to fork, or to lead a session")
+    let allowed = |(name, args): &(&str, [u64; 6])| filter.allows(machine.native, name, *args);
+    let forbidden = |(name, args): &(&str, [u64; 6])| filter.forbids(machine.native, name, *args);
+    let terminal = LEADING_WITH_TERMINAL.iter().filter(|_| has_terminal(process));
+    if !FORK.iter().any(allowed) || BORN.iter().chain(terminal).any(forbidden) {
+        return Some("linux.seccomp forbids to fork, or to lead a session");
+    }
+    // Without no_new_privs, a process that prepares itself makes these calls under the filter too.
+    let no_new_privileges = process.no_new_privileges().unwrap_or(false);
+    let forbidden = no_new_privileges && UNTIL_EXECVE.iter().any(forbidden);
+    forbidden.then_some("linux.seccomp forbids what the runtime calls until it executes the program")
 }
 
-/// The system calls of the fork, and of the forked process before it goes on as any init does: one of each line.
-fn calls_after_the_fork(with_terminal: bool) -> Vec<Vec<(&'static str, [u64; 6])>> {
-    let clone_flags = (libc::CLONE_PARENT | libc::CLONE_PIDFD) as u64;
-    let death_signal = [libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0, 0, 0];
-    let mut calls = vec![
-        vec![("clone3", [0; 6]), ("clone", [clone_flags, 0, 0, 0, 0, 0])],
-        vec![("prctl", death_signal)],
-        vec![("setsid", [0; 6])],
-    ];
-    if with_terminal {
-        calls.push(vec![("ioctl", [0, u64::from(libc::TIOCSCTTY as u32), 0, 0, 0, 0])]);
-    }
-    calls
-}
+/// The system calls that fork a process, the newest first: one of them will do.
+const FORK: [(&str, [u64; 6]); 2] =
+    [("clone3", [0; 6]), ("clone", [(libc::CLONE_PARENT | libc::CLONE_PIDFD) as u64, 0, 0, 0, 0, 0])];
+
+/// The system calls that tell of the fork, and those of the forked process before it goes on as any init does. A name
+/// that a machine doesn't have stands for the same call on another.
+const BORN: [(&str, [u64; 6]); 5] = [
+    ("sendmsg", [0; 6]),
+    ("prctl", [libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0, 0, 0]),
+    ("poll", [0; 6]),
+    ("ppoll", [0; 6]),
+    ("setsid", [0; 6]),
+];
+
+const LEADING_WITH_TERMINAL: [(&str, [u64; 6]); 1] =
+    [("ioctl", [0, libc::TIOCSCTTY as u32 as u64, 0, 0, 0, 0])];
+
+/// The system calls of a forked process from there on, up to those that it makes under its filter in any case: it looks
+/// for the program, talks to the supervisor, and waits for `start`.
+const UNTIL_EXECVE: [(&str, [u64; 6]); 15] = [
+    ("stat", [0; 6]),
+    ("newfstatat", [0; 6]),
+    ("faccessat2", [0; 6]),
+    ("write", [0; 6]),
+    ("read", [0; 6]),
+    ("prctl", [libc::PR_SET_PDEATHSIG as u64, 0, 0, 0, 0, 0]),
+    ("rt_sigprocmask", [0; 6]),
+    ("signalfd4", [0; 6]),
+    ("fstat", [0; 6]),
+    ("nanosleep", [0; 6]),
+    ("clock_nanosleep", [0; 6]),
+    ("close", [0; 6]),
+    ("mmap", [0; 6]),
+    ("munmap", [0; 6]),
+    ("mremap", [0; 6]),
+];
 
 /// The kernel forks no process of the deadline policy, and takes a policy from a child that says so.
 fn is_not_inherited(scheduler: &oci::Scheduler) -> bool {

@@ -224,7 +224,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(devices::steps(spec, request)?);
     steps.extend(sysctl::steps(spec)?);
     steps.extend(process::steps(process, spec, request, &host.machine, filter.as_ref(), birth)?);
-    steps.extend(process::rlimits(process, filter.as_deref(), &host.machine, host.caller));
+    steps.extend(process::rlimits(process, filter.as_deref(), birth, &host.machine, host.caller));
     steps.extend(hook_steps(spec));
     procfs::choose(&mut steps, birth, spec.namespaces().is_private(Namespace::User));
 
@@ -270,7 +270,7 @@ pub fn exec(exec: &Exec, machine: &Machine, caller: Caller) -> Result<Plan> {
     let filter = exec.filter.as_deref();
     let (birth, note) = Birth::of_exec(exec.process, filter, machine);
     steps.extend(process::exec_steps(exec, machine, birth)?);
-    steps.extend(process::rlimits(exec.process, filter, machine, caller));
+    steps.extend(process::rlimits(exec.process, filter, birth, machine, caller));
     steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
     Ok(Plan { steps: order::sorted(steps), notes: note.into_iter().collect(), warnings: Vec::new() })
 }
@@ -313,14 +313,32 @@ fn handing_out(request: &Request) -> Vec<Step> {
 
 /// What a cgroup of the container's own takes.
 fn cgroup_steps(cgroup: &Rc<cgroup::Plan>, birth: Birth) -> Vec<Step> {
-    match cgroup.driver {
-        cgroup::Driver::Own { .. } => {
-            let limit = birth.while_prepared(ForSupervisor::LimitCgroup, ForSupervisor::LimitCgroupLast);
-            let of_own = [ForSupervisor::CreateCgroup, limit, ForSupervisor::RestrictDevices];
-            of_own.into_iter().map(|action| Step::always(action(Rc::clone(cgroup)))).collect()
-        }
-        cgroup::Driver::Caller => Vec::new(),
+    if cgroup.driver == cgroup::Driver::Caller {
+        return Vec::new();
     }
+    let mut steps = vec![Step::always(ForSupervisor::CreateCgroup(Rc::clone(cgroup)))];
+    if birth.is_final() {
+        steps.extend(limits_before_the_fork(cgroup));
+    } else {
+        let of_own = [ForSupervisor::LimitCgroup, ForSupervisor::RestrictDevices];
+        steps.extend(of_own.map(|action| Step::always(action(Rc::clone(cgroup)))));
+    }
+    steps
+}
+
+/// What restricts init from its first moment on, when an intermediate process in the same cgroup forks it.
+fn limits_before_the_fork(cgroup: &cgroup::Plan) -> Vec<Step> {
+    let (for_two, for_one) = cgroup.with_room_for_two();
+    let for_two = Rc::new(for_two);
+    let for_one = (!for_one.writes.is_empty()).then(|| ForSupervisor::LimitCgroupLast(Rc::new(for_one)));
+    let before = [
+        ForSupervisor::AwaitPrepared,
+        ForSupervisor::LimitCgroupPrepared(Rc::clone(&for_two)),
+        ForSupervisor::RestrictDevicesPrepared(for_two),
+        ForSupervisor::ReleasePreparer,
+    ];
+    let ask = Step::always(ForPreparer::AskToFork);
+    before.into_iter().chain(for_one).map(Step::always).chain([ask]).collect()
 }
 
 fn hook_steps(spec: &Spec) -> Vec<Step> {

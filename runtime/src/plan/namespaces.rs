@@ -93,7 +93,7 @@ fn joined(namespaces: &Namespaces, birth: Birth) -> Vec<Step> {
         })
         .collect();
     // In a user namespace, a process can no longer join a pid namespace of the host's.
-    let pid_later = birth == Birth::Final && !namespaces.is_private(Namespace::User);
+    let pid_later = birth.is_final() && !namespaces.is_private(Namespace::User);
     let listed = namespaces.joined().map(|(namespace, _)| namespace);
     let at_once: Vec<Namespace> =
         listed.filter(|namespace| !(pid_later && *namespace == Namespace::Pid)).collect();
@@ -120,7 +120,7 @@ fn made(namespaces: &Namespaces, request: &Request, birth: Birth) -> Vec<Step> {
         Birth::OfSupervisor => (at_clone, 0, 0),
         Birth::Joined => (0, at_clone, 0),
         // In a new user namespace, a process can no longer join a pid namespace of the host's.
-        Birth::Final => (at_clone & !user, 0, at_clone & user),
+        Birth::Final { .. } => (at_clone & !user, 0, at_clone & user),
     };
     let cloning = Cloning { namespaces: NamespaceFlags(at_clone), descriptors: Descriptors::of(request) };
     let mut steps = vec![Step::of("linux.namespaces", ForSupervisor::CloneInit(cloning))];

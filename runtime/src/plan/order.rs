@@ -324,6 +324,20 @@ steps! {
     /// Makes sure that the working directory lies in the container; enters it with the rights of the process, where
     /// those of root didn't do (root squashed by NFS, a user's FUSE mount).
     VerifyWorkingDirectory(PathBuf) by Preparer = "verify-working-directory";
+    /// Says that all is prepared, and waits until the cgroup restricts what is forked in it.
+    AskToFork by Preparer = "ask-to-fork";
+    /// Waits until the intermediate process has prepared everything.
+    AwaitPrepared by Supervisor = "await-prepared";
+    /// Writes the resource limits before init is there to be seized. Not while the intermediate process prepares: that
+    /// may need more than the program will have.
+    LimitCgroupPrepared(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup-prepared";
+    /// Restricts devices before init is there to be seized.
+    RestrictDevicesPrepared(Rc<cgroup::Plan>) by Supervisor = "restrict-devices-prepared";
+    /// Lets the intermediate process go on, which forks init.
+    ReleasePreparer by Supervisor = "release-preparer";
+    /// Installs the seccomp filter for init to inherit, where `noNewPrivileges` is set: it needs no capability then, so
+    /// after they are gone.
+    InstallSeccompInherited(Rc<Filter>) by Preparer = "install-seccomp-inherited";
     /// The intermediate process forks init into the pid namespace that it has joined, and ends. Init is born final:
     /// what sees it there finds no root, no descriptor and no right that the program won't have. From here on no step
     /// needs a right.
@@ -332,7 +346,7 @@ steps! {
     AdoptInitLast by Supervisor = "adopt-init-last";
     /// Does so where init is known only now.
     PrepareRecordLast(ForExec) by Supervisor = "prepare-record-last" undo RemoveStateDirectory;
-    /// Writes the resource limits where the intermediate process, too, had to fit into the cgroup.
+    /// Writes a pids limit of one, which has no room for the intermediate process beside init.
     LimitCgroupLast(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup-last";
     /// Leads a session, where the intermediate process has done so for itself alone. With the terminal, if there is
     /// one.
@@ -376,7 +390,7 @@ steps! {
     SendPidfd(PathBuf) by Supervisor = "send-pidfd";
     /// Waits for `start`.
     AwaitStart by Init = "await-start";
-    /// Installs the seccomp filter as late as can be.
+    /// Installs the seccomp filter as late as can be, where init doesn't inherit it.
     InstallSeccompLast(Rc<Filter>) by Init = "install-seccomp-last";
     /// Runs `startContainer`.
     RunStartHooks(Vec<oci::Hook>) by Init = "run-start-hooks";
@@ -406,6 +420,13 @@ mod tests {
         let last = Stage::ALL.iter().rfind(|stage| stage.actor() == Actor::Preparer);
         let first = Stage::ALL.iter().find(|stage| stage.actor() == Actor::Init);
         assert_eq!((last, first), (Some(&Stage::ForkInitLast), Some(&Stage::LeadSession)));
+    }
+
+    #[test]
+    fn the_cgroup_restricts_init_before_init_is_forked_last() {
+        let before =
+            [Stage::LimitCgroupPrepared, Stage::RestrictDevicesPrepared, Stage::InstallSeccompInherited];
+        assert!(before.iter().all(|stage| *stage < Stage::ForkInitLast));
     }
 
     #[test]

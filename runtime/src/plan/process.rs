@@ -187,7 +187,7 @@ fn shared(
         steps.push(Step::of("linux.personality", ForPreparer::SetPersonality(domain)));
     }
     steps.extend(memory_policy::step(spec)?);
-    steps.extend(privileges(process, filter)?);
+    steps.extend(privileges(process, filter, birth)?);
     let user = process.user();
     steps.push(Step::of(
         "process.user",
@@ -214,14 +214,14 @@ fn terminal(process: &oci::Process, request: &Request, birth: Birth) -> Vec<Step
     let with_terminal = has_terminal(process);
     if with_terminal {
         let size = process.console_size().as_ref().map(|size| (size.height() as u16, size.width() as u16));
-        let controlling = birth != Birth::Final;
+        let controlling = !birth.is_final();
         let console = Console { size, relayed: request.terminal_relayed, controlling };
         steps.push(Step::of("process.terminal", ForPreparer::OpenConsole(console)));
         steps.push(Step::of("process.terminal", ForSupervisor::ReceiveConsole));
         let socket = request.console_socket.clone();
         steps.extend(socket.map(|path| Step::of("--console-socket", ForSupervisor::SendConsole(path))));
     }
-    if birth == Birth::Final {
+    if birth.is_final() {
         steps.push(Step::always(ForInit::LeadSession(Leading { with_terminal })));
     }
     steps
@@ -307,6 +307,7 @@ fn labels(process: &oci::Process, machine: &Machine) -> Result<Vec<Step>> {
 pub(super) fn rlimits(
     process: &oci::Process,
     filter: Option<&Filter>,
+    birth: Birth,
     machine: &Machine,
     caller: Caller,
 ) -> Option<Step> {
@@ -330,8 +331,9 @@ pub(super) fn rlimits(
         };
         limits.iter().all(allows)
     };
-    // With no_new_privs the filter comes after all that the process sets.
-    let filter = filter.filter(|_| !process.no_new_privileges().unwrap_or(false));
+    // With no_new_privs a filter that isn't inherited comes after all that the process sets.
+    let no_new_privileges = process.no_new_privileges().unwrap_or(false);
+    let filter = filter.filter(|_| !no_new_privileges || birth == Birth::Final { filtered: true });
     let set: Action = if caller.limits_others {
         ForSupervisor::SetRlimits(limits).into()
     } else if filter.is_none_or(allowed) {
@@ -367,7 +369,7 @@ fn resource_number(kind: oci::PosixRlimitType) -> u32 {
 }
 
 /// Capabilities, no_new_privs, and the seccomp filter at its place among them.
-fn privileges(process: &oci::Process, filter: Option<&Rc<Filter>>) -> Result<Vec<Step>> {
+fn privileges(process: &oci::Process, filter: Option<&Rc<Filter>>, birth: Birth) -> Result<Vec<Step>> {
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let mut steps = Vec::new();
     if no_new_privileges {
@@ -378,6 +380,9 @@ fn privileges(process: &oci::Process, filter: Option<&Rc<Filter>>) -> Result<Vec
             // Only CAP_SYS_ADMIN or no_new_privs lets a process filter itself.
             (false, _) => ForPreparer::InstallSeccomp(Rc::clone(filter)).into(),
             (true, Some(_)) => ForInit::InstallSeccompListener(Rc::clone(filter)).into(),
+            (true, None) if birth == (Birth::Final { filtered: true }) => {
+                ForPreparer::InstallSeccompInherited(Rc::clone(filter)).into()
+            }
             (true, None) => ForInit::InstallSeccompLast(Rc::clone(filter)).into(),
         };
         steps.push(Step::of("linux.seccomp", install));

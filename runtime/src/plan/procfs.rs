@@ -17,7 +17,7 @@ const PROC: &str = "/proc";
 /// An intermediate process that prepares everything is outside of the container's pid namespace. It finds its own label
 /// in its caller's procfs alone, which it may hold since nobody in the container sees it.
 pub(super) fn choose(steps: &mut Vec<Step>, birth: Birth, in_user_namespace: bool) {
-    if birth == Birth::Final {
+    if birth.is_final() {
         show_joined_namespace(steps, JoinedProcfs { in_user_namespace });
         steps.push(Step::always(ForPreparer::HoldProcfs));
         return;

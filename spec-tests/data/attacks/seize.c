@@ -7,6 +7,9 @@
 //                      those that the arguments from the third on name, as DEVICE:INODE, and empty ones
 //   rights HEX         the capabilities of a caught process, all of its sets together
 //   open LINK          what a caught process had open
+//   filters MODE       whether a caught process had a seccomp filter: 2 if it had
+//   device ERRNO       what a caught process gets that is made to open /device, where its root has that
+//   words TEXT         a process had arguments or an environment of the runtime's caller, or what it shows of the runtime
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,6 +19,8 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,8 +78,10 @@ static void look_at_rights(int pid) {
     unsigned long long all = 0;
     snprintf(path, sizeof path, "/proc/%d/status", pid);
     FILE *status = fopen(path, "r");
-    while (status && fgets(line, sizeof line, status))
+    while (status && fgets(line, sizeof line, status)) {
         if (!strncmp(line, "Cap", 3)) all |= strtoull(strchr(line, ':') + 1, NULL, 16);
+        if (!strncmp(line, "Seccomp:", 8)) note("filters", strtok(line + 8, " \t\n"));
+    }
     if (status) fclose(status);
     snprintf(line, sizeof line, "%llx", all);
     note("rights", line);
@@ -92,6 +99,66 @@ static void look_at_descriptors(int pid) {
     if (dir) closedir(dir);
 }
 
+// What others may read of the words that a process was executed with.
+static void look_at_words(int pid) {
+    static char text[1 << 16];
+    const char *files[] = {"cmdline", "environ"};
+    for (int i = 0; i < 2; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/%d/%s", pid, files[i]);
+        int fd = open(path, O_RDONLY);
+        if (fd < 0) continue;
+        int n = read(fd, text, sizeof text - 1);
+        close(fd);
+        for (int at = 0; at < n; at++)
+            if (text[at] < ' ') text[at] = ' ';
+        text[n < 0 ? 0 : n] = 0;
+        const char *marks[] = {"CALLERS_SECRET", "--root", "corten"};
+        for (int mark = 0; mark < 3; mark++) {
+            char *found = strstr(text, marks[mark]);
+            if (!found) continue;
+            found[strlen(found) > 200 ? 200 : strlen(found)] = 0;
+            while (*found && found[strlen(found) - 1] == ' ') found[strlen(found) - 1] = 0;
+            note("words", found);
+            break;
+        }
+    }
+}
+
+#ifdef __x86_64__
+// Has a stopped process make the call that it last made once more, as open("/device", O_RDONLY).
+static void open_device(int pid) {
+    struct user_regs_struct saved, regs;
+    char path[64];
+    long name;
+    int status;
+    snprintf(path, sizeof path, "/proc/%d/root/device", pid);
+    if (access(path, F_OK) != 0 || ptrace(PTRACE_GETREGS, pid, 0, &saved) != 0) return;
+    if ((ptrace(PTRACE_PEEKTEXT, pid, saved.rip - 2, 0) & 0xffff) != 0x050f) return;
+    regs = saved;
+    memcpy(&name, "/device", 8);
+    regs.rdi = (saved.rsp - 4096) & ~15UL;
+    if (ptrace(PTRACE_POKEDATA, pid, regs.rdi, name) != 0) return;
+    regs.rip = saved.rip - 2;
+    regs.rax = SYS_open;
+    regs.orig_rax = -1;
+    regs.rsi = O_RDONLY;
+    ptrace(PTRACE_SETREGS, pid, 0, &regs);
+    for (int steps = 0; steps < 50; steps++) {
+        if (ptrace(PTRACE_SINGLESTEP, pid, 0, 0) != 0) return;
+        if (waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status)) return;
+        ptrace(PTRACE_GETREGS, pid, 0, &regs);
+        if (regs.rip != saved.rip) continue;
+        snprintf(path, sizeof path, "%d", (long)regs.rax < 0 ? -(int)regs.rax : 0);
+        note("device", path);
+        break;
+    }
+    ptrace(PTRACE_SETREGS, pid, 0, &saved);
+}
+#else
+static void open_device(int pid) { (void)pid; }
+#endif
+
 static int seize(int pid) {
     int status;
     if (ptrace(PTRACE_SEIZE, pid, 0, 0) != 0) return 0;
@@ -99,6 +166,7 @@ static int seize(int pid) {
     if (waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status)) return 0;
     look_at_rights(pid);
     look_at_descriptors(pid);
+    open_device(pid);
     ptrace(PTRACE_DETACH, pid, 0, 0);
     return 1;
 }
@@ -118,6 +186,7 @@ int main(int argc, char **argv) {
             int pid = atoi(entry->d_name);
             if (pid <= 1 || pid >= 65536 || pid == getpid()) continue;
             seen++;
+            look_at_words(pid);
             if (reads("root", pid, root_secret)) note("host", root_secret);
             if (reads("cwd", pid, secret)) note("host", secret);
             if (!is_ours("root", pid, argv + 3)) note("root", "");

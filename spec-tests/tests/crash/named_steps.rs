@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use corten::internals::plan::Stage;
 use serde_json::json;
 use spec_tests::bundle::Bundle;
+use spec_tests::cgroup;
 use spec_tests::container::Container;
 use spec_tests::resctrl::Resctrl;
 use spec_tests::runtime::{Call, eventually};
@@ -27,6 +28,12 @@ const BUNDLES: [Configure; 7] = [
     in_a_pod_with_users,
     forked_first,
 ];
+
+/// As `in_a_pod`, with a pids limit of one: where a view has the controller.
+const ALONE_IN_A_POD: Configure = |bundle| {
+    in_a_pod(bundle);
+    bundle.set("/linux/resources/pids", json!({"limit": 1}));
+};
 
 /// Bundles of the containers that `exec` joins.
 const JOINED: [Configure; 2] = [rich, among_the_callers_mounts];
@@ -159,13 +166,16 @@ fn in_a_user_namespace(bundle: &mut Bundle) {
     bundle.user_namespace(100_000).mount("tmpfs", "tmpfs", "/run", &[]).args(["sleep", "1000"]);
 }
 
-/// Joins a pid namespace, so an intermediate process prepares everything; and init sets its rlimits itself.
+/// Joins a pid namespace, so an intermediate process prepares everything, the filter too; and init sets its rlimits
+/// itself.
 fn in_a_pod(bundle: &mut Bundle) {
     let own = format!("/proc/{}/ns/pid", std::process::id());
     bundle
         .namespace("pid", Some(&own))
         .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]))
         .set("/annotations/caller", WITH_LITTLE_RIGHT)
+        .set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))
+        .set("/process/noNewPrivileges", true)
         .args(["sleep", "1000"]);
 }
 
@@ -205,7 +215,8 @@ fn notifying(call: Call<'_>) -> Call<'_> {
 fn places(surroundings: &Surroundings) -> Vec<Place> {
     let mut places = Vec::new();
     for view in View::all() {
-        for configure in BUNDLES {
+        let limited = (*view != View::V2 || cgroup::is_v2("pids")).then_some(ALONE_IN_A_POD);
+        for configure in BUNDLES.into_iter().chain(limited) {
             let container = container(*view, configure);
             container.bundle.save();
             let dir = container.bundle.dir.to_str().expect("a UTF-8 path");

@@ -13,6 +13,9 @@
 //! | executable | have the binary load the container's libraries | CVE-2019-5736 | **fails** (dynamic) |
 //! | born_final | look through, and seize with CAP_SYS_PTRACE, each process of an exec | | **fails** |
 //! | born_final | the same, each init of a container that joins the pid namespace | | **fails** |
+//! | born_final | have such an init open a device that its cgroup forbids | | **fails** |
+//! | born_final | seize a process of a container with noNewPrivileges before it has its filter | | **fails** |
+//! | born_final | read the environment or the command line of the runtime's caller | | resists |
 //! | interference | keep the end of a process from the runtime, or its channel or fifo open, with CAP_SYS_PTRACE | | **fails** (in part) |
 //! | interference | speak in the place of a process: an empty word, another descriptor than a listener | | **fails** (in part) |
 //! | descriptors | cwd of /proc/self/fd/N, of create and exec, plain and by symlink | CVE-2024-21626 | resists (patched) |

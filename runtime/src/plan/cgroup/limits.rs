@@ -96,6 +96,15 @@ impl Write {
         Write { controller, file, value, aim, field, on_failure: OnFailure::Fail, must_exceed: None }
     }
 
+    /// Whether this is a pids limit that has no room for two processes.
+    pub(super) fn has_room_for_one(&self) -> bool {
+        let max = match &self.value {
+            Value::Text(max) if self.file == "pids.max" => max.trim().parse().ok(),
+            _ => None,
+        };
+        max.is_some_and(|max: u64| max < 2)
+    }
+
     pub(super) fn or(self, on_failure: OnFailure) -> Write {
         Write { on_failure, ..self }
     }

@@ -159,6 +159,12 @@ impl Plan {
         matches!(&self.dirs[..], [only] if only.is_unified())
     }
 
+    /// The plan without a pids limit that has no room for two processes, and such a limit alone.
+    pub fn with_room_for_two(&self) -> (Plan, Plan) {
+        let (for_one, for_two) = self.writes.iter().cloned().partition(Write::has_room_for_one);
+        (Plan { writes: for_two, ..self.clone() }, Plan { writes: for_one, ..self.clone() })
+    }
+
     /// What the state record keeps of the cgroup, so that later commands find it again. Empty where the cgroup is the
     /// caller's.
     pub fn paths(&self) -> CgroupPaths {

@@ -134,14 +134,18 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::MapIds(mapping) => self::mapping(mapping).into(),
         ForSupervisor::AdjustOomScore(score) => score.to_string().into(),
         ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => for_exec(kept).into(),
-        ForSupervisor::LimitCgroup(cgroup) | ForSupervisor::LimitCgroupLast(cgroup) => {
+        ForSupervisor::LimitCgroup(cgroup)
+        | ForSupervisor::LimitCgroupPrepared(cgroup)
+        | ForSupervisor::LimitCgroupLast(cgroup) => {
             cgroup.writes.iter().map(write).collect::<Vec<_>>().into()
         }
         ForSupervisor::MoveNetDevices(devices) => list(devices, ", ", net_device).into(),
         ForSupervisor::BuildMount(mount) => mounts::text(mount),
         ForSupervisor::SetRlimits(limits) => list(limits, ", ", rlimit).into(),
         ForSupervisor::HandOverListener(listener) => self::listener(listener).into(),
-        ForSupervisor::RestrictDevices(cgroup) => vec![cgroup.devices.to_string()].into(),
+        ForSupervisor::RestrictDevices(cgroup) | ForSupervisor::RestrictDevicesPrepared(cgroup) => {
+            vec![cgroup.devices.to_string()].into()
+        }
         ForSupervisor::SendConsole(to) | ForSupervisor::WritePidFile(to) | ForSupervisor::SendPidfd(to) => {
             path(to).into()
         }
@@ -153,6 +157,8 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         | ForSupervisor::MakeMountpoint
         | ForSupervisor::AdoptInit
         | ForSupervisor::AwaitUserNamespace
+        | ForSupervisor::AwaitPrepared
+        | ForSupervisor::ReleasePreparer
         | ForSupervisor::AdoptInitLast
         | ForSupervisor::ReleaseInit
         | ForSupervisor::ReceiveConsole
@@ -205,7 +211,7 @@ fn of_preparer(action: &ForPreparer) -> Text {
             format!("from {} on", kept.preserved().end).into()
         }
         ForPreparer::LimitItselfFirst(limits) => list(limits, ", ", rlimit).into(),
-        ForPreparer::InstallSeccomp(filter) => self::filter(filter).into(),
+        ForPreparer::InstallSeccomp(to) | ForPreparer::InstallSeccompInherited(to) => filter(to).into(),
         ForPreparer::LimitBoundingSet(mask) => capabilities(*mask).into(),
         ForPreparer::ChangeUser(user) => self::user(user).into(),
         ForPreparer::SetCapabilities(sets) => capability_sets(sets).into(),
@@ -223,6 +229,7 @@ fn of_preparer(action: &ForPreparer) -> Text {
         | ForPreparer::EnterRoot
         | ForPreparer::UnshareUser
         | ForPreparer::JoinPidNamespace
+        | ForPreparer::AskToFork
         | ForPreparer::ForkInitLast => nothing(),
     }
 }

@@ -9,12 +9,20 @@ use crate::sys::seccomp::Instruction;
 impl Filter {
     /// Whether a `native` process may make a call with these arguments.
     pub fn allows(&self, native: Arch, name: &str, args: [u64; 6]) -> bool {
-        let abi = Abi::covered(native, &[]).ok().and_then(|abis| abis.first().copied());
-        let number = abi.and_then(|abi| Some((abi, Syscall::find(name)?.number(abi)?)));
-        number.is_some_and(|(abi, number)| {
-            let verdict = verdict(&self.program, &data(number, abi.audit_arch(), args));
-            [libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_LOG].contains(&verdict)
-        })
+        self.lets_through(native, name, args) == Some(true)
+    }
+
+    /// Whether a `native` process may not make a call with these arguments. A call that the machine doesn't have isn't
+    /// forbidden.
+    pub fn forbids(&self, native: Arch, name: &str, args: [u64; 6]) -> bool {
+        self.lets_through(native, name, args) == Some(false)
+    }
+
+    fn lets_through(&self, native: Arch, name: &str, args: [u64; 6]) -> Option<bool> {
+        let abi = Abi::covered(native, &[]).ok()?.first().copied()?;
+        let number = Syscall::find(name)?.number(abi)?;
+        let verdict = verdict(&self.program, &data(number, abi.audit_arch(), args));
+        Some([libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_LOG].contains(&verdict))
     }
 }
 
