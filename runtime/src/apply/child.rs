@@ -105,7 +105,12 @@ impl Child {
         let OfIntermediate::Forked(pidfd) = said else { return Err(Silence::Ended(self.pidfd.end()?)) };
         // The intermediate process does nothing more but end.
         self.pidfd.reap_by(Deadline::after(END_PATIENCE))?;
-        self.pidfd = PidFd::from(pidfd);
+        let init = PidFd::from(pidfd);
+        // Init runs already, and whoever may trace it can speak in its place and in that of the intermediate process.
+        if !init.is_child()? {
+            return Err(Error::internal("what was said to be init is no child of this process").into());
+        }
+        self.pidfd = init;
         // The pidfd tells init's pid as this process counts it; the intermediate process may be in another pid
         // namespace.
         self.pid = self.pidfd.pid()?;

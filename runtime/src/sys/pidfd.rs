@@ -96,9 +96,21 @@ impl PidFd {
     }
 
     fn reap_now(&self) -> Result<Option<Ended>> {
+        self.ask(libc::WEXITED | libc::WNOHANG)
+    }
+
+    /// Whether the process is a child of this one that hasn't been reaped.
+    pub fn is_child(&self) -> Result<bool> {
+        match self.ask(libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
+            Err(err) if err.is(Errno::ECHILD) => Ok(false),
+            result => result.map(|_| true),
+        }
+    }
+
+    fn ask(&self, flags: i32) -> Result<Option<Ended>> {
         // SAFETY: an all-zero siginfo_t is valid: it holds integers only.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        let (fd, flags) = (self.0.as_raw_fd() as libc::id_t, libc::WEXITED | libc::WNOHANG | libc::__WALL);
+        let (fd, flags) = (self.0.as_raw_fd() as libc::id_t, flags | libc::__WALL);
         // SAFETY: the kernel writes one siginfo_t into `info`, which outlives the call.
         let ret = unsafe { libc::waitid(libc::P_PIDFD, fd, &raw mut info, flags) };
         check(ret.into(), || "waitid(P_PIDFD)".into())?;
@@ -230,6 +242,8 @@ mod tests {
         assert!(!stat.is_alive());
         assert!(PidFd::open_same(pid, stat.start_ticks).expect("open").is_none());
         assert_eq!(pidfd.pid().expect("a number"), pid);
+        assert!(pidfd.is_child().expect("waitid"));
+        assert!(!PidFd::open(std::process::id() as i32).and_then(|own| own.is_child()).expect("waitid"));
         child.wait().expect("wait");
         assert!(pidfd.pid().expect_err("reaped").is(Errno::ESRCH));
         assert!(pidfd.send_signal(0).expect_err("reaped").is(Errno::ESRCH));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use spec_tests::bundle::Bundle;
 use spec_tests::console::FdSocket;
 use spec_tests::container::Container;
+use spec_tests::only_corten;
 
 fn forbid_mkdir(bundle: &mut Bundle, rule: Value) {
     let mut rule = rule;
@@ -55,6 +56,36 @@ fn the_process_of_exec_is_filtered_too() {
     });
     let outcome = container.exec(&["sh", "-c", "mkdir /tmp/x 2>&1; true"]).output();
     assert!(outcome.ok().contains("No space left on device"));
+}
+
+/// What a process that is forked last calls until it executes its program, and what busybox calls from there on.
+const NARROW: &str = "\
+    clone3 clone sendmsg prctl poll ppoll setsid stat newfstatat faccessat2 write read rt_sigprocmask \
+    signalfd4 fstat nanosleep clock_nanosleep close mmap munmap mremap execve open openat geteuid \
+    arch_prctl brk exit_group getrandom getuid mprotect prlimit64 readlink readlinkat rseq \
+    set_robust_list set_tid_address";
+
+#[test]
+fn a_narrow_profile_kills_nobody_who_is_born_under_it() {
+    only_corten!("knowing what its own processes call");
+    let narrow = |bundle: &mut Bundle| {
+        let names: Vec<&str> = NARROW.split_whitespace().collect();
+        let rules = json!([{"names": names, "action": "SCMP_ACT_ALLOW"}]);
+        let profile = json!({"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": rules});
+        bundle.set("/linux/seccomp", profile).set("/process/noNewPrivileges", true).args(["sleep", "1000"]);
+    };
+    let container = Container::sleeping(narrow);
+    container.exec(&["true"]).output().ok();
+    let joining = Container::new(|bundle| {
+        narrow(bundle);
+        bundle.namespace("pid", Some(&format!("/proc/{}/ns/pid", container.pid())));
+        bundle.set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    });
+    let plan = joining.command(["plan", joining.bundle.dir.to_str().unwrap()]).output().ok();
+    assert!(plan.contains("install-seccomp-inherited"), "{plan}");
+    joining.create().output().ok();
+    joining.start().ok();
+    assert_eq!(joining.status(), "running");
 }
 
 #[test]

@@ -192,7 +192,8 @@ fn forked_first(bundle: &mut Bundle) {
     in_a_pod(bundle);
     bundle.set("/process/scheduler", json!({"policy": "SCHED_BATCH", "flags": ["SCHED_FLAG_RESET_ON_FORK"]}));
     let forbidden = json!([{"names": ["prlimit64"], "action": "SCMP_ACT_ERRNO"}]);
-    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": forbidden}));
+    let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": forbidden});
+    bundle.set("/linux/seccomp", profile).set("/process/noNewPrivileges", false);
 }
 
 /// The binary with faults, if there is one.
