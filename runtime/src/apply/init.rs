@@ -2,9 +2,7 @@
 //! descriptors than the program will have, but for the way to its supervisor and the fifo that it waits at. It ends
 //! in `execve`, or in an error that the supervisor hears of; it never returns, unwinds or panics.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
 
 use nix::sys::signal::Signal;
 
@@ -36,8 +34,8 @@ pub struct Init<'a> {
     pub start_fifo: Option<OwnedFd>,
     /// Times the steps.
     pub tracer: &'a Tracer,
-    /// The program, and where it was found.
-    pub program: Option<(Rc<Program>, CString)>,
+    /// The program, once it is found.
+    pub program: Option<program::Found>,
     /// The supervisor may end, and this process goes on.
     pub independent: bool,
 }
@@ -84,8 +82,8 @@ impl Init<'_> {
         }
     }
 
-    fn find_program(&mut self, program: &Rc<Program>) -> Result<()> {
-        self.program = Some((Rc::clone(program), program::find(program)?));
+    fn find_program(&mut self, program: &Program) -> Result<()> {
+        self.program = Some(program::find(program)?);
         Ok(())
     }
 
@@ -127,17 +125,16 @@ impl Init<'_> {
     }
 
     fn run_start_hooks(&self, hooks: &[oci::Hook]) -> Result<()> {
-        let (program, _) = self.program.as_ref().ok_or_else(not_found_yet)?;
-        let env = program::environment(program)?;
-        let env: Vec<String> = env.iter().map(|entry| entry.to_string_lossy().into_owned()).collect();
+        let found = self.program.as_ref().ok_or_else(not_found_yet)?;
+        let env: Vec<String> = found.env.iter().map(|entry| entry.to_string_lossy().into_owned()).collect();
         let state = own_state(self.record, Status::Created);
         let surroundings = Surroundings { state: &state, env: DefaultEnv::Of(&env), directory: None };
         run_hooks(HookKind::StartContainer.name(), hooks, surroundings)
     }
 
     fn execute(&mut self, program: &Program) -> Result<()> {
-        let (_, path) = self.program.take().ok_or_else(not_found_yet)?;
-        program::execute(program, &path).map(|never| match never {})
+        let found = self.program.take().ok_or_else(not_found_yet)?;
+        program::execute(program, &found).map(|never| match never {})
     }
 }
 

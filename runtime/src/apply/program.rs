@@ -15,8 +15,20 @@ use crate::sys::{c_string, credentials, file, passwd, process, signal};
 
 const PASSWD_BYTES_MAX: usize = 4 << 20;
 
-/// Finds the program like a shell does: a name without a slash along PATH.
-pub fn find(program: &Program) -> Result<CString> {
+/// A program that was found.
+pub struct Found {
+    path: CString,
+    /// Its environment, with the HOME that the container gives its user if the config names none.
+    pub env: Vec<CString>,
+}
+
+/// Finds the program, and the home of its user. Before a filter that comes last: it needn't allow what this calls.
+pub fn find(program: &Program) -> Result<Found> {
+    Ok(Found { path: path_of(program)?, env: environment(program)? })
+}
+
+/// As a shell does: a name without a slash is looked for along PATH.
+fn path_of(program: &Program) -> Result<CString> {
     let name = Path::new(OsStr::from_bytes(program.args[0].to_bytes()));
     if name.as_os_str().as_bytes().contains(&b'/') {
         return match check(name) {
@@ -57,17 +69,16 @@ fn text(errno: Errno) -> String {
 }
 
 /// Becomes the program; returns only an error.
-pub fn execute(program: &Program, path: &CString) -> Result<std::convert::Infallible> {
-    let env = environment(program)?;
+pub fn execute(program: &Program, found: &Found) -> Result<std::convert::Infallible> {
+    let Found { path, env } = found;
     signal::reset_all()?;
-    process::execute(path, &program.args, &env).map_err(|err| {
+    process::execute(path, &program.args, env).map_err(|err| {
         let why = err.errno().map_or_else(String::new, text);
         err.verbatim(format!("exec {}: {why}", path.to_string_lossy()))
     })
 }
 
-/// The program's environment, with the HOME that the container gives its user if the config names none.
-pub fn environment(program: &Program) -> Result<Vec<CString>> {
+fn environment(program: &Program) -> Result<Vec<CString>> {
     let mut env = program.env.clone();
     if program.needs_home {
         env.push(c_string(format!("HOME={}", home_of(credentials::effective_uid())))?);

@@ -119,7 +119,8 @@ fn not_inherited(filter: &Filter, process: &oci::Process, machine: &Machine) -> 
     }
     // Without no_new_privs, a process that prepares itself makes these calls under the filter too.
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
-    let forbidden = no_new_privileges && UNTIL_EXECVE.iter().any(forbidden);
+    let home = LOOKING_FOR_HOME.iter().filter(|_| !names_home(process));
+    let forbidden = no_new_privileges && UNTIL_EXECVE.iter().chain(home).any(forbidden);
     forbidden.then_some("linux.seccomp forbids what the runtime calls until it executes the program")
 }
 
@@ -159,6 +160,15 @@ const UNTIL_EXECVE: [(&str, [u64; 6]); 15] = [
     ("munmap", [0; 6]),
     ("mremap", [0; 6]),
 ];
+
+/// The system calls by which it reads the container's /etc/passwd, if the config names no HOME.
+const LOOKING_FOR_HOME: [(&str, [u64; 6]); 4] =
+    [("geteuid", [0; 6]), ("open", [0; 6]), ("openat", [0; 6]), ("fcntl", [0; 6])];
+
+fn names_home(process: &oci::Process) -> bool {
+    let home = |entry: &String| entry.strip_prefix("HOME=").is_some_and(|home| !home.is_empty());
+    process.env().iter().flatten().any(home)
+}
 
 /// The kernel forks no process of the deadline policy, and takes a policy from a child that says so.
 fn is_not_inherited(scheduler: &oci::Scheduler) -> bool {
