@@ -81,9 +81,9 @@ fn a_narrow_profile_kills_nobody_who_is_born_under_it() {
         bundle.namespace("pid", Some(&format!("/proc/{}/ns/pid", container.pid())));
         bundle.set("/process/user", json!({"uid": 1000, "gid": 1000}));
     });
+    joining.create().output().ok();
     let plan = joining.command(["plan", joining.bundle.dir.to_str().unwrap()]).output().ok();
     assert!(plan.contains("install-seccomp-inherited"), "{plan}");
-    joining.create().output().ok();
     joining.start().ok();
     assert_eq!(joining.status(), "running");
 }
