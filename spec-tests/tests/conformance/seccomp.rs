@@ -60,7 +60,7 @@ fn the_process_of_exec_is_filtered_too() {
 
 /// What a process that is forked last calls until it executes its program, and what busybox calls from there on.
 const NARROW: &str = "\
-    fcntl rt_sigaction clone3 clone sendmsg prctl poll ppoll setsid stat newfstatat faccessat2 write read rt_sigprocmask \
+    fcntl rt_sigaction getgid getegid setgid setuid clone3 clone sendmsg prctl poll ppoll setsid stat newfstatat faccessat2 write read rt_sigprocmask \
     signalfd4 fstat nanosleep clock_nanosleep close mmap munmap mremap execve open openat geteuid \
     arch_prctl brk exit_group getrandom getuid mprotect prlimit64 readlink readlinkat rseq \
     set_robust_list set_tid_address";
