@@ -352,7 +352,8 @@ steps! {
     /// one.
     LeadSession(Leading) by Init = "lead-session";
     /// Finds the program and the home of its user, with the rights of the process, and where the container's own /proc
-    /// shows the process: its path may go through `/proc/self`. Before a filter that comes last, which may forbid to look.
+    /// shows the process: its path may go through `/proc/self`. Before a filter that comes
+    /// last, which may forbid to look.
     FindProgram(Rc<Program>) by Init = "find-program";
     /// Sets the rlimits of this process where the supervisor has no right to: to lower a limit of its own needs none.
     LimitItself(Vec<Rlimit>) by Init = "limit-itself";

@@ -444,8 +444,8 @@ fn program(process: &oci::Process, request: &Request) -> Result<Program> {
     })
 }
 
-/// Of a name that is given twice, the later value stays, at the place of the earlier value. An entry without `=`, which a
-/// config is refused for, is dropped.
+/// Of a name that is given twice, the later value stays, at the place of the earlier value. An entry without `=`,
+/// which a config is refused for, is dropped.
 fn deduplicated(env: &[String]) -> Vec<String> {
     use std::collections::HashMap;
     let mut place: HashMap<&str, usize> = HashMap::with_capacity(env.len());
