@@ -213,6 +213,11 @@ impl Running {
         fs::read_to_string(&self.stdout).expect("read an output file")
     }
 
+    /// Whether the command has come to its end.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("wait for the runtime").is_some()
+    }
+
     /// Waits for the end of the command, and fails the test if it doesn't come in time.
     #[track_caller]
     pub fn wait(self) -> Outcome {
