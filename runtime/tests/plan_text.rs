@@ -66,7 +66,7 @@ proptest! {
 
     #[test]
     fn plans_that_read_the_same_act_the_same(mut random in Random::any()) {
-        let view = random.below(2);
+        let view = random.below(3);
         let one = random.config();
         let other = random.changed(one.clone());
         let (one_request, mut other_request) = (random.request(), Request::default());
@@ -91,7 +91,10 @@ fn the_configs_between_them_ask_for_every_step() {
     let mut seen = BTreeSet::new();
     for _ in 0..400 {
         let (config, request) = (random.config(), random.request());
-        for plan in [planned(&config, &request, 0), planned(&config, &request, 1), joining(&config, &request)]
+        for plan in [0, 1, 2]
+            .map(|view| planned(&config, &request, view))
+            .into_iter()
+            .chain([joining(&config, &request)])
         {
             seen.extend(plan.iter().flat_map(|plan| plan.steps.iter().map(|step| step.stage())));
         }
@@ -184,7 +187,9 @@ fn host(view: usize) -> Host {
             ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"].map(String::from).to_vec();
         Mode::V2 { hierarchy: hierarchy(&[""]), controllers }
     };
-    let systemd = Some(Systemd { manager: SystemdManager::System, control_group: PathBuf::new() });
+    let manager = if view == 2 { SystemdManager::User } else { SystemdManager::System };
+    let systemd =
+        Some(Systemd { manager, control_group: if view == 2 { "user".into() } else { PathBuf::new() } });
     let machine =
         Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64, mount_setattr: true };
     let caller = Caller { uid: 0, in_user_namespace: false, limits_others: view == 0 };

@@ -185,7 +185,7 @@ impl<'a> Preparer<'a> {
                 namespace::unshare(self.alone(), flags.0)
             }
             ForPreparer::UnshareUser => self.unshare_user(),
-            ForPreparer::AwaitRelease => self.inherited.channel.await_go(),
+            ForPreparer::AwaitRelease | ForPreparer::AwaitCgroup => self.inherited.channel.await_go(),
             ForPreparer::BecomeRoot => identity::become_root(self.alone()),
             ForPreparer::JoinKeyring(name) => join_keyring(name),
             ForPreparer::BringLoopbackUp => net::bring_loopback_up(),

@@ -220,7 +220,9 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::AdoptInit | ForSupervisor::AdoptInitLast => self.adopt_init(),
             ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             ForSupervisor::AwaitPrepared => self.expect_word(Message::Prepared),
-            ForSupervisor::ReleaseInit | ForSupervisor::ReleasePreparer => self.go(),
+            ForSupervisor::ReleaseInit
+            | ForSupervisor::ReleaseIntoCgroup
+            | ForSupervisor::ReleasePreparer => self.go(),
             ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => {
                 self.prepare_record(kept.filter.as_deref())
             }
@@ -242,10 +244,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::SaveCreated => self.dir()?.publish(),
             ForSupervisor::WritePidFile(path) => self.write_pid_file(path),
             ForSupervisor::SendPidfd(path) => send_pidfd(path, &self.init()?.pidfd),
-            ForSupervisor::BindNotifySocket => {
-                self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
-                Ok(())
-            }
+            ForSupervisor::BindNotifySocket => self.bind_notify_socket(),
             ForSupervisor::StartAtOnce => {
                 self.started = Some(starting::start(self.dir()?, self.record()?)?);
                 Ok(())
@@ -268,6 +267,11 @@ impl<'a> Supervisor<'a> {
         })?;
         let record = self.record.insert(Record::begun(recorded));
         self.dir.insert((dir, lock)).0.save(record)
+    }
+
+    fn bind_notify_socket(&mut self) -> Result<()> {
+        self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
+        Ok(())
     }
 
     fn open_rdt_group(&mut self, group: &RdtGroup) -> Result<()> {

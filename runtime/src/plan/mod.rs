@@ -215,7 +215,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(cgroup_steps(&cgroup, birth));
     steps.extend(resctrl::steps(spec, rdt_group.as_ref())?);
     steps.extend(notify::steps(request));
-    steps.extend(namespaces::steps(spec, request, birth)?);
+    steps.extend(namespaces::steps(spec, request, birth, cgroup.is_moved())?);
     steps.extend(net_devices::steps(spec)?);
     steps.extend(mounts::steps(spec, request, &cgroup)?);
     steps.extend(devices::steps(spec, request)?);
@@ -329,6 +329,10 @@ fn cgroup_steps(cgroup: &Rc<cgroup::Plan>, birth: Birth) -> Vec<Step> {
     if let Some(unit) = cgroup.unit() {
         let of_unit = [ForSupervisor::StartUnit(Rc::clone(unit)), ForSupervisor::AwaitUnit];
         steps.extend(of_unit.map(|action| Step::of("linux.cgroupsPath", action)));
+        if unit.moves {
+            steps.push(Step::always(ForSupervisor::ReleaseIntoCgroup));
+            steps.push(Step::always(ForPreparer::AwaitCgroup));
+        }
     }
     if birth.is_final() {
         steps.extend(limits_before_the_fork(cgroup));

@@ -69,10 +69,10 @@ pub struct TimeOffset {
     pub nanoseconds: u32,
 }
 
-pub(super) fn steps(spec: &Spec, request: &Request, birth: Birth) -> Result<Vec<Step>> {
+pub(super) fn steps(spec: &Spec, request: &Request, birth: Birth, is_moved: bool) -> Result<Vec<Step>> {
     let namespaces = spec.namespaces();
     let mut steps = joined(namespaces, birth);
-    steps.extend(made(namespaces, request, birth));
+    steps.extend(made(namespaces, request, birth, is_moved));
     if let Some(linux) = spec.linux() {
         steps.extend(time(linux, namespaces));
         steps.extend(user(linux, namespaces)?);
@@ -106,14 +106,17 @@ fn joined(namespaces: &Namespaces, birth: Birth) -> Vec<Step> {
     steps
 }
 
-fn made(namespaces: &Namespaces, request: &Request, birth: Birth) -> Vec<Step> {
+/// `is_moved`: systemd moves init into its cgroup, which is the top of a new cgroup namespace.
+fn made(namespaces: &Namespaces, request: &Request, birth: Birth, is_moved: bool) -> Vec<Step> {
     let new = namespaces.new_flags() & !Namespace::Time.flag();
     let (at_clone, first, later) = if namespaces.is_private(Namespace::User) {
         let at_clone = new & (Namespace::User.flag() | Namespace::Pid.flag());
         (at_clone, 0, new & !at_clone)
     } else {
-        let first = new & (Namespace::Network.flag() | Namespace::Cgroup.flag());
-        (new & !first, first, 0)
+        let cgroup = new & Namespace::Cgroup.flag();
+        let first = new & Namespace::Network.flag();
+        let at_clone = new & !(first | cgroup);
+        if is_moved { (at_clone, first, cgroup) } else { (at_clone, first | cgroup, 0) }
     };
     let user = Namespace::User.flag();
     let (at_clone, at_fork, apart) = match birth {

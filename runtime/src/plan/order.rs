@@ -205,6 +205,8 @@ steps! {
     /// Waits until systemd has started the unit. Before the limits: systemd writes some of them too, and not as
     /// exactly.
     AwaitUnit by Supervisor = "await-unit";
+    /// Lets init go on, which systemd has moved into its cgroup.
+    ReleaseIntoCgroup by Supervisor = "release-into-cgroup";
     /// Writes the resource limits, while init builds its root.
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
     /// Holds the procfs of the caller, which shows the intermediate process itself: sysctls and labels are written
@@ -233,7 +235,9 @@ steps! {
     AwaitRelease by Preparer = "await-release";
     /// Becomes root of the new user namespace.
     BecomeRoot by Preparer = "become-root";
-    /// Makes the namespaces that must belong to that root.
+    /// Waits until systemd has moved this process into its cgroup, the top of the cgroup namespace to come.
+    AwaitCgroup by Preparer = "await-cgroup";
+    /// Makes the namespaces that must belong to that root, and what must wait for the cgroup.
     UnshareNamespaces(NamespaceFlags) by Preparer = "unshare-namespaces";
     /// Joins a session keyring of the container's own.
     JoinKeyring(String) by Preparer = "join-keyring";

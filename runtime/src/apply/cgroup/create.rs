@@ -19,6 +19,8 @@ pub struct CreatedCgroup {
     /// The directories that weren't there before, in the order in which they were made.
     made: Vec<PathBuf>,
     is_v2: bool,
+    /// Whether a process is moved into the cgroup by systemd, when it has been born outside.
+    is_moved_into: bool,
 }
 
 struct CreatedDir {
@@ -35,7 +37,8 @@ struct CreatedDir {
 /// path.
 pub fn create(plan: &Plan) -> Result<CreatedCgroup> {
     let (top, is_v2) = (Top::open(), plan.is_v2());
-    let mut cgroup = CreatedCgroup { top, dirs: Vec::new(), made: Vec::new(), is_v2 };
+    let mut cgroup =
+        CreatedCgroup { top, dirs: Vec::new(), made: Vec::new(), is_v2, is_moved_into: plan.is_moved() };
     match cgroup.build(plan) {
         Ok(()) => Ok(cgroup),
         Err(err) => {
@@ -49,6 +52,9 @@ impl CreatedCgroup {
     /// The way into the cgroup.
     pub fn entrance(&self) -> Result<Entrance> {
         let mut entrance = Entrance::default();
+        if self.is_moved_into {
+            return Ok(entrance);
+        }
         for CreatedDir { controllers, dir, optional, .. } in &self.dirs {
             if controllers.iter().any(|name| name == CgroupPaths::UNIFIED) {
                 entrance.add_unified(dir, *optional)?;

@@ -29,6 +29,19 @@ pub struct Systemd {
     pub control_group: PathBuf,
 }
 
+impl Systemd {
+    /// Whether a process of the caller's may be born in a cgroup of a unit. Into those of a user's systemd nobody but
+    /// root brings processes from outside: so the kernel has it, and a login session is outside.
+    pub(super) fn may_clone_into(&self, host: &CgroupHost) -> bool {
+        let within = |hierarchy: &Hierarchy| hierarchy.own.starts_with(&self.control_group);
+        match (self.manager, &host.mode) {
+            (SystemdManager::System, _) => true,
+            (SystemdManager::User, Mode::V2 { hierarchy, .. }) => within(hierarchy),
+            (SystemdManager::User, Mode::V1 { hierarchies }) => hierarchies.iter().all(within),
+        }
+    }
+}
+
 /// An instance of systemd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

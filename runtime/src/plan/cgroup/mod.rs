@@ -176,7 +176,7 @@ fn systemds(asked: Asked, resources: &LinuxResources, systemd: &Systemd, host: &
         name: place.name,
         manager: systemd.manager,
         properties,
-        moves: false,
+        moves: !systemd.may_clone_into(host),
     };
     if let Driver::Own { unit: of_driver, .. } = &mut plan.driver {
         *of_driver = Some(Rc::new(unit));
@@ -233,6 +233,11 @@ impl Plan {
     pub fn with_room_for_two(&self) -> (Plan, Plan) {
         let (for_one, for_two) = self.writes.iter().cloned().partition(Write::has_room_for_one);
         (Plan { writes: for_two, ..self.clone() }, Plan { writes: for_one, ..self.clone() })
+    }
+
+    /// Whether systemd moves init into the cgroup.
+    pub fn is_moved(&self) -> bool {
+        self.unit().is_some_and(|unit| unit.moves)
     }
 
     /// The unit of systemd that is started for the cgroup.

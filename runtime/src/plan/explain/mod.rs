@@ -160,6 +160,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         | ForSupervisor::AdoptInit
         | ForSupervisor::AwaitUserNamespace
         | ForSupervisor::AwaitUnit
+        | ForSupervisor::ReleaseIntoCgroup
         | ForSupervisor::AwaitPrepared
         | ForSupervisor::ReleasePreparer
         | ForSupervisor::AdoptInitLast
@@ -177,9 +178,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
 fn of_preparer(action: &ForPreparer) -> Text {
     match action {
         ForPreparer::EnterCgroup(affinity) => cpus(affinity).into(),
-        ForPreparer::JoinNamespaces(namespaces) => {
-            list(namespaces, ", ", |joined| joined.name().into()).into()
-        }
+        ForPreparer::JoinNamespaces(joined) => list(joined, ", ", |each| each.name().into()).into(),
         ForPreparer::JoinContainer(flags)
         | ForPreparer::ForkInit(flags)
         | ForPreparer::UnshareFirst(flags)
@@ -220,6 +219,7 @@ fn of_preparer(action: &ForPreparer) -> Text {
         ForPreparer::SetCapabilities(sets) => capability_sets(sets).into(),
         ForPreparer::NewSession
         | ForPreparer::AwaitRelease
+        | ForPreparer::AwaitCgroup
         | ForPreparer::BecomeRoot
         | ForPreparer::BringLoopbackUp
         | ForPreparer::AskForNetDevices
