@@ -160,6 +160,11 @@ impl Container {
         eventually("stopped", || self.status() == "stopped");
     }
 
+    /// The `linux.cgroupsPath` of the container, for a config that the test has from elsewhere.
+    pub fn cgroups_path(&self) -> String {
+        self.runtime.manager.cgroups_path(&self.id)
+    }
+
     /// The container's cgroup.
     pub fn cgroup(&self) -> Cgroup {
         self.runtime.manager.cgroup(&self.id)

@@ -153,9 +153,9 @@ impl Stranger {
 
 impl Drop for Stranger {
     fn drop(&mut self) {
+        // The scope ends with its process. By now its name may be that of the container's.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        systemctl(["stop", &self.unit]);
     }
 }
 
