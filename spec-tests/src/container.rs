@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::leftovers;
+use crate::manager::Manager;
 use crate::runtime::{Call, Outcome, Runtime, eventually};
 use crate::subject::subject;
 use crate::view::View;
@@ -38,6 +39,15 @@ impl Container {
 
     /// As [`Container::new`], for a runtime that finds cgroups mounted as in `view`.
     pub fn in_view(view: View, configure: impl FnOnce(&mut Bundle)) -> Container {
+        Container::made_by(Manager::of_environment(), view, configure)
+    }
+
+    /// As [`Container::new`], with a cgroup that systemd makes, whatever the environment says.
+    pub fn in_a_scope(configure: impl FnOnce(&mut Bundle)) -> Container {
+        Container::made_by(Manager::Systemd, View::Plain, configure)
+    }
+
+    fn made_by(manager: Manager, view: View, configure: impl FnOnce(&mut Bundle)) -> Container {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         // The runtime is looked for first: without it there is nothing to make, and no way to clean up.
         let _ = subject();
@@ -48,7 +58,8 @@ impl Container {
         fs::create_dir_all(dir.join("bundle")).expect("make a test directory");
         let mut runtime = Runtime::new(&dir, &id);
         runtime.view = view;
-        let mut bundle = Bundle::create(dir.join("bundle"), &format!("/{id}/c"));
+        runtime.manager = manager;
+        let mut bundle = Bundle::create(dir.join("bundle"), &manager.cgroups_path(&id));
         configure(&mut bundle);
         Container { id, bundle, runtime, dir, extra_ids: Vec::new() }
     }
@@ -149,9 +160,14 @@ impl Container {
         eventually("stopped", || self.status() == "stopped");
     }
 
+    /// The `linux.cgroupsPath` of the container, for a config that the test has from elsewhere.
+    pub fn cgroups_path(&self) -> String {
+        self.runtime.manager.cgroups_path(&self.id)
+    }
+
     /// The container's cgroup.
     pub fn cgroup(&self) -> Cgroup {
-        Cgroup { path: format!("/{}/c", self.id) }
+        self.runtime.manager.cgroup(&self.id)
     }
 
     /// A path in the test's own directory, as text.
@@ -172,7 +188,7 @@ impl Container {
 
     /// What the container has left behind by now.
     pub fn leftovers(&self) -> Vec<String> {
-        leftovers::find(&self.id, &self.cgroup(), &self.runtime.root)
+        leftovers::find(&self.id, self.runtime.manager, &self.runtime.root)
     }
 
     /// Fails the test if the container has left anything behind.
@@ -184,7 +200,7 @@ impl Container {
 
     /// Takes away by hand whatever is left, so that a test that has found leftovers can go on.
     pub fn sweep(&self) {
-        remove_by_hand(&self.id);
+        remove_by_hand(&self.id, self.runtime.manager);
         let _ = fs::remove_dir_all(&self.runtime.root);
     }
 
@@ -213,7 +229,7 @@ impl Drop for Container {
             forced.push(self.command(["delete", "--force", id]).output());
         }
         let found = self.leftovers();
-        remove_by_hand(&self.id);
+        remove_by_hand(&self.id, self.runtime.manager);
         let _ = fs::remove_dir_all(&self.dir);
         if !std::thread::panicking() {
             assert!(forced.iter().all(|outcome| outcome.code == 0), "delete --force: {}", forced[0]);
@@ -223,8 +239,8 @@ impl Drop for Container {
 }
 
 /// Takes away what the runtime under test has left, but nothing without the marker of this test.
-fn remove_by_hand(marker: &str) {
-    Cgroup { path: format!("/{marker}/c") }.thaw();
+fn remove_by_hand(marker: &str, manager: Manager) {
+    manager.cgroup(marker).thaw();
     for pid in leftovers::processes(marker) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -237,5 +253,7 @@ fn remove_by_hand(marker: &str) {
         // The killed processes take a moment to die, and their cgroup can be removed only afterwards.
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
+    manager.stop(marker);
+    manager.cgroup(marker).remove();
     Cgroup { path: format!("/{marker}") }.remove();
 }

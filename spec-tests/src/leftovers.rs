@@ -1,4 +1,4 @@
-//! What a container may leave behind, and must not: mounts, cgroups, processes, state.
+//! What a container may leave behind, and must not: mounts, cgroups, units, processes, state.
 //!
 //! Everything of one test bears its marker, so tests that run side by side do not see each other.
 
@@ -6,13 +6,13 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::cgroup::Cgroup;
+use crate::manager::Manager;
 
 /// Looks for leftovers until there are none, for three seconds at most: a killed process needs a moment to go.
-pub fn find(marker: &str, cgroup: &Cgroup, state_root: &Path) -> Vec<String> {
+pub fn find(marker: &str, manager: Manager, state_root: &Path) -> Vec<String> {
     let deadline = Instant::now() + Duration::from_secs(3);
     loop {
-        let found = look(marker, cgroup, state_root);
+        let found = look(marker, manager, state_root);
         if found.is_empty() || Instant::now() > deadline {
             return found;
         }
@@ -38,10 +38,11 @@ pub fn mounts(marker: &str) -> Vec<String> {
     ours.filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
 }
 
-fn look(marker: &str, cgroup: &Cgroup, state_root: &Path) -> Vec<String> {
+fn look(marker: &str, manager: Manager, state_root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(mounts(marker).into_iter().map(|path| format!("mount {path}")));
-    found.extend(cgroup.existing().iter().map(|dir| format!("cgroup {}", dir.display())));
+    found.extend(manager.cgroup(marker).existing().iter().map(|dir| format!("cgroup {}", dir.display())));
+    found.extend(manager.units(marker).into_iter().map(|unit| format!("unit {unit}")));
     found.extend(processes(marker).iter().map(|pid| format!("process {pid} {}", describe(*pid))));
     for entry in fs::read_dir(state_root).into_iter().flatten().flatten() {
         // A runtime may keep a cache of its own beside the containers.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `CORTEN_BIN` | the runtime under test; by default `release/corten` in the target directory of the tests |
 //! | `CORTEN_FAULTS_BIN` | Corten built with the feature `faults`, for the tests that end it at a named step |
+//! | `CORTEN_CGROUP_MANAGER` | `systemd`: containers get their cgroups from systemd; see [`manager`] |
 //! | `CORTEN_SKIPPED` | a file to which every skip, and every failure that was expected, is appended as a line |
 
 pub mod bpf;
@@ -16,6 +17,7 @@ pub mod console;
 pub mod container;
 pub mod engine;
 pub mod leftovers;
+pub mod manager;
 pub mod mountinfo;
 pub mod notify;
 pub mod payload;

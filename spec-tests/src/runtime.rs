@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::manager::Manager;
 use crate::subject::subject;
 use crate::view::View;
 
@@ -23,6 +24,8 @@ pub struct Runtime {
     pub root: PathBuf,
     /// How the commands find cgroups mounted.
     pub view: View,
+    /// Who makes the cgroups of its containers.
+    pub manager: Manager,
     outputs: PathBuf,
     marker: String,
     calls: AtomicU32,
@@ -39,17 +42,20 @@ impl Runtime {
             binary: subject().path.clone(),
             root: dir.join("state"),
             view: View::Plain,
+            manager: Manager::of_environment(),
             outputs,
             marker: marker.to_owned(),
             calls: AtomicU32::new(0),
         }
     }
 
-    /// Prepares `BINARY --root ROOT ARGS…`.
+    /// Prepares `BINARY --root ROOT ARGS…`, with the flags that name the manager of cgroups.
     pub fn call<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Call<'_> {
+        let mut globals = vec!["--root".into(), self.root.clone().into()];
+        globals.extend(self.manager.flags().iter().map(OsString::from));
         Call {
             runtime: self,
-            globals: vec!["--root".into(), self.root.clone().into()],
+            globals,
             args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
             prologue: self.view.prologue().unwrap_or_default().to_owned(),
             private_mounts: self.view.prologue().is_some(),

@@ -37,6 +37,11 @@ impl Subject {
         self.banner.starts_with("runc version 1.1.")
     }
 
+    /// Tells whether this is crun.
+    pub fn is_crun(&self) -> bool {
+        self.banner.starts_with("crun version")
+    }
+
     /// The first line of what `--version` prints.
     pub fn version(&self) -> &str {
         self.banner.lines().next().unwrap_or("unknown")

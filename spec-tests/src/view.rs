@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::manager::Manager;
+
 /// A view of `/sys/fs/cgroup`, given to one command in a mount namespace of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
@@ -37,6 +39,10 @@ impl View {
 
     /// The views that this machine can give, its own first where they are the same.
     pub fn all() -> &'static [View] {
+        if Manager::of_environment() == Manager::Systemd {
+            // systemd keeps to the mounts that it has found.
+            return &[View::Plain];
+        }
         if is_unified() { &[View::V2] } else { &[View::V1, View::V2] }
     }
 }

@@ -67,7 +67,7 @@ fn spec_writes_a_config_that_runs() {
     assert_eq!(config["root"]["path"], "rootfs");
     config["process"]["terminal"] = false.into();
     config["process"]["args"] = serde_json::json!(["echo", "hello"]);
-    config["linux"]["cgroupsPath"] = container.cgroup().path.into();
+    config["linux"]["cgroupsPath"] = container.cgroups_path().into();
     fs::write(&path, config.to_string()).unwrap();
     assert_eq!(container.command(["run", "--bundle", dir, &container.id]).output().ok(), "hello");
 }

@@ -13,7 +13,7 @@ fn engine(name: &str, script: &str) -> Container {
     let mut config: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let mut container = Container::new(|_| {});
     config["root"]["path"] = "rootfs".into();
-    config["linux"]["cgroupsPath"] = container.cgroup().path.into();
+    config["linux"]["cgroupsPath"] = container.cgroups_path().into();
     config["process"]["args"] = json!(["/bin/sh", "-c", script]);
     // Raising a limit may be beyond this machine.
     config["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 512, "hard": 1024}]);

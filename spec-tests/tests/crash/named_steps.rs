@@ -283,7 +283,7 @@ fn a_cgroup_of_somebody_else_survives_a_create_that_died_before_it_looked() {
     for step in ["create-cgroup", "make-start-fifo"] {
         let other = Container::sleeping(|_| {});
         let mut container = container(View::Plain, rich);
-        container.bundle.set("/linux/cgroupsPath", other.cgroup().path);
+        container.bundle.set("/linux/cgroupsPath", other.cgroups_path());
         let create = notifying(container.create()).env("CORTEN_FAULT", format!("kill:{step}"));
         surroundings.around(&container, create).output();
         container.command(["delete", "--force", &container.id]).output().ok();

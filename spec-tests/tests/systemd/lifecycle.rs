@@ -1,0 +1,240 @@
+//! From start to deletion, and what others do to the scope meanwhile.
+
+use std::process::{Child, Command};
+
+use serde_json::json;
+use spec_tests::container::Container;
+use spec_tests::manager::{systemctl, unit};
+use spec_tests::runtime::eventually;
+use spec_tests::skip_if;
+use spec_tests::subject::subject;
+
+use crate::{cgroup_of, need_systemd, show, sleeping, units};
+
+#[test]
+fn delete_takes_the_scope_away() {
+    need_systemd!();
+    let container = sleeping(|_| {});
+    assert_eq!(units(&container).len(), 1);
+    container.kill("KILL").ok();
+    container.wait_stopped();
+    container.delete().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn forced_delete_takes_the_scope_of_a_running_container_away() {
+    need_systemd!();
+    let container = sleeping(|_| {});
+    container.command(["delete", "--force", &container.id]).output().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_run_in_the_foreground_leaves_no_scope() {
+    need_systemd!();
+    let mut container = Container::in_a_scope(|_| {});
+    container.bundle.sh("exit 7");
+    assert_eq!(container.run().output().code, 7);
+    container.assert_nothing_left();
+}
+
+#[test]
+fn exec_lands_in_the_scope() {
+    need_systemd!();
+    let container = sleeping(|_| {});
+    let pid_file = container.path("pid");
+    container.exec_with(&["--detach", "--pid-file", &pid_file], &["sleep", "1000"]).output().ok();
+    let pid = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
+    assert_eq!(cgroup_of(pid), cgroup_of(container.pid()));
+}
+
+#[test]
+fn pause_and_resume() {
+    need_systemd!();
+    let container = sleeping(|_| {});
+    container.command(["pause", &container.id]).output().ok();
+    assert_eq!(container.status(), "paused");
+    systemctl(["daemon-reload"]);
+    assert_eq!(container.status(), "paused");
+    container.command(["resume", &container.id]).output().ok();
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn a_paused_container_is_updated_and_stays_paused() {
+    need_systemd!();
+    skip_if!(!spec_tests::cgroup::has("pids"), "no pids controller");
+    let container = sleeping(|_| {});
+    container.command(["pause", &container.id]).output().ok();
+    container.command(["update", "--pids-limit", "55", &container.id]).output().ok();
+    assert_eq!(container.status(), "paused");
+    assert_eq!(show(&container, "TasksMax"), "55");
+}
+
+#[test]
+fn ps_kill_and_sub_cgroups_of_the_payload() {
+    need_systemd!();
+    let container = sleeping(|bundle| {
+        bundle.sh("sleep 1000 & wait");
+    });
+    let top = format!("{}/payload", cgroup_of(container.pid()));
+    let below = spec_tests::cgroup::Cgroup { path: top.clone() };
+    let parent = spec_tests::cgroup::Cgroup { path: cgroup_of(container.pid()) };
+    for dir in parent.existing() {
+        std::fs::create_dir(dir.join("payload")).unwrap();
+        // A hierarchy that the container doesn't share has no process to give.
+        let _ = std::fs::write(dir.join("payload/cgroup.procs"), container.pid().to_string());
+    }
+    systemctl(["daemon-reload"]);
+    assert_eq!(cgroup_of(container.pid()), top);
+    assert!(!below.existing().is_empty());
+    container.command(["kill", &container.id, "KILL"]).output().ok();
+    container.wait_stopped();
+    container.delete().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn systemctl_stop_ends_the_container() {
+    need_systemd!();
+    let container = sleeping(|bundle| {
+        bundle.sh("trap 'exit 0' TERM; touch /ready; sleep 1000 & wait");
+    });
+    // Before it has its trap, the first process of a pid namespace ignores the signal, and systemd waits for 90 seconds.
+    let ready = container.bundle.rootfs().join("ready");
+    eventually("the payload has its trap", || ready.exists());
+    systemctl(["stop", &unit(&container.id)]);
+    container.wait_stopped();
+    container.delete().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_program_that_is_missing_leaves_no_scope() {
+    need_systemd!();
+    let mut container = Container::in_a_scope(|_| {});
+    container.bundle.args(["/no/such/program"]);
+    container.run().output().fails();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_mount_that_fails_leaves_no_scope() {
+    need_systemd!();
+    let container = Container::in_a_scope(|bundle| {
+        bundle.mount("bind", "/no/such/source", "/bound", &["bind"]);
+    });
+    container.create().output().fails();
+    container.assert_nothing_left();
+}
+
+/// A scope under a container's name, with a process that is none of the container's.
+struct Stranger {
+    process: Child,
+    unit: String,
+}
+
+impl Stranger {
+    fn of(container: &Container, command: &[&str]) -> Stranger {
+        let unit = unit(&container.id);
+        let mut run = Command::new("systemd-run");
+        run.args(["--scope", "--quiet", "--slice=spec.slice", "--unit", &unit]).args(command);
+        let process = run.spawn().unwrap();
+        let stranger = Stranger { process, unit };
+        eventually("the scope is there", || stranger.is("active") || stranger.is("failed"));
+        stranger
+    }
+
+    fn is(&self, state: &str) -> bool {
+        systemctl(["show", "--value", "--property", "ActiveState", &self.unit]) == state
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        // The scope ends with its process. By now its name may be that of the container's.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_failed_unit_of_the_same_name_is_put_aside() {
+    need_systemd!();
+    let container = Container::in_a_scope(|bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    skip_if!(subject().version().ends_with(" 1.1.5"), "runc 1.1.5 starts without a scope");
+    // A scope fails if it doesn't end in time.
+    let command = ["--property=RuntimeMaxSec=1", "sh", "-c", "sleep 1000"];
+    let mut stranger = Stranger::of(&container, &command);
+    eventually("the scope has failed", || stranger.is("failed"));
+    stranger.process.wait().unwrap();
+    container.run_with(["--detach"]).output().ok();
+    assert_eq!(container.status(), "running");
+    assert_eq!(show(&container, "ActiveState"), "active");
+}
+
+#[test]
+fn a_live_unit_of_the_same_name_is_refused_and_lives_on() {
+    need_systemd!();
+    skip_if!(subject().is_crun(), "crun kills it");
+    skip_if!(subject().version().ends_with(" 1.1.5"), "runc 1.1.5 starts beside it");
+    let container = Container::in_a_scope(|bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    let mut stranger = Stranger::of(&container, &["sleep", "1000"]);
+    container.create().output().fails();
+    // runc 1.1 keeps nothing of a create that has failed; what is deleted here is deleted by force.
+    container.command(["delete", "--force", &container.id]).output();
+    assert!(stranger.process.try_wait().unwrap().is_none(), "the stranger has ended");
+    assert!(stranger.is("active"));
+}
+
+#[test]
+fn killed_by_the_oom_killer_the_scope_is_deleted_and_made_again() {
+    need_systemd!();
+    skip_if!(!spec_tests::cgroup::has("memory"), "no memory controller");
+    let container = Container::in_a_scope(|bundle| {
+        bundle.set("/linux/resources/memory", json!({"limit": 16 << 20, "swap": 16 << 20}));
+        bundle.args(["tail", "-c", "64m", "/dev/zero"]);
+    });
+    for _ in 0..2 {
+        assert_eq!(container.run().output().code, 137);
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn killed_while_it_creates_forced_delete_leaves_no_scope() {
+    need_systemd!();
+    skip_if!(
+        subject().is_crun() || subject().is_runc_1_1(),
+        "the peers leave a state that delete does not know"
+    );
+    for milliseconds in [1, 2, 4, 8, 12, 16, 24, 32, 48] {
+        let container = Container::in_a_scope(|bundle| {
+            bundle.args(["sleep", "1000"]);
+        });
+        let create = container.create().by(["timeout", "--signal=KILL", &format!("0.{milliseconds:03}")]);
+        let _ = create.output();
+        container.command(["delete", "--force", &container.id]).output().ok();
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn twenty_containers_at_once() {
+    need_systemd!();
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let mut container = Container::in_a_scope(|_| {});
+                container.bundle.sh("exit 7");
+                assert_eq!(container.run().output().code, 7);
+                container.assert_nothing_left();
+            });
+        }
+    });
+}
