@@ -195,7 +195,10 @@ fn the_error_of_a_missing_profile_has_the_path_that_podman_looks_for() {
     });
     let text = container.create().output().fails();
     assert!(text.contains("process.apparmorProfile"), "{text}");
-    assert!(text.contains("write(`/proc/thread-self/attr/apparmor/exec`): no such file or directory"), "{text}");
+    assert!(
+        text.contains("write(`/proc/thread-self/attr/apparmor/exec`): no such file or directory"),
+        "{text}"
+    );
     assert!(text.contains("hint: is the profile corten-test-missing loaded?"), "{text}");
     assert_eq!(text.lines().count(), 2, "{text}");
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use spec_tests::engine::normal::{difference, normalise};
 use spec_tests::engine::process::{Said, Terminal, until};
@@ -35,6 +36,9 @@ pub fn compare(engine: &Engine, steps: fn(&Session) -> Outcome) {
     if std::env::var_os("CORTEN_VM").is_none() {
         return skip::record("only on the machine of scripts/vm");
     }
+    // What is left behind is looked for among all scopes of the engine.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let compared = || {
         engine.prepare()?;
         let reference = carry_out(engine, engine.peer, steps)?;

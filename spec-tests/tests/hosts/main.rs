@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cargo test -p spec-tests --no-run --test hosts
-//! CORTEN_BIN=/path/to/corten scripts/vm --booted 'target/debug/deps/hosts-… --test-threads 1 rootless_podman::'
+//! CORTEN_BIN=/path/to/corten scripts/vm --booted 'target/debug/deps/hosts-… rootless_podman::'
 //! CORTEN_BIN=/path/to/corten scripts/vm --booted 'CORTEN_BIN=/usr/sbin/runc target/debug/deps/hosts-… podman::'
 //! ```
 
