@@ -20,10 +20,10 @@ pub mod plan {
     };
 
     pub mod cgroup {
-        pub use crate::plan::cgroup::{CgroupPaths, Driver, Manager, Plan, decide, decide_update};
+        pub use crate::plan::cgroup::{Asked, CgroupPaths, Driver, Manager, Plan, decide, decide_update};
 
         pub mod host {
-            pub use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
+            pub use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode, Systemd, SystemdManager};
         }
     }
 

@@ -19,6 +19,7 @@ mod report;
 mod spec;
 mod state;
 mod sys;
+mod systemd;
 mod text;
 
 pub use commands::main;

@@ -12,7 +12,7 @@ use common::assert_none;
 
 /// The modules at the top, each with those that it may import. Only what stands above can be imported, so there is no
 /// cycle.
-const MODULES: [(&str, &[&str]); 16] = [
+const MODULES: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("paths", &[]),
     ("text", &[]),
@@ -21,9 +21,10 @@ const MODULES: [(&str, &[&str]); 16] = [
     ("spec", &["error", "json"]),
     ("plan", &["error", "paths", "sys", "spec"]),
     ("state", &["error", "json", "sys", "plan"]),
-    ("probe", &["error", "sys", "spec", "plan"]),
-    ("apply", &["error", "text", "sys", "spec", "plan", "state"]),
-    ("container", &["error", "paths", "sys", "spec", "plan", "state", "probe", "apply"]),
+    ("systemd", &["error", "sys", "plan"]),
+    ("probe", &["error", "sys", "spec", "plan", "systemd"]),
+    ("apply", &["error", "text", "sys", "spec", "plan", "state", "systemd"]),
+    ("container", &["error", "paths", "sys", "spec", "plan", "state", "systemd", "probe", "apply"]),
     ("report", &["error", "text", "sys"]),
     ("cli", &["error", "paths", "state", "report"]),
     (
@@ -102,7 +103,7 @@ const LOOKING: [&str; 11] = [
 ];
 
 /// Who reads which part of the environment. The sealed image gets the caller's environment whole; init gets none.
-const ENVIRONMENT: [(&str, &str); 9] = [
+const ENVIRONMENT: [(&str, &str); 12] = [
     ("apply/seal.rs", "args_os"),
     ("apply/seal.rs", "vars_os"),
     ("apply/trace.rs", "var CORTEN_FAULT"), // only in builds with the feature `faults`
@@ -112,6 +113,9 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("main.rs", "args_os"),
     ("state/root.rs", "var_os USER"),
     ("state/root.rs", "var_os XDG_RUNTIME_DIR"),
+    ("systemd/address.rs", "var_os DBUS_SESSION_BUS_ADDRESS"),
+    ("systemd/address.rs", "var_os DBUS_SYSTEM_BUS_ADDRESS"),
+    ("systemd/address.rs", "var_os XDG_RUNTIME_DIR"),
 ];
 
 #[test]

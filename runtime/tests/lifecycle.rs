@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use corten::internals::apply::cgroup::{self, Cgroup};
-use corten::internals::plan::cgroup::{CgroupPaths, Manager, decide};
+use corten::internals::plan::cgroup::{Asked, CgroupPaths, Manager, decide};
 use corten::internals::state::{ContainerDir, ContainerId, Record, StateRoot};
 use corten::internals::sys::pidfd::ProcessStat;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -36,7 +36,18 @@ impl Container {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = format!("lifecycle-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let plan = corten::internals::probe::cgroups()
-            .and_then(|host| decide(Manager::Cgroupfs, &id, None, None, &host))
+            .and_then(|host| {
+                decide(
+                    Asked {
+                        manager: Manager::Cgroupfs,
+                        id: &id,
+                        path: None,
+                        resources: None,
+                        annotations: None,
+                    },
+                    &host,
+                )
+            })
             .expect("a plan");
         if let Err(err) = cgroup::create(&plan) {
             println!("skipped: no cgroup to be had: {err}");
@@ -57,6 +68,7 @@ impl Container {
             init_process_start: stat(&init).start_ticks,
             created: "2026-08-22T10:11:12.123456789Z".into(),
             cgroup_paths: plan.paths(),
+            systemd_unit: None,
             intel_rdt_path: None,
             intel_rdt_mon_path: None,
             intel_rdt_own: false,

@@ -4,9 +4,10 @@
 //! what a plan does is its steps, and what it says is its text.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use corten::internals::plan::cgroup::Manager;
-use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
+use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode, Systemd, SystemdManager};
 use corten::internals::plan::seccomp;
 use corten::internals::plan::{
     self, Caller, Exec, Host, Machine, NamespaceFlags, Plan, RdtGroup, Request, Stage,
@@ -183,10 +184,11 @@ fn host(view: usize) -> Host {
             ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"].map(String::from).to_vec();
         Mode::V2 { hierarchy: hierarchy(&[""]), controllers }
     };
+    let systemd = Some(Systemd { manager: SystemdManager::System, control_group: PathBuf::new() });
     let machine =
         Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64, mount_setattr: true };
     let caller = Caller { uid: 0, in_user_namespace: false, limits_others: view == 0 };
-    Host { cgroup: CgroupHost { mode }, machine, caller, resctrl: Some("/sys/fs/resctrl".into()) }
+    Host { cgroup: CgroupHost { mode, systemd }, machine, caller, resctrl: Some("/sys/fs/resctrl".into()) }
 }
 
 /// A source of choices.
@@ -213,7 +215,7 @@ impl Random {
             id: "web1".into(),
             bundle: "/bundle".into(),
             rootfs: "/bundle/rootfs".into(),
-            cgroup_manager: Manager::Cgroupfs,
+            cgroup_manager: if flag() { Manager::Cgroupfs } else { Manager::ByPath },
             no_pivot: flag(),
             no_new_keyring: flag(),
             start_at_once: flag(),
@@ -247,6 +249,10 @@ impl Random {
         }
         if !time {
             remove(&mut config, "/linux/timeOffsets");
+        }
+        if self.below(2) == 0 {
+            config["linux"]["cgroupsPath"] = json!("a-b.slice:docker:web1");
+            config["annotations"]["org.systemd.property.TimeoutStopSec"] = json!("5");
         }
         if self.below(2) == 0 {
             config["linux"]["seccomp"]["syscalls"][1]["action"] = json!("SCMP_ACT_LOG");

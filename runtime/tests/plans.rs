@@ -160,7 +160,7 @@ fn v1() -> CgroupHost {
             own: PathBuf::new(),
         })
         .collect();
-    CgroupHost { mode: Mode::V1 { hierarchies } }
+    CgroupHost { mode: Mode::V1 { hierarchies }, systemd: None }
 }
 
 fn v2() -> CgroupHost {
@@ -170,5 +170,5 @@ fn v2() -> CgroupHost {
         own: "system.slice/runtime.service".into(),
     };
     let controllers = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"].map(String::from).to_vec();
-    CgroupHost { mode: Mode::V2 { hierarchy, controllers } }
+    CgroupHost { mode: Mode::V2 { hierarchy, controllers }, systemd: None }
 }

@@ -35,6 +35,7 @@ pub mod starting;
 mod supervisor;
 mod trace;
 mod undo;
+mod unit;
 
 pub use supervisor::{Created, Creation, Joined, Joining, create, exec};
 pub use trace::Tracer;

@@ -14,13 +14,14 @@ use super::hooks::{DefaultEnv, Surroundings, run_hook};
 use super::preparer::{self, Inherited};
 use super::starting::{self, Started};
 use super::trace::Tracer;
+use super::unit::AskedUnit;
 use super::{build, idmap, limits, listener, net_devices, resctrl};
 use crate::error::{Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
     Action, Cloning, CloningInto, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan,
-    Recorded, Undo,
+    RdtGroup, Recorded, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};
@@ -127,6 +128,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) record: Option<Record>,
     pub(super) dir: Option<(ContainerDir, Lock)>,
     pub(super) cgroup: Option<CreatedCgroup>,
+    pub(super) unit: AskedUnit,
     pub(super) rdt: resctrl::Made,
     /// The way into the resctrl group, for the child.
     rdt_entrance: Option<resctrl::Entrance>,
@@ -157,6 +159,7 @@ impl<'a> Supervisor<'a> {
             record: None,
             dir: None,
             cgroup: None,
+            unit: AskedUnit::default(),
             rdt: resctrl::Made::default(),
             rdt_entrance: None,
             device_program: None,
@@ -197,13 +200,12 @@ impl<'a> Supervisor<'a> {
         match action {
             ForSupervisor::SaveRecord(recorded) => self.save_record(recorded),
             ForSupervisor::CreateCgroup(plan) => cgroup::create(plan).map(|made| self.cgroup = Some(made)),
+            ForSupervisor::StartUnit(unit) => self.start_unit(unit),
+            ForSupervisor::AwaitUnit => self.await_unit(),
             ForSupervisor::MakeRdtGroup(group) => self.rdt.make_group(group),
             ForSupervisor::WriteSchemata(lines) => self.rdt.settle(lines),
             ForSupervisor::MakeRdtMonitor(path) => self.rdt.make_monitor(path),
-            ForSupervisor::OpenRdtGroup(group) => {
-                self.rdt_entrance = Some(resctrl::Entrance::open(group)?);
-                Ok(())
-            }
+            ForSupervisor::OpenRdtGroup(group) => self.open_rdt_group(group),
             ForSupervisor::MakeStartFifo => self.dir()?.make_fifo(),
             ForSupervisor::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
             ForSupervisor::MakeMountpoint => self.make_mountpoint(),
@@ -266,6 +268,11 @@ impl<'a> Supervisor<'a> {
         })?;
         let record = self.record.insert(Record::begun(recorded));
         self.dir.insert((dir, lock)).0.save(record)
+    }
+
+    fn open_rdt_group(&mut self, group: &RdtGroup) -> Result<()> {
+        self.rdt_entrance = Some(resctrl::Entrance::open(group)?);
+        Ok(())
     }
 
     fn make_mountpoint(&mut self) -> Result<()> {
@@ -553,7 +560,7 @@ impl<'a> Supervisor<'a> {
         self.cgroup.as_ref().ok_or_else(|| Error::internal("there is no cgroup yet"))
     }
 
-    fn init(&self) -> Result<&Child> {
+    pub(super) fn init(&self) -> Result<&Child> {
         self.init.as_ref().ok_or_else(|| Error::internal("there is no init yet"))
     }
 

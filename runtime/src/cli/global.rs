@@ -39,9 +39,13 @@ pub enum RootPath {
 /// Who makes the container's cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CgroupManager {
-    /// Corten does, in the cgroup filesystem.
+    /// Nobody is named: systemd if the path of the container's cgroup has its form, otherwise Corten.
     #[default]
+    ByPath,
+    /// Corten does, in the cgroup filesystem.
     Cgroupfs,
+    /// systemd does.
+    Systemd,
     /// Nobody: the container stays in the caller's cgroup.
     Disabled,
 }
@@ -61,10 +65,13 @@ pub(super) fn table() -> clap::Command {
                 .help("Log what is at least a 'debug', 'warning' or 'error' [default: warning]"),
         )
         .arg(flag("debug").help("Same as --log-level debug"))
-        .arg(flag("systemd-cgroup").help("Have systemd make the container's cgroup (not supported yet)"))
+        .arg(
+            flag("systemd-cgroup")
+                .help("Have systemd make the container's cgroup: same as --cgroup-manager systemd"),
+        )
         .arg(value("cgroup-manager", "MANAGER").help(
-            "Make cgroups by 'cgroupfs', or not at all: 'disabled'; 'systemd' is not supported yet \
-                 [default: cgroupfs]",
+            "Make cgroups by 'cgroupfs', by 'systemd', or not at all: 'disabled' [default: systemd for a \
+                 cgroupsPath of the form slice:prefix:name where systemd runs, otherwise cgroupfs]",
         ))
         .arg(value("rootless", "BOOL").help(
             "Go on without permission to make a cgroup: 'false', 'auto', or 'true' (not supported yet) \
@@ -141,15 +148,17 @@ pub(super) fn log_of_refused(words: impl Iterator<Item = OsString>) -> LogTarget
 }
 
 fn cgroup_manager(low: &mut LowArgs) -> Result<CgroupManager> {
-    let no_systemd = || Error::unsupported("--systemd-cgroup: not supported yet");
-    if low.flag("systemd-cgroup") {
-        return Err(no_systemd());
-    }
+    let by_systemd = low.flag("systemd-cgroup");
     let manager = low.text("cgroup-manager")?;
     match manager.as_deref() {
-        None | Some("cgroupfs") => Ok(CgroupManager::Cgroupfs),
+        None if by_systemd => Ok(CgroupManager::Systemd),
+        None => Ok(CgroupManager::ByPath),
+        Some("systemd") => Ok(CgroupManager::Systemd),
+        Some(other @ ("cgroupfs" | "disabled")) if by_systemd => {
+            Err(Error::invalid(format!("--cgroup-manager {other} and --systemd-cgroup exclude each other")))
+        }
+        Some("cgroupfs") => Ok(CgroupManager::Cgroupfs),
         Some("disabled") => Ok(CgroupManager::Disabled),
-        Some("systemd") => Err(no_systemd()),
         Some(other) => Err(Error::invalid(format!(
             "--cgroup-manager: {other:?} is not one of cgroupfs, systemd and disabled"
         ))),
@@ -178,8 +187,13 @@ mod tests {
         assert_eq!(global("--cgroup-manager disabled").cgroup_manager, CgroupManager::Disabled);
         assert_eq!(global("--criu /usr/sbin/criu").root, RootPath::Default);
         assert_eq!(global("--trace t.json").trace, Some("t.json".into()));
-        assert_eq!(error("--systemd-cgroup list"), "--systemd-cgroup: not supported yet");
-        assert_eq!(error("--cgroup-manager systemd list"), "--systemd-cgroup: not supported yet");
+        assert_eq!(global("--debug").cgroup_manager, CgroupManager::ByPath);
+        for words in
+            ["--systemd-cgroup", "--cgroup-manager systemd", "--systemd-cgroup --cgroup-manager=systemd"]
+        {
+            assert_eq!(global(words).cgroup_manager, CgroupManager::Systemd);
+        }
+        assert!(error("--systemd-cgroup --cgroup-manager disabled list").ends_with("exclude each other"));
         assert_eq!(error("--root / list"), "--root must not be /");
         assert!(error("--log-format xml list").starts_with("--log-format: "));
     }

@@ -37,7 +37,7 @@ fn features() -> Features {
         linux: Linux {
             namespaces: Namespace::ALL.map(Namespace::name).into(),
             capabilities: capability_names(u64::MAX),
-            cgroup: Cgroup { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
+            cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
             seccomp: Seccomp {
                 enabled: true,
                 actions: seccomp::ACTIONS.into(),

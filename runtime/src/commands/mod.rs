@@ -58,6 +58,8 @@ impl Invocation {
     fn options_for(&self, id: &ContainerId) -> Result<CreateOptions> {
         Ok(CreateOptions {
             cgroup_manager: match self.global.cgroup_manager {
+                cli::CgroupManager::ByPath => CgroupManager::ByPath,
+                cli::CgroupManager::Systemd => CgroupManager::Systemd,
                 cli::CgroupManager::Cgroupfs => CgroupManager::Cgroupfs,
                 cli::CgroupManager::Disabled => CgroupManager::Disabled,
             },

@@ -65,7 +65,7 @@ impl Bundle {
             pid_file: options.pid_file.clone(),
             pidfd_socket: options.pidfd_socket.clone(),
         };
-        let plan = plan::create(&self.spec, &request, &probe::host(&self.spec)?)?;
+        let plan = plan::create(&self.spec, &request, &probe::host(&self.spec, &request)?)?;
         Ok(PlannedContainer { bundle: self, id, plan, options })
     }
 

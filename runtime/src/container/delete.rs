@@ -6,6 +6,7 @@ use crate::apply::resctrl;
 use crate::error::{Errno, Error, Kind, Result};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Status};
 use crate::sys::process;
+use crate::systemd;
 
 impl Runtime {
     /// Deletes a container that has stopped or was never started. Returns warnings: poststop hooks that failed.
@@ -106,10 +107,7 @@ impl LockedContainer {
         if container.has_groups()? {
             warnings.extend(container.warn_of_children()?);
             container.kill_init_and_wait()?;
-            if !cgroup.remove_if_empty()? {
-                container.end_what_is_left()?;
-                cgroup.remove()?;
-            }
+            container.remove_cgroup()?;
             rdt_group.iter().try_for_each(resctrl::remove)?;
         } else {
             cgroup.remove_if_empty()?;
@@ -126,6 +124,25 @@ impl Container {
     /// `create` died before it saw whether processes are in them. The container then has neither init nor fifo.
     fn has_groups(&self) -> Result<bool> {
         Ok(self.record.init_process_pid != 0 || self.dir.fifo_exists()?)
+    }
+
+    /// Removes the cgroup. systemd stops its unit when nothing runs there any more: it would give processes time to
+    /// end.
+    fn remove_cgroup(&self) -> Result<()> {
+        let cgroup = self.cgroup();
+        let Some(unit) = &self.record.systemd_unit else {
+            return if cgroup.remove_if_empty()? { Ok(()) } else { self.end_what_is_left_and_remove() };
+        };
+        if !cgroup.pids()?.is_empty() {
+            self.end_what_is_left()?;
+        }
+        systemd::stop(unit)?;
+        cgroup.remove()
+    }
+
+    fn end_what_is_left_and_remove(&self) -> Result<()> {
+        self.end_what_is_left()?;
+        self.cgroup().remove()
     }
 
     /// Ends the processes that init has left in the cgroup.

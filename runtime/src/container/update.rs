@@ -10,6 +10,7 @@ use crate::plan::cgroup::decide_update;
 use crate::probe;
 use crate::spec;
 use crate::state::Status;
+use crate::systemd::Manager;
 
 impl LockedContainer {
     /// Changes limits. A limit that `resources` doesn't name stays, and so do the devices.
@@ -19,7 +20,21 @@ impl LockedContainer {
         self.refuse_without_process()?;
         let paths = &self.container.record.cgroup_paths;
         let writes = decide_update(paths, resources, &probe::cgroups()?)?;
-        self.container.cgroup().update(&writes)
+        let cgroup = self.container.cgroup();
+        let Some(unit) = &self.container.record.systemd_unit else {
+            return cgroup.update(&writes, || Ok(()));
+        };
+        // The kernel judges first. systemd then writes too, and not as exactly, so all is written once more.
+        cgroup.update(&writes, || {
+            let properties = cgroup.as_properties(&writes)?;
+            if properties.is_empty() {
+                return Ok(());
+            }
+            let set = Manager::connect(unit.manager)
+                .and_then(|mut manager| manager.set_properties(&unit.name, &properties));
+            set.doing_with(|| format!("change the unit {}", unit.name))?;
+            cgroup.write_again(&writes)
+        })
     }
 
     /// Changes what the container's resctrl group gets of caches and of memory bandwidth; so do all containers that

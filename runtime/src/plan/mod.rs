@@ -196,10 +196,7 @@ impl Action {
 /// Errors: InvalidSpec or Unsupported, naming the field.
 pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let linux = spec.linux();
-    let resources = linux.and_then(|linux| linux.resources().as_ref());
-    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
-    let cgroup = cgroup::decide(request.cgroup_manager, &request.id, path, resources, &host.cgroup)?;
-    let cgroup = Rc::new(cgroup);
+    let cgroup = Rc::new(cgroup::decide(cgroup_asked(spec, request), &host.cgroup)?);
     let profile = linux.and_then(|linux| linux.seccomp().as_ref());
     let filter =
         profile.map(|profile| seccomp::compile(profile, host.machine.native)).transpose()?.map(Rc::new);
@@ -234,6 +231,18 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     notes.extend(note);
     let warnings = filter.as_deref().and_then(|filter| warning_of_execution(filter, host.machine.native));
     Ok(Plan { steps: order::sorted(steps), notes, warnings: warnings.into_iter().collect() })
+}
+
+/// What of the config and of the request decides the container's cgroup.
+pub fn cgroup_asked<'a>(spec: &'a Spec, request: &'a Request) -> cgroup::Asked<'a> {
+    let linux = spec.linux();
+    cgroup::Asked {
+        manager: request.cgroup_manager,
+        id: &request.id,
+        path: linux.and_then(|linux| linux.cgroups_path().as_deref()),
+        resources: linux.and_then(|linux| linux.resources().as_ref()),
+        annotations: spec.oci().annotations().as_ref(),
+    }
 }
 
 /// What `exec` is decided from: a process that joins a running container.
@@ -317,6 +326,10 @@ fn cgroup_steps(cgroup: &Rc<cgroup::Plan>, birth: Birth) -> Vec<Step> {
         return Vec::new();
     }
     let mut steps = vec![Step::always(ForSupervisor::CreateCgroup(Rc::clone(cgroup)))];
+    if let Some(unit) = cgroup.unit() {
+        let of_unit = [ForSupervisor::StartUnit(Rc::clone(unit)), ForSupervisor::AwaitUnit];
+        steps.extend(of_unit.map(|action| Step::of("linux.cgroupsPath", action)));
+    }
     if birth.is_final() {
         steps.extend(limits_before_the_fork(cgroup));
     } else {

@@ -47,7 +47,7 @@ pub enum Actor {
 pub enum Undo {
     /// The state directory is removed.
     RemoveStateDirectory,
-    /// The cgroups are emptied and removed; the record names them before they are made.
+    /// The cgroups are emptied and removed, and systemd stops the unit; the record names them before they are made.
     RemoveCgroup,
     /// The resctrl groups that this start has made are removed; the record names them before they are made.
     RemoveRdtGroup,
@@ -191,6 +191,9 @@ steps! {
     CloneIntoContainer(CloningInto) by Supervisor = "clone-into-container" undo KillInit;
     /// Takes init for the intermediate process, which has forked init and ended.
     AdoptInit by Supervisor = "adopt-init";
+    /// Asks systemd to start a unit around the cgroup, with the child in it. The answer is awaited later: systemd takes
+    /// longer than all else.
+    StartUnit(Rc<cgroup::Unit>) by Supervisor = "start-unit" undo RemoveCgroup;
     /// Waits until the intermediate process is in a user namespace of its own.
     AwaitUserNamespace by Supervisor = "await-user-namespace";
     /// Writes the id maps of init's user namespace.
@@ -199,6 +202,9 @@ steps! {
     ReleaseInit by Supervisor = "release-init";
     /// Saves what `exec` will need, and prepares the record of the created container, while init builds its root.
     PrepareRecord(ForExec) by Supervisor = "prepare-record" undo RemoveStateDirectory;
+    /// Waits until systemd has started the unit. Before the limits: systemd writes some of them too, and not as
+    /// exactly.
+    AwaitUnit by Supervisor = "await-unit";
     /// Writes the resource limits, while init builds its root.
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
     /// Holds the procfs of the caller, which shows the intermediate process itself: sysctls and labels are written

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::cgroup::{self, CgroupPaths};
+use super::cgroup::{self, CgroupPaths, RecordedUnit};
 use super::seccomp::Filter;
 use super::{Affinity, Caller, NamespaceFlags, RdtGroup, Request, affinity};
 use crate::error::Result;
@@ -23,6 +23,8 @@ pub struct Recorded {
     pub rootfs: PathBuf,
     /// The cgroup that is made, or the caller's.
     pub cgroup_paths: CgroupPaths,
+    /// The unit of systemd that is started for it.
+    pub unit: Option<RecordedUnit>,
     /// The resctrl group that is made or entered.
     pub rdt_group: Option<RdtGroup>,
     /// The uid of the caller of `create`.
@@ -68,6 +70,7 @@ pub(super) fn recorded(
         bundle: request.bundle.clone(),
         rootfs: request.rootfs.clone(),
         cgroup_paths: cgroup.paths(),
+        unit: cgroup.unit().map(|unit| RecordedUnit { name: unit.name.clone(), manager: unit.manager }),
         rdt_group,
         owner: caller.uid,
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),

@@ -20,7 +20,7 @@ pub fn cgroups() -> Result<CgroupHost> {
         Some(Version::V2) => v2(&own, &top, &mut mounts)?,
         _ => v1(&own, &top, &mut mounts)?,
     };
-    Ok(CgroupHost { mode })
+    Ok(CgroupHost { mode, systemd: None })
 }
 
 fn v2(own: &str, top: &Top, mounts: &mut Mounts) -> Result<Mode> {
@@ -59,7 +59,7 @@ fn v1(own: &str, top: &Top, mounts: &mut Mounts) -> Result<Mode> {
 }
 
 /// The lines of `/proc/PID/cgroup`: the controllers of a hierarchy, and the cgroup of the process in it.
-fn memberships(table: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn memberships(table: &str) -> impl Iterator<Item = (&str, &str)> {
     table.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         Some((fields.next()?, fields.next()?))

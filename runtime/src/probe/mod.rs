@@ -2,23 +2,28 @@
 //! itself.
 
 mod cgroups;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 
 pub use cgroups::cgroups;
 
 use crate::error::Result;
-use crate::plan::{Caller, Host, Machine, seccomp};
+use crate::plan::{self, Caller, Host, Machine, Request, seccomp};
 use crate::spec::Spec;
 use crate::sys::mountinfo::{self, MountInfo};
 use crate::sys::{credentials, mount};
 
 /// Reads what a plan for a new container with this config depends on.
-pub fn host(spec: &Spec) -> Result<Host> {
+pub fn host(spec: &Spec, request: &Request) -> Result<Host> {
     let wants_resctrl = spec.linux().is_some_and(|linux| linux.intel_rdt().is_some());
     // The table of mounts can be long: a start that needs none of it doesn't read it.
     let resctrl = if wants_resctrl { resctrl()? } else { None };
-    Ok(Host { cgroup: cgroups()?, machine: machine(), caller: caller(), resctrl })
+    let mut cgroup = cgroups()?;
+    if plan::cgroup_asked(spec, request).may_be_systemd_s() {
+        cgroup.systemd = systemd::systemd()?;
+    }
+    Ok(Host { cgroup, machine: machine(), caller: caller(), resctrl })
 }
 
 /// Finds where resctrl is mounted as a whole. A container may see one group of it at the usual place.

@@ -68,6 +68,7 @@ mod testing {
             init_process_pid: 0,
             init_process_start: 0,
             created: "2026-08-22T10:11:12.5Z".into(),
+            systemd_unit: None,
             cgroup_paths: Default::default(),
             intel_rdt_path: None,
             intel_rdt_mon_path: None,

@@ -7,7 +7,7 @@ use oci_spec::runtime::Hook;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::plan::cgroup::CgroupPaths;
+use crate::plan::cgroup::{CgroupPaths, RecordedUnit};
 use crate::plan::{RdtGroup, Recorded};
 use crate::sys::clock::Timestamp;
 use crate::sys::pidfd::PidFd;
@@ -30,6 +30,9 @@ pub struct Record {
     pub created: String,
     /// The container's cgroup. The record names it before it is made, so that `delete` finds it half-made.
     pub cgroup_paths: CgroupPaths,
+    /// The unit of systemd that the cgroup is known by, named before it is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd_unit: Option<RecordedUnit>,
     /// The container's resctrl group, named before it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intel_rdt_path: Option<PathBuf>,
@@ -72,6 +75,7 @@ impl Record {
             init_process_start: 0,
             created: Timestamp::now().to_string(),
             cgroup_paths,
+            systemd_unit: recorded.unit.clone(),
             intel_rdt_path: rdt_group.map(|group| group.path.clone()),
             intel_rdt_mon_path: rdt_group.and_then(|group| group.monitor.clone()),
             intel_rdt_own: rdt_group.is_some_and(|group| group.own),

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use corten::internals::apply::cgroup::{Cgroup, CreatedCgroup, create};
 use corten::internals::plan::cgroup::host::{CgroupHost, Mode};
-use corten::internals::plan::cgroup::{Driver, Manager, Plan, decide, decide_update};
+use corten::internals::plan::cgroup::{Asked, Driver, Manager, Plan, decide, decide_update};
 use corten::internals::probe;
 use nix::poll::{PollFd, PollFlags, poll};
 use oci_spec::runtime::LinuxResources;
@@ -36,7 +36,7 @@ impl Test {
             return None;
         }
         let path = PathBuf::from(format!("/corten-test-{}-{name}/c", std::process::id()));
-        let plan = decide(Manager::Cgroupfs, "c", Some(&path), Some(&resources(json)), &host).unwrap();
+        let plan = decide(asked(&path, &resources(json)), &host).unwrap();
         Some(Test { host, path, plan })
     }
 
@@ -58,12 +58,12 @@ impl Test {
     }
 
     pub fn has(&self, controller: &str) -> bool {
-        matches!(&self.plan.driver, Driver::Own { enable } if enable.iter().any(|name| name == controller))
+        matches!(&self.plan.driver, Driver::Own { enable, .. } if enable.iter().any(|name| name == controller))
     }
 
     pub fn update(&self, json: &str) -> corten::error::Result<()> {
         let writes = decide_update(&self.plan.paths(), &resources(json), &self.host)?;
-        self.cgroup().update(&writes)
+        self.cgroup().update(&writes, || Ok(()))
     }
 }
 
@@ -174,4 +174,15 @@ pub fn assert_opens_only_allowed_devices(test: &Test) {
     assert!(std::fs::File::open(&node).is_ok());
     assert!(!enter_and(&format!("exec 3<{}", node.display())));
     std::fs::remove_file(&node).unwrap();
+}
+
+/// A cgroup at `path`, with limits.
+pub fn asked<'a>(path: &'a Path, resources: &'a LinuxResources) -> Asked<'a> {
+    Asked {
+        manager: Manager::Cgroupfs,
+        id: "c",
+        path: Some(path),
+        resources: Some(resources),
+        annotations: None,
+    }
 }

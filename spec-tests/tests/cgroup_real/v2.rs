@@ -2,10 +2,10 @@
 
 use corten::internals::apply::cgroup::readings::Readings;
 use corten::internals::apply::cgroup::{Cgroup, create};
-use corten::internals::plan::cgroup::{Manager, decide};
+use corten::internals::plan::cgroup::decide;
 
 use super::fixture::{
-    assert_frozen_cgroup_is_refused, assert_opens_only_allowed_devices, assert_used_cgroup_is_refused,
+    asked, assert_frozen_cgroup_is_refused, assert_opens_only_allowed_devices, assert_used_cgroup_is_refused,
     limit_all, on_v2, read, resources, skip,
 };
 use super::processes::{move_into, sleeper};
@@ -75,7 +75,7 @@ fn devices_are_restricted_by_one_program_that_is_replaced() {
         assert_ne!(first, second);
 
         let everything = resources(r#"{"devices":[{"allow":true,"access":"rwm"}]}"#);
-        let plan = decide(Manager::Cgroupfs, "c", Some(&test.path), Some(&everything), &test.host).unwrap();
+        let plan = decide(asked(&test.path, &everything), &test.host).unwrap();
         limit_all(&create(&plan).unwrap(), &plan);
         assert!(programs().is_empty());
     });
@@ -91,8 +91,7 @@ fn verifier_takes_long_and_odd_lists_of_devices() {
         let denied = format!(r#"{{"allow":true,"access":"rwm"}},{denied}"#);
         for list in [allowed, denied, odd] {
             let resources = resources(&format!(r#"{{"devices":[{list}]}}"#));
-            let plan =
-                decide(Manager::Cgroupfs, "c", Some(&test.path), Some(&resources), &test.host).unwrap();
+            let plan = decide(asked(&test.path, &resources), &test.host).unwrap();
             limit_all(&create(&plan).unwrap(), &plan);
         }
     });
@@ -115,8 +114,7 @@ fn controllers_are_enabled_down_to_the_cgroup() {
             return skip("the v2 view has no hugetlb controller");
         }
         let limit = resources(r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}"#);
-        let plan =
-            decide(Manager::Cgroupfs, "c", Some(&test.path.join("x/y")), Some(&limit), &test.host).unwrap();
+        let plan = decide(asked(&test.path.join("x/y"), &limit), &test.host).unwrap();
         let created = create(&plan).unwrap();
         limit_all(&created, &plan);
         let dir = &plan.dirs[0].path;
@@ -134,8 +132,7 @@ fn resource_without_its_controller_is_an_error_that_names_both() {
         if test.has("memory") {
             return skip("the v2 view has a memory controller");
         }
-        let decide =
-            |json| decide(Manager::Cgroupfs, "c", Some(&test.path), Some(&resources(json)), &test.host);
+        let decide = |json| decide(asked(&test.path, &resources(json)), &test.host);
         let err = decide(r#"{"memory":{"limit":4096}}"#).map(drop).unwrap_err();
         let text = "linux.resources.memory.limit: the memory controller is not there (cgroup v2)";
         assert_eq!(err.to_string(), text);

@@ -97,7 +97,7 @@ impl CreatedCgroup {
     }
 
     fn build(&mut self, plan: &Plan) -> Result<()> {
-        let Driver::Own { enable } = &plan.driver else {
+        let Driver::Own { enable, .. } = &plan.driver else {
             return Err(Error::internal("the plan makes no cgroup"));
         };
         for planned in &plan.dirs {

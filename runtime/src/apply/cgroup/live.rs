@@ -14,7 +14,8 @@ use super::readings::{self, Readings};
 use super::write::{Places, perform};
 use super::{PATIENCE, freezer};
 use crate::error::{Context, Errno, Error, Result, best_effort};
-use crate::plan::cgroup::{CgroupPaths, Write};
+use crate::plan::cgroup::properties::{self, Property};
+use crate::plan::cgroup::{CgroupPaths, Value, Write};
 use crate::sys::cgroupfs::{self, Dir, Top, is_gone};
 use crate::sys::clock::Deadline;
 use crate::sys::signal;
@@ -261,15 +262,50 @@ impl Cgroup {
         Ok(gone)
     }
 
-    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided. If a write fails, the earlier
-    /// values are restored as far as the kernel allows.
-    pub fn update(&self, writes: &[Write]) -> Result<()> {
-        let mut open = OpenDirs { paths: &self.paths, dirs: Vec::new() };
-        for write in writes {
-            open.open(&write.controller)?;
-        }
+    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided, and does what belongs to it. If
+    /// either fails, the earlier values are restored as far as the kernel allows.
+    pub fn update(&self, writes: &[Write], and: impl FnOnce() -> Result<()>) -> Result<()> {
+        let open = OpenDirs::of(&self.paths, writes)?;
         let standing = open.standing(writes);
-        perform(&open, writes).inspect_err(|_| open.restore(&standing))
+        perform(&open, writes).and_then(|()| and()).inspect_err(|_| open.restore(&standing))
+    }
+
+    /// Writes values once more that hold already.
+    pub fn write_again(&self, writes: &[Write]) -> Result<()> {
+        let open = OpenDirs::of(&self.paths, writes)?;
+        // What depends on other values has had its effect.
+        let fixed: Vec<Write> =
+            writes.iter().filter(|write| matches!(write.value, Value::Text(_))).cloned().collect();
+        perform(&open, &fixed)
+    }
+
+    /// What `writes` have changed, as properties of a unit of systemd's. Where a value depends on others, or where two
+    /// files make one property, the kernel's own words count.
+    pub fn as_properties(&self, writes: &[Write]) -> Result<Vec<Property>> {
+        let open = OpenDirs::of(&self.paths, writes)?;
+        let as_it_stands = |write: &Write| {
+            let text = |file: &str| open.place(&write.controller).and_then(|dir| dir.read(file)).ok();
+            match &write.value {
+                // Of a device, among others of the same file.
+                Value::Text(_) if write.file.starts_with("io.") => write.clone(),
+                _ => match text(&write.file) {
+                    Some(standing) => {
+                        Write { value: Value::Text(standing.trim().to_owned()), ..write.clone() }
+                    }
+                    None => write.clone(),
+                },
+            }
+        };
+        let standing: Vec<Write> = writes.iter().map(as_it_stands).collect();
+        let quota = standing.iter().filter(|write| write.controller == "cpu").take(1).flat_map(|write| {
+            ["cpu.cfs_quota_us", "cpu.cfs_period_us"].into_iter().filter_map(|file| {
+                let text = open.place("cpu").and_then(|dir| dir.read(file)).ok()?;
+                let value = Value::Text(text.trim().to_owned());
+                Some(Write { file: file.into(), value, ..write.clone() })
+            })
+        });
+        let quota: Vec<Write> = quota.collect();
+        Ok(properties::of_limits(standing.iter().chain(&quota)))
     }
 
     /// What the cgroup has used so far.
@@ -390,7 +426,16 @@ struct OpenDirs<'a> {
     dirs: Vec<(String, Dir)>,
 }
 
-impl OpenDirs<'_> {
+impl<'a> OpenDirs<'a> {
+    /// The directories of all `writes`.
+    fn of(paths: &'a CgroupPaths, writes: &[Write]) -> Result<OpenDirs<'a>> {
+        let mut open = OpenDirs { paths, dirs: Vec::new() };
+        for write in writes {
+            open.open(&write.controller)?;
+        }
+        Ok(open)
+    }
+
     fn open(&mut self, controller: &str) -> Result<()> {
         if self.dirs.iter().all(|(name, _)| name != controller) {
             let path = self.paths.get(controller);

@@ -2,11 +2,41 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// The host's cgroups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupHost {
     /// Which kind of hierarchy containers are put into.
     pub mode: Mode,
+    /// systemd, if it runs and is wanted: nobody looks for it otherwise.
+    pub systemd: Option<Systemd>,
+}
+
+impl CgroupHost {
+    /// Whether there is one hierarchy for all controllers.
+    pub fn is_v2(&self) -> bool {
+        matches!(self.mode, Mode::V2 { .. })
+    }
+}
+
+/// The instance of systemd that makes units for this caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Systemd {
+    /// Which one.
+    pub manager: SystemdManager,
+    /// The cgroup that its slices are in, relative to the top of each hierarchy; empty for the top.
+    pub control_group: PathBuf,
+}
+
+/// An instance of systemd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SystemdManager {
+    /// The host's, which is process 1.
+    System,
+    /// The user's who calls the runtime.
+    User,
 }
 
 /// The kind of hierarchy that containers are put into.

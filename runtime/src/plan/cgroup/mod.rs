@@ -5,26 +5,37 @@ pub mod devices;
 pub mod host;
 mod limits;
 mod paths;
+pub mod properties;
+mod unit;
 mod v1;
 mod v2;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use oci_spec::runtime::LinuxResources;
 
 use crate::error::{Error, Result};
 use devices::Policy;
-use host::{CgroupHost, Hierarchy, Mode};
+use host::{CgroupHost, Hierarchy, Mode, Systemd};
 use limits::Limits;
 pub use limits::{OnFailure, Value, Write};
-pub use paths::CgroupPaths;
+pub use paths::{CgroupPaths, RecordedUnit};
+pub use unit::Unit;
+use unit::UnitPlace;
 
 /// Who is asked to make the container's cgroup (`--cgroup-manager`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manager {
-    /// The runtime, through the file system.
+    /// systemd if it runs here and `linux.cgroupsPath` has its form, otherwise the runtime: some engines can't say
+    /// whom they mean.
     #[default]
+    ByPath,
+    /// The runtime, through the file system.
     Cgroupfs,
+    /// systemd, which gets a transient unit for the cgroup.
+    Systemd,
     /// Nobody.
     Disabled,
 }
@@ -47,15 +58,15 @@ pub struct Plan {
 }
 
 /// Who makes the cgroup and removes it, with what only this driver has to know.
-///
-/// A unit of systemd belongs here as a third variant, with its name, slice and properties: systemd then makes `dirs`,
-/// and `writes` holds the limits that systemd has no property for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Driver {
     /// The runtime makes `dirs`, and removes them with the container.
     Own {
         /// v2: the controllers to be enabled from the top of the hierarchy down to the cgroup. Empty on v1.
         enable: Vec<String>,
+        /// The unit of systemd that `dirs` are the cgroup of, if systemd is to know it. The runtime makes them all the
+        /// same, so that init can be born in them; systemd takes the cgroup over as it is.
+        unit: Option<Rc<Unit>>,
     },
     /// The container stays in the cgroup of the runtime's caller: `dirs` are the caller's, and nothing is changed in
     /// them.
@@ -75,31 +86,64 @@ pub struct Dir {
     pub optional: bool,
 }
 
-/// Decides the cgroup of container `id`, whose spec says `linux.cgroupsPath` and `linux.resources`.
-///
-/// Errors: a resource whose controller this host doesn't have, a value that can't be carried out, a path that names
-/// no cgroup of its own. Each names its field.
-pub fn decide(
-    manager: Manager,
-    id: &str,
-    cgroups_path: Option<&Path>,
-    resources: Option<&LinuxResources>,
-    host: &CgroupHost,
-) -> Result<Plan> {
-    let unlimited = LinuxResources::default();
-    let resources = resources.unwrap_or(&unlimited);
-    match manager {
-        Manager::Cgroupfs => own(&paths::Place::choose(id, cgroups_path)?, resources, host),
-        Manager::Disabled => callers(resources, host),
+/// What the cgroup of one container is decided from.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Who is to make it.
+    pub manager: Manager,
+    /// The container's id.
+    pub id: &'a str,
+    /// `linux.cgroupsPath`
+    pub path: Option<&'a Path>,
+    /// `linux.resources`
+    pub resources: Option<&'a LinuxResources>,
+    /// `annotations`, some of which are for systemd.
+    pub annotations: Option<&'a HashMap<String, String>>,
+}
+
+impl Asked<'_> {
+    /// Whether systemd may have to make the cgroup, so that it is worth a look whether it runs here.
+    pub fn may_be_systemd_s(&self) -> bool {
+        match self.manager {
+            Manager::Systemd => true,
+            Manager::ByPath => unit::is_of_systemd(self.path),
+            Manager::Cgroupfs | Manager::Disabled => false,
+        }
     }
 }
 
-/// The plan for a cgroup of the container's own, at `place`.
-fn own(place: &paths::Place, resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
+/// Decides the cgroup of a container.
+///
+/// Errors: a resource whose controller this host doesn't have, a value that can't be carried out, a path that names
+/// no cgroup of its own, a cgroup of systemd's where systemd doesn't run. Each names its field.
+pub fn decide(asked: Asked, host: &CgroupHost) -> Result<Plan> {
+    let unlimited = LinuxResources::default();
+    let resources = asked.resources.unwrap_or(&unlimited);
+    match (asked.manager, &host.systemd) {
+        (Manager::Disabled, _) => callers(resources, host),
+        (Manager::Systemd, None) => Err(Error::unsupported(
+            "--systemd-cgroup: systemd doesn't run here, or none of its sockets can be seen",
+        )),
+        (Manager::Systemd | Manager::ByPath, Some(systemd)) if asked.may_be_systemd_s() => {
+            systemds(asked, resources, systemd, host)
+        }
+        (Manager::Systemd | Manager::ByPath | Manager::Cgroupfs, _) => {
+            let place = paths::Place::choose(asked.id, asked.path)?;
+            own(resources, host, |hierarchy| Ok(place.on(hierarchy, host.is_v2())))
+        }
+    }
+}
+
+/// The plan for a cgroup of the container's own, at `place` in each hierarchy.
+fn own(
+    resources: &LinuxResources,
+    host: &CgroupHost,
+    place: impl Fn(&Hierarchy) -> Result<PathBuf>,
+) -> Result<Plan> {
     let devices = Policy::new(resources.devices().as_deref().unwrap_or_default())?;
     let (dirs, enable, limits) = match &host.mode {
         Mode::V1 { hierarchies } => {
-            let dirs = v1_dirs(hierarchies, |hierarchy| place.on_v1(hierarchy));
+            let dirs = v1_dirs(hierarchies, place)?;
             require_devices(&dirs)?;
             let limits = v1::limits(resources, &|controller| dirs.iter().any(|dir| dir.holds(controller)))?;
             (dirs, Vec::new(), limits)
@@ -107,22 +151,48 @@ fn own(place: &paths::Place, resources: &LinuxResources, host: &CgroupHost) -> R
         Mode::V2 { hierarchy, controllers } => {
             let limits =
                 v2::limits(resources, &|controller| controllers.iter().any(|own| own == controller))?;
-            (vec![v2_dir(place.on_v2(hierarchy), hierarchy)], controllers.clone(), limits)
+            (vec![v2_dir(place(hierarchy)?, hierarchy)], controllers.clone(), limits)
         }
     };
     let Limits { before_enter, writes, notes } = limits;
-    Ok(Plan { driver: Driver::Own { enable }, dirs, before_enter, writes, devices, notes })
+    Ok(Plan { driver: Driver::Own { enable, unit: None }, dirs, before_enter, writes, devices, notes })
+}
+
+/// The plan for a cgroup that systemd knows as a unit: one of the container's own, with the unit's properties.
+fn systemds(asked: Asked, resources: &LinuxResources, systemd: &Systemd, host: &CgroupHost) -> Result<Plan> {
+    let place = UnitPlace::choose(asked.id, asked.path, systemd.manager)?;
+    let mut plan = own(resources, host, |hierarchy| place.on(hierarchy, systemd))?;
+    let mut properties = properties::of_every_unit(asked.id, &place.slice, place.is_scope());
+    properties.extend(properties::of_limits(plan.before_enter.iter().chain(&plan.writes)));
+    if !host.is_v2() {
+        properties.extend(properties::of_devices_on_v1(&plan.devices));
+    }
+    properties::put_all(
+        &mut properties,
+        properties::of_annotations(asked.annotations.into_iter().flatten())?,
+    );
+    let unit = Unit {
+        is_scope: place.is_scope(),
+        name: place.name,
+        manager: systemd.manager,
+        properties,
+        moves: false,
+    };
+    if let Driver::Own { unit: of_driver, .. } = &mut plan.driver {
+        *of_driver = Some(Rc::new(unit));
+    }
+    Ok(plan)
 }
 
 /// The plan for the cgroup of the caller. Rules for devices are passed over, because engines write some by habit.
 ///
 /// Errors: any limit, because there is no cgroup to set it on.
 fn callers(resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
-    let path = |hierarchy: &Hierarchy| hierarchy.mountpoint.join(&hierarchy.own);
+    let path = |hierarchy: &Hierarchy| Ok(hierarchy.mountpoint.join(&hierarchy.own));
     let (dirs, limits) = match &host.mode {
-        Mode::V1 { hierarchies } => (v1_dirs(hierarchies, path), v1::limits(resources, &|_| true)?),
+        Mode::V1 { hierarchies } => (v1_dirs(hierarchies, path)?, v1::limits(resources, &|_| true)?),
         Mode::V2 { hierarchy, .. } => {
-            (vec![v2_dir(path(hierarchy), hierarchy)], v2::limits(resources, &|_| true)?)
+            (vec![v2_dir(path(hierarchy)?, hierarchy)], v2::limits(resources, &|_| true)?)
         }
     };
     if let Some(write) = limits.before_enter.iter().chain(&limits.writes).next() {
@@ -165,6 +235,14 @@ impl Plan {
         (Plan { writes: for_two, ..self.clone() }, Plan { writes: for_one, ..self.clone() })
     }
 
+    /// The unit of systemd that is started for the cgroup.
+    pub fn unit(&self) -> Option<&Rc<Unit>> {
+        match &self.driver {
+            Driver::Own { unit, .. } => unit.as_ref(),
+            Driver::Caller => None,
+        }
+    }
+
     /// What the state record keeps of the cgroup, so that later commands find it again. Empty where the cgroup is the
     /// caller's.
     pub fn paths(&self) -> CgroupPaths {
@@ -192,17 +270,18 @@ impl Dir {
     }
 }
 
-fn v1_dirs(hierarchies: &[Hierarchy], path: impl Fn(&Hierarchy) -> PathBuf) -> Vec<Dir> {
-    hierarchies
-        .iter()
-        .filter(|hierarchy| hierarchy.controllers.iter().any(|name| v1::joins(name)))
-        .map(|hierarchy| Dir {
+fn v1_dirs(hierarchies: &[Hierarchy], path: impl Fn(&Hierarchy) -> Result<PathBuf>) -> Result<Vec<Dir>> {
+    let joined =
+        hierarchies.iter().filter(|hierarchy| hierarchy.controllers.iter().any(|name| v1::joins(name)));
+    let dir = |hierarchy: &Hierarchy| -> Result<Dir> {
+        Ok(Dir {
             controllers: hierarchy.controllers.clone(),
             mountpoint: hierarchy.mountpoint.clone(),
-            path: path(hierarchy),
+            path: path(hierarchy)?,
             optional: hierarchy.controllers.iter().all(|name| v1::is_optional(name)),
         })
-        .collect()
+    };
+    joined.map(dir).collect()
 }
 
 fn require_devices(dirs: &[Dir]) -> Result<()> {
@@ -242,7 +321,7 @@ mod tests {
             hierarchy(&["name=systemd"], "systemd", ""),
             hierarchy(&[""], "unified", ""),
         ];
-        CgroupHost { mode: Mode::V1 { hierarchies } }
+        CgroupHost { mode: Mode::V1 { hierarchies }, systemd: None }
     }
 
     pub(super) fn v2_host(controllers: &str) -> CgroupHost {
@@ -255,6 +334,17 @@ mod tests {
                 },
                 controllers: controllers.split_whitespace().map(str::to_owned).collect(),
             },
+            systemd: None,
+        }
+    }
+
+    fn asked<'a>(path: &'a str, resources: Option<&'a LinuxResources>) -> Asked<'a> {
+        Asked {
+            manager: Manager::ByPath,
+            id: "c1",
+            path: Some(Path::new(path)),
+            resources,
+            annotations: None,
         }
     }
 
@@ -264,7 +354,7 @@ mod tests {
 
     #[test]
     fn v1_has_one_directory_per_hierarchy_and_joins_only_what_it_knows() {
-        let plan = decide(Manager::Cgroupfs, "c1", Some(Path::new("/docker/c1")), None, &v1_host()).unwrap();
+        let plan = decide(asked("/docker/c1", None), &v1_host()).unwrap();
         let dirs: Vec<_> = plan.dirs.iter().map(|dir| (dir.path.to_str().unwrap(), dir.optional)).collect();
         assert_eq!(
             dirs,
@@ -283,26 +373,25 @@ mod tests {
 
     #[test]
     fn v1_relative_path_is_below_the_runtime_s_own_cgroup() {
-        let plan = decide(Manager::Cgroupfs, "c1", None, None, &v1_host()).unwrap();
+        let plan = decide(asked("", None), &v1_host()).unwrap();
         assert_eq!(plan.paths().get("memory"), Some(Path::new("/sys/fs/cgroup/memory/user/me/c1")));
         assert_eq!(plan.paths().get("devices"), Some(Path::new("/sys/fs/cgroup/devices/c1")));
     }
 
     #[test]
     fn v2_relative_path_is_beside_the_runtime_s_own_cgroup() {
-        let plan =
-            decide(Manager::Cgroupfs, "c1", Some(Path::new("x/y")), None, &v2_host("cpu memory")).unwrap();
+        let plan = decide(asked("x/y", None), &v2_host("cpu memory")).unwrap();
         assert!(plan.is_v2() && plan.paths().is_v2());
         assert_eq!(plan.paths().get(""), Some(Path::new("/sys/fs/cgroup/user/x/y")));
-        assert_eq!(plan.driver, Driver::Own { enable: vec!["cpu".into(), "memory".into()] });
+        assert_eq!(plan.driver, Driver::Own { enable: vec!["cpu".into(), "memory".into()], unit: None });
     }
 
     #[test]
     fn v1_without_the_devices_controller_is_refused() {
-        let CgroupHost { mode: Mode::V1 { mut hierarchies } } = v1_host() else { unreachable!() };
+        let mut host = v1_host();
+        let Mode::V1 { hierarchies } = &mut host.mode else { unreachable!() };
         hierarchies.retain(|hierarchy| hierarchy.controllers != ["devices"]);
-        let err = decide(Manager::Cgroupfs, "c1", None, None, &CgroupHost { mode: Mode::V1 { hierarchies } })
-            .unwrap_err();
+        let err = decide(asked("", None), &host).unwrap_err();
         assert!(err.to_string().contains("devices controller"), "{err}");
     }
 
@@ -312,9 +401,7 @@ mod tests {
             r#"{"memory":{"limit":67108864,"swap":134217728,"swappiness":60},"cpu":{"shares":512},
                 "pids":{"limit":100},"devices":[{"allow":false,"access":"rwm"}]}"#,
         );
-        let path = Some(Path::new("/docker/c1"));
-        let plan =
-            decide(Manager::Cgroupfs, "c1", path, Some(&resources), &v2_host("cpu memory pids")).unwrap();
+        let plan = decide(asked("/docker/c1", Some(&resources)), &v2_host("cpu memory pids")).unwrap();
         assert_eq!(
             plan.writes.iter().map(Write::to_string).collect::<Vec<_>>(),
             [
@@ -338,25 +425,58 @@ mod tests {
     fn container_in_the_caller_s_cgroup_has_none_on_record_and_no_limit() {
         let asked = resources(r#"{"devices":[{"allow":false,"access":"rwm"}]}"#);
         for host in [v1_host(), v2_host("memory")] {
-            let plan = decide(Manager::Disabled, "c1", None, Some(&asked), &host).unwrap();
+            let disabled =
+                |resources| Asked { manager: Manager::Disabled, ..self::asked("", Some(resources)) };
+            let plan = decide(disabled(&asked), &host).unwrap();
             assert_eq!(plan.paths(), CgroupPaths::default());
             assert!(plan.notes[0].starts_with("linux.resources.devices: passed over"));
-            let err = decide(
-                Manager::Disabled,
-                "c1",
-                None,
-                Some(&resources(r#"{"memory":{"limit":1048576}}"#)),
-                &host,
-            )
-            .unwrap_err()
-            .to_string();
+            let limit = resources(r#"{"memory":{"limit":1048576}}"#);
+            let err = decide(disabled(&limit), &host).unwrap_err().to_string();
             assert!(err.contains("(linux.resources.memory.limit): not without a cgroup"), "{err}");
         }
     }
 
     #[test]
+    fn systemd_s_cgroup_is_the_container_s_own_with_a_unit() {
+        let manager = host::SystemdManager::System;
+        let systemd = Some(Systemd { manager, control_group: PathBuf::new() });
+        let resources = resources(r#"{"memory":{"limit":1048576},"cpu":{"cpus":"0"}}"#);
+        for (host, dirs) in [
+            (CgroupHost { systemd: systemd.clone(), ..v2_host("cpu cpuset memory") }, 1),
+            (CgroupHost { systemd, ..v1_host() }, 6),
+        ] {
+            let plan = decide(asked("a-b.slice:docker:c1", Some(&resources)), &host).unwrap();
+            assert_eq!(plan.dirs.len(), dirs);
+            assert!(plan.dirs.iter().all(|dir| dir.path.ends_with("a.slice/a-b.slice/docker-c1.scope")));
+            let unit = plan.unit().unwrap();
+            assert_eq!(unit.name, "docker-c1.scope");
+            let properties: Vec<String> = unit.properties.iter().map(|each| each.to_string()).collect();
+            let memory = if host.is_v2() { "MemoryMax=1048576" } else { "MemoryLimit=1048576" };
+            for expected in ["Slice=\"a-b.slice\"", "Delegate=true", memory, "AllowedCPUs=0"] {
+                assert!(properties.iter().any(|has| has == expected), "{expected} of {properties:?}");
+            }
+            assert_eq!(properties.iter().any(|has| has == "DevicePolicy=\"strict\""), !host.is_v2());
+        }
+    }
+
+    #[test]
+    fn systemd_is_asked_where_it_runs_and_is_meant() {
+        let meant = asked("system.slice:docker:c1", None);
+        let plan = decide(meant, &v2_host("")).unwrap();
+        assert_eq!(plan.dirs[0].path, Path::new("/sys/fs/cgroup/user/system.slice:docker:c1"));
+        let err = decide(Asked { manager: Manager::Systemd, ..meant }, &v2_host("")).unwrap_err().to_string();
+        assert!(err.starts_with("--systemd-cgroup: systemd doesn't run here"), "{err}");
+        let systemd = Systemd { manager: host::SystemdManager::User, control_group: "u".into() };
+        let host = CgroupHost { systemd: Some(systemd), ..v2_host("") };
+        assert!(decide(Asked { manager: Manager::Cgroupfs, ..meant }, &host).unwrap().unit().is_none());
+        assert!(decide(asked("/docker/c1", None), &host).unwrap().unit().is_none());
+        let plan = decide(Asked { manager: Manager::Systemd, ..asked("", None) }, &host).unwrap();
+        assert_eq!(plan.dirs[0].path, Path::new("/sys/fs/cgroup/u/user.slice/corten-c1.scope"));
+    }
+
+    #[test]
     fn update_leaves_devices_alone_and_asks_the_record_for_the_controllers() {
-        let paths = decide(Manager::Cgroupfs, "c1", None, None, &v1_host()).unwrap().paths();
+        let paths = decide(asked("", None), &v1_host()).unwrap().paths();
         let asked = resources(r#"{"memory":{"limit":1048576},"devices":[{"allow":true,"access":"rwm"}]}"#);
         let writes = decide_update(&paths, &asked, &v1_host()).unwrap();
         assert_eq!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::host::Hierarchy;
+use super::host::{Hierarchy, SystemdManager};
 use crate::error::{Error, Result};
 use crate::paths;
 
@@ -41,6 +41,15 @@ impl CgroupPaths {
     }
 }
 
+/// The unit of systemd that a container's cgroup is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedUnit {
+    /// `docker-1a2b.scope`
+    pub name: String,
+    /// The manager that has it.
+    pub manager: SystemdManager,
+}
+
 /// Where a cgroup is, in terms that hold in each hierarchy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -64,16 +73,19 @@ impl Place {
         Ok(if asked.is_absolute() { Place::Top(inner) } else { Place::Own(inner) })
     }
 
-    /// The directory in a v1 hierarchy.
-    pub fn on_v1(&self, hierarchy: &Hierarchy) -> PathBuf {
+    /// The directory in one hierarchy.
+    pub fn on(&self, hierarchy: &Hierarchy, is_v2: bool) -> PathBuf {
+        if is_v2 { self.on_v2(hierarchy) } else { self.on_v1(hierarchy) }
+    }
+
+    fn on_v1(&self, hierarchy: &Hierarchy) -> PathBuf {
         match self {
             Place::Top(inner) => hierarchy.mountpoint.join(inner),
             Place::Own(inner) => hierarchy.mountpoint.join(&hierarchy.own).join(inner),
         }
     }
 
-    /// The directory in the v2 hierarchy.
-    pub fn on_v2(&self, hierarchy: &Hierarchy) -> PathBuf {
+    fn on_v2(&self, hierarchy: &Hierarchy) -> PathBuf {
         // A v2 cgroup with processes can't give controllers to cgroups below it, and the runtime is a process of its
         // own cgroup. So the container's cgroup is made beside the runtime's, not in it.
         let beside = hierarchy.own.parent().unwrap_or(Path::new(""));

@@ -11,6 +11,7 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::cgroup::host::SystemdManager;
 use super::cgroup::{Driver, OnFailure};
 use super::mounts::IdMapping;
 use super::seccomp::{Filter, Listener};
@@ -121,6 +122,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
             Text { what: recorded.id.clone(), details: self::recorded(recorded) }
         }
         ForSupervisor::CreateCgroup(cgroup) => made(cgroup).into(),
+        ForSupervisor::StartUnit(unit) => self::unit(unit),
         ForSupervisor::MakeRdtGroup(group) => made_rdt_group(group).into(),
         ForSupervisor::WriteSchemata(lines) => word(lines).into_owned().into(),
         ForSupervisor::MakeRdtMonitor(at) => path(at).into(),
@@ -157,6 +159,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         | ForSupervisor::MakeMountpoint
         | ForSupervisor::AdoptInit
         | ForSupervisor::AwaitUserNamespace
+        | ForSupervisor::AwaitUnit
         | ForSupervisor::AwaitPrepared
         | ForSupervisor::ReleasePreparer
         | ForSupervisor::AdoptInitLast
@@ -282,8 +285,8 @@ fn for_exec(kept: &ForExec) -> String {
 fn made(cgroup: &cgroup::Plan) -> Vec<String> {
     let mut lines: Vec<String> = cgroup.dirs.iter().map(directory).collect();
     match &cgroup.driver {
-        Driver::Own { enable } if enable.is_empty() => {}
-        Driver::Own { enable } => lines.push(format!("controllers {}", enable.join(" "))),
+        Driver::Own { enable, .. } if enable.is_empty() => {}
+        Driver::Own { enable, .. } => lines.push(format!("controllers {}", enable.join(" "))),
         Driver::Caller => lines.push("the caller's".into()),
     }
     lines.extend(cgroup.before_enter.iter().map(write));
@@ -293,6 +296,17 @@ fn made(cgroup: &cgroup::Plan) -> Vec<String> {
 fn directory(dir: &cgroup::Dir) -> String {
     let hint = if dir.optional { ", if it can be made" } else { "" };
     format!("cgroup {}{hint}", path(&dir.path))
+}
+
+fn unit(unit: &cgroup::Unit) -> Text {
+    let manager = match unit.manager {
+        SystemdManager::System => "the system's manager",
+        SystemdManager::User => "the user's manager",
+    };
+    let around = if unit.is_scope { ", around the child" } else { "" };
+    let moves = if unit.moves { ", which it moves there" } else { "" };
+    let details = unit.properties.iter().map(|property| property.to_string()).collect();
+    Text { what: format!("{} by {manager}{around}{moves}", word(&unit.name)), details }
 }
 
 fn made_rdt_group(group: &RdtGroup) -> String {

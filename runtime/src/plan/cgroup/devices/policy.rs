@@ -73,6 +73,25 @@ impl Policy {
         std::iter::once(reset).chain(exceptions).collect()
     }
 
+    /// The policy as `DeviceAllow` of a unit has it: what may be done with which devices. `None` where the default is
+    /// to allow, which systemd can't take exceptions from. All devices of one major number are left out, save for
+    /// pseudo-terminals: systemd knows them by the name of their driver alone.
+    pub fn for_systemd(&self) -> Option<Vec<(String, String)>> {
+        const PTS: u32 = 136;
+        let name = |devices: &Devices| {
+            let kind = if devices.device_type == DeviceType::Block { "block" } else { "char" };
+            match (devices.major, devices.minor) {
+                (Some(major), Some(minor)) => Some(format!("/dev/{kind}/{major}:{minor}")),
+                (Some(PTS), None) if kind == "char" => Some("char-pts".to_owned()),
+                (None, None) => Some(format!("{kind}-*")),
+                _ => None,
+            }
+        };
+        let allowed = self.exceptions.iter();
+        let allowed = allowed.filter_map(|(devices, access)| Some((name(devices)?, access.to_string())));
+        (!self.allow_by_default).then(|| allowed.collect())
+    }
+
     pub(super) fn from_list(rules: &[LinuxDeviceCgroup]) -> Result<Policy> {
         if rules.len() > RULES_MAX {
             return Err(Error::invalid(format!("linux.resources.devices: more than {RULES_MAX} rules")));
