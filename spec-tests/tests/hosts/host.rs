@@ -13,10 +13,9 @@ use spec_tests::skip;
 
 use crate::engine::Engine;
 
-/// What limits stand in.
-const FILES: [&str; 9] = [
+/// What limits stand in. Not memory.swap.max, where crun 1.21 puts memory and swap together.
+const FILES: [&str; 8] = [
     "memory.max",
-    "memory.swap.max",
     "memory.low",
     "memory.high",
     "cpu.max",
