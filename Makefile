@@ -6,7 +6,7 @@ CARGO   ?= cargo
 # The oldest Rust that Corten promises to build with.
 OLDEST   = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help build quick install uninstall run check fmt test docker vm systemd bench ci deny advisories oldest aarch64 setup tools clean
+.PHONY: help build quick install uninstall run check fmt test docker vm vm-all systemd bench ci deny advisories oldest aarch64 setup tools clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,9 @@ docker: ## Only the tests with a real Docker engine
 
 vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
 	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test vm
+
+vm-all: ## On the same machine: the suites with each cgroup driver beside runc, and Debian's engines; takes hours
+	scripts/vm-all
 
 systemd: ## Only the tests of cgroups that systemd makes, on machines with systemd at native speed
 	for machine in v2 hybrid; do \

@@ -1,5 +1,6 @@
-//! The suites that are about cgroups once more, where Linux runs cgroup v2 alone with every controller, and systemd:
-//! on the machine that `scripts/vm` makes and boots. What is skipped there is listed as skipped in part.
+//! What no container of this machine can show, where Linux runs cgroup v2 alone with every controller, systemd and
+//! AppArmor: on the machine that `scripts/vm` makes and boots. What is skipped there is listed as skipped in part.
+//! `make vm-all` runs whole suites there, and all scenarios of the engines.
 //!
 //! Each suite can be run by hand: `scripts/vm 'target/debug/deps/conformance-… cgroups::memory'`.
 
@@ -15,7 +16,7 @@ use spec_tests::subject::subject;
 /// What is run of which suite. The processor is emulated, so themes without a cgroup in them would only cost time.
 const SUITES: [(&str, &str); 3] = [
     ("cgroup_real", "v2:: readings::v2_"),
-    ("conformance", "cgroup update:: devices:: stats:: engines:: kill:: pause pids_limit"),
+    ("conformance", "apparmor:: cgroup update:: devices:: stats:: engines:: kill:: pause pids_limit"),
     ("errors", "cgroups::"),
 ];
 

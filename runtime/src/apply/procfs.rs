@@ -54,22 +54,30 @@ impl Procfs {
 
     /// Writes a file of this process in procfs.
     pub(super) fn write_own(&self, name: &str, text: &str) -> Result<()> {
-        let opened = file::open_beneath_following_self(&self.0, name, OFlag::O_WRONLY)?;
-        file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/thread-self/{name}`"))
+        let opened = self.open_own(name)?;
+        write_label(&opened, name, text)
     }
 
-    /// Asks for an AppArmor profile at the next exec, where new and old kernels take it.
+    /// Asks for an AppArmor profile at the next exec. Before Linux 5.8 AppArmor has no directory of its own.
     pub(super) fn set_apparmor_profile(&self, profile: &str) -> Result<()> {
-        let text = format!("exec {profile}");
-        match self.write_own("attr/apparmor/exec", &text) {
-            Err(err) if err.is(Errno::ENOENT) => self.write_own("attr/exec", &text),
-            result => result,
-        }
-        .map_err(|err| match err.errno() {
+        let (opened, name) = match self.open_own("attr/apparmor/exec") {
+            Err(err) if err.is(Errno::ENOENT) => (self.open_own("attr/exec")?, "attr/exec"),
+            opened => (opened?, "attr/apparmor/exec"),
+        };
+        write_label(&opened, name, &format!("exec {profile}")).map_err(|err| match err.errno() {
             Some(Errno::ENOENT) => err.with_hint(format!("is the profile {profile} loaded?")),
             _ => err,
         })
     }
+
+    fn open_own(&self, name: &str) -> Result<OwnedFd> {
+        file::open_beneath_following_self(&self.0, name, OFlag::O_WRONLY)
+    }
+}
+
+/// Podman knows by the quoted path that a label was refused.
+fn write_label(opened: &OwnedFd, name: &str, text: &str) -> Result<()> {
+    file::write_whole(opened.as_fd(), text.as_bytes(), &format!("`/proc/thread-self/{name}`"))
 }
 
 impl AsFd for Procfs {

@@ -340,5 +340,5 @@ fn no_dbus() -> Error {
 }
 
 fn no_answer() -> Error {
-    Error::new(Kind::Kernel, "systemd doesn't answer").with_hint("it was given 30 s")
+    Error::new(Kind::Kernel, "systemd doesn't answer, or not in time")
 }

@@ -19,7 +19,10 @@ use crate::plan::cgroup::properties::Property;
 use crate::plan::cgroup::{RecordedUnit, Unit};
 use crate::sys::clock::Deadline;
 
-/// How long systemd may take. Under load it needs seconds, and minutes when it hangs.
+/// How long the server may take to let the caller in.
+const GREETING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long systemd may take for all that a caller wants of it. Under load it needs seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to one manager of units.
@@ -48,8 +51,8 @@ impl Manager {
             };
             Error::unsupported(format!("{who} can't be reached: its sockets are missing"))
         })?;
-        let deadline = Deadline::after(PATIENCE);
-        Ok(Manager { bus: Bus::connect(&address, deadline)?, deadline })
+        let bus = Bus::connect(&address, Deadline::after(GREETING_PATIENCE))?;
+        Ok(Manager { bus, deadline: Deadline::after(PATIENCE) })
     }
 
     /// Asks for a transient unit around the process `pid`. systemd goes to work, and [`Starting::wait`] has the answer.

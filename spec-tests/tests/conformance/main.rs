@@ -2,6 +2,7 @@
 //! inside it. Every check here is judged by runc: run against it (`CORTEN_BIN=/usr/sbin/runc`), it passes, or is
 //! skipped with the reason why that version can't do it.
 
+mod apparmor;
 mod capabilities;
 mod cgroups;
 mod command_line;

@@ -11,7 +11,7 @@ use spec_tests::{only_corten, skip_if};
 use crate::{need_systemd, sleeping};
 
 /// How long a command may wait for a bus.
-const PATIENCE: Duration = Duration::from_secs(28);
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Has the command find the system's bus at `path`, and no private socket of systemd's.
 fn with_bus<'a>(call: Call<'a>, path: &str) -> Call<'a> {
