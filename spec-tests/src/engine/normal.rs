@@ -11,6 +11,12 @@ const PATTERNS: &[(&str, &str)] = &[
         r"(?s)OCI runtime (\w+) failed: .*?: unknown(\.?[\r\n]|: |\.?$)",
         "OCI runtime $1 failed: <words>: unknown$2",
     ),
+    // podman says the same in its own form, with what it made of the words after them.
+    (
+        r"(?m)^Error: (OCI runtime error: )?(crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$",
+        "Error: $1<words>$3",
+    ),
+    (r#"(?m)^time="[^"]*" level="#, "level="),
     // The client prints these lines or not, depending on which of two answers it gets first.
     (
         r#"(?m)^(time="[^"]*" level=error msg="|(\x1b\[\d+m)?ERRO(\x1b\[0m)?\[\d+\] )error waiting for container: [^\n]*\n"#,
@@ -79,6 +85,14 @@ mod tests {
         check(
             "OCI runtime create failed: load: unknown variant x: unknown.\n",
             "OCI runtime create failed: <words>: unknown.\n",
+        );
+        check(
+            "Error: crun: open executable: Permission denied: OCI permission denied\n",
+            "Error: <words>: OCI permission denied\n",
+        );
+        check(
+            "Error: OCI runtime error: runc: runc create failed: a: b\n",
+            "Error: OCI runtime error: <words>\n",
         );
         check("limit 67108864, port 8080", "limit 67108864, port 8080");
     }
