@@ -21,17 +21,29 @@ use spec_tests::engine::podman::{Podman, PodmanPool};
 use spec_tests::engine::role::Runtimes;
 use spec_tests::engine::suite::{self, Theme};
 
+mod builds;
+mod cleanup;
 mod exec;
 mod lifecycle;
+mod limits;
+mod namespaces;
+mod pods;
 mod privileges;
 mod process;
+mod volumes;
 
 fn themes() -> Vec<Theme<Podman>> {
     vec![
+        ("builds", builds::scenarios()),
+        ("cleanup", cleanup::scenarios()),
         ("exec", exec::scenarios()),
         ("lifecycle", lifecycle::scenarios()),
+        ("limits", limits::scenarios()),
+        ("namespaces", namespaces::scenarios()),
+        ("pods", pods::scenarios()),
         ("privileges", privileges::scenarios()),
         ("process", process::scenarios()),
+        ("volumes", volumes::scenarios()),
     ]
 }
 
