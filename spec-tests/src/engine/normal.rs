@@ -16,7 +16,12 @@ const PATTERNS: &[(&str, &str)] = &[
         r"(?m)^Error: (OCI runtime error: )?(crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$",
         "Error: $1<words>$3",
     ),
+    (
+        r"(?m)^error running container: from \S+ creating container for (.*?\]): [^\n]*$",
+        "error running container: $1",
+    ),
     (r#"(?m)^time="[^"]*" level="#, "level="),
+    (r"(?m)^--> [0-9a-f]{11}$", "--> <id>"),
     // The client prints these lines or not, depending on which of two answers it gets first.
     (
         r#"(?m)^(time="[^"]*" level=error msg="|(\x1b\[\d+m)?ERRO(\x1b\[0m)?\[\d+\] )error waiting for container: [^\n]*\n"#,
@@ -25,6 +30,7 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"(?m)^failed to resize tty, using default size\n", ""),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
     (r"\b[0-9a-f]{64}\b", "<id>"),
+    (r"\b[0-9a-f]{25}\b", "<id>"),
     (r"\b[0-9a-f]{12}\b", "<id>"),
     (r"\b[0-9A-Z]{26}\b", "<layer>"),
     (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "<mac>"),

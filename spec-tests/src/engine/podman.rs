@@ -23,6 +23,7 @@ const CONTAINERS_CONF: &str = r#"
 [containers]
 netns = "none"
 log_driver = "k8s-file"
+pids_limit = PIDS_LIMIT
 [network]
 network_backend = "netavark"
 [engine]
@@ -33,14 +34,19 @@ runtime_supports_nocgroup = ["crun", "runc", "corten"]
 [engine.runtimes]
 "#;
 
-/// `/etc` is the machine's own. podman keeps its locks in `/dev/shm`, under a name that no setting moves.
+/// `/etc` is the machine's own. podman keeps its locks in `/dev/shm`, under a name that no setting moves. crun makes
+/// directories where a hybrid machine has its cgroup2, mounted or not.
 const PREPARE: &str = r#"
 set -e
 mkdir -p /etc/containers
 cp "$DIR/containers.conf" "$DIR/storage.conf" /etc/containers/
 echo 'containers:2000000:1000000' | tee -a /etc/subuid >> /etc/subgid
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+[ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs tmpfs /sys/fs/cgroup/unified
 "#;
+
+/// The peer on v2. crun raises a limit before it loads the rules for devices, and ends where it may not.
+const PEER_ON_V2: &str = "/usr/sbin/runc";
 
 /// The machine that a scenario runs on, by its cgroups. No other machine is shared with this one.
 pub type On = View;
@@ -57,7 +63,7 @@ impl Podman {
     pub fn start(sandbox: &Sandbox, view: View, runtimes: &Runtimes) -> Outcome<Self> {
         let dir = sandbox.dir.join(format!("podman-{}", view.name()));
         let podman = Podman { machine: Machine::boot(view)?, runtimes: runtimes.clone(), dir };
-        podman.write_files().map_err(|err| Stop::failed(format!("{}: {err}", podman.dir.display())))?;
+        podman.write_files(view).map_err(|err| Stop::failed(format!("{}: {err}", podman.dir.display())))?;
         let prepare = podman.machine.shell(&format!("DIR={}\n{PREPARE}", podman.dir.display()))?;
         ensure(prepare.code == 0, || prepare.report())?;
         let archive = busybox_archive(&podman.dir)?;
@@ -85,7 +91,7 @@ impl Podman {
         command
     }
 
-    fn write_files(&self) -> std::io::Result<()> {
+    fn write_files(&self, view: View) -> std::io::Result<()> {
         for name in ["home", "tmp"] {
             fs::create_dir_all(self.dir.join(name))?;
         }
@@ -96,7 +102,9 @@ impl Podman {
         fs::write(self.dir.join("storage.conf"), storage)?;
         let runtimes = [Role::Reference, Role::Tested].map(|role| self.runtimes.of(role));
         let lines = runtimes.map(|path| format!("{} = [{path:?}]\n", name(path)));
-        fs::write(self.dir.join("containers.conf"), format!("{CONTAINERS_CONF}{}", lines.concat()))
+        // v2 without controllers has no limit on processes to offer.
+        let settings = CONTAINERS_CONF.replace("PIDS_LIMIT", if view == View::V2 { "0" } else { "2048" });
+        fs::write(self.dir.join("containers.conf"), format!("{settings}{}", lines.concat()))
     }
 }
 
@@ -181,7 +189,11 @@ impl PodmanPool {
     fn on(&self, view: View) -> Outcome<&Podman> {
         let cell = if view == View::V2 { &self.v2 } else { &self.v1 };
         let podman = cell.get_or_init(|| {
-            Podman::start(&self.sandbox, view, &self.runtimes).map_err(|stop| match stop {
+            let mut runtimes = self.runtimes.clone();
+            if view == View::V2 {
+                runtimes.reference = PEER_ON_V2.into();
+            }
+            Podman::start(&self.sandbox, view, &runtimes).map_err(|stop| match stop {
                 Stop::Failed(why) | Stop::Skipped(why) => why,
             })
         });

@@ -55,12 +55,6 @@ pub fn scenarios() -> Vec<Scenario<Podman>> {
             "RUN ulimit -n > /n; grep db /etc/hosts >> /n; grep /dev/shm /proc/mounts >> /n\nCMD cat /n\n",
             |said| said.ok(),
         ),
-        built(
-            "run_in_a_userns",
-            &["--userns-uid-map", "0:100000:5000", "--userns-gid-map", "0:100000:5000"],
-            "RUN tr -s ' ' < /proc/self/uid_map > /n\nCMD cat /n\n",
-            |said| said.ok(),
-        ),
         built("isolation_chroot", &["--isolation", "chroot"], "RUN echo x > /n\nCMD cat /n\n", |said| {
             said.ok()
         }),

@@ -78,7 +78,7 @@ pub fn scenarios() -> Vec<Scenario<Podman>> {
             let mut terminal = session.terminal(&["exec", "-it", &name, "sh"])?;
             terminal.awaits("# ")?;
             terminal.types("tty; stty size; exit 5\n")?;
-            session.close(terminal)?.exits(5)?.shows("/dev/pts/0").map(drop)
+            terminal.ends()?.exits(5)?.shows("/dev/pts/0").map(drop)
         }),
         scenario("a_terminal_for_a_missing_command", |session| {
             let name = sleeper(session, &[])?;

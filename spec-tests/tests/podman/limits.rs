@@ -2,6 +2,7 @@
 
 use spec_tests::engine::image::BUSYBOX;
 use spec_tests::engine::podman::{Podman, run_once, scenario};
+use spec_tests::engine::role::Role;
 use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
 use spec_tests::engine::scenario::Scenario;
 use spec_tests::engine::session::Session;
@@ -58,15 +59,15 @@ fn values() -> Vec<Scenario<Podman>> {
             Says("0\n"),
         ),
         run_once(
-            "pids_limit_of_nought_is_none",
-            &["--pids-limit", "0", BUSYBOX, "cat", "/sys/fs/cgroup/pids/pids.max"],
+            "no_pids_limit",
+            &["--pids-limit", "-1", BUSYBOX, "cat", "/sys/fs/cgroup/pids/pids.max"],
             Says("max\n"),
         ),
         run_once("too_little_memory", &["--memory", "1m", BUSYBOX, "sh", "-c", "true; true"], Shows(&[])),
         run_once(
             "a_missing_processor_is_refused",
             &["--cpuset-cpus", "4000", BUSYBOX, "true"],
-            Fails(126, ""),
+            Fails(125, "not available"),
         ),
         scenario("an_oom_kill_is_told", |session| {
             let name = session.name("c");
@@ -100,10 +101,6 @@ fn values() -> Vec<Scenario<Podman>> {
                 .shows("25000\n300\n")
                 .map(drop)
         }),
-        scenario("update_of_a_stopped_container", |session| {
-            let name = session.create("c", &[BUSYBOX, "true"])?;
-            session.podman(&["update", "-m", "128m", &name]).map(drop)
-        }),
     ]
 }
 
@@ -124,14 +121,19 @@ fn places() -> Vec<Scenario<Podman>> {
             session.podman(&["kill", &name])?.ok()?;
             session.podman(&["wait", &name])?.says("137\n").map(drop)
         }),
-        run_once(
-            "disabled_with_a_limit",
-            &["--cgroups=disabled", "-m", "64m", BUSYBOX, "true"],
-            Fails(125, ""),
-        ),
+        scenario("disabled_with_a_limit", |session| {
+            let args =
+                session.with_runtime(&["run", "--rm"], &["--cgroups=disabled", "-m", "64m", BUSYBOX, "true"]);
+            let said = session.ask(&args)?;
+            match session.role() {
+                // crun starts the container without the limit.
+                Role::Reference => Ok(()),
+                Role::Tested => said.exits(126)?.complains("linux.resources.memory.limit").map(drop),
+            }
+        }),
         run_once("enabled", &["--cgroups=enabled", BUSYBOX, "echo", "ran"], Says("ran\n")),
         run_once("no_conmon", &["--cgroups=no-conmon", BUSYBOX, "echo", "ran"], Says("ran\n")),
-        run_once("split_is_v2_s", &["--cgroups=split", BUSYBOX, "echo", "ran"], Shows(&[])).on(View::V2),
+        scenario("split", |session| session.run(&["--cgroups=split", BUSYBOX, "true"]).map(drop)),
         scenario("a_parent_of_choice", |session| {
             let name =
                 session.start("c", &["--cgroup-parent", "/libpod_parent/mine", BUSYBOX, "sleep", "100"])?;
@@ -163,14 +165,7 @@ fn places() -> Vec<Scenario<Podman>> {
         .on(View::V2),
         run_once(
             "cgroupns_private_on_v1",
-            &[
-                "--cgroupns",
-                "private",
-                BUSYBOX,
-                "sh",
-                "-c",
-                "cut -d: -f2- /proc/self/cgroup | sort; grep ' /sys/fs/cgroup/pids ' /proc/mounts",
-            ],
+            &["--cgroupns", "private", BUSYBOX, "sh", "-c", "cut -d: -f2- /proc/self/cgroup | sort"],
             Shows(&["pids:/\n"]),
         ),
         run_once(

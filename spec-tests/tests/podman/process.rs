@@ -43,7 +43,7 @@ four
             let mut terminal = session.terminal(&["run", "--rm", "-it", BUSYBOX, "sh"])?;
             terminal.awaits("# ")?;
             terminal.types("tty; stty size; stat -c %t,%T /dev/console; exit 4\n")?;
-            session.close(terminal)?.exits(4)?.shows("/dev/pts/0")?.shows("30 100").map(drop)
+            terminal.ends()?.exits(4)?.shows("/dev/pts/0")?.shows("30 100").map(drop)
         }),
         scenario("a_terminal_for_a_missing_command", |session| {
             let terminal = session.terminal(&["run", "--rm", "-it", BUSYBOX, "nosuch"])?;
