@@ -84,11 +84,12 @@ fn id(session: &Session<Podman>, name: &str) -> Outcome<String> {
     Ok(session.ask(&["inspect", "-f", "{{.Id}}", name])?.ok()?.word().to_owned())
 }
 
-/// Cgroups, runtime state, mounts and processes that bear the id.
+/// Cgroups, runtime state, mounts and processes that bear the id. crun leaves directories where a hybrid machine has
+/// its cgroup2.
 fn traces(session: &Session<Podman>, id: &str) -> Outcome<Said> {
     // In two halves, so that the shell that looks for the id does not find itself.
     let (half, other_half) = id.split_at(id.len() / 2);
-    let script = "find /sys/fs/cgroup /run/crun /run/runc /run/corten -name \"*$id*\" 2> /dev/null; \
+    let script = "find /sys/fs/cgroup /run/crun /run/runc /run/corten -not -path '*/unified/*' -name \"*$id*\" 2> /dev/null; \
                   grep -o \"/[^ ]*$id[^ ]*\" /proc/mounts; pgrep -af \"$id\"; true";
     session.machine().shell(&format!("id={half}''{other_half}; {script}"))
 }
