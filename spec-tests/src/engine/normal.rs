@@ -13,8 +13,8 @@ const PATTERNS: &[(&str, &str)] = &[
     ),
     // podman says the same in its own form, with what it made of the words after them.
     (
-        r"(?m)^Error: (OCI runtime error: )?(crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$",
-        "Error: $1<words>$3",
+        r#"(?m)^Error: (OCI runtime error: )?(?:unable to start container "[0-9a-f]+": )?(?:crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$"#,
+        "Error: $1<words>$2",
     ),
     (
         r"(?m)^error running container: from \S+ creating container for (.*?\]): [^\n]*$",

@@ -50,7 +50,7 @@ pub fn scenarios() -> Vec<Scenario<Podman>> {
         built(
             "run_with_fewer_capabilities",
             &["--cap-drop", "all"],
-            "RUN grep CapEff /proc/self/status\n",
+            "RUN grep CapEff /proc/self/status\nCMD true\n",
             |said| said.ok(),
         ),
         built(
