@@ -6,7 +6,7 @@ CARGO   ?= cargo
 # The oldest Rust that Corten promises to build with.
 OLDEST   = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help build quick install uninstall run check fmt test docker vm vm-all systemd bench ci deny advisories oldest aarch64 setup tools clean
+.PHONY: help build quick install uninstall run check fmt test docker podman vm vm-all systemd bench ci deny advisories oldest aarch64 setup tools clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,6 +41,9 @@ test: setup ## Set up what is needed and pass every test, real containers and a 
 
 docker: ## Only the tests with a real Docker engine
 	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test docker
+
+podman: ## Only the tests with real podman and buildah
+	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test podman
 
 vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
 	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test vm

@@ -225,7 +225,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     steps.extend(hook_steps(spec));
     procfs::choose(&mut steps, birth, spec.namespaces().is_private(Namespace::User));
 
-    let mut notes = spec.warnings().to_vec();
+    let mut notes = [spec.warnings(), spec.notes()].concat();
     notes.extend(cgroup.notes.iter().cloned());
     notes.extend(filter.iter().flat_map(|filter| filter.warnings.iter().cloned()));
     notes.extend(note);

@@ -361,6 +361,9 @@ fn destination(entry: &oci::Mount, request: &Request) -> PathBuf {
     }
 }
 
+/// Words about a volume's first contents. podman obeys them itself, and leaves them in config.json all the same.
+const WORDS_OF_ENGINES: [&str; 2] = ["copy", "nocopy"];
+
 fn bind(
     entry: &oci::Mount,
     depth: Depth,
@@ -368,7 +371,7 @@ fn bind(
     request: &Request,
     field: &str,
 ) -> Result<MountSource> {
-    if let Some(word) = options.data.first() {
+    if let Some(word) = options.data.iter().find(|word| !WORDS_OF_ENGINES.contains(word)) {
         return Err(Error::invalid(format!("{field}.options: {word:?} is no option of a bind mount")));
     }
     let Some(path) = entry.source().as_deref().filter(|path| !path.as_os_str().is_empty()) else {

@@ -26,6 +26,7 @@ pub struct Spec {
     oci: oci::Spec,
     namespaces: Namespaces,
     warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Spec {
@@ -33,11 +34,11 @@ impl Spec {
     ///
     /// Errors: InvalidSpec with the JSON path of what is wrong; Unsupported with the name of the field.
     pub fn load(text: &[u8]) -> Result<Spec> {
-        let (oci, mut warnings) = parse::config(text)?;
+        let (oci, warnings) = parse::config(text)?;
         let namespaces = Namespaces::of(&oci)?;
         validate::config(&oci, &namespaces)?;
-        warnings.extend(oci.process().iter().flat_map(validate::ambient_out_of_reach));
-        Ok(Spec { oci, namespaces, warnings })
+        let notes = oci.process().iter().flat_map(validate::ambient_out_of_reach).collect();
+        Ok(Spec { oci, namespaces, warnings, notes })
     }
 
     /// The value as the field's shared types have it.
@@ -45,9 +46,14 @@ impl Spec {
         &self.oci
     }
 
-    /// What was passed over, for `--debug` and `corten plan`.
+    /// What was passed over, for the user to see.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What was passed over, for `--debug` and `corten plan` alone: buildah asks for it each time.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// `linux.namespaces`, by type.

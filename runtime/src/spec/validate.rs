@@ -90,8 +90,8 @@ pub(super) fn process(process: &oci::Process, at: &str) -> Result<()> {
     scheduler(process, at)
 }
 
-/// The kernel makes nothing ambient that isn't permitted and inheritable; runc warns and goes on, so callers rely on
-/// it.
+/// The kernel makes nothing ambient that isn't permitted and inheritable. runc and crun go on, and buildah relies on
+/// it: it makes nothing inheritable.
 pub(super) fn ambient_out_of_reach(process: &oci::Process) -> Vec<String> {
     let Some(sets) = process.capabilities() else { return Vec::new() };
     let has = |set: &Option<oci::Capabilities>, wanted| set.as_ref().is_some_and(|set| set.contains(wanted));

@@ -13,56 +13,14 @@ use nix::unistd::Pid;
 use super::image::{BUSYBOX, busybox_archive};
 use super::machine::{Machine, REMAP_USER};
 use super::process::{Said, run, until};
+use super::role::{Role, Runtimes, lacking_capabilities};
 use super::sandbox::Sandbox;
-use super::{Outcome, Stop, ensure};
+use super::scenario::On;
+use super::{Engine, Outcome, Stop};
+use crate::view::View;
 
 /// The client that belongs to the engine under test. PATH may lead to another client first.
 pub const CLIENT: &str = "/usr/bin/docker";
-
-/// Which of the two compared runtimes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Debian's runc, which says what is right.
-    Reference,
-    /// The runtime that is judged.
-    Tested,
-}
-
-impl Role {
-    /// The runtime's name in the engine, as in `docker run --runtime NAME`.
-    pub fn runtime(self) -> &'static str {
-        match self {
-            Role::Reference => "runc",
-            Role::Tested => "corten",
-        }
-    }
-
-    /// The runtime's name with every capability that this machine lacks taken out of what the engine asks for.
-    fn lenient_runtime(self) -> &'static str {
-        match self {
-            Role::Reference => "runc-lenient",
-            Role::Tested => "corten-lenient",
-        }
-    }
-}
-
-/// The binaries that are compared.
-#[derive(Clone, Debug)]
-pub struct Runtimes {
-    /// Debian's runc.
-    pub reference: PathBuf,
-    /// The runtime that is judged.
-    pub tested: PathBuf,
-}
-
-impl Runtimes {
-    fn of(&self, role: Role) -> &Path {
-        match role {
-            Role::Reference => &self.reference,
-            Role::Tested => &self.tested,
-        }
-    }
-}
 
 /// How an engine is set up.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +40,7 @@ impl Default for Setup {
 }
 
 /// A running engine. Dropping it kills the daemon; what the daemon leaves ends with the sandbox.
-pub struct Engine {
+pub struct Dockerd {
     dir: PathBuf,
     cgroup: String,
     runtimes: Runtimes,
@@ -91,14 +49,14 @@ pub struct Engine {
     daemon: Mutex<Option<Child>>,
 }
 
-impl Engine {
+impl Dockerd {
     /// Starts an engine called `label` and loads the image.
     pub fn start(sandbox: &Sandbox, label: &str, runtimes: &Runtimes, setup: Setup) -> Outcome<Self> {
         let dir = sandbox.dir.join(label);
         fs::create_dir_all(&dir).map_err(Stop::failed)?;
-        let engine = Engine {
+        let engine = Dockerd {
             cgroup: format!("{}/{label}", sandbox.cgroup),
-            machine: Machine::boot()?,
+            machine: Machine::boot(View::Plain)?,
             runtimes: runtimes.clone(),
             daemon: Mutex::new(None),
             setup,
@@ -152,16 +110,6 @@ impl Engine {
         command
     }
 
-    /// The host that the engine runs on.
-    pub fn machine(&self) -> &Machine {
-        &self.machine
-    }
-
-    /// The engine's scratch directory; it is the same path for the test and for the engine.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// The cgroup below which the engine puts its containers.
     pub fn cgroup(&self) -> &str {
         &self.cgroup
@@ -173,7 +121,7 @@ impl Engine {
     /// that the rest of `--privileged` can be tested as root of a container or of a small VM, the runtime is then
     /// called through a script that strikes those capabilities from config.json and process.json.
     pub fn privileged_runtime(&self, role: Role) -> &'static str {
-        if lacking_capabilities().is_empty() { role.runtime() } else { role.lenient_runtime() }
+        if lacking_capabilities().is_empty() { name(role) } else { lenient_name(role) }
     }
 
     /// The argument lists with which the engine called its `runc` from PATH, one a line.
@@ -209,7 +157,7 @@ impl Engine {
             ("pidfile", path("docker.pid")),
             ("exec-root", "/run/docker".into()),
             ("cgroup-parent", self.cgroup.clone()),
-            ("default-runtime", self.setup.default_runtime.runtime().into()),
+            ("default-runtime", name(self.setup.default_runtime).into()),
             ("add-runtime", format!("corten={}", self.runtimes.tested.display())),
             ("add-runtime", format!("runc-lenient={}", path("runc-lenient"))),
             ("add-runtime", format!("corten-lenient={}", path("corten-lenient"))),
@@ -238,7 +186,7 @@ impl Engine {
         fs::write(self.dir.join("daemon.json"), "{}")?;
         for role in [Role::Reference, Role::Tested] {
             let script = lenient_script(self.runtimes.of(role));
-            write_program(&self.dir.join(role.lenient_runtime()), &script)?;
+            write_program(&self.dir.join(lenient_name(role)), &script)?;
         }
         let calls = self.dir.join("calls");
         let tested = self.runtimes.tested.display();
@@ -247,7 +195,37 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Engine for Dockerd {
+    type On = On;
+
+    const CLIENT: &'static str = "docker";
+
+    const REMOVE: &'static [&'static str] = &["rm", "--force", "--volumes"];
+
+    fn call(&self, _: Role) -> Command {
+        self.client(CLIENT)
+    }
+
+    fn runtime_flags(&self, on: On, role: Role, args: &[&str]) -> Vec<&'static str> {
+        if args.contains(&"--privileged") {
+            vec!["--runtime", self.privileged_runtime(role)]
+        } else if matches!(on, On::DefaultRuntime) {
+            vec![]
+        } else {
+            vec!["--runtime", name(role)]
+        }
+    }
+
+    fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Dockerd {
     fn drop(&mut self) {
         if let Some(mut child) = self.daemon().take() {
             drop(child.kill());
@@ -256,11 +234,20 @@ impl Drop for Engine {
     }
 }
 
-/// The capabilities that the kernel knows and that this process can never give.
-pub fn lacking_capabilities() -> Vec<String> {
-    let held = caps::read(None, caps::CapSet::Bounding).unwrap_or_default();
-    let known = caps::runtime::thread_all_supported();
-    known.difference(&held).map(ToString::to_string).collect()
+/// The runtime's name in the engine, as in `docker run --runtime NAME`.
+pub(super) fn name(role: Role) -> &'static str {
+    match role {
+        Role::Reference => "runc",
+        Role::Tested => "corten",
+    }
+}
+
+/// The runtime's name with every capability that this machine lacks taken out of what the engine asks for.
+fn lenient_name(role: Role) -> &'static str {
+    match role {
+        Role::Reference => "runc-lenient",
+        Role::Tested => "corten-lenient",
+    }
 }
 
 fn lenient_script(runtime: &Path) -> String {
@@ -288,26 +275,4 @@ exec {} "$@"
 fn write_program(path: &Path, text: &str) -> std::io::Result<()> {
     fs::write(path, text)?;
     fs::set_permissions(path, Permissions::from_mode(0o755))
-}
-
-/// Finds both runtimes: Debian's runc, and the one that `CORTEN_BIN` names or that stands beside this test.
-pub fn runtimes_from_environment() -> Outcome<Runtimes> {
-    let tested = match std::env::var_os("CORTEN_BIN") {
-        Some(path) => PathBuf::from(path),
-        None => beside_this_test("corten")?,
-    };
-    let runtimes = Runtimes { reference: "/usr/sbin/runc".into(), tested };
-    for path in [&runtimes.reference, &runtimes.tested] {
-        ensure(path.is_absolute() && path.is_file(), || {
-            format!("no runtime at {}: set CORTEN_BIN to an absolute path", path.display())
-        })?;
-    }
-    Ok(runtimes)
-}
-
-/// Cargo puts tests into `deps/` beside the binaries of the same profile.
-fn beside_this_test(name: &str) -> Outcome<PathBuf> {
-    let test = std::env::current_exe().map_err(Stop::failed)?;
-    let profile = test.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
-    Ok(profile.join(name))
 }

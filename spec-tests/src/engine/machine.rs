@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::process::{Said, run};
 use super::{Outcome, Stop, ensure};
+use crate::view::View;
 
 /// The hostname of every machine.
 pub const HOSTNAME: &str = "engine-host";
@@ -25,6 +26,7 @@ set -e
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/etc/upper /run/etc/work
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
+eval "$VIEW"
 mkdir -p /etc/docker
 rm -f /etc/docker/key.json
 echo "$REMAP_USER:x:3000:3000::/:/bin/false" >> /etc/passwd
@@ -42,12 +44,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Makes the namespaces and sets them up.
-    pub fn boot() -> Outcome<Self> {
+    /// Makes the namespaces and sets them up, with that view of the cgroups.
+    pub fn boot(view: View) -> Outcome<Self> {
         let mut holder = Command::new("unshare")
             .args(["--mount", "--net", "--uts", "--ipc", "--propagation", "private", "sh", "-c", BOOT])
             .envs([("HOSTNAME", HOSTNAME), ("REMAP_USER", REMAP_USER)])
             .env("REMAP_FIRST_ID", REMAP_FIRST_ID.to_string())
+            .env("VIEW", view.prologue().unwrap_or_default())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

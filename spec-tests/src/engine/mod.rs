@@ -6,15 +6,50 @@
 //! [`session`]s, one under the reference runtime and one under the tested runtime. The scenario passes if both did
 //! what it expects *and* said the same, after [`normal`] took out what differs from any run to the next.
 
+use std::path::Path;
+use std::process::Command;
+
+use machine::Machine;
+use role::Role;
+
 pub mod dockerd;
 pub mod image;
 pub mod machine;
 pub mod normal;
+pub mod podman;
 pub mod pool;
 pub mod process;
+pub mod role;
 pub mod sandbox;
 pub mod scenario;
 pub mod session;
+pub mod suite;
+pub mod verdict;
+
+/// An engine as its client sees it.
+pub trait Engine: Send + Sync {
+    /// Which of the engines that a suite starts a scenario runs on.
+    type On: Copy + Send + Sync + 'static;
+
+    /// The client's name.
+    const CLIENT: &'static str;
+
+    /// The client's words for the removal of containers in whatever state.
+    const REMOVE: &'static [&'static str];
+
+    /// The client, led to this engine and to nothing of the user's; with the runtime of `role` where the client
+    /// chooses the runtime for all that it does.
+    fn call(&self, role: Role) -> Command;
+
+    /// The flags of `run ARGS…` and `create ARGS…` that choose the runtime.
+    fn runtime_flags(&self, on: Self::On, role: Role, args: &[&str]) -> Vec<&'static str>;
+
+    /// The host that the engine runs on.
+    fn machine(&self) -> &Machine;
+
+    /// The engine's scratch directory; it is the same path for the test and for the engine.
+    fn dir(&self) -> &Path;
+}
 
 /// Why a scenario ended early.
 #[derive(Debug)]

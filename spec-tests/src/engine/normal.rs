@@ -11,6 +11,17 @@ const PATTERNS: &[(&str, &str)] = &[
         r"(?s)OCI runtime (\w+) failed: .*?: unknown(\.?[\r\n]|: |\.?$)",
         "OCI runtime $1 failed: <words>: unknown$2",
     ),
+    // podman says the same in its own form, with what it made of the words after them.
+    (
+        r#"(?m)^Error: (OCI runtime error: )?(?:unable to start container "[0-9a-f]+": )?(?:crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$"#,
+        "Error: $1<words>$2",
+    ),
+    (
+        r"(?m)^error running container: from \S+ creating container for (.*?\]): [^\n]*$",
+        "error running container: $1",
+    ),
+    (r#"(?m)^time="[^"]*" level="#, "level="),
+    (r"(?m)^--> [0-9a-f]{11}$", "--> <id>"),
     // The client prints these lines or not, depending on which of two answers it gets first.
     (
         r#"(?m)^(time="[^"]*" level=error msg="|(\x1b\[\d+m)?ERRO(\x1b\[0m)?\[\d+\] )error waiting for container: [^\n]*\n"#,
@@ -19,6 +30,7 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"(?m)^failed to resize tty, using default size\n", ""),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
     (r"\b[0-9a-f]{64}\b", "<id>"),
+    (r"\b[0-9a-f]{25}\b", "<id>"),
     (r"\b[0-9a-f]{12}\b", "<id>"),
     (r"\b[0-9A-Z]{26}\b", "<layer>"),
     (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "<mac>"),
@@ -79,6 +91,14 @@ mod tests {
         check(
             "OCI runtime create failed: load: unknown variant x: unknown.\n",
             "OCI runtime create failed: <words>: unknown.\n",
+        );
+        check(
+            "Error: crun: open executable: Permission denied: OCI permission denied\n",
+            "Error: <words>: OCI permission denied\n",
+        );
+        check(
+            "Error: OCI runtime error: runc: runc create failed: a: b\n",
+            "Error: OCI runtime error: <words>\n",
         );
         check("limit 67108864, port 8080", "limit 67108864, port 8080");
     }

@@ -15,6 +15,9 @@ const INSIDE: &str = "CORTEN_ENGINES_SANDBOX";
 
 const PREFIX: &str = "corten-engines-";
 
+/// The parent of podman's cgroups, which no setting moves. What is empty in it goes at the end: podman makes it anew.
+const PODMAN_CGROUP: &str = "libpod_parent";
+
 /// Where a run keeps what it makes.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
@@ -79,8 +82,10 @@ fn sweep(ours: impl Fn(&str) -> bool) {
     // On v1 the hierarchies are mounted one level down; on v2 the root itself is the hierarchy.
     let mount = Path::new("/sys/fs/cgroup");
     let hierarchies = children(mount).chain([mount.to_path_buf()]);
-    for cgroup in hierarchies.flat_map(|hierarchy| children(&hierarchy)).filter(|dir| is_ours(dir)) {
-        if !remove_cgroup(&cgroup) {
+    for cgroup in hierarchies.flat_map(|hierarchy| children(&hierarchy)) {
+        if cgroup.ends_with(PODMAN_CGROUP) {
+            remove_cgroup(&cgroup);
+        } else if is_ours(&cgroup) && !remove_cgroup(&cgroup) {
             eprintln!("warning: the cgroup {} stays behind", cgroup.display());
         }
     }

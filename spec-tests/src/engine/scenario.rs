@@ -1,10 +1,12 @@
 //! A scenario: what is done under one runtime, and what must come of it.
 
-use super::Outcome;
+use super::dockerd::Dockerd;
 use super::process::Said;
+use super::role::Role;
 use super::session::Session;
+use super::{Engine, Outcome};
 
-/// The engine that a scenario runs on.
+/// The Docker engine that a scenario runs on.
 #[derive(Clone, Copy, Debug)]
 pub enum On {
     /// Shared; each container names its runtime.
@@ -21,17 +23,19 @@ pub enum On {
 }
 
 /// Steps that two runtimes have to carry out alike.
-pub struct Scenario {
+pub struct Scenario<E: Engine = Dockerd> {
     /// Unique within its theme; a behaviour.
     pub name: &'static str,
-    pub(super) on: On,
-    pub(super) controllers: &'static [&'static str],
-    pub(super) steps: Box<dyn Fn(&Session) -> Outcome + Send + Sync>,
+    pub(super) on: E::On,
+    controllers: &'static [&'static str],
+    steps: Steps<E>,
 }
+
+type Steps<E> = Box<dyn Fn(&Session<E>) -> Outcome + Send + Sync>;
 
 /// A scenario of several steps. They fail where something is not as it must be, whatever the runtime.
 pub fn scenario(name: &'static str, steps: impl Fn(&Session) -> Outcome + Send + Sync + 'static) -> Scenario {
-    Scenario { name, on: On::NamedRuntime, controllers: &[], steps: Box::new(steps) }
+    Scenario::new(name, On::NamedRuntime, steps)
 }
 
 /// A scenario that is one `docker run --rm ARGS…`.
@@ -39,15 +43,31 @@ pub fn run(name: &'static str, args: &'static [&'static str], expected: Expected
     scenario(name, move |session| expected.check(session.run(args)?))
 }
 
-impl Scenario {
+impl<E: Engine> Scenario<E> {
+    /// A scenario on such an engine.
+    pub fn new(
+        name: &'static str,
+        on: E::On,
+        steps: impl Fn(&Session<E>) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Scenario { name, on, controllers: &[], steps: Box::new(steps) }
+    }
+
     /// The same scenario on another engine.
-    pub fn on(self, on: On) -> Self {
+    pub fn on(self, on: E::On) -> Self {
         Scenario { on, ..self }
     }
 
     /// The same scenario, skipped on a machine without those cgroup controllers.
     pub fn needs(self, controllers: &'static [&'static str]) -> Self {
         Scenario { controllers, ..self }
+    }
+
+    /// Carries the scenario out on `engine`. No other scenario has `name`.
+    pub(super) fn carry_out(&self, engine: &E, role: Role, name: &str) -> (Outcome, Vec<Said>) {
+        let session = Session::new(engine, self.on, role, name);
+        let outcome = session.needs_controllers(self.controllers).and_then(|()| (self.steps)(&session));
+        (outcome, session.end())
     }
 }
 
@@ -63,7 +83,8 @@ pub enum Expected {
 }
 
 impl Expected {
-    fn check(self, said: Said) -> Outcome {
+    /// Fails unless `said` is so.
+    pub fn check(self, said: Said) -> Outcome {
         match self {
             Expected::Says(text) => said.ok()?.says(text).map(drop),
             Expected::Shows(parts) => {

@@ -4,43 +4,42 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::dockerd::{CLIENT, Engine, Role};
+use super::dockerd::{Dockerd, name};
+use super::machine::Machine;
 use super::process::{Said, Terminal, run, until};
-use super::{Outcome, Stop};
+use super::role::Role;
+use super::{Engine, Outcome, Stop};
 
 /// Drives an engine with one of the runtimes for a scenario, and records commands with what they said.
-pub struct Session<'a> {
-    engine: &'a Engine,
+pub struct Session<'a, E: Engine = Dockerd> {
+    engine: &'a E,
+    on: E::On,
     role: Role,
-    /// False where the engine's default runtime is the one to use.
-    names_runtime: bool,
     /// Tells this session's containers, networks and volumes from those of any other.
     suffix: String,
     transcript: RefCell<Vec<Said>>,
     containers: RefCell<Vec<String>>,
 }
 
-impl<'a> Session<'a> {
+impl<'a, E: Engine> Session<'a, E> {
     /// A session for the scenario `name`, which is unique among all scenarios.
-    pub fn new(engine: &'a Engine, role: Role, names_runtime: bool, name: &str) -> Self {
+    pub(super) fn new(engine: &'a E, on: E::On, role: Role, name: &str) -> Self {
         let tag = match role {
             Role::Reference => "ref",
             Role::Tested => "new",
         };
         let suffix = format!("-{}-{tag}", name.replace("::", "-"));
-        Session {
-            engine,
-            role,
-            names_runtime,
-            suffix,
-            transcript: RefCell::default(),
-            containers: RefCell::default(),
-        }
+        Session { engine, on, role, suffix, transcript: RefCell::default(), containers: RefCell::default() }
     }
 
     /// The engine.
-    pub fn engine(&self) -> &'a Engine {
+    pub fn engine(&self) -> &'a E {
         self.engine
+    }
+
+    /// The host that the engine runs on.
+    pub fn machine(&self) -> &'a Machine {
+        self.engine.machine()
     }
 
     /// Which runtime this session is for.
@@ -63,74 +62,68 @@ impl<'a> Session<'a> {
         Ok(dir)
     }
 
-    /// `docker ARGS…`, recorded.
-    pub fn docker(&self, args: &[&str]) -> Outcome<Said> {
-        self.record(self.engine.docker(args, None)?)
+    /// The engine's client with ARGS…, recorded.
+    pub fn call(&self, args: &[&str]) -> Outcome<Said> {
+        self.record(self.ask(args)?)
     }
 
-    /// `docker ARGS…` with `input` on its standard input, recorded.
-    pub fn docker_reading(&self, args: &[&str], input: &str) -> Outcome<Said> {
-        self.record(self.engine.docker(args, Some(input.as_bytes()))?)
+    /// The engine's client with ARGS… and with `input` on its standard input, recorded.
+    pub fn call_reading(&self, args: &[&str], input: &str) -> Outcome<Said> {
+        self.record(self.perform(args, Some(input.as_bytes()))?)
     }
 
-    /// `docker ARGS…`, recorded with the lines of its output sorted: for lists that come in no order.
-    pub fn docker_sorted(&self, args: &[&str]) -> Outcome<Said> {
+    /// The engine's client with ARGS…, recorded with the lines of its output sorted: for lists that come in no order.
+    pub fn call_sorted(&self, args: &[&str]) -> Outcome<Said> {
         let said = self.ask(args)?;
         let mut lines: Vec<&str> = said.stdout.lines().collect();
         lines.sort_unstable();
         self.record(Said { stdout: lines.iter().map(|line| format!("{line}\n")).collect(), ..said })
     }
 
-    /// `docker ARGS…`, not recorded: for what differs from run to run, and for waiting.
+    /// The engine's client with ARGS…, not recorded: for what differs from run to run, and for waiting.
     pub fn ask(&self, args: &[&str]) -> Outcome<Said> {
-        self.engine.docker(args, None)
+        self.perform(args, None)
     }
 
-    /// Repeats `docker ARGS…`, not recorded, until `part` is in its standard output.
+    /// Repeats the client's ARGS…, not recorded, until `part` is in its standard output.
     pub fn wait_until(&self, args: &[&str], part: &str) -> Outcome {
-        let what = format!("{part:?} in docker {}", args.join(" "));
+        let what = format!("{part:?} in {} {}", E::CLIENT, args.join(" "));
         until(&what, 30, || self.ask(args).is_ok_and(|said| said.stdout.contains(part)))
     }
 
-    /// `docker run --rm --runtime … ARGS…`, recorded.
+    /// `run --rm ARGS…` with this session's runtime, recorded.
     pub fn run(&self, args: &[&str]) -> Outcome<Said> {
-        self.docker(&self.with_runtime(&["run", "--rm"], args))
+        self.call(&self.with_runtime(&["run", "--rm"], args))
     }
 
-    /// `docker run --rm --runtime … ARGS…` with `input` on its standard input, recorded.
+    /// `run --rm ARGS…` with this session's runtime and `input` on its standard input, recorded.
     pub fn run_reading(&self, args: &[&str], input: &str) -> Outcome<Said> {
-        self.docker_reading(&self.with_runtime(&["run", "--rm"], args), input)
+        self.call_reading(&self.with_runtime(&["run", "--rm"], args), input)
     }
 
-    /// `docker run --detach --name LABEL… --runtime … ARGS…`, recorded; gives the container's name.
+    /// `run --detach --name LABEL… ARGS…` with this session's runtime, recorded; gives the container's name.
     pub fn start(&self, label: &str, args: &[&str]) -> Outcome<String> {
         let name = self.name(label);
-        self.docker(&self.with_runtime(&["run", "--detach", "--name", &name], args))?.ok()?;
+        self.call(&self.with_runtime(&["run", "--detach", "--name", &name], args))?.ok()?;
         Ok(name)
     }
 
-    /// `docker create --name LABEL… --runtime … ARGS…`, recorded; gives the container's name.
+    /// `create --name LABEL… ARGS…` with this session's runtime, recorded; gives the container's name.
     pub fn create(&self, label: &str, args: &[&str]) -> Outcome<String> {
         let name = self.name(label);
-        self.docker(&self.with_runtime(&["create", "--name", &name], args))?.ok()?;
+        self.call(&self.with_runtime(&["create", "--name", &name], args))?.ok()?;
         Ok(name)
     }
 
-    /// The flags that choose this session's runtime for `docker run` and `docker create` with `args`.
+    /// ARGS… of `run` or `create` after `before` and the flags that choose this session's runtime.
     pub fn with_runtime<'b>(&self, before: &[&'b str], args: &[&'b str]) -> Vec<&'b str> {
-        let mut all = before.to_vec();
-        if args.contains(&"--privileged") {
-            all.extend(["--runtime", self.engine.privileged_runtime(self.role)]);
-        } else if self.names_runtime {
-            all.extend(["--runtime", self.role.runtime()]);
-        }
-        all.extend(args);
-        all
+        let flags = self.engine.runtime_flags(self.on, self.role, args);
+        [before, &flags, args].concat()
     }
 
-    /// `docker ARGS…` on a terminal of 30 rows and 100 columns; [`Session::close`] records it.
+    /// The client with ARGS… on a terminal of 30 rows and 100 columns; [`Session::close`] records it.
     pub fn terminal(&self, args: &[&str]) -> Outcome<Terminal> {
-        Terminal::open(self.engine.client(CLIENT).args(args), 30, 100)
+        Terminal::open(self.engine.call(self.role).args(args), 30, 100)
     }
 
     /// Waits for the end of what runs on `terminal`, and records it.
@@ -141,11 +134,6 @@ impl<'a> Session<'a> {
     /// A shell script on the engine's machine, which is the containers' host; recorded.
     pub fn host(&self, script: &str) -> Outcome<Said> {
         self.record(self.engine.machine().shell(script)?)
-    }
-
-    /// Any other client of the engine, such as docker-compose, with more environment; recorded.
-    pub fn client(&self, program: &str, args: &[&str], environment: &[(&str, &str)]) -> Outcome<Said> {
-        self.record(run(self.engine.client(program).args(args).envs(environment.iter().copied()), None)?)
     }
 
     /// Skips the scenario where cgroups are not v1's, for scenarios that read or write its files.
@@ -179,9 +167,9 @@ impl<'a> Session<'a> {
     pub fn end(self) -> Vec<Said> {
         let names = self.containers.into_inner();
         if !names.is_empty() {
-            let mut remove = vec!["rm", "--force", "--volumes"];
+            let mut remove = E::REMOVE.to_vec();
             remove.extend(names.iter().map(String::as_str));
-            drop(self.engine.docker(&remove, None));
+            drop(run(self.engine.call(self.role).args(&remove), None));
         }
         let dir = self.engine.dir().to_string_lossy().into_owned();
         let anonymous = |text: &str| text.replace(&self.suffix, "").replace(&dir, "<dir>");
@@ -191,8 +179,44 @@ impl<'a> Session<'a> {
             .collect()
     }
 
-    fn record(&self, said: Said) -> Outcome<Said> {
+    fn perform(&self, args: &[&str], input: Option<&[u8]>) -> Outcome<Said> {
+        run(self.engine.call(self.role).args(args), input)
+    }
+
+    pub(super) fn record(&self, said: Said) -> Outcome<Said> {
         self.transcript.borrow_mut().push(said.clone());
         Ok(said)
+    }
+}
+
+impl Session<'_, Dockerd> {
+    /// The path of the daemon's socket.
+    pub fn socket(&self) -> String {
+        self.engine.dir().join("docker.sock").display().to_string()
+    }
+
+    /// The runtime's name in the engine, as in `docker run --runtime NAME`.
+    pub fn runtime(&self) -> &'static str {
+        name(self.role)
+    }
+
+    /// `docker ARGS…`, recorded.
+    pub fn docker(&self, args: &[&str]) -> Outcome<Said> {
+        self.call(args)
+    }
+
+    /// `docker ARGS…` with `input` on its standard input, recorded.
+    pub fn docker_reading(&self, args: &[&str], input: &str) -> Outcome<Said> {
+        self.call_reading(args, input)
+    }
+
+    /// `docker ARGS…`, recorded with the lines of its output sorted: for lists that come in no order.
+    pub fn docker_sorted(&self, args: &[&str]) -> Outcome<Said> {
+        self.call_sorted(args)
+    }
+
+    /// Any other client of the engine, such as docker-compose, with more environment; recorded.
+    pub fn client(&self, program: &str, args: &[&str], environment: &[(&str, &str)]) -> Outcome<Said> {
+        self.record(run(self.engine.client(program).args(args).envs(environment.iter().copied()), None)?)
     }
 }

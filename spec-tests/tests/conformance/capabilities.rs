@@ -96,7 +96,7 @@ fn all_capabilities_are_given_to_who_asks() {
 }
 
 #[test]
-fn an_ambient_capability_out_of_reach_is_left_out_with_a_warning() {
+fn an_ambient_capability_out_of_reach_is_left_out() {
     let mut container = Container::new(|bundle| {
         bundle.capabilities(&["CAP_CHOWN", "CAP_KILL"]);
         bundle.set("/process/capabilities/inheritable", json!(["CAP_KILL"]));
@@ -104,7 +104,8 @@ fn an_ambient_capability_out_of_reach_is_left_out_with_a_warning() {
     container.bundle.args(["grep", "CapAmb", "/proc/self/status"]);
     let outcome = container.run().output();
     assert_eq!(outcome.ok(), "CapAmb:\t0000000000000020");
-    assert!(outcome.stderr.contains("can't raise ambient capability CAP_CHOWN: "), "{outcome}");
+    // buildah asks for such capabilities each time, and shows what the runtime says.
+    assert_eq!(outcome.stderr, "");
 }
 
 #[test]

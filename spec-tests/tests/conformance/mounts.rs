@@ -130,6 +130,16 @@ fn a_relative_bind_source_is_taken_from_the_bundle() {
 }
 
 #[test]
+fn a_bind_may_have_podman_s_words_about_volumes() {
+    for word in ["copy", "nocopy"] {
+        let container = Container::new(|bundle| {
+            bundle.mount("bind", "/etc", "/t", &["rbind", word]);
+        });
+        assert_eq!(container.sees("test -e /t/passwd && echo bound"), "bound", "{word}");
+    }
+}
+
+#[test]
 fn a_bind_alone_leaves_out_what_is_mounted_below_and_rbind_takes_it() {
     let mut container = Container::new(|_| {});
     let tree = container.path("tree");

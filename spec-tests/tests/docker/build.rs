@@ -3,8 +3,9 @@
 
 use std::fs;
 
-use spec_tests::engine::dockerd::{CLIENT, Role};
+use spec_tests::engine::dockerd::CLIENT;
 use spec_tests::engine::process::{Said, run};
+use spec_tests::engine::role::Role;
 use spec_tests::engine::scenario::{On, Scenario, scenario};
 use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop, ensure};
@@ -195,7 +196,7 @@ fn build(session: &Session, builder: Builder, dockerfile: &str, flags: &[&str]) 
         fs::write(context.join(name), text).map_err(Stop::failed)?;
     }
     let path = context.display().to_string();
-    session.engine().machine().shell(&format!("cd {path} && tar -cf tree.tar tree"))?.ok()?;
+    session.machine().shell(&format!("cd {path} && tar -cf tree.tar tree"))?.ok()?;
     let image = session.name("image");
     let args = [&["build", "--no-cache", "--tag", &image][..], flags, &[&path]].concat();
     match builder {

@@ -80,5 +80,5 @@ fn traces(session: &Session, id: &str) -> Outcome<Said> {
     // In two halves, so that the shell that looks for the id does not find itself.
     let (half, other_half) = id.split_at(32);
     let script = "find /sys/fs/cgroup /run -name \"*$id*\"; grep $id /proc/mounts; pgrep -af $id; true";
-    session.engine().machine().shell(&format!("id={half}''{other_half}; {script}"))
+    session.machine().shell(&format!("id={half}''{other_half}; {script}"))
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use spec_tests::engine::dockerd::Role;
 use spec_tests::engine::process::{Said, run, until};
+use spec_tests::engine::role::Role;
 use spec_tests::engine::scenario::{On, Scenario, scenario};
 use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop};
@@ -14,7 +14,7 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("a_project_with_the_default_runtime", |session| whole_life(&Project::new(session, "")?))
             .on(On::DefaultRuntime),
         scenario("a_project_that_names_the_runtime", |session| {
-            let line = format!("runtime: {}", session.role().runtime());
+            let line = format!("runtime: {}", session.runtime());
             whole_life(&Project::new(session, &line)?)
         }),
         scenario("run_and_scale", run_and_scale).on(On::DefaultRuntime),

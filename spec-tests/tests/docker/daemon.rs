@@ -67,7 +67,7 @@ fn live_restore_notices_an_end(session: &Session) -> Outcome {
     session.wait_until(&["logs", &name], "2\n")?;
     let pid = session.pid(&name)?;
     session.engine().stop_daemon(Signal::SIGKILL)?;
-    session.engine().machine().shell(&format!("kill -TERM {pid}"))?.ok()?;
+    session.machine().shell(&format!("kill -TERM {pid}"))?.ok()?;
     until("the process to end", 10, || !std::path::Path::new("/proc").join(&pid).join("root/bin").exists())?;
     session.engine().start_daemon()?;
     session.wait_until(&["inspect", "-f", "{{.State.Status}}", &name], "exited")?;

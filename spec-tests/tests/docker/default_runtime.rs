@@ -1,8 +1,8 @@
 //! The engine's default runtime: no command names it, and it is used for everything.
 
 use spec_tests::engine::Outcome;
-use spec_tests::engine::dockerd::Role;
 use spec_tests::engine::image::BUSYBOX;
+use spec_tests::engine::role::Role;
 use spec_tests::engine::scenario::{On, Scenario, scenario};
 use spec_tests::engine::session::Session;
 
@@ -12,10 +12,10 @@ pub fn scenarios() -> Vec<Scenario> {
     let scenarios = vec![
         scenario("info_names_it", |session| {
             let said = session.ask(&["info", "-f", "{{.DefaultRuntime}}"])?;
-            said.ok()?.says(&format!("{}\n", session.role().runtime())).map(drop)
+            said.ok()?.says(&format!("{}\n", session.runtime())).map(drop)
         }),
         scenario("info_knows_its_path", |session| {
-            let format = format!("{{{{(index .Runtimes \"{}\").Path}}}}", session.role().runtime());
+            let format = format!("{{{{(index .Runtimes \"{}\").Path}}}}", session.runtime());
             let path = match session.role() {
                 Role::Reference => "runc",
                 Role::Tested => "/",
@@ -28,7 +28,7 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("a_container_keeps_its_runtime", |session| {
             let name = session.create("c", &[BUSYBOX, "true"])?;
             let said = session.ask(&["inspect", "-f", "{{.HostConfig.Runtime}}", &name])?;
-            said.ok()?.says(&format!("{}\n", session.role().runtime())).map(drop)
+            said.ok()?.says(&format!("{}\n", session.runtime())).map(drop)
         }),
         scenario("run_with_many_options", |session| {
             let flags = [

@@ -1,8 +1,8 @@
 //! `docker exec`: a second process in a running container.
 
-use spec_tests::engine::dockerd::Role;
 use spec_tests::engine::image::BUSYBOX;
 use spec_tests::engine::process::{Said, until};
+use spec_tests::engine::role::Role;
 use spec_tests::engine::scenario::{Scenario, scenario};
 use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, Stop};

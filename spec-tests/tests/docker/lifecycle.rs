@@ -105,7 +105,7 @@ fn ends() -> Vec<Scenario> {
             session.wait_until(&["top", &name], "sleep 4321")?;
             session.docker(&["kill", &name])?.ok()?;
             session.docker(&["wait", &name])?.says("137\n")?;
-            let pids = session.engine().machine().shell("pgrep -f 'sleep 432[1]'")?;
+            let pids = session.machine().shell("pgrep -f 'sleep 432[1]'")?;
             ensure(pids.word().is_empty(), || format!("left behind: {}", pids.stdout))
         }),
         scenario("every_process_ends_with_pid_1_in_the_host_s_pid_namespace", |session| {
@@ -115,7 +115,7 @@ fn ends() -> Vec<Scenario> {
             session.docker(&["kill", &name])?.ok()?;
             session.docker(&["wait", &name])?.says("137\n")?;
             session.docker(&["rm", &name])?.ok()?;
-            let pids = session.engine().machine().shell("pgrep -f 'sleep 532[1]'")?;
+            let pids = session.machine().shell("pgrep -f 'sleep 532[1]'")?;
             ensure(pids.word().is_empty(), || format!("left behind: {}", pids.stdout))
         }),
         scenario("wait_gives_each_exit_code", |session| {
@@ -204,7 +204,7 @@ fn policies() -> Vec<Scenario> {
                 .start("c", &["--restart", "always", BUSYBOX, "sh", "-c", "echo run; exec sleep 100"])?;
             session.wait_until(&["logs", &name], "run")?;
             let pid = session.pid(&name)?;
-            session.engine().machine().shell(&format!("kill -9 {pid}"))?.ok()?;
+            session.machine().shell(&format!("kill -9 {pid}"))?.ok()?;
             session.wait_until(&["logs", &name], "run\nrun\n")?;
             session.docker(&["inspect", "-f", "{{.RestartCount}}", &name])?.says("1\n").map(drop)
         }),
@@ -312,7 +312,7 @@ fn ten_at_once(session: &Session) -> Outcome {
                 let name = session.name(&format!("c{number}"));
                 let engine = session.engine();
                 let text = number.to_string();
-                let runtime = session.role().runtime();
+                let runtime = session.runtime();
                 scope.spawn(move || {
                     engine.docker(
                         &["run", "--rm", "--name", &name, "--runtime", runtime, BUSYBOX, "echo", &text],

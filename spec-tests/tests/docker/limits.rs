@@ -104,7 +104,7 @@ fn processes_and_disks() -> Vec<Scenario> {
             cgroup(session, &["--pids-limit", "-1"], &[("pids/pids.max", "max")])
         }),
         scenario("device_read_and_write_rates", |session| {
-            let disk = session.engine().machine().shell(
+            let disk = session.machine().shell(
                 "for it in vda sda nvme0n1 loop0; do [ -b /dev/$it ] && echo /dev/$it && break; done",
             )?;
             if disk.word().is_empty() {

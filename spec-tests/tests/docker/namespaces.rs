@@ -139,8 +139,7 @@ fn of_another_container() -> Vec<Scenario> {
             let flags = ["--pid", &container, "--network", &container, "--ipc", &container];
             let all: Vec<&str> = flags.iter().copied().chain([BUSYBOX, "sh", "-c", LINKS]).collect();
             let inside = session.ask(&session.with_runtime(&["run", "--rm"], &all))?.ok()?.stdout;
-            let outside =
-                session.engine().machine().shell(&format!("cd /proc/{pid}/ns; {LINKS_HERE}"))?.ok()?.stdout;
+            let outside = session.machine().shell(&format!("cd /proc/{pid}/ns; {LINKS_HERE}"))?.ok()?.stdout;
             for name in ["pid", "net", "ipc"] {
                 ensure(link(&inside, name) == link(&outside, name), || {
                     format!("{name}: {inside} is not {outside}")
@@ -162,7 +161,7 @@ const LINKS_HERE: &str = "for it in *; do readlink $it; done";
 fn compare_with_host(session: &Session, flags: &[&str], expected: &[(&str, bool)]) -> Outcome {
     let all: Vec<&str> = flags.iter().copied().chain([BUSYBOX, "sh", "-c", LINKS]).collect();
     let inside = session.ask(&session.with_runtime(&["run", "--rm"], &all))?.ok()?.stdout;
-    let host = session.engine().machine().shell(LINKS)?.ok()?.stdout;
+    let host = session.machine().shell(LINKS)?.ok()?.stdout;
     for (name, shared) in expected {
         ensure((link(&inside, name) == link(&host, name)) == *shared, || {
             format!(

@@ -2,6 +2,7 @@
 
 use spec_tests::engine::Outcome;
 use spec_tests::engine::image::BUSYBOX;
+use spec_tests::engine::role::Role;
 use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
 use spec_tests::engine::scenario::{Scenario, run, scenario};
 use spec_tests::engine::session::Session;
@@ -114,8 +115,8 @@ fn between_containers() -> Vec<Scenario> {
         }),
         scenario("a_fixed_address_in_a_network", |session| {
             let third = match session.role() {
-                spec_tests::engine::dockerd::Role::Reference => 71,
-                spec_tests::engine::dockerd::Role::Tested => 72,
+                Role::Reference => 71,
+                Role::Tested => 72,
             };
             let network = network(session, &["--subnet", &format!("10.9.{third}.0/24")])?;
             let address = format!("10.9.{third}.77");
@@ -165,7 +166,7 @@ fn published(session: &Session, flags: &[&str], port: &str) -> Outcome {
     let name = session.start("web", &args)?;
     let said = session.docker(&["port", &name, port])?.ok()?;
     let address = said.stdout.lines().next().unwrap_or_default().replace("0.0.0.0", "127.0.0.1");
-    let fetched = session.engine().machine().shell(&fetch(&address))?;
+    let fetched = session.machine().shell(&fetch(&address))?;
     fetched.ok()?.says("hello\n").map(drop)
 }
 

@@ -162,7 +162,7 @@ fn figures() -> Vec<Scenario> {
                 &["-m", "64m", BUSYBOX, "sh", "-c", "head -c 3000000 /dev/urandom > /tmp/x; sleep 100"],
             )?;
             session.wait_until(&["exec", &name, "ps", "-o", "args"], "sleep 100")?;
-            let socket = format!("{}/docker.sock", session.engine().dir().display());
+            let socket = session.socket();
             let curl = format!(
                 "curl -s --unix-socket {socket} 'http://d/containers/{name}/stats?stream=false' \
                  | jq -c '[.pids_stats.current, .memory_stats.limit, (.memory_stats.usage > 0), \

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use spec_tests::engine::dockerd::lacking_capabilities;
 use spec_tests::engine::image::BUSYBOX;
+use spec_tests::engine::role::lacking_capabilities;
 use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
 use spec_tests::engine::scenario::{Scenario, run, scenario};
 use spec_tests::engine::session::Session;
@@ -296,7 +296,7 @@ fn privileged() -> Vec<Scenario> {
             if lacking_capabilities().is_empty() {
                 return Err(Stop::Skipped("root has every capability here".into()));
             }
-            let runtime = session.role().runtime();
+            let runtime = session.runtime();
             let said =
                 session.docker(&["run", "--rm", "--privileged", "--runtime", runtime, BUSYBOX, "true"])?;
             said.exits(125)?.complains("operation not permitted").map(drop)

@@ -1,7 +1,7 @@
 //! What `docker run` makes of the container's process: its streams, identity, environment, limits and end.
 
-use spec_tests::engine::dockerd::Role;
 use spec_tests::engine::image::BUSYBOX;
+use spec_tests::engine::role::Role;
 use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
 use spec_tests::engine::scenario::{Scenario, run, scenario};
 use spec_tests::engine::session::Session;
@@ -49,7 +49,7 @@ fn ends() -> Vec<Scenario> {
             // Pid 1 of a namespace can't kill itself, so the host does it.
             let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
             let pid = session.pid(&name)?;
-            session.engine().machine().shell(&format!("kill -9 {pid}"))?.ok()?;
+            session.machine().shell(&format!("kill -9 {pid}"))?.ok()?;
             session.docker(&["wait", &name])?.ok()?.says("137\n").map(drop)
         }),
         run(
@@ -333,7 +333,7 @@ fn detached(session: &Session) -> Outcome {
 /// Lowering the score needs CAP_SYS_RESOURCE; without it the runtime has to refuse.
 fn negative_oom_score(session: &Session) -> Outcome {
     let said = session.run(&["--oom-score-adj", "-500", BUSYBOX, "cat", "/proc/self/oom_score_adj"])?;
-    if spec_tests::engine::dockerd::lacking_capabilities().iter().any(|name| name == "CAP_SYS_RESOURCE") {
+    if spec_tests::engine::role::lacking_capabilities().iter().any(|name| name == "CAP_SYS_RESOURCE") {
         return said.exits(125).map(drop);
     }
     said.ok()?.says("-500\n").map(drop)

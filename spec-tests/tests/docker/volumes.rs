@@ -94,7 +94,7 @@ fn binds() -> Vec<Scenario> {
                 .map(drop)
         }),
         scenario("a_unix_socket_can_be_bound", |session| {
-            let socket = format!("{}/docker.sock", session.engine().dir().display());
+            let socket = session.socket();
             let bind = format!("{socket}:/s");
             session.run(&["-v", &bind, BUSYBOX, "stat", "-c", "%F", "/s"])?.ok()?.says("socket\n").map(drop)
         }),
@@ -183,7 +183,7 @@ fn mounts() -> Vec<Scenario> {
             let source = bind_source(session)?;
             let submount =
                 format!("mkdir -p {source}/sub && mount -t tmpfs tmpfs {source}/sub && touch {source}/sub/x");
-            session.engine().machine().shell(&submount)?.ok()?;
+            session.machine().shell(&submount)?.ok()?;
             let mount = format!("type=bind,source={source},target=/v");
             session.run(&["--mount", &mount, BUSYBOX, "ls", "/v/sub"])?.ok()?.says("x\n")?;
             let mount = format!("{mount},bind-nonrecursive=true");
@@ -192,7 +192,6 @@ fn mounts() -> Vec<Scenario> {
         scenario("the_flags_of_the_source_stay", |session| {
             let source = session.dir("bind")?.display().to_string();
             session
-                .engine()
                 .machine()
                 .shell(&format!("mount -t tmpfs -o nosuid,nodev,noexec tmpfs {source}"))?
                 .ok()?;
@@ -246,7 +245,7 @@ fn with_bind(session: &Session, options: &str, script: &str) -> Outcome<Said> {
 fn shared_source(session: &Session) -> Outcome<String> {
     let dir = session.dir("shared")?.display().to_string();
     let script = format!("mount -t tmpfs tmpfs {dir} && mount --make-shared {dir} && mkdir {dir}/sub");
-    session.engine().machine().shell(&script)?.ok()?;
+    session.machine().shell(&script)?.ok()?;
     Ok(dir)
 }
 
@@ -254,13 +253,9 @@ fn shared_source(session: &Session) -> Outcome<String> {
 fn later_mount(session: &Session, mode: &str, expected: &str) -> Outcome {
     let source = shared_source(session)?;
     let name = session.start("c", &["-v", &format!("{source}:/v:{mode}"), BUSYBOX, "sleep", "100"])?;
-    session
-        .engine()
-        .machine()
-        .shell(&format!("mount -t tmpfs tmpfs {source}/sub && touch {source}/sub/x"))?
-        .ok()?;
+    session.machine().shell(&format!("mount -t tmpfs tmpfs {source}/sub && touch {source}/sub/x"))?.ok()?;
     session.docker(&["exec", &name, "ls", "/v/sub"])?.ok()?.says(expected)?;
-    session.engine().machine().shell(&format!("umount {source}/sub"))?.ok().map(drop)
+    session.machine().shell(&format!("umount {source}/sub"))?.ok().map(drop)
 }
 
 /// Mounts in the container, and expects that many mounts of it on the host.
@@ -272,6 +267,6 @@ fn mount_inside(session: &Session, mode: &str, expected: &str) -> Outcome {
     session.wait_until(&["exec", &name, "cat", "/proc/mounts"], " /v/sub ")?;
     let count = session.host(&format!("grep -c ' {source}/sub ' /proc/mounts; true"))?.ok()?;
     session.docker(&["rm", "-f", &name])?.ok()?;
-    session.engine().machine().shell(&format!("umount {source}/sub 2>/dev/null; true"))?;
+    session.machine().shell(&format!("umount {source}/sub 2>/dev/null; true"))?;
     count.says(expected).map(drop)
 }

@@ -232,7 +232,8 @@ fn twenty_containers_at_once() {
             scope.spawn(|| {
                 let mut container = Container::in_a_scope(|_| {});
                 container.bundle.sh("exit 7");
-                assert_eq!(container.run().output().code, 7);
+                let run = container.run().output();
+                assert_eq!(run.code, 7, "{run}");
                 container.assert_nothing_left();
             });
         }
