@@ -15,7 +15,7 @@ use super::preparer::{self, Inherited};
 use super::starting::{self, Started};
 use super::trace::Tracer;
 use super::{build, idmap, limits, listener, net_devices, resctrl};
-use crate::error::{Error, Kind, Result, best_effort};
+use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
@@ -212,9 +212,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::CloneInit(cloning) => self.clone_init(cloning),
             ForSupervisor::CloneIntoContainer(cloning) => self.clone_into_container(cloning),
             ForSupervisor::AwaitUserNamespace => self.expect_word(Message::InUserNamespace),
-            ForSupervisor::MapIds(mapping) => {
-                idmap::write_maps(self.init()?.pid, &mapping.uids, &mapping.gids)
-            }
+            ForSupervisor::MapIds(mapped) => idmap::map(self.init()?.pid, mapped),
             ForSupervisor::AdoptInit | ForSupervisor::AdoptInitLast => self.adopt_init(),
             ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             ForSupervisor::AwaitPrepared => self.expect_word(Message::Prepared),
@@ -341,7 +339,11 @@ impl<'a> Supervisor<'a> {
             None => Entrance::default(),
         };
         let start_fifo = Some(self.dir()?.open_fifo_for_init()?);
-        self.clone_child(entrance, cloning, start_fifo)?;
+        if cloning.dumpable {
+            process::while_dumpable(|| self.clone_child(entrance, cloning, start_fifo))?;
+        } else {
+            self.clone_child(entrance, cloning, start_fifo)?;
+        }
         self.return_to_own_time()?;
         self.namespaces.clear();
         self.identify_init()
@@ -377,6 +379,9 @@ impl<'a> Supervisor<'a> {
         }
         let own = cgroup.clone();
         match self.clone_into(own.clone(), cloning.descriptors) {
+            Err(err) if cloning.may_stay && err.is(Errno::EACCES) => {
+                self.clone_joining(Entrance::default(), cloning.descriptors)
+            }
             Err(err) => match own.instead(&err, self.record()?.init_process_pid)? {
                 Some(of_init) => self.clone_into(of_init, cloning.descriptors),
                 None => Err(err),
@@ -390,7 +395,12 @@ impl<'a> Supervisor<'a> {
         if let Place::Running { cgroup, .. } = &mut self.place {
             *cgroup = joined;
         }
-        self.clone_child(entrance, &Cloning { namespaces: NamespaceFlags(0), descriptors }, None)
+        self.clone_joining(entrance, descriptors)
+    }
+
+    fn clone_joining(&mut self, entrance: Entrance, descriptors: Descriptors) -> Result<()> {
+        let cloning = Cloning { namespaces: NamespaceFlags(0), descriptors, dumpable: false };
+        self.clone_child(entrance, &cloning, None)
     }
 
     fn clone_child(

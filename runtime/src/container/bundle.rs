@@ -53,6 +53,7 @@ impl Bundle {
             bundle,
             rootfs,
             cgroup_manager: options.cgroup_manager,
+            rootless: options.rootless,
             no_pivot: options.no_pivot,
             no_new_keyring: options.no_new_keyring,
             start_at_once: options.start_at_once,
@@ -65,7 +66,7 @@ impl Bundle {
             pid_file: options.pid_file.clone(),
             pidfd_socket: options.pidfd_socket.clone(),
         };
-        let plan = plan::create(&self.spec, &request, &probe::host(&self.spec)?)?;
+        let plan = plan::create(&self.spec, &request, &probe::host(&self.spec, request.rootless)?)?;
         Ok(PlannedContainer { bundle: self, id, plan, options })
     }
 

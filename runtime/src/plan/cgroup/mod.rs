@@ -5,6 +5,7 @@ pub mod devices;
 pub mod host;
 mod limits;
 mod paths;
+pub mod rootless;
 mod v1;
 mod v2;
 
@@ -18,6 +19,7 @@ use host::{CgroupHost, Hierarchy, Mode};
 use limits::Limits;
 pub use limits::{OnFailure, Value, Write};
 pub use paths::CgroupPaths;
+pub use rootless::{Rootless, decide_rootless};
 
 /// Who is asked to make the container's cgroup (`--cgroup-manager`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +92,7 @@ pub fn decide(
     let resources = resources.unwrap_or(&unlimited);
     match manager {
         Manager::Cgroupfs => own(&paths::Place::choose(id, cgroups_path)?, resources, host),
-        Manager::Disabled => callers(resources, host),
+        Manager::Disabled => callers(resources, host, "--cgroup-manager disabled"),
     }
 }
 
@@ -114,10 +116,11 @@ fn own(place: &paths::Place, resources: &LinuxResources, host: &CgroupHost) -> R
     Ok(Plan { driver: Driver::Own { enable }, dirs, before_enter, writes, devices, notes })
 }
 
-/// The plan for the cgroup of the caller. Rules for devices are passed over, because engines write some by habit.
+/// The plan for the cgroup of the caller; `why` there is no other. Rules for devices are passed over, because engines
+/// write some by habit.
 ///
 /// Errors: any limit, because there is no cgroup to set it on.
-fn callers(resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
+fn callers(resources: &LinuxResources, host: &CgroupHost, why: &str) -> Result<Plan> {
     let path = |hierarchy: &Hierarchy| hierarchy.mountpoint.join(&hierarchy.own);
     let (dirs, limits) = match &host.mode {
         Mode::V1 { hierarchies } => (v1_dirs(hierarchies, path), v1::limits(resources, &|_| true)?),
@@ -126,7 +129,7 @@ fn callers(resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
         }
     };
     if let Some(write) = limits.before_enter.iter().chain(&limits.writes).next() {
-        return Err(Error::unsupported(format!("{write}: not without a cgroup (--cgroup-manager disabled)")));
+        return Err(Error::unsupported(format!("{write}: not without a cgroup ({why})")));
     }
     let mut notes = Vec::new();
     if resources.devices().as_ref().is_some_and(|rules| !rules.is_empty()) {
