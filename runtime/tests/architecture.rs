@@ -35,9 +35,13 @@ const MODULES: [(&str, &[&str]); 16] = [
 ];
 
 /// What `plan` takes from `sys`: plain types, and names of numbers. None of it makes a system call.
-const SYS_FOR_PLAN: [&str; 16] = [
+const SYS_FOR_PLAN: [&str; 20] = [
     "crate::sys::bpf::Insn",
     "crate::sys::c_string",
+    "crate::sys::credentials::CAP_SETGID",
+    "crate::sys::credentials::CAP_SETUID",
+    "crate::sys::credentials::CAP_SYS_ADMIN",
+    "crate::sys::credentials::CAP_SYS_RESOURCE",
     "crate::sys::credentials::CapabilitySets",
     "crate::sys::credentials::capability_names",
     "crate::sys::credentials::capability_number",
@@ -102,7 +106,7 @@ const LOOKING: [&str; 11] = [
 ];
 
 /// Who reads which part of the environment. The sealed image gets the caller's environment whole; init gets none.
-const ENVIRONMENT: [(&str, &str); 9] = [
+const ENVIRONMENT: [(&str, &str); 10] = [
     ("apply/seal.rs", "args_os"),
     ("apply/seal.rs", "vars_os"),
     ("apply/trace.rs", "var CORTEN_FAULT"), // only in builds with the feature `faults`
@@ -110,6 +114,7 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("commands/caller.rs", "var LISTEN_PID"),
     ("commands/caller.rs", "var_os NOTIFY_SOCKET"),
     ("main.rs", "args_os"),
+    ("probe/mod.rs", "var_os PATH"), // for newuidmap and newgidmap, where the caller may not map ids
     ("state/root.rs", "var_os USER"),
     ("state/root.rs", "var_os XDG_RUNTIME_DIR"),
 ];

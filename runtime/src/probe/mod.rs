@@ -3,6 +3,8 @@
 
 mod cgroups;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 pub use cgroups::cgroups;
@@ -65,10 +67,11 @@ fn id_map_helpers(spec: &Spec, caller: Caller) -> IdMapHelpers {
     if !spec.namespaces().is_new(Namespace::User) || caller.maps_users() && caller.maps_groups() {
         return IdMapHelpers::default();
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::var_os("PATH").unwrap_or_default();
     let find = |name: &str| {
-        let candidates = std::env::split_paths(&path).map(|directory| directory.join(name));
-        candidates.filter(|path| path.is_absolute()).find(|path| process::may_execute(path).is_ok())
+        let directories = directories.as_bytes().split(|byte| *byte == b':').map(OsStr::from_bytes);
+        let mut candidates = directories.map(|directory| Path::new(directory).join(name));
+        candidates.find(|path| path.is_absolute() && process::may_execute(path).is_ok())
     };
     IdMapHelpers { newuidmap: find("newuidmap"), newgidmap: find("newgidmap") }
 }
