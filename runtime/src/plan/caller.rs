@@ -14,6 +14,8 @@ pub struct Caller {
     pub gid: u32,
     /// The caller's user namespace maps ids, or has only some of the host's.
     pub in_user_namespace: bool,
+    /// The caller's mount namespace belongs to that user namespace, and not to a user namespace above it.
+    pub owns_mounts: bool,
     /// That user namespace denies setgroups(2), to those below it too.
     pub groups_denied: bool,
     /// The capabilities in effect, by mask.
@@ -22,8 +24,14 @@ pub struct Caller {
 
 impl Caller {
     /// Root of the host, with every right.
-    pub const ROOT: Caller =
-        Caller { uid: 0, gid: 0, in_user_namespace: false, groups_denied: false, capabilities: u64::MAX };
+    pub const ROOT: Caller = Caller {
+        uid: 0,
+        gid: 0,
+        in_user_namespace: false,
+        owns_mounts: true,
+        groups_denied: false,
+        capabilities: u64::MAX,
+    };
 
     /// Whether the caller isn't root of the host.
     pub fn is_rootless(self) -> bool {
@@ -34,6 +42,11 @@ impl Caller {
     /// and all else in it.
     pub fn administers(self) -> bool {
         self.has(CAP_SYS_ADMIN)
+    }
+
+    /// Whether the caller may enter another mount namespace, and come back.
+    pub fn enters_mounts(self) -> bool {
+        self.administers() && self.owns_mounts
     }
 
     /// Whether the caller may make device nodes.
@@ -69,17 +82,18 @@ impl Caller {
 
 /// Refuses what takes a right over the host that an ordinary user lacks, and no step could go without.
 pub(super) fn check(spec: &Spec, caller: Caller) -> Result<()> {
+    let namespaces = spec.namespaces();
+    let needs_root = |what: &str| Err(Error::unsupported(format!("{what} needs root of the host")));
+    // The runtime's own belongs to the host, and in a user namespace there is no way back into it.
+    if namespaces.is_new(Namespace::Time) && (caller.in_user_namespace || !caller.administers()) {
+        return needs_root("linux.namespaces[time]: a time namespace");
+    }
     if caller.administers() {
         return Ok(());
     }
-    let namespaces = spec.namespaces();
     if !namespaces.is_private(Namespace::User) {
         let text = "linux.namespaces: rootless container requires user namespaces";
         return Err(Error::invalid(text).with_hint("`corten spec --rootless` writes a config that has one"));
-    }
-    let needs_root = |what: &str| Err(Error::unsupported(format!("{what} needs root")));
-    if namespaces.is_new(Namespace::Time) {
-        return needs_root("linux.namespaces[time]: a time namespace");
     }
     let joins_pid = namespaces.is_private(Namespace::Pid) && !namespaces.is_new(Namespace::Pid);
     if joins_pid && namespaces.is_new(Namespace::User) {

@@ -208,8 +208,8 @@ fn mount_steps(
     caller: Caller,
 ) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
-    if mount.id_map.is_some() && !caller.administers() {
-        return Err(Error::unsupported(format!("{field}: an id-mapped mount needs root")));
+    if mount.id_map.is_some() && !caller.enters_mounts() {
+        return Err(Error::unsupported(format!("{field}: an id-mapped mount needs root of the host")));
     }
     let bind = matches!(mount.source, MountSource::Bind { .. });
     if bind && (is_bound_by_supervisor(spec, caller) || mount.id_map.is_some()) {
@@ -227,7 +227,7 @@ fn mount_steps(
 /// Whether the supervisor has more right than init to bind what is the host's. An ordinary user has none: there init
 /// binds what it sees itself.
 pub(super) fn is_bound_by_supervisor(spec: &Spec, caller: Caller) -> bool {
-    spec.namespaces().is_private(Namespace::User) && caller.administers()
+    spec.namespaces().is_private(Namespace::User) && caller.enters_mounts()
 }
 
 /// /dev and every tmpfs are filled after they are mounted, so they become read-only last; so does what is remounted and

@@ -15,7 +15,7 @@ use crate::plan::cgroup::rootless::{self, Rootless};
 use crate::plan::{Caller, Host, IdMapHelpers, Machine, seccomp};
 use crate::spec::{Namespace, Spec};
 use crate::sys::mountinfo::{self, MountInfo};
-use crate::sys::{credentials, mount, process};
+use crate::sys::{credentials, mount, namespace, process};
 
 /// Reads what a plan for a new container with this config depends on. `rootless` says whose right to make a cgroup
 /// counts.
@@ -48,6 +48,8 @@ pub fn caller() -> Caller {
         uid: credentials::effective_uid(),
         gid: credentials::effective_gid(),
         in_user_namespace,
+        // Whoever is in no user namespace has the host's mounts, or a copy of them.
+        owns_mounts: !in_user_namespace || namespace::owns_mounts(),
         groups_denied: in_user_namespace && denied(),
         capabilities: credentials::effective_capabilities(),
     }

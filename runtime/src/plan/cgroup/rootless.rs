@@ -66,7 +66,9 @@ pub fn decide_rootless(
         Some(refused) => {
             let unlimited = LinuxResources::default();
             let why = format!("no right to make one in {}", refused.display());
-            let mut plan = super::callers(resources.unwrap_or(&unlimited), host, &why)?;
+            let mut plan = super::callers(resources.unwrap_or(&unlimited), host, &why).map_err(|err| {
+                err.with_hint("`systemd-run --user --scope -p Delegate=yes` gives a user a cgroup")
+            })?;
             plan.notes.push(format!("cgroup: {why}, so the container stays in the caller's"));
             Ok(plan)
         }
