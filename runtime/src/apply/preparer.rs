@@ -190,10 +190,7 @@ impl<'a> Preparer<'a> {
             }
             ForPreparer::UnshareUser => self.unshare_user(),
             ForPreparer::AwaitRelease => self.inherited.channel.await_go(),
-            ForPreparer::BecomeRoot => {
-                self.groups_denied = identity::become_root(self.alone())?;
-                Ok(())
-            }
+            ForPreparer::BecomeRoot => self.become_root(),
             ForPreparer::JoinKeyring(name) => join_keyring(name),
             ForPreparer::BringLoopbackUp => net::bring_loopback_up(),
             ForPreparer::AskForNetDevices => self.ask_for_net_devices(),
@@ -242,6 +239,11 @@ impl<'a> Preparer<'a> {
 
     fn rootfs(&mut self) -> Result<&mut Rootfs> {
         self.rootfs.as_mut().ok_or_else(|| Error::internal("the rootfs is not mounted yet"))
+    }
+
+    fn become_root(&mut self) -> Result<()> {
+        self.groups_denied = identity::become_root(self.alone())?;
+        Ok(())
     }
 
     fn enter_cgroup(&mut self, affinity: &Affinity) -> Result<()> {

@@ -174,9 +174,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
 fn of_preparer(action: &ForPreparer) -> Text {
     match action {
         ForPreparer::EnterCgroup(affinity) => cpus(affinity).into(),
-        ForPreparer::JoinNamespaces(namespaces) => {
-            list(namespaces, ", ", |joined| joined.name().into()).into()
-        }
+        ForPreparer::JoinNamespaces(joined) => list(joined, ", ", |namespace| namespace.name().into()).into(),
         ForPreparer::AdjustOwnOomScore(score) => oom_score(*score).into(),
         ForPreparer::JoinContainer(joining) => joining_container(*joining).into(),
         ForPreparer::ForkInit(flags)
