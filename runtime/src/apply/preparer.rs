@@ -185,9 +185,7 @@ impl<'a> Preparer<'a> {
             ForPreparer::EnterCgroup(affinity) => self.enter_cgroup(affinity),
             ForPreparer::EnterRdtGroup => self.enter_rdt_group(),
             ForPreparer::NewSession => process::new_session(),
-            ForPreparer::UnshareFirst(flags) | ForPreparer::UnshareNamespaces(flags) => {
-                namespace::unshare(self.alone(), flags.0)
-            }
+            ForPreparer::UnshareFirst(flags) | ForPreparer::UnshareNamespaces(flags) => self.unshare(*flags),
             ForPreparer::UnshareUser => self.unshare_user(),
             ForPreparer::AwaitRelease => self.inherited.channel.await_go(),
             ForPreparer::BecomeRoot => self.become_root(),
@@ -394,6 +392,10 @@ impl<'a> Preparer<'a> {
     fn join(&self, namespace: Namespace, fd: &OwnedFd) -> Result<()> {
         namespace::setns(self.alone(), fd, namespace.flag())
             .doing_with(|| format!("join the {} namespace", namespace.name()))
+    }
+
+    fn unshare(&self, flags: NamespaceFlags) -> Result<()> {
+        namespace::unshare(self.alone(), flags.0)
     }
 
     fn unshare_user(&self) -> Result<()> {
