@@ -347,7 +347,8 @@ impl<'a> Preparer<'a> {
         file::change_root_here()
     }
 
-    /// Joins the namespaces of the container that `exec` runs in. In one call, the kernel joins the user namespace first.
+    /// Joins the namespaces of the container that `exec` runs in. In one call, the kernel joins the user namespace
+    /// first.
     fn join_container(&mut self, joining: JoiningContainer) -> Result<()> {
         let container = self.inherited.container.take();
         let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;

@@ -67,8 +67,8 @@ impl Ran {
 
 /// Waits for the program's end, reads its output meanwhile, and returns whether it ended before the deadline.
 ///
-/// The end of the program counts, and not the end of its output: a process that the program left in the background may keep
-/// the pipe open.
+/// The end of the program counts, and not the end of its output: a process that the program left in the background may
+/// keep the pipe open.
 fn wait(child: &Child, output: &mut Outputs, deadline: Deadline) -> Result<bool> {
     let pidfd = PidFd::open(child.id() as i32)?;
     loop {
@@ -145,8 +145,8 @@ impl Output {
         Ok(Output { pipe, end: Vec::new(), is_cut: false })
     }
 
-    /// Reads what is there, without waiting for more. Of a program that prints without end, no more is read at a time than
-    /// lets its end and its deadline be noticed.
+    /// Reads what is there, without waiting for more. Of a program that prints without end, no more is read at a time
+    /// than lets its end and its deadline be noticed.
     fn take_up(&mut self) {
         let mut chunk = [0; OUTPUT_KEPT_MAX];
         for _ in 0..READS_AT_ONCE_MAX {
