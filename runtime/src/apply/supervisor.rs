@@ -19,13 +19,15 @@ use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
-    Action, Cloning, CloningInto, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan,
-    Recorded, Undo,
+    Action, Cloning, CloningInto, Descriptors, ForSupervisor, MappedIds, Mount, NamespaceFlags, NetDevice,
+    Plan, Recorded, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};
+use crate::sys::clock::Deadline;
 use crate::sys::namespace::{self, Forked};
 use crate::sys::pidfd::{PidFd, ProcessStat};
+use crate::sys::poll;
 use crate::sys::process::{self, SingleThreaded};
 
 /// What `create` is given.
@@ -212,7 +214,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::CloneInit(cloning) => self.clone_init(cloning),
             ForSupervisor::CloneIntoContainer(cloning) => self.clone_into_container(cloning),
             ForSupervisor::AwaitUserNamespace => self.expect_word(Message::InUserNamespace),
-            ForSupervisor::MapIds(mapped) => idmap::map(self.init()?.pid, mapped),
+            ForSupervisor::MapIds(mapped) => self.map_ids(mapped),
             ForSupervisor::AdoptInit | ForSupervisor::AdoptInitLast => self.adopt_init(),
             ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             ForSupervisor::AwaitPrepared => self.expect_word(Message::Prepared),
@@ -347,6 +349,16 @@ impl<'a> Supervisor<'a> {
         self.return_to_own_time()?;
         self.namespaces.clear();
         self.identify_init()
+    }
+
+    /// Maps the ids of the child. A child that has said something by now has failed, and told why: the files in /proc of
+    /// a process that has ended are root's.
+    fn map_ids(&mut self, mapped: &MappedIds) -> Result<()> {
+        let child = self.init()?;
+        match idmap::map(child.pid, mapped) {
+            Err(_) if poll::readable_by(&child.channel, Deadline::Now)? => self.expect(Err::<(), _>),
+            result => result,
+        }
     }
 
     /// The intermediate process has forked init, and init is the child from here on.

@@ -1,5 +1,5 @@
-//! Who calls the runtime, and what the kernel lets the caller do. A capability counts in the caller's own user namespace
-//! alone: root of a user namespace may mount there, and still make no device.
+//! Who calls the runtime, and what the kernel lets the caller do. A capability counts in the caller's own user
+//! namespace alone: root of a user namespace may mount there, and still make no device.
 
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec};
@@ -14,9 +14,9 @@ pub struct Caller {
     pub gid: u32,
     /// The caller's user namespace maps ids, or has only some of the host's.
     pub in_user_namespace: bool,
-    /// The caller's mount namespace belongs to that user namespace, and not to a user namespace above it.
+    /// The caller's mount namespace belongs to the caller's user namespace, and not to a user namespace above it.
     pub owns_mounts: bool,
-    /// That user namespace denies setgroups(2), to those below it too.
+    /// The caller's user namespace denies setgroups(2), to those below it too.
     pub groups_denied: bool,
     /// The capabilities in effect, by mask.
     pub capabilities: u64,

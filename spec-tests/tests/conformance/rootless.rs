@@ -1,5 +1,5 @@
-//! The runtime as an ordinary user calls it: with a map of their own ids alone, with ranges that newuidmap and newgidmap
-//! map, and inside a user namespace that is there already.
+//! The runtime as an ordinary user calls it: with a map of their own ids alone, with ranges that newuidmap and
+//! newgidmap map, and inside a user namespace that is there already.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
