@@ -351,8 +351,8 @@ impl<'a> Supervisor<'a> {
         self.identify_init()
     }
 
-    /// Maps the ids of the child. A child that has said something by now has failed, and told why: the files in /proc of
-    /// a process that has ended are root's.
+    /// Maps the ids of the child. A child that has said something by now has failed, and told why: the files in /proc
+    /// of a process that has ended are root's.
     fn map_ids(&mut self, mapped: &MappedIds) -> Result<()> {
         let child = self.init()?;
         match idmap::map(child.pid, mapped) {
