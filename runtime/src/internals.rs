@@ -15,12 +15,14 @@ pub mod apply {
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod plan {
     pub use crate::plan::{
-        Action, Caller, Exec, ForInit, Host, Machine, NamespaceFlags, Plan, Program, RdtGroup, Request,
-        Stage, create, exec,
+        Action, Caller, Exec, ForInit, Host, IdMapHelpers, Machine, NamespaceFlags, Plan, Program, RdtGroup,
+        Request, Stage, create, exec,
     };
 
     pub mod cgroup {
-        pub use crate::plan::cgroup::{Asked, CgroupPaths, Driver, Manager, Plan, decide, decide_update};
+        pub use crate::plan::cgroup::{
+            Asked, CgroupPaths, Driver, Manager, Plan, Rootless, decide, decide_update,
+        };
 
         pub mod host {
             pub use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode, Systemd, SystemdManager};

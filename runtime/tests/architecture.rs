@@ -36,9 +36,13 @@ const MODULES: [(&str, &[&str]); 17] = [
 ];
 
 /// What `plan` takes from `sys`: plain types, and names of numbers. None of it makes a system call.
-const SYS_FOR_PLAN: [&str; 16] = [
+const SYS_FOR_PLAN: [&str; 20] = [
     "crate::sys::bpf::Insn",
     "crate::sys::c_string",
+    "crate::sys::credentials::CAP_SETGID",
+    "crate::sys::credentials::CAP_SETUID",
+    "crate::sys::credentials::CAP_SYS_ADMIN",
+    "crate::sys::credentials::CAP_SYS_RESOURCE",
     "crate::sys::credentials::CapabilitySets",
     "crate::sys::credentials::capability_names",
     "crate::sys::credentials::capability_number",
@@ -103,7 +107,7 @@ const LOOKING: [&str; 11] = [
 ];
 
 /// Who reads which part of the environment. The sealed image gets the caller's environment whole; init gets none.
-const ENVIRONMENT: [(&str, &str); 12] = [
+const ENVIRONMENT: [(&str, &str); 13] = [
     ("apply/seal.rs", "args_os"),
     ("apply/seal.rs", "vars_os"),
     ("apply/trace.rs", "var CORTEN_FAULT"), // only in builds with the feature `faults`
@@ -111,6 +115,7 @@ const ENVIRONMENT: [(&str, &str); 12] = [
     ("commands/caller.rs", "var LISTEN_PID"),
     ("commands/caller.rs", "var_os NOTIFY_SOCKET"),
     ("main.rs", "args_os"),
+    ("probe/mod.rs", "var_os PATH"), // for newuidmap and newgidmap, where the caller may not map ids
     ("state/root.rs", "var_os USER"),
     ("state/root.rs", "var_os XDG_RUNTIME_DIR"),
     ("systemd/address.rs", "var_os DBUS_SESSION_BUS_ADDRESS"),

@@ -44,6 +44,8 @@ impl Container {
                         path: None,
                         resources: None,
                         annotations: None,
+                        is_rootless: false,
+                        refused: None,
                     },
                     &host,
                 )

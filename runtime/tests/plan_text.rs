@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use corten::internals::plan::cgroup::Manager;
 use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode, Systemd, SystemdManager};
+use corten::internals::plan::cgroup::{Manager, Rootless};
 use corten::internals::plan::seccomp;
 use corten::internals::plan::{
-    self, Caller, Exec, Host, Machine, NamespaceFlags, Plan, RdtGroup, Request, Stage,
+    self, Caller, Exec, Host, IdMapHelpers, Machine, NamespaceFlags, Plan, RdtGroup, Request, Stage,
 };
 use corten::internals::spec::{Spec, oci};
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ proptest! {
 
     #[test]
     fn plans_that_read_the_same_act_the_same(mut random in Random::any()) {
-        let view = random.below(3);
+        let view = random.below(VIEWS.len());
         let one = random.config();
         let other = random.changed(one.clone());
         let (one_request, mut other_request) = (random.request(), Request::default());
@@ -91,11 +91,8 @@ fn the_configs_between_them_ask_for_every_step() {
     let mut seen = BTreeSet::new();
     for _ in 0..400 {
         let (config, request) = (random.config(), random.request());
-        for plan in [0, 1, 2]
-            .map(|view| planned(&config, &request, view))
-            .into_iter()
-            .chain([joining(&config, &request)])
-        {
+        let plans = VIEWS.map(|view| [planned(&config, &request, view), joining(&config, &request, view)]);
+        for plan in plans.iter().flatten() {
             seen.extend(plan.iter().flat_map(|plan| plan.steps.iter().map(|step| step.stage())));
         }
     }
@@ -118,9 +115,7 @@ fn no_text_of_a_config_reads_as_a_word_of_the_plan() {
                     *value = json!(format!("{text}{odd}"));
                 }
                 let request = random.request();
-                for plan in
-                    [planned(&config, &request, 0), planned(&config, &request, 1)].into_iter().flatten()
-                {
+                for plan in VIEWS.iter().filter_map(|view| planned(&config, &request, *view)) {
                     for line in plan.explain().lines() {
                         assert!(!line.starts_with("line"), "{pointer}: a line of its own");
                         let Some(at) = line.find("odd") else { continue };
@@ -155,11 +150,26 @@ fn deeds(plan: &Plan) -> Vec<String> {
 }
 
 fn planned(config: &Value, request: &Request, view: usize) -> Option<Plan> {
+    let config = if host(view).caller.administers() { config.clone() } else { for_a_user(config.clone()) };
     let spec = Spec::load(config.to_string().as_bytes()).ok()?;
     plan::create(&spec, request, &host(view)).ok()
 }
 
-fn joining(config: &Value, request: &Request) -> Option<Plan> {
+/// What is left of a config without what takes root.
+fn for_a_user(mut config: Value) -> Value {
+    for field in ["/linux/netDevices", "/linux/timeOffsets", "/process/user/additionalGids"] {
+        remove(&mut config, field);
+    }
+    if let Some(mounts) = config["mounts"].as_array_mut() {
+        mounts.retain(|mount| mount.get("uidMappings").is_none());
+    }
+    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "time");
+    }
+    config
+}
+
+fn joining(config: &Value, request: &Request, view: usize) -> Option<Plan> {
     let spec = Spec::load(config.to_string().as_bytes()).ok()?;
     let linux = spec.linux();
     let profile = linux.and_then(|linux| linux.seccomp().as_ref());
@@ -169,8 +179,11 @@ fn joining(config: &Value, request: &Request) -> Option<Plan> {
     let namespaces = NamespaceFlags(spec.namespaces().private_flags());
     let rdt_group = Some(RdtGroup { path: "/sys/fs/resctrl/gold".into(), own: false, monitor: None });
     let exec = Exec { process, spec: &spec, filter, namespaces, rdt_group, request };
-    plan::exec(&exec, &host(0).machine, host(0).caller).ok()
+    plan::exec(&exec, &host(view).machine, host(view).caller).ok()
 }
+
+/// Root on cgroup v1, root without CAP_SYS_RESOURCE on v2, and a user on v1, who may make no cgroup, and on v2.
+const VIEWS: [usize; 4] = [0, 1, 2, 3];
 
 fn host(view: usize) -> Host {
     let hierarchy = |controllers: &[&str]| Hierarchy {
@@ -180,7 +193,7 @@ fn host(view: usize) -> Host {
     };
     let v1 =
         ["cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb"].map(|name| hierarchy(&[name]));
-    let mode = if view == 0 {
+    let mode = if view % 2 == 0 {
         Mode::V1 { hierarchies: [v1.as_slice(), &[hierarchy(&["cpu", "cpuacct"])]].concat() }
     } else {
         let controllers =
@@ -192,8 +205,21 @@ fn host(view: usize) -> Host {
         Some(Systemd { manager, control_group: if view == 2 { "user".into() } else { PathBuf::new() } });
     let machine =
         Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64, mount_setattr: true };
-    let caller = Caller { uid: 0, in_user_namespace: false, limits_others: view == 0 };
-    Host { cgroup: CgroupHost { mode, systemd }, machine, caller, resctrl: Some("/sys/fs/resctrl".into()) }
+    const CAP_SYS_RESOURCE: u64 = 1 << 24;
+    let caller = match view {
+        0 => Caller::ROOT,
+        1 => Caller { capabilities: !CAP_SYS_RESOURCE, ..Caller::ROOT },
+        _ => Caller { uid: 1000, gid: 1000, capabilities: 0, ..Caller::ROOT },
+    };
+    let helper = |name: &str| Some(format!("/usr/bin/{name}").into());
+    Host {
+        cgroup: CgroupHost { mode, systemd },
+        machine,
+        caller,
+        id_map_helpers: IdMapHelpers { newuidmap: helper("newuidmap"), newgidmap: helper("newgidmap") },
+        no_cgroup_in: (view == 2).then(|| "/sys/fs/cgroup/memory/own".into()),
+        resctrl: Some("/sys/fs/resctrl".into()),
+    }
 }
 
 /// A source of choices.
@@ -221,6 +247,7 @@ impl Random {
             bundle: "/bundle".into(),
             rootfs: "/bundle/rootfs".into(),
             cgroup_manager: if flag() { Manager::Cgroupfs } else { Manager::ByPath },
+            rootless: Rootless::Auto,
             no_pivot: flag(),
             no_new_keyring: flag(),
             start_at_once: flag(),

@@ -6,7 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
-use corten::internals::plan::{self, Action, Caller, ForInit, Host, Machine, Plan, Request, Stage};
+use corten::internals::plan::{
+    self, Action, Caller, ForInit, Host, IdMapHelpers, Machine, Plan, Request, Stage,
+};
 use corten::internals::spec::{Spec, oci};
 
 const CONFIGS: [&str; 8] = [
@@ -136,8 +138,15 @@ fn request() -> Request {
 fn plan_for(name: &str, request: Request, cgroup: CgroupHost) -> Plan {
     let machine =
         Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64, mount_setattr: true };
-    let caller = Caller { uid: 0, in_user_namespace: false, limits_others: true };
-    plan::create(&spec_of(name), &request, &Host { cgroup, machine, caller, resctrl: None }).expect("a plan")
+    let host = Host {
+        cgroup,
+        machine,
+        caller: Caller::ROOT,
+        id_map_helpers: IdMapHelpers::default(),
+        no_cgroup_in: None,
+        resctrl: None,
+    };
+    plan::create(&spec_of(name), &request, &host).expect("a plan")
 }
 
 fn spec_of(name: &str) -> Spec {

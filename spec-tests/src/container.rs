@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -181,6 +182,15 @@ impl Container {
         self.path(name)
     }
 
+    /// Has a user of this id reach the test's directory, its bundle and a copy of the runtime, and write to its
+    /// directories. The files of the rootfs stay: they are shared with other tests.
+    pub fn give_to(&mut self, user: u32) {
+        let binary = self.dir.join("runtime");
+        fs::copy(&self.runtime.binary, &binary).expect("copy the runtime");
+        self.runtime.binary = binary;
+        give(&self.dir, user);
+    }
+
     /// Has a further container of the same runtime deleted at the end.
     pub fn also_delete(&mut self, id: &str) {
         self.extra_ids.push(id.to_owned());
@@ -236,6 +246,13 @@ impl Drop for Container {
             assert!(found.is_empty(), "left behind after delete --force:\n{}", found.join("\n"));
         }
     }
+}
+
+fn give(dir: &Path, user: u32) {
+    chown(dir, Some(user), Some(user)).expect("chown a directory");
+    let below = fs::read_dir(dir).expect("read a directory").flatten();
+    let directories = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    directories.for_each(|entry| give(&entry.path(), user));
 }
 
 /// Takes away what the runtime under test has left, but nothing without the marker of this test.

@@ -53,7 +53,8 @@ impl Manager {
         }
     }
 
-    /// The units of this manager that bear the marker of a test, one line for each; none where the runtime makes cgroups.
+    /// The units of this manager that bear the marker of a test, one line for each; none where the runtime makes
+    /// cgroups.
     pub fn units(self, marker: &str) -> Vec<String> {
         if self == Manager::Cgroupfs {
             return Vec::new();

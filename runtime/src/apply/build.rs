@@ -135,9 +135,10 @@ pub fn filesystem(filesystem: &FilesystemMount, attr: MountAttr, mode: Option<u3
             mount::set_attributes(built.as_fd(), attr, MountAttr::NONE, true)?;
             Ok(built)
         }
-        (Err(err), _) if filesystem.fstype == "proc" && err.is(Errno::EPERM) => {
-            Err(err.with_hint("an outer container may mask /proc; start it with its /proc unmasked"))
-        }
+        (Err(err), _) if filesystem.fstype == "proc" && err.is(Errno::EPERM) => Err(err.with_hint(
+            "an outer container may mask /proc; start it with its /proc unmasked; \
+                 or the pid namespace is not the container's own: bind /proc then",
+        )),
         (result, _) => result,
     }
 }

@@ -4,24 +4,17 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use oci_spec::runtime::Hook;
 
+use super::subprocess;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::clock::Deadline;
-use crate::sys::pidfd::PidFd;
-use crate::sys::{file, memfd, poll};
-use crate::text;
-
-/// How long a hook that has ended may be kept from the runtime.
-const REAPING_PATIENCE: Duration = Duration::from_secs(2);
-/// How often a hook is looked at that was killed.
-const LOOK_AT_KILLED: Duration = Duration::from_millis(1);
+use crate::sys::memfd;
 
 /// The environment of a hook whose `env` is empty.
 #[derive(Clone, Copy, Debug)]
@@ -64,26 +57,16 @@ pub fn run_hook(kind: &str, index: usize, hook: &Hook, surroundings: Surrounding
 
 fn run(hook: &Hook, surroundings: Surroundings) -> Result<()> {
     let timeout = timeout_of(hook)?;
-    let mut child = command(hook, surroundings)?
-        .stdin(file_with(surroundings.state)?)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|err| Error::io("exec", &err))?;
-    let mut output = Outputs::of(&mut child)?;
-    let ended = wait(&child, &mut output, timeout.map_or(Deadline::Never, Deadline::after));
-    if !matches!(ended, Ok(true)) {
-        // The hook is a child that is not reaped, so its pid is still its own.
-        child.kill().map_err(|err| Error::io("kill", &err))?;
-    }
-    let status = reap(&mut child)?;
-    match (ended?, timeout) {
-        (false, Some(timeout)) => {
+    let mut command = command(hook, surroundings)?;
+    command.stdin(file_with(surroundings.state)?);
+    let ran = subprocess::run(&mut command, timeout.map_or(Deadline::Never, Deadline::after))?;
+    match timeout {
+        Some(timeout) if !ran.in_time => {
             let how = format!("hook ran past specified timeout of {}s", timeout.as_secs());
-            Err(Error::new(Kind::Hook, how + &output.text()))
+            Err(Error::new(Kind::Hook, how + &ran.printed()))
         }
-        _ if status.is_some_and(|status| status.success()) => Ok(()),
-        _ => Err(Error::new(Kind::Hook, how(status) + &output.text())),
+        _ if ran.succeeded() => Ok(()),
+        _ => Err(Error::new(Kind::Hook, ran.how() + &ran.printed())),
     }
 }
 
@@ -126,135 +109,13 @@ fn file_with(state: &[u8]) -> Result<File> {
     Ok(file)
 }
 
-/// Waits for the hook's end, reads its output meanwhile, and returns whether it ended before the deadline.
-///
-/// The end of the hook counts, and not the end of its output: a process that the hook left in the background may keep
-/// the pipe open.
-fn wait(child: &Child, output: &mut Outputs, deadline: Deadline) -> Result<bool> {
-    let pidfd = PidFd::open(child.id() as i32)?;
-    loop {
-        let fds: Vec<BorrowedFd> = std::iter::once(pidfd.as_fd()).chain(output.fds()).collect();
-        let ended = poll::wait_readable(&fds, deadline)?[0];
-        output.take_up();
-        if ended {
-            return Ok(true);
-        }
-        if deadline.passed() {
-            return Ok(false);
-        }
-        // A hook that prints without end leaves no wait to interrupt.
-        poll::heed_interrupt()?;
-    }
-}
-
-/// Reaps a hook that has ended or was killed, and says how it ended.
-///
-/// With a deadline: a process of the container may trace a hook that runs there, and keep it from its parent.
-fn reap(child: &mut Child) -> Result<Option<ExitStatus>> {
-    let deadline = Deadline::after(REAPING_PATIENCE);
-    loop {
-        match child.try_wait().map_err(|err| Error::io("wait", &err))? {
-            None if !deadline.passed() => poll::wait(&[], Deadline::after(LOOK_AT_KILLED)).map(drop)?,
-            status => return Ok(status),
-        }
-    }
-}
-
-fn how(status: Option<ExitStatus>) -> String {
-    let Some(status) = status else {
-        return "it was killed, or is traced, and nobody says how it ended".into();
-    };
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(libc::SIGSYS)) => "killed by the seccomp filter: bad system call".into(),
-        (None, Some(signal)) => format!("killed by signal {signal}"),
-        (None, None) => status.to_string(),
-    }
-}
-
-/// What a hook prints.
-struct Outputs {
-    stdout: Output,
-    stderr: Output,
-}
-
-impl Outputs {
-    fn of(child: &mut Child) -> Result<Outputs> {
-        let stdout = Output::of(child.stdout.take().map(OwnedFd::from))?;
-        Ok(Outputs { stdout, stderr: Output::of(child.stderr.take().map(OwnedFd::from))? })
-    }
-
-    fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [&self.stdout, &self.stderr].into_iter().filter_map(|output| output.pipe.as_ref().map(AsFd::as_fd))
-    }
-
-    fn take_up(&mut self) {
-        self.stdout.take_up();
-        self.stderr.take_up();
-    }
-
-    /// What was printed, as the end of an error.
-    fn text(&self) -> String {
-        let streams = [("stdout", self.stdout.text()), ("stderr", self.stderr.text())];
-        let printed = streams.into_iter().filter(|(_, text)| !text.is_empty());
-        printed.map(|(name, text)| format!(", {name}: {text}")).collect()
-    }
-}
-
-/// What a hook prints to one stream: the end is kept, where the reason of a failure stands.
-struct Output {
-    pipe: Option<OwnedFd>,
-    end: Vec<u8>,
-    /// More was printed before.
-    is_cut: bool,
-}
-
-/// How many bytes of a stream are told.
-const OUTPUT_KEPT_MAX: usize = 3 << 10;
-
-impl Output {
-    fn of(pipe: Option<OwnedFd>) -> Result<Output> {
-        pipe.as_ref().map_or(Ok(()), file::set_nonblocking)?;
-        Ok(Output { pipe, end: Vec::new(), is_cut: false })
-    }
-
-    /// Reads what is there, without waiting for more. Of a hook that prints without end, no more is read at a time than
-    /// lets its end and its timeout be noticed.
-    fn take_up(&mut self) {
-        let mut chunk = [0; OUTPUT_KEPT_MAX];
-        for _ in 0..READS_AT_ONCE_MAX {
-            let Some(pipe) = &self.pipe else { return };
-            match file::read(pipe, &mut chunk) {
-                Ok(0) => self.pipe = None,
-                Ok(len) => {
-                    self.end.extend_from_slice(&chunk[..len]);
-                    let surplus = self.end.len().saturating_sub(OUTPUT_KEPT_MAX);
-                    self.end.drain(..surplus);
-                    self.is_cut |= surplus > 0;
-                }
-                // Nothing is there at the moment; any other fault only costs a part of an error's text.
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.end);
-        let text = text::harmless(text.trim_end());
-        let told = text::end_of(&text, OUTPUT_KEPT_MAX);
-        if self.is_cut && !told.starts_with('…') { format!("…{told}") } else { told.into_owned() }
-    }
-}
-
-/// How often a stream is read before anything else is looked at.
-const READS_AT_ONCE_MAX: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
 
     use oci_spec::runtime::HookBuilder;
 
+    use super::super::subprocess::OUTPUT_KEPT_MAX;
     use super::*;
 
     fn shell(script: &str) -> Hook {

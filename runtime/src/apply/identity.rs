@@ -11,17 +11,18 @@ use crate::sys::{descriptors, file};
 
 /// Becomes root of the user namespace, if the namespace has an id 0.
 ///
-/// The groups of the caller go too: they are the host's.
-pub fn become_root(alone: &SingleThreaded) -> Result<()> {
+/// The groups of the caller go too: they are the host's. Returns whether the namespace denies setgroups(2): then groups
+/// can be neither dropped nor gained, which is safe.
+pub fn become_root(alone: &SingleThreaded) -> Result<bool> {
     // In a namespace without an id 0 (EINVAL), the process keeps its id. It has all capabilities in the namespace.
     ignoring_unmapped(credentials::set_gid(alone, 0))?;
     ignoring_unmapped(credentials::set_uid(alone, 0))?;
-    match credentials::set_groups(alone, &[]) {
-        // `setgroups` was denied when the maps were written: groups can be neither dropped nor gained, which is safe.
-        Err(err) if err.is(Errno::EPERM) => Ok(()),
-        result => result,
-    }?;
-    rearm()
+    let groups_denied = match credentials::set_groups(alone, &[]) {
+        Err(err) if err.is(Errno::EPERM) => true,
+        result => result.map(|()| false)?,
+    };
+    rearm()?;
+    Ok(groups_denied)
 }
 
 fn ignoring_unmapped(result: Result<()>) -> Result<()> {
@@ -31,14 +32,18 @@ fn ignoring_unmapped(result: Result<()>) -> Result<()> {
     }
 }
 
-/// Changes to the user of the process; its permitted capabilities stay until [`set_capabilities`].
-pub fn change_user(alone: &SingleThreaded, user: &User) -> Result<()> {
+/// Changes to the user of the process; its permitted capabilities stay until [`set_capabilities`]. The user namespace
+/// may deny setgroups(2), as [`become_root`] has seen.
+pub fn change_user(alone: &SingleThreaded, user: &User, groups_denied: bool) -> Result<()> {
     give_standard_streams(user.uid)?;
     credentials::keep_capabilities(true)?;
-    credentials::set_groups(alone, &user.groups).map_err(|err| match err.errno() {
-        Some(Errno::EINVAL) => err.with_hint("a group of process.user.additionalGids has no mapping"),
-        _ => err,
-    })?;
+    if !(user.keeps_groups || groups_denied && user.groups.is_empty()) {
+        credentials::set_groups(alone, &user.groups).map_err(|err| match err.errno() {
+            Some(Errno::EINVAL) => err.with_hint("a group of process.user.additionalGids has no mapping"),
+            Some(Errno::EPERM) if groups_denied => err.with_hint("the user namespace denies setgroups"),
+            _ => err,
+        })?;
+    }
     credentials::set_gid(alone, user.gid).map_err(|err| unmapped(err, "process.user.gid"))?;
     credentials::set_uid(alone, user.uid).map_err(|err| unmapped(err, "process.user.uid"))?;
     credentials::keep_capabilities(false)?;

@@ -3,20 +3,29 @@
 use std::path::PathBuf;
 
 use crate::error::{Context, Errno, Error, Kind, Result};
-use crate::plan::Rlimit;
+use crate::plan::{OomScore, Rlimit};
 use crate::sys::{file, process};
 
 /// Sets the OOM score of a process.
-pub fn adjust_oom_score(pid: i32, score: i32) -> Result<()> {
-    let path = PathBuf::from(format!("/proc/{pid}/oom_score_adj"));
-    file::write_following_links(&path, &score.to_string()).map_err(|err| match err.errno() {
+pub fn adjust_oom_score(pid: i32, score: OomScore) -> Result<()> {
+    adjust_oom_score_at(&format!("/proc/{pid}/oom_score_adj"), score)
+}
+
+/// Sets the OOM score of this process, by the procfs of its caller.
+pub fn adjust_own_oom_score(score: OomScore) -> Result<()> {
+    process::while_dumpable(|| adjust_oom_score_at("/proc/self/oom_score_adj", score))
+}
+
+fn adjust_oom_score_at(path: &str, OomScore { adjust, unless_lower }: OomScore) -> Result<()> {
+    match file::write_following_links(&PathBuf::from(path), &adjust.to_string()) {
+        Err(err) if err.is(Errno::EACCES) && unless_lower => Ok(()),
         // The usual text of EACCES makes engines believe that the program could not be executed (exit code 126).
-        Some(Errno::EACCES) => Error::new(
+        Err(err) if err.is(Errno::EACCES) => Err(Error::new(
             Kind::Denied,
             "lowering the score needs CAP_SYS_RESOURCE (write(oom_score_adj): EACCES)",
-        ),
-        _ => err,
-    })
+        )),
+        result => result,
+    }
 }
 
 /// Sets the rlimits of another process, by the right to do so.

@@ -32,6 +32,7 @@ pub mod resctrl;
 mod rootfs;
 pub mod seal;
 pub mod starting;
+mod subprocess;
 mod supervisor;
 mod trace;
 mod undo;

@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
-use super::build::Built;
+use super::build::{self, Built};
 use super::cgroup::{Entrance, PIDS_LIMIT_REACHED};
 use super::console::{self, Terminal};
 use super::handshake::{Channel, Message};
@@ -24,7 +24,7 @@ use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
 use crate::plan::{
     Action, Affinity, Console, DEFAULT_UMASK, Descriptors, Device, DeviceSource, FilesystemMount,
-    ForPreparer, Mount, MountSource, NamespaceFlags, RootSwitch, Step, Sysctl, User,
+    ForPreparer, JoiningContainer, Mount, MountSource, NamespaceFlags, RootSwitch, Step, Sysctl, User,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{Record, Status};
@@ -111,6 +111,8 @@ struct Preparer<'a> {
     /// The standard streams are the process's own terminal.
     has_terminal: bool,
     working_directory_entered: bool,
+    /// The user namespace that the process is in denies setgroups(2).
+    groups_denied: bool,
 }
 
 impl<'a> Preparer<'a> {
@@ -124,6 +126,7 @@ impl<'a> Preparer<'a> {
             pid_namespace,
             has_terminal: false,
             working_directory_entered: false,
+            groups_denied: false,
         }
     }
 
@@ -173,20 +176,19 @@ impl<'a> Preparer<'a> {
     fn perform(&mut self, action: &ForPreparer) -> Result<()> {
         match action {
             ForPreparer::HoldProcfs => self.hold_procfs(),
+            ForPreparer::AdjustOwnOomScore(score) => limits::adjust_own_oom_score(*score),
             ForPreparer::JoinNamespaces(listed) => self.join_namespaces(listed),
             ForPreparer::JoinPidNamespace => self.join_pid_namespace(),
             ForPreparer::EnterRoot => self.enter_root(),
-            ForPreparer::JoinContainer(flags) => self.join_container(*flags),
+            ForPreparer::JoinContainer(joining) => self.join_container(*joining),
             ForPreparer::ForkInit(flags) => self.fork_init(*flags),
             ForPreparer::EnterCgroup(affinity) => self.enter_cgroup(affinity),
             ForPreparer::EnterRdtGroup => self.enter_rdt_group(),
             ForPreparer::NewSession => process::new_session(),
-            ForPreparer::UnshareFirst(flags) | ForPreparer::UnshareNamespaces(flags) => {
-                namespace::unshare(self.alone(), flags.0)
-            }
+            ForPreparer::UnshareFirst(flags) | ForPreparer::UnshareNamespaces(flags) => self.unshare(*flags),
             ForPreparer::UnshareUser => self.unshare_user(),
             ForPreparer::AwaitRelease | ForPreparer::AwaitCgroup => self.inherited.channel.await_go(),
-            ForPreparer::BecomeRoot => identity::become_root(self.alone()),
+            ForPreparer::BecomeRoot => self.become_root(),
             ForPreparer::JoinKeyring(name) => join_keyring(name),
             ForPreparer::BringLoopbackUp => net::bring_loopback_up(),
             ForPreparer::AskForNetDevices => self.ask_for_net_devices(),
@@ -235,6 +237,11 @@ impl<'a> Preparer<'a> {
 
     fn rootfs(&mut self) -> Result<&mut Rootfs> {
         self.rootfs.as_mut().ok_or_else(|| Error::internal("the rootfs is not mounted yet"))
+    }
+
+    fn become_root(&mut self) -> Result<()> {
+        self.groups_denied = identity::become_root(self.alone())?;
+        Ok(())
     }
 
     fn enter_cgroup(&mut self, affinity: &Affinity) -> Result<()> {
@@ -317,7 +324,11 @@ impl<'a> Preparer<'a> {
     fn make_device(&mut self, device: &Device) -> Result<()> {
         let node = match device.source {
             DeviceSource::Made => None,
-            DeviceSource::Bound => Some(self.ask_for_mount(AttrChange::default())?.mount),
+            DeviceSource::BoundBySupervisor => Some(self.ask_for_mount(AttrChange::default())?.mount),
+            DeviceSource::Bound => {
+                let none = AttrChange::default();
+                Some(build::bind(&device.path, false, none, none).doing("bind the host's device")?.mount)
+            }
         };
         devices::make(self.rootfs()?, device, node)
     }
@@ -336,17 +347,19 @@ impl<'a> Preparer<'a> {
         file::change_root_here()
     }
 
-    /// Joins the namespaces of the container that `exec` runs in, the user namespace last: inside it, the process has
-    /// no right to join namespaces that the runtime owns.
-    fn join_container(&mut self, flags: NamespaceFlags) -> Result<()> {
+    /// Joins the namespaces of the container that `exec` runs in. In one call, the kernel joins the user namespace
+    /// first.
+    fn join_container(&mut self, joining: JoiningContainer) -> Result<()> {
         let container = self.inherited.container.take();
         let container = container.ok_or_else(|| Error::internal("there is no container to join"))?;
-        let user = Namespace::User.flag();
-        let in_turn = [flags.0 & !user, flags.0 & user].into_iter().filter(|flags| *flags != 0);
-        in_turn.into_iter().try_for_each(|flags| match namespace::setns(self.alone(), container, flags) {
-            // It has ended since the supervisor looked, and has no namespaces any more.
-            Err(err) if err.is(Errno::ESRCH) => Err(container_has_stopped()),
-            result => result,
+        let (all, user) = (joining.namespaces.0, Namespace::User.flag());
+        let in_turn = if joining.user_first { [all, 0] } else { [all & !user, all & user] };
+        in_turn.into_iter().filter(|flags| *flags != 0).try_for_each(|flags| {
+            match namespace::setns(self.alone(), container, flags) {
+                // It has ended since the supervisor looked, and has no namespaces any more.
+                Err(err) if err.is(Errno::ESRCH) => Err(container_has_stopped()),
+                result => result,
+            }
         })
     }
 
@@ -380,6 +393,10 @@ impl<'a> Preparer<'a> {
     fn join(&self, namespace: Namespace, fd: &OwnedFd) -> Result<()> {
         namespace::setns(self.alone(), fd, namespace.flag())
             .doing_with(|| format!("join the {} namespace", namespace.name()))
+    }
+
+    fn unshare(&self, flags: NamespaceFlags) -> Result<()> {
+        namespace::unshare(self.alone(), flags.0)
     }
 
     fn unshare_user(&self) -> Result<()> {
@@ -489,7 +506,7 @@ impl<'a> Preparer<'a> {
         if self.has_terminal {
             console::give(user.uid)?;
         }
-        identity::change_user(self.alone(), user)
+        identity::change_user(self.alone(), user, self.groups_denied)
     }
 
     fn enter_working_directory(&mut self, path: &Path) -> Result<()> {

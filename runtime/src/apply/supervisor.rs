@@ -16,17 +16,19 @@ use super::starting::{self, Started};
 use super::trace::Tracer;
 use super::unit::AskedUnit;
 use super::{build, idmap, limits, listener, net_devices, resctrl};
-use crate::error::{Error, Kind, Result, best_effort};
+use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
-    Action, Cloning, CloningInto, Descriptors, ForSupervisor, Mount, NamespaceFlags, NetDevice, Plan,
-    RdtGroup, Recorded, Undo,
+    Action, Cloning, CloningInto, Descriptors, ForSupervisor, MappedIds, Mount, NamespaceFlags, NetDevice,
+    Plan, Recorded, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};
+use crate::sys::clock::Deadline;
 use crate::sys::namespace::{self, Forked};
 use crate::sys::pidfd::{PidFd, ProcessStat};
+use crate::sys::poll;
 use crate::sys::process::{self, SingleThreaded};
 
 /// What `create` is given.
@@ -205,18 +207,20 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::MakeRdtGroup(group) => self.rdt.make_group(group),
             ForSupervisor::WriteSchemata(lines) => self.rdt.settle(lines),
             ForSupervisor::MakeRdtMonitor(path) => self.rdt.make_monitor(path),
-            ForSupervisor::OpenRdtGroup(group) => self.open_rdt_group(group),
+            ForSupervisor::OpenRdtGroup(group) => {
+                resctrl::Entrance::open(group).map(|entrance| self.rdt_entrance = Some(entrance))
+            }
             ForSupervisor::MakeStartFifo => self.dir()?.make_fifo(),
             ForSupervisor::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
-            ForSupervisor::MakeMountpoint => self.make_mountpoint(),
+            ForSupervisor::MakeMountpoint => {
+                self.dir()?.make_mountpoint().map(|made| self.mountpoint = Some(made))
+            }
             ForSupervisor::OpenNamespace(joined) => self.open_namespace(joined),
             ForSupervisor::NewTimeNamespace(offsets) => self.new_time_namespace(offsets),
             ForSupervisor::CloneInit(cloning) => self.clone_init(cloning),
             ForSupervisor::CloneIntoContainer(cloning) => self.clone_into_container(cloning),
             ForSupervisor::AwaitUserNamespace => self.expect_word(Message::InUserNamespace),
-            ForSupervisor::MapIds(mapping) => {
-                idmap::write_maps(self.init()?.pid, &mapping.uids, &mapping.gids)
-            }
+            ForSupervisor::MapIds(mapped) => self.map_ids(mapped),
             ForSupervisor::AdoptInit | ForSupervisor::AdoptInitLast => self.adopt_init(),
             ForSupervisor::AdjustOomScore(score) => limits::adjust_oom_score(self.init()?.pid, *score),
             ForSupervisor::AwaitPrepared => self.expect_word(Message::Prepared),
@@ -244,7 +248,9 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::SaveCreated => self.dir()?.publish(),
             ForSupervisor::WritePidFile(path) => self.write_pid_file(path),
             ForSupervisor::SendPidfd(path) => send_pidfd(path, &self.init()?.pidfd),
-            ForSupervisor::BindNotifySocket => self.bind_notify_socket(),
+            ForSupervisor::BindNotifySocket => {
+                self.dir()?.bind_notify_socket().map(|socket| self.notify_socket = Some(socket))
+            }
             ForSupervisor::StartAtOnce => {
                 self.started = Some(starting::start(self.dir()?, self.record()?)?);
                 Ok(())
@@ -267,21 +273,6 @@ impl<'a> Supervisor<'a> {
         })?;
         let record = self.record.insert(Record::begun(recorded));
         self.dir.insert((dir, lock)).0.save(record)
-    }
-
-    fn bind_notify_socket(&mut self) -> Result<()> {
-        self.notify_socket = Some(self.dir()?.bind_notify_socket()?);
-        Ok(())
-    }
-
-    fn open_rdt_group(&mut self, group: &RdtGroup) -> Result<()> {
-        self.rdt_entrance = Some(resctrl::Entrance::open(group)?);
-        Ok(())
-    }
-
-    fn make_mountpoint(&mut self) -> Result<()> {
-        self.mountpoint = Some(self.dir()?.make_mountpoint()?);
-        Ok(())
     }
 
     fn restrict_devices(&mut self, plan: &CgroupPlan) -> Result<()> {
@@ -352,10 +343,24 @@ impl<'a> Supervisor<'a> {
             None => Entrance::default(),
         };
         let start_fifo = Some(self.dir()?.open_fifo_for_init()?);
-        self.clone_child(entrance, cloning, start_fifo)?;
+        if cloning.dumpable {
+            process::while_dumpable(|| self.clone_child(entrance, cloning, start_fifo))?;
+        } else {
+            self.clone_child(entrance, cloning, start_fifo)?;
+        }
         self.return_to_own_time()?;
         self.namespaces.clear();
         self.identify_init()
+    }
+
+    /// Maps the ids of the child. A child that has said something by now has failed, and told why: the files in /proc
+    /// of a process that has ended are root's.
+    fn map_ids(&mut self, mapped: &MappedIds) -> Result<()> {
+        let child = self.init()?;
+        match idmap::map(child.pid, mapped) {
+            Err(_) if poll::readable_by(&child.channel, Deadline::Now)? => self.expect(Err::<(), _>),
+            result => result,
+        }
     }
 
     /// The intermediate process has forked init, and init is the child from here on.
@@ -388,6 +393,9 @@ impl<'a> Supervisor<'a> {
         }
         let own = cgroup.clone();
         match self.clone_into(own.clone(), cloning.descriptors) {
+            Err(err) if cloning.may_stay && err.is(Errno::EACCES) => {
+                self.clone_joining(Entrance::default(), cloning.descriptors)
+            }
             Err(err) => match own.instead(&err, self.record()?.init_process_pid)? {
                 Some(of_init) => self.clone_into(of_init, cloning.descriptors),
                 None => Err(err),
@@ -401,7 +409,12 @@ impl<'a> Supervisor<'a> {
         if let Place::Running { cgroup, .. } = &mut self.place {
             *cgroup = joined;
         }
-        self.clone_child(entrance, &Cloning { namespaces: NamespaceFlags(0), descriptors }, None)
+        self.clone_joining(entrance, descriptors)
+    }
+
+    fn clone_joining(&mut self, entrance: Entrance, descriptors: Descriptors) -> Result<()> {
+        let cloning = Cloning { namespaces: NamespaceFlags(0), descriptors, dumpable: false };
+        self.clone_child(entrance, &cloning, None)
     }
 
     fn clone_child(

@@ -20,8 +20,8 @@ pub struct Global {
     pub log: LogTarget,
     /// `--cgroup-manager`
     pub cgroup_manager: CgroupManager,
-    /// `--rootless=true`: go on without permission to make a cgroup. Not supported yet.
-    pub rootless: bool,
+    /// `--rootless`
+    pub rootless: Rootless,
     /// `--trace`
     pub trace: Option<PathBuf>,
 }
@@ -50,6 +50,18 @@ pub enum CgroupManager {
     Disabled,
 }
 
+/// Whether a container may do without a cgroup that the caller may not make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rootless {
+    /// If the caller isn't root.
+    #[default]
+    Auto,
+    /// In any case.
+    Yes,
+    /// Never.
+    No,
+}
+
 pub(super) fn table() -> clap::Command {
     named(NAME, NAME.into())
         .about("Open Container Initiative runtime: runs containers from bundles, as runc does")
@@ -74,8 +86,8 @@ pub(super) fn table() -> clap::Command {
                  cgroupsPath of the form slice:prefix:name where systemd runs, otherwise cgroupfs]",
         ))
         .arg(value("rootless", "BOOL").help(
-            "Go on without permission to make a cgroup: 'false', 'auto', or 'true' (not supported yet) \
-                 [default: auto]",
+            "Go on without permission to make a cgroup, if none is asked for: 'true', 'false', or 'auto', \
+                 which is for users other than root [default: auto]",
         ))
         .arg(value("trace", "FILE").help("Write a timeline of the steps to FILE, in Chrome's trace format"))
         .arg(value("criu", "PATH").hide(true).help("Ignored"))
@@ -89,17 +101,9 @@ impl Global {
             root: low.path("root").map_or(Ok(RootPath::Default), |path| root(&path))?,
             log: log_target(low)?,
             cgroup_manager: cgroup_manager(low)?,
-            rootless: low.value("rootless", rootless)?.unwrap_or(false),
+            rootless: low.value("rootless", rootless)?.unwrap_or_default(),
             trace: low.path("trace"),
         })
-    }
-
-    /// Refuses `--rootless=true`, for the commands that the flag would change.
-    ///
-    /// All further commands accept the flag, because a caller that always writes it must still be able to look at its
-    /// containers and to delete them.
-    pub(super) fn refuse_rootless(&self) -> Result<()> {
-        if self.rootless { Err(Error::unsupported("--rootless=true: not supported yet")) } else { Ok(()) }
     }
 }
 
@@ -165,19 +169,18 @@ fn cgroup_manager(low: &mut LowArgs) -> Result<CgroupManager> {
     }
 }
 
-/// Whether `--rootless` is `true`, which is not supported yet. Until it is, `false` and `auto` mean the same: a cgroup
-/// that can't be made is an error.
-fn rootless(text: &str) -> Result<bool> {
+fn rootless(text: &str) -> Result<Rootless> {
     match parse_bool(text) {
-        Some(rootless) => Ok(rootless),
-        None if text.eq_ignore_ascii_case("auto") => Ok(false),
+        Some(true) => Ok(Rootless::Yes),
+        Some(false) => Ok(Rootless::No),
+        None if text.eq_ignore_ascii_case("auto") => Ok(Rootless::Auto),
         None => Err(Error::invalid(format!("{text:?} is not one of true, false and auto"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{command, error, global, printed};
+    use super::super::testing::{error, global};
     use super::*;
 
     #[test]
@@ -216,22 +219,11 @@ mod tests {
     }
 
     #[test]
-    fn rootless_is_refused_where_it_would_change_something() {
-        let commands =
-            ["create c1", "run c1", "exec c1 true", "plan", "delete c1", "kill c1", "state c1", "list"];
-        for words in commands {
-            for value in ["auto", "AUTO", "false", "0"] {
-                command(&format!("--rootless={value} {words}"));
-            }
+    fn rootless_is_true_false_or_auto() {
+        for (text, meant) in [("true", Rootless::Yes), ("0", Rootless::No), ("AUTO", Rootless::Auto)] {
+            assert_eq!(global(&format!("--rootless={text}")).rootless, meant);
         }
-        for words in &commands[..4] {
-            let text = error(&format!("--rootless=true {words}"));
-            assert_eq!(text, "--rootless=true: not supported yet", "{words}");
-        }
-        for words in &commands[4..] {
-            command(&format!("--rootless true {words}"));
-        }
-        assert!(printed("--rootless=true create --help").starts_with("NAME:"));
+        assert_eq!(global("--debug").rootless, Rootless::Auto);
         assert!(error("--rootless=maybe list").starts_with("--rootless: \"maybe\" is not one of"));
     }
 }

@@ -22,7 +22,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::cli::{self, Command, CommandLine, CommandName, Global, Meaning, RootPath};
-use crate::container::{CgroupManager, ContainerId, CreateOptions, FreshProcess, Runtime};
+use crate::container::{CgroupManager, ContainerId, CreateOptions, FreshProcess, Rootless, Runtime};
 use crate::error::{Context, Error, Result};
 use crate::probe;
 use crate::report::{Report, report_panics};
@@ -62,6 +62,11 @@ impl Invocation {
                 cli::CgroupManager::Systemd => CgroupManager::Systemd,
                 cli::CgroupManager::Cgroupfs => CgroupManager::Cgroupfs,
                 cli::CgroupManager::Disabled => CgroupManager::Disabled,
+            },
+            rootless: match self.global.rootless {
+                cli::Rootless::Auto => Rootless::Auto,
+                cli::Rootless::Yes => Rootless::Yes,
+                cli::Rootless::No => Rootless::No,
             },
             listen_fds: caller::listen_fds(),
             notify_directory: match caller::notify_socket() {

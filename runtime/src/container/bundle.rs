@@ -53,6 +53,7 @@ impl Bundle {
             bundle,
             rootfs,
             cgroup_manager: options.cgroup_manager,
+            rootless: options.rootless,
             no_pivot: options.no_pivot,
             no_new_keyring: options.no_new_keyring,
             start_at_once: options.start_at_once,

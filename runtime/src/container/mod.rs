@@ -38,7 +38,7 @@ pub use crate::apply::Tracer;
 pub use crate::apply::cgroup::readings::{self, Readings};
 pub use crate::apply::cgroup::{OomEvent, OomWatch};
 pub use crate::apply::readiness::Readiness;
-pub use crate::plan::cgroup::Manager as CgroupManager;
+pub use crate::plan::cgroup::{Manager as CgroupManager, Rootless};
 pub use crate::spec::oci::{LinuxResources, Process};
 pub use crate::state::{ContainerId, Status};
 pub use crate::sys::pidfd::PidFd;

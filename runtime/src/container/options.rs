@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::CgroupManager;
+use super::{CgroupManager, Rootless};
 use crate::apply::Tracer;
 use crate::error::{Context, Error, Result};
 use crate::sys::file;
@@ -18,6 +18,8 @@ pub struct CreateOptions {
     pub pidfd_socket: Option<PathBuf>,
     /// Who makes its cgroup.
     pub cgroup_manager: CgroupManager,
+    /// Whether it may do without a cgroup that the caller may not make.
+    pub rootless: Rootless,
     /// Enters the rootfs by chroot instead of pivot_root, for hosts that run from a ramdisk. The old root stays in the
     /// container's mount namespace.
     pub no_pivot: bool,

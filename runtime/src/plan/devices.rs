@@ -1,14 +1,15 @@
 //! Device nodes and the links beside them in /dev.
 //!
-//! In a user namespace no process may make device nodes. There the supervisor opens the host's nodes, and init binds
-//! them in place. Where the config binds a whole /dev, it is left as it is.
+//! In a user namespace no process may make device nodes. There the host's nodes are bound in place: by the supervisor,
+//! if it has rights over them that init lacks, and otherwise by init itself. Where the config binds a whole /dev, it is
+//! left as it is.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::mount_options::AttrChange;
 use super::mounts::{self, Mount, MountSource};
-use super::{ForPreparer, ForSupervisor, Request, Step};
+use super::{Caller, ForPreparer, ForSupervisor, Request, Step};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::spec::{Namespace, Spec, oci};
@@ -39,7 +40,9 @@ pub struct Device {
 pub enum DeviceSource {
     /// Init makes the node.
     Made,
-    /// The host's node is bound.
+    /// The supervisor binds the host's node, and init attaches it.
+    BoundBySupervisor,
+    /// Init binds the host's node.
     Bound,
 }
 
@@ -74,12 +77,17 @@ const LINKS: [(&str, &str); 5] = [
 /// A new pts instance has a ptmx of its own; a node in /dev would open the host's.
 const PTMX: (&str, &str) = ("pts/ptmx", "ptmx");
 
-pub(super) fn steps(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
+pub(super) fn steps(spec: &Spec, request: &Request, caller: Caller) -> Result<Vec<Step>> {
     if mounts::whole_dev_is_hosts(spec, request) {
         return Ok(Vec::new());
     }
-    let source =
-        if spec.namespaces().is_private(Namespace::User) { DeviceSource::Bound } else { DeviceSource::Made };
+    let source = if mounts::is_bound_by_supervisor(spec, caller) {
+        DeviceSource::BoundBySupervisor
+    } else if spec.namespaces().is_private(Namespace::User) || !caller.makes_devices() {
+        DeviceSource::Bound
+    } else {
+        DeviceSource::Made
+    };
     let mut devices = listed(spec, source)?;
     for (path, major, minor) in DEFAULT {
         if !devices.iter().any(|(_, device)| device.path == Path::new(path)) {
@@ -90,7 +98,7 @@ pub(super) fn steps(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
     }
     let mut steps = Vec::new();
     for (field, device) in devices {
-        if source == DeviceSource::Bound {
+        if source == DeviceSource::BoundBySupervisor {
             steps.push(Step::of(field.clone(), ForSupervisor::BuildMount(Box::new(host_node(&device)))));
         }
         steps.push(Step::of(field, ForPreparer::MakeDevice(device)));

@@ -7,6 +7,7 @@
 
 mod affinity;
 mod birth;
+mod caller;
 pub mod cgroup;
 mod devices;
 mod explain;
@@ -29,16 +30,20 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 pub use affinity::Affinity;
+pub use caller::Caller;
 pub use devices::{Device, DeviceLink, DeviceSource};
 pub use mounts::{
     CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, JoinedProcfs, Mount, MountSource,
     OuterPropagation, PropagationChange, RootSwitch, covers_allowed,
 };
-pub use namespaces::{Cloning, IdMap, JoinedNamespace, NamespaceFlags, TimeOffset};
+pub use namespaces::{
+    Cloning, IdMap, IdMapHelpers, IdMapper, JoinedNamespace, MappedIds, NamespaceFlags, TimeOffset,
+};
 pub use net_devices::{NUMBER, NetDevice};
 pub use order::{Action, Actor, ForInit, ForPreparer, ForSupervisor, Stage, Undo};
 pub use process::{
-    CloningInto, Console, DEFAULT_UMASK, Descriptors, IoPriority, Leading, Program, Rlimit, User,
+    CloningInto, Console, DEFAULT_UMASK, Descriptors, IoPriority, JoiningContainer, Leading, OomScore,
+    Program, Rlimit, User,
 };
 pub use record::{ForExec, Recorded};
 pub use resctrl::RdtGroup;
@@ -59,6 +64,8 @@ pub struct Request {
     pub rootfs: PathBuf,
     /// Who makes the container's cgroup (`--cgroup-manager`).
     pub cgroup_manager: cgroup::Manager,
+    /// Whether it may do without a cgroup (`--rootless`).
+    pub rootless: cgroup::Rootless,
     /// Keeps the old root below the new one's mounts (`--no-pivot`), for hosts that run from a ramdisk.
     pub no_pivot: bool,
     /// Keeps the caller's session keyring (`--no-new-keyring`).
@@ -93,19 +100,13 @@ pub struct Host {
     pub machine: Machine,
     /// Who calls the runtime.
     pub caller: Caller,
+    /// The programs that map ids for a caller who may not. Nobody looks for them unless the config asks for that.
+    pub id_map_helpers: IdMapHelpers,
+    /// Set if the caller has no right to make the cgroup of a container that names none: the directory that it would
+    /// be made in. Nobody looks unless the container may [do without](cgroup::Rootless).
+    pub no_cgroup_in: Option<PathBuf>,
     /// Where resctrl is mounted. Nobody looks for it unless the config asks for a group in it.
     pub resctrl: Option<PathBuf>,
-}
-
-/// Who calls the runtime, and what the caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The effective user id, as the caller's user namespace has it.
-    pub uid: u32,
-    /// The caller's user namespace maps ids, or has only some of the host's.
-    pub in_user_namespace: bool,
-    /// The caller may set the rlimits of another user's process (CAP_SYS_RESOURCE).
-    pub limits_others: bool,
 }
 
 /// What is true of the kernel, for any process.
@@ -196,7 +197,10 @@ impl Action {
 /// Errors: InvalidSpec or Unsupported, naming the field.
 pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let linux = spec.linux();
-    let cgroup = Rc::new(cgroup::decide(cgroup_asked(spec, request), &host.cgroup)?);
+    let caller = host.caller;
+    let asked =
+        cgroup::Asked { refused: host.no_cgroup_in.as_deref(), ..cgroup_asked(spec, request, caller) };
+    let cgroup = Rc::new(cgroup::decide(asked, &host.cgroup)?);
     let profile = linux.and_then(|linux| linux.seccomp().as_ref());
     let filter =
         profile.map(|profile| seccomp::compile(profile, host.machine.native)).transpose()?.map(Rc::new);
@@ -204,24 +208,25 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let Some(process) = spec.process() else {
         return Err(Error::invalid("process: is missing"));
     };
+    caller::check(spec, caller)?;
     let (birth, note) = Birth::of_init(spec, process, filter.as_deref(), &host.machine);
 
     let mut steps = lifecycle(request);
     let rdt_group = resctrl::group(spec, &request.id, host.resctrl.as_deref())?;
-    let recorded = record::recorded(spec, request, host.caller, &cgroup, rdt_group.clone());
+    let recorded = record::recorded(spec, request, caller, &cgroup, rdt_group.clone());
     steps.push(Step::always(ForSupervisor::SaveRecord(Box::new(recorded))));
     let prepare = birth.while_prepared(ForSupervisor::PrepareRecord, ForSupervisor::PrepareRecordLast);
     steps.push(Step::always(prepare(record::for_exec(spec, filter.clone())?)));
-    steps.extend(cgroup_steps(&cgroup, birth));
+    steps.extend(cgroup_steps(&cgroup, birth, !caller.is_rootless()));
     steps.extend(resctrl::steps(spec, rdt_group.as_ref())?);
     steps.extend(notify::steps(request));
-    steps.extend(namespaces::steps(spec, request, birth, cgroup.is_moved())?);
+    steps.extend(namespaces::steps(spec, request, host, birth, cgroup.is_moved())?);
     steps.extend(net_devices::steps(spec)?);
-    steps.extend(mounts::steps(spec, request, &cgroup)?);
-    steps.extend(devices::steps(spec, request)?);
+    steps.extend(mounts::steps(spec, request, &cgroup, caller)?);
+    steps.extend(devices::steps(spec, request, caller)?);
     steps.extend(sysctl::steps(spec)?);
-    steps.extend(process::steps(process, spec, request, &host.machine, filter.as_ref(), birth)?);
-    steps.extend(process::rlimits(process, filter.as_deref(), birth, &host.machine, host.caller));
+    steps.extend(process::steps(process, spec, request, host, filter.as_ref(), birth)?);
+    steps.extend(process::rlimits(process, filter.as_deref(), birth, &host.machine, caller));
     steps.extend(hook_steps(spec));
     procfs::choose(&mut steps, birth, spec.namespaces().is_private(Namespace::User));
 
@@ -234,7 +239,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
 }
 
 /// What of the config and of the request decides the container's cgroup.
-pub fn cgroup_asked<'a>(spec: &'a Spec, request: &'a Request) -> cgroup::Asked<'a> {
+pub fn cgroup_asked<'a>(spec: &'a Spec, request: &'a Request, caller: Caller) -> cgroup::Asked<'a> {
     let linux = spec.linux();
     cgroup::Asked {
         manager: request.cgroup_manager,
@@ -242,6 +247,8 @@ pub fn cgroup_asked<'a>(spec: &'a Spec, request: &'a Request) -> cgroup::Asked<'
         path: linux.and_then(|linux| linux.cgroups_path().as_deref()),
         resources: linux.and_then(|linux| linux.resources().as_ref()),
         annotations: spec.oci().annotations().as_ref(),
+        is_rootless: caller.is_rootless(),
+        refused: None,
     }
 }
 
@@ -278,7 +285,7 @@ pub fn exec(exec: &Exec, machine: &Machine, caller: Caller) -> Result<Plan> {
     );
     let filter = exec.filter.as_deref();
     let (birth, note) = Birth::of_exec(exec.process, filter, machine);
-    steps.extend(process::exec_steps(exec, machine, birth)?);
+    steps.extend(process::exec_steps(exec, machine, caller, birth)?);
     steps.extend(process::rlimits(exec.process, filter, birth, machine, caller));
     steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
     Ok(Plan { steps: order::sorted(steps), notes: note.into_iter().collect(), warnings: Vec::new() })
@@ -321,7 +328,7 @@ fn handing_out(request: &Request) -> Vec<Step> {
 }
 
 /// What a cgroup of the container's own takes.
-fn cgroup_steps(cgroup: &Rc<cgroup::Plan>, birth: Birth) -> Vec<Step> {
+fn cgroup_steps(cgroup: &Rc<cgroup::Plan>, birth: Birth, restricts_devices: bool) -> Vec<Step> {
     if cgroup.driver == cgroup::Driver::Caller {
         return Vec::new();
     }
@@ -339,6 +346,10 @@ fn cgroup_steps(cgroup: &Rc<cgroup::Plan>, birth: Birth) -> Vec<Step> {
     } else {
         let of_own = [ForSupervisor::LimitCgroup, ForSupervisor::RestrictDevices];
         steps.extend(of_own.map(|action| Step::always(action(Rc::clone(cgroup)))));
+    }
+    if !restricts_devices {
+        let restricts = [Stage::RestrictDevices, Stage::RestrictDevicesPrepared];
+        steps.retain(|step| !restricts.contains(&step.stage()));
     }
     steps
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::cgroup;
 use super::mount_options::{AttrChange, CLEARED_BY_HABIT, Depth, MountOptions, Propagation};
 use super::namespaces::{IdMap, id_maps};
-use super::{ForPreparer, ForSupervisor, Request, Step, notify};
+use super::{Caller, ForPreparer, ForSupervisor, Request, Step, notify};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::spec::{Namespace, NamespaceSource, Spec, oci};
@@ -179,27 +179,40 @@ impl PropagationChange {
     }
 }
 
-pub(super) fn steps(spec: &Spec, request: &Request, cgroup: &cgroup::Plan) -> Result<Vec<Step>> {
+pub(super) fn steps(
+    spec: &Spec,
+    request: &Request,
+    cgroup: &cgroup::Plan,
+    caller: Caller,
+) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for (index, entry) in spec.mounts().iter().enumerate() {
         let field = format!("mounts[{index}]");
         let mount = mount(entry, &field, spec, request, cgroup)?;
-        steps.extend(mount_steps(mount, field, spec, request));
+        steps.extend(mount_steps(mount, field, spec, request, caller)?);
     }
     if let Some(directory) = &request.notify_directory {
         let field = notify::ASKED_BY;
         let mount = mount(&notify::mount(directory)?, field, spec, request, cgroup)?;
-        steps.extend(mount_steps(mount, field.into(), spec, request));
+        steps.extend(mount_steps(mount, field.into(), spec, request, caller)?);
     }
     steps.extend(root(spec, request)?);
     Ok(steps)
 }
 
-fn mount_steps(mut mount: Mount, field: String, spec: &Spec, request: &Request) -> Vec<Step> {
+fn mount_steps(
+    mut mount: Mount,
+    field: String,
+    spec: &Spec,
+    request: &Request,
+    caller: Caller,
+) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
-    let in_user_namespace = spec.namespaces().is_private(Namespace::User);
+    if mount.id_map.is_some() && !caller.enters_mounts() {
+        return Err(Error::unsupported(format!("{field}: an id-mapped mount needs root of the host")));
+    }
     let bind = matches!(mount.source, MountSource::Bind { .. });
-    if bind && (in_user_namespace || mount.id_map.is_some()) {
+    if bind && (is_bound_by_supervisor(spec, caller) || mount.id_map.is_some()) {
         mount.built_by_supervisor = true;
         steps.push(Step::of(field.clone(), ForSupervisor::BuildMount(Box::new(mount.clone()))));
     }
@@ -208,7 +221,13 @@ fn mount_steps(mut mount: Mount, field: String, spec: &Spec, request: &Request) 
         steps.push(Step::of(field.clone(), ForPreparer::SealMount(mount.destination.clone())));
     }
     steps.push(Step::of(field, ForPreparer::Mount(Box::new(mount))));
-    steps
+    Ok(steps)
+}
+
+/// Whether the supervisor has more right than init to bind what is the host's. An ordinary user has none: there init
+/// binds what it sees itself.
+pub(super) fn is_bound_by_supervisor(spec: &Spec, caller: Caller) -> bool {
+    spec.namespaces().is_private(Namespace::User) && caller.enters_mounts()
 }
 
 /// /dev and every tmpfs are filled after they are mounted, so they become read-only last; so does what is remounted and
@@ -322,6 +341,7 @@ fn mount(
         return Err(Error::invalid(format!("{field}.destination: a mount on the root itself hides it")));
     }
     check_procfs(&destination, fstype, &options, field)?;
+    check_owner(fstype, &options, spec, field)?;
     let source = match options.bind.or((fstype == "bind").then_some(Depth::One)) {
         Some(depth) => bind(entry, depth, &options, request, field)?,
         None if fstype == "cgroup" || fstype == "cgroup2" => cgroup_source(fstype, &options, spec, cgroup),
@@ -406,19 +426,48 @@ fn filesystem(
         inherits_mode: fstype == "tmpfs" && !sets_mode(&options.data),
         options: words,
         label: mount_label(spec).filter(|_| takes_label(fstype)).map(ToOwned::to_owned),
-        instead: shares_sysfs(fstype, spec).then(|| "/sys".into()),
+        instead: instead(fstype, spec).map(Into::into),
     };
     Ok(if options.remount { MountSource::Remount(filesystem) } else { MountSource::Filesystem(filesystem) })
+}
+
+/// A filesystem that belongs to users of a new user namespace knows those alone that are mapped there. The kernel's own
+/// answer, EINVAL, names no option.
+fn check_owner(fstype: &str, options: &MountOptions, spec: &Spec, field: &str) -> Result<()> {
+    if !matches!(fstype, "devpts" | "tmpfs") || !spec.namespaces().is_new(Namespace::User) {
+        return Ok(());
+    }
+    let Some(linux) = spec.linux() else { return Ok(()) };
+    let maps = [
+        ("uid", "uidMappings", id_maps(linux.uid_mappings().as_deref())),
+        ("gid", "gidMappings", id_maps(linux.gid_mappings().as_deref())),
+    ];
+    let words = options.data.iter().flat_map(|word| word.split(','));
+    for (key, value) in words.filter_map(|word| word.split_once('=')) {
+        let Ok(id) = value.parse::<u32>() else { continue };
+        let unmapped =
+            maps.iter().find(|(name, _, lines)| *name == key && !lines.iter().any(|map| map.has(id)));
+        if let Some((_, mappings, _)) = unmapped {
+            let text = format!("{field}.options: {key}={id} is not mapped in linux.{mappings}");
+            return Err(Error::invalid(text));
+        }
+    }
+    Ok(())
 }
 
 fn sets_mode(data: &[&str]) -> bool {
     data.iter().flat_map(|word| word.split(',')).any(|option| option.starts_with("mode="))
 }
 
-/// Only the owner of a network namespace may mount its sysfs. A container without a network namespace of its own sees
-/// the host's in any case.
-fn shares_sysfs(fstype: &str, spec: &Spec) -> bool {
-    fstype == "sysfs" && !spec.namespaces().is_new(Namespace::Network)
+/// Only the owner of a network namespace may mount its sysfs, and of an IPC namespace its message queues. A container
+/// without such a namespace of its own sees the host's in any case.
+fn instead(fstype: &str, spec: &Spec) -> Option<&'static str> {
+    let (namespace, path) = match fstype {
+        "sysfs" => (Namespace::Network, "/sys"),
+        "mqueue" => (Namespace::Ipc, "/dev/mqueue"),
+        _ => return None,
+    };
+    (!spec.namespaces().is_new(namespace)).then_some(path)
 }
 
 fn mount_label(spec: &Spec) -> Option<&str> {

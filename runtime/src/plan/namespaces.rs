@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use super::birth::Birth;
 use super::mounts::IdMapping;
 use super::process::Descriptors;
-use super::{ForPreparer, ForSupervisor, Request, Step};
+use super::{Caller, ForPreparer, ForSupervisor, Host, Request, Step};
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Namespaces, Spec, oci};
 use crate::sys::namespace::flag_names;
@@ -36,6 +36,9 @@ pub struct Cloning {
     pub namespaces: NamespaceFlags,
     /// Which of the caller's descriptors init keeps.
     pub descriptors: Descriptors,
+    /// The child's files in /proc are the caller's until the child is root of its user namespace: who maps its ids has
+    /// no right to write to root's files. No process but the caller's own may trace the child meanwhile.
+    pub dumpable: bool,
 }
 
 /// A namespace that init joins.
@@ -58,6 +61,45 @@ pub struct IdMap {
     pub size: u32,
 }
 
+/// How the ids of a new user namespace are mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedIds {
+    /// The maps.
+    pub maps: IdMapping,
+    /// Who writes the map of users.
+    pub users_by: IdMapper,
+    /// Who writes the map of groups.
+    pub groups_by: IdMapper,
+    /// setgroups(2) is denied in the user namespace first: otherwise a user may not map even their own group, because a
+    /// process that drops a group may gain access by that.
+    pub groups_denied: bool,
+}
+
+/// Who writes an id map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdMapper {
+    /// The supervisor has the right to.
+    Supervisor,
+    /// A program that has the right to, and looks up which ids are the caller's (subuid(5)).
+    Helper(PathBuf),
+}
+
+/// The programs that map ids for a caller who may not, where they are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMapHelpers {
+    /// For users.
+    pub newuidmap: Option<PathBuf>,
+    /// For groups.
+    pub newgidmap: Option<PathBuf>,
+}
+
+impl IdMap {
+    /// Whether this id of the container is mapped by this line.
+    pub(super) fn has(&self, id: u32) -> bool {
+        id >= self.container && id - self.container < self.size
+    }
+}
+
 /// One line of `timens_offsets`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeOffset {
@@ -69,13 +111,19 @@ pub struct TimeOffset {
     pub nanoseconds: u32,
 }
 
-pub(super) fn steps(spec: &Spec, request: &Request, birth: Birth, is_moved: bool) -> Result<Vec<Step>> {
+pub(super) fn steps(
+    spec: &Spec,
+    request: &Request,
+    host: &Host,
+    birth: Birth,
+    is_moved: bool,
+) -> Result<Vec<Step>> {
     let namespaces = spec.namespaces();
     let mut steps = joined(namespaces, birth);
-    steps.extend(made(namespaces, request, birth, is_moved));
+    steps.extend(made(namespaces, request, host.caller, birth, is_moved));
     if let Some(linux) = spec.linux() {
         steps.extend(time(linux, namespaces));
-        steps.extend(user(linux, namespaces)?);
+        steps.extend(user(linux, namespaces, host)?);
     }
     if namespaces.is_new(Namespace::Network) {
         steps.push(Step::of("linux.namespaces", ForPreparer::BringLoopbackUp));
@@ -107,7 +155,13 @@ fn joined(namespaces: &Namespaces, birth: Birth) -> Vec<Step> {
 }
 
 /// `is_moved`: systemd moves init into its cgroup, which is the top of a new cgroup namespace.
-fn made(namespaces: &Namespaces, request: &Request, birth: Birth, is_moved: bool) -> Vec<Step> {
+fn made(
+    namespaces: &Namespaces,
+    request: &Request,
+    caller: Caller,
+    birth: Birth,
+    is_moved: bool,
+) -> Vec<Step> {
     let new = namespaces.new_flags() & !Namespace::Time.flag();
     let (at_clone, first, later) = if namespaces.is_private(Namespace::User) {
         let at_clone = new & (Namespace::User.flag() | Namespace::Pid.flag());
@@ -125,7 +179,11 @@ fn made(namespaces: &Namespaces, request: &Request, birth: Birth, is_moved: bool
         // In a new user namespace, a process can no longer join a pid namespace of the host's.
         Birth::Final { .. } => (at_clone & !user, 0, at_clone & user),
     };
-    let cloning = Cloning { namespaces: NamespaceFlags(at_clone), descriptors: Descriptors::of(request) };
+    let cloning = Cloning {
+        namespaces: NamespaceFlags(at_clone),
+        descriptors: Descriptors::of(request),
+        dumpable: at_clone & user != 0 && !caller.owns_procfs_of_children(),
+    };
     let mut steps = vec![Step::of("linux.namespaces", ForSupervisor::CloneInit(cloning))];
     steps.extend(birth.steps(NamespaceFlags(at_fork)));
     if apart != 0 {
@@ -159,7 +217,7 @@ fn time(linux: &oci::Linux, namespaces: &Namespaces) -> Option<Step> {
     Some(Step::of("linux.timeOffsets", ForSupervisor::NewTimeNamespace(offsets)))
 }
 
-fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Result<Vec<Step>> {
+fn user(linux: &oci::Linux, namespaces: &Namespaces, host: &Host) -> Result<Vec<Step>> {
     if !namespaces.is_private(Namespace::User) {
         return Ok(Vec::new());
     }
@@ -176,11 +234,50 @@ fn user(linux: &oci::Linux, namespaces: &Namespaces) -> Result<Vec<Step>> {
                 )));
             }
         }
-        steps.push(Step::of("linux.uidMappings, linux.gidMappings", ForSupervisor::MapIds(maps)));
+        let mapped = mapped(maps, host)?;
+        steps.push(Step::of("linux.uidMappings, linux.gidMappings", ForSupervisor::MapIds(mapped)));
         steps.push(Step::always(ForSupervisor::ReleaseInit));
         steps.push(Step::always(ForPreparer::AwaitRelease));
     }
     Ok(steps)
+}
+
+/// Whose right it takes to map these ids. Whoever has none may map the own id alone.
+fn mapped(maps: IdMapping, host: &Host) -> Result<MappedIds> {
+    let IdMapHelpers { newuidmap, newgidmap } = &host.id_map_helpers;
+    let caller = host.caller;
+    let groups_by_right = caller.maps_groups();
+    let own_group = is_own(&maps.gids, caller.gid);
+    let users_by = if caller.maps_users() || is_own(&maps.uids, caller.uid) {
+        IdMapper::Supervisor
+    } else {
+        helper("newuidmap", newuidmap.as_ref(), "linux.uidMappings")?
+    };
+    let groups_by = if groups_by_right || own_group {
+        IdMapper::Supervisor
+    } else {
+        helper("newgidmap", newgidmap.as_ref(), "linux.gidMappings")?
+    };
+    Ok(MappedIds { maps, users_by, groups_by, groups_denied: own_group && !groups_by_right })
+}
+
+fn helper(name: &str, path: Option<&PathBuf>, field: &str) -> Result<IdMapper> {
+    path.cloned().map(IdMapper::Helper).ok_or_else(|| {
+        let text = format!("{field}: maps ids that aren't the caller's own, and {name} is not in $PATH");
+        Error::unsupported(text).with_hint("the package uidmap or shadow-utils has it")
+    })
+}
+
+/// Whether a map has one id, and that is the caller's own.
+fn is_own(lines: &[IdMap], id: u32) -> bool {
+    matches!(lines, [IdMap { host, size: 1, .. }] if *host == id)
+}
+
+/// Whether no process of the new container can change its supplementary groups, as far as is known before it starts.
+pub(super) fn groups_are_denied(spec: &Spec, caller: Caller) -> bool {
+    let gids = spec.linux().and_then(|linux| linux.gid_mappings().as_deref());
+    let maps_own_group = spec.namespaces().is_new(Namespace::User) && is_own(&id_maps(gids), caller.gid);
+    caller.groups_denied || maps_own_group && !caller.maps_groups()
 }
 
 /// The lines of an id map.

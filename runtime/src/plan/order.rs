@@ -19,9 +19,10 @@ use std::rc::Rc;
 use super::cgroup;
 use super::seccomp::{Filter, Listener};
 use super::{
-    Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceLink, ForExec, IdMapping, IoPriority,
-    JoinedNamespace, Leading, Mount, NamespaceFlags, NetDevice, OuterPropagation, Program, PropagationChange,
-    RdtGroup, Recorded, Rlimit, RootSwitch, Step, Sysctl, TimeOffset, User,
+    Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceLink, ForExec, IoPriority,
+    JoinedNamespace, JoiningContainer, Leading, MappedIds, Mount, NamespaceFlags, NetDevice, OomScore,
+    OuterPropagation, Program, PropagationChange, RdtGroup, Recorded, Rlimit, RootSwitch, Step, Sysctl,
+    TimeOffset, User,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::sys::credentials::CapabilitySets;
@@ -197,7 +198,7 @@ steps! {
     /// Waits until the intermediate process is in a user namespace of its own.
     AwaitUserNamespace by Supervisor = "await-user-namespace";
     /// Writes the id maps of init's user namespace.
-    MapIds(IdMapping) by Supervisor = "map-ids";
+    MapIds(MappedIds) by Supervisor = "map-ids";
     /// Lets init go on, where it waits for its id maps.
     ReleaseInit by Supervisor = "release-init";
     /// Saves what `exec` will need, and prepares the record of the created container, while init builds its root.
@@ -212,12 +213,15 @@ steps! {
     /// Holds the procfs of the caller, which shows the intermediate process itself: sysctls and labels are written
     /// through it. No container sees the intermediate process, nor what it holds.
     HoldProcfs by Preparer = "hold-procfs";
+    /// Sets the OOM score of this process, where the supervisor may not write to its files in /proc. Before anybody in
+    /// the container sees the process.
+    AdjustOwnOomScore(OomScore) by Preparer = "adjust-own-oom-score";
     /// Joins the namespaces that the supervisor has opened.
     JoinNamespaces(Vec<Namespace>) by Preparer = "join-namespaces";
     /// Enters the root of the running container, where there is no mount namespace to join it by (`exec`).
     EnterRoot by Preparer = "enter-root";
     /// Joins the namespaces of a running container (`exec`).
-    JoinContainer(NamespaceFlags) by Preparer = "join-container";
+    JoinContainer(JoiningContainer) by Preparer = "join-container";
     /// The intermediate process forks init into namespaces, and ends: init's pid namespace then belongs to the user
     /// namespace that was joined, as a procfs in it demands.
     ForkInit(NamespaceFlags) by Preparer = "fork-init";
@@ -376,7 +380,7 @@ steps! {
     /// Waits until init says so.
     AwaitCreated by Supervisor = "await-created";
     /// Sets the OOM score of init.
-    AdjustOomScore(i32) by Supervisor = "adjust-oom-score";
+    AdjustOomScore(OomScore) by Supervisor = "adjust-oom-score";
     /// Sets the rlimits of init from outside, by the right that raising one needs anyway (CAP_SYS_RESOURCE). While init
     /// waits: a low limit would hinder its own work.
     SetRlimits(Vec<Rlimit>) by Supervisor = "set-rlimits";

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use super::birth::Birth;
 use super::seccomp::Filter;
 use super::{
-    Action, Caller, Exec, ForInit, ForPreparer, ForSupervisor, Machine, NamespaceFlags, Request, Step,
-    affinity, memory_policy, notify, procfs,
+    Action, Caller, Exec, ForInit, ForPreparer, ForSupervisor, Host, Machine, NamespaceFlags, Request, Step,
+    affinity, memory_policy, namespaces, notify, procfs,
 };
 use crate::error::{Error, Result};
 use crate::spec::{Namespace, Spec, oci};
@@ -30,6 +30,8 @@ pub struct User {
     pub gid: u32,
     /// Supplementary groups.
     pub groups: Vec<u32>,
+    /// The process keeps the groups of its caller: setgroups(2) is denied, so that no group can be dropped or gained.
+    pub keeps_groups: bool,
     /// File mode creation mask.
     pub umask: u32,
 }
@@ -113,22 +115,48 @@ pub struct CloningInto {
     /// The cgroups below the container's that it joins (`--cgroup`), each for a controller of v1, or for all
     /// hierarchies under an empty name. Without any, the process joins the container's own cgroup.
     pub cgroups: Vec<(String, PathBuf)>,
+    /// Where the kernel forbids the way from the caller's cgroup into the container's, the process stays in the
+    /// caller's.
+    pub may_stay: bool,
+}
+
+/// The namespaces of a running container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoiningContainer {
+    /// Which of them aren't the runtime's own.
+    pub namespaces: NamespaceFlags,
+    /// The right to join them comes from the user namespace. Otherwise that is joined last: inside, the process has no
+    /// right to join namespaces that the runtime owns.
+    pub user_first: bool,
+}
+
+/// How readily the kernel ends a process when memory runs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OomScore {
+    /// -1000 to 1000.
+    pub adjust: i32,
+    /// The score stays as it is if this would lower it, which takes a right over the host.
+    pub unless_lower: bool,
 }
 
 pub(super) fn steps(
     process: &oci::Process,
     spec: &Spec,
     request: &Request,
-    machine: &Machine,
+    host: &Host,
     filter: Option<&Rc<Filter>>,
     birth: Birth,
 ) -> Result<Vec<Step>> {
+    let machine = &host.machine;
     if let Some(label) = spec.linux().and_then(|linux| linux.mount_label().as_deref()) {
         if !label.is_empty() && !machine.selinux {
             return Err(Error::unsupported("linux.mountLabel: SELinux is not enabled on this host"));
         }
     }
+    let groups_denied = namespaces::groups_are_denied(spec, host.caller);
     let mut steps = shared(process, spec, request, machine, filter, birth)?;
+    steps.extend(oom_score(process, host.caller));
+    steps.push(change_user(process, groups_denied)?);
     steps.push(Step::of("process.cwd", ForPreparer::MakeWorkingDirectory(process.cwd().clone())));
     if !request.no_new_keyring {
         steps.push(Step::always(ForPreparer::JoinKeyring(keyring_name(&request.id))));
@@ -138,13 +166,21 @@ pub(super) fn steps(
 
 /// The steps of a process that joins a container. An intermediate process brings it into the container's namespaces and
 /// cgroup.
-pub(super) fn exec_steps(exec: &Exec, machine: &Machine, birth: Birth) -> Result<Vec<Step>> {
+pub(super) fn exec_steps(exec: &Exec, machine: &Machine, caller: Caller, birth: Birth) -> Result<Vec<Step>> {
     let Exec { process, spec, request, .. } = *exec;
     let mut steps = shared(process, spec, request, machine, exec.filter.as_ref(), birth)?;
     steps.extend(birth.steps(NamespaceFlags(0)));
-    let cloning = CloningInto { descriptors: Descriptors::of(request), cgroups: request.cgroups.clone() };
+    steps.extend(oom_score(process, caller));
+    // Whether a container's own user namespace denies it is seen there.
+    steps.push(change_user(process, caller.groups_denied)?);
+    let cloning = CloningInto {
+        descriptors: Descriptors::of(request),
+        cgroups: request.cgroups.clone(),
+        may_stay: caller.is_rootless() && request.cgroups.is_empty(),
+    };
     steps.push(Step::always(ForSupervisor::CloneIntoContainer(cloning)));
-    steps.push(Step::always(ForPreparer::JoinContainer(exec.namespaces)));
+    let joining = JoiningContainer { namespaces: exec.namespaces, user_first: !caller.administers() };
+    steps.push(Step::always(ForPreparer::JoinContainer(joining)));
     if exec.namespaces.0 & Namespace::Mount.flag() == 0 {
         steps.push(Step::always(ForPreparer::EnterRoot));
     }
@@ -174,9 +210,6 @@ fn shared(
     birth: Birth,
 ) -> Result<Vec<Step>> {
     let mut steps = terminal(process, request, birth);
-    if let Some(adjust) = process.oom_score_adj() {
-        steps.push(Step::of("process.oomScoreAdj", ForSupervisor::AdjustOomScore(adjust)));
-    }
     steps.extend(scheduling(process));
     steps.extend(labels(process, machine)?);
     if let Some(personality) = spec.linux().and_then(|linux| linux.personality().as_ref()) {
@@ -188,16 +221,6 @@ fn shared(
     }
     steps.extend(memory_policy::step(spec)?);
     steps.extend(privileges(process, filter, birth)?);
-    let user = process.user();
-    steps.push(Step::of(
-        "process.user",
-        ForPreparer::ChangeUser(User {
-            uid: user.uid(),
-            gid: user.gid(),
-            groups: user.additional_gids().clone().unwrap_or_default(),
-            umask: user.umask().unwrap_or(DEFAULT_UMASK),
-        }),
-    ));
     steps.push(Step::of("process.cwd", ForPreparer::EnterWorkingDirectory(process.cwd().clone())));
     steps.push(Step::of("process.cwd", ForPreparer::VerifyWorkingDirectory(process.cwd().clone())));
     let mark = birth.while_prepared(ForPreparer::MarkDescriptors, ForPreparer::CloseDescriptors);
@@ -206,6 +229,35 @@ fn shared(
     steps.push(Step::of("process.args", ForInit::FindProgram(Rc::clone(&program))));
     steps.push(Step::of("process.args", ForInit::Execute(program)));
     Ok(steps)
+}
+
+/// The supervisor adjusts the score last, if it may write to the child's files in /proc. Otherwise the child does so
+/// first, while these files are its own.
+fn oom_score(process: &oci::Process, caller: Caller) -> Option<Step> {
+    let score = OomScore { adjust: process.oom_score_adj()?, unless_lower: caller.is_rootless() };
+    let adjust: Action = if caller.owns_procfs_of_children() {
+        ForSupervisor::AdjustOomScore(score).into()
+    } else {
+        ForPreparer::AdjustOwnOomScore(score).into()
+    };
+    Some(Step::of("process.oomScoreAdj", adjust))
+}
+
+/// Errors: Unsupported for groups that the process can't get. Its own group it has in any case.
+fn change_user(process: &oci::Process, keeps_groups: bool) -> Result<Step> {
+    let user = process.user();
+    let mut groups = user.additional_gids().clone().unwrap_or_default();
+    if keeps_groups {
+        groups.retain(|group| *group != user.gid());
+        if !groups.is_empty() {
+            let text = "process.user.additionalGids: the user namespace denies setgroups";
+            return Err(Error::unsupported(text).with_hint(
+                "a user who maps no group but their own can't set any: map a range of /etc/subgid",
+            ));
+        }
+    }
+    let (uid, gid, umask) = (user.uid(), user.gid(), user.umask().unwrap_or(DEFAULT_UMASK));
+    Ok(Step::of("process.user", ForPreparer::ChangeUser(User { uid, gid, groups, keeps_groups, umask })))
 }
 
 /// The terminal and the session: a process that is forked last leads one of its own.
@@ -334,7 +386,7 @@ pub(super) fn rlimits(
     // With no_new_privs a filter that isn't inherited comes after all that the process sets.
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let filter = filter.filter(|_| !no_new_privileges || birth == Birth::Final { filtered: true });
-    let set: Action = if caller.limits_others {
+    let set: Action = if caller.limits_others() {
         ForSupervisor::SetRlimits(limits).into()
     } else if filter.is_none_or(allowed) {
         ForInit::LimitItself(limits).into()

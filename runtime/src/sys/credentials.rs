@@ -6,6 +6,15 @@ use super::process::SingleThreaded;
 use super::{Named, check};
 use crate::error::{Errno, Error, Result};
 
+/// To change to any group, and to map any.
+pub const CAP_SETGID: u32 = 6;
+/// To change to any user, and to map any.
+pub const CAP_SETUID: u32 = 7;
+/// To mount, and to make and enter namespaces.
+pub const CAP_SYS_ADMIN: u32 = 21;
+/// To raise hard limits, and to set those of other users' processes.
+pub const CAP_SYS_RESOURCE: u32 = 24;
+
 /// `setgroups`. Here and below the raw system call is made, because libc's function would change other threads too.
 ///
 /// Errors: EPERM where the user namespace denies it.
@@ -99,30 +108,38 @@ pub fn limit_bounding_set(keep: u64) -> Result<()> {
     Ok(())
 }
 
+/// `struct __user_cap_header_struct`.
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+impl Header {
+    /// The calling process, with two words for each set.
+    const ITSELF: Header = Header { version: 0x2008_0522, pid: 0 };
+}
+
+/// `struct __user_cap_data_struct`: 32 bits of each set.
+#[repr(C)]
+#[derive(Default)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
 /// Sets effective, permitted and inheritable in one `capset`.
 ///
 /// Errors: EPERM for a permitted capability that the caller lacks.
 pub fn set_capabilities(sets: &CapabilitySets) -> Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    #[repr(C)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-    let header = Header { version: LINUX_CAPABILITY_VERSION_3, pid: 0 };
     let word = |shift: u32| Data {
         effective: (sets.effective >> shift) as u32,
         permitted: (sets.permitted >> shift) as u32,
         inheritable: (sets.inheritable >> shift) as u32,
     };
-    let data = [word(0), word(32)];
-    // SAFETY: the kernel reads the header and, for version 3, two data words, all alive until the call returns.
+    let (header, data) = (Header::ITSELF, [word(0), word(32)]);
+    // SAFETY: the kernel reads the header and, for its version, two data words, all alive until the call returns.
     let ret = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
     check(ret, || {
         format!(
@@ -131,6 +148,15 @@ pub fn set_capabilities(sets: &CapabilitySets) -> Result<()> {
         )
     })
     .map(drop)
+}
+
+/// The capabilities that are in effect, by mask (`capget`). None where the kernel doesn't say.
+pub fn effective_capabilities() -> u64 {
+    let (mut header, mut data) = (Header::ITSELF, [Data::default(), Data::default()]);
+    // SAFETY: the kernel reads the header, may write the version that it prefers into it, and writes two data words;
+    // all of them are alive until the call returns.
+    let ret = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
+    if ret == 0 { u64::from(data[0].effective) | u64::from(data[1].effective) << 32 } else { 0 }
 }
 
 /// Replaces the ambient set (`PR_CAP_AMBIENT`).
@@ -147,11 +173,6 @@ pub fn set_ambient(ambient: u64) -> Result<()> {
         check(ret.into(), || format!("prctl(PR_CAP_AMBIENT_RAISE, {number})"))?;
     }
     Ok(())
-}
-
-/// Whether this process has CAP_SYS_RESOURCE in effect (`capget`).
-pub fn has_sys_resource() -> bool {
-    caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_RESOURCE).unwrap_or(false)
 }
 
 /// The number of a capability by its name, `CAP_NET_ADMIN`.

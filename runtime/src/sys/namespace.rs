@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 
-use super::file::{change_root_here, enter_directory, open_following_links};
+use super::file::{change_root_here, enter_directory, open_following_links, stat_of};
 use super::process::SingleThreaded;
 use super::{Named, check};
 use crate::error::{Context, Errno, Result};
@@ -212,6 +212,27 @@ pub fn namespace_type(fd: impl AsFd) -> Result<u64> {
     // SAFETY: this ioctl takes no argument.
     let ret = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), NS_GET_NSTYPE as _) };
     check(ret.into(), || "ioctl(NS_GET_NSTYPE)".into()).map(|flags| flags as u64)
+}
+
+/// Whether the caller's mount namespace belongs to the caller's user namespace (`NS_GET_USERNS`). No, where the kernel
+/// doesn't say.
+///
+/// Kernel: 4.9.
+pub fn owns_mounts() -> bool {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    let open = |path| open_following_links(Path::new(path), nix::fcntl::OFlag::O_RDONLY);
+    let (Ok(mounts), Ok(users)) = (open("/proc/self/ns/mnt"), open("/proc/self/ns/user")) else {
+        return false;
+    };
+    // SAFETY: this ioctl takes no argument.
+    let owner = unsafe { libc::ioctl(mounts.as_raw_fd(), NS_GET_USERNS as _) };
+    if owner < 0 {
+        return false;
+    }
+    // SAFETY: the call succeeded, so this is a fresh descriptor.
+    let owner = unsafe { OwnedFd::from_raw_fd(owner) };
+    let identity = |fd: &OwnedFd| stat_of(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+    identity(&owner).is_some() && identity(&owner) == identity(&users)
 }
 
 /// `NEWNS|NEWPID`, for errors and plans.

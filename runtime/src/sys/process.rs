@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
+use nix::unistd::AccessFlags;
 
 use super::{Named, check, shown};
 use crate::error::{Errno, Error, Result};
@@ -56,6 +57,15 @@ pub fn set_parent_death_signal(signal: Option<Signal>) -> Result<()> {
 /// `prctl(PR_SET_DUMPABLE)`: whether other processes of the same user may trace this one and read its /proc files.
 pub fn set_dumpable(dumpable: bool) -> Result<()> {
     nix::sys::prctl::set_dumpable(dumpable).named(|| "prctl(PR_SET_DUMPABLE)".into())
+}
+
+/// Does something while this process is dumpable, because its files in /proc are the user's own only then.
+pub fn while_dumpable<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let before = nix::sys::prctl::get_dumpable().named(|| "prctl(PR_GET_DUMPABLE)".into())?;
+    set_dumpable(true)?;
+    let result = work();
+    set_dumpable(before)?;
+    result
 }
 
 /// `prctl(PR_SET_CHILD_SUBREAPER)`: orphaned descendants become children of this process.
@@ -215,9 +225,16 @@ pub fn reap_any() -> Option<(i32, Ended)> {
 
 /// Whether `path` may be executed by the caller's effective ids: `faccessat(X_OK, AT_EACCESS)`.
 pub fn may_execute(path: &Path) -> Result<()> {
-    use nix::unistd::{AccessFlags, faccessat};
-    faccessat(nix::fcntl::AT_FDCWD, path, AccessFlags::X_OK, nix::fcntl::AtFlags::AT_EACCESS)
-        .named(|| format!("faccessat({}, X_OK)", shown(path)))
+    may(path, AccessFlags::X_OK).named(|| format!("faccessat({}, X_OK)", shown(path)))
+}
+
+/// Whether `path` may be written by the caller's effective ids: `faccessat(W_OK, AT_EACCESS)`.
+pub fn may_write(path: &Path) -> Result<()> {
+    may(path, AccessFlags::W_OK).named(|| format!("faccessat({}, W_OK)", shown(path)))
+}
+
+fn may(path: &Path, access: AccessFlags) -> nix::Result<()> {
+    nix::unistd::faccessat(nix::fcntl::AT_FDCWD, path, access, nix::fcntl::AtFlags::AT_EACCESS)
 }
 
 #[cfg(test)]

@@ -184,5 +184,7 @@ pub fn asked<'a>(path: &'a Path, resources: &'a LinuxResources) -> Asked<'a> {
         path: Some(path),
         resources: Some(resources),
         annotations: None,
+        is_rootless: false,
+        refused: None,
     }
 }

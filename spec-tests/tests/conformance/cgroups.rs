@@ -262,14 +262,12 @@ fn pids_limit() {
 }
 
 #[test]
-fn a_pids_limit_of_0_allows_one_process() {
-    not_in_runc_1_1!("takes 0 for no limit");
+fn a_pids_limit_of_0_is_no_limit() {
     skip_if!(!cgroup::has("pids"), "no pids controller");
     let container = Container::new(|bundle| {
-        bundle.set("/linux/resources/pids", json!({"limit": 0})).sh("sleep 10 & wait");
+        bundle.set("/linux/resources/pids", json!({"limit": 0})).sh("sleep 0 & wait");
     });
-    let outcome = container.run().output();
-    assert!(outcome.stderr.contains("can't fork"), "{outcome}");
+    container.run().output().ok();
 }
 
 #[test]

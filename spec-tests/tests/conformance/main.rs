@@ -27,6 +27,7 @@ mod old_kernels;
 mod paths;
 mod process;
 mod rootfs;
+mod rootless;
 mod seccomp;
 mod state;
 mod stats;

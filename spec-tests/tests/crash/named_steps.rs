@@ -19,7 +19,7 @@ use crate::{at_each, left_after_delete};
 type Configure = fn(&mut Bundle);
 
 /// Bundles that together ask for every step that a bundle can ask for here.
-const BUNDLES: [Configure; 7] = [
+const BUNDLES: [Configure; 8] = [
     rich,
     in_a_user_namespace,
     with_a_net_device,
@@ -27,6 +27,7 @@ const BUNDLES: [Configure; 7] = [
     in_a_pod,
     in_a_pod_with_users,
     forked_first,
+    of_a_user,
 ];
 
 /// As `in_a_pod`, with a pids limit of one: where a view has the controller.
@@ -63,6 +64,12 @@ impl Place {
 /// Of a bundle: its commands lack CAP_SYS_RESOURCE.
 const WITH_LITTLE_RIGHT: &str = "with little right";
 
+/// Of a bundle: its commands are an ordinary user's.
+const A_USER: &str = "a user";
+
+/// The ids of that user.
+const USER: u32 = 1234;
+
 /// What of the host the containers of a test ask for.
 struct Surroundings {
     resctrl: Option<Resctrl>,
@@ -80,6 +87,9 @@ impl Surroundings {
             Some(resctrl) if asks_for("intelRdt") => resctrl.seen_by(call),
             _ if container.bundle.config["annotations"]["caller"] == WITH_LITTLE_RIGHT => {
                 call.by(["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"])
+            }
+            _ if is_users(&container.bundle) => {
+                call.by(["setpriv", "--reuid=1234", "--regid=1234", "--clear-groups", "--inh-caps=-all"])
             }
             _ if asks_for("netDevices") => {
                 let script = "ip link add crash0 type veth peer name crash1; exec \"$@\"";
@@ -196,6 +206,26 @@ fn forked_first(bundle: &mut Bundle) {
     bundle.set("/linux/seccomp", profile).set("/process/noNewPrivileges", false);
 }
 
+/// Without a cgroup, and with a map of the user's own ids alone.
+fn of_a_user(bundle: &mut Bundle) {
+    let map = json!([{"containerID": 0, "hostID": USER, "size": 1}]);
+    bundle
+        .namespace("user", None)
+        .set("/linux/uidMappings", map.clone())
+        .set("/linux/gidMappings", map)
+        .set("/linux/cgroupsPath", "")
+        .set("/linux/resources", json!({}))
+        .unmount("/dev/pts")
+        .mount("bind", "/bin/busybox", "/bound", &["bind", "ro"])
+        .set("/process/oomScoreAdj", 10)
+        .set("/annotations/caller", A_USER)
+        .args(["sleep", "1000"]);
+}
+
+fn is_users(bundle: &Bundle) -> bool {
+    bundle.config["annotations"]["caller"] == A_USER
+}
+
 /// The binary with faults, if there is one.
 fn binary() -> Option<PathBuf> {
     std::env::var_os("CORTEN_FAULTS_BIN").map(PathBuf::from)
@@ -204,6 +234,9 @@ fn binary() -> Option<PathBuf> {
 fn container(view: View, configure: Configure) -> Container {
     let mut container = Container::in_view(view, configure);
     container.runtime.binary = binary().expect("a binary with faults");
+    if is_users(&container.bundle) {
+        container.give_to(USER);
+    }
     container
 }
 

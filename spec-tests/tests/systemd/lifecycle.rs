@@ -101,7 +101,7 @@ fn systemctl_stop_ends_the_container() {
     let container = sleeping(|bundle| {
         bundle.sh("trap 'exit 0' TERM; touch /ready; sleep 1000 & wait");
     });
-    // Before it has its trap, the first process of a pid namespace ignores the signal, and systemd waits for 90 seconds.
+    // Before it has its trap, the first process of a pid namespace ignores the signal, and systemd waits for 90 s.
     let ready = container.bundle.rootfs().join("ready");
     eventually("the payload has its trap", || ready.exists());
     systemctl(["stop", &unit(&container.id)]);

@@ -1,6 +1,7 @@
 //! Containers whose cgroup is a scope that systemd makes (`--systemd-cgroup`).
 //!
-//! The suite wants a machine where systemd runs and root asks it. `scripts/systemd` makes two, and `scripts/vm` a third:
+//! The suite wants a machine where systemd runs and root asks it. `scripts/systemd` makes two, and `scripts/vm` a
+//! third:
 //!
 //! | machine | cgroups | what is real there |
 //! |---|---|---|

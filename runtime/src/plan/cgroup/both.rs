@@ -14,8 +14,7 @@ pub(super) fn pids(resources: &LinuxResources, limits: &mut Collector<'_>) -> Re
 
 fn pids_max(limit: i64) -> String {
     match limit {
-        // A limit of 0 would let no process run at all, so 0 becomes 1, as systemd has it.
-        0 => "1".to_owned(),
+        // A limit of 0 would let no process run at all, and podman writes 0 for no limit.
         1.. => limit.to_string(),
         _ => "max".to_owned(),
     }

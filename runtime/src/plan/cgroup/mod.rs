@@ -6,6 +6,7 @@ pub mod host;
 mod limits;
 mod paths;
 pub mod properties;
+pub mod rootless;
 mod unit;
 mod v1;
 mod v2;
@@ -22,6 +23,7 @@ use host::{CgroupHost, Hierarchy, Mode, Systemd};
 use limits::Limits;
 pub use limits::{OnFailure, Value, Write};
 pub use paths::{CgroupPaths, RecordedUnit};
+pub use rootless::Rootless;
 pub use unit::Unit;
 use unit::UnitPlace;
 
@@ -99,9 +101,18 @@ pub struct Asked<'a> {
     pub resources: Option<&'a LinuxResources>,
     /// `annotations`, some of which are for systemd.
     pub annotations: Option<&'a HashMap<String, String>>,
+    /// Whether the caller isn't root of the host.
+    pub is_rootless: bool,
+    /// A directory in which the caller may make no cgroup, where the container may do without one.
+    pub refused: Option<&'a Path>,
 }
 
 impl Asked<'_> {
+    /// Whether the config leaves the place of the cgroup to the runtime.
+    fn names_none(&self) -> bool {
+        self.path.is_none_or(|path| path.as_os_str().is_empty())
+    }
+
     /// Whether systemd may have to make the cgroup, so that it is worth a look whether it runs here.
     pub fn may_be_systemd_s(&self) -> bool {
         match self.manager {
@@ -119,19 +130,26 @@ impl Asked<'_> {
 pub fn decide(asked: Asked, host: &CgroupHost) -> Result<Plan> {
     let unlimited = LinuxResources::default();
     let resources = asked.resources.unwrap_or(&unlimited);
-    match (asked.manager, &host.systemd) {
-        (Manager::Disabled, _) => callers(resources, host),
+    let mut plan = match (asked.manager, &host.systemd) {
+        (Manager::Disabled, _) => callers(resources, host, "--cgroup-manager disabled"),
         (Manager::Systemd, None) => Err(Error::unsupported(
             "--systemd-cgroup: systemd doesn't run here, or none of its sockets can be seen",
         )),
         (Manager::Systemd | Manager::ByPath, Some(systemd)) if asked.may_be_systemd_s() => {
             systemds(asked, resources, systemd, host)
         }
-        (Manager::Systemd | Manager::ByPath | Manager::Cgroupfs, _) => {
-            let place = paths::Place::choose(asked.id, asked.path)?;
-            own(resources, host, |hierarchy| Ok(place.on(hierarchy, host.is_v2())))
-        }
+        (Manager::Systemd | Manager::ByPath | Manager::Cgroupfs, _) => match asked.refused {
+            Some(refused) if asked.names_none() => rootless::callers(resources, host, refused),
+            _ => {
+                let place = paths::Place::choose(asked.id, asked.path)?;
+                own(resources, host, |hierarchy| Ok(place.on(hierarchy, host.is_v2())))
+            }
+        },
+    }?;
+    if asked.is_rootless {
+        rootless::leave_devices(&mut plan, resources);
     }
+    Ok(plan)
 }
 
 /// The plan for a cgroup of the container's own, at `place` in each hierarchy.
@@ -184,10 +202,11 @@ fn systemds(asked: Asked, resources: &LinuxResources, systemd: &Systemd, host: &
     Ok(plan)
 }
 
-/// The plan for the cgroup of the caller. Rules for devices are passed over, because engines write some by habit.
+/// The plan for the cgroup of the caller; `why` there is no other. Rules for devices are passed over, because engines
+/// write some by habit.
 ///
 /// Errors: any limit, because there is no cgroup to set it on.
-fn callers(resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
+fn callers(resources: &LinuxResources, host: &CgroupHost, why: &str) -> Result<Plan> {
     let path = |hierarchy: &Hierarchy| Ok(hierarchy.mountpoint.join(&hierarchy.own));
     let (dirs, limits) = match &host.mode {
         Mode::V1 { hierarchies } => (v1_dirs(hierarchies, path)?, v1::limits(resources, &|_| true)?),
@@ -196,7 +215,7 @@ fn callers(resources: &LinuxResources, host: &CgroupHost) -> Result<Plan> {
         }
     };
     if let Some(write) = limits.before_enter.iter().chain(&limits.writes).next() {
-        return Err(Error::unsupported(format!("{write}: not without a cgroup (--cgroup-manager disabled)")));
+        return Err(Error::unsupported(format!("{write}: not without a cgroup ({why})")));
     }
     let mut notes = Vec::new();
     if resources.devices().as_ref().is_some_and(|rules| !rules.is_empty()) {
@@ -350,6 +369,8 @@ mod tests {
             path: Some(Path::new(path)),
             resources,
             annotations: None,
+            is_rootless: false,
+            refused: None,
         }
     }
 

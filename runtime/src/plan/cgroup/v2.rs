@@ -395,7 +395,7 @@ mod tests {
         assert_eq!(
             lines(json),
             [
-                "pids.max=1",
+                "pids.max=max",
                 "rdma.max=mlx4_0 hca_object=1",
                 "rdma.max=mlx5_1 hca_handle=3 hca_object=10000",
                 "io.max=8:0 rbps=1",

@@ -17,9 +17,9 @@ use super::mounts::IdMapping;
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec,
-    ForInit, ForPreparer, ForSupervisor, IdMap, Leading, NamespaceFlags, NetDevice, OuterPropagation, Plan,
-    Program, PropagationChange, RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset,
-    User, cgroup,
+    ForInit, ForPreparer, ForSupervisor, IdMap, IdMapper, JoiningContainer, Leading, MappedIds,
+    NamespaceFlags, NetDevice, OomScore, OuterPropagation, Plan, Program, PropagationChange, RdtGroup,
+    Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -133,8 +133,8 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::NewTimeNamespace(offsets) => list(offsets, ", ", time_offset).into(),
         ForSupervisor::CloneInit(cloning) => self::cloning(cloning).into(),
         ForSupervisor::CloneIntoContainer(cloning) => cloning_into(cloning).into(),
-        ForSupervisor::MapIds(mapping) => self::mapping(mapping).into(),
-        ForSupervisor::AdjustOomScore(score) => score.to_string().into(),
+        ForSupervisor::MapIds(mapped) => mapped_ids(mapped),
+        ForSupervisor::AdjustOomScore(score) => oom_score(*score).into(),
         ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => for_exec(kept).into(),
         ForSupervisor::LimitCgroup(cgroup)
         | ForSupervisor::LimitCgroupPrepared(cgroup)
@@ -179,8 +179,9 @@ fn of_preparer(action: &ForPreparer) -> Text {
     match action {
         ForPreparer::EnterCgroup(affinity) => cpus(affinity).into(),
         ForPreparer::JoinNamespaces(joined) => list(joined, ", ", |each| each.name().into()).into(),
-        ForPreparer::JoinContainer(flags)
-        | ForPreparer::ForkInit(flags)
+        ForPreparer::AdjustOwnOomScore(score) => oom_score(*score).into(),
+        ForPreparer::JoinContainer(joining) => joining_container(*joining).into(),
+        ForPreparer::ForkInit(flags)
         | ForPreparer::UnshareFirst(flags)
         | ForPreparer::UnshareNamespaces(flags) => flags.to_string().into(),
         ForPreparer::JoinKeyring(text)
@@ -361,9 +362,10 @@ fn cloning(cloning: &Cloning) -> String {
         0 => String::new(),
         _ => format!(", with {}", descriptors(cloning.descriptors)),
     };
+    let dumpable = if cloning.dumpable { ", its files in /proc the caller's until it is root" } else { "" };
     match cloning.namespaces {
-        NamespaceFlags(0) => format!("no new namespaces{kept}"),
-        new => format!("{new}{kept}"),
+        NamespaceFlags(0) => format!("no new namespaces{kept}{dumpable}"),
+        new => format!("{new}{kept}{dumpable}"),
     }
 }
 
@@ -373,7 +375,19 @@ fn cloning_into(cloning: &CloningInto) -> String {
         format!(", into the cgroup {}{of} below the container's", path(below))
     };
     let cgroups: String = cloning.cgroups.iter().map(cgroup).collect();
-    format!("with {}{cgroups}", descriptors(cloning.descriptors))
+    let stays =
+        if cloning.may_stay { ", or in the caller's cgroup where the kernel forbids the move" } else { "" };
+    format!("with {}{cgroups}{stays}", descriptors(cloning.descriptors))
+}
+
+fn joining_container(joining: JoiningContainer) -> String {
+    let first = if joining.user_first { ", by the right of the user namespace" } else { "" };
+    format!("{}{first}", joining.namespaces)
+}
+
+fn oom_score(score: OomScore) -> String {
+    let unless = if score.unless_lower { ", unless that is lower than now" } else { "" };
+    format!("{}{unless}", score.adjust)
 }
 
 fn descriptors(kept: Descriptors) -> String {
@@ -452,6 +466,7 @@ fn device(device: &Device) -> String {
     };
     let source = match device.source {
         DeviceSource::Made => "made",
+        DeviceSource::BoundBySupervisor => "bound by the supervisor",
         DeviceSource::Bound => "bound",
     };
     format!("{} {kind} {major}:{minor} mode {mode:o} owner {uid}:{gid} {source}", path(&device.path))
@@ -460,6 +475,16 @@ fn device(device: &Device) -> String {
 fn mapping(mapping: &IdMapping) -> String {
     let line = |map: &IdMap| format!("{}→{}+{}", map.container, map.host, map.size);
     format!("uids {}; gids {}", list(&mapping.uids, " ", line), list(&mapping.gids, " ", line))
+}
+
+fn mapped_ids(mapped: &MappedIds) -> Text {
+    let by = |what: &str, mapper: &IdMapper| match mapper {
+        IdMapper::Supervisor => None,
+        IdMapper::Helper(at) => Some(format!("{what} by {}", path(at))),
+    };
+    let denied = mapped.groups_denied.then(|| "setgroups denied".to_owned());
+    let helpers = by("users", &mapped.users_by).into_iter().chain(by("groups", &mapped.groups_by));
+    Text { what: mapping(&mapped.maps), details: helpers.chain(denied).collect() }
 }
 
 fn time_offset(offset: &TimeOffset) -> String {
@@ -493,7 +518,8 @@ fn rlimit(limit: &Rlimit) -> String {
 }
 
 fn user(user: &User) -> String {
-    format!("uid {} gid {} groups {:?} umask {:03o}", user.uid, user.gid, user.groups, user.umask)
+    let groups = if user.keeps_groups { "as they are".into() } else { format!("{:?}", user.groups) };
+    format!("uid {} gid {} groups {groups} umask {:03o}", user.uid, user.gid, user.umask)
 }
 
 fn capability_sets(sets: &CapabilitySets) -> String {

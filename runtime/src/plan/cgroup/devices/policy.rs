@@ -58,6 +58,11 @@ impl Policy {
         Ok(policy)
     }
 
+    /// The policy that forbids nothing.
+    pub fn everything() -> Policy {
+        Policy { allow_by_default: true, exceptions: BTreeMap::new() }
+    }
+
     /// Whether nothing at all is forbidden.
     pub fn allows_everything(&self) -> bool {
         self.allow_by_default && self.exceptions.is_empty()
