@@ -21,7 +21,7 @@ use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
     Action, Cloning, CloningInto, Descriptors, ForSupervisor, MappedIds, Mount, NamespaceFlags, NetDevice,
-    Plan, Recorded, Undo,
+    Plan, RdtGroup, Recorded, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};
@@ -207,9 +207,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::MakeRdtGroup(group) => self.rdt.make_group(group),
             ForSupervisor::WriteSchemata(lines) => self.rdt.settle(lines),
             ForSupervisor::MakeRdtMonitor(path) => self.rdt.make_monitor(path),
-            ForSupervisor::OpenRdtGroup(group) => {
-                resctrl::Entrance::open(group).map(|entrance| self.rdt_entrance = Some(entrance))
-            }
+            ForSupervisor::OpenRdtGroup(group) => self.open_rdt_group(group),
             ForSupervisor::MakeStartFifo => self.dir()?.make_fifo(),
             ForSupervisor::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
             ForSupervisor::MakeMountpoint => {
@@ -273,6 +271,11 @@ impl<'a> Supervisor<'a> {
         })?;
         let record = self.record.insert(Record::begun(recorded));
         self.dir.insert((dir, lock)).0.save(record)
+    }
+
+    fn open_rdt_group(&mut self, group: &RdtGroup) -> Result<()> {
+        self.rdt_entrance = Some(resctrl::Entrance::open(group)?);
+        Ok(())
     }
 
     fn restrict_devices(&mut self, plan: &CgroupPlan) -> Result<()> {
