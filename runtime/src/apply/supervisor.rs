@@ -204,15 +204,14 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::CreateCgroup(plan) => cgroup::create(plan).map(|made| self.cgroup = Some(made)),
             ForSupervisor::StartUnit(unit) => self.start_unit(unit),
             ForSupervisor::AwaitUnit => self.await_unit(),
+            ForSupervisor::MoveIntoCgroup(plan) => self.move_into_cgroup(plan),
             ForSupervisor::MakeRdtGroup(group) => self.rdt.make_group(group),
             ForSupervisor::WriteSchemata(lines) => self.rdt.settle(lines),
             ForSupervisor::MakeRdtMonitor(path) => self.rdt.make_monitor(path),
             ForSupervisor::OpenRdtGroup(group) => self.open_rdt_group(group),
             ForSupervisor::MakeStartFifo => self.dir()?.make_fifo(),
             ForSupervisor::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
-            ForSupervisor::MakeMountpoint => {
-                self.dir()?.make_mountpoint().map(|made| self.mountpoint = Some(made))
-            }
+            ForSupervisor::MakeMountpoint => self.make_mountpoint(),
             ForSupervisor::OpenNamespace(joined) => self.open_namespace(joined),
             ForSupervisor::NewTimeNamespace(offsets) => self.new_time_namespace(offsets),
             ForSupervisor::CloneInit(cloning) => self.clone_init(cloning),
@@ -271,6 +270,11 @@ impl<'a> Supervisor<'a> {
         })?;
         let record = self.record.insert(Record::begun(recorded));
         self.dir.insert((dir, lock)).0.save(record)
+    }
+
+    fn make_mountpoint(&mut self) -> Result<()> {
+        self.mountpoint = Some(self.dir()?.make_mountpoint()?);
+        Ok(())
     }
 
     fn open_rdt_group(&mut self, group: &RdtGroup) -> Result<()> {

@@ -35,7 +35,7 @@ impl Supervisor<'_> {
         let (Some(cgroup), Some(record)) = (self.cgroup.take(), &self.record) else { return };
         let live = Cgroup::open(record.cgroup_paths.clone());
         best_effort(live.kill_all(), "hooks may have left something; an empty cgroup has nothing to kill");
-        std::mem::take(&mut self.unit).undo(record.systemd_unit.as_ref());
+        std::mem::take(&mut self.unit).undo(record.systemd_unit.as_ref(), &record.id);
         best_effort(cgroup.undo(), "the error that brought us here is the one to tell");
     }
 

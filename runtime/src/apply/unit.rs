@@ -2,7 +2,7 @@
 
 use super::supervisor::Supervisor;
 use crate::error::{Error, Kind, Result, best_effort};
-use crate::plan::cgroup::{RecordedUnit, Unit};
+use crate::plan::cgroup::{Plan, RecordedUnit, Unit};
 use crate::systemd::{self, Manager, Starting};
 
 /// What a supervisor has asked of systemd.
@@ -34,13 +34,19 @@ impl Supervisor<'_> {
             result => result,
         }
     }
+
+    pub(super) fn move_into_cgroup(&mut self, plan: &Plan) -> Result<()> {
+        let pid = self.init()?.pid;
+        let cgroup = self.cgroup.as_mut().ok_or_else(|| Error::internal("there is no cgroup yet"))?;
+        cgroup.take_in(plan, pid)
+    }
 }
 
 impl AskedUnit {
     /// Stops the unit, if this start has asked for it.
-    pub fn undo(self, unit: Option<&RecordedUnit>) {
+    pub fn undo(self, unit: Option<&RecordedUnit>, id: &str) {
         if let Some(unit) = unit.filter(|_| self.is_asked_for) {
-            best_effort(systemd::stop(unit), "systemd forgets an empty unit by itself");
+            best_effort(systemd::stop(unit, id), "systemd forgets an empty unit by itself");
         }
     }
 }

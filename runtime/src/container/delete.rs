@@ -136,7 +136,7 @@ impl Container {
         if !cgroup.pids()?.is_empty() {
             self.end_what_is_left()?;
         }
-        systemd::stop(unit)?;
+        systemd::stop(unit, &self.record.id)?;
         cgroup.remove()
     }
 

@@ -337,6 +337,8 @@ fn cgroup_steps(cgroup: &Rc<cgroup::Plan>, birth: Birth, restricts_devices: bool
         let of_unit = [ForSupervisor::StartUnit(Rc::clone(unit)), ForSupervisor::AwaitUnit];
         steps.extend(of_unit.map(|action| Step::of("linux.cgroupsPath", action)));
         if unit.moves {
+            let on_v1 = (!cgroup.is_v2()).then(|| ForSupervisor::MoveIntoCgroup(Rc::clone(cgroup)));
+            steps.extend(on_v1.map(Step::always));
             steps.push(Step::always(ForSupervisor::ReleaseIntoCgroup));
             steps.push(Step::always(ForPreparer::AwaitCgroup));
         }

@@ -206,7 +206,9 @@ steps! {
     /// Waits until systemd has started the unit. Before the limits: systemd writes some of them too, and not as
     /// exactly.
     AwaitUnit by Supervisor = "await-unit";
-    /// Lets init go on, which systemd has moved into its cgroup.
+    /// v1: makes what systemd has left out of the cgroup, and moves init there.
+    MoveIntoCgroup(Rc<cgroup::Plan>) by Supervisor = "move-into-cgroup";
+    /// Lets init go on, which is in its cgroup now.
     ReleaseIntoCgroup by Supervisor = "release-into-cgroup";
     /// Writes the resource limits, while init builds its root.
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
@@ -239,7 +241,7 @@ steps! {
     AwaitRelease by Preparer = "await-release";
     /// Becomes root of the new user namespace.
     BecomeRoot by Preparer = "become-root";
-    /// Waits until systemd has moved this process into its cgroup, the top of the cgroup namespace to come.
+    /// Waits until this process is moved into its cgroup, the top of the cgroup namespace to come.
     AwaitCgroup by Preparer = "await-cgroup";
     /// Makes the namespaces that must belong to that root, and what must wait for the cgroup.
     UnshareNamespaces(NamespaceFlags) by Preparer = "unshare-namespaces";

@@ -15,7 +15,7 @@ use bus::{Bus, Reply, fault};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::cgroup::host::SystemdManager;
-use crate::plan::cgroup::properties::Property;
+use crate::plan::cgroup::properties::{Property, description};
 use crate::plan::cgroup::{RecordedUnit, Unit};
 use crate::sys::clock::Deadline;
 
@@ -83,8 +83,12 @@ impl Manager {
         self.ask(&ping)?.done()
     }
 
-    /// Ends a unit, if there is one of that name. Returns once systemd has forgotten it.
-    pub fn stop(mut self, unit: &str) -> Result<()> {
+    /// Ends the unit of the container `id`, if it is there. Returns once systemd has forgotten it. A unit of that name
+    /// that somebody else has started stays: a start may have died before it knew.
+    pub fn stop(mut self, unit: &str, id: &str) -> Result<()> {
+        if self.description(unit)?.is_none_or(|text| text != description(id)) {
+            return Ok(());
+        }
         self.bus.listen_to_jobs_of(unit)?;
         let mut request = call("StopUnit");
         request.body.push_param2(unit, MODE).map_err(fault)?;
@@ -96,6 +100,24 @@ impl Manager {
         self.bus.await_job(&job, self.deadline)?;
         // A unit that failed before is kept under its name.
         self.forget_failed(unit)
+    }
+
+    /// What a unit that systemd knows is described as.
+    fn description(&mut self, unit: &str) -> Result<Option<String>> {
+        let mut request = call("GetUnit");
+        request.body.push_param(unit).map_err(fault)?;
+        let reply = self.ask(&request)?;
+        if reply.is_error(NO_SUCH_UNIT) {
+            return Ok(None);
+        }
+        let object = reply.path()?;
+        let mut request = call("Get");
+        request.dynheader.interface = Some(PROPERTIES.to_owned());
+        request.dynheader.object = Some(object);
+        request.body.push_param2("org.freedesktop.systemd1.Unit", "Description").map_err(fault)?;
+        let reply = self.ask(&request)?;
+        // It has gone in this moment.
+        if reply.is_error(UNKNOWN_OBJECT) { Ok(None) } else { reply.text_in_variant().map(Some) }
     }
 
     fn forget_failed(&mut self, unit: &str) -> Result<()> {
@@ -119,7 +141,7 @@ impl Manager {
             return Ok(());
         };
         let mut request = call("Get");
-        request.dynheader.interface = Some("org.freedesktop.DBus.Properties".to_owned());
+        request.dynheader.interface = Some(PROPERTIES.to_owned());
         request.body.push_param2(INTERFACE, "Version").map_err(fault)?;
         let text = self.ask(&request)?.text_in_variant()?;
         match version(&text) {
@@ -158,9 +180,9 @@ impl Starting {
     }
 }
 
-/// Ends the unit of a container, if systemd still has it.
-pub fn stop(unit: &RecordedUnit) -> Result<()> {
-    let stopped = Manager::connect(unit.manager).and_then(|manager| manager.stop(&unit.name));
+/// Ends the unit of the container `id`, if systemd still has it.
+pub fn stop(unit: &RecordedUnit, id: &str) -> Result<()> {
+    let stopped = Manager::connect(unit.manager).and_then(|manager| manager.stop(&unit.name, id));
     stopped.doing_with(|| format!("stop the unit {}", unit.name))
 }
 
@@ -169,6 +191,9 @@ const MODE: &str = "replace";
 
 const INTERFACE: &str = "org.freedesktop.systemd1.Manager";
 
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+const UNKNOWN_OBJECT: &str = "org.freedesktop.DBus.Error.UnknownObject";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 

@@ -20,13 +20,13 @@ const PATTERNS: &[(&str, &str)] = &[
         r"(?m)^error running container: from \S+ creating container for (.*?\]): [^\n]*$",
         "error running container: $1",
     ),
-    (r#"(?m)^time="[^"]*" level="#, "level="),
     (r"(?m)^--> [0-9a-f]{11}$", "--> <id>"),
     // The client prints these lines or not, depending on which of two answers it gets first.
     (
         r#"(?m)^(time="[^"]*" level=error msg="|(\x1b\[\d+m)?ERRO(\x1b\[0m)?\[\d+\] )error waiting for container: [^\n]*\n"#,
         "",
     ),
+    (r#"(?m)^time="[^"]*" level="#, "level="),
     (r"(?m)^failed to resize tty, using default size\n", ""),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
     (r"\b[0-9a-f]{64}\b", "<id>"),
@@ -99,6 +99,10 @@ mod tests {
         check(
             "Error: OCI runtime error: runc: runc create failed: a: b\n",
             "Error: OCI runtime error: <words>\n",
+        );
+        check(
+            "time=\"2026-01-02T03:04:05Z\" level=error msg=\"error waiting for container: context canceled\"\n",
+            "",
         );
         check("limit 67108864, port 8080", "limit 67108864, port 8080");
     }

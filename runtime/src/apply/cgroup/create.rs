@@ -65,6 +65,33 @@ impl CreatedCgroup {
         Ok(entrance)
     }
 
+    /// v1: moves a process in that was born outside. Directories that somebody has removed meanwhile are made again: they
+    /// were empty.
+    pub fn take_in(&mut self, plan: &Plan, pid: i32) -> Result<()> {
+        for planned in &plan.dirs {
+            let taken = self.make_again(planned).and_then(|dir| dir.write("cgroup.procs", &pid.to_string()));
+            match taken {
+                Err(_) if planned.optional => {}
+                taken => taken.doing_with(|| format!("enter the cgroup {}", planned.path.display()))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn make_again(&mut self, planned: &PlannedDir) -> Result<&Dir> {
+        let is_new = self.make_with_parents(&planned.path, &planned.mountpoint)?;
+        let dir = self.top.open_dir(&planned.path)?;
+        let at = self.dirs.iter().position(|created| created.dir.path() == planned.path);
+        let PlannedDir { controllers, optional, .. } = planned;
+        let created = CreatedDir { controllers: controllers.clone(), dir, optional: *optional, is_new };
+        match at {
+            Some(at) => self.dirs[at] = CreatedDir { is_new: is_new || self.dirs[at].is_new, ..created },
+            None => self.dirs.push(created),
+        }
+        let found = self.dirs.iter().find(|created| created.dir.path() == planned.path);
+        found.map(|created| &created.dir).ok_or_else(|| Error::internal("the cgroup was just made"))
+    }
+
     /// Writes all limits.
     pub fn limit_resources(&self, plan: &Plan) -> Result<()> {
         perform(self, &plan.writes)

@@ -31,13 +31,14 @@ pub struct Systemd {
 
 impl Systemd {
     /// Whether a process of the caller's may be born in a cgroup of a unit. Into those of a user's systemd nobody but
-    /// root brings processes from outside: so the kernel has it, and a login session is outside.
+    /// root brings processes from outside: so the kernel has it, and a login session is outside. On v1 systemd takes
+    /// away what it finds and knows nothing of, and moves processes.
     pub(super) fn may_clone_into(&self, host: &CgroupHost) -> bool {
         let within = |hierarchy: &Hierarchy| hierarchy.own.starts_with(&self.control_group);
         match (self.manager, &host.mode) {
-            (SystemdManager::System, _) => true,
+            (_, Mode::V1 { .. }) => false,
+            (SystemdManager::System, Mode::V2 { .. }) => true,
             (SystemdManager::User, Mode::V2 { hierarchy, .. }) => within(hierarchy),
-            (SystemdManager::User, Mode::V1 { hierarchies }) => hierarchies.iter().all(within),
         }
     }
 }

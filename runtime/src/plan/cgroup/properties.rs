@@ -65,7 +65,7 @@ pub(super) fn of_every_unit(id: &str, slice: &str, is_scope: bool) -> Vec<Proper
     let switched_on = |name| Property::new(name, PropertyValue::Bool(true));
     let text = |name, text: String| Property::new(name, PropertyValue::Text(text));
     let mut properties = vec![
-        text("Description", format!("Corten container {id}")),
+        text("Description", description(id)),
         Property::new("DefaultDependencies", PropertyValue::Bool(false)),
         // A unit that failed would keep its name for ever.
         text("CollectMode", "inactive-or-failed".to_owned()).since(236),
@@ -81,6 +81,11 @@ pub(super) fn of_every_unit(id: &str, slice: &str, is_scope: bool) -> Vec<Proper
         properties.push(switched_on("Delegate"));
     }
     properties
+}
+
+/// What a container's unit is described as. It tells the unit from another of the same name.
+pub fn description(id: &str) -> String {
+    format!("Corten container {id}")
 }
 
 /// What of `writes` systemd has properties for.
@@ -259,12 +264,11 @@ const ANNOTATION: &str = "org.systemd.property.";
 
 /// The properties that a config may set. With others (`OnFailure`, `Conflicts`, `SuccessAction`), whoever writes
 /// annotations could stop units of the host, or the host.
-const ALLOWED: [(&str, Kind); 17] = [
+const ALLOWED: [(&str, Kind); 16] = [
     ("After", Kind::Texts),
     ("Before", Kind::Texts),
     ("CollectMode", Kind::Text),
     ("DefaultDependencies", Kind::Bool),
-    ("Description", Kind::Text),
     ("Documentation", Kind::Texts),
     ("FinalKillSignal", Kind::Int),
     ("KillMode", Kind::Text),

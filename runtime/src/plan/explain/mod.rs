@@ -122,6 +122,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
             Text { what: recorded.id.clone(), details: self::recorded(recorded) }
         }
         ForSupervisor::CreateCgroup(cgroup) => made(cgroup).into(),
+        ForSupervisor::MoveIntoCgroup(cgroup) => cgroup.dirs.iter().map(directory).collect::<Vec<_>>().into(),
         ForSupervisor::StartUnit(unit) => self::unit(unit),
         ForSupervisor::MakeRdtGroup(group) => made_rdt_group(group).into(),
         ForSupervisor::WriteSchemata(lines) => word(lines).into_owned().into(),
