@@ -203,7 +203,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::SaveRecord(recorded) => self.save_record(recorded),
             ForSupervisor::CreateCgroup(plan) => cgroup::create(plan).map(|made| self.cgroup = Some(made)),
             ForSupervisor::StartUnit(unit) => self.start_unit(unit),
-            ForSupervisor::AwaitUnit => self.await_unit(),
+            ForSupervisor::AwaitUnit => self.unit.settle(),
             ForSupervisor::MoveIntoCgroup(plan) => self.move_into_cgroup(plan),
             ForSupervisor::MakeRdtGroup(group) => self.rdt.make_group(group),
             ForSupervisor::WriteSchemata(lines) => self.rdt.settle(lines),
@@ -211,7 +211,9 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::OpenRdtGroup(group) => self.open_rdt_group(group),
             ForSupervisor::MakeStartFifo => self.dir()?.make_fifo(),
             ForSupervisor::MakeNotifyDirectory => self.dir()?.make_notify_directory(),
-            ForSupervisor::MakeMountpoint => self.make_mountpoint(),
+            ForSupervisor::MakeMountpoint => {
+                self.dir()?.make_mountpoint().map(|made| self.mountpoint = Some(made))
+            }
             ForSupervisor::OpenNamespace(joined) => self.open_namespace(joined),
             ForSupervisor::NewTimeNamespace(offsets) => self.new_time_namespace(offsets),
             ForSupervisor::CloneInit(cloning) => self.clone_init(cloning),
@@ -249,13 +251,9 @@ impl<'a> Supervisor<'a> {
                 self.dir()?.bind_notify_socket().map(|socket| self.notify_socket = Some(socket))
             }
             ForSupervisor::StartAtOnce => {
-                self.started = Some(starting::start(self.dir()?, self.record()?)?);
-                Ok(())
+                starting::start(self.dir()?, self.record()?).map(|started| self.started = Some(started))
             }
-            ForSupervisor::LetInitGo => {
-                self.go()?;
-                self.expect_word(Message::Independent)
-            }
+            ForSupervisor::LetInitGo => self.go().and_then(|()| self.expect_word(Message::Independent)),
             ForSupervisor::AwaitExecution => self.await_execution(),
         }
     }
@@ -270,11 +268,6 @@ impl<'a> Supervisor<'a> {
         })?;
         let record = self.record.insert(Record::begun(recorded));
         self.dir.insert((dir, lock)).0.save(record)
-    }
-
-    fn make_mountpoint(&mut self) -> Result<()> {
-        self.mountpoint = Some(self.dir()?.make_mountpoint()?);
-        Ok(())
     }
 
     fn open_rdt_group(&mut self, group: &RdtGroup) -> Result<()> {

@@ -5,34 +5,26 @@ use crate::error::{Error, Kind, Result, best_effort};
 use crate::plan::cgroup::{Plan, RecordedUnit, Unit};
 use crate::systemd::{self, Manager, Starting};
 
-/// What a supervisor has asked of systemd.
+/// How far a supervisor and systemd have come with the unit.
 #[derive(Default)]
-pub(super) struct AskedUnit {
-    /// The unit that systemd is at work on.
-    starting: Option<Starting>,
-    /// Whether systemd may have a unit that this start has asked for.
-    is_asked_for: bool,
+pub(super) enum AskedUnit {
+    /// There is none that this start knows of.
+    #[default]
+    None,
+    /// systemd is at work on it.
+    Starting(Box<Starting>),
+    /// It runs around the container's cgroup.
+    Started,
+    /// Somebody else has a unit of this name, and what is in the cgroup.
+    OfOthers,
 }
 
 impl Supervisor<'_> {
     pub(super) fn start_unit(&mut self, unit: &Unit) -> Result<()> {
         let pid = self.init()?.pid;
-        let manager = Manager::connect(unit.manager)?;
-        self.unit.is_asked_for = true;
-        self.unit.starting = Some(manager.start(unit, pid)?);
+        let starting = Manager::connect(unit.manager)?.start(unit, pid)?;
+        self.unit = AskedUnit::Starting(Box::new(starting));
         Ok(())
-    }
-
-    pub(super) fn await_unit(&mut self) -> Result<()> {
-        let starting = self.unit.starting.take();
-        match starting.ok_or_else(|| Error::internal("no unit was asked for"))?.wait() {
-            // The unit is another's, and stays.
-            Err(err) if err.kind() == Kind::AlreadyExists => {
-                self.unit.is_asked_for = false;
-                Err(err)
-            }
-            result => result,
-        }
     }
 
     pub(super) fn move_into_cgroup(&mut self, plan: &Plan) -> Result<()> {
@@ -43,9 +35,33 @@ impl Supervisor<'_> {
 }
 
 impl AskedUnit {
-    /// Stops the unit, if this start has asked for it.
+    /// Waits for systemd's answer.
+    pub fn settle(&mut self) -> Result<()> {
+        let AskedUnit::Starting(starting) = std::mem::take(self) else {
+            return Err(Error::internal("no unit was asked for"));
+        };
+        let started = starting.wait();
+        *self = match &started {
+            Ok(()) => AskedUnit::Started,
+            Err(err) if err.kind() == Kind::AlreadyExists => AskedUnit::OfOthers,
+            // Where systemd doesn't answer, there is no use in asking it for more. It forgets a unit without processes.
+            Err(_) => AskedUnit::None,
+        };
+        started
+    }
+
+    /// Whether the cgroup is another's too, which has the unit: nothing is to be done to it. A unit that systemd is at
+    /// work on is waited for first.
+    pub fn is_of_others(&mut self) -> bool {
+        if matches!(self, AskedUnit::Starting(_)) {
+            best_effort(self.settle(), "the error that brought us here is the one to tell");
+        }
+        matches!(self, AskedUnit::OfOthers)
+    }
+
+    /// Stops the unit that this start has begun.
     pub fn undo(self, unit: Option<&RecordedUnit>, id: &str) {
-        if let Some(unit) = unit.filter(|_| self.is_asked_for) {
+        if let (AskedUnit::Started, Some(unit)) = (self, unit) {
             best_effort(systemd::stop(unit, id), "systemd forgets an empty unit by itself");
         }
     }

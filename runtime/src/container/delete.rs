@@ -127,7 +127,7 @@ impl Container {
     }
 
     /// Removes the cgroup. systemd stops its unit when nothing runs there any more: it would give processes time to
-    /// end.
+    /// end, and strangers may have got the unit's name.
     fn remove_cgroup(&self) -> Result<()> {
         let cgroup = self.cgroup();
         let Some(unit) = &self.record.systemd_unit else {
@@ -136,7 +136,9 @@ impl Container {
         if !cgroup.pids()?.is_empty() {
             self.end_what_is_left()?;
         }
-        systemd::stop(unit, &self.record.id)?;
+        if cgroup.is_empty_soon()? {
+            systemd::stop(unit, &self.record.id)?;
+        }
         cgroup.remove()
     }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use spec_tests::bundle::Bundle;
 use spec_tests::cgroup;
 use spec_tests::container::Container;
+use spec_tests::manager::Manager;
 use spec_tests::resctrl::Resctrl;
 use spec_tests::runtime::{Call, eventually};
 use spec_tests::skip_if;
@@ -19,7 +20,7 @@ use crate::{at_each, left_after_delete};
 type Configure = fn(&mut Bundle);
 
 /// Bundles that together ask for every step that a bundle can ask for here.
-const BUNDLES: [Configure; 8] = [
+const BUNDLES: [Configure; 7] = [
     rich,
     in_a_user_namespace,
     with_a_net_device,
@@ -27,7 +28,6 @@ const BUNDLES: [Configure; 8] = [
     in_a_pod,
     in_a_pod_with_users,
     forked_first,
-    of_a_user,
 ];
 
 /// As `in_a_pod`, with a pids limit of one: where a view has the controller.
@@ -248,9 +248,11 @@ fn notifying(call: Call<'_>) -> Call<'_> {
 /// Every step of every bundle in every view.
 fn places(surroundings: &Surroundings) -> Vec<Place> {
     let mut places = Vec::new();
+    // This user has no systemd of its own.
+    let user = (Manager::of_environment() == Manager::Cgroupfs).then_some(of_a_user as Configure);
     for view in View::all() {
         let limited = (*view != View::V2 || cgroup::is_v2("pids")).then_some(ALONE_IN_A_POD);
-        for configure in BUNDLES.into_iter().chain(limited) {
+        for configure in BUNDLES.into_iter().chain(limited).chain(user) {
             let container = container(*view, configure);
             container.bundle.save();
             let dir = container.bundle.dir.to_str().expect("a UTF-8 path");
@@ -461,6 +463,7 @@ fn has_sys_resource() -> bool {
 #[test]
 fn every_step_of_the_table_is_tried() {
     skip_if!(binary().is_none(), "CORTEN_FAULTS_BIN is not set");
+    skip_if!(Manager::of_environment() == Manager::Systemd, "no start of a user is tried there");
     let surroundings = Surroundings::new();
     skip_if!(surroundings.resctrl.is_none(), "no FUSE, so nothing that stands in for resctrl");
     let mut tried: BTreeSet<String> = places(&surroundings).into_iter().map(|place| place.step).collect();

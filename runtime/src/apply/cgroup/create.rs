@@ -65,8 +65,8 @@ impl CreatedCgroup {
         Ok(entrance)
     }
 
-    /// v1: moves a process in that was born outside. Directories that somebody has removed meanwhile are made again: they
-    /// were empty.
+    /// v1: moves a process in that was born outside. Directories that somebody has removed meanwhile are made again:
+    /// they were empty.
     pub fn take_in(&mut self, plan: &Plan, pid: i32) -> Result<()> {
         for planned in &plan.dirs {
             let taken = self.make_again(planned).and_then(|dir| dir.write("cgroup.procs", &pid.to_string()));

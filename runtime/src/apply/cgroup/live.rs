@@ -157,6 +157,18 @@ impl Cgroup {
         Ok(pids.into_iter().collect())
     }
 
+    /// Whether no process is in the cgroup, or will be when those that are dying have gone.
+    pub fn is_empty_soon(&self) -> Result<bool> {
+        let deadline = Deadline::after(PATIENCE);
+        while !self.pids()?.is_empty() {
+            if deadline.passed() {
+                return Ok(false);
+            }
+            sleep(Duration::from_millis(1));
+        }
+        Ok(true)
+    }
+
     /// Stops all processes, and returns once they have stopped.
     pub fn freeze(&self) -> Result<()> {
         self.with_freezer(freezer::freeze_v1, freezer::freeze_v2).doing("freeze the container's cgroup")
