@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
 use spec_tests::bundle::Bundle;
@@ -17,7 +18,9 @@ struct Profile(String);
 impl Profile {
     /// Loads a profile that allows everything but what `denied` says.
     fn load(name: &str, denied: &str) -> Profile {
-        let name = format!("corten-test-{}-{name}", std::process::id());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("corten-test-{}-{number}-{name}", std::process::id());
         let profile = Profile(name);
         profile.parse(
             "--replace",

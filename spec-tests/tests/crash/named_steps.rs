@@ -251,7 +251,8 @@ fn places(surroundings: &Surroundings) -> Vec<Place> {
     // This user has no systemd of its own.
     let user = (Manager::of_environment() == Manager::Cgroupfs).then_some(of_a_user as Configure);
     for view in View::all() {
-        let limited = (*view != View::V2 || cgroup::is_v2("pids")).then_some(ALONE_IN_A_POD);
+        let has_pids = if *view == View::V2 { cgroup::is_v2("pids") } else { cgroup::has("pids") };
+        let limited = has_pids.then_some(ALONE_IN_A_POD);
         for configure in BUNDLES.into_iter().chain(limited).chain(user) {
             let container = container(*view, configure);
             container.bundle.save();

@@ -9,7 +9,7 @@ use super::write::{Places, perform};
 use super::{PATIENCE, devices, freezer};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Driver, Plan, Write};
-use crate::sys::cgroupfs::{Dir, Top};
+use crate::sys::cgroupfs::{Dir, Top, is_gone};
 use crate::sys::clock::Deadline;
 
 /// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
@@ -69,7 +69,17 @@ impl CreatedCgroup {
     /// they were empty.
     pub fn take_in(&mut self, plan: &Plan, pid: i32) -> Result<()> {
         for planned in &plan.dirs {
-            let taken = self.make_again(planned).and_then(|dir| dir.write("cgroup.procs", &pid.to_string()));
+            let enter = |cgroup: &mut Self| {
+                cgroup.make_again(planned).and_then(|dir| dir.write("cgroup.procs", &pid.to_string()))
+            };
+            // systemd may take the directory away once more before the process is in it.
+            let mut taken = enter(self);
+            for _ in 0..PARENT_TRIES {
+                if !taken.as_ref().is_err_and(is_gone) {
+                    break;
+                }
+                taken = enter(self);
+            }
             match taken {
                 Err(_) if planned.optional => {}
                 taken => taken.doing_with(|| format!("enter the cgroup {}", planned.path.display()))?,
@@ -79,8 +89,7 @@ impl CreatedCgroup {
     }
 
     fn make_again(&mut self, planned: &PlannedDir) -> Result<&Dir> {
-        let is_new = self.make_with_parents(&planned.path, &planned.mountpoint)?;
-        let dir = self.top.open_dir(&planned.path)?;
+        let (dir, is_new) = self.make_and_open(planned)?;
         let at = self.dirs.iter().position(|created| created.dir.path() == planned.path);
         let PlannedDir { controllers, optional, .. } = planned;
         let created = CreatedDir { controllers: controllers.clone(), dir, optional: *optional, is_new };
@@ -152,8 +161,7 @@ impl CreatedCgroup {
     }
 
     fn make(&mut self, planned: &PlannedDir) -> Result<()> {
-        let is_new = self.make_with_parents(&planned.path, &planned.mountpoint)?;
-        let dir = self.top.open_dir(&planned.path)?;
+        let (dir, is_new) = self.make_and_open(planned)?;
         if !is_new {
             refuse_used(&self.top, &dir)?;
         }
@@ -163,6 +171,19 @@ impl CreatedCgroup {
         let PlannedDir { controllers, optional, .. } = planned;
         self.dirs.push(CreatedDir { controllers: controllers.clone(), dir, optional: *optional, is_new });
         Ok(())
+    }
+
+    /// Opens the directory, which is made if it is missing; says whether the directory is new.
+    fn make_and_open(&mut self, planned: &PlannedDir) -> Result<(Dir, bool)> {
+        let mut tries = 0;
+        loop {
+            let is_new = self.make_with_parents(&planned.path, &planned.mountpoint)?;
+            match self.top.open_dir(&planned.path) {
+                // On v1 systemd removes empty directories below its slices.
+                Err(err) if err.is(Errno::ENOENT) && tries < PARENT_TRIES => tries += 1,
+                opened => return Ok((opened?, is_new)),
+            }
+        }
     }
 
     /// Makes the directory and its missing parents; says whether the directory itself is new.

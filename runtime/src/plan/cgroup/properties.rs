@@ -93,6 +93,8 @@ pub fn of_limits<'a>(writes: impl Iterator<Item = &'a Write> + Clone) -> Vec<Pro
     let mut properties = Vec::new();
     for write in writes.clone() {
         let Value::Text(text) = &write.value else { continue };
+        // systemd sets its limit at once, when an intermediate process may still have to fork init.
+        let text = if write.has_room_for_one() { "2" } else { text };
         put_all(&mut properties, of_file(&write.file, text));
         if let OnFailure::Use(file, text) = &write.on_failure {
             put_all(&mut properties, of_file(file, text));
