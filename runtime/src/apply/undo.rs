@@ -34,7 +34,7 @@ impl Supervisor<'_> {
     fn remove_cgroup(&mut self) {
         let (Some(cgroup), Some(record)) = (self.cgroup.take(), &self.record) else { return };
         if self.unit.is_of_others() {
-            return;
+            return cgroup.leave();
         }
         let live = Cgroup::open(record.cgroup_paths.clone());
         best_effort(live.kill_all(), "hooks may have left something; an empty cgroup has nothing to kill");

@@ -15,7 +15,7 @@ pub(super) enum AskedUnit {
     Starting(Box<Starting>),
     /// It runs around the container's cgroup.
     Started,
-    /// Somebody else has a unit of this name, and what is in the cgroup.
+    /// Somebody else has a unit of this name, and perhaps what is in the cgroup.
     OfOthers,
 }
 
@@ -50,8 +50,8 @@ impl AskedUnit {
         started
     }
 
-    /// Whether the cgroup is another's too, which has the unit: nothing is to be done to it. A unit that systemd is at
-    /// work on is waited for first.
+    /// Whether somebody else has the unit, and perhaps the cgroup too: nothing in it may be killed. A unit that systemd
+    /// is at work on is waited for first.
     pub fn is_of_others(&mut self) -> bool {
         if matches!(self, AskedUnit::Starting(_)) {
             best_effort(self.settle(), "the error that brought us here is the one to tell");

@@ -1,7 +1,7 @@
 //! systemd, as far as a container's cgroup is a unit of it: units are started, changed and stopped over D-Bus.
 //!
-//! `bus` is the connection, `address` where it leads; here stands what is said. A caller waits no longer than
-//! [`PATIENCE`] for systemd in all.
+//! `bus` is the connection, `address` where it leads; here stands what is said. A connection is let in within
+//! [`GREETING_PATIENCE`], and lasts no longer than [`PATIENCE`].
 
 mod address;
 mod bus;

@@ -138,6 +138,13 @@ impl CreatedCgroup {
         first
     }
 
+    /// Removes of what [`create`] has made only what is empty: processes of others may be in the rest.
+    pub fn leave(self) {
+        for path in self.made.iter().rev() {
+            best_effort(self.top.remove_dir(path), "others may live in it");
+        }
+    }
+
     fn build(&mut self, plan: &Plan) -> Result<()> {
         let Driver::Own { enable, .. } = &plan.driver else {
             return Err(Error::internal("the plan makes no cgroup"));
