@@ -6,8 +6,8 @@ use serde_json::json;
 use spec_tests::container::Container;
 use spec_tests::manager::{systemctl, unit};
 use spec_tests::runtime::eventually;
-use spec_tests::skip_if;
 use spec_tests::subject::subject;
+use spec_tests::{only_corten, skip_if};
 
 use crate::{cgroup_of, need_systemd, show, sleeping, units};
 
@@ -137,9 +137,13 @@ struct Stranger {
 
 impl Stranger {
     fn of(container: &Container, command: &[&str]) -> Stranger {
+        Stranger::in_slice("spec.slice", container, command)
+    }
+
+    fn in_slice(slice: &str, container: &Container, command: &[&str]) -> Stranger {
         let unit = unit(&container.id);
         let mut run = Command::new("systemd-run");
-        run.args(["--scope", "--quiet", "--slice=spec.slice", "--unit", &unit]).args(command);
+        run.args(["--scope", "--quiet", "--slice", slice, "--unit", &unit]).args(command);
         let process = run.spawn().unwrap();
         let stranger = Stranger { process, unit };
         eventually("the scope is there", || stranger.is("active") || stranger.is("failed"));
@@ -190,6 +194,23 @@ fn a_live_unit_of_the_same_name_is_refused_and_lives_on() {
     container.command(["delete", "--force", &container.id]).output();
     assert!(stranger.process.try_wait().unwrap().is_none(), "the stranger has ended");
     assert!(stranger.is("active"));
+}
+
+/// Its cgroup is elsewhere, so only systemd can tell that the name is taken.
+#[test]
+fn a_live_unit_in_another_slice_lives_on() {
+    need_systemd!();
+    only_corten!("the peers' ends of such a start differ");
+    let container = Container::in_a_scope(|bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    let mut stranger = Stranger::in_slice("other.slice", &container, &["sleep", "1000"]);
+    container.create().output().fails_with("UnitExists");
+    container.command(["delete", "--force", &container.id]).output();
+    assert!(stranger.process.try_wait().unwrap().is_none(), "the stranger has ended");
+    assert!(stranger.is("active"));
+    let made = std::path::Path::new("/sys/fs/cgroup/spec.slice").join(&stranger.unit);
+    assert!(!made.exists(), "{} is left", made.display());
 }
 
 #[test]
