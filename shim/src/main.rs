@@ -1,0 +1,6 @@
+//! `containerd-shim-corten-v2`.
+
+mod machine;
+mod refusal;
+
+fn main() {}
