@@ -39,10 +39,9 @@ pub fn ensure() -> Result<()> {
     if runs_sealed() {
         return Ok(());
     }
-    let image = overlay_image()
-        .or_else(|_| memory_image())
-        .map_err(|err| err.with_kind(Kind::Denied).context("protect the runtime's own binary"))?;
-    let image = with_marker(image)?;
+    // Both survive the execution.
+    let Image { image, marker } = make()?;
+    let _number = marker.into_raw_fd();
     let words = |words: &mut dyn Iterator<Item = std::ffi::OsString>| -> Result<Vec<CString>> {
         words.map(crate::sys::c_string).collect()
     };
@@ -53,6 +52,24 @@ pub fn ensure() -> Result<()> {
         name
     }))?;
     match process::execute_fd(&image, &args, &env).doing("execute the sealed image")? {}
+}
+
+/// A sealed image, and at the next number the file that names it. Both are handed to what is executed from the image.
+pub struct Image {
+    /// The image.
+    pub image: OwnedFd,
+    /// What tells the process that it was executed from a sealed image.
+    pub marker: OwnedFd,
+}
+
+/// Makes a sealed image of this process's binary.
+///
+/// Errors: Denied.
+pub fn make() -> Result<Image> {
+    let image = overlay_image()
+        .or_else(|_| memory_image())
+        .map_err(|err| err.with_kind(Kind::Denied).context("protect the runtime's own binary"))?;
+    with_marker(image)
 }
 
 /// Whether this process was executed from a sealed image: the kernel tells the number of the descriptor that it was
@@ -146,23 +163,23 @@ fn memory_image() -> Result<OwnedFd> {
     Ok(image)
 }
 
-/// Puts the image at a number whose successor holds the marker; both survive the `execve`.
-fn with_marker(image: OwnedFd) -> Result<OwnedFd> {
+/// Puts the image at a number whose successor holds the marker; both survive an `execve`.
+fn with_marker(image: OwnedFd) -> Result<Image> {
     let marker = memfd::create("corten-sealed")?;
     file::write_whole(marker.as_fd(), &identity(&image)?, "memfd")?;
     file::rewind(&marker)?;
     memfd::seal(&marker)?;
     // Where RLIMIT_NOFILE forbids the high numbers, low numbers that the caller has left free will do.
     for lowest in [LOWEST_NUMBER, LOWEST_NUMBER_OF_ALL] {
-        if let Some(image) = side_by_side(&image, &marker, lowest)? {
-            return Ok(image);
+        if let Some(sealed) = side_by_side(&image, &marker, lowest)? {
+            return Ok(sealed);
         }
     }
     Err(Error::internal("no free descriptors for the sealed image").with_hint("is RLIMIT_NOFILE too low?"))
 }
 
 /// Copies both to two free numbers in a row, from `lowest` on. `None` if there are no such numbers.
-fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Option<OwnedFd>> {
+fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Option<Image>> {
     let copy = |fd, lowest| match descriptors::duplicate_from(fd, lowest) {
         Err(err) if err.is(Errno::EINVAL) || err.is(Errno::EMFILE) => Ok(None),
         result => result.map(Some),
@@ -172,9 +189,7 @@ fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Opti
         let Some(image) = copy(image, number)? else { return Ok(None) };
         let Some(marker) = copy(marker, image.as_raw_fd() + 1)? else { return Ok(None) };
         if marker.as_raw_fd() == image.as_raw_fd() + 1 {
-            // The marker stays open for the sealed process.
-            let _number = marker.into_raw_fd();
-            return Ok(Some(image));
+            return Ok(Some(Image { image, marker }));
         }
         number = image.as_raw_fd() + 2;
     }

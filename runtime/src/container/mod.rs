@@ -16,6 +16,7 @@ mod delete;
 mod exec;
 mod fresh;
 mod options;
+mod parent;
 mod pause;
 mod signal;
 mod start;
@@ -31,6 +32,7 @@ pub use delete::Remains;
 pub use exec::{ExecProcess, Joinable, NewProcess, PlannedProcess};
 pub use fresh::FreshProcess;
 pub use options::{Console, CreateOptions, ExecOptions};
+pub use parent::{SealedImage, become_subreaper, ends_with_parent, reap_orphans};
 pub use state::State;
 pub use update::{Schemata, resources_from_json};
 
@@ -42,6 +44,7 @@ pub use crate::plan::cgroup::{Manager as CgroupManager, Rootless};
 pub use crate::spec::oci::{LinuxResources, Process};
 pub use crate::state::{ContainerId, Status};
 pub use crate::sys::pidfd::PidFd;
+pub use crate::sys::process::Ended;
 
 use crate::apply::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result};

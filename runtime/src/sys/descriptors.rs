@@ -58,6 +58,11 @@ pub fn keep_across_exec(fd: impl AsFd) -> Result<()> {
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).named(|| "fcntl(F_SETFD)".into()).map(drop)
 }
 
+/// Has the next `execve` close the descriptor.
+pub fn close_on_exec(fd: impl AsFd) -> Result<()> {
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).named(|| "fcntl(F_SETFD)".into()).map(drop)
+}
+
 /// `fcntl(F_DUPFD, lowest)`: a copy at the first free number from `lowest` on. It survives the next `execve`.
 ///
 /// Errors: EINVAL or EMFILE past RLIMIT_NOFILE.

@@ -31,6 +31,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod stream;
+pub mod subprocess;
 pub mod tty;
 
 use std::ffi::{CString, OsStr};

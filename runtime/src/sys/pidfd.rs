@@ -95,7 +95,10 @@ impl PidFd {
         }
     }
 
-    fn reap_now(&self) -> Result<Option<Ended>> {
+    /// Reaps the process, a child of this one, if it has ended, and says how it did.
+    ///
+    /// Errors: ECHILD if it is no child of this process.
+    pub fn reap_now(&self) -> Result<Option<Ended>> {
         self.ask(libc::WEXITED | libc::WNOHANG)
     }
 

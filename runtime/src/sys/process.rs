@@ -210,6 +210,22 @@ pub fn wait(pid: i32) -> Result<Ended> {
     }
 }
 
+/// `waitid(P_ALL, WNOWAIT)`: a child that has ended, if there is one, which stays to be reaped.
+pub fn ended_child() -> Result<Option<i32>> {
+    // SAFETY: an all-zero siginfo_t is valid: it holds integers only.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: the kernel writes one siginfo_t into `info`, which outlives the call.
+    let ret = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) };
+    match check(ret.into(), || "waitid(P_ALL)".into()) {
+        Err(err) if err.is(Errno::ECHILD) => return Ok(None),
+        result => drop(result?),
+    }
+    // SAFETY: waitid fills in the fields of SIGCHLD, or leaves them zero if there is nothing to tell.
+    let pid = unsafe { info.si_pid() };
+    Ok((pid != 0).then_some(pid))
+}
+
 /// `waitpid(-1, WNOHANG)`: reaps one child that has ended, if there is one.
 pub fn reap_any() -> Option<(i32, Ended)> {
     let mut status = 0;
