@@ -1,0 +1,93 @@
+//! The ends of processes: each that the shim knows is waited for by its pidfd, orphans are swept.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use corten::container::{Ended, PidFd, reap_orphans};
+use corten::error::Result;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::machine::call::Exit;
+
+/// The processes whose end somebody waits for.
+#[derive(Default)]
+pub struct Children(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    pids: BTreeSet<i32>,
+    /// How many operations are at work whose children the shim doesn't know: runtimes before they have told their pid,
+    /// and hooks.
+    holds: usize,
+}
+
+/// No orphan is reaped while this value lives: it might be a child that somebody else is about to wait for.
+pub struct Hold(Arc<Children>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.locked().holds -= 1;
+        self.0.sweep();
+    }
+}
+
+impl Children {
+    /// Leaves orphans alone for a while.
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        self.locked().holds += 1;
+        Hold(Arc::clone(self))
+    }
+
+    /// Waits for the end of a child, and reaps it.
+    ///
+    /// Needs: a [`Hold`] that lives until the first poll, so that nobody else reaps the child before.
+    pub async fn end_of(self: &Arc<Self>, pid: i32) -> Result<Exit> {
+        let _known = Mark::new(self, pid);
+        let pidfd = AsyncFd::with_interest(PidFd::open(pid)?, Interest::READABLE)
+            .map_err(|err| corten::error::Error::io("epoll_ctl(pidfd)", &err))?;
+        loop {
+            if let Some(ended) = pidfd.get_ref().reap_now()? {
+                return Ok(exit(ended));
+            }
+            let ready = pidfd.readable().await;
+            ready.map_err(|err| corten::error::Error::io("epoll_wait(pidfd)", &err))?.clear_ready();
+        }
+    }
+
+    /// Reaps children that nobody waits for.
+    pub fn sweep(&self) {
+        let known = self.locked();
+        if known.holds == 0 {
+            // It fails for want of memory at most, and is tried again.
+            drop(reap_orphans(|pid| known.pids.contains(&pid)));
+        }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pid among the known ones.
+struct Mark<'a>(&'a Arc<Children>, i32);
+
+impl<'a> Mark<'a> {
+    fn new(children: &'a Arc<Children>, pid: i32) -> Mark<'a> {
+        children.locked().pids.insert(pid);
+        Mark(children, pid)
+    }
+}
+
+impl Drop for Mark<'_> {
+    fn drop(&mut self) {
+        self.0.locked().pids.remove(&self.1);
+        // A known child that had ended stood before the orphans.
+        self.0.sweep();
+    }
+}
+
+fn exit(ended: Ended) -> Exit {
+    Exit { status: ended.code().unsigned_abs(), at: SystemTime::now() }
+}

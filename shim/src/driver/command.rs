@@ -1,0 +1,176 @@
+//! A runtime by its command line: another runtime for everything, and this file itself for what takes a fresh process.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use corten::container::ends_with_parent;
+use serde::Deserialize;
+
+use super::{Driver, Site, failed};
+use crate::refusal::{Code, Refusal};
+use crate::stdio::ForProcess;
+
+/// What is read of a runtime's log.
+const LOG_BYTES_MAX: u64 = 64 * 1024;
+
+impl Site {
+    /// `create`; gives the pid of init.
+    pub async fn create(&self, streams: ForProcess) -> Result<i32, Refusal> {
+        let pid_file = self.bundle.join("init.pid");
+        let mut args: Vec<OsString> = vec!["create".into(), "--bundle".into(), self.bundle.clone().into()];
+        args.extend(["--pid-file".into(), pid_file.clone().into()]);
+        if self.options.no_pivot_root {
+            args.push("--no-pivot".into());
+        }
+        if self.options.no_new_keyring {
+            args.push("--no-new-keyring".into());
+        }
+        self.bring_in(args, "init", streams).await.map_err(|refusal| failed("create", refusal))?;
+        read_pid(&pid_file)
+    }
+
+    /// `exec` of the process that `spec` describes, under the name `exec`; gives its pid.
+    pub async fn exec(&self, exec: &str, spec: &[u8], streams: ForProcess) -> Result<i32, Refusal> {
+        let process = File::new(self.bundle.join(format!("{exec}-process.json")), spec)?;
+        let pid_file = self.bundle.join(format!("{exec}.pid"));
+        let mut args: Vec<OsString> = vec!["exec".into(), "--process".into(), process.0.clone().into()];
+        args.extend(["--detach".into(), "--pid-file".into(), pid_file.clone().into()]);
+        self.bring_in(args, exec, streams).await.map_err(|refusal| failed("exec", refusal))?;
+        let pid = read_pid(&pid_file);
+        drop(std::fs::remove_file(&pid_file));
+        pid
+    }
+
+    /// Any other command of another runtime, to its end.
+    pub async fn run(&self, args: Vec<OsString>) -> Result<String, Refusal> {
+        let log = Log(self.bundle.join(format!("log.{}.json", self.next_log())));
+        let (mut output, input) = std::io::pipe().map_err(|err| Refusal::new(Code::Unknown, format!("pipe: {err}")))?;
+        let mut command = self.command(&log, args);
+        command.stdin(Stdio::null()).stdout(input).stderr(Stdio::null());
+        let reader = tokio::task::spawn_blocking(move || {
+            let mut said = String::new();
+            output.read_to_string(&mut said).map(|_| said).unwrap_or_default()
+        });
+        self.spawn(command, &log).await?;
+        Ok(reader.await.unwrap_or_default())
+    }
+
+    async fn bring_in(&self, mut args: Vec<OsString>, name: &str, streams: ForProcess) -> Result<(), Refusal> {
+        let log = Log(self.bundle.join(format!("log.{name}.json")));
+        let streams: [Stdio; 3] = match streams {
+            ForProcess::Streams(streams) => streams.map(Stdio::from),
+            ForProcess::Terminal(socket) => {
+                args.extend(["--console-socket".into(), socket.into()]);
+                [Stdio::null(), Stdio::null(), Stdio::null()]
+            }
+        };
+        args.push(self.id.clone().into());
+        let mut command = self.command(&log, args);
+        let [stdin, stdout, stderr] = streams;
+        command.stdin(stdin).stdout(stdout).stderr(stderr);
+        self.spawn(command, &log).await
+    }
+
+    fn command(&self, log: &Log, args: Vec<OsString>) -> Command {
+        let mut command = match (&self.driver, &self.image) {
+            (Driver::Library, Some(image)) => image.command("corten"),
+            (Driver::Library, None) => {
+                let mut command = Command::new("/proc/self/exe");
+                ends_with_parent(&mut command);
+                std::os::unix::process::CommandExt::arg0(&mut command, "corten");
+                command
+            }
+            (Driver::Binary(path), _) => {
+                let mut command = Command::new(path);
+                ends_with_parent(&mut command);
+                command
+            }
+        };
+        command.current_dir(&self.bundle);
+        // They are containerd's own.
+        for name in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+            command.env_remove(name);
+        }
+        command.arg("--root").arg(&self.root).arg("--log").arg(&log.0).args(["--log-format", "json"]);
+        if self.options.systemd_cgroup {
+            command.arg("--systemd-cgroup");
+        }
+        command.args(args);
+        command
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// Errors: what the runtime has put into its log.
+    async fn spawn(&self, mut command: Command, log: &Log) -> Result<(), Refusal> {
+        let _hold = self.children.hold();
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().map_err(|err| Refusal::new(Code::Unknown, format!("{program}: {err}")))?;
+        // Its ends of the container's pipes must not stay open here.
+        drop(command);
+        let pid = child.id().cast_signed();
+        let exit = self.children.end_of(pid).await;
+        match exit {
+            Ok(exit) if exit.status == 0 => Ok(()),
+            Ok(exit) => {
+                let said = log.last_error();
+                Err(Refusal::new(Code::Unknown, said.unwrap_or_else(|| format!("exit status {}", exit.status))))
+            }
+            Err(err) => Err(Refusal::new(Code::Unknown, err.to_string())),
+        }
+    }
+}
+
+/// The log of one command, which goes with this value.
+struct Log(PathBuf);
+
+impl Log {
+    /// The last error in it: a record a line.
+    fn last_error(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Line {
+            #[serde(default)]
+            level: String,
+            msg: String,
+        }
+        let mut text = String::new();
+        std::fs::File::open(&self.0).ok()?.take(LOG_BYTES_MAX).read_to_string(&mut text).ok()?;
+        let records = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        records.filter(|record| record.level == "error").map(|record| record.msg).last()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// A file that goes with this value.
+struct File(PathBuf);
+
+impl File {
+    fn new(path: PathBuf, text: &[u8]) -> Result<File, Refusal> {
+        let written = std::fs::write(&path, text);
+        let file = File(path);
+        match written {
+            Ok(()) => Ok(file),
+            Err(err) => Err(Refusal::new(Code::Unknown, format!("write {}: {err}", file.0.display()))),
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+fn read_pid(path: &Path) -> Result<i32, Refusal> {
+    let pid = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+    pid.filter(|pid| *pid > 0)
+        .ok_or_else(|| Refusal::new(Code::Unknown, format!("the runtime has left no pid in {}", path.display())))
+}
+

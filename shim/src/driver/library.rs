@@ -1,0 +1,78 @@
+//! The library's operations on a container, each on a thread that may wait.
+
+use corten::container::{Container, ContainerId, OomWatch, Runtime, resources_from_json};
+use corten::error::{Error, Kind};
+
+use super::{Site, failed};
+use crate::metrics;
+use crate::refusal::{Code, Refusal};
+
+const KILL: i32 = 9;
+
+impl Site {
+    /// Carries out `work` on a thread that may wait. Hooks may be children of the shim meanwhile.
+    pub async fn by_library<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Runtime, &ContainerId) -> corten::error::Result<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let _hold = self.children.hold();
+        let runtime = Runtime::at(&self.root);
+        let id = ContainerId::parse(&self.id).map_err(|err| refusal(&err))?;
+        let done = tokio::task::spawn_blocking(move || work(&runtime, &id)).await;
+        let result = done.map_err(|err| Refusal::new(Code::Unknown, format!("{doing}: {err}")))?;
+        result.map_err(|err| failed(doing, refusal(&err)))
+    }
+
+    /// The container, as its record has it.
+    pub fn container(&self) -> Result<Container, Refusal> {
+        let id = ContainerId::parse(&self.id).map_err(|err| refusal(&err))?;
+        Runtime::at(&self.root).find(&id).map_err(|err| refusal(&err))
+    }
+}
+
+/// Sends a signal. Nobody to send it to is NotFound, on which engines act.
+pub fn signal(runtime: &Runtime, id: &ContainerId, signal: u32, all: bool) -> Result<(), Error> {
+    let container = runtime.find(id)?;
+    let signal = signal.cast_signed();
+    if all { container.signal_all(signal) } else { container.signal(signal) }
+}
+
+/// Ends whatever is left in the container.
+pub fn kill_all(runtime: &Runtime, id: &ContainerId) -> Result<(), Error> {
+    match runtime.find(id)?.signal_all(KILL) {
+        Err(err) if err.kind() == Kind::WrongState => Ok(()),
+        result => result,
+    }
+}
+
+/// The type and the bytes of the metrics.
+pub fn metrics(site: &Site) -> Result<(String, Vec<u8>), Refusal> {
+    let container = site.container()?;
+    if !container.cgroup_exists() {
+        return Err(Refusal::not_found("cgroup does not exist"));
+    }
+    let readings = container.readings().map_err(|err| refusal(&err))?;
+    metrics::encoded(&readings).map(|(name, bytes)| (name.to_owned(), bytes))
+}
+
+/// Changes limits.
+pub fn update(runtime: &Runtime, id: &ContainerId, json: &[u8]) -> Result<(), Error> {
+    let resources = resources_from_json(json)?;
+    runtime.lock(id)?.update(&resources)
+}
+
+/// A watch for want of memory.
+pub fn watch(site: &Site) -> Option<OomWatch> {
+    site.container().ok()?.watch_oom().ok()
+}
+
+/// An error of the library as a refusal.
+pub fn refusal(err: &Error) -> Refusal {
+    let code = match err.kind() {
+        Kind::NotFound => Code::NotFound,
+        Kind::AlreadyExists => Code::AlreadyExists,
+        _ => Code::Unknown,
+    };
+    Refusal::new(code, err.to_string())
+}
