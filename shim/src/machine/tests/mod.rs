@@ -1,0 +1,7 @@
+//! The order of things, as tables and as random histories.
+
+mod calls;
+mod histories;
+mod ordering;
+mod regressions;
+mod table;
