@@ -27,6 +27,8 @@ pub struct Container {
     ending: Option<Ending>,
     /// Whether the output of init is copied: its deletion waits for nothing but operations that are at work.
     drained: bool,
+    /// The call of Create, if init has ended before the end of the creation.
+    creator: Option<CallId>,
 }
 
 /// A process that was added.
@@ -65,7 +67,15 @@ impl Container {
             shares_pid_namespace,
             ending: None,
             drained: false,
+            creator: None,
         }
+    }
+
+    /// Init has ended before the end of the creation. The call of Create is replied to once the exit is published: who
+    /// asks for the state after the reply hears of a stopped container.
+    pub fn ended_early(&mut self, call: CallId, exit: Exit, work: &mut Work) {
+        self.creator = Some(call);
+        self.init_exited(exit, work);
     }
 
     /// The pid of init.
@@ -262,6 +272,9 @@ impl Container {
         }
         if let Some(ending) = self.ending.take() {
             self.init.stop(ending.exit, work);
+        }
+        if let Some(call) = self.creator.take() {
+            work.reply(call, Ok(Reply::Pid(self.init.pid)));
         }
         if self.init.is_being_deleted() {
             self.drain_init(work);

@@ -123,19 +123,22 @@ impl Machine {
         let (pid, shares_pid_namespace) = match result {
             Ok(Outcome::Created { pid, shares_pid_namespace }) => (pid, shares_pid_namespace),
             Ok(_) => {
-                return self.work.reply(creating.call, Err(Refusal::new(Code::Unknown, "create told no pid")));
+                return self
+                    .work
+                    .reply(creating.call, Err(Refusal::new(Code::Unknown, "create told no pid")));
             }
             Err(refusal) => return self.work.reply(creating.call, Err(refusal)),
         };
         self.work.publish(Event::Created(creating.creation.clone(), pid));
-        self.work.reply(creating.call, Ok(Reply::Pid(pid)));
         let container = Container::new(*creating.creation, pid, shares_pid_namespace);
         self.containers.insert(id.to_string(), container);
         if creating.out_of_memory {
             self.out_of_memory(id);
         }
-        if let Some(exit) = creating.parked {
-            self.exited(&ProcessKey::init(id), exit);
+        let call = creating.call;
+        match creating.parked {
+            None => self.work.reply(call, Ok(Reply::Pid(pid))),
+            Some(exit) => self.on_container(id, |container, work| container.ended_early(call, exit, work)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod histories;
+mod judge;
 mod ordering;
 mod regressions;
 mod table;

@@ -75,9 +75,9 @@ fn an_exit_during_the_creation_comes_after_the_creation() {
     check(
         "create a     => begin create a
          exit a 7     =>
-         ok create a  => Created a pid 1, create a: pid 1, store a 7, begin look a
+         ok create a  => Created a pid 1, store a 7, begin look a
          wait a       =>
-         ok look a    => Exited a pid 1 exit 7, wait a: pid 1 exit 7",
+         ok look a    => Exited a pid 1 exit 7, wait a: pid 1 exit 7, create a: pid 1",
     );
 }
 
@@ -174,7 +174,7 @@ fn out_of_memory_comes_before_the_exit_and_never_after() {
     check(
         "create a         => begin create a
          oom a            =>
-         ok create a      => Created a pid 1, create a: pid 1, OutOfMemory a",
+         ok create a      => Created a pid 1, OutOfMemory a, create a: pid 1",
     );
 }
 
