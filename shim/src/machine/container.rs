@@ -1,18 +1,22 @@
 //! One container: what its calls may do in each state, and what the ends of its operations lead to.
 
+mod deletion;
+mod ending;
+mod freezing;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::call::{Addition, Call, CallId, Checkpoint, Creation, Exit, ProcessKey};
-use super::operation::{Effect, Event, Operation, Outcome, ProcessState, Reply, Status};
+use self::ending::Ending;
+use self::freezing::Freezer;
+use super::call::{Addition, Call, CallId, Checkpoint, Creation, ProcessKey};
+use super::operation::{Event, Operation, Outcome, ProcessState, Reply, Status};
 use super::process::{Life, Process};
 use super::work::{Ended, Then, Work};
 use crate::refusal::Refusal;
 
 /// What a call is replied to with; nothing, if its reply comes later.
 pub type Answer = Result<Option<Reply>, Refusal>;
-
-const SIGKILL: u32 = libc::SIGKILL as u32;
 
 /// A container that was created.
 #[derive(Debug)]
@@ -39,23 +43,6 @@ struct Exec {
     spec: Vec<u8>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Freezer {
-    Thawed,
-    Pausing,
-    Paused,
-    Resuming,
-}
-
-#[derive(Debug)]
-struct Ending {
-    exit: Exit,
-    /// Whether other processes must be killed, because they don't end with init.
-    kills_all: bool,
-    /// Whether the last look for OOM kills has begun: nothing holds the exit any more.
-    looking: bool,
-}
-
 impl Container {
     /// A container that was created just now.
     pub fn new(creation: Creation, pid: i32, shares_pid_namespace: bool) -> Container {
@@ -69,13 +56,6 @@ impl Container {
             drained: false,
             creator: None,
         }
-    }
-
-    /// Init has ended before the end of the creation. The call of Create is replied to once the exit is published: who
-    /// asks for the state after the reply hears of a stopped container.
-    pub fn ended_early(&mut self, call: CallId, exit: Exit, work: &mut Work) {
-        self.creator = Some(call);
-        self.init_exited(exit, work);
     }
 
     /// The pid of init.
@@ -130,11 +110,6 @@ impl Container {
         self.is_there()?;
         self.begin(operation, Then::Reply(call), work);
         Ok(None)
-    }
-
-    /// Errors: NotFound, once the container is about to be taken away. No operation may begin then.
-    fn is_there(&self) -> Result<(), Refusal> {
-        if self.drained { Err(not_created()) } else { Ok(()) }
     }
 
     // Start and Exec
@@ -208,84 +183,10 @@ impl Container {
         }
     }
 
-    // The end of a process
-
-    /// A process was reaped.
-    pub fn exited(&mut self, key: &ProcessKey, exit: Exit, work: &mut Work) {
-        if key.exec.is_none() {
-            return self.init_exited(exit, work);
-        }
-        let Ok(process) = self.process_mut(key) else { return };
-        if process.life == Life::Running {
-            process.stop(exit, work);
-        } else {
-            process.park(exit);
-        }
-    }
-
-    fn init_exited(&mut self, exit: Exit, work: &mut Work) {
-        if self.ending.is_some() || self.init.is_stopped() || self.init.is_parked() {
-            return;
-        }
-        // At once: should the shim be killed while it holds the exit, what runs after it still tells the truth.
-        work.effect(Effect::StoreExit(self.id().to_string(), exit));
-        if !self.init.park(exit) {
-            self.end(exit, work);
-        }
-    }
-
-    /// Holds the exit of init until all other processes have ended: from here on none is started.
-    fn end(&mut self, exit: Exit, work: &mut Work) {
-        // The kernel kills the rest of a pid namespace with its init, but what is frozen does not die of that.
-        let kills_all = self.shares_pid_namespace || self.freezer != Freezer::Thawed;
-        self.ending = Some(Ending { exit, kills_all, looking: false });
-        self.kill_all(work);
-    }
-
-    /// While the exit of init is held: ends the processes that don't end with init.
-    fn kill_all(&self, work: &mut Work) {
-        if self.ending.as_ref().is_some_and(|ending| ending.kills_all) {
-            self.begin(Operation::KillAll(self.id().to_string()), Then::KillAll, work);
-        }
-    }
-
-    /// Takes the steps that wait for other processes or operations, once these have ended.
+    /// Takes the steps that have waited for the ends of other processes or operations.
     pub fn settle(&mut self, work: &mut Work) {
-        let id = self.id().to_string();
-        let is_alone = !self.execs.values().any(|exec| exec.process.is_live()) && !work.kills_all(&id);
-        if let Some(ending) = &mut self.ending
-            && !ending.looking
-            && is_alone
-        {
-            ending.looking = true;
-            work.begin(&id, Operation::LookForOutOfMemory(id.clone()), Then::LookForOutOfMemory);
-        }
-        // No operation outlives its container: it might meet another container of the same id.
-        if self.drained && work.idle(&id) {
-            work.begin(&id, Operation::Delete(id.clone()), Then::Delete);
-        }
-    }
-
-    fn looked_for_out_of_memory(&mut self, result: Ended, work: &mut Work) {
-        if result == Ok(Outcome::OutOfMemory(true)) {
-            self.out_of_memory(work);
-        }
-        if let Some(ending) = self.ending.take() {
-            self.init.stop(ending.exit, work);
-        }
-        if let Some(call) = self.creator.take() {
-            work.reply(call, Ok(Reply::Pid(self.init.pid)));
-        }
-        if self.init.is_being_deleted() {
-            self.drain_init(work);
-        }
-    }
-
-    /// The kernel has killed for want of memory.
-    pub fn out_of_memory(&self, work: &mut Work) {
-        if !self.init.is_stopped() {
-            work.publish(Event::OutOfMemory(self.id().to_string()));
-        }
+        self.settle_end(work);
+        self.settle_deletion(work);
     }
 
     // Kill
@@ -306,80 +207,6 @@ impl Container {
             return Err(Refusal::precondition("process not created"));
         }
         self.begin_for(call, Operation::Signal { process, signal, all }, work)
-    }
-
-    // Delete
-
-    fn delete_init(&mut self, call: CallId, work: &mut Work) -> Answer {
-        if self.init.is_live() {
-            return Err(Refusal::precondition("cannot delete a running process"));
-        }
-        if !self.init.delete(call) {
-            return Ok(None);
-        }
-        if self.init.is_stopped() || self.init.pid == 0 {
-            self.drain_init(work);
-        } else if self.ending.is_none() {
-            let kill = Operation::Signal { process: self.init.key.clone(), signal: SIGKILL, all: true };
-            self.begin(kill, Then::KillCreated, work);
-        }
-        Ok(None)
-    }
-
-    fn killed_created(&mut self, result: Ended, work: &mut Work) {
-        let lives = self.ending.is_none() && !self.init.is_stopped();
-        if let Err(refusal) = result
-            && lives
-            && refusal.code != crate::refusal::Code::NotFound
-        {
-            self.init.keep(refusal, work);
-        }
-    }
-
-    fn drain_init(&self, work: &mut Work) {
-        let key = self.init.key.clone();
-        self.begin(Operation::Drain(key.clone()), Then::Drain(key), work);
-    }
-
-    fn delete_exec(&mut self, call: CallId, id: &str, work: &mut Work) -> Answer {
-        self.is_there()?;
-        let exec = self.execs.get_mut(id).ok_or_else(|| no_process(id))?;
-        if exec.process.is_live() {
-            return Err(Refusal::precondition("cannot delete a running process"));
-        }
-        if exec.process.delete(call) {
-            let key = exec.process.key.clone();
-            self.begin(Operation::Drain(key.clone()), Then::Drain(key), work);
-        }
-        Ok(None)
-    }
-
-    /// A drain that fails has waited long enough, too.
-    fn drained(&mut self, key: &ProcessKey, work: &mut Work) {
-        match &key.exec {
-            None => self.drained = true,
-            Some(id) => {
-                if let Some(exec) = self.execs.remove(id) {
-                    exec.process.leave(work);
-                }
-            }
-        }
-    }
-
-    /// The container could not be taken away. A Delete may try again.
-    pub fn keep(&mut self, refusal: Refusal, work: &mut Work) {
-        self.drained = false;
-        self.init.keep(refusal, work);
-    }
-
-    /// The container was taken away, and its added processes with it.
-    pub fn leave(self, work: &mut Work) {
-        let exit = self.init.exit().unwrap_or(Exit { status: 0, at: super::operation::NEVER });
-        work.publish(Event::Deleted(self.id().to_string(), self.init.pid, exit));
-        self.init.leave(work);
-        for exec in self.execs.into_values() {
-            exec.process.leave(work);
-        }
     }
 
     /// The call's caller has gone away.
@@ -427,47 +254,6 @@ impl Container {
 
     fn refuses_to(&self, verb: &str) -> Refusal {
         Refusal::precondition(format!("cannot {verb} a {} container", self.word()))
-    }
-
-    fn pause(&mut self, call: CallId, work: &mut Work) -> Answer {
-        if self.ending.is_some() {
-            return Err(self.has_no_init());
-        }
-        if self.init.life != Life::Running || self.freezer != Freezer::Thawed {
-            return Err(self.refuses_to("pause"));
-        }
-        self.freezer = Freezer::Pausing;
-        self.begin(Operation::Pause(self.id().to_string()), Then::Pause(call), work);
-        Ok(None)
-    }
-
-    fn paused(&mut self, result: Ended, work: &mut Work) -> Result<Reply, Refusal> {
-        self.freezer = if result.is_ok() { Freezer::Paused } else { Freezer::Thawed };
-        result?;
-        if self.lives() {
-            work.publish(Event::Paused(self.id().to_string()));
-        }
-        // It may have been frozen after the others were killed.
-        self.kill_all(work);
-        Ok(Reply::Empty)
-    }
-
-    fn resume(&mut self, call: CallId, work: &mut Work) -> Answer {
-        if self.init.life != Life::Running || self.freezer != Freezer::Paused {
-            return Err(self.refuses_to("resume"));
-        }
-        self.freezer = Freezer::Resuming;
-        self.begin(Operation::Resume(self.id().to_string()), Then::Resume(call), work);
-        Ok(None)
-    }
-
-    fn resumed(&mut self, result: Ended, work: &mut Work) -> Result<Reply, Refusal> {
-        self.freezer = if result.is_ok() { Freezer::Thawed } else { Freezer::Paused };
-        result?;
-        if self.lives() {
-            work.publish(Event::Resumed(self.id().to_string()));
-        }
-        Ok(Reply::Empty)
     }
 
     /// Whether init runs, frozen or not.

@@ -174,7 +174,7 @@ impl Process {
     pub fn leave(mut self, work: &mut Work) {
         let exit = self.exit().unwrap_or(Exit { status: 0, at: NEVER });
         work.reply_all(std::mem::take(&mut self.deletes), &Ok(Reply::Exit(self.pid, exit)));
-        let never = Refusal::not_found("process was deleted before it was started");
+        let never = Refusal::not_found("was never started");
         self.answer_waits(&Err(never), work);
     }
 

@@ -165,7 +165,7 @@ fn only_what_is_stopped_or_created_is_deleted() {
          wait a/y     =>
          delete a/y   => begin drain a/y
          start a/y    => start a/y: FailedPrecondition cannot start a deleted process
-         ok drain a/y => delete a/y: pid 0 exit 0 never, wait a/y: NotFound process was deleted before it was started
+         ok drain a/y => delete a/y: pid 0 exit 0 never, wait a/y: NotFound was never started
          exit a 7     => store a 7
          delete a     => delete a: FailedPrecondition cannot delete a running process",
     );
@@ -228,8 +228,7 @@ fn deletions_of_the_same_process_share_their_result() {
         "delete a      => begin drain a
          delete a      =>
          ok drain a    => begin delete a
-         delete a      =>
-         ok delete a   => Deleted a pid 1 exit 7, delete a: pid 1 exit 7, delete a: pid 1 exit 7, delete a: pid 1 exit 7",
+         ok delete a   => Deleted a pid 1 exit 7, delete a: pid 1 exit 7, delete a: pid 1 exit 7",
     );
 }
 
@@ -247,7 +246,7 @@ fn added_processes_go_with_their_container() {
          ok drain a    =>
          ok drain a/x  => delete a/x: pid 2 exit 3, begin delete a
          delete a/y    => delete a/y: NotFound container not created
-         ok delete a   => Deleted a pid 1 exit 7, delete a: pid 1 exit 7, wait a/y: NotFound process was deleted before it was started
+         ok delete a   => Deleted a pid 1 exit 7, delete a: pid 1 exit 7, wait a/y: NotFound was never started
          state a/y     => state a/y: NotFound container not created",
     );
 }
@@ -346,6 +345,6 @@ fn a_restored_container_has_its_pid_from_its_start_on() {
          delete a              => begin drain a
          ok drain a            => begin delete a
          update a              => update a: NotFound container not created
-         ok delete a           => Deleted a pid 0 exit 0 never, delete a: pid 0 exit 0 never, wait a: NotFound process was deleted before it was started",
+         ok delete a           => Deleted a pid 0 exit 0 never, delete a: pid 0 exit 0 never, wait a: NotFound was never started",
     );
 }

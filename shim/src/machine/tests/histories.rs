@@ -178,7 +178,7 @@ fn outcome(operation: &Operation, number: u32) -> Outcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_keeps_the_order(turns in vec(turn(), 1..200)) {

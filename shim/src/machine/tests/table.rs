@@ -1,7 +1,7 @@
 //! Tables of inputs and effects, in words: `start a => begin start a`.
 //!
 //! `a` is the init of container a, `a/x` its added process x. An operation's end names the operation: `ok start a`,
-//! `fail start a`. A reply names its call: `start a: pid 1`. Pids count from 1, in the order of the ends that tell them.
+//! `fail start a`. A reply names its call: `start a: pid 1`. Pids count from 1, as they are told.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
