@@ -37,6 +37,11 @@ impl Refusal {
         Refusal::new(Code::NotFound, text)
     }
 
+    /// AlreadyExists.
+    pub fn already_exists(text: impl Into<String>) -> Refusal {
+        Refusal::new(Code::AlreadyExists, text)
+    }
+
     /// FailedPrecondition.
     pub fn precondition(text: impl Into<String>) -> Refusal {
         Refusal::new(Code::FailedPrecondition, text)

@@ -44,7 +44,7 @@ pub struct Exit {
 pub enum Input {
     /// A call has come in.
     Call(CallId, Call),
-    /// Nobody waits any more for the reply of the call.
+    /// Nobody waits any more for the reply of the call. What the call has begun goes on, and a reply may still come.
     Forgotten(CallId),
     /// The operation has come to its end.
     Done(OperationId, Result<Outcome, Refusal>),
@@ -99,6 +99,31 @@ pub enum Call {
     Connect(String),
     /// Ends the shim if it has no container.
     Shutdown,
+}
+
+impl Call {
+    /// The container that it is about. Nothing for [`Call::Shutdown`].
+    pub fn container(&self) -> &str {
+        match self {
+            Call::Create(creation) => &creation.id,
+            Call::Exec(addition) => &addition.process.container,
+            Call::Start(process)
+            | Call::Delete(process)
+            | Call::State(process)
+            | Call::Wait(process)
+            | Call::Kill { process, .. }
+            | Call::ResizePty(process, ..)
+            | Call::CloseStdin(process) => &process.container,
+            Call::Pause(id)
+            | Call::Resume(id)
+            | Call::Pids(id)
+            | Call::Stats(id)
+            | Call::Update(id, _)
+            | Call::Checkpoint(id, _)
+            | Call::Connect(id) => id,
+            Call::Shutdown => "",
+        }
+    }
 }
 
 /// Where the standard streams of a process go, as containerd says it.

@@ -1,4 +1,181 @@
 //! The order of things, as a pure machine: `(state, input) → (state, effects)`. It knows no clock and does no I/O.
+//!
+//! What it holds, whatever comes in which order:
+//! - Of each process containerd hears created, started, exited, deleted, in this order and each once. An exit that is
+//!   told before the end of a start is parked.
+//! - The exit of init is the last one of its container, and OOM kills are told before it: the machine holds the exit
+//!   until nothing is left. From the moment at which init is reaped, nothing is started in the container.
+//! - Every call is replied to. Nothing of one container waits for another.
+//! - No operation outlives its container.
 
 pub mod call;
+mod container;
 pub mod operation;
+mod process;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::collections::BTreeMap;
+
+use self::call::{Call, CallId, Creation, Exit, Input, OperationId, ProcessKey};
+use self::container::{Answer, Container, not_created};
+use self::operation::{Effect, Event, Operation, Outcome, Reply};
+use self::work::{Ended, Then, Work};
+use crate::refusal::{Code, Refusal};
+
+/// All containers of a shim.
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// Containers that are being created: their ids are taken, and no call knows them.
+    creating: BTreeMap<String, Creating>,
+    containers: BTreeMap<String, Container>,
+    work: Work,
+    /// Whether the shim ends.
+    quits: bool,
+}
+
+/// A container that is being created.
+#[derive(Debug)]
+struct Creating {
+    call: CallId,
+    creation: Box<Creation>,
+    /// The exit of init, if it was told before the end of the creation.
+    parked: Option<Exit>,
+    /// Whether the kernel has killed for want of memory meanwhile.
+    out_of_memory: bool,
+}
+
+impl Machine {
+    /// A machine without containers.
+    pub fn new() -> Machine {
+        Machine::default()
+    }
+
+    /// Takes one step.
+    pub fn handle(&mut self, input: Input) -> Vec<Effect> {
+        match input {
+            Input::Call(call, what) => self.call(call, what),
+            Input::Forgotten(call) => {
+                self.containers.values_mut().for_each(|container| container.forget(call));
+            }
+            Input::Done(operation, result) => self.done(operation, result),
+            Input::Exited(process, exit) => self.exited(&process, exit),
+            Input::OutOfMemory(id) => self.out_of_memory(&id),
+        }
+        self.work.take_effects()
+    }
+
+    fn call(&mut self, call: CallId, what: Call) {
+        let answer = match what {
+            Call::Create(creation) => self.create(call, creation),
+            Call::Connect(id) => {
+                Ok(Some(Reply::Connected(self.containers.get(&id).map_or(0, Container::pid))))
+            }
+            Call::Shutdown => return self.shutdown(call),
+            what => self.call_container(call, what),
+        };
+        match answer {
+            Ok(Some(reply)) => self.work.reply(call, Ok(reply)),
+            Ok(None) => {}
+            Err(refusal) => self.work.reply(call, Err(refusal)),
+        }
+    }
+
+    fn call_container(&mut self, call: CallId, what: Call) -> Answer {
+        let container = self.containers.get_mut(what.container()).ok_or_else(not_created)?;
+        container.call(call, what, &mut self.work)
+    }
+
+    fn create(&mut self, call: CallId, creation: Box<Creation>) -> Answer {
+        let id = creation.id.clone();
+        if self.quits {
+            return Err(Refusal::precondition("the shim is ending"));
+        }
+        if self.creating.contains_key(&id) || self.containers.contains_key(&id) {
+            return Err(Refusal::already_exists(format!("container {id} already exists")));
+        }
+        self.work.begin(&id, Operation::Create(creation.clone()), Then::Create);
+        self.creating.insert(id, Creating { call, creation, parked: None, out_of_memory: false });
+        Ok(None)
+    }
+
+    /// A shim with containers stays: each container of a group says Shutdown after its own end.
+    fn shutdown(&mut self, call: CallId) {
+        self.work.reply(call, Ok(Reply::Empty));
+        if self.creating.is_empty() && self.containers.is_empty() && !self.quits {
+            self.quits = true;
+            self.work.effect(Effect::Quit);
+        }
+    }
+
+    fn done(&mut self, operation: OperationId, result: Ended) {
+        let Some((id, then)) = self.work.end(operation) else { return };
+        match then {
+            Then::Create => return self.created(&id, result),
+            Then::Delete => return self.deleted(&id, result),
+            then => self.on_container(&id, |container, work| container.done(then, result, work)),
+        }
+    }
+
+    fn created(&mut self, id: &str, result: Ended) {
+        let Some(creating) = self.creating.remove(id) else { return };
+        let (pid, shares_pid_namespace) = match result {
+            Ok(Outcome::Created { pid, shares_pid_namespace }) => (pid, shares_pid_namespace),
+            Ok(_) => {
+                return self
+                    .work
+                    .reply(creating.call, Err(Refusal::new(Code::Unknown, "create told no pid")));
+            }
+            Err(refusal) => return self.work.reply(creating.call, Err(refusal)),
+        };
+        self.work.publish(Event::Created(creating.creation.clone(), pid));
+        let container = Container::new(*creating.creation, pid, shares_pid_namespace);
+        self.containers.insert(id.to_string(), container);
+        if creating.out_of_memory {
+            self.out_of_memory(id);
+        }
+        let call = creating.call;
+        match creating.parked {
+            None => self.work.reply(call, Ok(Reply::Pid(pid))),
+            Some(exit) => self.on_container(id, |container, work| container.ended_early(call, exit, work)),
+        }
+    }
+
+    fn deleted(&mut self, id: &str, result: Ended) {
+        match result {
+            Ok(_) => {
+                if let Some(container) = self.containers.remove(id) {
+                    container.leave(&mut self.work);
+                }
+            }
+            Err(refusal) => self.on_container(id, |container, work| container.keep(refusal, work)),
+        }
+    }
+
+    fn exited(&mut self, process: &ProcessKey, exit: Exit) {
+        match self.creating.get_mut(&process.container) {
+            Some(creating) if process.exec.is_none() => {
+                creating.parked.get_or_insert(exit);
+            }
+            _ => {
+                self.on_container(&process.container, |container, work| container.exited(process, exit, work))
+            }
+        }
+    }
+
+    fn out_of_memory(&mut self, id: &str) {
+        match self.creating.get_mut(id) {
+            Some(creating) => creating.out_of_memory = true,
+            None => self.on_container(id, |container, work| container.out_of_memory(work)),
+        }
+    }
+
+    /// Tells the container something, and lets it take the steps that have waited for that.
+    fn on_container(&mut self, id: &str, tell: impl FnOnce(&mut Container, &mut Work)) {
+        if let Some(container) = self.containers.get_mut(id) {
+            tell(container, &mut self.work);
+            container.settle(&mut self.work);
+        }
+    }
+}

@@ -27,7 +27,8 @@ pub enum Effect {
 pub enum Operation {
     /// Ends with [`Outcome::Created`].
     Create(Box<Creation>),
-    /// Lets the init of the container execute its program.
+    /// Lets the init of the container execute its program. Ends with [`Outcome::Began`] if init has its pid only now,
+    /// because the container is restored from a checkpoint: its creation ends with the pid 0.
     Start(String),
     /// Brings the added process into its container. Ends with [`Outcome::Began`].
     StartExec(Box<Addition>),
