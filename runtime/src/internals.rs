@@ -1,8 +1,8 @@
-//! What the project's own tests read of the runtime besides its API: no promise to anybody else.
+//! What the project's own tests, and its shim, read of the runtime besides its API: no promise to anybody else.
 //!
 //! `runtime/tests` take plans and states, `spec-tests` the pure parts (`seccomp_oracle`) and the cgroup layer
-//! (`cgroup_real`). An item that no test names has no place here, because rustc finds dead code only among what is
-//! private.
+//! (`cgroup_real`), `shim` calls of the kernel that have nothing to do with containers. An item that none of them names
+//! has no place here, because rustc finds dead code only among what is private.
 
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod apply {
@@ -68,8 +68,16 @@ pub mod sys {
         pub use crate::sys::memory::OrOneLine;
     }
 
+    pub mod mountinfo {
+        pub use crate::sys::mountinfo::{MountInfo, read};
+    }
+
     pub mod pidfd {
         pub use crate::sys::pidfd::ProcessStat;
+    }
+
+    pub mod schedule {
+        pub use crate::sys::schedule::create_core_of_process_group;
     }
 
     pub mod seccomp {

@@ -26,7 +26,7 @@ const MODULES: [(&str, &[&str]); 17] = [
     ("apply", &["error", "text", "sys", "spec", "plan", "state", "systemd"]),
     ("container", &["error", "paths", "sys", "spec", "plan", "state", "systemd", "probe", "apply"]),
     ("report", &["error", "text", "sys"]),
-    ("cli", &["error", "paths", "state", "report"]),
+    ("cli", &["error", "paths", "spec", "state", "report"]),
     (
         "commands",
         &["error", "text", "sys", "spec", "plan", "state", "probe", "apply", "container", "report", "cli"],

@@ -44,13 +44,11 @@ pub use update::{UpdateArgs, UpdateSource};
 use crate::error::{Error, Result};
 use crate::report::LogTarget;
 pub use crate::report::NAME;
+pub use crate::spec::SPEC_VERSION;
 use crate::state::ContainerId;
 
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The newest version of the runtime specification that is followed.
-pub const SPEC_VERSION: &str = "1.3.0";
 
 /// What a command was given, as values that can't be wrong.
 trait Args: Sized {

@@ -17,6 +17,9 @@ pub use oci_spec::runtime as oci;
 
 use crate::error::Result;
 
+/// The newest version of the runtime specification that is followed.
+pub const SPEC_VERSION: &str = "1.3.0";
+
 /// The longest config.json or process.json that is read.
 pub const SIZE_BYTES_MAX: usize = 16 << 20;
 

@@ -1,4 +1,4 @@
-//! Scheduling policy, I/O priority, CPU affinity and personality.
+//! Scheduling policy, I/O priority, CPU affinity, core scheduling and personality.
 
 use super::check;
 use crate::error::Result;
@@ -51,6 +51,21 @@ pub fn set_personality(domain: u64) -> Result<()> {
     // SAFETY: takes an integer only.
     let ret = unsafe { libc::personality(domain as libc::c_ulong) };
     check(ret.into(), || format!("personality({domain:#x})")).map(drop)
+}
+
+/// `prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PIDTYPE_PGID)`: from here on, the processes of the caller's process
+/// group share a core with each other only. Their children inherit that.
+///
+/// Errors: EINVAL where the kernel is built without core scheduling; ENODEV where a core has one thread. Kernel: 5.14.
+/// Source: PR_SCHED_CORE(2const).
+pub fn create_core_of_process_group() -> Result<()> {
+    const PIDTYPE_PGID: libc::c_ulong = 2;
+    const CALLER: libc::c_ulong = 0;
+    // SAFETY: takes integers only.
+    let ret = unsafe {
+        libc::prctl(libc::PR_SCHED_CORE, libc::PR_SCHED_CORE_CREATE, CALLER, PIDTYPE_PGID, 0 as libc::c_ulong)
+    };
+    check(ret.into(), || "prctl(PR_SCHED_CORE_CREATE, PIDTYPE_PGID)".into()).map(drop)
 }
 
 /// `sched_setaffinity(0)`: the CPUs that the caller may use.
