@@ -1,8 +1,8 @@
-//! What the project's own tests, and its shim, read of the runtime besides its API: no promise to anybody else.
+//! What the project's own tests and its shim take of the runtime besides its API: no promise to anybody else.
 //!
 //! `runtime/tests` take plans and states, `spec-tests` the pure parts (`seccomp_oracle`) and the cgroup layer
-//! (`cgroup_real`), `shim` calls of the kernel that have nothing to do with containers. An item that none of them names
-//! has no place here, because rustc finds dead code only among what is private.
+//! (`cgroup_real`), and the shim, which has no `unsafe` of its own, calls of the kernel (`sys`). An item that none of
+//! them names has no place here, because rustc finds dead code only among what is private.
 
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod apply {
@@ -60,6 +60,10 @@ pub mod state {
 
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod sys {
+    pub mod descriptors {
+        pub use crate::sys::descriptors::take_listener;
+    }
+
     pub mod bpf {
         pub use crate::sys::bpf::device_program_ids;
     }
@@ -82,5 +86,13 @@ pub mod sys {
 
     pub mod seccomp {
         pub use crate::sys::seccomp::{FilterFlags, Instruction, action_supported, flags_supported, install};
+    }
+
+    pub mod socket {
+        pub use crate::sys::socket::receive;
+    }
+
+    pub mod tty {
+        pub use crate::sys::tty::{Reading, has_unread_input, reading, set_size};
     }
 }

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use corten::container::{Ended, PidFd, reap_orphans};
 use corten::error::Result;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use crate::machine::call::Exit;
+use crate::watch::watched;
 
 /// The processes whose end somebody waits for.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Children {
     /// Needs: a [`Hold`] that lives until the first poll, so that nobody else reaps the child before.
     pub async fn end_of(self: &Arc<Self>, pid: i32) -> Result<Exit> {
         let _known = Mark::new(self, pid);
-        let pidfd = AsyncFd::with_interest(PidFd::open(pid)?, Interest::READABLE)
+        let pidfd = watched(PidFd::open(pid)?, Interest::READABLE)
             .map_err(|err| corten::error::Error::io("epoll_ctl(pidfd)", &err))?;
         loop {
             if let Some(ended) = pidfd.get_ref().reap_now()? {

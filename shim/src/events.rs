@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use containerd_shim_protos::api::{
-    Empty, Envelope, ForwardRequest, TaskCheckpointed, TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted,
-    TaskExit, TaskIO, TaskOOM, TaskPaused, TaskResumed, TaskStart,
+use containerd_shim_protos::api::{Empty, ForwardRequest};
+use containerd_shim_protos::events::task::{
+    TaskCheckpointed, TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskIO, TaskOOM,
+    TaskPaused, TaskResumed, TaskStart,
 };
-use containerd_shim_protos::shim_async::{Client, Events, EventsClient};
+use containerd_shim_protos::shim::event::Envelope;
+use containerd_shim_protos::shim_async::{Client, EventsClient};
 use containerd_shim_protos::types::mount::Mount;
 use protobuf::well_known_types::any::Any;
 use protobuf::well_known_types::timestamp::Timestamp;
@@ -40,12 +42,7 @@ impl Queue {
     pub fn new(namespace: &str, address: &str) -> Queue {
         let address =
             if address.starts_with("unix://") { address.to_owned() } else { format!("unix://{address}") };
-        Queue {
-            namespace: namespace.to_owned(),
-            address,
-            waiting: Mutex::default(),
-            changed: Notify::new(),
-        }
+        Queue { namespace: namespace.to_owned(), address, waiting: Mutex::default(), changed: Notify::new() }
     }
 
     /// Puts an event behind the others.
@@ -212,7 +209,11 @@ fn task_create(creation: &Creation, pid: u32) -> TaskCreate {
             terminal: streams.terminal,
             ..TaskIO::default()
         }),
-        checkpoint: creation.checkpoint.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        checkpoint: creation
+            .checkpoint
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default(),
         pid,
         ..TaskCreate::default()
     }

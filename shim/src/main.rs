@@ -3,16 +3,26 @@
 mod args;
 mod bootstrap;
 mod bundle;
+mod children;
 mod clock;
 mod delete;
 mod driver;
+mod events;
 mod info;
+mod log;
 mod machine;
+mod metrics;
+mod operations;
 mod options;
 mod refusal;
+mod rootfs;
 mod serve;
+mod service;
+mod shim;
 mod socket;
 mod start;
+mod stdio;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -46,4 +46,14 @@ impl Refusal {
     pub fn precondition(text: impl Into<String>) -> Refusal {
         Refusal::new(Code::FailedPrecondition, text)
     }
+
+    /// Unknown: what the kernel or a runtime says.
+    pub fn unknown(text: impl Into<String>) -> Refusal {
+        Refusal::new(Code::Unknown, text)
+    }
+
+    /// Says first what the error was met at.
+    pub fn at(self, what: &str) -> Refusal {
+        Refusal { text: format!("{what}: {}", self.text), ..self }
+    }
 }

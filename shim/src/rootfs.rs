@@ -76,7 +76,8 @@ pub fn mount_all(mounts: Vec<RootfsMount>, rootfs: PathBuf) -> Result<(), Refusa
         result
     };
     let thread = std::thread::Builder::new().name("mount".into()).stack_size(128 * 1024).spawn(work);
-    let joined = thread.map_err(|err| Refusal::new(Code::Unknown, format!("a thread to mount: {err}")))?.join();
+    let joined =
+        thread.map_err(|err| Refusal::new(Code::Unknown, format!("a thread to mount: {err}")))?.join();
     joined.unwrap_or_else(|_| Err(Refusal::new(Code::Unknown, "the thread that mounts has panicked")))
 }
 
@@ -107,12 +108,19 @@ fn mount_one(wanted: &RootfsMount, rootfs: &Path) -> Result<(), Refusal> {
         all.set(*flag, !clears);
     }
     let (flags, propagation) = (all - PROPAGATION, all & (PROPAGATION | MsFlags::MS_REC));
-    let explain = |err| failed(&format!("mount {} {} at {}", wanted.kind, wanted.source, target.display()), err);
+    let explain =
+        |err| failed(&format!("mount {} {} at {}", wanted.kind, wanted.source, target.display()), err);
     let data = fitting(&data.join(","), &wanted.kind)?;
     let (kind, data) = (Some(wanted.kind.as_str()), (!data.is_empty()).then_some(data.as_str()));
     let source = Some(wanted.source.as_str());
-    mount(source, &target, kind, flags - (flags & if flags.contains(MsFlags::MS_BIND) { OF_A_REMOUNT } else { MsFlags::empty() }), data)
-        .map_err(explain)?;
+    mount(
+        source,
+        &target,
+        kind,
+        flags - (flags & if flags.contains(MsFlags::MS_BIND) { OF_A_REMOUNT } else { MsFlags::empty() }),
+        data,
+    )
+    .map_err(explain)?;
     if flags.contains(MsFlags::MS_BIND) && flags.intersects(OF_A_REMOUNT) {
         let again = flags | MsFlags::MS_REMOUNT;
         mount(None::<&str>, &target, None::<&str>, again - MsFlags::MS_REC, None::<&str>).map_err(explain)?;
@@ -129,7 +137,8 @@ fn flag(word: &str) -> Option<&'static (&'static str, MsFlags, bool)> {
 
 /// `target` below the root filesystem; a target that would lead out of it is refused.
 fn below(rootfs: &Path, target: &str) -> Result<PathBuf, Refusal> {
-    let inside = Path::new(target).components().filter(|part| !matches!(part, Component::RootDir | Component::CurDir));
+    let inside =
+        Path::new(target).components().filter(|part| !matches!(part, Component::RootDir | Component::CurDir));
     let inside: PathBuf = inside.collect();
     if inside.components().all(|part| matches!(part, Component::Normal(_))) {
         Ok(rootfs.join(inside))

@@ -1,10 +1,125 @@
-//! The server.
+//! The server: one thread, which serves a group of containers until the last of them is gone.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use corten::container::{SealedImage, become_subreaper};
 use corten::error::{Error, Result};
+use corten::internals::sys::descriptors;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use tokio::io::Interest;
+use tokio::net::UnixListener;
+use ttrpc::asynchronous::Server;
+use ttrpc::asynchronous::transport::Listener;
 
 use crate::args::Args;
+use crate::children::Children;
+use crate::events::Queue;
+use crate::log::{self, Level};
+use crate::operations::Works;
+use crate::service;
+use crate::shim::Shim;
+use crate::watch::watched;
 
-/// Serves a group of containers on descriptor 3 until none is left.
-pub fn serve(_args: &Args) -> Result<()> {
-    Err(Error::unsupported("the server is not built yet"))
+/// How many threads wait for the kernel at the same time.
+const THREADS_MAX: usize = 4;
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Serves a group of containers until none is left.
+///
+/// The socket is descriptor 3, as `start` has left it, or is bound to the path of the command line.
+pub fn serve(args: &Args) -> Result<()> {
+    let listener = listener(args)?;
+    let socket = listener.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
+    log::open(std::path::Path::new(""));
+    become_subreaper()?;
+    let signals = signals()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(THREADS_MAX)
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(|err| Error::io("epoll_create1", &err))?;
+    let served = runtime.block_on(run(args, listener, signals));
+    if let Some(socket) = socket {
+        drop(std::fs::remove_file(socket));
+    }
+    // Nobody waits for what still blocks.
+    runtime.shutdown_background();
+    served
+}
+
+async fn run(args: &Args, listener: StdListener, signals: SignalFd) -> Result<()> {
+    let address = std::env::var("TTRPC_ADDRESS").ok().filter(|address| !address.is_empty());
+    let address = address.unwrap_or_else(|| format!("{}.ttrpc", args.address));
+    let image = SealedImage::make()
+        .inspect_err(|err| log::say(Level::Warning, &format!("each command seals itself: {err}")))
+        .ok();
+    let children = Arc::new(Children::default());
+    let works = Works::new(&args.namespace, image, Arc::clone(&children));
+    let shim = Arc::new(Shim::new(Queue::new(&args.namespace, &address), works));
+    let mut server = Server::new().register_service(service::services(&shim)).add_listener(peers(listener)?);
+    server.start().await.map_err(|err| Error::internal(format!("the server: {err}")))?;
+    tokio::select! {
+        () = shim.quit.notified() => {}
+        () = shim.events.deliver() => {}
+        ended = attend(&children, signals) => ended?,
+    }
+    Ok(())
+}
+
+/// Reaps orphans, until a signal tells the shim to end.
+async fn attend(children: &Children, signals: SignalFd) -> Result<()> {
+    let signals = watched(signals, Interest::READABLE).map_err(|err| Error::io("epoll_ctl", &err))?;
+    loop {
+        let mut ready = signals.readable().await.map_err(|err| Error::io("epoll_wait", &err))?;
+        ready.clear_ready();
+        while let Ok(Some(signal)) = signals.get_ref().read_signal() {
+            match Signal::try_from(signal.ssi_signo.cast_signed()) {
+                Ok(Signal::SIGCHLD) => children.sweep(),
+                Ok(Signal::SIGUSR1) => log::say(Level::Warning, "SIGUSR1: the shim is alive"),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Connections of the same user only.
+fn peers(listener: StdListener) -> Result<Listener> {
+    let listener = UnixListener::from_std(listener).map_err(|err| Error::io("epoll_ctl(socket)", &err))?;
+    let own = nix::unistd::geteuid().as_raw();
+    Ok(Listener::new(futures_util::stream::unfold(listener, move |listener| async move {
+        loop {
+            let accepted = listener.accept().await.map(|(stream, _)| stream);
+            match accepted {
+                Ok(stream) if !stream.peer_cred().is_ok_and(|peer| peer.uid() == own) => {}
+                accepted => return Some((accepted, listener)),
+            }
+        }
+    })))
+}
+
+fn listener(args: &Args) -> Result<StdListener> {
+    let listener = match &args.socket {
+        Some(path) => StdListener::bind(path).map_err(|err| Error::io(format!("bind({path:?})"), &err))?,
+        None => StdListener::from(inherited()?),
+    };
+    listener.set_nonblocking(true).map_err(|err| Error::io("fcntl(O_NONBLOCK)", &err))?;
+    Ok(listener)
+}
+
+fn inherited() -> Result<OwnedFd> {
+    descriptors::take_listener()
+        .ok_or_else(|| Error::invalid("descriptor 3 is no socket: `start` starts the server"))
+}
+
+fn signals() -> Result<SignalFd> {
+    let set: SigSet =
+        [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1].into_iter().collect();
+    set.thread_block().map_err(|errno| Error::kernel("sigprocmask", errno))?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(|errno| Error::kernel("signalfd", errno))
 }

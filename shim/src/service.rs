@@ -19,9 +19,7 @@ use ttrpc::asynchronous::{MethodHandler, Service, TtrpcContext};
 use ttrpc::proto::{Request, Response};
 
 use crate::events::timestamp;
-use crate::machine::call::{
-    Addition, Call, Checkpoint, Creation, Exit, ProcessKey, RootfsMount, Streams,
-};
+use crate::machine::call::{Addition, Call, Checkpoint, Creation, Exit, ProcessKey, RootfsMount, Streams};
 use crate::machine::operation::{ProcessState, Reply, Status};
 use crate::refusal::{Code, Refusal};
 use crate::shim::Shim;
@@ -31,11 +29,27 @@ const NAMES: [&str; 2] = ["containerd.task.v2.Task", "containerd.task.v3.Task"];
 
 /// Services that containerd asks for to learn that they aren't there: an unknown service gets a code that it doesn't
 /// expect, an unknown method gets Unimplemented.
-const ABSENT: [&str; 2] = ["containerd.runtime.sandbox.v1.Sandbox", "containerd.services.streaming.v1.TTRPCStreaming"];
+const ABSENT: [&str; 2] =
+    ["containerd.runtime.sandbox.v1.Sandbox", "containerd.services.streaming.v1.TTRPCStreaming"];
 
 const METHODS: [&str; 17] = [
-    "State", "Create", "Start", "Delete", "Pids", "Pause", "Resume", "Checkpoint", "Kill", "Exec", "ResizePty",
-    "CloseIO", "Update", "Wait", "Stats", "Connect", "Shutdown",
+    "State",
+    "Create",
+    "Start",
+    "Delete",
+    "Pids",
+    "Pause",
+    "Resume",
+    "Checkpoint",
+    "Kill",
+    "Exec",
+    "ResizePty",
+    "CloseIO",
+    "Update",
+    "Wait",
+    "Stats",
+    "Connect",
+    "Shutdown",
 ];
 
 /// What the server of the shim has to offer.
@@ -63,9 +77,10 @@ impl MethodHandler for Method {
     async fn handler(&self, _context: TtrpcContext, request: Request) -> ttrpc::Result<Response> {
         let answered = match call(self.name, &request.payload) {
             Ok(call) => self.shim.call(call).await.map(|reply| payload(self.name, reply)),
-            Err(err) => {
-                Err(Refusal::new(Code::InvalidArgument, format!("{}: not a message of this call: {err}", self.name)))
-            }
+            Err(err) => Err(Refusal::new(
+                Code::InvalidArgument,
+                format!("{}: not a message of this call: {err}", self.name),
+            )),
         };
         let mut response = Response::default();
         match answered {

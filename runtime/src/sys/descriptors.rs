@@ -47,6 +47,21 @@ pub fn take_handed_down(numbers: [RawFd; 2]) -> Option<[OwnedFd; 2]> {
     Some(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }))
 }
 
+/// Takes descriptor 3, which `start` of the shim has handed down, if it is a socket.
+pub fn take_listener() -> Option<OwnedFd> {
+    const LISTENER: RawFd = 3;
+    // SAFETY: fstat writes into a buffer of its own, and an unused number gives EBADF.
+    let borrowed = is_open(LISTENER).then(|| unsafe { BorrowedFd::borrow_raw(LISTENER) })?;
+    let stat = super::file::stat_of(borrowed).ok()?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFSOCK {
+        return None;
+    }
+    close_on_exec(borrowed).ok()?;
+    // SAFETY: the caller of this process opened the descriptor, and the server, which asks once at its beginning, is
+    // the only user of it.
+    Some(unsafe { OwnedFd::from_raw_fd(LISTENER) })
+}
+
 /// Whether the number stands for an open descriptor.
 pub fn is_open(number: RawFd) -> bool {
     // SAFETY: F_GETFD reads a flag; an unused number gives EBADF.

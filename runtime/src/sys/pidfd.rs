@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::clock::Deadline;
@@ -159,6 +159,12 @@ impl PidFd {
         let same =
             ProcessStat::read(pid)?.is_some_and(|stat| stat.start_ticks == start_ticks && stat.is_alive());
         Ok(same.then_some(pidfd))
+    }
+}
+
+impl AsRawFd for PidFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

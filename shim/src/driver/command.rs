@@ -46,7 +46,8 @@ impl Site {
     /// Any other command of another runtime, to its end.
     pub async fn run(&self, args: Vec<OsString>) -> Result<String, Refusal> {
         let log = Log(self.bundle.join(format!("log.{}.json", self.next_log())));
-        let (mut output, input) = std::io::pipe().map_err(|err| Refusal::new(Code::Unknown, format!("pipe: {err}")))?;
+        let (mut output, input) =
+            std::io::pipe().map_err(|err| Refusal::new(Code::Unknown, format!("pipe: {err}")))?;
         let mut command = self.command(&log, args);
         command.stdin(Stdio::null()).stdout(input).stderr(Stdio::null());
         let reader = tokio::task::spawn_blocking(move || {
@@ -57,7 +58,12 @@ impl Site {
         Ok(reader.await.unwrap_or_default())
     }
 
-    async fn bring_in(&self, mut args: Vec<OsString>, name: &str, streams: ForProcess) -> Result<(), Refusal> {
+    async fn bring_in(
+        &self,
+        mut args: Vec<OsString>,
+        name: &str,
+        streams: ForProcess,
+    ) -> Result<(), Refusal> {
         let log = Log(self.bundle.join(format!("log.{name}.json")));
         let streams: [Stdio; 3] = match streams {
             ForProcess::Streams(streams) => streams.map(Stdio::from),
@@ -74,7 +80,7 @@ impl Site {
     }
 
     fn command(&self, log: &Log, args: Vec<OsString>) -> Command {
-        let mut command = match (&self.driver, &self.image) {
+        let mut command = match (&self.driver, self.image.as_ref()) {
             (Driver::Library, Some(image)) => image.command("corten"),
             (Driver::Library, None) => {
                 let mut command = Command::new("/proc/self/exe");
@@ -107,7 +113,8 @@ impl Site {
     async fn spawn(&self, mut command: Command, log: &Log) -> Result<(), Refusal> {
         let _hold = self.children.hold();
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.spawn().map_err(|err| Refusal::new(Code::Unknown, format!("{program}: {err}")))?;
+        let child =
+            command.spawn().map_err(|err| Refusal::new(Code::Unknown, format!("{program}: {err}")))?;
         // Its ends of the container's pipes must not stay open here.
         drop(command);
         let pid = child.id().cast_signed();
@@ -116,7 +123,10 @@ impl Site {
             Ok(exit) if exit.status == 0 => Ok(()),
             Ok(exit) => {
                 let said = log.last_error();
-                Err(Refusal::new(Code::Unknown, said.unwrap_or_else(|| format!("exit status {}", exit.status))))
+                Err(Refusal::new(
+                    Code::Unknown,
+                    said.unwrap_or_else(|| format!("exit status {}", exit.status)),
+                ))
             }
             Err(err) => Err(Refusal::new(Code::Unknown, err.to_string())),
         }
@@ -170,7 +180,7 @@ impl Drop for File {
 
 fn read_pid(path: &Path) -> Result<i32, Refusal> {
     let pid = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
-    pid.filter(|pid| *pid > 0)
-        .ok_or_else(|| Refusal::new(Code::Unknown, format!("the runtime has left no pid in {}", path.display())))
+    pid.filter(|pid| *pid > 0).ok_or_else(|| {
+        Refusal::new(Code::Unknown, format!("the runtime has left no pid in {}", path.display()))
+    })
 }
-

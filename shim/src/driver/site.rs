@@ -14,6 +14,7 @@ use super::{Driver, library};
 use crate::children::Children;
 use crate::options::Options;
 use crate::refusal::{Code, Refusal};
+use crate::watch::watched;
 
 /// What a runtime says of a process that isn't there.
 const ENDED: [&str; 3] = ["process already finished", "container not running", "no such process"];
@@ -136,7 +137,8 @@ impl Site {
                 let path = self.bundle.join(format!("resources.{}.json", self.next_log()));
                 let written = std::fs::write(&path, json);
                 written.map_err(|err| Refusal::new(Code::Unknown, format!("{}: {err}", path.display())))?;
-                let args = ["update".into(), "--resources".into(), path.clone().into(), self.id.clone().into()];
+                let args =
+                    ["update".into(), "--resources".into(), path.clone().into(), self.id.clone().into()];
                 let updated = self.run(args.into()).await;
                 drop(std::fs::remove_file(path));
                 updated.map(drop)
@@ -184,7 +186,7 @@ pub struct MemoryWatch {
 impl MemoryWatch {
     fn new(watch: OomWatch) -> Option<MemoryWatch> {
         let copy = watch.as_fd().try_clone_to_owned().ok()?;
-        let ready = AsyncFd::with_interest(copy, Interest::READABLE).ok()?;
+        let ready = watched(copy, Interest::READABLE).ok()?;
         Some(MemoryWatch { watch: Arc::new(Mutex::new(watch)), ready: Arc::new(ready) })
     }
 

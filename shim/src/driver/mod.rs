@@ -1,9 +1,15 @@
 //! Who carries out the work on a container: the library in this file, or another runtime's command line.
 
+mod command;
+pub mod library;
+mod site;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+pub use site::{MemoryWatch, Site};
 
 use corten::container::{ContainerId, Runtime};
 use corten::error::{Error, Kind, Result};
@@ -45,7 +51,6 @@ impl Driver {
     }
 
     /// What `runtime` in the bundle is to say. Containerd's own shim can go on with it, too.
-    #[expect(dead_code, reason = "the server stores it at Create")]
     pub fn name(&self) -> &Path {
         match self {
             Driver::Library => Path::new(LIBRARY),
@@ -65,6 +70,12 @@ impl Driver {
 /// The directory of the states of a namespace's containers.
 pub fn root(option: &str, namespace: &str) -> PathBuf {
     Path::new(if option.is_empty() { ROOT } else { option }).join(namespace)
+}
+
+/// A runtime's error, with the words that engines look for.
+fn failed(command: &str, refusal: crate::refusal::Refusal) -> crate::refusal::Refusal {
+    let text = format!("OCI runtime {command} failed: {}", refusal.text);
+    crate::refusal::Refusal::new(refusal.code, text)
 }
 
 fn is_this_file(path: &Path) -> bool {

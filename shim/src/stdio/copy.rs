@@ -1,0 +1,149 @@
+//! Copies from one descriptor to another, in tasks of the one thread, and waits for neither of them otherwise.
+//!
+//! All copies share one buffer, which is empty whenever a task waits: a copy keeps bytes of its own only as long as
+//! the sink takes none. Until it does, the source isn't read, and whoever writes there waits.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd;
+use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
+
+use crate::refusal::Refusal;
+
+/// What a pipe holds by default.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// When a terminal that takes nothing is tried again. The kernel doesn't tell each time that there is room.
+const TRY_TERMINAL_AGAIN: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Pages of it that were never read into take no memory.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_BYTES]);
+}
+
+/// A descriptor that doesn't wait, watched by the runtime. Both directions of a terminal share one.
+pub(super) type Watched = Arc<AsyncFd<OwnedFd>>;
+
+/// Sets O_NONBLOCK, and has the runtime watch the descriptor.
+pub(super) fn watch_unblocked(fd: OwnedFd) -> Result<Watched, Refusal> {
+    let flags = fcntl(&fd, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
+    let set = flags.and_then(|flags| fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)));
+    set.map_err(|errno| Refusal::unknown(format!("fcntl(O_NONBLOCK): {} ({errno:?})", errno.desc())))?;
+    watch(fd)
+}
+
+/// Has the runtime watch the descriptor.
+pub(super) fn watch(fd: OwnedFd) -> Result<Watched, Refusal> {
+    // Its successor is unsafe for the sake of types that may change or close their descriptor.
+    #[expect(deprecated, reason = "an OwnedFd keeps its descriptor open and the same")]
+    let watched = AsyncFd::new(fd);
+    watched.map(Arc::new).map_err(|err| Refusal::unknown(format!("epoll_ctl(): {err}")))
+}
+
+/// What is copied to.
+pub(super) enum Sink {
+    /// Takes everything.
+    Nowhere,
+    /// Is written at once: a regular file is always ready.
+    File(File),
+    /// A pipe or a fifo.
+    Pipe(Watched),
+    /// The master of a terminal.
+    Terminal(Watched),
+}
+
+/// Copies until the source has ended, or nobody reads the sink any more.
+pub(super) async fn copy(source: &AsyncFd<OwnedFd>, sink: &Sink) {
+    while let Ok(mut ready) = source.readable().await {
+        // `None` says that there was nothing to read.
+        let copied = BUFFER.with_borrow_mut(|buffer| {
+            let read = ready.try_io(|fd| Ok(unistd::read(fd.get_ref(), buffer)?)).ok()?;
+            Some(match read {
+                // EIO: the last process has closed the terminal.
+                Ok(0) | Err(_) => Copied::End,
+                Ok(len) => match sink.take(&buffer[..len]) {
+                    Ok(taken) if taken == len => Copied::All,
+                    Ok(taken) => Copied::Rest(buffer[taken..len].to_vec()),
+                    Err(_) => Copied::End,
+                },
+            })
+        });
+        match copied {
+            None => {}
+            Some(Copied::All) => tokio::task::yield_now().await,
+            Some(Copied::Rest(rest)) => {
+                if sink.take_rest(&rest).await.is_err() {
+                    return;
+                }
+            }
+            Some(Copied::End) => return,
+        }
+    }
+}
+
+enum Copied {
+    All,
+    /// The sink is full; these bytes are still to be written.
+    Rest(Vec<u8>),
+    End,
+}
+
+impl Sink {
+    /// Writes the beginning of `bytes`, and returns how much of it was taken now.
+    ///
+    /// Errors: EPIPE if nobody reads any more.
+    fn take(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        match self {
+            Sink::Nowhere => Ok(bytes.len()),
+            Sink::File(file) => {
+                // What a full disk doesn't hold is lost. The process isn't to wait for room that may never come.
+                let _lost = (&*file).write_all(bytes);
+                Ok(bytes.len())
+            }
+            Sink::Pipe(fd) | Sink::Terminal(fd) => write_now(fd, bytes),
+        }
+    }
+
+    /// Writes all of `rest`, as the sink has room for it.
+    pub(super) async fn take_rest(&self, mut rest: &[u8]) -> Result<(), Errno> {
+        while !rest.is_empty() {
+            let taken = match self {
+                Sink::Nowhere | Sink::File(_) => self.take(rest)?,
+                Sink::Pipe(fd) => write_when_ready(fd, rest).await?,
+                Sink::Terminal(fd) => match timeout(TRY_TERMINAL_AGAIN, write_when_ready(fd, rest)).await {
+                    Ok(result) => result?,
+                    Err(_) => write_now(fd, rest)?,
+                },
+            };
+            rest = &rest[taken..];
+        }
+        Ok(())
+    }
+}
+
+fn write_now(fd: &AsyncFd<OwnedFd>, bytes: &[u8]) -> Result<usize, Errno> {
+    match unistd::write(fd.get_ref(), bytes) {
+        Err(Errno::EAGAIN) => Ok(0),
+        result => result,
+    }
+}
+
+async fn write_when_ready(fd: &AsyncFd<OwnedFd>, bytes: &[u8]) -> Result<usize, Errno> {
+    loop {
+        let mut ready = fd.writable().await.map_err(|_| Errno::EPIPE)?;
+        // The runtime remembers that there was room; the write finds out whether there is.
+        match ready.try_io(|fd| Ok(unistd::write(fd.get_ref(), bytes)?)) {
+            Ok(Ok(taken)) => return Ok(taken),
+            Ok(Err(err)) => return Err(Errno::try_from(err).unwrap_or(Errno::EIO)),
+            Err(_would_block) => {}
+        }
+    }
+}
