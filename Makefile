@@ -6,23 +6,25 @@ CARGO   ?= cargo
 # The oldest Rust that Corten promises to build with.
 OLDEST   = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help build quick install uninstall run check fmt test docker podman vm vm-all systemd bench ci deny advisories oldest aarch64 setup tools clean
+.PHONY: help build quick install uninstall run check fmt test docker podman containerd vm vm-all systemd bench ci deny advisories oldest aarch64 setup tools clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## Build the release: one static, stripped file
+build: ## Build the release: two static, stripped files
 	@scripts/build release
+	@scripts/build release shim
 
 quick: ## Build what the suites test: the release without its slow last tenth
 	@scripts/build quick
 
 install: ## Build the release and put it into $(PREFIX)/bin, man pages and completions into $(PREFIX)/share
 	install -D -m 0755 "$$(scripts/build release)" $(DESTDIR)$(PREFIX)/bin/corten
+	install -D -m 0755 "$$(scripts/build release shim)" $(DESTDIR)$(PREFIX)/bin/containerd-shim-corten-v2
 	umask 022 && $(CARGO) run -q -p corten --example manual -- $(DESTDIR)$(PREFIX)/share
 
 uninstall: ## Take it out again
-	rm -f $(DESTDIR)$(PREFIX)/bin/corten $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/corten.1 man/man1/corten-*.1 \
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,corten containerd-shim-corten-v2) $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/corten.1 man/man1/corten-*.1 \
 	  bash-completion/completions/corten.bash zsh/site-functions/_corten fish/vendor_completions.d/corten.fish)
 
 run: ## Set up what is needed and run a container with Corten alone
@@ -31,6 +33,7 @@ run: ## Set up what is needed and run a container with Corten alone
 check: fmt ## Format, lints, links of the docs, pure tests, the shape of the source: before each commit
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q -p corten --no-deps --document-private-items
+	$(CARGO) test -q -p corten-shim --bins
 	$(CARGO) test -q -p corten -p regex --lib --test plans --test architecture --test tidy --test exec_cpu_affinity
 
 fmt: ## Check the format
@@ -44,6 +47,9 @@ docker: ## Only the tests with a real Docker engine
 
 podman: ## Only the tests with real podman and buildah
 	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test podman
+
+containerd: ## Only the tests of the shim with a real containerd
+	CORTEN_BIN="$$(scripts/build quick)" CORTEN_SHIM="$$(scripts/build quick shim)" $(CARGO) test -p spec-tests --test containerd
 
 vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
 	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test vm
@@ -70,10 +76,10 @@ advisories: ## Look the dependencies up among the known vulnerabilities (fetches
 	$(CARGO) deny check advisories
 
 oldest: ## Check the runtime with the oldest Rust that it promises to build with
-	$(CARGO) +$(OLDEST) check -p corten --locked
+	$(CARGO) +$(OLDEST) check -p corten -p corten-shim --locked
 
 aarch64: ## Check the runtime and its tests for aarch64
-	$(CARGO) clippy -p corten --all-targets --target aarch64-unknown-linux-musl -- -D warnings
+	$(CARGO) clippy -p corten -p corten-shim --all-targets --target aarch64-unknown-linux-musl -- -D warnings
 
 setup: ## Install what the suites need (Debian packages, as root)
 	scripts/install-test-packages

@@ -12,6 +12,7 @@ use std::process::Command;
 use machine::Machine;
 use role::Role;
 
+pub mod containerd;
 pub mod dockerd;
 pub mod image;
 pub mod machine;

@@ -1,0 +1,30 @@
+//! containerd with the shim, for real: the same commands of `ctr` under containerd's own shim with runc, and under the
+//! tested shim, must do the same.
+//!
+//! The suite runs Debian's own containerd in namespaces of its own, so it needs root, and the packages that
+//! `scripts/install-test-packages` installs. It touches nothing of the system's containerd.
+//!
+//! ```text
+//! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test containerd   # the shim is beside the runtime
+//! … --test containerd -- tasks::                                          # a theme
+//! CORTEN_ROLES=tested … --test containerd -- --exact tasks::exit_code     # one scenario, not compared
+//! CORTEN_SHELL=1 cargo test -p spec-tests --test containerd -- --nocapture  # a shell, to try `ctr` by hand
+//! ```
+
+use std::process::ExitCode;
+
+use spec_tests::engine::containerd::{Containerd, ContainerdPool};
+use spec_tests::engine::role::Runtimes;
+use spec_tests::engine::suite::{self, Theme};
+
+mod tasks;
+
+fn themes() -> Vec<Theme<Containerd>> {
+    vec![("tasks", tasks::scenarios())]
+}
+
+fn main() -> ExitCode {
+    suite::main(themes(), |sandbox, roles| {
+        ContainerdPool::new(sandbox, &Runtimes::from_environment("/usr/sbin/runc")?.tested, roles)
+    })
+}
