@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use corten::container::{Ended, PidFd, reap_orphans};
-use corten::error::Result;
+use corten::error::{Error, Result};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::machine::call::Exit;
 use crate::watch::watched;
@@ -40,20 +41,13 @@ impl Children {
         Hold(Arc::clone(self))
     }
 
-    /// Waits for the end of a child, and reaps it.
+    /// Makes a child known: from here on nobody but the [`Child`] reaps it.
     ///
-    /// Needs: a [`Hold`] that lives until the first poll, so that nobody else reaps the child before.
-    pub async fn end_of(self: &Arc<Self>, pid: i32) -> Result<Exit> {
-        let _known = Mark::new(self, pid);
-        let pidfd = watched(PidFd::open(pid)?, Interest::READABLE)
-            .map_err(|err| corten::error::Error::io("epoll_ctl(pidfd)", &err))?;
-        loop {
-            if let Some(ended) = pidfd.get_ref().reap_now()? {
-                return Ok(exit(ended));
-            }
-            let ready = pidfd.readable().await;
-            ready.map_err(|err| corten::error::Error::io("epoll_wait(pidfd)", &err))?.clear_ready();
-        }
+    /// Needs: a [`Hold`] from before the child began, so that nobody has reaped it yet.
+    pub fn know(self: &Arc<Self>, pid: i32) -> Result<Child> {
+        let mark = Mark::new(self, pid);
+        let pidfd = watched(PidFd::open(pid)?, Interest::READABLE);
+        Ok(Child { pidfd: pidfd.map_err(|err| Error::io("epoll_ctl(pidfd)", &err))?, _mark: mark })
     }
 
     /// Reaps children that nobody waits for.
@@ -70,17 +64,36 @@ impl Children {
     }
 }
 
-/// A pid among the known ones.
-struct Mark<'a>(&'a Arc<Children>, i32);
+/// A child whose end is waited for.
+pub struct Child {
+    pidfd: AsyncFd<PidFd>,
+    _mark: Mark,
+}
 
-impl<'a> Mark<'a> {
-    fn new(children: &'a Arc<Children>, pid: i32) -> Mark<'a> {
-        children.locked().pids.insert(pid);
-        Mark(children, pid)
+impl Child {
+    /// Waits for its end, and reaps it.
+    pub async fn end(self) -> Result<Exit> {
+        loop {
+            if let Some(ended) = self.pidfd.get_ref().reap_now()? {
+                return Ok(exit(ended));
+            }
+            let ready = self.pidfd.readable().await;
+            ready.map_err(|err| Error::io("epoll_wait(pidfd)", &err))?.clear_ready();
+        }
     }
 }
 
-impl Drop for Mark<'_> {
+/// A pid among the known ones.
+struct Mark(Arc<Children>, i32);
+
+impl Mark {
+    fn new(children: &Arc<Children>, pid: i32) -> Mark {
+        children.locked().pids.insert(pid);
+        Mark(Arc::clone(children), pid)
+    }
+}
+
+impl Drop for Mark {
     fn drop(&mut self) {
         self.0.locked().pids.remove(&self.1);
         // A known child that had ended stood before the orphans.

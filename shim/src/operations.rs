@@ -201,22 +201,11 @@ impl Works {
     fn attend(&self, shim: &Arc<Shim>, key: ProcessKey, pid: i32, stdio: Stdio) {
         let stdio = Arc::new(tokio::sync::Mutex::new(stdio));
         locked(&self.processes).insert(key.clone(), Process { pid, stdio });
-        let (shim, children) = (Arc::clone(shim), Arc::clone(&self.children));
-        let hold = self.children.hold();
+        let (shim, child) = (Arc::clone(shim), self.children.know(pid));
         tokio::spawn(async move {
-            let mut end = Box::pin(children.end_of(pid));
-            // The first poll makes the pid known.
-            let known = std::future::poll_fn(|context| {
-                std::task::Poll::Ready(match end.as_mut().poll(context) {
-                    std::task::Poll::Ready(exit) => Some(exit),
-                    std::task::Poll::Pending => None,
-                })
-            });
-            let ended = known.await;
-            drop(hold);
-            let exit = match ended {
-                Some(exit) => exit,
-                None => end.await,
+            let exit = match child {
+                Ok(child) => child.end().await,
+                Err(err) => Err(err),
             };
             let exit = exit.unwrap_or_else(|err| {
                 log::say(Level::Error, &format!("{}: its end is unknown: {err}", key.container));

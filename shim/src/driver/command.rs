@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use corten::container::ends_with_parent;
 use serde::Deserialize;
 
-use super::{Driver, Site, failed};
+use super::{Driver, Site, failed, library};
 use crate::refusal::{Code, Refusal};
 use crate::stdio::ForProcess;
 
@@ -117,9 +117,8 @@ impl Site {
             command.spawn().map_err(|err| Refusal::new(Code::Unknown, format!("{program}: {err}")))?;
         // Its ends of the container's pipes must not stay open here.
         drop(command);
-        let pid = child.id().cast_signed();
-        let exit = self.children.end_of(pid).await;
-        match exit {
+        let known = self.children.know(child.id().cast_signed()).map_err(|err| library::refusal(&err))?;
+        match known.end().await {
             Ok(exit) if exit.status == 0 => Ok(()),
             Ok(exit) => {
                 let said = log.last_error();
@@ -128,7 +127,7 @@ impl Site {
                     said.unwrap_or_else(|| format!("exit status {}", exit.status)),
                 ))
             }
-            Err(err) => Err(Refusal::new(Code::Unknown, err.to_string())),
+            Err(err) => Err(library::refusal(&err)),
         }
     }
 }

@@ -180,7 +180,8 @@ impl ContainerdPool {
     ///
     /// The tested shim is the one that `CORTEN_SHIM` names, or stands beside the tested runtime.
     pub fn new(sandbox: Sandbox, runtime: &Path, roles: Vec<Role>) -> Outcome<Self> {
-        let shim = std::env::var_os("CORTEN_SHIM").map_or_else(|| runtime.with_file_name(SHIM), PathBuf::from);
+        let shim =
+            std::env::var_os("CORTEN_SHIM").map_or_else(|| runtime.with_file_name(SHIM), PathBuf::from);
         ensure(shim.is_file(), || format!("no shim at {}", shim.display()))?;
         Ok(ContainerdPool { sandbox, shim, roles, v1: OnceLock::new(), v2: OnceLock::new() })
     }

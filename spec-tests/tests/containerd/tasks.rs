@@ -35,7 +35,8 @@ fn runs() -> Vec<Scenario<Containerd>> {
         }),
         scenario("a_user_namespace", |session| {
             let map = ["--uidmap", "0:100000:1000", "--gidmap", "0:100000:1000"];
-            let said = session.run_rootfs(&map, &["sh", "-c", "cat /proc/self/uid_map; echo to >> /dev/stderr"])?;
+            let said =
+                session.run_rootfs(&map, &["sh", "-c", "cat /proc/self/uid_map; echo to >> /dev/stderr"])?;
             said.ok()?.shows("100000")?.complains("to").map(drop)
         }),
     ]
@@ -77,12 +78,14 @@ fn streams() -> Vec<Scenario<Containerd>> {
         scenario("a_logger", |session| {
             let dir = session.dir("log")?;
             let logger = dir.join("logger");
-            let script = format!("#!/bin/sh\nexec 5>&-\ncat <&3 > {}/out & cat <&4 > {0}/err; wait\n", dir.display());
+            let script =
+                format!("#!/bin/sh\nexec 5>&-\ncat <&3 > {}/out & cat <&4 > {0}/err; wait\n", dir.display());
             std::fs::write(&logger, script).map_err(spec_tests::engine::Stop::failed)?;
             session.host(&format!("chmod 755 {}", logger.display()))?.ok()?;
             let uri = format!("binary://{}", logger.display());
             session.start_rootfs(&["--log-uri", &uri], &["sh", "-c", "echo out; echo err >&2"])?;
-            let says = |name: &str, text: &str| std::fs::read_to_string(dir.join(name)).is_ok_and(|it| it == text);
+            let says =
+                |name: &str, text: &str| std::fs::read_to_string(dir.join(name)).is_ok_and(|it| it == text);
             until("the logger's files", 20, || says("out", "out\n") && says("err", "err\n"))
         }),
     ]
@@ -165,7 +168,8 @@ fn ends() -> Vec<Scenario<Containerd>> {
         }),
         scenario("events_come_in_order", |session| {
             let (rootfs, id) = (session.engine().rootfs(), session.name("c"));
-            let run = session.with_runtime(&["run", "--rm"], &["--rootfs", &rootfs, &id, "sh", "-c", "exit 7"]);
+            let run =
+                session.with_runtime(&["run", "--rm"], &["--rootfs", &rootfs, &id, "sh", "-c", "exit 7"]);
             let script = format!(
                 "ctr events > $DIR/events & sleep 0.5; ctr {}; sleep 0.5; kill $!; grep -o '/tasks/[a-z]* .*' $DIR/events | grep {id} | cut -d ' ' -f 1",
                 run.join(" ").replace("exit 7", "'exit 7'")
