@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::Machine;
-use super::super::call::{Call, CallId, Checkpoint, Input, OperationId, ProcessKey};
+use super::super::call::{Call, CallId, Input, OperationId, ProcessKey};
 use super::super::operation::{Effect, Operation, Outcome};
 use super::judge::Judge;
 use super::table::{addition, creation, exit};
@@ -159,7 +159,7 @@ fn call(what: usize, id: &str, exec: usize) -> Call {
         18 => Call::Pids(id),
         19 => Call::Stats(id),
         20 => Call::Update(id, Vec::new()),
-        21 => Call::Checkpoint(id, Box::new(Checkpoint::default())),
+        21 => Call::Checkpoint(id, Box::default()),
         22 => Call::CloseStdin(process),
         _ => Call::Shutdown,
     }
