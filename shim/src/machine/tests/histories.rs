@@ -102,8 +102,11 @@ impl World {
         self.judge.history.push(format!("{told}\n  {effects:?}"));
         for effect in effects {
             self.judge.effect(&effect);
-            if let Effect::Begin(id, operation) = effect {
-                self.at_work.push((id, operation));
+            match effect {
+                Effect::Begin(id, operation) => self.at_work.push((id, operation)),
+                // The next shim begins.
+                Effect::Quit => self.machine = Machine::new(),
+                _ => {}
             }
         }
         acts
@@ -112,6 +115,25 @@ impl World {
     fn next(&mut self) -> u32 {
         self.last += 1;
         self.last
+    }
+
+    /// Brings a container to a stage of its life: created, started, with an added process, with that one started, with
+    /// another one.
+    fn bring(&mut self, id: &str, stage: usize) {
+        let added = |exec: &str| ProcessKey { container: id.into(), exec: Some(exec.into()) };
+        let calls = [
+            Call::Create(creation(id)),
+            Call::Start(ProcessKey::init(id)),
+            Call::Exec(addition(added("x"))),
+            Call::Start(added("x")),
+            Call::Exec(addition(added("y"))),
+        ];
+        for call in calls.into_iter().take(stage) {
+            self.call(call);
+            while !self.at_work.is_empty() {
+                self.done(0, true);
+            }
+        }
     }
 
     /// Lets all operations and all processes end.
@@ -181,8 +203,10 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_keeps_the_order(turns in vec(turn(), 1..200)) {
+    fn any_history_keeps_the_order(a in 0..6_usize, b in 0..6_usize, turns in vec(turn(), 1..100)) {
         let mut world = World::default();
+        world.bring("a", a);
+        world.bring("b", b);
         for turn in turns {
             world.turn(turn);
         }
