@@ -90,7 +90,7 @@ impl World {
         } else {
             Err(Refusal::new(if number.is_multiple_of(2) { Code::NotFound } else { Code::Unknown }, "fault"))
         };
-        self.judge.done(&operation, is_ok);
+        self.judge.done(&operation, &result);
         self.tell(Input::Done(id, result));
     }
 
