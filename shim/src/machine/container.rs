@@ -82,7 +82,7 @@ impl Container {
             Call::Checkpoint(_, checkpoint) => self.checkpoint(call, checkpoint, work),
             Call::ResizePty(process, columns, rows) => self.resize(call, process, columns, rows, work),
             Call::CloseStdin(process) => self.close_stdin(call, process, work),
-            // These three are the machine's own.
+            // The machine answers these three: they need no container.
             Call::Create(_) | Call::Connect(_) | Call::Shutdown => Ok(Some(Reply::Empty)),
         }
     }
@@ -178,7 +178,7 @@ impl Container {
         }
         if exec.process.life != Life::Created {
             exec.spec = Vec::new();
-            // It came into the container after the others were killed.
+            // The process came into the container after the others were killed.
             self.kill_all(work);
         }
     }
@@ -323,9 +323,9 @@ impl Container {
             Then::LookForOutOfMemory => self.looked_for_out_of_memory(result, work),
             Then::KillCreated => self.killed_created(result, work),
             Then::Drain(process) => self.drained(&process, work),
-            // Whoever waits for it looks by itself whether any is left.
+            // The exit that is held asks for these by itself.
             Then::KillAll => {}
-            // These two are the machine's own.
+            // The machine deals with these two: the container is not in its books before, or after.
             Then::Create | Then::Delete => {}
         }
     }

@@ -112,8 +112,8 @@ impl Machine {
     fn done(&mut self, operation: OperationId, result: Ended) {
         let Some((id, then)) = self.work.end(operation) else { return };
         match then {
-            Then::Create => return self.created(&id, result),
-            Then::Delete => return self.deleted(&id, result),
+            Then::Create => self.created(&id, result),
+            Then::Delete => self.deleted(&id, result),
             then => self.on_container(&id, |container, work| container.done(then, result, work)),
         }
     }

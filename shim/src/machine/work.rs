@@ -25,11 +25,11 @@ pub enum Then {
     Resume(CallId),
     /// A checkpoint of the container is made there.
     Checkpoint(CallId, PathBuf),
-    /// The end of init is held no longer by this operation.
+    /// The kill no longer holds the exit of init.
     KillAll,
-    /// The end of init is published.
+    /// The exit of init is published.
     LookForOutOfMemory,
-    /// Nothing but an error: the exit of init goes on with the deletion.
+    /// An error ends the deletion; else the exit of init goes on with it.
     KillCreated,
     /// The process can be deleted.
     Drain(ProcessKey),

@@ -9,6 +9,7 @@ use crate::refusal::{Code, Refusal};
 const SIGKILL: u32 = libc::SIGKILL as u32;
 
 impl Container {
+    /// A container that was never started is killed first.
     pub(super) fn delete_init(&mut self, call: CallId, work: &mut Work) -> Answer {
         if self.init.is_live() {
             return Err(Refusal::precondition("cannot delete a running process"));
@@ -25,6 +26,8 @@ impl Container {
         Ok(None)
     }
 
+    /// The signal was sent, and the exit of init goes on with the deletion. NotFound says that init has ended already:
+    /// its exit is still to be told.
     pub(super) fn killed_created(&mut self, result: Ended, work: &mut Work) {
         let lives = self.ending.is_none() && !self.init.is_stopped();
         if let Err(refusal) = result
@@ -53,7 +56,7 @@ impl Container {
         Ok(None)
     }
 
-    /// A drain that fails has waited long enough, too.
+    /// The output of a process is copied, or was waited for long enough.
     pub(super) fn drained(&mut self, key: &ProcessKey, work: &mut Work) {
         match &key.exec {
             None => self.drained = true,

@@ -6,10 +6,11 @@ use crate::machine::operation::{Effect, Event, Operation, Outcome, Reply};
 use crate::machine::process::Life;
 use crate::machine::work::{Ended, Then, Work};
 
+/// The exit of init, which is held.
 #[derive(Debug)]
 pub(super) struct Ending {
     exit: Exit,
-    /// Whether other processes must be killed, because they don't end with init.
+    /// Whether the other processes must be killed, because they don't end with init.
     kills_all: bool,
     /// Whether the last look for OOM kills has begun: nothing holds the exit any more.
     looking: bool,
@@ -29,8 +30,8 @@ impl Container {
         }
     }
 
-    /// Init has ended before the end of the creation. The call of Create is replied to once the exit is published: who
-    /// asks for the state after the reply hears of a stopped container.
+    /// Init has ended before the end of the creation. The call of Create is replied to after the exit is published, so
+    /// that the state is stopped for whoever has the reply.
     pub fn ended_early(&mut self, call: CallId, exit: Exit, work: &mut Work) {
         self.creator = Some(call);
         self.init_exited(exit, work);
@@ -40,7 +41,7 @@ impl Container {
         if self.ending.is_some() || self.init.is_stopped() || self.init.is_parked() {
             return;
         }
-        // At once: should the shim be killed while it holds the exit, what runs after it still tells the truth.
+        // At once: if the shim is killed while it holds the exit, `delete` still reads the status from the bundle.
         work.effect(Effect::StoreExit(self.id().to_string(), exit));
         if !self.init.park(exit) {
             self.end(exit, work);
@@ -55,9 +56,9 @@ impl Container {
         self.kill_all(work);
     }
 
-    /// While the exit of init is held: ends the processes that don't end with init.
+    /// While something holds the exit of init: ends the processes that don't end with init.
     pub(super) fn kill_all(&self, work: &mut Work) {
-        if self.ending.as_ref().is_some_and(|ending| ending.kills_all) {
+        if self.ending.as_ref().is_some_and(|ending| ending.kills_all && !ending.looking) {
             self.begin(Operation::KillAll(self.id().to_string()), Then::KillAll, work);
         }
     }
@@ -74,6 +75,7 @@ impl Container {
         }
     }
 
+    /// The last step: OOM kills, then the exit. A look that fails tells of none.
     pub(super) fn looked_for_out_of_memory(&mut self, result: Ended, work: &mut Work) {
         if result == Ok(Outcome::OutOfMemory(true)) {
             self.out_of_memory(work);

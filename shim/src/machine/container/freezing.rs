@@ -35,7 +35,7 @@ impl Container {
         if self.lives() {
             work.publish(Event::Paused(self.id().to_string()));
         }
-        // It may have been frozen after the others were killed.
+        // Init may have ended meanwhile: the freezer has closed after the kill, and what it holds must be killed again.
         self.kill_all(work);
         Ok(Reply::Empty)
     }

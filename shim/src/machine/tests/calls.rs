@@ -205,6 +205,16 @@ fn a_created_container_that_cannot_be_killed_stays() {
          exit a 1                 => store a 1, begin look a
          ok look a                => Exited a pid 1 exit 1, begin drain a",
     );
+    check(
+        "create a            => begin create a
+         ok create a         => Created a pid 1, create a: pid 1
+         delete a            => begin signal a 9 all
+         exit a 1            => store a 1, begin look a
+         fail signal a 9 all =>
+         ok look a           => Exited a pid 1 exit 1, begin drain a
+         ok drain a          => begin delete a
+         ok delete a         => Deleted a pid 1 exit 1, delete a: pid 1 exit 1",
+    );
 }
 
 #[test]

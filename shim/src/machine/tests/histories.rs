@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::Machine;
-use super::super::call::{Call, CallId, Checkpoint, Input, OperationId, ProcessKey};
+use super::super::call::{Call, CallId, Input, OperationId, ProcessKey};
 use super::super::operation::{Effect, Operation, Outcome};
 use super::judge::Judge;
 use super::table::{addition, creation, exit};
@@ -90,7 +90,7 @@ impl World {
         } else {
             Err(Refusal::new(if number.is_multiple_of(2) { Code::NotFound } else { Code::Unknown }, "fault"))
         };
-        self.judge.done(&operation, is_ok);
+        self.judge.done(&operation, &result);
         self.tell(Input::Done(id, result));
     }
 
@@ -102,8 +102,11 @@ impl World {
         self.judge.history.push(format!("{told}\n  {effects:?}"));
         for effect in effects {
             self.judge.effect(&effect);
-            if let Effect::Begin(id, operation) = effect {
-                self.at_work.push((id, operation));
+            match effect {
+                Effect::Begin(id, operation) => self.at_work.push((id, operation)),
+                // The next shim begins.
+                Effect::Quit => self.machine = Machine::new(),
+                _ => {}
             }
         }
         acts
@@ -112,6 +115,25 @@ impl World {
     fn next(&mut self) -> u32 {
         self.last += 1;
         self.last
+    }
+
+    /// Brings a container to a stage of its life: created, started, with an added process, with that one started, with
+    /// another one.
+    fn bring(&mut self, id: &str, stage: usize) {
+        let added = |exec: &str| ProcessKey { container: id.into(), exec: Some(exec.into()) };
+        let calls = [
+            Call::Create(creation(id)),
+            Call::Start(ProcessKey::init(id)),
+            Call::Exec(addition(added("x"))),
+            Call::Start(added("x")),
+            Call::Exec(addition(added("y"))),
+        ];
+        for call in calls.into_iter().take(stage) {
+            self.call(call);
+            while !self.at_work.is_empty() {
+                self.done(0, true);
+            }
+        }
     }
 
     /// Lets all operations and all processes end.
@@ -159,7 +181,7 @@ fn call(what: usize, id: &str, exec: usize) -> Call {
         18 => Call::Pids(id),
         19 => Call::Stats(id),
         20 => Call::Update(id, Vec::new()),
-        21 => Call::Checkpoint(id, Box::new(Checkpoint::default())),
+        21 => Call::Checkpoint(id, Box::default()),
         22 => Call::CloseStdin(process),
         _ => Call::Shutdown,
     }
@@ -181,8 +203,10 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_keeps_the_order(turns in vec(turn(), 1..200)) {
+    fn any_history_keeps_the_order(a in 0..6_usize, b in 0..6_usize, turns in vec(turn(), 1..100)) {
         let mut world = World::default();
+        world.bring("a", a);
+        world.bring("b", b);
         for turn in turns {
             world.turn(turn);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::call::{Call, CallId, Exit, ProcessKey};
-use super::super::operation::{Effect, Event, NEVER, Operation, Reply, Status};
+use super::super::operation::{Effect, Event, NEVER, Operation, Outcome, Reply, Status};
 use crate::refusal::Refusal;
 
 /// What was seen of a process since it was created or added.
@@ -26,6 +26,11 @@ struct Container {
     at_work: usize,
     deletes: bool,
     stored: Option<Exit>,
+    shares_pid_namespace: bool,
+    /// Operations that kill all of its processes are at work.
+    kills: usize,
+    /// Such an operation has begun since its last process began.
+    killed: bool,
 }
 
 #[derive(Debug)]
@@ -91,19 +96,25 @@ impl Judge {
     }
 
     /// An operation has come to its end; its effects follow.
-    pub fn done(&mut self, operation: &Operation, is_ok: bool) {
+    pub fn done(&mut self, operation: &Operation, result: &Result<Outcome, Refusal>) {
         let id = container_of(operation);
         let container = self.containers.get_mut(id).expect("an operation outlives its container");
         container.at_work -= 1;
         match operation {
-            Operation::Create(_) if !is_ok => {
-                self.containers.remove(id);
-            }
+            Operation::Create(_) => match result {
+                Ok(outcome) => {
+                    let shares = matches!(outcome, Outcome::Created { shares_pid_namespace: true, .. });
+                    container.shares_pid_namespace = shares;
+                }
+                Err(_) => drop(self.containers.remove(id)),
+            },
+            Operation::KillAll(_) => container.kills -= 1,
             Operation::Start(_) => container.init.starts = false,
             Operation::StartExec(addition) => {
+                container.killed &= result.is_err();
                 let seen = self.seen(&addition.process);
                 seen.starts = false;
-                if !is_ok {
+                if result.is_err() {
                     seen.reaped = None;
                 }
             }
@@ -125,7 +136,11 @@ impl Judge {
                 );
                 container.stored = Some(*exit);
             }
-            Effect::Quit => assert!(self.containers.is_empty(), "it quits with containers"),
+            Effect::Quit => {
+                assert!(self.containers.is_empty(), "it quits with containers");
+                self.asked.retain(|call, _| !self.forgotten.contains(call));
+                assert!(self.asked.is_empty(), "it quits before its replies");
+            }
         }
     }
 
@@ -148,6 +163,11 @@ impl Judge {
                 let seen = container.execs.get_mut(addition.process.exec.as_ref().unwrap()).unwrap();
                 assert!(!seen.starts && !seen.started, "two starts");
                 seen.starts = true;
+            }
+            Operation::KillAll(_) => {
+                assert!(container.init.reaped.is_some(), "all are killed though init lives");
+                container.kills += 1;
+                container.killed = true;
             }
             Operation::LookForOutOfMemory(_) => container.assert_is_alone(),
             Operation::Delete(_) => {
@@ -288,6 +308,7 @@ impl Container {
     fn assert_is_alone(&self) {
         let live = |seen: &Seen| seen.starts || (seen.started && seen.exited.is_none());
         assert!(!self.execs.values().any(live), "init goes before an added process");
+        assert!(self.kills == 0 && (self.killed || !self.shares_pid_namespace), "init goes before the rest");
     }
 }
 

@@ -255,6 +255,30 @@ fn a_pause_that_init_does_not_outlive_is_no_event() {
 }
 
 #[test]
+fn nothing_is_killed_once_nothing_holds_the_exit_of_init() {
+    running().check(
+        "pause a         => begin pause a
+         exit a 137      => store a 137, begin kill-all a
+         ok kill-all a   => begin look a
+         ok pause a      => pause a: ok
+         ok look a       => Exited a pid 1 exit 137",
+    );
+}
+
+#[test]
+fn a_resume_that_init_does_not_outlive_is_no_event() {
+    running().check(
+        "pause a         => begin pause a
+         ok pause a      => Paused a, pause a: ok
+         resume a        => begin resume a
+         exit a 137      => store a 137, begin kill-all a
+         ok kill-all a   => begin look a
+         ok look a       => Exited a pid 1 exit 137
+         ok resume a     => resume a: ok",
+    );
+}
+
+#[test]
 fn one_container_never_waits_for_another() {
     running().check(
         "create b     => begin create b
