@@ -99,7 +99,8 @@ fn remove_socket(bundle: &Bundle, args: &Args) -> Result<()> {
         Some(address) => socket::path_of(&address),
         None => {
             let dir = bundle.socket_dir().unwrap_or_else(|| socket::DIRECTORY.into());
-            Some(socket::path(&dir, &args.address, &args.namespace, &args.id)?)
+            let group = or_warn(bundle.group());
+            Some(socket::path(&dir, &args.address, &args.namespace, group.as_ref().unwrap_or(&args.id))?)
         }
     };
     path.map_or(Ok(()), |path| socket::remove_unless_served(&path))

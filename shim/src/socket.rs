@@ -21,7 +21,7 @@ pub const DIRECTORY: &str = "/run/containerd/s";
 const PATH_BYTES_MAX: usize = 106;
 const PREFIX: &str = "unix://";
 
-/// The directory of sockets, made if it isn't there.
+/// The directory of sockets, which [`claim`] makes if it isn't there.
 ///
 /// A user who isn't root gets the first of several directories that can be made and is the user's own.
 pub fn directory(wanted: Option<&str>) -> Result<PathBuf> {
@@ -30,15 +30,15 @@ pub fn directory(wanted: Option<&str>) -> Result<PathBuf> {
         Some(wanted) if !wanted.starts_with('/') => {
             Err(Error::invalid(format!("the directory for sockets, {wanted:?}, is not an absolute path")))
         }
-        Some(wanted) => make(Path::new(wanted)),
-        None if uid.is_root() => make(Path::new(DIRECTORY)),
+        Some(wanted) => Ok(wanted.into()),
+        None if uid.is_root() => Ok(DIRECTORY.into()),
         None => {
             let in_runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
             let in_runtime_dir = in_runtime_dir.map(|dir| PathBuf::from(dir).join("containerd/s"));
             let last = format!("/run/{uid}/containerd/s").into();
             let mut candidates = [DIRECTORY.into()].into_iter().chain(in_runtime_dir).chain([last]);
             let usable = candidates.find(|dir| {
-                let owner = make(dir).ok().and_then(|dir| fs::symlink_metadata(dir).ok());
+                let owner = make(dir).ok().and_then(|()| fs::symlink_metadata(dir).ok());
                 owner.is_some_and(|owner| owner.is_dir() && owner.uid() == uid.as_raw())
             });
             usable.ok_or_else(|| Error::unsupported(format!("no directory for sockets is user {uid}'s own")))
@@ -46,10 +46,9 @@ pub fn directory(wanted: Option<&str>) -> Result<PathBuf> {
     }
 }
 
-fn make(dir: &Path) -> Result<PathBuf> {
+fn make(dir: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|err| Error::io(format!("mkdir({})", dir.display()), &err))?;
-    Ok(dir.to_owned())
+    made.map_err(|err| Error::io(format!("mkdir({})", dir.display()), &err))
 }
 
 /// The path of a group's socket, which any shim finds by the same names.
@@ -119,6 +118,7 @@ pub struct Claimed {
 
 /// Binds the socket at `path`, unless a server listens there already.
 pub fn claim(path: &Path) -> Result<Claim> {
+    path.parent().map_or(Ok(()), make)?;
     let lock = lock_directory_of(path)?;
     let listener = match bind(path) {
         Err(err) if err.is(Errno::EADDRINUSE) => {
@@ -171,8 +171,8 @@ pub fn remove_unless_served(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the socket of this process, which still listens: so no `start` takes it for one that was left, and none
-/// binds its own before this one is gone.
+/// Removes the socket of this process, which still listens, and then listens no more. A `start` that comes at the same
+/// time finds either a server that listens or no socket.
 #[expect(dead_code, reason = "the server calls it at its end")]
 pub fn retire(path: &Path, listening: OwnedFd) -> Result<()> {
     let lock = lock_directory_of(path)?;

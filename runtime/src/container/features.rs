@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_of_the_specification_take_the_all() {
+    fn types_of_the_specification_take_the_features() {
         let json = serde_json::to_value(all()).expect("json");
         let typed: oci_spec::runtime::Features =
             serde_json::from_value(json.clone()).expect("the field's type");
