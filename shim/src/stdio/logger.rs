@@ -165,8 +165,8 @@ struct Restarts {
 }
 
 impl Restarts {
-    const FIRST_PAUSE: Duration = Duration::from_millis(50);
-    const PAUSE_MAX: Duration = Duration::from_secs(10);
+    const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50 });
+    const PAUSE_MAX: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 10 });
     const IN_A_ROW_MAX: u32 = 12;
     /// A logger that has worked for so long was well.
     const WELL: Duration = Duration::from_secs(10);

@@ -10,6 +10,8 @@ mod fifo;
 mod logger;
 mod pipe;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod uri;
 
 use std::fs::{File, OpenOptions};
