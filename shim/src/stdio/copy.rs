@@ -78,11 +78,10 @@ pub(super) async fn copy(source: &AsyncFd<OwnedFd>, sink: &Sink) {
         match copied {
             None => {}
             Some(Copied::All) => tokio::task::yield_now().await,
-            Some(Copied::Rest(rest)) => {
-                if sink.take_rest(&rest).await.is_err() {
-                    return;
-                }
-            }
+            Some(Copied::Rest(rest)) => match sink.take_rest(&rest).await {
+                Ok(()) => {}
+                Err(_) => return,
+            },
             Some(Copied::End) => return,
         }
     }

@@ -309,3 +309,18 @@ impl Process {
 fn c_string(text: &OsStr) -> Result<CString, Refusal> {
     CString::new(text.as_bytes()).map_err(|_| Refusal::unknown(format!("{text:?} has a NUL byte inside")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logger_that_worked_for_a_while_may_die_as_often_as_a_new_one() {
+        let mut restarts = Restarts::default();
+        assert_eq!(restarts.by_ref().count(), Restarts::IN_A_ROW_MAX as usize);
+        restarts.note(Restarts::WELL / 2);
+        assert_eq!(restarts.next(), None);
+        restarts.note(Restarts::WELL);
+        assert_eq!(restarts.next(), Some(Restarts::FIRST_PAUSE.min(Restarts::PAUSE_MAX)));
+    }
+}
