@@ -297,7 +297,7 @@ impl Process {
     /// Tells it to end, and kills it if it doesn't.
     async fn end(self) {
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-            // It may have ended by itself.
+            // The logger may have ended by itself.
             let _sent = self.pidfd.send_signal(signal as i32);
             if timeout(END_PATIENCE, self.ended()).await.is_ok() {
                 return;

@@ -1,5 +1,5 @@
-//! Streams as a client, a process and a logger see them. Clients and processes are threads or programs here, because the
-//! runtime's one thread is the shim's.
+//! Streams as a client, a process and a logger see them. Clients and processes are threads or programs here, because
+//! the runtime's one thread is the shim's.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
