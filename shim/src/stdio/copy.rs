@@ -18,15 +18,15 @@ use tokio::time::timeout;
 
 use crate::refusal::Refusal;
 
-/// What a pipe holds by default.
-const BUFFER_BYTES: usize = 64 << 10;
+/// How much is copied at a time: at first a page, and after much at once what a pipe holds by default.
+const BUFFER_BYTES: usize = 4 << 10;
+const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// When a terminal that takes nothing is tried again. The kernel doesn't tell each time that there is room.
 const TRY_TERMINAL_AGAIN: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// Pages of it that were never read into take no memory.
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_BYTES]);
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A descriptor that doesn't wait, watched by the runtime. Both directions of a terminal share one.
@@ -65,25 +65,23 @@ pub(super) async fn copy(source: &AsyncFd<OwnedFd>, sink: &Sink) {
     while let Ok(mut ready) = source.readable().await {
         // `None` says that there was nothing to read.
         let copied = BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(buffer.len().max(BUFFER_BYTES), 0);
             let read = ready.try_io(|fd| Ok(unistd::read(fd.get_ref(), buffer)?)).ok()?;
-            Some(match read {
-                // EIO: the last process has closed the terminal.
-                Ok(0) | Err(_) => Copied::End,
-                Ok(len) => match sink.take(&buffer[..len]) {
-                    Ok(taken) if taken == len => Copied::All,
-                    Ok(taken) => Copied::Rest(buffer[taken..len].to_vec()),
-                    Err(_) => Copied::End,
-                },
-            })
+            // EIO: the last process has closed the terminal.
+            let len = read.unwrap_or(0);
+            let copied = sink.copy_now(&buffer[..len]);
+            if len == buffer.len() && len < BUFFER_BYTES_MAX {
+                buffer.resize(2 * len, 0);
+            }
+            Some(copied)
         });
         match copied {
             None => {}
             Some(Copied::All) => tokio::task::yield_now().await,
-            Some(Copied::Rest(rest)) => {
-                if sink.take_rest(&rest).await.is_err() {
-                    return;
-                }
-            }
+            Some(Copied::Rest(rest)) => match sink.take_rest(&rest).await {
+                Ok(()) => {}
+                Err(_) => return,
+            },
             Some(Copied::End) => return,
         }
     }
@@ -97,6 +95,15 @@ enum Copied {
 }
 
 impl Sink {
+    fn copy_now(&self, bytes: &[u8]) -> Copied {
+        match self.take(bytes) {
+            _ if bytes.is_empty() => Copied::End,
+            Ok(taken) if taken == bytes.len() => Copied::All,
+            Ok(taken) => Copied::Rest(bytes[taken..].to_vec()),
+            Err(_) => Copied::End,
+        }
+    }
+
     /// Writes the beginning of `bytes`, and returns how much of it was taken now.
     ///
     /// Errors: EPIPE if nobody reads any more.

@@ -1,7 +1,8 @@
 //! The fifos between containerd and the shim, which containerd makes.
 //!
-//! Those to write to are open in both directions here, so that nobody's coming or going on the other side ends anything:
-//! while containerd is away, a fifo fills up, and then the process waits. The process itself is never given a fifo.
+//! A fifo for output is open in both directions here. So it has a reader and a writer whether or not containerd has it
+//! open: while containerd is away, the fifo fills up, and then the process waits. The process itself is never given a
+//! fifo.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -165,8 +165,8 @@ struct Restarts {
 }
 
 impl Restarts {
-    const FIRST_PAUSE: Duration = Duration::from_millis(50);
-    const PAUSE_MAX: Duration = Duration::from_secs(10);
+    const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50 });
+    const PAUSE_MAX: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 10 });
     const IN_A_ROW_MAX: u32 = 12;
     /// A logger that has worked for so long was well.
     const WELL: Duration = Duration::from_secs(10);
@@ -297,7 +297,7 @@ impl Process {
     /// Tells it to end, and kills it if it doesn't.
     async fn end(self) {
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-            // It may have ended by itself.
+            // The logger may have ended by itself.
             let _sent = self.pidfd.send_signal(signal as i32);
             if timeout(END_PATIENCE, self.ended()).await.is_ok() {
                 return;
@@ -308,4 +308,19 @@ impl Process {
 
 fn c_string(text: &OsStr) -> Result<CString, Refusal> {
     CString::new(text.as_bytes()).map_err(|_| Refusal::unknown(format!("{text:?} has a NUL byte inside")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logger_that_worked_for_a_while_may_die_as_often_as_a_new_one() {
+        let mut restarts = Restarts::default();
+        assert_eq!(restarts.by_ref().count(), Restarts::IN_A_ROW_MAX as usize);
+        restarts.note(Restarts::WELL / 2);
+        assert_eq!(restarts.next(), None);
+        restarts.note(Restarts::WELL);
+        assert_eq!(restarts.next(), Some(Restarts::FIRST_PAUSE.min(Restarts::PAUSE_MAX)));
+    }
 }

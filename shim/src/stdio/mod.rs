@@ -2,14 +2,16 @@
 //!
 //! A process without a terminal gets pipes, whose other ends are the shim's, or /dev/null. Of a terminal the shim gets
 //! the master from the runtime. What the process writes is copied to where containerd wants it, by tasks of the one
-//! thread, so that neither containerd's absence nor a slow reader is an error that the process could see: it waits. Only
-//! a logger reads the process's pipes itself.
+//! thread. Neither containerd's absence nor a slow reader is an error for the process: the process waits. Only a logger
+//! reads the process's pipes itself.
 
 mod copy;
 mod fifo;
 mod logger;
 mod pipe;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod uri;
 
 use std::fs::{File, OpenOptions};
@@ -43,7 +45,8 @@ pub struct Owner {
 pub enum ForProcess {
     /// Its descriptors 0, 1 and 2. Nobody else may keep them: its output ends when they are all closed.
     Streams([OwnedFd; 3]),
-    /// The path of the socket that the runtime sends the terminal's master to. It is gone once the master has come.
+    /// The path of the socket that the runtime sends the terminal's master to. The socket is removed once the master
+    /// has come.
     Terminal(PathBuf),
 }
 
@@ -238,7 +241,7 @@ enum Outputs {
 }
 
 impl Outputs {
-    /// stdout decides: a logger takes both, whatever stderr says; a file takes stderr, too, unless stderr goes elsewhere.
+    /// stdout decides: a logger takes both, whatever stderr says; a file takes stderr, too, if stderr names nothing.
     fn of(streams: &Streams) -> Result<Outputs, Refusal> {
         let stdout = Place::parse(&streams.stdout).map_err(|refusal| refusal.at("stdout"))?;
         if let Place::Logger(program) = stdout {
