@@ -11,8 +11,6 @@ static LOG: Mutex<Option<File>> = Mutex::new(None);
 /// How much a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// What only its developers want to know.
-    Debug,
     /// Something is not as somebody may expect.
     Warning,
     /// Something has failed that nobody else hears of.
@@ -28,7 +26,6 @@ pub fn open(bundle: &Path) {
 /// Says something, unless nobody reads, or the reader is too slow.
 pub fn say(level: Level, text: &str) {
     let level = match level {
-        Level::Debug => "debug",
         Level::Warning => "warning",
         Level::Error => "error",
     };

@@ -1,12 +1,12 @@
 //! The server: one thread, which serves a group of containers until the last of them is gone.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use corten::container::{SealedImage, become_subreaper};
-use corten::error::{Error, Result};
+use corten::error::{Error, Result, best_effort};
 use corten::internals::sys::descriptors;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -22,6 +22,7 @@ use crate::log::{self, Level};
 use crate::operations::Works;
 use crate::service;
 use crate::shim::Shim;
+use crate::socket;
 use crate::watch::watched;
 
 /// How many threads wait for the kernel at the same time.
@@ -33,7 +34,9 @@ const STACK_BYTES: usize = 256 * 1024;
 /// The socket is descriptor 3, as `start` has left it, or is bound to the path of the command line.
 pub fn serve(args: &Args) -> Result<()> {
     let listener = listener(args)?;
-    let socket = listener.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
+    let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
+    // It listens until the socket's file is gone.
+    let listening = listener.as_fd().try_clone_to_owned().map_err(|err| Error::io("fcntl(F_DUPFD)", &err))?;
     log::open(std::path::Path::new(""));
     become_subreaper()?;
     let signals = signals()?;
@@ -44,8 +47,8 @@ pub fn serve(args: &Args) -> Result<()> {
         .build()
         .map_err(|err| Error::io("epoll_create1", &err))?;
     let served = runtime.block_on(run(args, listener, signals));
-    if let Some(socket) = socket {
-        drop(std::fs::remove_file(socket));
+    if let Some(path) = path {
+        best_effort(socket::retire(&path, listening), "a dead socket is replaced by the next `start`");
     }
     // Nobody waits for what still blocks.
     runtime.shutdown_background();

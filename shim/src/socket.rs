@@ -173,7 +173,6 @@ pub fn remove_unless_served(path: &Path) -> Result<()> {
 
 /// Removes the socket of this process, which still listens, and then listens no more. A `start` that comes at the same
 /// time finds either a server that listens or no socket.
-#[expect(dead_code, reason = "the server calls it at its end")]
 pub fn retire(path: &Path, listening: OwnedFd) -> Result<()> {
     let lock = lock_directory_of(path)?;
     unlink(path)?;

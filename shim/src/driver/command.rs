@@ -9,6 +9,7 @@ use corten::container::ends_with_parent;
 use serde::Deserialize;
 
 use super::{Driver, Site, failed, library};
+use crate::bundle::Bundle;
 use crate::refusal::{Code, Refusal};
 use crate::stdio::ForProcess;
 
@@ -18,7 +19,7 @@ const LOG_BYTES_MAX: u64 = 64 * 1024;
 impl Site {
     /// `create`; gives the pid of init.
     pub async fn create(&self, streams: ForProcess) -> Result<i32, Refusal> {
-        let pid_file = self.bundle.join("init.pid");
+        let pid_file = Bundle::at(&self.bundle).init_pid_file();
         let mut args: Vec<OsString> = vec!["create".into(), "--bundle".into(), self.bundle.clone().into()];
         args.extend(["--pid-file".into(), pid_file.clone().into()]);
         if self.options.no_pivot_root {
