@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use corten::container::{OomEvent, PidFd, SealedImage};
+use corten::error::best_effort;
+use futures_util::future::{Either, select};
 use serde::Deserialize;
 
 use crate::bundle::Bundle;
@@ -145,7 +148,7 @@ impl Works {
         let (mut stdio, streams) = Stdio::open(&creation.streams, user, &owner).await?;
         // Until its end is waited for, nobody else may reap it.
         let _hold = self.children.hold();
-        let pid = with_streams(site.create(streams), &mut stdio).await?;
+        let pid = with_streams(site.create(streams), &mut stdio, creation.streams.terminal).await?;
         let place = Place { site: Arc::clone(site), memory: site.watch_memory(), pid };
         self.attend(shim, ProcessKey::init(&creation.id), pid, stdio);
         if let Some(memory) = place.memory.clone() {
@@ -192,7 +195,9 @@ impl Works {
         let owner = Owner { namespace: self.namespace.clone(), id: exec.clone() };
         let (mut stdio, streams) = Stdio::open(&addition.streams, user, &owner).await?;
         let _hold = self.children.hold();
-        let pid = with_streams(site.exec(&exec, &addition.spec, streams), &mut stdio).await?;
+        let pid =
+            with_streams(site.exec(&exec, &addition.spec, streams), &mut stdio, addition.streams.terminal)
+                .await?;
         self.attend(shim, key, pid, stdio);
         Ok(Outcome::Began { pid })
     }
@@ -255,40 +260,27 @@ impl Works {
     }
 }
 
-/// Runs what brings a process into its container, and has its streams begin meanwhile: a terminal comes before the
-/// command has ended. A process without streams is killed.
+/// Runs what brings a process into its container, and has its streams begin. A terminal comes before the command has
+/// ended; but of pipes nothing is copied before there is a process, so that nobody reads the runtime's own complaints.
+/// A process without streams is killed.
 async fn with_streams(
     begins: impl Future<Output = Result<i32, Refusal>>,
     stdio: &mut Stdio,
+    terminal: bool,
 ) -> Result<i32, Refusal> {
-    let mut begins = std::pin::pin!(begins);
-    let mut streams = std::pin::pin!(stdio.begin());
-    let (mut pid, mut begun) = (None, None);
-    std::future::poll_fn(|context| {
-        use std::task::Poll;
-        if pid.is_none() {
-            if let Poll::Ready(result) = begins.as_mut().poll(context) {
-                pid = Some(result);
-            }
+    let (pid, begun) = if terminal {
+        let (begins, streams) = (pin!(begins), pin!(stdio.begin()));
+        match select(begins, streams).await {
+            Either::Left((pid, streams)) => (pid?, streams.await),
+            Either::Right((begun, begins)) => (begins.await?, begun),
         }
-        if begun.is_none() {
-            if let Poll::Ready(result) = streams.as_mut().poll(context) {
-                begun = Some(result);
-            }
-        }
-        // Without a process there is no terminal to wait for.
-        match (&pid, &begun) {
-            (Some(Err(_)), _) | (Some(_), Some(_)) => Poll::Ready(()),
-            _ => Poll::Pending,
-        }
-    })
-    .await;
-    let pid = pid.unwrap_or_else(|| Err(Refusal::new(Code::Unknown, "the runtime has not ended")))?;
-    if let Some(Err(refusal)) = begun {
-        drop(PidFd::open(pid).and_then(|pidfd| pidfd.send_signal(KILL)));
-        return Err(refusal);
+    } else {
+        (begins.await?, stdio.begin().await)
+    };
+    if begun.is_err() {
+        best_effort(PidFd::open(pid).and_then(|pidfd| pidfd.send_signal(KILL)), "it has ended, then");
     }
-    Ok(pid)
+    begun.map(|()| pid)
 }
 
 /// What the shim wants to know of config.json.

@@ -147,7 +147,7 @@ impl Container {
     }
 
     fn refuses_to_exec(&self) -> Refusal {
-        Refusal::precondition(format!("cannot exec in a {} state", self.word()))
+        Refusal::unknown(format!("cannot exec in a {} state", self.word()))
     }
 
     fn add(&mut self, addition: Addition, work: &mut Work) -> Answer {

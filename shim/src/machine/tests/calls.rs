@@ -61,21 +61,21 @@ fn exec_is_refused_twice_and_in_a_container_that_is_paused_or_stopped() {
          ok create a     => Created a pid 1, create a: pid 1
          exec a/x        => ExecAdded a/x, exec a/x: ok
          exec a/x        => exec a/x: AlreadyExists id x
-         start a/x       => start a/x: FailedPrecondition cannot exec in a created state
+         start a/x       => start a/x: Unknown cannot exec in a created state
          start a         => begin start a
          ok start a      => Started a pid 1, start a: pid 1
          exec a/y        => ExecAdded a/y, exec a/y: ok
          pause a         => begin pause a
-         exec a/z        => exec a/z: FailedPrecondition cannot exec in a pausing state
+         exec a/z        => exec a/z: Unknown cannot exec in a pausing state
          ok pause a      => Paused a, pause a: ok
-         exec a/z        => exec a/z: FailedPrecondition cannot exec in a paused state
-         start a/x       => start a/x: FailedPrecondition cannot exec in a paused state
+         exec a/z        => exec a/z: Unknown cannot exec in a paused state
+         start a/x       => start a/x: Unknown cannot exec in a paused state
          resume a        => begin resume a
          ok resume a     => Resumed a, resume a: ok
          start a/z       => start a/z: NotFound process does not exist z
          start a/x       => begin start a/x",
     );
-    stopped().check("exec a/x => exec a/x: FailedPrecondition cannot exec in a stopped state");
+    stopped().check("exec a/x => exec a/x: Unknown cannot exec in a stopped state");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn pause_and_resume_are_states_and_events() {
          ok pause a      => Paused a, pause a: ok
          state a         => state a: paused pid 1
          state a/x       => state a/x: paused pid 2
-         exec a/y        => exec a/y: FailedPrecondition cannot exec in a paused state
+         exec a/y        => exec a/y: Unknown cannot exec in a paused state
          delete a        => delete a: FailedPrecondition cannot delete a running process
          kill a 9        => begin signal a 9
          resume a        => begin resume a
@@ -179,7 +179,7 @@ fn a_created_container_is_killed_before_it_is_deleted() {
          wait a              =>
          delete a            => begin signal a 9 all
          start a             => start a: FailedPrecondition cannot start a deleted process
-         exec a/x            => exec a/x: FailedPrecondition cannot exec in a created state
+         exec a/x            => exec a/x: Unknown cannot exec in a created state
          ok signal a 9 all   =>
          exit a 137          => store a 137, begin look a
          ok look a           => Exited a pid 1 exit 137, wait a: pid 1 exit 137, begin drain a
@@ -342,7 +342,7 @@ fn a_restored_container_has_its_pid_from_its_start_on() {
     check(
         "create a              => begin create a
          ok create a restored  => Created a pid 0, create a: pid 0
-         exec a/x              => exec a/x: FailedPrecondition cannot exec in a created state
+         exec a/x              => exec a/x: Unknown cannot exec in a created state
          kill a 9              => kill a 9: FailedPrecondition process not created
          start a               => begin start a
          ok start a restored   => Started a pid 1, start a: pid 1

@@ -158,7 +158,7 @@ fn nothing_is_started_once_init_is_reaped() {
          start a/y   => start a/y: FailedPrecondition container a init process is not running
          ok look a   => Exited a pid 1 exit 7
          start a/y   => start a/y: FailedPrecondition container a init process is not running
-         exec a/z    => exec a/z: FailedPrecondition cannot exec in a stopped state",
+         exec a/z    => exec a/z: Unknown cannot exec in a stopped state",
     );
 }
 
