@@ -22,6 +22,12 @@ use crate::view::View;
 /// The client that belongs to the engine under test. PATH may lead to another client first.
 pub const CLIENT: &str = "/usr/bin/docker";
 
+/// Names the shim that the engines use in place of containerd's own, if it is set.
+const SHIM: &str = "CORTEN_DOCKER_SHIM";
+
+/// The directory of such a shim.
+const SHIM_PATH: &str = "path-of-shim";
+
 /// How an engine is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
@@ -171,11 +177,12 @@ impl Dockerd {
         flags
     }
 
-    /// BuildKit knows no named runtimes: it runs the `runc` that it finds on PATH.
+    /// BuildKit knows no named runtimes: it runs the `runc` that it finds on PATH. containerd finds its shim there, too.
     fn daemon_path(&self) -> String {
         let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let system = format!("{}:{system}", self.dir.join(SHIM_PATH).display());
         match self.setup.default_runtime {
-            Role::Reference => system.to_owned(),
+            Role::Reference => system,
             Role::Tested => format!("{}:{system}", self.dir.join("path").display()),
         }
     }
@@ -187,6 +194,10 @@ impl Dockerd {
         for role in [Role::Reference, Role::Tested] {
             let script = lenient_script(self.runtimes.of(role));
             write_program(&self.dir.join(lenient_name(role)), &script)?;
+        }
+        if let Some(shim) = std::env::var_os(SHIM) {
+            fs::create_dir_all(self.dir.join(SHIM_PATH))?;
+            fs::copy(shim, self.dir.join(SHIM_PATH).join("containerd-shim-runc-v2"))?;
         }
         let calls = self.dir.join("calls");
         let tested = self.runtimes.tested.display();

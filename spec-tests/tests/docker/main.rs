@@ -4,6 +4,7 @@
 //! packages that `scripts/install-test-packages` installs. It touches nothing of the system's engine.
 //!
 //! ```text
+//! CORTEN_DOCKER_SHIM=/path/to/containerd-shim-corten-v2 …                 # containers by that shim
 //! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test docker        # all (default: target/…/corten)
 //! … --test docker -- volumes::                                             # a theme
 //! … --test docker -- --exact exec::as_another_user                         # one scenario, both runtimes
