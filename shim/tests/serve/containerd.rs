@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use protobuf::Message;
 use protobuf::well_known_types::any::Any;
 use serde_json::{Value, json};
 
-use super::events::Events;
+use super::events::{Events, locked};
 use super::task::{PATIENCE, Streams, Task, creation};
 
 const BUSYBOX: &str = "/bin/busybox";
@@ -36,6 +37,8 @@ pub struct Containerd {
     pub dir: PathBuf,
     pub namespace: String,
     pub events: Events,
+    /// containerd holds them open, and reads them; these nobody reads.
+    logs: Mutex<Vec<fs::File>>,
 }
 
 /// A server, by what `start` has said of it.
@@ -65,7 +68,7 @@ impl Containerd {
             std::os::unix::fs::symlink("busybox", bin.join(name)).expect("a link");
         }
         let events = Events::listen(&dir.join("containerd.sock.ttrpc"));
-        Some(Containerd { dir, namespace, events })
+        Some(Containerd { dir, namespace, events, logs: Mutex::default() })
     }
 
     /// A bundle of a container that runs `args`.
@@ -79,7 +82,10 @@ impl Containerd {
             "ociVersion": "1.0.2",
             "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/bin"], "args": args},
             "root": {"path": self.dir.join("root")},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+            ],
             "linux": {
                 "cgroupsPath": format!("/{}/{id}", self.namespace),
                 "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}],
@@ -89,6 +95,11 @@ impl Containerd {
         let bundle = self.dir.join(id);
         fs::create_dir_all(bundle.join("rootfs")).expect("a bundle");
         fs::write(bundle.join("config.json"), config.to_string()).expect("a config");
+        if !bundle.join("log").exists() {
+            let log = fifo(&bundle.join("log"));
+            let log = fs::File::options().read(true).write(true).open(log).expect("a fifo");
+            locked(&self.logs).push(log);
+        }
         bundle
     }
 
@@ -102,7 +113,6 @@ impl Containerd {
             .arg(&bundle)
             .arg(command);
         shim.env("TTRPC_ADDRESS", self.dir.join("containerd.sock.ttrpc")).env_remove("SCHED_CORE");
-        // Elsewhere, because containerd's bundle may be gone for `delete`.
         shim.current_dir(&bundle).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = shim.spawn().expect("the shim runs");
         child.stdin.take().expect("a pipe").write_all(stdin).unwrap_or_default();
@@ -287,6 +297,12 @@ pub fn until<T, E: std::fmt::Debug>(what: &str, holds: impl Fn() -> Result<T, E>
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A new fifo.
+pub fn fifo(path: &Path) -> PathBuf {
+    nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o700)).expect("a fifo");
+    path.to_owned()
 }
 
 /// A message of options.

@@ -223,8 +223,6 @@ fn want_of_memory_is_told_before_the_exit() {
     let script = "exec dd if=/dev/zero of=/dev/null bs=200M count=1";
     let (server, request) = containerd.server_with("c", &["sh", "-c", script], |config| {
         config["linux"]["resources"] = serde_json::json!({"memory": {"limit": 16 << 20}});
-        let device = serde_json::json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs"});
-        config["mounts"].as_array_mut().expect("a list").push(device);
     });
     server.task.run(&request);
     assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 137);
