@@ -54,7 +54,8 @@ fn a_container_lives_and_dies_by_both_names_of_the_service() {
             assert_eq!((&stored["Status"], &stored["Pid"]), (&7.into(), &pid.into()));
         }
         let late = task.kill(id, "", 9).expect_err("it is over");
-        assert_eq!((late.code, &*late.text), (Code::NOT_FOUND, "process already finished"));
+        assert_eq!(late.code, Code::NOT_FOUND);
+        assert!(late.text.starts_with("process already finished"), "{late:?}");
         let deleted = task.delete(id, "").expect("it is deleted");
         assert_eq!((deleted.exit_status, deleted.pid), (7, pid));
         let unknown = task.state(id, "").expect_err("it is deleted");
@@ -106,7 +107,8 @@ fn an_exec_lives_and_dies_beside_init() {
     let waited = task.wait("c", "e").expect("its exit");
     let state = task.state("c", "e").expect("a state");
     assert_eq!((waited.exit_status, state.exit_status, state.pid), (3, 3, pid));
-    assert_eq!((&*state.id, &*state.exec_id), (if is_of_containerd() { "e" } else { "c" }, "e"));
+    let ids = if is_of_containerd() { ("e", "") } else { ("c", "e") };
+    assert_eq!((&*state.id, &*state.exec_id), ids);
     let deleted = task.delete("c", "e").expect("it is deleted");
     assert_eq!((deleted.exit_status, deleted.pid, deleted.exited_at), (3, pid, waited.exited_at));
     assert_eq!(task.state("c", "e").expect_err("it is deleted").code, Code::NOT_FOUND);

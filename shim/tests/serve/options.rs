@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use containerd_shim_protos::shim::oci;
+use protobuf::well_known_types::any::Any;
 use protobuf::{Message, MessageField};
 use ttrpc::Code;
 
@@ -11,7 +12,10 @@ use super::containerd::{Containerd, an_any, is_of_containerd};
 use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Start};
 use super::task::{Streams, creation};
 
-const RUNC: &str = "containerd.runc.v1.Options";
+pub const RUNC: &str = "/usr/sbin/runc";
+const CRUN: &str = "/usr/bin/crun";
+
+const OWN: &str = "containerd.runc.v1.Options";
 const GENERIC: &str = "runtimeoptions.v1.Options";
 
 /// Field 2 or 3 of the generic options: the path of a file, or what would be in it.
@@ -37,7 +41,7 @@ fn options_come_in_all_types() {
     let (server, request) = containerd.server_for("pod", &["sleep", "600"]);
     server.task.run(&request);
     for (id, type_url, value, at_root) in [
-        ("c1", RUNC, own.write_to_bytes().expect("bytes"), true),
+        ("c1", OWN, own.write_to_bytes().expect("bytes"), true),
         ("c2", GENERIC, generic(3, &body), true),
         ("c3", GENERIC, generic(2, file.to_str().expect("a plain path")), true),
         ("c4", "types.containerd.io/runtimeoptions.v1.Options", generic(3, &body), true),
@@ -65,14 +69,20 @@ fn options_come_in_all_types() {
     containerd.ends(&server, "pod");
 }
 
+/// Options that name another runtime.
+pub fn below(binary: &str) -> Any {
+    let options = oci::Options { binary_name: binary.into(), ..oci::Options::default() };
+    an_any(OWN, options.write_to_bytes().expect("bytes"))
+}
+
 #[test]
 fn runc_works_below_the_shim() {
-    works_below_the_shim("/usr/sbin/runc");
+    works_below_the_shim(RUNC);
 }
 
 #[test]
 fn crun_works_below_the_shim() {
-    works_below_the_shim("/usr/bin/crun");
+    works_below_the_shim(CRUN);
 }
 
 fn works_below_the_shim(binary: &str) {
@@ -81,9 +91,8 @@ fn works_below_the_shim(binary: &str) {
         eprintln!("skipped: there is no {binary}");
         return;
     }
-    let options = oci::Options { binary_name: binary.into(), ..oci::Options::default() };
     let (server, mut request) = containerd.server_for("c", &["sleep", "600"]);
-    request.options = MessageField::some(an_any(RUNC, options.write_to_bytes().expect("bytes")));
+    request.options = MessageField::some(below(binary));
     let task = &server.task;
     if let Err(refused) = task.create(&request) {
         assert!(refused.text.contains("cgroup"), "{refused:?}");

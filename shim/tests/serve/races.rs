@@ -1,16 +1,21 @@
 //! Many containers, and many processes that race with the end of init.
 
+use std::path::Path;
 use std::thread;
 
 use ttrpc::Code;
 
-use super::containerd::{Containerd, Server};
+use super::containerd::{Containerd, Server, is_of_containerd};
 use super::events::Event::{self, Create, Delete, ExecStarted, Exit, Start};
+use super::options::{RUNC, below};
 use super::task::{Streams, creation};
 
 const SHORT_LIVES: usize = 100;
-const ROUNDS: usize = 20;
-const EXECS: usize = 20;
+
+/// How often init is killed, and how many execs each time.
+const RACES: (usize, usize) = (20, 20);
+/// The same below runc, which takes ten times as long.
+const RACES_OF_RUNC: (usize, usize) = (6, 10);
 
 /// How much more memory a server may have after many lives than after a few, in KiB.
 const GROWTH_MAX: u64 = 512;
@@ -30,7 +35,7 @@ fn short_containers_of_a_group_lose_no_event_and_leave_nothing() {
     }
     server.has_descriptors(&before);
     let grown = server.memory("Private_Dirty").saturating_sub(memory);
-    assert!(grown <= GROWTH_MAX, "{grown} KiB");
+    assert!(grown <= GROWTH_MAX || is_of_containerd(), "{grown} KiB");
     server.task.kill("pod", "", 9).expect("it is there");
     server.task.wait("pod", "").expect("its exit");
     containerd.ends(&server, "pod");
@@ -75,48 +80,71 @@ fn short_containers_alone_lose_no_event_and_leave_nothing() {
 
 #[test]
 fn execs_that_race_with_the_end_of_init_end_before_it() {
-    races(|_| {});
+    races(RACES, None, |_| {});
 }
 
 #[test]
 fn execs_that_race_with_the_end_of_init_in_the_hosts_pid_namespace_end_before_it() {
-    races(|config| {
-        let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
-        namespaces.retain(|namespace| namespace["type"] != "pid");
-    });
+    races(RACES, None, without_a_pid_namespace);
+}
+
+#[test]
+fn execs_of_runc_that_race_with_the_end_of_init_end_before_it() {
+    races(RACES_OF_RUNC, Some(RUNC), |_| {});
+}
+
+#[test]
+fn execs_of_runc_that_race_with_the_end_of_init_in_the_hosts_pid_namespace_end_before_it() {
+    if is_of_containerd() {
+        // It withholds the exit of init for good, in a third of the runs.
+        return;
+    }
+    races(RACES_OF_RUNC, Some(RUNC), without_a_pid_namespace);
+}
+
+fn without_a_pid_namespace(config: &mut serde_json::Value) {
+    let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
+    namespaces.retain(|namespace| namespace["type"] != "pid");
 }
 
 /// Lets execs start while init is killed, again and again, under a single server.
-fn races(change: impl Fn(&mut serde_json::Value)) {
+fn races((rounds, execs): (usize, usize), binary: Option<&str>, change: impl Fn(&mut serde_json::Value)) {
     let Some(containerd) = Containerd::new() else { return };
+    if binary.is_some_and(|binary| !Path::new(binary).exists()) {
+        eprintln!("skipped: there is no {binary:?}");
+        return;
+    }
     let (server, request) = containerd.server_for("pod", &["sleep", "600"]);
     server.task.run(&request);
     let before = server.descriptors();
     let mut memory = 0;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let id = format!("c{round}");
         let bundle = containerd.bundle_with(&id, &["sleep", "600"], &change);
-        server.task.run(&creation(&id, &bundle, Streams::default()));
-        race(&containerd, &server, &id, round);
+        let mut request = creation(&id, &bundle, Streams::default());
+        request.options = binary.map(below).into();
+        server.task.run(&request);
+        race(&containerd, &server, &id, (round % execs, execs));
         server.task.delete(&id, "").expect("it is deleted");
-        if round == ROUNDS / 4 {
+        if round == rounds / 4 {
             memory = server.memory("Private_Dirty");
         }
     }
     server.has_descriptors(&before);
     let grown = server.memory("Private_Dirty").saturating_sub(memory);
-    assert!(grown <= GROWTH_MAX, "{grown} KiB");
+    assert!(grown <= GROWTH_MAX || is_of_containerd(), "{grown} KiB");
     server.task.kill("pod", "", 9).expect("it is there");
     server.task.wait("pod", "").expect("its exit");
     containerd.ends(&server, "pod");
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         judge(&format!("c{round}"), &containerd.events.of(&format!("c{round}")));
     }
 }
 
-fn race(containerd: &Containerd, server: &Server, id: &str, round: usize) {
+/// Kills init once so many of the execs have started.
+fn race(containerd: &Containerd, server: &Server, id: &str, (early, execs): (usize, usize)) {
     thread::scope(|scope| {
-        for number in 0..EXECS {
+        for number in 0..execs {
             let (task, exec) = (server.task.clone(), format!("e{number}"));
             scope.spawn(move || {
                 if task.exec(id, &exec, &["sleep", "600"]).is_err() {
@@ -134,10 +162,10 @@ fn race(containerd: &Containerd, server: &Server, id: &str, round: usize) {
                 });
             });
         }
-        if round > 0 {
+        if early > 0 {
             let started = |events: &[Event]| {
                 let started = |event: &&Event| matches!(event, ExecStarted(of, _) if of == id);
-                events.iter().filter(started).count() >= round % EXECS
+                events.iter().filter(started).count() >= early
             };
             containerd.events.wait_until("execs", started);
         }

@@ -17,21 +17,23 @@ use super::task::{PATIENCE, Streams};
 struct Fifos {
     stdin: PathBuf,
     stdout: PathBuf,
+    stderr: PathBuf,
 }
 
 impl Fifos {
     fn new(containerd: &Containerd) -> Fifos {
         let of = |name: &str| fifo(&containerd.dir.join(name));
-        Fifos { stdin: of("stdin"), stdout: of("stdout") }
+        Fifos { stdin: of("stdin"), stdout: of("stdout"), stderr: of("stderr") }
     }
 
     fn streams(&self) -> Streams {
         let text = |path: &PathBuf| path.to_str().expect("a plain path").to_owned();
-        Streams { stdin: text(&self.stdin), stdout: text(&self.stdout), ..Streams::default() }
+        let [stdin, stdout, stderr] = [&self.stdin, &self.stdout, &self.stderr].map(text);
+        Streams { stdin, stdout, stderr, terminal: false }
     }
 
     fn terminal(&self) -> Streams {
-        Streams { terminal: true, ..self.streams() }
+        Streams { stderr: String::new(), terminal: true, ..self.streams() }
     }
 
     /// A client that reads. It doesn't wait for the shim to open the fifo.
