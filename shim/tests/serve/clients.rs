@@ -118,8 +118,9 @@ fn a_hook_of_create_holds_up_nobody_else() {
     let hook = Hook::new(&containerd, "create");
     let (server, request) = containerd.server_for("pod", &["sleep", "600"]);
     server.task.run(&request);
-    let bundle = containerd
-        .bundle_with("c", &["sleep", "600"], |config| config["hooks"] = json!({"createRuntime": hook.json()}));
+    let bundle = containerd.bundle_with("c", &["sleep", "600"], |config| {
+        config["hooks"] = json!({"createRuntime": hook.json()})
+    });
     thread::scope(|scope| {
         let creates = scope.spawn(|| server.task.create(&creation("c", &bundle, Streams::default())));
         hook.runs();

@@ -248,6 +248,14 @@ impl Server {
         links
     }
 
+    /// Its descriptors when it has no container: the last cgroup's are closed soon after the cgroup has gone.
+    pub fn idle_descriptors(&self) -> Vec<String> {
+        until("cgroups are closed", || {
+            let now = self.descriptors();
+            if now.iter().any(|link| link.starts_with("/sys/fs/cgroup")) { Err(now) } else { Ok(now) }
+        })
+    }
+
     /// Waits until the server has the descriptors that it had before.
     pub fn has_descriptors(&self, before: &[String]) {
         if is_of_containerd() {

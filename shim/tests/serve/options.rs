@@ -3,13 +3,16 @@
 use std::fs;
 use std::path::Path;
 
+use containerd_shim_protos::api::StatsResponse;
+use containerd_shim_protos::cgroups::metrics as of_v1;
+use containerd_shim_protos::cgroups_v2::metrics as of_v2;
 use containerd_shim_protos::shim::oci;
 use protobuf::well_known_types::any::Any;
 use protobuf::{Message, MessageField};
 use ttrpc::Code;
 
 use super::containerd::{Containerd, an_any, is_of_containerd};
-use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Start};
+use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Oom, Start};
 use super::task::{Streams, creation};
 
 pub const RUNC: &str = "/usr/sbin/runc";
@@ -104,11 +107,12 @@ fn works_below_the_shim(binary: &str) {
     assert_eq!(task.wait("c", "").expect("its exit").exit_status, 137);
     task.delete("c", "").expect("it is deleted");
     containerd.events.wait_for(&Delete("c".into(), 137));
-    let before = server.descriptors();
+    let before = server.idle_descriptors();
 
     let pid = task.create(&request).expect("it is created");
     assert_eq!(task.start("c", ""), Ok(pid));
     assert_eq!(task.pids("c").expect("pids").processes.len(), 1);
+    the_metrics_are_of_the_container(&task.stats("c").expect("readings"));
     task.run_exec("c", "e", &["sh", "-c", "exit 3"]);
     assert_eq!(task.wait("c", "e").expect("its exit").exit_status, 3);
     task.delete("c", "e").expect("it is deleted");
@@ -131,10 +135,44 @@ fn works_below_the_shim(binary: &str) {
     containerd.ends(&server, "c");
     let (c, e) = (|| "c".to_owned(), || "e".to_owned());
     let mut events = containerd.events.of("c");
-    events.retain(|event| !matches!(event, super::events::Event::Paused(_) | super::events::Event::Resumed(_)));
+    events
+        .retain(|event| !matches!(event, super::events::Event::Paused(_) | super::events::Event::Resumed(_)));
     let unstarted = [Create(c()), Exit(c(), c(), 137), Delete(c(), 137)];
     let first = [Create(c()), Start(c()), ExecAdded(c(), e()), ExecStarted(c(), e()), Exit(c(), e(), 3)];
     let second = [Exit(c(), c(), 137), Delete(c(), 137)];
     let third = [Create(c()), Start(c()), Exit(c(), c(), 0), Delete(c(), 0)];
     assert_eq!(events, [&unstarted[..], &first, &second, &third].concat());
+}
+
+/// That a container of a single process is counted, and not the whole host.
+fn the_metrics_are_of_the_container(stats: &StatsResponse) {
+    let pids = match &*stats.stats.type_url {
+        "io.containerd.cgroups.v1.Metrics" => {
+            of_v1::Metrics::parse_from_bytes(&stats.stats.value).expect("metrics").pids.current
+        }
+        "io.containerd.cgroups.v2.Metrics" => {
+            of_v2::Metrics::parse_from_bytes(&stats.stats.value).expect("metrics").pids.current
+        }
+        other => panic!("metrics of type {other}"),
+    };
+    assert_eq!(pids, 1);
+}
+
+#[test]
+fn want_of_memory_is_told_of_a_container_of_runc() {
+    let Some(containerd) = Containerd::new() else { return };
+    if !Path::new(RUNC).exists() {
+        eprintln!("skipped: there is no {RUNC}");
+        return;
+    }
+    let greedy = ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"];
+    let (server, mut request) = containerd.server_with("c", &greedy, |config| {
+        config["linux"]["resources"] = serde_json::json!({"memory": {"limit": 16 << 20}});
+    });
+    request.options = MessageField::some(below(RUNC));
+    server.task.run(&request);
+    assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 137);
+    containerd.ends(&server, "c");
+    let events = containerd.events.of("c");
+    assert!(events.contains(&Oom("c".into())), "{events:?}");
 }

@@ -154,7 +154,10 @@ fn race(containerd: &Containerd, server: &Server, id: &str, (early, execs): (usi
                     Ok(_) => assert_ne!(task.wait(id, &exec).expect("its exit").exit_status, 0),
                     // What the end of init finds half begun fails in the runtime's own words.
                     Err(refused) => {
-                        assert!(matches!(refused.code, Code::FAILED_PRECONDITION | Code::UNKNOWN), "{refused:?}");
+                        assert!(
+                            matches!(refused.code, Code::FAILED_PRECONDITION | Code::UNKNOWN),
+                            "{refused:?}"
+                        );
                     }
                 }
                 task.delete(id, &exec).map(drop).unwrap_or_else(|refused| {

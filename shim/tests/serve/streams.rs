@@ -53,7 +53,12 @@ impl Fifos {
 fn read_until(reader: &mut File, text: &str) -> String {
     let (mut said, mut bytes, deadline) = (String::new(), [0; 4096], Instant::now() + PATIENCE);
     while !said.ends_with(text) {
-        assert!(Instant::now() < deadline, "{} bytes, ... {:?}", said.len(), said.get(said.len().saturating_sub(99)..));
+        assert!(
+            Instant::now() < deadline,
+            "{} bytes, ... {:?}",
+            said.len(),
+            said.get(said.len().saturating_sub(99)..)
+        );
         let length = reader.read(&mut bytes).expect("a fifo");
         said.push_str(std::str::from_utf8(&bytes[..length]).expect("ASCII"));
         if length == 0 {

@@ -125,8 +125,7 @@ impl Task {
     }
 
     pub fn kill(&self, id: &str, exec: &str, signal: u32) -> Answer<Empty> {
-        let request =
-            KillRequest { id: id.into(), exec_id: exec.into(), signal, ..KillRequest::default() };
+        let request = KillRequest { id: id.into(), exec_id: exec.into(), signal, ..KillRequest::default() };
         self.call("Kill", &request)
     }
 
@@ -152,12 +151,8 @@ impl Task {
     }
 
     pub fn close_stdin(&self, id: &str, exec: &str) -> Answer<Empty> {
-        let request = CloseIORequest {
-            id: id.into(),
-            exec_id: exec.into(),
-            stdin: true,
-            ..CloseIORequest::default()
-        };
+        let request =
+            CloseIORequest { id: id.into(), exec_id: exec.into(), stdin: true, ..CloseIORequest::default() };
         self.call("CloseIO", &request)
     }
 
