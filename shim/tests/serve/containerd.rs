@@ -29,7 +29,7 @@ pub fn shim() -> PathBuf {
 
 /// Whether containerd's own shim is tested, which has known faults.
 pub fn is_of_containerd() -> bool {
-    std::env::var_os("CORTEN_SHIM").is_some()
+    shim().file_name().is_some_and(|name| name == "containerd-shim-runc-v2")
 }
 
 /// A containerd with a namespace of its own. It goes with all that was made in it.

@@ -230,12 +230,12 @@ fn want_of_memory_is_told_before_the_exit() {
     assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 137);
     containerd.ends(&server, "c");
     let c = || "c".to_owned();
-    let mut events = containerd.events.of("c");
-    if is_of_containerd() {
-        events.sort_by_key(|event| matches!(event, Exit(..) | Delete(..)));
-    }
-    events.dedup();
-    assert_eq!(events, [Create(c()), Start(c()), Oom(c()), Exit(c(), c(), 137), Delete(c(), 137)]);
+    // It may run out of memory before the start is told, and more than once.
+    let (told, rest): (Vec<_>, Vec<_>) =
+        containerd.events.of("c").into_iter().partition(|event| *event == Oom(c()));
+    let told_last = containerd.events.of("c").iter().rposition(|event| *event == Oom(c()));
+    assert!(!told.is_empty() && (is_of_containerd() || told_last < Some(told.len() + 2)));
+    assert_eq!(rest, [Create(c()), Start(c()), Exit(c(), c(), 137), Delete(c(), 137)]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod task;
 mod clients;
 mod kills;
 mod life;
+mod measure;
 mod options;
 mod races;
 mod streams;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,15 @@ struct Fifos {
     stdin: PathBuf,
     stdout: PathBuf,
     stderr: PathBuf,
+    /// containerd opens all of them at once.
+    _stderr_reader: File,
 }
 
 impl Fifos {
     fn new(containerd: &Containerd) -> Fifos {
         let of = |name: &str| fifo(&containerd.dir.join(name));
-        Fifos { stdin: of("stdin"), stdout: of("stdout"), stderr: of("stderr") }
+        let stderr = of("stderr");
+        Fifos { stdin: of("stdin"), stdout: of("stdout"), _stderr_reader: reader(&stderr), stderr }
     }
 
     fn streams(&self) -> Streams {
@@ -36,17 +39,21 @@ impl Fifos {
         Streams { stderr: String::new(), terminal: true, ..self.streams() }
     }
 
-    /// A client that reads. It doesn't wait for the shim to open the fifo.
     fn reader(&self) -> File {
-        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&self.stdout);
-        let file = file.expect("a fifo");
-        nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).expect("a fifo");
-        file
+        reader(&self.stdout)
     }
 
     fn writer(&self) -> File {
         File::options().write(true).open(&self.stdin).expect("the shim reads")
     }
+}
+
+/// A client that reads. It doesn't wait for the shim to open the fifo.
+fn reader(path: &Path) -> File {
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.expect("a fifo");
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).expect("a fifo");
+    file
 }
 
 /// All that comes until `text` has come.
