@@ -125,7 +125,7 @@ impl Containerd {
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         let address = String::from_utf8(output.stdout).expect("an address");
         let task = Task::connect(&address);
-        let pid = task.connect_call(id).shim_pid.cast_signed();
+        let pid = task.connect_call(id).shim_pid.try_into().expect("a pid");
         Server { task, pid, socket: address.strip_prefix("unix://").expect("a file").into() }
     }
 

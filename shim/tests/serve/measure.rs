@@ -52,7 +52,7 @@ fn time_of_start(containerd: &Containerd, number: usize) -> Duration {
     let time = begin.elapsed();
     let address = String::from_utf8(output.stdout).expect("an address");
     let task = super::task::Task::connect(&address);
-    let pid = task.connect_call(&id).shim_pid.cast_signed();
+    let pid = task.connect_call(&id).shim_pid.try_into().expect("a pid");
     task.shutdown(&id);
     until("the server ends", || super::containerd::is_gone(pid).then_some(()).ok_or(pid));
     time
