@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use corten::container::{OomEvent, PidFd, SealedImage};
+use corten::container::{OomEvent, PidFd, SealedImage, Usage};
 use corten::error::best_effort;
 use futures_util::future::{Either, select};
 use serde::Deserialize;
@@ -40,10 +40,11 @@ pub struct Works {
     processes: Mutex<BTreeMap<ProcessKey, Process>>,
 }
 
-/// A container's runtime, and the watch for want of memory.
+/// A container's runtime, its cgroup, and the watch for want of memory.
 #[derive(Clone)]
 struct Place {
     site: Arc<Site>,
+    usage: Option<Usage>,
     memory: Option<MemoryWatch>,
     pid: i32,
 }
@@ -78,9 +79,7 @@ impl Works {
             Operation::Pause(id) => self.site(&id)?.pause().await.map(done),
             Operation::Resume(id) => self.site(&id)?.resume().await.map(done),
             Operation::Pids(id) => self.site(&id)?.pids().await.map(Outcome::Pids),
-            Operation::Stats(id) => {
-                self.site(&id)?.metrics().map(|(name, bytes)| Outcome::Metrics(name, bytes))
-            }
+            Operation::Stats(id) => self.metrics(&id),
             Operation::Update(id, json) => self.site(&id)?.update(json).await.map(done),
             Operation::Checkpoint(..) => {
                 Err(Refusal::new(Code::Unimplemented, "checkpoint: corten has no checkpoints yet"))
@@ -149,7 +148,9 @@ impl Works {
         // Until its end is waited for, nobody else may reap it.
         let _hold = self.children.hold();
         let pid = with_streams(site.create(streams), &mut stdio, creation.streams.terminal).await?;
-        let place = Place { site: Arc::clone(site), memory: site.watch_memory(), pid };
+        let usage = site.usage(pid).inspect_err(|err| log::say(Level::Warning, &err.text)).ok();
+        let memory = usage.as_ref().and_then(MemoryWatch::new);
+        let place = Place { site: Arc::clone(site), usage, memory, pid };
         self.attend(shim, ProcessKey::init(&creation.id), pid, stdio);
         if let Some(memory) = place.memory.clone() {
             let (shim, id) = (Arc::clone(shim), creation.id.clone());
@@ -247,6 +248,12 @@ impl Works {
         locked(&self.containers).remove(id);
         locked(&self.processes).retain(|key, _| key.container != id);
         Ok(())
+    }
+
+    fn metrics(&self, id: &str) -> Done {
+        let usage = locked(&self.containers).get(id).and_then(|place| place.usage.clone());
+        let usage = usage.ok_or_else(|| Refusal::not_found("cgroup does not exist"))?;
+        library::metrics(&usage).map(|(name, bytes)| Outcome::Metrics(name, bytes))
     }
 
     fn site(&self, id: &str) -> Result<Arc<Site>, Refusal> {

@@ -25,8 +25,9 @@ use crate::shim::Shim;
 use crate::socket;
 use crate::watch::watched;
 
-/// How many threads wait for the kernel at the same time.
-const THREADS_MAX: usize = 4;
+/// How many threads wait for the kernel, or for a hook, at the same time: a start holds its thread as long as its hooks
+/// run, and then what is asked of the other containers still needs one. A thread that has nothing to do ends soon.
+const THREADS_MAX: usize = 64;
 const STACK_BYTES: usize = 256 * 1024;
 
 /// Serves a group of containers until none is left.

@@ -37,6 +37,7 @@ pub use options::{Console, CreateOptions, ExecOptions};
 pub use parent::{SealedImage, become_subreaper, ends_with_parent, reap_orphans};
 pub use state::State;
 pub use update::{Schemata, resources_from_json};
+pub use usage::Usage;
 
 pub use crate::apply::Tracer;
 pub use crate::apply::cgroup::readings::{self, Readings};

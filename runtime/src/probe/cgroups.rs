@@ -1,8 +1,10 @@
 //! The host's cgroups, as this process sees them.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::plan::cgroup::CgroupPaths;
 use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
 use crate::sys::cgroupfs::{self, Top, Version};
 use crate::sys::mountinfo::{self, MountInfo};
@@ -14,13 +16,37 @@ use crate::sys::mountinfo::{self, MountInfo};
 ///
 /// Errors: Unsupported where no cgroups are mounted.
 pub fn cgroups() -> Result<CgroupHost> {
-    let own = cgroupfs::read_file("/proc/self/cgroup")?;
-    let (top, mut mounts) = (Top::open(), Mounts(None));
-    let mode = match top.version(Path::new(Top::PATH)) {
-        Some(Version::V2) => v2(&own, &top, &mut mounts)?,
-        _ => v1(&own, &top, &mut mounts)?,
+    Ok(CgroupHost { mode: mode_around("self")?, systemd: None })
+}
+
+/// The cgroups that another process is in, by their controllers.
+///
+/// A hierarchy in which the process is at the top is left out, as is the unified one beside those of v1.
+pub fn cgroups_of(pid: i32) -> Result<CgroupPaths> {
+    let hierarchies = match mode_around(&pid.to_string())? {
+        Mode::V2 { hierarchy, .. } => vec![hierarchy],
+        Mode::V1 { hierarchies } => {
+            hierarchies.into_iter().filter(|hierarchy| hierarchy.controllers != [""]).collect()
+        }
     };
-    Ok(CgroupHost { mode, systemd: None })
+    let mut paths = BTreeMap::new();
+    for Hierarchy { controllers, mountpoint, own } in hierarchies {
+        if !own.as_os_str().is_empty() {
+            let dir = mountpoint.join(own);
+            paths.extend(controllers.into_iter().map(|controller| (controller, dir.clone())));
+        }
+    }
+    Ok(CgroupPaths::new(paths))
+}
+
+/// The hierarchies, each with the cgroup of `process` in it.
+fn mode_around(process: &str) -> Result<Mode> {
+    let own = cgroupfs::read_file(&format!("/proc/{process}/cgroup"))?;
+    let (top, mut mounts) = (Top::open(), Mounts(None));
+    match top.version(Path::new(Top::PATH)) {
+        Some(Version::V2) => v2(&own, &top, &mut mounts),
+        _ => v1(&own, &top, &mut mounts),
+    }
 }
 
 fn v2(own: &str, top: &Top, mounts: &mut Mounts) -> Result<Mode> {

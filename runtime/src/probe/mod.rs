@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-pub use cgroups::cgroups;
+pub use cgroups::{cgroups, cgroups_of};
 
 use crate::error::Result;
 use crate::plan::cgroup::host::CgroupHost;

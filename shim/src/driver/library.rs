@@ -1,9 +1,9 @@
 //! The library's operations on a container, each on a thread that may wait.
 
-use corten::container::{Container, ContainerId, OomWatch, Runtime, resources_from_json};
+use corten::container::{ContainerId, Runtime, Usage, resources_from_json};
 use corten::error::{Error, Kind};
 
-use super::{Site, failed};
+use super::{Driver, Site, failed};
 use crate::metrics;
 use crate::refusal::{Code, Refusal};
 
@@ -24,10 +24,15 @@ impl Site {
         result.map_err(|err| failed(doing, refusal(&err)))
     }
 
-    /// The container, as its record has it.
-    pub fn container(&self) -> Result<Container, Refusal> {
-        let id = ContainerId::parse(&self.id).map_err(|err| refusal(&err))?;
-        Runtime::at(&self.root).find(&id).map_err(|err| refusal(&err))
+    /// What the cgroup of the container that was just created will tell.
+    pub fn usage(&self, pid: i32) -> Result<Usage, Refusal> {
+        let found = match self.driver {
+            Driver::Library => ContainerId::parse(&self.id)
+                .and_then(|id| Runtime::at(&self.root).find(&id))
+                .map(|container| Usage::of(&container)),
+            Driver::Binary(_) => Usage::of_init(pid),
+        };
+        found.map_err(|err| refusal(&err))
     }
 }
 
@@ -47,12 +52,11 @@ pub fn kill_all(runtime: &Runtime, id: &ContainerId) -> Result<(), Error> {
 }
 
 /// The type and the bytes of the metrics.
-pub fn metrics(site: &Site) -> Result<(String, Vec<u8>), Refusal> {
-    let container = site.container()?;
-    if !container.cgroup_exists() {
+pub fn metrics(usage: &Usage) -> Result<(String, Vec<u8>), Refusal> {
+    if !usage.cgroup_exists() {
         return Err(Refusal::not_found("cgroup does not exist"));
     }
-    let readings = container.readings().map_err(|err| refusal(&err))?;
+    let readings = usage.readings().map_err(|err| refusal(&err))?;
     metrics::encoded(&readings).map(|(name, bytes)| (name.to_owned(), bytes))
 }
 
@@ -60,11 +64,6 @@ pub fn metrics(site: &Site) -> Result<(String, Vec<u8>), Refusal> {
 pub fn update(runtime: &Runtime, id: &ContainerId, json: &[u8]) -> Result<(), Error> {
     let resources = resources_from_json(json)?;
     runtime.lock(id)?.update(&resources)
-}
-
-/// A watch for want of memory.
-pub fn watch(site: &Site) -> Option<OomWatch> {
-    site.container().ok()?.watch_oom().ok()
 }
 
 /// An error of the library as a refusal.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use corten::container::{OomEvent, OomWatch, SealedImage};
+use corten::container::{OomEvent, OomWatch, SealedImage, Usage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -117,16 +117,6 @@ impl Site {
         }
     }
 
-    /// The type and the bytes of its metrics.
-    pub fn metrics(&self) -> Result<(String, Vec<u8>), Refusal> {
-        match self.driver {
-            Driver::Library => library::metrics(self),
-            Driver::Binary(_) => {
-                Err(Refusal::new(Code::Unimplemented, "metrics of another runtime are not read yet"))
-            }
-        }
-    }
-
     /// Changes its limits.
     pub async fn update(&self, json: Vec<u8>) -> Result<(), Refusal> {
         match self.driver {
@@ -161,14 +151,6 @@ impl Site {
         }
     }
 
-    /// A watch for want of memory.
-    pub fn watch_memory(&self) -> Option<MemoryWatch> {
-        match self.driver {
-            Driver::Library => library::watch(self).and_then(MemoryWatch::new),
-            Driver::Binary(_) => None,
-        }
-    }
-
     async fn by_command(&self, command: &'static str, flags: &[&str]) -> Result<(), Refusal> {
         let words = [command].into_iter().chain(flags.iter().copied()).chain([self.id.as_str()]);
         let done = self.run(words.map(OsString::from).collect()).await;
@@ -184,7 +166,9 @@ pub struct MemoryWatch {
 }
 
 impl MemoryWatch {
-    fn new(watch: OomWatch) -> Option<MemoryWatch> {
+    /// Watches a container's cgroup, if it has one that counts memory.
+    pub fn new(usage: &Usage) -> Option<MemoryWatch> {
+        let watch = usage.watch_oom().ok()?;
         let copy = watch.as_fd().try_clone_to_owned().ok()?;
         let ready = watched(copy, Interest::READABLE).ok()?;
         Some(MemoryWatch { watch: Arc::new(Mutex::new(watch)), ready: Arc::new(ready) })

@@ -1,0 +1,192 @@
+//! What one client or one container may not do to the others: be away, be slow, or hang in a hook.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::thread;
+
+use containerd_shim_protos::api::Status;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use ttrpc::Code;
+
+use super::containerd::{Containerd, Server, fifo, is_gone, is_of_containerd, until};
+use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Start};
+use super::task::{Streams, creation};
+
+#[test]
+fn events_wait_for_a_containerd_that_is_away_in_their_order() {
+    if is_of_containerd() {
+        // It gives up after a few seconds.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, request) = containerd.server_for("pod", &["sleep", "600"]);
+    server.task.run(&request);
+    containerd.events.wait_for(&Start("pod".into()));
+    containerd.events.go_away();
+    let mut expected = vec![Create("pod".into()), Start("pod".into())];
+    for number in 0..5 {
+        let (id, exec) = (format!("c{number}"), format!("e{number}"));
+        let (of, ran) = (|| id.clone(), || exec.clone());
+        let bundle = containerd.bundle(&id, &["true"]);
+        server.task.run(&creation(&id, &bundle, Streams::default()));
+        server.task.wait(&id, "").expect("its exit");
+        server.task.delete(&id, "").expect("it is deleted");
+        expected.extend([Create(of()), Start(of()), Exit(of(), of(), 0), Delete(of(), 0)]);
+        server.task.run_exec("pod", &exec, &["sh", "-c", "exit 5"]);
+        server.task.wait("pod", &exec).expect("its exit");
+        let pod = || "pod".to_owned();
+        expected.extend([ExecAdded(pod(), ran()), ExecStarted(pod(), ran()), Exit(pod(), ran(), 5)]);
+    }
+    assert_eq!(containerd.events.all().len(), 2);
+    containerd.events.come_back();
+    containerd.events.wait_until("events", |events| events.len() >= expected.len());
+    assert_eq!(containerd.events.all(), expected);
+    server.task.kill("pod", "", 9).expect("it is there");
+    server.task.wait("pod", "").expect("its exit");
+    containerd.ends(&server, "pod");
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, request) = containerd.server_for("c", &["sleep", "600"]);
+    let mut log = File::options()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(containerd.dir.join("c/log"))
+        .expect("a fifo");
+    while log.write(&[b'x'; 4096]).is_ok() {}
+    for _ in 0..20 {
+        kill(Pid::from_raw(server.pid), Signal::SIGUSR1).expect("it lives");
+        server.task.connect_call("c");
+    }
+    server.task.run(&request);
+    server.task.kill("c", "", 9).expect("it is there");
+    server.task.wait("c", "").expect("its exit");
+    containerd.ends(&server, "c");
+}
+
+/// A hook that says that it runs, and waits until it is let go.
+struct Hook {
+    says: PathBuf,
+    waits: PathBuf,
+}
+
+impl Hook {
+    fn new(containerd: &Containerd, name: &str) -> Hook {
+        let of = |what: &str| fifo(&containerd.dir.join(format!("{name}-{what}")));
+        Hook { says: of("says"), waits: of("waits") }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let script = format!("echo x > {}; read x < {}", self.says.display(), self.waits.display());
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+    }
+
+    fn runs(&self) {
+        File::open(&self.says).and_then(|mut says| says.read_to_end(&mut Vec::new())).expect("it runs");
+    }
+
+    fn let_go(&self) {
+        fs::write(&self.waits, "x\n").expect("it waits");
+    }
+}
+
+/// That every call which engines make again and again is answered while something else hangs.
+fn answers(server: &Server, id: &str) {
+    assert_eq!(server.task.status(id, ""), Status::RUNNING);
+    assert_eq!(server.task.pids(id).expect("pids").processes.len(), 1);
+    assert_ne!(server.task.connect_call(id).task_pid, 0);
+    server.task.stats(id).expect("readings");
+    server.task.run_exec(id, "e", &["sleep", "600"]);
+    server.task.kill(id, "e", 9).expect("it is there");
+    assert_eq!(server.task.wait(id, "e").expect("its exit").exit_status, 137);
+    server.task.delete(id, "e").expect("it is deleted");
+}
+
+#[test]
+fn a_hook_of_create_holds_up_nobody_else() {
+    if is_of_containerd() {
+        // Pids and Exec wait for the hook.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let hook = Hook::new(&containerd, "create");
+    let (server, request) = containerd.server_for("pod", &["sleep", "600"]);
+    server.task.run(&request);
+    let bundle = containerd.bundle_with("c", &["sleep", "600"], |config| {
+        config["hooks"] = json!({"createRuntime": hook.json()})
+    });
+    thread::scope(|scope| {
+        let creates = scope.spawn(|| server.task.create(&creation("c", &bundle, Streams::default())));
+        hook.runs();
+        answers(&server, "pod");
+        for refused in [server.task.state("c", "").map(drop), server.task.pids("c").map(drop)] {
+            assert_eq!(refused.expect_err("it isn't there yet").code, Code::NOT_FOUND);
+        }
+        let again = server.task.create(&creation("c", &bundle, Streams::default()));
+        assert_eq!(again.expect_err("the id is taken").code, Code::ALREADY_EXISTS);
+        hook.let_go();
+        creates.join().expect("no panic").expect("it is created");
+    });
+    for id in ["c", "pod"] {
+        server.task.kill(id, "", 9).expect("it is there");
+        server.task.wait(id, "").expect("its exit");
+    }
+    server.task.delete("c", "").expect("it is deleted");
+    containerd.ends(&server, "pod");
+}
+
+#[test]
+fn hooks_of_start_hold_up_nobody_else_however_many_there_are() {
+    const CONTAINERS: usize = 8;
+    if is_of_containerd() {
+        // Pids and Exec wait for the hook.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, request) = containerd.server_for("pod", &["sleep", "600"]);
+    server.task.run(&request);
+    let ids: Vec<String> = (0..CONTAINERS).map(|number| format!("c{number}")).collect();
+    let hooks: Vec<Hook> = ids.iter().map(|id| Hook::new(&containerd, id)).collect();
+    thread::scope(|scope| {
+        let mut starts = Vec::new();
+        for (id, hook) in ids.iter().zip(&hooks) {
+            let bundle = containerd.bundle_with(id, &["sleep", "600"], |config| {
+                config["hooks"] = json!({"poststart": hook.json()});
+            });
+            server.task.create(&creation(id, &bundle, Streams::default())).expect("it is created");
+            let task = &server.task;
+            starts.push(scope.spawn(move || task.start(id, "")));
+            hook.runs();
+        }
+        answers(&server, "pod");
+        let task = &server.task;
+        for id in &ids {
+            let pid = task.state(id, "").expect("a state").pid;
+            assert_eq!(task.pids(id).expect("pids").processes.len(), 1);
+            assert_eq!(task.connect_call(id).task_pid, pid);
+            task.kill(id, "", 9).expect("it is there");
+            until("init ends", || is_gone(pid.cast_signed()).then_some(()).ok_or(pid));
+        }
+        hooks.iter().for_each(Hook::let_go);
+        for start in starts {
+            start.join().expect("no panic").expect("it starts");
+        }
+    });
+    for id in &ids {
+        assert_eq!(server.task.wait(id, "").expect("its exit").exit_status, 137);
+        server.task.delete(id, "").expect("it is deleted");
+        let of = || id.clone();
+        let expected = [Create(of()), Start(of()), Exit(of(), of(), 137), Delete(of(), 137)];
+        containerd.events.wait_for(&expected[3]);
+        assert_eq!(containerd.events.of(id), expected);
+    }
+    server.task.kill("pod", "", 9).expect("it is there");
+    server.task.wait("pod", "").expect("its exit");
+    containerd.ends(&server, "pod");
+}
