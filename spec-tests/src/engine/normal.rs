@@ -26,6 +26,8 @@ const PATTERNS: &[(&str, &str)] = &[
         r#"(?m)^(time="[^"]*" level=error msg="|(\x1b\[\d+m)?ERRO(\x1b\[0m)?\[\d+\] )error waiting for container: [^\n]*\n"#,
         "",
     ),
+    // podman's own: the last container's clean-up, which goes on in the background, removes the cgroup meanwhile.
+    (r#"(?m)^time="[^"]*" level=warning msg="Failed to add conmon to cgroupfs sandbox cgroup: [^\n]*\n"#, ""),
     (r#"(?m)^time="[^"]*" level="#, "level="),
     (r"(?m)^failed to resize tty, using default size\n", ""),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
