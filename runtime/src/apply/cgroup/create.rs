@@ -96,9 +96,9 @@ impl CreatedCgroup {
             Some(at) => self.dirs[at] = CreatedDir { is_new: is_new || self.dirs[at].is_new, ..created },
             None => self.dirs.push(created),
         }
-        if is_new && planned.holds("cpuset") {
+        if is_new {
             // A new cpuset takes no process before it has CPUs.
-            self.prepare_v1(plan)?;
+            self.prepare_v1(plan, planned)?;
         }
         let found = self.dirs.iter().find(|created| created.dir.path() == planned.path);
         found.map(|created| &created.dir).ok_or_else(|| Error::internal("the cgroup was just made"))
@@ -162,17 +162,20 @@ impl CreatedCgroup {
         if self.is_v2 {
             return self.prepare_v2(plan, enable);
         }
-        self.prepare_v1(plan)
+        plan.dirs.iter().try_for_each(|planned| self.prepare_v1(plan, planned))
     }
 
-    /// Has every hierarchy of v1 take a process.
-    fn prepare_v1(&self, plan: &Plan) -> Result<()> {
-        if let Ok(cpuset) = self.place_of("cpuset") {
+    /// Has a hierarchy of v1 take a process.
+    fn prepare_v1(&self, plan: &Plan, planned: &PlannedDir) -> Result<()> {
+        if planned.holds("cpuset") {
+            let cpuset = self.place_of("cpuset")?;
             let given = |file: &str| plan.before_enter.iter().any(|write| write.file == file);
             let path = cpuset.dir.path().display();
             inherit_cpuset(cpuset, given).doing_with(|| format!("inherit the cpuset of {path}"))?;
         }
-        perform(self, &plan.before_enter)
+        let is_here = |write: &&Write| planned.holds(&write.controller);
+        let writes: Vec<Write> = plan.before_enter.iter().filter(is_here).cloned().collect();
+        perform(self, &writes)
     }
 
     fn make(&mut self, planned: &PlannedDir) -> Result<()> {
