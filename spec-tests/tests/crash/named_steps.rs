@@ -444,7 +444,8 @@ fn joined(surroundings: &Surroundings, configure: Configure) -> Container {
 }
 
 /// The steps that no bundle and no flag here asks for, in the order of the table, each with the reason.
-const NOT_TRIED: [(&str, &str); 6] = [
+const NOT_TRIED: [(&str, &str); 7] = [
+    ("attach-to-unit", "wants a user's systemd"),
     ("set-apparmor-profile", "wants a kernel with AppArmor"),
     ("set-selinux-label", "wants a kernel with SELinux"),
     ("install-seccomp-listener", "wants an agent"),

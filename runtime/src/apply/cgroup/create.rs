@@ -69,9 +69,8 @@ impl CreatedCgroup {
     /// they were empty.
     pub fn take_in(&mut self, plan: &Plan, pid: i32) -> Result<()> {
         for planned in &plan.dirs {
-            let enter = |cgroup: &mut Self| {
-                cgroup.make_again(planned).and_then(|dir| dir.write("cgroup.procs", &pid.to_string()))
-            };
+            let enter =
+                |cgroup: &mut Self| cgroup.make_again(plan, planned)?.write("cgroup.procs", &pid.to_string());
             // systemd may take the directory away once more before the process is in it.
             let mut taken = enter(self);
             for _ in 0..PARENT_TRIES {
@@ -88,7 +87,7 @@ impl CreatedCgroup {
         Ok(())
     }
 
-    fn make_again(&mut self, planned: &PlannedDir) -> Result<&Dir> {
+    fn make_again(&mut self, plan: &Plan, planned: &PlannedDir) -> Result<&Dir> {
         let (dir, is_new) = self.make_and_open(planned)?;
         let at = self.dirs.iter().position(|created| created.dir.path() == planned.path);
         let PlannedDir { controllers, optional, .. } = planned;
@@ -96,6 +95,10 @@ impl CreatedCgroup {
         match at {
             Some(at) => self.dirs[at] = CreatedDir { is_new: is_new || self.dirs[at].is_new, ..created },
             None => self.dirs.push(created),
+        }
+        if is_new {
+            // A new cpuset takes no process before it has CPUs.
+            self.prepare_v1(plan, planned)?;
         }
         let found = self.dirs.iter().find(|created| created.dir.path() == planned.path);
         found.map(|created| &created.dir).ok_or_else(|| Error::internal("the cgroup was just made"))
@@ -159,12 +162,20 @@ impl CreatedCgroup {
         if self.is_v2 {
             return self.prepare_v2(plan, enable);
         }
-        if let Ok(cpuset) = self.place_of("cpuset") {
+        plan.dirs.iter().try_for_each(|planned| self.prepare_v1(plan, planned))
+    }
+
+    /// Has a hierarchy of v1 take a process.
+    fn prepare_v1(&self, plan: &Plan, planned: &PlannedDir) -> Result<()> {
+        if planned.holds("cpuset") {
+            let cpuset = self.place_of("cpuset")?;
             let given = |file: &str| plan.before_enter.iter().any(|write| write.file == file);
             let path = cpuset.dir.path().display();
             inherit_cpuset(cpuset, given).doing_with(|| format!("inherit the cpuset of {path}"))?;
         }
-        perform(self, &plan.before_enter)
+        let is_here = |write: &&Write| planned.holds(&write.controller);
+        let writes: Vec<Write> = plan.before_enter.iter().filter(is_here).cloned().collect();
+        perform(self, &writes)
     }
 
     fn make(&mut self, planned: &PlannedDir) -> Result<()> {

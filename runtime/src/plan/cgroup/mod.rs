@@ -183,7 +183,7 @@ fn systemds(asked: Asked, resources: &LinuxResources, systemd: &Systemd, host: &
     let mut properties = properties::of_every_unit(asked.id, &place.slice, place.is_scope());
     properties.extend(properties::of_limits(plan.before_enter.iter().chain(&plan.writes)));
     if !host.is_v2() {
-        properties.extend(properties::of_devices_on_v1(&plan.devices));
+        properties.extend(properties::of_devices_on_v1(&plan.devices, &systemd.drivers));
     }
     properties::put_all(
         &mut properties,
@@ -239,6 +239,23 @@ pub fn decide_update(
             v2::changes(resources, &|controller| controllers.iter().any(|known| known == controller))
         }
         _ => v1::changes(resources, &|controller| paths.get(controller).is_some()),
+    }
+}
+
+/// The unit of a running container, made by a user's systemd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsersUnit {
+    /// The unit.
+    pub unit: RecordedUnit,
+    /// Where nobody but systemd may bring a process of the caller's into it.
+    pub moves: bool,
+}
+
+impl UsersUnit {
+    /// Decides how processes get there.
+    pub fn new(unit: RecordedUnit, host: &CgroupHost) -> UsersUnit {
+        let moves = |systemd: &Systemd| host.is_v2() && !systemd.may_clone_into(host);
+        UsersUnit { unit, moves: host.systemd.as_ref().is_some_and(moves) }
     }
 }
 
@@ -328,6 +345,7 @@ fn v2_dir(path: PathBuf, hierarchy: &Hierarchy) -> Dir {
 
 #[cfg(test)]
 mod tests {
+    use super::host::Drivers;
     use super::*;
 
     pub(super) fn v1_host() -> CgroupHost {
@@ -465,7 +483,7 @@ mod tests {
     #[test]
     fn systemd_s_cgroup_is_the_container_s_own_with_a_unit() {
         let manager = host::SystemdManager::System;
-        let systemd = Some(Systemd { manager, control_group: PathBuf::new() });
+        let systemd = Some(Systemd { manager, control_group: PathBuf::new(), drivers: Drivers::default() });
         let resources = resources(r#"{"memory":{"limit":1048576},"cpu":{"cpus":"0"}}"#);
         for (host, dirs) in [
             (CgroupHost { systemd: systemd.clone(), ..v2_host("cpu cpuset memory") }, 1),
@@ -492,7 +510,11 @@ mod tests {
         assert_eq!(plan.dirs[0].path, Path::new("/sys/fs/cgroup/user/system.slice:docker:c1"));
         let err = decide(Asked { manager: Manager::Systemd, ..meant }, &v2_host("")).unwrap_err().to_string();
         assert!(err.starts_with("--systemd-cgroup: systemd doesn't run here"), "{err}");
-        let systemd = Systemd { manager: host::SystemdManager::User, control_group: "u".into() };
+        let systemd = Systemd {
+            manager: host::SystemdManager::User,
+            control_group: "u".into(),
+            drivers: Drivers::default(),
+        };
         let host = CgroupHost { systemd: Some(systemd), ..v2_host("") };
         assert!(decide(Asked { manager: Manager::Cgroupfs, ..meant }, &host).unwrap().unit().is_none());
         assert!(decide(asked("/docker/c1", None), &host).unwrap().unit().is_none());

@@ -16,10 +16,10 @@ use super::cgroup::{Driver, OnFailure};
 use super::mounts::IdMapping;
 use super::seccomp::{Filter, Listener};
 use super::{
-    Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec,
-    ForInit, ForPreparer, ForSupervisor, IdMap, IdMapper, JoiningContainer, Leading, MappedIds,
-    NamespaceFlags, NetDevice, OomScore, OuterPropagation, Plan, Program, PropagationChange, RdtGroup,
-    Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User, cgroup,
+    Action, Actor, Affinity, Attached, Birthplace, Cloning, CloningInto, Console, Descriptors, Device,
+    DeviceSource, ForExec, ForInit, ForPreparer, ForSupervisor, IdMap, IdMapper, JoiningContainer, Leading,
+    MappedIds, NamespaceFlags, NetDevice, OomScore, OuterPropagation, Plan, Program, PropagationChange,
+    RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User, cgroup,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -124,6 +124,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::CreateCgroup(cgroup) => made(cgroup).into(),
         ForSupervisor::MoveIntoCgroup(cgroup) => cgroup.dirs.iter().map(directory).collect::<Vec<_>>().into(),
         ForSupervisor::StartUnit(unit) => self::unit(unit),
+        ForSupervisor::AttachToUnit(attached) => self::attached(attached).into(),
         ForSupervisor::MakeRdtGroup(group) => made_rdt_group(group).into(),
         ForSupervisor::WriteSchemata(lines) => word(lines).into_owned().into(),
         ForSupervisor::MakeRdtMonitor(at) => path(at).into(),
@@ -301,14 +302,18 @@ fn directory(dir: &cgroup::Dir) -> String {
 }
 
 fn unit(unit: &cgroup::Unit) -> Text {
-    let manager = match unit.manager {
-        SystemdManager::System => "the system's manager",
-        SystemdManager::User => "the user's manager",
-    };
+    let manager = manager(unit.manager);
     let around = if unit.is_scope { ", around the child" } else { "" };
     let moves = if unit.moves { ", which it moves there" } else { "" };
     let details = unit.properties.iter().map(|property| property.to_string()).collect();
     Text { what: format!("{} by {manager}{around}{moves}", word(&unit.name)), details }
+}
+
+fn manager(manager: SystemdManager) -> &'static str {
+    match manager {
+        SystemdManager::System => "the system's manager",
+        SystemdManager::User => "the user's manager",
+    }
 }
 
 fn made_rdt_group(group: &RdtGroup) -> String {
@@ -376,9 +381,18 @@ fn cloning_into(cloning: &CloningInto) -> String {
         format!(", into the cgroup {}{of} below the container's", path(below))
     };
     let cgroups: String = cloning.cgroups.iter().map(cgroup).collect();
-    let stays =
-        if cloning.may_stay { ", or in the caller's cgroup where the kernel forbids the move" } else { "" };
-    format!("with {}{cgroups}{stays}", descriptors(cloning.descriptors))
+    let birth = match cloning.birth {
+        Birthplace::Container => "",
+        Birthplace::ContainerIfAllowed => ", or in the caller's cgroup where the kernel forbids the move",
+        Birthplace::Caller => ", born in the caller's cgroup",
+    };
+    format!("with {}{cgroups}{birth}", descriptors(cloning.descriptors))
+}
+
+fn attached(attached: &Attached) -> String {
+    let Attached { unit, below } = attached;
+    let below = if below.as_os_str().is_empty() { String::new() } else { format!(", at {}", path(below)) };
+    format!("{} by {}{below}", word(&unit.name), manager(unit.manager))
 }
 
 fn joining_container(joining: JoiningContainer) -> String {
