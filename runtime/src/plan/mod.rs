@@ -11,6 +11,7 @@ mod caller;
 pub mod cgroup;
 mod devices;
 mod explain;
+mod id_mapped;
 mod memory_policy;
 pub mod mount_options;
 mod mounts;
@@ -32,9 +33,10 @@ use std::rc::Rc;
 pub use affinity::Affinity;
 pub use caller::Caller;
 pub use devices::{Device, DeviceLink, DeviceSource};
+pub use id_mapped::{IdMapSource, IdMapping};
 pub use mounts::{
-    CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, JoinedProcfs, Mount, MountSource,
-    OuterPropagation, PropagationChange, RootSwitch, covers_allowed,
+    CgroupV1Mount, FilesystemMount, JoinedProcfs, Mount, MountSource, OuterPropagation, PropagationChange,
+    RootSwitch, covers_allowed,
 };
 pub use namespaces::{
     Cloning, IdMap, IdMapHelpers, IdMapper, JoinedNamespace, MappedIds, NamespaceFlags, TimeOffset,

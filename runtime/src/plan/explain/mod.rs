@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::cgroup::host::SystemdManager;
 use super::cgroup::{Driver, OnFailure};
-use super::mounts::IdMapping;
+use super::id_mapped::IdMapping;
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec,
