@@ -9,6 +9,7 @@ mod affinity;
 mod birth;
 mod caller;
 pub mod cgroup;
+mod delegation;
 mod devices;
 mod explain;
 mod id_mapped;
@@ -220,6 +221,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let prepare = birth.while_prepared(ForSupervisor::PrepareRecord, ForSupervisor::PrepareRecordLast);
     steps.push(Step::always(prepare(record::for_exec(spec, filter.clone())?)));
     steps.extend(cgroup_steps(&cgroup, birth, !caller.is_rootless()));
+    steps.extend(delegation::step(spec, &cgroup, caller));
     steps.extend(resctrl::steps(spec, rdt_group.as_ref())?);
     steps.extend(notify::steps(request));
     steps.extend(namespaces::steps(spec, request, host, birth, cgroup.is_moved())?);

@@ -137,6 +137,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::MapIds(mapped) => mapped_ids(mapped),
         ForSupervisor::AdjustOomScore(score) => oom_score(*score).into(),
         ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => for_exec(kept).into(),
+        ForSupervisor::DelegateCgroup(uid) => format!("to uid {uid} of the host").into(),
         ForSupervisor::LimitCgroup(cgroup)
         | ForSupervisor::LimitCgroupPrepared(cgroup)
         | ForSupervisor::LimitCgroupLast(cgroup) => {
