@@ -193,11 +193,7 @@ fn an_update_without_a_cgroup_says_what_is_missing() {
 
 #[test]
 fn namespaces_of_another_container_of_the_user_are_joined_with_its_users() {
-    let holder = users_container(|bundle| {
-        own_ids(bundle);
-        bundle.args(["sleep", "1000"]);
-    });
-    as_user(holder.create()).output().ok();
+    let holder = running_container();
     for kind in ["ipc", "uts", "pid"] {
         let [users, path] = ["user", kind].map(|kind| format!("/proc/{}/ns/{kind}", holder.pid()));
         let joining = users_container(|bundle| {
@@ -212,11 +208,7 @@ fn namespaces_of_another_container_of_the_user_are_joined_with_its_users() {
 #[test]
 fn a_namespace_without_its_users_is_refused_with_a_hint() {
     only_corten!("the hint");
-    let holder = users_container(|bundle| {
-        own_ids(bundle);
-        bundle.args(["sleep", "1000"]);
-    });
-    as_user(holder.create()).output().ok();
+    let holder = running_container();
     let path = format!("/proc/{}/ns/ipc", holder.pid());
     let joining = users_container(|bundle| {
         own_ids(bundle);
@@ -343,6 +335,17 @@ fn users_container(configure: impl FnOnce(&mut Bundle)) -> Container {
         configure(bundle);
     });
     container.give_to(USER);
+    container
+}
+
+/// A container that runs: until its program is executed, its namespaces are closed to the user.
+fn running_container() -> Container {
+    let container = users_container(|bundle| {
+        own_ids(bundle);
+        bundle.args(["sleep", "1000"]);
+    });
+    as_user(container.create()).output().ok();
+    as_user(container.command(["start", &container.id])).output().ok();
     container
 }
 
