@@ -230,6 +230,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => {
                 self.prepare_record(kept.filter.as_deref())
             }
+            ForSupervisor::DelegateCgroup(uid) => self.cgroup()?.delegate(*uid),
             ForSupervisor::LimitCgroup(plan) | ForSupervisor::LimitCgroupPrepared(plan) => {
                 self.limit_cgroup(plan)
             }

@@ -9,9 +9,11 @@ mod affinity;
 mod birth;
 mod caller;
 pub mod cgroup;
+mod delegation;
 mod devices;
 mod exec;
 mod explain;
+mod id_mapped;
 mod memory_policy;
 pub mod mount_options;
 mod mounts;
@@ -34,9 +36,10 @@ pub use affinity::Affinity;
 pub use caller::Caller;
 pub use devices::{Device, DeviceLink, DeviceSource};
 pub use exec::{Attached, Birthplace, CloningInto, Exec, JoiningContainer, exec};
+pub use id_mapped::{IdMapSource, IdMapping};
 pub use mounts::{
-    CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, JoinedProcfs, Mount, MountSource,
-    OuterPropagation, PropagationChange, RootSwitch, covers_allowed,
+    CgroupV1Mount, FilesystemMount, JoinedProcfs, Mount, MountSource, OuterPropagation, PropagationChange,
+    RootSwitch, covers_allowed,
 };
 pub use namespaces::{
     Cloning, IdMap, IdMapHelpers, IdMapper, JoinedNamespace, MappedIds, NamespaceFlags, TimeOffset,
@@ -219,6 +222,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let prepare = birth.while_prepared(ForSupervisor::PrepareRecord, ForSupervisor::PrepareRecordLast);
     steps.push(Step::always(prepare(record::for_exec(spec, filter.clone())?)));
     steps.extend(cgroup_steps(&cgroup, birth, !caller.is_rootless()));
+    steps.extend(delegation::step(spec, &cgroup, caller));
     steps.extend(resctrl::steps(spec, rdt_group.as_ref())?);
     steps.extend(notify::steps(request));
     steps.extend(namespaces::steps(spec, request, host, birth, cgroup.is_moved())?);

@@ -213,6 +213,8 @@ steps! {
     MoveIntoCgroup(Rc<cgroup::Plan>) by Supervisor = "move-into-cgroup";
     /// Lets init go on, which is in its cgroup now.
     ReleaseIntoCgroup by Supervisor = "release-into-cgroup";
+    /// v2: makes a user of the host the owner of the cgroup, but not of its limits.
+    DelegateCgroup(u32) by Supervisor = "delegate-cgroup";
     /// Writes the resource limits, while init builds its root.
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
     /// Holds the procfs of the caller, which shows the intermediate process itself: sysctls and labels are written

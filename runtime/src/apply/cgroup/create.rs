@@ -9,7 +9,7 @@ use super::write::{Places, perform};
 use super::{PATIENCE, devices, freezer};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Driver, Plan, Write};
-use crate::sys::cgroupfs::{Dir, Top, is_gone};
+use crate::sys::cgroupfs::{Dir, Top, is_gone, read_file};
 use crate::sys::clock::Deadline;
 
 /// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
@@ -102,6 +102,17 @@ impl CreatedCgroup {
         }
         let found = self.dirs.iter().find(|created| created.dir.path() == planned.path);
         found.map(|created| &created.dir).ok_or_else(|| Error::internal("the cgroup was just made"))
+    }
+
+    /// v2: makes a user the owner of the directory and of those files that the kernel lets the root of a cgroup
+    /// namespace write.
+    ///
+    /// Source: cgroups(7), "/sys/kernel/cgroup/delegate".
+    pub fn delegate(&self, uid: u32) -> Result<()> {
+        let files =
+            read_file("/sys/kernel/cgroup/delegate").unwrap_or_else(|_| DELEGATED_EVERYWHERE.to_owned());
+        let dir = &self.place_of(CgroupPaths::UNIFIED)?.dir;
+        dir.give(uid, files.lines()).doing_with(|| format!("delegate the cgroup {}", dir.path().display()))
     }
 
     /// Writes all limits.
@@ -259,6 +270,9 @@ impl Places for CreatedCgroup {
 }
 
 const RESTRICT_DEVICES: &str = "restrict devices (linux.resources.devices)";
+
+/// The files that a kernel delegates which doesn't say so itself.
+const DELEGATED_EVERYWHERE: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control";
 
 const PARENT_TRIES: usize = 16;
 

@@ -234,6 +234,9 @@ pub fn decide_update(
     resources: &LinuxResources,
     host: &CgroupHost,
 ) -> Result<Vec<Write>> {
+    if paths.iter().next().is_none() {
+        return changes_without_a_cgroup(resources);
+    }
     match &host.mode {
         Mode::V2 { controllers, .. } if paths.is_v2() => {
             v2::changes(resources, &|controller| controllers.iter().any(|known| known == controller))
@@ -256,6 +259,16 @@ impl UsersUnit {
     pub fn new(unit: RecordedUnit, host: &CgroupHost) -> UsersUnit {
         let moves = |systemd: &Systemd| host.is_v2() && !systemd.may_clone_into(host);
         UsersUnit { unit, moves: host.systemd.as_ref().is_some_and(moves) }
+    }
+}
+
+fn changes_without_a_cgroup(resources: &LinuxResources) -> Result<Vec<Write>> {
+    match v1::changes(resources, &|_| true)?.first() {
+        None => Ok(Vec::new()),
+        Some(write) => {
+            let cause = format!("{}: the container has no cgroup of its own", write.field);
+            Err(Error::unsupported(cause).with_hint(rootless::HOW_TO_HAVE_A_CGROUP))
+        }
     }
 }
 
@@ -532,6 +545,8 @@ mod tests {
             ["memory.limit_in_bytes"]
         );
         let asked = resources(r#"{"pids":{"limit":5}}"#);
+        let err = decide_update(&CgroupPaths::default(), &asked, &v2_host("")).unwrap_err().to_string();
+        assert_eq!(err, "linux.resources.pids.limit: the container has no cgroup of its own");
         let err = decide_update(&paths, &asked, &v1_host()).unwrap_err().to_string();
         assert_eq!(err, "linux.resources.pids.limit: the pids controller is not there (cgroup v1)");
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::cgroup::host::SystemdManager;
 use super::cgroup::{Driver, OnFailure};
-use super::mounts::IdMapping;
+use super::id_mapped::IdMapping;
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Attached, Birthplace, Cloning, CloningInto, Console, Descriptors, Device,
@@ -138,6 +138,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::MapIds(mapped) => mapped_ids(mapped),
         ForSupervisor::AdjustOomScore(score) => oom_score(*score).into(),
         ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => for_exec(kept).into(),
+        ForSupervisor::DelegateCgroup(uid) => format!("to uid {uid} of the host").into(),
         ForSupervisor::LimitCgroup(cgroup)
         | ForSupervisor::LimitCgroupPrepared(cgroup)
         | ForSupervisor::LimitCgroupLast(cgroup) => {
