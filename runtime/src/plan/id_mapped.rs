@@ -70,8 +70,8 @@ fn of_container(spec: &Spec) -> IdMapping {
     }
 }
 
-/// The maps of `idmap=uids=0-1-10#10-11-10;gids=0-1-10`: in each triplet an id on the filesystem, the id that it becomes
-/// on the host, and how many. After `@` the second id is one of the container.
+/// The maps of `idmap=uids=0-1-10#10-11-10;gids=0-1-10`: in each triplet an id on the filesystem, the id that it
+/// becomes on the host, and how many. After `@` the second id is one of the container.
 ///
 /// Source: crun(1), "idmap mount options".
 fn of_option(text: &str, container: &IdMapping, field: &str) -> Result<IdMapping> {

@@ -45,7 +45,8 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 [ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs tmpfs /sys/fs/cgroup/unified
 "#;
 
-/// The user has subordinate ids, a directory for what runs, and on v2 a cgroup, whose child `session` its commands are in.
+/// The user has subordinate ids, a directory for what runs, and on v2 a cgroup, whose child `session` its commands are
+/// in.
 const PREPARE_USER: &str = r#"
 echo "$USER:x:$USER_ID:$USER_ID::$DIR/home:/bin/sh" >> /etc/passwd
 echo "$USER:x:$USER_ID:" >> /etc/group

@@ -35,9 +35,9 @@ pub struct Systemd {
 /// have several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drivers {
-    /// Those of character devices.
+    /// The drivers of character devices.
     pub char: Vec<(u32, String)>,
-    /// Those of block devices.
+    /// The drivers of block devices.
     pub block: Vec<(u32, String)>,
 }
 

@@ -3,6 +3,7 @@
 //! The text says all that the steps say: two plans of which `apply` would do different things never read the same. A
 //! property over random configs holds this (`tests/plan_text.rs`), and the matches below have no wildcard.
 
+mod cgroups;
 mod mounts;
 
 use std::borrow::Cow;
@@ -11,15 +12,14 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::cgroup::host::SystemdManager;
-use super::cgroup::{Driver, OnFailure};
+use self::cgroups::{directory, made, made_rdt_group, manager, rdt_group, unit, write};
 use super::id_mapped::IdMapping;
 use super::seccomp::{Filter, Listener};
 use super::{
     Action, Actor, Affinity, Attached, Birthplace, Cloning, CloningInto, Console, Descriptors, Device,
     DeviceSource, ForExec, ForInit, ForPreparer, ForSupervisor, IdMap, IdMapper, JoiningContainer, Leading,
     MappedIds, NamespaceFlags, NetDevice, OomScore, OuterPropagation, Plan, Program, PropagationChange,
-    RdtGroup, Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User, cgroup,
+    Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -284,58 +284,6 @@ fn for_exec(kept: &ForExec) -> String {
     let cpus = Some(self::cpus(&kept.affinity)).filter(|cpus| !cpus.is_empty());
     let cpus = cpus.map(|cpus| format!("exec has {cpus}"));
     filter.into_iter().chain(cpus).collect::<Vec<_>>().join("; ")
-}
-
-fn made(cgroup: &cgroup::Plan) -> Vec<String> {
-    let mut lines: Vec<String> = cgroup.dirs.iter().map(directory).collect();
-    match &cgroup.driver {
-        Driver::Own { enable, .. } if enable.is_empty() => {}
-        Driver::Own { enable, .. } => lines.push(format!("controllers {}", enable.join(" "))),
-        Driver::Caller => lines.push("the caller's".into()),
-    }
-    lines.extend(cgroup.before_enter.iter().map(write));
-    lines
-}
-
-fn directory(dir: &cgroup::Dir) -> String {
-    let hint = if dir.optional { ", if it can be made" } else { "" };
-    format!("cgroup {}{hint}", path(&dir.path))
-}
-
-fn unit(unit: &cgroup::Unit) -> Text {
-    let manager = manager(unit.manager);
-    let around = if unit.is_scope { ", around the child" } else { "" };
-    let moves = if unit.moves { ", which it moves there" } else { "" };
-    let details = unit.properties.iter().map(|property| property.to_string()).collect();
-    Text { what: format!("{} by {manager}{around}{moves}", word(&unit.name)), details }
-}
-
-fn manager(manager: SystemdManager) -> &'static str {
-    match manager {
-        SystemdManager::System => "the system's manager",
-        SystemdManager::User => "the user's manager",
-    }
-}
-
-fn made_rdt_group(group: &RdtGroup) -> String {
-    let kind = if group.own { "" } else { ", or the one that is there, if its schemata are these" };
-    format!("{}{kind}", path(&group.path))
-}
-
-fn rdt_group(group: &RdtGroup) -> String {
-    let monitor = group.monitor.as_deref().map(|at| format!(" and {}", path(at))).unwrap_or_default();
-    format!("{}{monitor}", path(&group.path))
-}
-
-fn write(write: &cgroup::Write) -> String {
-    let above = write.must_exceed.map(|file| format!(", must exceed {file}")).unwrap_or_default();
-    let otherwise = match &write.on_failure {
-        OnFailure::Fail => String::new(),
-        OnFailure::IgnoreMissing => ", if there is such a file".into(),
-        OnFailure::Use(file, value) => format!(", else {file} = {value}"),
-        OnFailure::RetryLast => ", again at the end if it doesn't fit yet".into(),
-    };
-    format!("{write}{above}{otherwise}")
 }
 
 fn each_hook(kind: HookKind, hooks: &[oci::Hook]) -> Vec<String> {
