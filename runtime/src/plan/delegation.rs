@@ -13,8 +13,8 @@ use crate::spec::{Namespace, NamespaceSource, Spec};
 use crate::sys::mount::MountAttr;
 
 /// Gives the cgroup to the user whom the container's process runs as, if the container sees its own cgroup and may
-/// write there. Nothing is to be done where the caller, who makes the cgroup, is this user. An ordinary user has nothing
-/// to give.
+/// write there. Nothing is to be done where the caller, who makes the cgroup, is this user. An ordinary user has
+/// nothing to give.
 pub(super) fn step(spec: &Spec, cgroup: &cgroup::Plan, caller: Caller) -> Option<Step> {
     let is_own = matches!(cgroup.driver, cgroup::Driver::Own { .. });
     let in_view = spec.namespaces().is_new(Namespace::Cgroup);
