@@ -48,7 +48,7 @@ podman: ## Only the tests with real podman and buildah
 vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
 	CORTEN_BIN="$$(scripts/build quick)" $(CARGO) test -p spec-tests --test vm
 
-vm-all: ## On the same machine: the suites with each cgroup driver beside runc, and Debian's engines; takes hours
+vm-all: ## On the same machine: the suites with each cgroup driver, and Debian's engines; takes an hour or two
 	scripts/vm-all
 
 systemd: ## Only the tests of cgroups that systemd makes, on machines with systemd at native speed

@@ -13,7 +13,7 @@ const PATTERNS: &[(&str, &str)] = &[
     ),
     // podman says the same in its own form, with what it made of the words after them.
     (
-        r#"(?m)^Error: (OCI runtime error: )?(?:unable to start container "[0-9a-f]+": )?(?:crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$"#,
+        r#"(?m)^Error: (OCI runtime error: )?(?:unable to start container "[0-9a-f]+": )?(?:\S*/)?(?:crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$"#,
         "Error: $1<words>$2",
     ),
     (
@@ -96,6 +96,10 @@ mod tests {
         );
         check(
             "Error: crun: open executable: Permission denied: OCI permission denied\n",
+            "Error: <words>: OCI permission denied\n",
+        );
+        check(
+            "Error: /usr/local/bin/corten: corten: find program: b: OCI permission denied\n",
             "Error: <words>: OCI permission denied\n",
         );
         check(
