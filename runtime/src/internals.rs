@@ -21,11 +21,14 @@ pub mod plan {
 
     pub mod cgroup {
         pub use crate::plan::cgroup::{
-            Asked, CgroupPaths, Driver, Manager, Plan, Rootless, decide, decide_update,
+            Asked, CgroupPaths, Driver, Manager, Plan, RecordedUnit, Rootless, UsersUnit, decide,
+            decide_update,
         };
 
         pub mod host {
-            pub use crate::plan::cgroup::host::{CgroupHost, Hierarchy, Mode, Systemd, SystemdManager};
+            pub use crate::plan::cgroup::host::{
+                CgroupHost, Drivers, Hierarchy, Mode, Systemd, SystemdManager,
+            };
         }
     }
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode, Systemd, SystemdManager};
-use corten::internals::plan::cgroup::{Manager, Rootless};
+use corten::internals::plan::cgroup::host::{CgroupHost, Drivers, Hierarchy, Mode, Systemd, SystemdManager};
+use corten::internals::plan::cgroup::{Manager, RecordedUnit, Rootless, UsersUnit};
 use corten::internals::plan::seccomp;
 use corten::internals::plan::{
     self, Caller, Exec, Host, IdMapHelpers, Machine, NamespaceFlags, Plan, RdtGroup, Request, Stage,
@@ -178,7 +178,9 @@ fn joining(config: &Value, request: &Request, view: usize) -> Option<Plan> {
     let filter = filter.map(std::rc::Rc::new);
     let namespaces = NamespaceFlags(spec.namespaces().private_flags());
     let rdt_group = Some(RdtGroup { path: "/sys/fs/resctrl/gold".into(), own: false, monitor: None });
-    let exec = Exec { process, spec: &spec, filter, namespaces, rdt_group, request };
+    let unit = RecordedUnit { name: "odd.scope".into(), manager: SystemdManager::User };
+    let users_unit = host(view).caller.is_rootless().then_some(UsersUnit { unit, moves: view == 3 });
+    let exec = Exec { process, spec: &spec, filter, namespaces, rdt_group, users_unit, request };
     plan::exec(&exec, &host(view).machine, host(view).caller).ok()
 }
 
@@ -201,8 +203,11 @@ fn host(view: usize) -> Host {
         Mode::V2 { hierarchy: hierarchy(&[""]), controllers }
     };
     let manager = if view == 2 { SystemdManager::User } else { SystemdManager::System };
-    let systemd =
-        Some(Systemd { manager, control_group: if view == 2 { "user".into() } else { PathBuf::new() } });
+    let systemd = Some(Systemd {
+        manager,
+        control_group: if view == 2 { "user".into() } else { PathBuf::new() },
+        drivers: Drivers::default(),
+    });
     let machine =
         Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64, mount_setattr: true };
     const CAP_SYS_RESOURCE: u64 = 1 << 24;

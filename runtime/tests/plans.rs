@@ -1,15 +1,17 @@
-//! Plans as text: what real engines' configs lead to, on a v1 and on a v2 host.
+//! Plans as text: what real engines' configs lead to, on a v1 and on a v2 host, with systemd, and for callers who
+//! aren't root.
 //!
 //! A change of behaviour shows as a change of a file in `tests/plans/`. `UPDATE_PLANS=1 cargo test --test plans` writes
 //! them anew; the diff is for the reviewer.
 
 use std::path::{Path, PathBuf};
 
-use corten::internals::plan::cgroup::host::{CgroupHost, Hierarchy, Mode};
+use corten::internals::plan::cgroup::host::{CgroupHost, Drivers, Hierarchy, Mode, Systemd, SystemdManager};
 use corten::internals::plan::{
     self, Action, Caller, ForInit, Host, IdMapHelpers, Machine, Plan, Request, Stage,
 };
 use corten::internals::spec::{Spec, oci};
+use serde_json::{Value, json};
 
 const CONFIGS: [&str; 8] = [
     "containerd-2.1-ctr-default",
@@ -30,6 +32,99 @@ fn plans_of_engines_configs_on_cgroup_v1() {
 #[test]
 fn plans_of_engines_configs_on_cgroup_v2() {
     check_all("v2", v2());
+}
+
+/// Docker's default on a machine of systemd's, which the form of the path alone tells.
+#[test]
+fn plans_of_units() {
+    let config = config_of("docker-28.5-run-default", |config| {
+        config["linux"]["cgroupsPath"] = json!("system.slice:docker:web1");
+        // Without a driver of its own, and with one.
+        for major in [8, 136] {
+            let kind = if major == 8 { "b" } else { "c" };
+            let rule = json!({"allow": true, "type": kind, "major": major, "access": "rw"});
+            config["linux"]["resources"]["devices"].as_array_mut().expect("a list").push(rule);
+        }
+        config["annotations"] = json!({"org.systemd.property.TimeoutStopSec": "10"});
+    });
+    let systemd = |drivers| {
+        let manager = SystemdManager::System;
+        Some(Systemd { manager, control_group: PathBuf::new(), drivers })
+    };
+    let drivers =
+        Drivers { char: vec![(136, "pts".into())], block: vec![(8, "sd".into()), (65, "sd".into())] };
+    for (view, cgroup) in [
+        ("v1", CgroupHost { systemd: systemd(drivers), ..v1() }),
+        ("v2", CgroupHost { systemd: systemd(Drivers::default()), ..v2() }),
+    ] {
+        check("docker-28.5-run-default", &format!("systemd.{view}"), &config, &host(cgroup));
+    }
+}
+
+/// podman's default, called by a user at a login: in a scope of their own systemd, by subordinate ids.
+#[test]
+fn plan_of_a_user_with_subordinate_ids() {
+    let config = users(
+        "user.slice:libpod:web1",
+        json!([
+            {"containerID": 0, "hostID": 1000, "size": 1},
+            {"containerID": 1, "hostID": 100_000, "size": 65536},
+        ]),
+    );
+    let control_group = "user.slice/user-1000.slice/user@1000.service".into();
+    let systemd = Some(Systemd { manager: SystemdManager::User, control_group, drivers: Drivers::default() });
+    let helper = |name: &str| Some(format!("/usr/bin/{name}").into());
+    let host = Host {
+        caller: USER,
+        id_map_helpers: IdMapHelpers { newuidmap: helper("newuidmap"), newgidmap: helper("newgidmap") },
+        ..host(CgroupHost { systemd, ..at_login() })
+    };
+    check("podman-5.8-default", "user.subordinate-ids", &config, &host);
+}
+
+/// A user without subordinate ids and without a systemd of their own.
+#[test]
+fn plan_of_a_user_with_their_own_ids_alone() {
+    let config = users("", json!([{"containerID": 0, "hostID": 1000, "size": 1}]));
+    let no_cgroup_in = Some("/sys/fs/cgroup/user.slice/user-1000.slice".into());
+    let host = Host { caller: USER, no_cgroup_in, ..host(at_login()) };
+    check("podman-5.8-default", "user.own-ids", &config, &host);
+}
+
+/// Root of a user namespace that is there already, as rootlesskit and podman make it.
+#[test]
+fn plan_of_root_of_a_user_namespace() {
+    let config = config_of("podman-5.8-default", |config| {
+        config["linux"]["cgroupsPath"] = json!("");
+        config["linux"]["resources"] = json!({});
+    });
+    let caller = Caller { in_user_namespace: true, ..Caller::ROOT };
+    let no_cgroup_in = Some("/sys/fs/cgroup/user.slice/user-1000.slice".into());
+    check(
+        "podman-5.8-default",
+        "user.namespace",
+        &config,
+        &Host { caller, no_cgroup_in, ..host(at_login()) },
+    );
+}
+
+/// An ordinary user.
+const USER: Caller = Caller { uid: 1000, gid: 1000, capabilities: 0, ..Caller::ROOT };
+
+/// podman's default in a user namespace of its own with this map.
+fn users(cgroups_path: &str, map: Value) -> Value {
+    config_of("podman-5.8-default", |config| {
+        config["linux"]["cgroupsPath"] = json!(cgroups_path);
+        config["linux"]["resources"]["pids"] = json!({});
+        config["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({"type": "user"}));
+        config["linux"]["uidMappings"] = map.clone();
+        config["linux"]["gidMappings"] = map;
+        for mount in config["mounts"].as_array_mut().expect("a list") {
+            if let Some(options) = mount["options"].as_array_mut() {
+                options.retain(|option| option != "gid=5");
+            }
+        }
+    })
 }
 
 #[test]
@@ -108,18 +203,23 @@ fn program_of(plan: &Plan) -> Option<&plan::Program> {
     }
 }
 
-fn check_all(view: &str, host: CgroupHost) {
-    let mut differing = Vec::new();
+fn check_all(view: &str, cgroup: CgroupHost) {
+    let host = host(cgroup);
     for name in CONFIGS {
-        let path = here().join(format!("tests/plans/{name}.{view}.txt"));
-        let now = plan_of(name, host.clone()).explain();
-        if std::env::var_os("UPDATE_PLANS").is_some() {
-            std::fs::write(&path, &now).expect("a plan's file");
-        } else if std::fs::read_to_string(&path).unwrap_or_default() != now {
-            differing.push(path);
-        }
+        check(name, view, &config_of(name, |_| ()), &host);
     }
-    assert!(differing.is_empty(), "these plans changed: {differing:?}; UPDATE_PLANS=1 writes them anew");
+}
+
+/// Compares the plan of a config with the file that keeps it.
+fn check(name: &str, view: &str, config: &Value, host: &Host) {
+    let spec = Spec::load(config.to_string().as_bytes()).expect("a spec");
+    let now = plan::create(&spec, &request(), host).expect("a plan").explain();
+    let path = here().join(format!("tests/plans/{name}.{view}.txt"));
+    if std::env::var_os("UPDATE_PLANS").is_some() {
+        std::fs::write(&path, &now).expect("a plan's file");
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == now, "the plan in {} has changed; UPDATE_PLANS=1 writes it anew", path.display());
 }
 
 fn plan_of(name: &str, cgroup: CgroupHost) -> Plan {
@@ -136,22 +236,37 @@ fn request() -> Request {
 }
 
 fn plan_for(name: &str, request: Request, cgroup: CgroupHost) -> Plan {
+    plan::create(&spec_of(name), &request, &host(cgroup)).expect("a plan")
+}
+
+/// A host that root calls the runtime on.
+fn host(cgroup: CgroupHost) -> Host {
     let machine =
         Machine { apparmor: true, selinux: true, native: oci::Arch::ScmpArchX86_64, mount_setattr: true };
-    let host = Host {
+    Host {
         cgroup,
         machine,
         caller: Caller::ROOT,
         id_map_helpers: IdMapHelpers::default(),
         no_cgroup_in: None,
         resctrl: None,
-    };
-    plan::create(&spec_of(name), &request, &host).expect("a plan")
+    }
 }
 
 fn spec_of(name: &str) -> Spec {
+    Spec::load(&text_of(name)).expect("a spec")
+}
+
+/// An engine's config, changed by `change`.
+fn config_of(name: &str, change: impl FnOnce(&mut Value)) -> Value {
+    let mut config = serde_json::from_slice(&text_of(name)).expect("JSON");
+    change(&mut config);
+    config
+}
+
+fn text_of(name: &str) -> Vec<u8> {
     let path = here().join(format!("../spec-tests/data/engine-configs/{name}.json"));
-    Spec::load(&std::fs::read(path).expect("a config")).expect("a spec")
+    std::fs::read(path).expect("a config")
 }
 
 fn here() -> PathBuf {
@@ -173,11 +288,17 @@ fn v1() -> CgroupHost {
 }
 
 fn v2() -> CgroupHost {
-    let hierarchy = Hierarchy {
-        controllers: vec![String::new()],
-        mountpoint: "/sys/fs/cgroup".into(),
-        own: "system.slice/runtime.service".into(),
-    };
+    v2_from("system.slice/runtime.service")
+}
+
+/// v2, seen from a login session.
+fn at_login() -> CgroupHost {
+    v2_from("user.slice/user-1000.slice/session-1.scope")
+}
+
+fn v2_from(own: &str) -> CgroupHost {
+    let hierarchy =
+        Hierarchy { controllers: vec![String::new()], mountpoint: "/sys/fs/cgroup".into(), own: own.into() };
     let controllers = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"].map(String::from).to_vec();
     CgroupHost { mode: Mode::V2 { hierarchy, controllers }, systemd: None }
 }

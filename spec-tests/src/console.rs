@@ -13,6 +13,8 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
+use crate::patience::seconds;
+
 /// A listening socket as `--console-socket` and `--pidfd-socket` want one.
 pub struct FdSocket {
     /// The path that it listens at.
@@ -115,7 +117,7 @@ impl Terminal {
 
     #[track_caller]
     fn read_while(&mut self, wanted: impl Fn(&str) -> bool, what: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + seconds(10);
         let mut buffer = [0; 4096];
         while wanted(&self.seen) {
             assert!(Instant::now() < deadline, "no `{what}` on the terminal, only: {}", self.seen);
@@ -137,7 +139,7 @@ impl Terminal {
 
 #[track_caller]
 fn readable(fd: &impl AsFd, what: &str) {
-    assert!(poll_readable(fd, Duration::from_secs(10)), "no {what} on the socket");
+    assert!(poll_readable(fd, seconds(10)), "no {what} on the socket");
 }
 
 fn poll_readable(fd: &impl AsFd, timeout: Duration) -> bool {

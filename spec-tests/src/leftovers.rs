@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::manager::Manager;
+use crate::patience::seconds;
 
 /// Looks for leftovers until there are none, for three seconds at most: a killed process needs a moment to go.
 pub fn find(marker: &str, manager: Manager, state_root: &Path) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + seconds(3);
     loop {
         let found = look(marker, manager, state_root);
         if found.is_empty() || Instant::now() > deadline {

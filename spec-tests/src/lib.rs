@@ -20,6 +20,7 @@ pub mod leftovers;
 pub mod manager;
 pub mod mountinfo;
 pub mod notify;
+pub mod patience;
 pub mod payload;
 pub mod race;
 pub mod resctrl;

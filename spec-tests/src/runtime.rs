@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::manager::Manager;
+use crate::patience::seconds;
 use crate::subject::subject;
 use crate::view::View;
 
@@ -63,7 +64,7 @@ impl Runtime {
             stdin: None,
             terminal: None,
             env: Vec::new(),
-            deadline: Duration::from_secs(30),
+            deadline: seconds(30),
         }
     }
 }
@@ -316,7 +317,7 @@ impl std::fmt::Display for Outcome {
 /// Waits until `condition` holds, and fails the test with `what` if it does not within ten seconds.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + seconds(10);
     while !condition() {
         assert!(Instant::now() < deadline, "still not: {what}");
         std::thread::sleep(Duration::from_millis(5));

@@ -391,8 +391,13 @@ impl<'a> Preparer<'a> {
     }
 
     fn join(&self, namespace: Namespace, fd: &OwnedFd) -> Result<()> {
-        namespace::setns(self.alone(), fd, namespace.flag())
-            .doing_with(|| format!("join the {} namespace", namespace.name()))
+        let joined = namespace::setns(self.alone(), fd, namespace.flag()).map_err(|err| match err.errno() {
+            Some(Errno::EPERM) => {
+                err.with_hint("it may belong to a user namespace that has to be joined as well")
+            }
+            _ => err,
+        });
+        joined.doing_with(|| format!("join the {} namespace", namespace.name()))
     }
 
     fn unshare(&self, flags: NamespaceFlags) -> Result<()> {

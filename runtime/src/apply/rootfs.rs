@@ -16,6 +16,9 @@ use crate::sys::file::{self, filesystem_magic};
 use crate::sys::mount::{self, MountAttr};
 use crate::sys::mountinfo::{self, MountInfo};
 
+const MAY_NOT_ENTER: &str =
+    "the user of the host whom the container's root is mapped to may not enter a directory above it";
+
 const READ_ONLY: AttrChange = AttrChange::of(MountAttr::RDONLY, MountAttr::NONE);
 
 /// The container's root while init builds it.
@@ -64,8 +67,13 @@ fn parent_mount(path: &Path) -> Result<PathBuf> {
 
 impl Rootfs {
     /// Makes the rootfs a mount of its own, with all that is mounted in it.
+    ///
+    /// Errors: EACCES where init is the root of a user namespace, and so a user of the host with little right.
     pub fn mount(path: &Path) -> Result<Rootfs> {
-        let tree = mount::clone_tree(AT_FDCWD, path, true)?;
+        let tree = mount::clone_tree(AT_FDCWD, path, true).map_err(|err| match err.errno() {
+            Some(Errno::EACCES) => err.with_hint(MAY_NOT_ENTER),
+            _ => err,
+        })?;
         let target = file::open_following_links(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         mount::attach(tree.as_fd(), target.as_fd())?;
         Ok(Rootfs { root: Root::new(tree), unsealed: Vec::new(), mask: None })

@@ -20,8 +20,8 @@ use crate::error::{Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::Plan as CgroupPlan;
 use crate::plan::seccomp::{Filter, Listener};
 use crate::plan::{
-    Action, Cloning, CloningInto, Descriptors, ForSupervisor, MappedIds, Mount, NamespaceFlags, NetDevice,
-    Plan, RdtGroup, Recorded, Undo,
+    Action, Birthplace, Cloning, CloningInto, Descriptors, ForSupervisor, MappedIds, Mount, NamespaceFlags,
+    NetDevice, Plan, RdtGroup, Recorded, Undo,
 };
 use crate::spec::{HookKind, Namespace, oci};
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, StateRoot, Status};
@@ -204,6 +204,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::CreateCgroup(plan) => cgroup::create(plan).map(|made| self.cgroup = Some(made)),
             ForSupervisor::StartUnit(unit) => self.start_unit(unit),
             ForSupervisor::AwaitUnit => self.unit.settle(),
+            ForSupervisor::AttachToUnit(attached) => self.attach_to_unit(attached),
             ForSupervisor::MoveIntoCgroup(plan) => self.move_into_cgroup(plan),
             ForSupervisor::MakeRdtGroup(group) => self.rdt.make_group(group),
             ForSupervisor::WriteSchemata(lines) => self.rdt.settle(lines),
@@ -229,6 +230,7 @@ impl<'a> Supervisor<'a> {
             ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => {
                 self.prepare_record(kept.filter.as_deref())
             }
+            ForSupervisor::DelegateCgroup(uid) => self.cgroup()?.delegate(*uid),
             ForSupervisor::LimitCgroup(plan) | ForSupervisor::LimitCgroupPrepared(plan) => {
                 self.limit_cgroup(plan)
             }
@@ -387,13 +389,13 @@ impl<'a> Supervisor<'a> {
         let Place::Running { cgroup, .. } = &self.place else {
             return Err(Error::internal("there is no container to join"));
         };
-        if !cloning.cgroups.is_empty() {
-            let below = cgroup.below(&cloning.cgroups)?;
-            return self.clone_into(below, cloning.descriptors);
+        let own = cgroup.below(&cloning.cgroups)?;
+        if cloning.birth == Birthplace::Caller {
+            return self.clone_joining(Entrance::default(), cloning.descriptors);
         }
-        let own = cgroup.clone();
         match self.clone_into(own.clone(), cloning.descriptors) {
-            Err(err) if cloning.may_stay && err.is(Errno::EACCES) => {
+            Err(err) if !cloning.cgroups.is_empty() => Err(err),
+            Err(err) if cloning.birth == Birthplace::ContainerIfAllowed && err.is(Errno::EACCES) => {
                 self.clone_joining(Entrance::default(), cloning.descriptors)
             }
             Err(err) => match own.instead(&err, self.record()?.init_process_pid)? {

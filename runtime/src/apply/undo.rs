@@ -33,7 +33,7 @@ impl Supervisor<'_> {
 
     fn remove_cgroup(&mut self) {
         let (Some(cgroup), Some(record)) = (self.cgroup.take(), &self.record) else { return };
-        if self.unit.is_of_others() {
+        if record.systemd_unit.is_some() && self.unit.may_be_of_others() {
             return cgroup.leave();
         }
         let live = Cgroup::open(record.cgroup_paths.clone());

@@ -3,7 +3,8 @@
 use super::{Container, LockedContainer, Runtime};
 use crate::apply::hooks::{DefaultEnv, Surroundings, run_hook};
 use crate::apply::resctrl;
-use crate::error::{Errno, Error, Kind, Result};
+use crate::error::{Context, Errno, Error, Kind, Result};
+use crate::plan::cgroup::RecordedUnit;
 use crate::state::{ContainerDir, ContainerId, Lock, OciState, Record, Status};
 use crate::sys::process;
 use crate::systemd;
@@ -126,25 +127,33 @@ impl Container {
         Ok(self.record.init_process_pid != 0 || self.dir.fifo_exists()?)
     }
 
-    /// Removes the cgroup. systemd stops its unit when nothing runs there any more: it would give processes time to
-    /// end, and strangers may have got the unit's name.
     fn remove_cgroup(&self) -> Result<()> {
         let cgroup = self.cgroup();
-        let Some(unit) = &self.record.systemd_unit else {
-            return if cgroup.remove_if_empty()? { Ok(()) } else { self.end_what_is_left_and_remove() };
-        };
+        if let Some(unit) = &self.record.systemd_unit {
+            return self.remove_unit(unit).doing_with(|| format!("stop the unit {}", unit.name));
+        }
+        if !cgroup.remove_if_empty()? {
+            self.end_what_is_left()?;
+            cgroup.remove()?;
+        }
+        Ok(())
+    }
+
+    /// Removes the cgroup and its unit. systemd stops the unit when nothing runs there any more: it would give
+    /// processes time to end. Where somebody else has got the unit's name since, what is in the cgroup may be theirs.
+    fn remove_unit(&self, unit: &RecordedUnit) -> Result<()> {
+        let (cgroup, id) = (self.cgroup(), &self.record.id);
+        let mut manager = systemd::Manager::connect(unit.manager)?;
+        if manager.is_of_others(&unit.name, id)? {
+            return cgroup.remove_if_empty().map(|_| ());
+        }
         if !cgroup.pids()?.is_empty() {
             self.end_what_is_left()?;
         }
         if cgroup.is_empty_soon()? {
-            systemd::stop(unit, &self.record.id)?;
+            manager.stop(&unit.name, id)?;
         }
         cgroup.remove()
-    }
-
-    fn end_what_is_left_and_remove(&self) -> Result<()> {
-        self.end_what_is_left()?;
-        self.cgroup().remove()
     }
 
     /// Ends the processes that init has left in the cgroup.

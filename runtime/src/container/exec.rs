@@ -9,6 +9,8 @@ use super::fresh::{FreshProcess, check_preserved};
 use super::options::ExecOptions;
 use crate::apply::{self, Joined, Joining};
 use crate::error::{Context, Error, Kind, Result};
+use crate::plan::cgroup::host::SystemdManager;
+use crate::plan::cgroup::{RecordedUnit, UsersUnit};
 use crate::plan::seccomp::Filter;
 use crate::plan::{self, NamespaceFlags, Plan, Request};
 use crate::probe;
@@ -34,6 +36,13 @@ impl Container {
     /// container is resumed.
     pub fn joinable_even_if_paused(&self) -> Result<Joinable<'_>> {
         self.joinable_in(self.status()?)
+    }
+
+    /// The container's unit, if a user's systemd has it.
+    fn users_unit(&self) -> Result<Option<UsersUnit>> {
+        let is_users = |unit: &&RecordedUnit| unit.manager == SystemdManager::User;
+        let Some(unit) = self.record.systemd_unit.as_ref().filter(is_users) else { return Ok(None) };
+        Ok(Some(UsersUnit::new(unit.clone(), &probe::cgroups_with_systemd()?)))
     }
 
     fn joinable_in(&self, status: Status) -> Result<Joinable<'_>> {
@@ -88,6 +97,7 @@ impl<'a> Joinable<'a> {
             filter: self.filter.map(Rc::new),
             namespaces: NamespaceFlags(self.container.record.namespaces),
             rdt_group: self.container.record.rdt_group(),
+            users_unit: self.container.users_unit()?,
             request: &request,
         };
         let plan = plan::exec(&exec, &probe::machine(), probe::caller())?;

@@ -9,8 +9,11 @@ mod affinity;
 mod birth;
 mod caller;
 pub mod cgroup;
+mod delegation;
 mod devices;
+mod exec;
 mod explain;
+mod id_mapped;
 mod memory_policy;
 pub mod mount_options;
 mod mounts;
@@ -32,9 +35,11 @@ use std::rc::Rc;
 pub use affinity::Affinity;
 pub use caller::Caller;
 pub use devices::{Device, DeviceLink, DeviceSource};
+pub use exec::{Attached, Birthplace, CloningInto, Exec, JoiningContainer, exec};
+pub use id_mapped::{IdMapSource, IdMapping};
 pub use mounts::{
-    CgroupV1Mount, FilesystemMount, IdMapSource, IdMapping, JoinedProcfs, Mount, MountSource,
-    OuterPropagation, PropagationChange, RootSwitch, covers_allowed,
+    CgroupV1Mount, FilesystemMount, JoinedProcfs, Mount, MountSource, OuterPropagation, PropagationChange,
+    RootSwitch, covers_allowed,
 };
 pub use namespaces::{
     Cloning, IdMap, IdMapHelpers, IdMapper, JoinedNamespace, MappedIds, NamespaceFlags, TimeOffset,
@@ -42,8 +47,7 @@ pub use namespaces::{
 pub use net_devices::{NUMBER, NetDevice};
 pub use order::{Action, Actor, ForInit, ForPreparer, ForSupervisor, Stage, Undo};
 pub use process::{
-    CloningInto, Console, DEFAULT_UMASK, Descriptors, IoPriority, JoiningContainer, Leading, OomScore,
-    Program, Rlimit, User,
+    Console, DEFAULT_UMASK, Descriptors, IoPriority, Leading, OomScore, Program, Rlimit, User,
 };
 pub use record::{ForExec, Recorded};
 pub use resctrl::RdtGroup;
@@ -218,6 +222,7 @@ pub fn create(spec: &Spec, request: &Request, host: &Host) -> Result<Plan> {
     let prepare = birth.while_prepared(ForSupervisor::PrepareRecord, ForSupervisor::PrepareRecordLast);
     steps.push(Step::always(prepare(record::for_exec(spec, filter.clone())?)));
     steps.extend(cgroup_steps(&cgroup, birth, !caller.is_rootless()));
+    steps.extend(delegation::step(spec, &cgroup, caller));
     steps.extend(resctrl::steps(spec, rdt_group.as_ref())?);
     steps.extend(notify::steps(request));
     steps.extend(namespaces::steps(spec, request, host, birth, cgroup.is_moved())?);
@@ -250,45 +255,6 @@ pub fn cgroup_asked<'a>(spec: &'a Spec, request: &'a Request, caller: Caller) ->
         is_rootless: caller.is_rootless(),
         refused: None,
     }
-}
-
-/// What `exec` is decided from: a process that joins a running container.
-#[derive(Clone, Debug)]
-pub struct Exec<'a> {
-    /// The process to run.
-    pub process: &'a oci::Process,
-    /// The config of the container, for what a process.json doesn't say.
-    pub spec: &'a Spec,
-    /// The filter that the container was created with.
-    pub filter: Option<Rc<seccomp::Filter>>,
-    /// The namespaces of the container that aren't the runtime's own.
-    pub namespaces: NamespaceFlags,
-    /// The resctrl group of the container, if it has one.
-    pub rdt_group: Option<RdtGroup>,
-    /// What the caller wants beside the process.
-    pub request: &'a Request,
-}
-
-/// Decides how a process joins a running container.
-///
-/// Errors: InvalidSpec or Unsupported, naming the field; Internal if the container was created with a filter, and there
-/// is none.
-pub fn exec(exec: &Exec, machine: &Machine, caller: Caller) -> Result<Plan> {
-    let filtered = exec.spec.linux().is_some_and(|linux| linux.seccomp().is_some());
-    if filtered != exec.filter.is_some() {
-        return Err(Error::internal("linux.seccomp: the container's filter is not on record"));
-    }
-    let mut steps = handing_out(exec.request);
-    steps.extend(
-        [ForSupervisor::AwaitCreated, ForSupervisor::LetInitGo, ForSupervisor::AwaitExecution]
-            .map(Step::always),
-    );
-    let filter = exec.filter.as_deref();
-    let (birth, note) = Birth::of_exec(exec.process, filter, machine);
-    steps.extend(process::exec_steps(exec, machine, caller, birth)?);
-    steps.extend(process::rlimits(exec.process, filter, birth, machine, caller));
-    steps.extend(exec.rdt_group.iter().flat_map(resctrl::entering));
-    Ok(Plan { steps: order::sorted(steps), notes: note.into_iter().collect(), warnings: Vec::new() })
 }
 
 /// Without execve there is no program, and a process that may not write either can't say so.

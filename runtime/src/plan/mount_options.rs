@@ -169,6 +169,8 @@ pub struct MountOptions<'a> {
     pub tmp_copy_up: bool,
     /// Maps the owners of a bind mount's files.
     pub id_map: Option<Depth>,
+    /// The maps that stand in the same word, as in `idmap=uids=0-1-10;gids=0-1-10`.
+    pub id_map_lines: Option<&'a str>,
     /// The filesystem's own options, in the order given.
     pub data: Vec<&'a str>,
 }
@@ -189,7 +191,7 @@ impl<'a> MountOptions<'a> {
                     }
                 }
                 Some(effect) => all.add(effect),
-                None => all.data.push(word),
+                None => all.add_text(word),
             }
         }
         access_times.settle(&mut all.attr);
@@ -204,8 +206,18 @@ impl<'a> MountOptions<'a> {
             Effect::Remount => self.remount = true,
             Effect::Propagation(kind, depth) => self.propagation.push((kind, depth)),
             Effect::TmpCopyUp => self.tmp_copy_up = true,
-            Effect::IdMap(depth) => self.id_map = Some(depth),
+            Effect::IdMap(depth) => (self.id_map, self.id_map_lines) = (Some(depth), None),
             Effect::Attr(_) | Effect::Nothing => {}
+        }
+    }
+
+    fn add_text(&mut self, word: &'a str) {
+        match word.split_once('=').map(|(key, lines)| (effect(key), lines)) {
+            Some((Some(Effect::IdMap(depth)), lines)) => {
+                self.id_map = Some(depth);
+                self.id_map_lines = Some(lines).filter(|lines| !lines.is_empty());
+            }
+            _ => self.data.push(word),
         }
     }
 }
@@ -396,6 +408,18 @@ mod tests {
     #[test]
     fn empty_words_fall_away_and_several_in_one_stay_together() {
         assert_eq!(read(&["", "a,b", ",,", "", "c=\"d,e\""]).data, ["a,b", "c=\"d,e\""]);
+    }
+
+    #[test]
+    fn maps_may_stand_in_the_word_that_asks_for_them() {
+        let options = read(&["rbind", "ridmap=uids=0-1-2;gids=0-1-2"]);
+        assert_eq!(
+            (options.id_map, options.id_map_lines),
+            (Some(Depth::Tree), Some("uids=0-1-2;gids=0-1-2"))
+        );
+        let options = read(&["idmap="]);
+        assert_eq!((options.id_map, options.id_map_lines), (Some(Depth::One), None));
+        assert_eq!(read(&["ro=1", "uid=0"]).data, ["ro=1", "uid=0"]);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::cgroup;
+use super::id_mapped::{self, IdMapSource};
 use super::mount_options::{AttrChange, CLEARED_BY_HABIT, Depth, MountOptions, Propagation};
-use super::namespaces::{IdMap, id_maps};
+use super::namespaces::id_maps;
 use super::{Caller, ForPreparer, ForSupervisor, Request, Step, notify};
 use crate::error::{Error, Result};
 use crate::paths;
-use crate::spec::{Namespace, NamespaceSource, Spec, oci};
+use crate::spec::{Namespace, Spec, oci};
 use crate::sys::mount::MountAttr;
 
 /// One mount of the container.
@@ -90,24 +91,6 @@ pub struct CgroupV1Mount {
     pub hierarchies: Vec<(String, MountSource)>,
     /// `cpu` → `cpu,cpuacct`.
     pub links: Vec<(String, String)>,
-}
-
-/// Whose map an id-mapped mount shows its files through.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdMapSource {
-    /// These maps.
-    Maps(IdMapping),
-    /// The maps of the user namespace at this path.
-    Namespace(PathBuf),
-}
-
-/// Maps of users and groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdMapping {
-    /// Lines of a `uid_map`.
-    pub uids: Vec<IdMap>,
-    /// Lines of a `gid_map`.
-    pub gids: Vec<IdMap>,
 }
 
 /// How the mounts that init has from its caller pass events on, before the root is built.
@@ -364,7 +347,7 @@ fn mount(
                 recursive: *depth == Depth::Tree,
             })
             .collect(),
-        id_map: id_map(entry, &options, spec, field)?,
+        id_map: id_mapped::plan(entry, &options, spec, field)?,
         copy_up: options.tmp_copy_up,
         built_by_supervisor: false,
         sealed_later: false,
@@ -532,38 +515,6 @@ fn hierarchy_options(controller: &str) -> Vec<String> {
     } else {
         vec![controller.into()]
     }
-}
-
-fn id_map(
-    entry: &oci::Mount,
-    options: &MountOptions,
-    spec: &Spec,
-    field: &str,
-) -> Result<Option<(IdMapSource, bool)>> {
-    let own = entry.uid_mappings().as_deref().zip(entry.gid_mappings().as_deref());
-    if own.is_none() && options.id_map.is_none() {
-        return Ok(None);
-    }
-    if options.bind.is_none() && entry.typ().as_deref() != Some("bind") {
-        return Err(Error::invalid(format!("{field}: only a bind mount can be id-mapped")));
-    }
-    let source = match (own, spec.namespaces().source(Namespace::User)) {
-        (Some((uids, gids)), _) => {
-            IdMapSource::Maps(IdMapping { uids: id_maps(Some(uids)), gids: id_maps(Some(gids)) })
-        }
-        (None, NamespaceSource::Path(path)) => IdMapSource::Namespace(path.clone()),
-        (None, NamespaceSource::New) => {
-            let linux = spec.linux();
-            IdMapSource::Maps(IdMapping {
-                uids: id_maps(linux.and_then(|linux| linux.uid_mappings().as_deref())),
-                gids: id_maps(linux.and_then(|linux| linux.gid_mappings().as_deref())),
-            })
-        }
-        (None, NamespaceSource::Host) => {
-            return Err(Error::invalid(format!("{field}: idmap without mappings needs a user namespace")));
-        }
-    };
-    Ok(Some((source, options.id_map == Some(Depth::Tree))))
 }
 
 /// Files of procfs that engines such as LXCFS may cover with their own.

@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::birth::Birth;
-use super::mounts::IdMapping;
+use super::id_mapped::IdMapping;
 use super::process::Descriptors;
 use super::{Caller, ForPreparer, ForSupervisor, Host, Request, Step};
 use crate::error::{Error, Result};

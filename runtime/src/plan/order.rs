@@ -19,7 +19,7 @@ use std::rc::Rc;
 use super::cgroup;
 use super::seccomp::{Filter, Listener};
 use super::{
-    Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceLink, ForExec, IoPriority,
+    Affinity, Attached, Cloning, CloningInto, Console, Descriptors, Device, DeviceLink, ForExec, IoPriority,
     JoinedNamespace, JoiningContainer, Leading, MappedIds, Mount, NamespaceFlags, NetDevice, OomScore,
     OuterPropagation, Program, PropagationChange, RdtGroup, Recorded, Rlimit, RootSwitch, Step, Sysctl,
     TimeOffset, User,
@@ -195,6 +195,9 @@ steps! {
     /// Asks systemd to start a unit around the cgroup, with the child in it. The answer is awaited later: systemd takes
     /// longer than all else.
     StartUnit(Rc<cgroup::Unit>) by Supervisor = "start-unit" undo RemoveCgroup;
+    /// Has systemd move the process into the unit of a running container (`exec`), where the kernel lets nobody else
+    /// do so.
+    AttachToUnit(Attached) by Supervisor = "attach-to-unit";
     /// Waits until the intermediate process is in a user namespace of its own.
     AwaitUserNamespace by Supervisor = "await-user-namespace";
     /// Writes the id maps of init's user namespace.
@@ -210,6 +213,8 @@ steps! {
     MoveIntoCgroup(Rc<cgroup::Plan>) by Supervisor = "move-into-cgroup";
     /// Lets init go on, which is in its cgroup now.
     ReleaseIntoCgroup by Supervisor = "release-into-cgroup";
+    /// v2: makes a user of the host the owner of the cgroup, but not of its limits.
+    DelegateCgroup(u32) by Supervisor = "delegate-cgroup";
     /// Writes the resource limits, while init builds its root.
     LimitCgroup(Rc<cgroup::Plan>) by Supervisor = "limit-cgroup";
     /// Holds the procfs of the caller, which shows the intermediate process itself: sysctls and labels are written

@@ -4,17 +4,16 @@
 
 use std::ffi::CString;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::birth::Birth;
 use super::seccomp::Filter;
 use super::{
-    Action, Caller, Exec, ForInit, ForPreparer, ForSupervisor, Host, Machine, NamespaceFlags, Request, Step,
-    affinity, memory_policy, namespaces, notify, procfs,
+    Action, Caller, ForInit, ForPreparer, ForSupervisor, Host, Machine, Request, Step, memory_policy,
+    namespaces, notify,
 };
 use crate::error::{Error, Result};
-use crate::spec::{Namespace, Spec, oci};
+use crate::spec::{Spec, oci};
 use crate::sys::credentials::{CapabilitySets, capability_number};
 use crate::sys::schedule::SchedulerAttributes;
 
@@ -107,29 +106,6 @@ impl Descriptors {
     }
 }
 
-/// How the process of an `exec` comes into the container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloningInto {
-    /// Which of the caller's descriptors it keeps.
-    pub descriptors: Descriptors,
-    /// The cgroups below the container's that it joins (`--cgroup`), each for a controller of v1, or for all
-    /// hierarchies under an empty name. Without any, the process joins the container's own cgroup.
-    pub cgroups: Vec<(String, PathBuf)>,
-    /// Where the kernel forbids the way from the caller's cgroup into the container's, the process stays in the
-    /// caller's.
-    pub may_stay: bool,
-}
-
-/// The namespaces of a running container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JoiningContainer {
-    /// Which of them aren't the runtime's own.
-    pub namespaces: NamespaceFlags,
-    /// The right to join them comes from the user namespace. Otherwise that is joined last: inside, the process has no
-    /// right to join namespaces that the runtime owns.
-    pub user_first: bool,
-}
-
 /// How readily the kernel ends a process when memory runs out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OomScore {
@@ -164,44 +140,13 @@ pub(super) fn steps(
     Ok(steps)
 }
 
-/// The steps of a process that joins a container. An intermediate process brings it into the container's namespaces and
-/// cgroup.
-pub(super) fn exec_steps(exec: &Exec, machine: &Machine, caller: Caller, birth: Birth) -> Result<Vec<Step>> {
-    let Exec { process, spec, request, .. } = *exec;
-    let mut steps = shared(process, spec, request, machine, exec.filter.as_ref(), birth)?;
-    steps.extend(birth.steps(NamespaceFlags(0)));
-    steps.extend(oom_score(process, caller));
-    // Whether a container's own user namespace denies it is seen there.
-    steps.push(change_user(process, caller.groups_denied)?);
-    let cloning = CloningInto {
-        descriptors: Descriptors::of(request),
-        cgroups: request.cgroups.clone(),
-        may_stay: caller.is_rootless() && request.cgroups.is_empty(),
-    };
-    steps.push(Step::always(ForSupervisor::CloneIntoContainer(cloning)));
-    let joining = JoiningContainer { namespaces: exec.namespaces, user_first: !caller.administers() };
-    steps.push(Step::always(ForPreparer::JoinContainer(joining)));
-    if exec.namespaces.0 & Namespace::Mount.flag() == 0 {
-        steps.push(Step::always(ForPreparer::EnterRoot));
-    }
-    steps.push(affinity::enter_cgroup(process)?);
-    steps.push(Step::always(ForPreparer::NewSession));
-    if spec.namespaces().is_private(Namespace::User) {
-        steps.push(Step::always(ForPreparer::BecomeRoot));
-    }
-    steps.push(Step::always(ForPreparer::JoinKeyring(keyring_name(&request.id))));
-    steps.push(Step::always(ForInit::ReportCreated));
-    procfs::choose(&mut steps, birth, false);
-    Ok(steps)
-}
-
 /// The session keyring of a container, by the name that runc gives it.
-fn keyring_name(id: &str) -> String {
+pub(super) fn keyring_name(id: &str) -> String {
     format!("_ses.{id}")
 }
 
 /// What `create` and `exec` do alike.
-fn shared(
+pub(super) fn shared(
     process: &oci::Process,
     spec: &Spec,
     request: &Request,
@@ -233,7 +178,7 @@ fn shared(
 
 /// The supervisor adjusts the score last, if it may write to the child's files in /proc. Otherwise the child does so
 /// first, while these files are its own.
-fn oom_score(process: &oci::Process, caller: Caller) -> Option<Step> {
+pub(super) fn oom_score(process: &oci::Process, caller: Caller) -> Option<Step> {
     let score = OomScore { adjust: process.oom_score_adj()?, unless_lower: caller.is_rootless() };
     let adjust: Action = if caller.owns_procfs_of_children() {
         ForSupervisor::AdjustOomScore(score).into()
@@ -244,7 +189,7 @@ fn oom_score(process: &oci::Process, caller: Caller) -> Option<Step> {
 }
 
 /// Errors: Unsupported for groups that the process can't get. Its own group it has in any case.
-fn change_user(process: &oci::Process, keeps_groups: bool) -> Result<Step> {
+pub(super) fn change_user(process: &oci::Process, keeps_groups: bool) -> Result<Step> {
     let user = process.user();
     let mut groups = user.additional_gids().clone().unwrap_or_default();
     if keeps_groups {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub use cgroups::{cgroups, cgroups_of};
 
 use crate::error::Result;
-use crate::plan::cgroup::host::CgroupHost;
+use crate::plan::cgroup::host::{CgroupHost, Mode};
 use crate::plan::cgroup::rootless;
 use crate::plan::{self, Caller, Host, IdMapHelpers, Machine, Request, seccomp};
 use crate::spec::{Namespace, Spec};
@@ -27,10 +27,18 @@ pub fn host(spec: &Spec, request: &Request) -> Result<Host> {
     if plan::cgroup_asked(spec, request, caller).may_be_systemd_s() {
         cgroup.systemd = systemd::systemd()?;
     }
+    if let (Some(systemd), Mode::V1 { .. }) = (&mut cgroup.systemd, &cgroup.mode) {
+        systemd.drivers = systemd::drivers()?;
+    }
     let may_have_none = request.rootless.allows_none(caller.is_rootless());
     let no_cgroup_in = if may_have_none { refused_parent(&cgroup) } else { None };
     let id_map_helpers = id_map_helpers(spec, caller);
     Ok(Host { cgroup, machine: machine(), caller, id_map_helpers, no_cgroup_in, resctrl })
+}
+
+/// Reads the host's cgroups, and where in them the systemd that makes units for the caller has its own.
+pub fn cgroups_with_systemd() -> Result<CgroupHost> {
+    Ok(CgroupHost { systemd: systemd::systemd()?, ..cgroups()? })
 }
 
 /// Finds where resctrl is mounted as a whole. A container may see one group of it at the usual place.

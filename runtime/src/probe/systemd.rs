@@ -3,8 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::cgroups::memberships;
-use crate::error::Result;
-use crate::plan::cgroup::host::{Systemd, SystemdManager};
+use crate::error::{Error, Result};
+use crate::plan::cgroup::host::{Drivers, Systemd, SystemdManager};
 use crate::sys::cgroupfs::{self, Top};
 use crate::systemd;
 
@@ -18,7 +18,24 @@ pub(super) fn systemd() -> Result<Option<Systemd>> {
             Some(found) => found,
         },
     };
-    Ok(Some(Systemd { manager, control_group }))
+    Ok(Some(Systemd { manager, control_group, drivers: Drivers::default() }))
+}
+
+/// Reads which drivers of devices there are.
+pub(super) fn drivers() -> Result<Drivers> {
+    let table =
+        std::fs::read_to_string("/proc/devices").map_err(|err| Error::io("read(/proc/devices)", &err))?;
+    let (char, block) = table.split_once("Block devices:").unwrap_or((&table, ""));
+    Ok(Drivers { char: numbered(char), block: numbered(block) })
+}
+
+/// Lines of a number and a name: `  4 tty`.
+fn numbered(lines: &str) -> Vec<(u32, String)> {
+    let numbered = |line: &str| {
+        let (number, name) = line.trim_start().split_once(' ')?;
+        Some((number.parse().ok()?, name.to_owned()))
+    };
+    lines.lines().filter_map(numbered).collect()
 }
 
 /// The system's systemd is in a scope at the top of its own tree. The tree is a part of the host's in a container that

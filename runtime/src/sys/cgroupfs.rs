@@ -5,12 +5,12 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
-use nix::unistd;
+use nix::unistd::{self, Uid, fchownat};
 
 use super::Named;
 use super::clock::Deadline;
@@ -150,6 +150,23 @@ impl Dir {
     /// Writes `value` to a file, with one call.
     pub fn write(&self, file: &str, value: &str) -> Result<()> {
         self.open_to_write(file)?.write(value)
+    }
+
+    /// Makes a user the owner of the directory, and of those of `files` that are in it. The group stays.
+    pub fn give<'a>(&self, uid: u32, files: impl Iterator<Item = &'a str>) -> Result<()> {
+        let owner = Some(Uid::from_raw(uid));
+        let change = |file: &str, flag: AtFlags| {
+            fchownat(&self.fd, file, owner, None, flag)
+                .map_err(|errno| Error::kernel(format!("fchownat({file}, {uid})"), errno))
+        };
+        change("", AtFlags::AT_EMPTY_PATH)?;
+        for file in files {
+            match change(file, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(err) if err.is(Errno::ENOENT) => {}
+                changed => changed?,
+            }
+        }
+        Ok(())
     }
 
     /// Opens a file for several writes.

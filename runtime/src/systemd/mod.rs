@@ -6,6 +6,7 @@
 mod address;
 mod bus;
 
+use std::path::{Component, Path};
 use std::time::Duration;
 
 use rustbus::message_builder::{DynamicHeader, MarshalledMessage};
@@ -69,6 +70,16 @@ impl Manager {
         Ok(Starting { manager: self, unit: unit.name.clone(), call, request })
     }
 
+    /// Moves a process into the cgroup of a unit, or into the cgroup that is at `below` there.
+    pub fn attach(&mut self, unit: &str, below: &Path, pid: i32) -> Result<()> {
+        let mut request = call("AttachProcessesToUnit");
+        let below = below.components().filter(|part| matches!(part, Component::Normal(_)));
+        let below: String = below.map(|part| format!("/{}", part.as_os_str().to_string_lossy())).collect();
+        request.body.push_param2(unit, below.as_str()).map_err(fault)?;
+        request.body.push_param(vec![pid as u32]).map_err(fault)?;
+        self.ask(&request)?.done()
+    }
+
     /// Sets properties of a unit for as long as it runs, and returns once they are in force.
     pub fn set_properties(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
         self.refuse_unknown(properties)?;
@@ -83,9 +94,15 @@ impl Manager {
         self.ask(&ping)?.done()
     }
 
+    /// Whether somebody else than the container `id` has a unit of that name: a start may have died before it knew, and
+    /// a unit whose processes have all ended leaves its name to anybody.
+    pub fn is_of_others(&mut self, unit: &str, id: &str) -> Result<bool> {
+        Ok(self.description(unit)?.is_some_and(|text| text != description(id)))
+    }
+
     /// Ends the unit of the container `id`, if it is there. Returns once systemd has forgotten it. A unit of that name
-    /// that somebody else has started stays: a start may have died before it knew.
-    pub fn stop(mut self, unit: &str, id: &str) -> Result<()> {
+    /// that somebody else has started stays.
+    pub fn stop(&mut self, unit: &str, id: &str) -> Result<()> {
         if self.description(unit)?.is_none_or(|text| text != description(id)) {
             return Ok(());
         }
@@ -182,7 +199,7 @@ impl Starting {
 
 /// Ends the unit of the container `id`, if systemd still has it.
 pub fn stop(unit: &RecordedUnit, id: &str) -> Result<()> {
-    let stopped = Manager::connect(unit.manager).and_then(|manager| manager.stop(&unit.name, id));
+    let stopped = Manager::connect(unit.manager).and_then(|mut manager| manager.stop(&unit.name, id));
     stopped.doing_with(|| format!("stop the unit {}", unit.name))
 }
 

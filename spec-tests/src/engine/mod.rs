@@ -50,6 +50,11 @@ pub trait Engine: Send + Sync {
 
     /// The engine's scratch directory; it is the same path for the test and for the engine.
     fn dir(&self) -> &Path;
+
+    /// The user whose engine it is, and to whom belongs what a session makes for it.
+    fn user(&self) -> u32 {
+        0
+    }
 }
 
 /// Why a scenario ended early.

@@ -13,7 +13,7 @@ const PATTERNS: &[(&str, &str)] = &[
     ),
     // podman says the same in its own form, with what it made of the words after them.
     (
-        r#"(?m)^Error: (OCI runtime error: )?(?:unable to start container "[0-9a-f]+": )?(?:crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$"#,
+        r#"(?m)^Error: (OCI runtime error: )?(?:unable to start container "[0-9a-f]+": )?(?:\S*/)?(?:crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$"#,
         "Error: $1<words>$2",
     ),
     (
@@ -26,6 +26,8 @@ const PATTERNS: &[(&str, &str)] = &[
         r#"(?m)^(time="[^"]*" level=error msg="|(\x1b\[\d+m)?ERRO(\x1b\[0m)?\[\d+\] )error waiting for container: [^\n]*\n"#,
         "",
     ),
+    // podman's own: the last container's clean-up, which goes on in the background, removes the cgroup meanwhile.
+    (r#"(?m)^time="[^"]*" level=warning msg="Failed to add conmon to cgroupfs sandbox cgroup: [^\n]*\n"#, ""),
     (r#"(?m)^time="[^"]*" level="#, "level="),
     (r"(?m)^failed to resize tty, using default size\n", ""),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
@@ -94,6 +96,10 @@ mod tests {
         );
         check(
             "Error: crun: open executable: Permission denied: OCI permission denied\n",
+            "Error: <words>: OCI permission denied\n",
+        );
+        check(
+            "Error: /usr/local/bin/corten: corten: find program: b: OCI permission denied\n",
             "Error: <words>: OCI permission denied\n",
         );
         check(

@@ -45,31 +45,106 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 [ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs tmpfs /sys/fs/cgroup/unified
 "#;
 
+/// The user has subordinate ids, a directory for what runs, and on v2 a cgroup, whose child `session` its commands are
+/// in.
+const PREPARE_USER: &str = r#"
+echo "$USER:x:$USER_ID:$USER_ID::$DIR/home:/bin/sh" >> /etc/passwd
+echo "$USER:x:$USER_ID:" >> /etc/group
+echo "$USER:3000000:65536" | tee -a /etc/subuid >> /etc/subgid
+install -d -o "$USER" -g "$USER" -m 700 "/run/user/$USER_ID"
+chown "$USER:$USER" "$DIR/home" "$DIR/tmp"
+if [ -n "$CGROUP" ]; then
+    mkdir -p "$CGROUP/session"
+    chown -R "$USER:$USER" "$CGROUP"
+fi
+"#;
+
+/// Runs a command as the user, in the user's cgroup.
+const AS_USER: &str = r#"
+[ -z "$CGROUP" ] || echo 0 > "$CGROUP/session/cgroup.procs"
+exec setpriv --reuid "$USER" --regid "$USER" --init-groups "$@"
+"#;
+
+/// The ordinary user whose podman some scenarios run.
+const USER: &str = "podman-user";
+const USER_ID: u32 = 4242;
+
 /// The peer on v2. crun raises a limit before it loads the rules for devices, and ends where it may not.
 const PEER_ON_V2: &str = "/usr/sbin/runc";
 
-/// The machine that a scenario runs on, by its cgroups. No other machine is shared with this one.
-pub type On = View;
+/// The machine that a scenario runs on: whose podman it is, and over which cgroups. Machines share nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// Root's, on v1 with every controller.
+    V1,
+    /// Root's, on v2 without controllers.
+    V2,
+    /// An ordinary user's on v1, where such a user has no cgroup.
+    UserV1,
+    /// An ordinary user's on v2, in a cgroup that is the user's.
+    UserV2,
+}
+
+impl On {
+    /// The machine with the same cgroups whose podman is an ordinary user's.
+    pub fn of_the_user(self) -> Self {
+        match self {
+            On::V1 | On::UserV1 => On::UserV1,
+            On::V2 | On::UserV2 => On::UserV2,
+        }
+    }
+
+    fn view(self) -> View {
+        match self {
+            On::V1 | On::UserV1 => View::V1,
+            On::V2 | On::UserV2 => View::V2,
+        }
+    }
+
+    fn user(self) -> u32 {
+        match self {
+            On::V1 | On::V2 => 0,
+            On::UserV1 | On::UserV2 => USER_ID,
+        }
+    }
+}
 
 /// A machine with podman and buildah. There is no daemon.
 pub struct Podman {
     dir: PathBuf,
+    /// The user's cgroup, where the user has one.
+    cgroup: String,
+    user: u32,
     machine: Machine,
     runtimes: Runtimes,
 }
 
 impl Podman {
-    /// Boots a machine with that view of the cgroups and loads the image.
-    pub fn start(sandbox: &Sandbox, view: View, runtimes: &Runtimes) -> Outcome<Self> {
-        let dir = sandbox.dir.join(format!("podman-{}", view.name()));
-        let podman = Podman { machine: Machine::boot(view)?, runtimes: runtimes.clone(), dir };
-        podman.write_files(view).map_err(|err| Stop::failed(format!("{}: {err}", podman.dir.display())))?;
-        let prepare = podman.machine.shell(&format!("DIR={}\n{PREPARE}", podman.dir.display()))?;
-        ensure(prepare.code == 0, || prepare.report())?;
+    /// Boots such a machine and loads the image.
+    pub fn start(sandbox: &Sandbox, on: On, runtimes: &Runtimes) -> Outcome<Self> {
+        let dir = sandbox.dir.join(format!("podman-{on:?}"));
+        let cgroup = match on {
+            On::UserV2 => format!("/sys/fs/cgroup{}/user", sandbox.cgroup),
+            _ => String::new(),
+        };
+        let machine = Machine::boot(on.view())?;
+        let podman = Podman { dir, cgroup, user: on.user(), machine, runtimes: runtimes.clone() };
+        podman
+            .write_files(on.view())
+            .map_err(|err| Stop::failed(format!("{}: {err}", podman.dir.display())))?;
+        podman.prepare()?;
         let archive = busybox_archive(&podman.dir)?;
         let import = ["import", &archive.to_string_lossy(), BUSYBOX];
         run(podman.call(Role::Reference).args(import), None)?.ok()?;
         Ok(podman)
+    }
+
+    fn prepare(&self) -> Outcome {
+        let Podman { dir, cgroup, user, .. } = self;
+        let names = format!("DIR={} CGROUP={cgroup} USER={USER} USER_ID={user}", dir.display());
+        let for_user = if *user == 0 { "" } else { PREPARE_USER };
+        let said = self.machine.shell(&format!("{names}\n{PREPARE}\n{for_user}"))?;
+        ensure(said.code == 0, || said.report())
     }
 
     /// buildah, with what tells it the runtime of `role`.
@@ -80,7 +155,7 @@ impl Podman {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = self.machine.command(program);
+        let mut command = self.program(program);
         command
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -88,6 +163,19 @@ impl Podman {
             .env("TMPDIR", self.dir.join("tmp"))
             .env("LC_ALL", "C.UTF-8")
             .env("TERM", "dumb");
+        if self.user != 0 {
+            let runtime_dir = format!("/run/user/{USER_ID}");
+            command.envs([("USER", USER), ("CGROUP", &self.cgroup), ("XDG_RUNTIME_DIR", &runtime_dir)]);
+        }
+        command
+    }
+
+    fn program(&self, program: &str) -> Command {
+        if self.user == 0 {
+            return self.machine.command(program);
+        }
+        let mut command = self.machine.command("sh");
+        command.args(["-c", AS_USER, "sh", program]);
         command
     }
 
@@ -132,6 +220,10 @@ impl Engine for Podman {
     fn dir(&self) -> &Path {
         &self.dir
     }
+
+    fn user(&self) -> u32 {
+        self.user
+    }
 }
 
 impl Session<'_, Podman> {
@@ -163,7 +255,7 @@ pub fn scenario(
     name: &'static str,
     steps: impl Fn(&Session<Podman>) -> Outcome + Send + Sync + 'static,
 ) -> Scenario<Podman> {
-    Scenario::new(name, View::V1, steps)
+    Scenario::new(name, On::V1, steps)
 }
 
 /// A scenario that is one `podman run --rm ARGS…`.
@@ -176,28 +268,27 @@ pub struct PodmanPool {
     sandbox: Sandbox,
     runtimes: Runtimes,
     roles: Vec<Role>,
-    v1: OnceLock<Result<Podman, String>>,
-    v2: OnceLock<Result<Podman, String>>,
+    /// By the numbers of [`On`].
+    machines: [OnceLock<Result<Podman, String>>; 4],
 }
 
 impl PodmanPool {
     /// Machines for those roles; with a single role, scenarios are carried out and not compared.
     pub fn new(sandbox: Sandbox, runtimes: Runtimes, roles: Vec<Role>) -> Self {
-        PodmanPool { sandbox, runtimes, roles, v1: OnceLock::new(), v2: OnceLock::new() }
+        PodmanPool { sandbox, runtimes, roles, machines: Default::default() }
     }
 
-    fn on(&self, view: View) -> Outcome<&Podman> {
-        let cell = if view == View::V2 { &self.v2 } else { &self.v1 };
-        let podman = cell.get_or_init(|| {
+    fn on(&self, on: On) -> Outcome<&Podman> {
+        let podman = self.machines[on as usize].get_or_init(|| {
             let mut runtimes = self.runtimes.clone();
-            if view == View::V2 {
+            if on.view() == View::V2 {
                 runtimes.reference = PEER_ON_V2.into();
             }
-            Podman::start(&self.sandbox, view, &runtimes).map_err(|stop| match stop {
+            Podman::start(&self.sandbox, on, &runtimes).map_err(|stop| match stop {
                 Stop::Failed(why) | Stop::Skipped(why) => why,
             })
         });
-        podman.as_ref().map_err(|why| Stop::failed(format!("podman on {}: {why}", view.name())))
+        podman.as_ref().map_err(|why| Stop::failed(format!("podman on {on:?}: {why}")))
     }
 }
 
@@ -209,7 +300,7 @@ impl Pool for PodmanPool {
     }
 
     fn shared(&self) -> Outcome<&Podman> {
-        self.on(View::V1)
+        self.on(On::V1)
     }
 }
 

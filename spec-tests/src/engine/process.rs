@@ -13,12 +13,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{Outcome, Stop, ensure};
+use crate::patience::seconds;
 
-/// How long any one program may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// How long any one program may take, in seconds.
+const DEADLINE: u32 = 60;
 
-/// How long a terminal may take to show what is waited for.
-const TERMINAL_DEADLINE: Duration = Duration::from_secs(20);
+/// How long a terminal may take to show what is waited for, in seconds.
+const TERMINAL_DEADLINE: u32 = 20;
 
 /// What a program said, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,18 +102,19 @@ pub fn run(command: &mut Command, input: Option<&[u8]>) -> Outcome<Said> {
     });
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
-    let status = wait(&mut child, DEADLINE).map_err(|why| Stop::failed(format!("{text}: {why}")))?;
+    let status = wait(&mut child, seconds(DEADLINE)).map_err(|why| Stop::failed(format!("{text}: {why}")))?;
     drop(writer.map(JoinHandle::join));
     let text_of =
         |stream: Option<JoinHandle<String>>| stream.and_then(|it| it.join().ok()).unwrap_or_default();
     Ok(Said { command: text, stdout: text_of(stdout), stderr: text_of(stderr), code: code_of(status) })
 }
 
-/// Calls `attempt` until it gives true or `seconds` are over; fails with `what` was waited for.
-pub fn until(what: &str, seconds: u64, mut attempt: impl FnMut() -> bool) -> Outcome {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
+/// Calls `attempt` until it gives true or that many seconds are over; fails with `what` was waited for.
+pub fn until(what: &str, patience: u32, mut attempt: impl FnMut() -> bool) -> Outcome {
+    let limit = seconds(patience);
+    let deadline = Instant::now() + limit;
     while !attempt() {
-        ensure(Instant::now() < deadline, || format!("waited {seconds} s in vain for {what}"))?;
+        ensure(Instant::now() < deadline, || format!("waited {limit:?} in vain for {what}"))?;
         thread::sleep(Duration::from_millis(20));
     }
     Ok(())
@@ -166,7 +168,7 @@ impl Terminal {
 
     /// Waits until `text` appears after what earlier waits saw.
     pub fn awaits(&mut self, text: &str) -> Outcome {
-        let deadline = Instant::now() + TERMINAL_DEADLINE;
+        let deadline = Instant::now() + seconds(TERMINAL_DEADLINE);
         let mut shown = self.screen.lock();
         loop {
             if let Some(at) = shown.0[self.read_to..].find(text) {
@@ -184,11 +186,12 @@ impl Terminal {
 
     /// Waits for the program to end, and gives all that the terminal showed as its standard output.
     pub fn ends(mut self) -> Outcome<Said> {
-        let status = wait(&mut self.child, DEADLINE);
+        let status = wait(&mut self.child, seconds(DEADLINE));
         let status = status
             .map_err(|why| Stop::failed(format!("{}: {why}: {}", self.command, self.screen.lock().0)))?;
         let screen = self.screen.lock();
-        let done = self.screen.changed.wait_timeout_while(screen, TERMINAL_DEADLINE, |shown| !shown.1);
+        let done =
+            self.screen.changed.wait_timeout_while(screen, seconds(TERMINAL_DEADLINE), |shown| !shown.1);
         let text = done.unwrap_or_else(PoisonError::into_inner).0.0.replace('\r', "");
         Ok(Said { command: self.command.clone(), stdout: text, stderr: String::new(), code: code_of(status) })
     }

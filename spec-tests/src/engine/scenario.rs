@@ -26,7 +26,8 @@ pub enum On {
 pub struct Scenario<E: Engine = Dockerd> {
     /// Unique within its theme; a behaviour.
     pub name: &'static str,
-    pub(super) on: E::On,
+    /// The engine that it runs on.
+    pub on: E::On,
     controllers: &'static [&'static str],
     steps: Steps<E>,
 }

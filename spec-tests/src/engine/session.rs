@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use super::dockerd::{Dockerd, name};
@@ -55,10 +56,11 @@ impl<'a, E: Engine> Session<'a, E> {
         name
     }
 
-    /// An empty directory, at the same path here and on the engine's machine.
+    /// An empty directory of the engine's user, at the same path here and on the engine's machine.
     pub fn dir(&self, label: &str) -> Outcome<PathBuf> {
         let dir = self.engine.dir().join(format!("{label}{}", self.suffix));
-        fs::create_dir_all(&dir).map_err(Stop::failed)?;
+        let user = Some(self.engine.user());
+        fs::create_dir_all(&dir).and_then(|()| chown(&dir, user, user)).map_err(Stop::failed)?;
         Ok(dir)
     }
 

@@ -488,6 +488,7 @@ pub fn root_device() -> Option<(u64, u64)> {
 #[test]
 fn without_a_cgroup_the_container_stays_in_its_callers() {
     only_corten!("--cgroup-manager");
+    skip_if!(Manager::of_environment() == Manager::Systemd, "--systemd-cgroup says the opposite");
     for view in View::all() {
         let disabled = ["--cgroup-manager", "disabled"];
         let container = Container::in_view(*view, |bundle| {
@@ -508,4 +509,29 @@ fn without_a_cgroup_the_container_stays_in_its_callers() {
         });
         limited.create().global(disabled).output().fails_with("linux.resources.memory.limit");
     }
+}
+
+/// What a container in a user namespace, whose process runs as `user`, sees of its cgroup's owners.
+fn owners_of_a_cgroup(user: u32, options: &[&str]) -> String {
+    let container = Container::in_view(View::V2, |bundle| {
+        bundle
+            .user_namespace(100_000)
+            .namespace("cgroup", None)
+            .unmount("/sys/fs/cgroup")
+            .mount("cgroup", "cgroup", "/sys/fs/cgroup", options)
+            .set("/process/user/uid", user);
+    });
+    container.sees(
+        "cd /sys/fs/cgroup; stat -c %u . cgroup.procs cgroup.subtree_control cgroup.max.depth | tr '\n' ' '
+         mkdir x 2> /dev/null && echo 0 > x/cgroup.procs && rmdir x 2> /dev/null; ls -d x 2> /dev/null || true",
+    )
+}
+
+#[test]
+fn a_cgroup_that_can_be_written_is_the_container_s_user_s_on_v2() {
+    // runc gives cgroups of systemd's alone, crun each cgroup, and to the container's root.
+    only_corten!("the process's user as owner of a cgroup that can be written");
+    assert_eq!(owners_of_a_cgroup(0, &[]), "0 0 0 65534 x");
+    assert_eq!(owners_of_a_cgroup(5, &["rw"]), "5 5 5 65534 x");
+    assert_eq!(owners_of_a_cgroup(0, &["ro"]), "65534 65534 65534 65534");
 }

@@ -205,7 +205,8 @@ fn a_regular_expression_stands_for_all_containers_that_match() {
     let mut container = Container::sleeping(|_| {});
     let others = ["a", "b"].map(|end| format!("{}{end}", container.id));
     for other in &others {
-        container.bundle.set("/linux/cgroupsPath", format!("/{}/{other}", container.id));
+        let last = &other[container.id.len()..];
+        container.bundle.set("/linux/cgroupsPath", format!("{}{last}", container.cgroups_path()));
         container.bundle.save();
         let bundle = container.path("bundle");
         container.command(["create", "--bundle", &bundle, other]).output().ok();

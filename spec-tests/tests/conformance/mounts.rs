@@ -323,6 +323,28 @@ fn idmapped_binds_without_mappings_use_those_of_the_user_namespace() {
     assert_eq!(new, 0);
 }
 
+#[test]
+fn idmapped_binds_take_maps_from_the_option_as_crun_does() {
+    let subject = spec_tests::subject::subject();
+    spec_tests::skip_if!(!subject.is_corten() && !subject.is_crun(), "only crun knows maps in options");
+    let options = [
+        "idmap=uids=5-100007-1;gids=6-100008-1#900-100000-2",
+        "idmap=uids=@5-7-1;gids=@6-8-1",
+        "idmap=gids=@6-8-1;uids=@5-7-1",
+    ];
+    for option in options {
+        // crun knows no hybrid machine.
+        let mut container = Container::in_view(View::all()[0], |_| {});
+        let data = container.path("data");
+        fs::create_dir(&data).unwrap();
+        let file = container.dir.join("data/file");
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::chown(&file, Some(5), Some(6)).unwrap();
+        container.bundle.user_namespace(100_000).mount("bind", &data, "/tmp", &["bind", option]);
+        assert_eq!(container.sees("stat -c '%u %g' /tmp/file"), "7 8", "{option}");
+    }
+}
+
 /// The lines that make a tree with a tmpfs below it, in a private mount namespace.
 pub fn tree_with_submount(tree: &str) -> String {
     format!(

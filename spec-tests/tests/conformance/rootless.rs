@@ -1,8 +1,8 @@
 //! The runtime as an ordinary user calls it: with a map of their own ids alone, with ranges that newuidmap and
 //! newgidmap map, and inside a user namespace that is there already.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -180,6 +180,57 @@ fn limits_without_a_right_to_a_cgroup_are_refused_and_rules_for_devices_are_pass
 }
 
 #[test]
+fn an_update_without_a_cgroup_says_what_is_missing() {
+    only_corten!("the wording");
+    let container = users_container(|bundle| {
+        own_ids(bundle);
+        bundle.args(["sleep", "1000"]);
+    });
+    as_user(container.create()).output().ok();
+    let update = as_user(container.command(["update", "--pids-limit", "5", &container.id])).output();
+    update.fails_with("linux.resources.pids.limit: the container has no cgroup of its own");
+}
+
+#[test]
+fn namespaces_of_another_container_of_the_user_are_joined_with_its_users() {
+    let holder = running_container();
+    for kind in ["ipc", "uts", "pid"] {
+        let [users, path] = ["user", kind].map(|kind| format!("/proc/{}/ns/{kind}", holder.pid()));
+        let joining = users_container(|bundle| {
+            bundle.namespace("user", Some(&users)).namespace(kind, Some(&path));
+        });
+        let seen = as_user(script(&joining, &format!("readlink /proc/self/ns/{kind}; id -u"))).output().ok();
+        let theirs = fs::read_link(&path).unwrap();
+        assert_eq!(words(&seen), format!("{} 0", theirs.display()));
+    }
+}
+
+#[test]
+fn a_namespace_without_its_users_is_refused_with_a_hint() {
+    only_corten!("the hint");
+    let holder = running_container();
+    let path = format!("/proc/{}/ns/ipc", holder.pid());
+    let joining = users_container(|bundle| {
+        own_ids(bundle);
+        bundle.namespace("ipc", Some(&path));
+    });
+    as_user(joining.run()).output().fails_with("a user namespace that has to be joined as well");
+}
+
+#[test]
+fn a_rootfs_that_the_container_s_root_may_not_reach_is_refused_with_a_hint() {
+    only_corten!("the hint");
+    skip_if!(!has_helpers(), "newuidmap and newgidmap are not here");
+    let container = users_container(|bundle| {
+        let map = json!([{"containerID": 0, "hostID": SUBORDINATE, "size": 1000}]);
+        bundle.namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    });
+    fs::set_permissions(&container.dir, Permissions::from_mode(0o700)).unwrap();
+    let outcome = with_subordinate_ids(&container, script(&container, "true")).output();
+    outcome.fails_with("may not enter a directory above it");
+}
+
+#[test]
 fn without_leave_a_cgroup_that_cannot_be_made_is_an_error() {
     let container = users_container(own_ids);
     as_user(script(&container, "true")).global(["--rootless=true"]).output().ok();
@@ -284,6 +335,17 @@ fn users_container(configure: impl FnOnce(&mut Bundle)) -> Container {
         configure(bundle);
     });
     container.give_to(USER);
+    container
+}
+
+/// A container that runs: until its program is executed, its namespaces are closed to the user.
+fn running_container() -> Container {
+    let container = users_container(|bundle| {
+        own_ids(bundle);
+        bundle.args(["sleep", "1000"]);
+    });
+    as_user(container.create()).output().ok();
+    as_user(container.command(["start", &container.id])).output().ok();
     container
 }
 

@@ -172,8 +172,15 @@ fn among_the_callers_mounts(bundle: &mut Bundle) {
 }
 
 fn in_a_user_namespace(bundle: &mut Bundle) {
-    // A directory in which the container's root can make /run/notify.
-    bundle.user_namespace(100_000).mount("tmpfs", "tmpfs", "/run", &[]).args(["sleep", "1000"]);
+    bundle
+        .user_namespace(100_000)
+        // A cgroup that is the container's own to write.
+        .namespace("cgroup", None)
+        .unmount("/sys/fs/cgroup")
+        .mount("cgroup", "cgroup", "/sys/fs/cgroup", &["nosuid", "nodev", "noexec"])
+        // A directory in which the container's root can make /run/notify.
+        .mount("tmpfs", "tmpfs", "/run", &[])
+        .args(["sleep", "1000"]);
 }
 
 /// Joins a pid namespace, so an intermediate process prepares everything, the filter too; and init sets its rlimits
@@ -444,7 +451,8 @@ fn joined(surroundings: &Surroundings, configure: Configure) -> Container {
 }
 
 /// The steps that no bundle and no flag here asks for, in the order of the table, each with the reason.
-const NOT_TRIED: [(&str, &str); 6] = [
+const NOT_TRIED: [(&str, &str); 7] = [
+    ("attach-to-unit", "wants a user's systemd"),
     ("set-apparmor-profile", "wants a kernel with AppArmor"),
     ("set-selinux-label", "wants a kernel with SELinux"),
     ("install-seccomp-listener", "wants an agent"),

@@ -5,12 +5,20 @@ use std::fs;
 use serde_json::json;
 use spec_tests::cgroup;
 use spec_tests::container::Container;
+use spec_tests::manager::Manager;
 use spec_tests::runtime::eventually;
 use spec_tests::skip::known_to_fail_on_runc_1_1_5;
 use spec_tests::view::View;
 use spec_tests::{leftovers, only_corten, skip_if};
 
 use crate::{one_line, refused};
+
+/// Leaves a test whose container has a place in the hierarchy that no unit has.
+macro_rules! without_systemd {
+    () => {
+        skip_if!(Manager::of_environment() == Manager::Systemd, "a path that is no unit's");
+    };
+}
 
 #[test]
 fn a_parent_whose_pids_are_used_up() {
@@ -147,6 +155,7 @@ fn update_that_fails_half_way_says_which_field() {
 
 #[test]
 fn a_container_in_the_cgroup_of_one_that_has_ended_outlives_its_deletion() {
+    without_systemd!();
     for view in View::all() {
         let ended = Container::in_view(*view, |_| {});
         let beside = second(ended, "");
@@ -156,6 +165,7 @@ fn a_container_in_the_cgroup_of_one_that_has_ended_outlives_its_deletion() {
 
 #[test]
 fn a_container_in_the_cgroup_of_one_that_has_ended_in_a_shared_pid_namespace() {
+    without_systemd!();
     known_to_fail_on_runc_1_1_5(|| {
         for view in View::all() {
             let ended = Container::in_view(*view, |bundle| {
@@ -168,6 +178,7 @@ fn a_container_in_the_cgroup_of_one_that_has_ended_in_a_shared_pid_namespace() {
 
 #[test]
 fn a_container_below_the_cgroup_of_another_outlives_its_deletion_by_force() {
+    without_systemd!();
     for view in View::all() {
         let outer = Container::in_view(*view, |bundle| {
             bundle.args(["sleep", "1000"]);
@@ -213,6 +224,7 @@ impl Two {
 #[test]
 fn a_parent_that_is_frozen() {
     only_corten!("a refusal to join what is frozen; runc 1.1 waits, and heeds no signal");
+    without_systemd!();
     for view in View::all() {
         let container = Container::in_view(*view, |_| {});
         let own = match view {
@@ -322,6 +334,7 @@ fn a_process_that_is_in_the_unified_hierarchy_alone() {
 #[test]
 fn without_a_cgroup_delete_says_what_it_leaves() {
     only_corten!("--cgroup-manager");
+    without_systemd!();
     let container = Container::new(|bundle| {
         bundle.share_namespace("pid").sh("sleep 2 & exec sleep 1000");
         bundle.config["linux"].as_object_mut().unwrap().remove("cgroupsPath");

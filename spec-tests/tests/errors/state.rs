@@ -137,6 +137,7 @@ fn overwrite_records(dir: &Path, content: &str) {
 fn end(container: &Container, init: u32) {
     let pid = rustix::process::Pid::from_raw(init as i32).unwrap();
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    container.runtime.manager.stop(&container.id);
     spec_tests::runtime::eventually("ended", || {
         container.cgroup().remove();
         container.cgroup().existing().is_empty()

@@ -7,13 +7,14 @@ use std::sync::OnceLock;
 
 use spec_tests::engine::image::{BUSYBOX, busybox_archive};
 use spec_tests::engine::process::{Said, run, until};
+use spec_tests::engine::role::Role;
 use spec_tests::engine::{Outcome, Stop};
 use spec_tests::subject::subject;
 
-/// Where the tested runtime is installed for all users.
-const INSTALLED: &str = "/usr/local/bin/tested";
+/// Where README installs the tested runtime.
+const INSTALLED: &str = "/usr/local/bin/corten";
 
-const DAEMON_JSON: &str = r#"{"runtimes": {"tested": {"path": "/usr/local/bin/tested"}}}"#;
+const README: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"));
 
 /// What a user of rootless Docker does once; Debian's script ends with an error after all is done.
 const SET_UP_ROOTLESS_DOCKER: &str = "PATH=$PATH:/usr/sbin:/usr/share/docker.io/contrib
@@ -24,7 +25,7 @@ pub struct Engine {
     program: &'static str,
     rootless: bool,
     /// The runtime that the engine runs by default.
-    pub peer: &'static str,
+    peer: &'static str,
     prepared: OnceLock<Result<(), String>>,
 }
 
@@ -33,9 +34,13 @@ impl Engine {
         Engine { program, rootless, peer, prepared: OnceLock::new() }
     }
 
-    /// The tested runtime, as the engine knows it.
-    pub fn tested(&self) -> &'static str {
-        if self.is_docker() { "tested" } else { INSTALLED }
+    /// The runtime of that role, as the engine knows it.
+    pub fn runtime(&self, role: Role) -> &'static str {
+        match role {
+            Role::Reference => self.peer,
+            Role::Tested if self.is_docker() => "corten",
+            Role::Tested => INSTALLED,
+        }
     }
 
     /// Starts what has to run, makes the runtime known, and loads the image; once.
@@ -46,6 +51,18 @@ impl Engine {
             })
         });
         prepared.clone().map_err(|why| Stop::failed(format!("prepare the engine: {why}")))
+    }
+
+    /// What README tells to type, with `hello` as the container's word.
+    pub fn of_readme(&self) -> Vec<Vec<&'static str>> {
+        let hello = ["run", "--rm", "busybox", "echo", "hello"];
+        if self.is_docker() {
+            let line = README.lines().find_map(|line| line.strip_prefix("# docker "));
+            vec![line.expect("README has a command for Docker").split_whitespace().collect()]
+        } else {
+            // With the runtime named, and with the lines of containers.conf alone.
+            vec![[&["--runtime", INSTALLED], &hello[..]].concat(), hello.to_vec()]
+        }
     }
 
     /// Calls the engine's command.
@@ -72,25 +89,31 @@ impl Engine {
         }
         if self.is_docker() {
             self.start_docker()?;
+        } else {
+            let config = readme_block("`/etc/containers/containers.conf`", "toml");
+            fs::create_dir_all("/etc/containers").map_err(Stop::failed)?;
+            fs::write("/etc/containers/containers.conf", config).map_err(Stop::failed)?;
         }
         let dir = Path::new("/var/tmp/image");
+        drop(fs::remove_dir_all(dir));
         fs::create_dir_all(dir).map_err(Stop::failed)?;
         let archive = busybox_archive(dir)?;
         self.call(&["import", &archive.to_string_lossy(), BUSYBOX], None)?.ok().map(drop)
     }
 
     fn start_docker(&self) -> Outcome {
+        let daemon_json = readme_block("`/etc/docker/daemon.json`", "json");
         if self.rootless {
+            // The set-up asks for this module, which root has to load.
+            shell("modprobe ip_tables")?;
             let config =
-                format!("mkdir -p ~/.config/docker; echo '{DAEMON_JSON}' > ~/.config/docker/daemon.json");
+                format!("mkdir -p ~/.config/docker; echo '{daemon_json}' > ~/.config/docker/daemon.json");
             let script = format!("{config}\n{SET_UP_ROOTLESS_DOCKER}");
             run(&mut self.by_user("sh", &["-c", &script]), None)?.ok()?;
         } else {
-            shell(&format!(
-                "echo '{DAEMON_JSON}' > /etc/docker/daemon.json; systemctl reload-or-restart docker"
-            ))?;
+            shell(&format!("echo '{daemon_json}' > /etc/docker/daemon.json; systemctl restart docker"))?;
         }
-        let knows = |said: Said| said.stdout.contains("tested");
+        let knows = |said: Said| said.stdout.contains("corten");
         until("the runtime to be known", 60, || self.call(&["info"], None).is_ok_and(knows))
     }
 
@@ -131,6 +154,12 @@ pub fn rootless_docker() -> &'static Engine {
 pub fn rootless_podman() -> &'static Engine {
     static ENGINE: Engine = Engine::new("podman", "crun", true);
     &ENGINE
+}
+
+/// README's first block of that language after `words`.
+fn readme_block(words: &str, language: &str) -> &'static str {
+    let block = README.split_once(words).and_then(|(_, after)| after.split_once(&format!("```{language}\n")));
+    block.and_then(|(_, after)| after.split_once("```")).expect("README has these lines").0
 }
 
 /// Runs a shell script as root.

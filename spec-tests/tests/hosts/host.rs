@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use spec_tests::engine::normal::{difference, normalise};
 use spec_tests::engine::process::{Said, Terminal, until};
-use spec_tests::engine::{Outcome, Stop, ensure};
+use spec_tests::engine::role::Role;
+use spec_tests::engine::verdict::judge;
+use spec_tests::engine::{Outcome, Stop};
 use spec_tests::skip;
 
 use crate::engine::Engine;
@@ -33,9 +33,7 @@ pub fn compare(engine: &Engine, steps: fn(&Session) -> Outcome) {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let compared = || {
         engine.prepare()?;
-        let reference = carry_out(engine, engine.peer, steps)?;
-        let tested = carry_out(engine, engine.tested(), steps)?;
-        same(&reference, &tested)
+        judge(&Role::from_environment()?, |role| Ok(carry_out(engine, engine.runtime(role), steps)))
     };
     match compared() {
         Ok(()) => {}
@@ -44,41 +42,11 @@ pub fn compare(engine: &Engine, steps: fn(&Session) -> Outcome) {
     }
 }
 
-fn carry_out(engine: &Engine, runtime: &str, steps: fn(&Session) -> Outcome) -> Outcome<Vec<Said>> {
+fn carry_out(engine: &Engine, runtime: &str, steps: fn(&Session) -> Outcome) -> (Outcome, Vec<Said>) {
     let session = Session { engine, runtime, containers: RefCell::default(), transcript: RefCell::default() };
     let result = steps(&session).and_then(|()| session.remove()).and_then(|()| session.nothing_left());
     drop(session.remove());
-    result.map_err(|stop| match stop {
-        Stop::Failed(why) => Stop::Failed(format!("under {runtime}: {why}")),
-        skipped => skipped,
-    })?;
-    Ok(session.transcript.into_inner())
-}
-
-fn same(reference: &[Said], tested: &[Said]) -> Outcome {
-    let text_of = |said: &Said| {
-        format!(
-            "{}\n{}\nexit code {}",
-            normalise(&said.stdout),
-            complaint(&normalise(&said.stderr)),
-            said.code
-        )
-    };
-    let differ = reference.iter().zip(tested).map(|(was, is)| (&is.command, text_of(was), text_of(is)));
-    let text: String = differ
-        .filter(|(_, was, is)| was != is)
-        .map(|(command, was, is)| format!("$ {command}\n{}", difference("reference", &was, "tested", &is)))
-        .collect();
-    ensure(text.is_empty(), || format!("the runtimes differ:\n{text}"))
-}
-
-/// What podman adds to a runtime's own words, which are left out: `Error: RUNTIME: WORDS: PODMAN'S ERROR`.
-fn complaint(stderr: &str) -> String {
-    let known = |line: &str| match (line.starts_with("Error: "), line.rsplit_once(": ")) {
-        (true, Some((_, theirs))) => format!("Error: …: {theirs}"),
-        _ => line.to_owned(),
-    };
-    stderr.lines().filter(|line| !line.contains("hint:")).map(known).collect::<Vec<_>>().join("\n")
+    (result, session.transcript.into_inner())
 }
 
 /// One scenario under one runtime, and what was said.
@@ -93,6 +61,11 @@ impl Session<'_> {
     /// For `--runtime`.
     pub fn runtime(&self) -> &str {
         self.runtime
+    }
+
+    /// The engine's commands in README.
+    pub fn of_readme(&self) -> Vec<Vec<&'static str>> {
+        self.engine.of_readme()
     }
 
     /// The engine's command, recorded.
@@ -118,8 +91,7 @@ impl Session<'_> {
 
     /// `run --detach ARGS…`; gives the container's name.
     pub fn start(&self, args: &[&str]) -> Outcome<String> {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("c{}", COUNTER.fetch_add(1, Ordering::Relaxed));
+        let name = format!("c{}", self.containers.borrow().len());
         self.containers.borrow_mut().push(name.clone());
         let run = ["run", "--detach", "--stop-timeout", "1", "--name", &name, "--runtime", self.runtime];
         self.ask(&[&run, args].concat())?.ok()?;
@@ -133,15 +105,20 @@ impl Session<'_> {
 
     /// The limits of the container's scope, recorded.
     pub fn cgroup_files(&self, name: &str) -> Outcome {
-        FILES.iter().try_for_each(|file| self.cgroup_file(name, file))
+        let scope = self.scope(name)?;
+        FILES.iter().try_for_each(|file| self.file(&scope.join(file)))
     }
 
-    /// A file of the container's scope, recorded.
-    pub fn cgroup_file(&self, name: &str, file: &str) -> Outcome {
-        let path = self.scope(name)?.join(file);
+    /// Whether the container is frozen, recorded. crun freezes a cgroup below the scope.
+    pub fn is_frozen(&self, name: &str) -> Outcome {
+        self.file(&self.cgroup(name)?.join("cgroup.events"))
+    }
+
+    fn file(&self, path: &Path) -> Outcome {
         let stdout =
-            fs::read_to_string(&path).map_err(|err| Stop::failed(format!("{}: {err}", path.display())))?;
-        self.record(Said { command: format!("cat {file}"), stdout, stderr: String::new(), code: 0 })?;
+            fs::read_to_string(path).map_err(|err| Stop::failed(format!("{}: {err}", path.display())))?;
+        let command = format!("cat {}", path.file_name().unwrap_or_default().to_string_lossy());
+        self.record(Said { command, stdout, stderr: String::new(), code: 0 })?;
         Ok(())
     }
 
@@ -183,12 +160,18 @@ impl Session<'_> {
 
     /// The cgroup of the container's scope: a runtime may put the container below.
     fn scope(&self, name: &str) -> Outcome<PathBuf> {
+        let cgroup = self.cgroup(name)?;
+        let scope = cgroup.ancestors().find(|dir| dir.extension().is_some_and(|it| it == "scope"));
+        scope.map(Path::to_owned).ok_or_else(|| Stop::failed(format!("no scope in {}", cgroup.display())))
+    }
+
+    /// The cgroup that the container's first process is in.
+    fn cgroup(&self, name: &str) -> Outcome<PathBuf> {
         let pid = self.ask(&["inspect", "--format", "{{.State.Pid}}", name])?.ok()?.word().to_owned();
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(Stop::failed)?;
-        let path = cgroup.trim().strip_prefix("0::").ok_or_else(|| Stop::failed(&cgroup))?;
-        let above = Path::new(path).ancestors().find(|dir| dir.extension().is_some_and(|it| it == "scope"));
-        let scope = above.ok_or_else(|| Stop::failed(format!("no scope in {path}")))?;
-        Ok(Path::new("/sys/fs/cgroup").join(scope.strip_prefix("/").unwrap_or(scope)))
+        let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"));
+        let path = path.ok_or_else(|| Stop::failed(&cgroup))?;
+        Ok(Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/')))
     }
 
     fn remove(&self) -> Outcome {

@@ -25,7 +25,7 @@ macro_rules! on {
     };
 }
 
-on!(docker: run exit_codes exec terminal limits update devices pause stats signals restart scope labels);
-on!(podman: run exit_codes exec terminal limits update devices pause stats signals restart scope labels);
-on!(rootless_docker: run exit_codes exec terminal limits update pause stats signals restart scope labels);
-on!(rootless_podman: run exit_codes exec terminal limits update pause stats signals restart scope labels);
+on!(docker: readme run exit_codes exec terminal limits update devices pause stats signals restart scope labels);
+on!(podman: readme run exit_codes exec terminal limits update devices pause stats signals restart scope labels);
+on!(rootless_docker: readme run exit_codes exec terminal limits update pause stats signals restart scope labels);
+on!(rootless_podman: readme run exit_codes exec terminal limits update pause stats signals restart scope labels);

@@ -2,11 +2,10 @@
 
 use spec_tests::engine::Outcome;
 use spec_tests::engine::image::BUSYBOX;
-use spec_tests::engine::podman::{Podman, scenario};
+use spec_tests::engine::podman::{On, Podman, scenario};
 use spec_tests::engine::process::{Said, until};
 use spec_tests::engine::scenario::Scenario;
 use spec_tests::engine::session::Session;
-use spec_tests::view::View;
 
 pub fn scenarios() -> Vec<Scenario<Podman>> {
     let after_a_kill = |session: &Session<Podman>| {
@@ -48,7 +47,7 @@ pub fn scenarios() -> Vec<Scenario<Podman>> {
             })
         }),
         scenario("after_a_kill", after_a_kill),
-        scenario("after_a_kill_on_v2", after_a_kill).on(View::V2),
+        scenario("after_a_kill_on_v2", after_a_kill).on(On::V2),
         scenario("after_a_forced_removal", |session| {
             let name =
                 session.create("c", &["--privileged", BUSYBOX, "sh", "-c", "sleep 500 & sleep 501"])?;

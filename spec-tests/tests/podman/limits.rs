@@ -1,13 +1,12 @@
 //! Limits, as the container's cgroup has them, and how podman is told where that cgroup is.
 
 use spec_tests::engine::image::BUSYBOX;
-use spec_tests::engine::podman::{Podman, run_once, scenario};
+use spec_tests::engine::podman::{On, Podman, run_once, scenario};
 use spec_tests::engine::role::Role;
 use spec_tests::engine::scenario::Expected::{Fails, Says, Shows};
 use spec_tests::engine::scenario::Scenario;
 use spec_tests::engine::session::Session;
 use spec_tests::engine::{Outcome, ensure};
-use spec_tests::view::View;
 
 /// Shows what a limit came to, from inside the container.
 const VALUES: &str = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory/memory.soft_limit_in_bytes \
@@ -128,7 +127,7 @@ fn places() -> Vec<Scenario<Podman>> {
                 .says("ran\n")
                 .map(drop),
         })
-        .on(View::V2),
+        .on(On::V2),
         scenario("disabled_stays_in_podman_s_cgroup", |session| {
             let name = session.start("c", &["--cgroups=disabled", BUSYBOX, "sleep", "100"])?;
             let pid = session.pid(&name)?;
@@ -172,13 +171,13 @@ fn places() -> Vec<Scenario<Podman>> {
             &[BUSYBOX, "sh", "-c", "cat /proc/self/cgroup; grep ' /sys/fs/cgroup ' /proc/mounts"],
             Shows(&["0::/\n", "cgroup2"]),
         )
-        .on(View::V2),
+        .on(On::V2),
         run_once(
             "cgroupns_host_on_v2",
             &["--cgroupns", "host", BUSYBOX, "sh", "-c", "grep -o 0::.*libpod /proc/self/cgroup"],
             Says("0::/libpod_parent/libpod\n"),
         )
-        .on(View::V2),
+        .on(On::V2),
         run_once(
             "cgroupns_private_on_v1",
             &["--cgroupns", "private", BUSYBOX, "sh", "-c", "cut -d: -f2- /proc/self/cgroup | sort"],
@@ -189,7 +188,7 @@ fn places() -> Vec<Scenario<Podman>> {
             &["--cgroup-conf", "cgroup.max.depth=3", BUSYBOX, "cat", "/sys/fs/cgroup/cgroup.max.depth"],
             Says("3\n"),
         )
-        .on(View::V2),
+        .on(On::V2),
     ]
 }
 
@@ -211,21 +210,21 @@ fn observations() -> Vec<Scenario<Podman>> {
     };
     vec![
         scenario("stats", stats),
-        scenario("pause_exec_and_kill_on_v2", pause).on(View::V2),
+        scenario("pause_exec_and_kill_on_v2", pause).on(On::V2),
         scenario("paused_and_removed_on_v2", |session| {
             let name = session.start("c", &[BUSYBOX, "sleep", "100"])?;
             session.podman(&["pause", &name])?.ok()?;
             session.podman(&["rm", "-f", "-t", "0", &name])?.ok().map(drop)
         })
-        .on(View::V2),
+        .on(On::V2),
         run_once(
             "device_rules_hold_on_v2",
             &[BUSYBOX, "sh", "-c", "mknod /dev/m c 1 1 && head -c 1 /dev/m"],
             Fails(1, "not permitted"),
         )
-        .on(View::V2),
-        run_once("exit_codes_on_v2", &[BUSYBOX, "sh", "-c", "exit 3"], Fails(3, "")).on(View::V2),
+        .on(On::V2),
+        run_once("exit_codes_on_v2", &[BUSYBOX, "sh", "-c", "exit 3"], Fails(3, "")).on(On::V2),
         run_once("a_missing_command_on_v2", &[BUSYBOX, "nosuch"], Fails(127, "not found in $PATH"))
-            .on(View::V2),
+            .on(On::V2),
     ]
 }

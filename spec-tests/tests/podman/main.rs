@@ -30,10 +30,11 @@ mod namespaces;
 mod pods;
 mod privileges;
 mod process;
+mod rootless;
 mod volumes;
 
 fn themes() -> Vec<Theme<Podman>> {
-    vec![
+    let of_root = vec![
         ("builds", builds::scenarios()),
         ("cleanup", cleanup::scenarios()),
         ("exec", exec::scenarios()),
@@ -44,7 +45,8 @@ fn themes() -> Vec<Theme<Podman>> {
         ("privileges", privileges::scenarios()),
         ("process", process::scenarios()),
         ("volumes", volumes::scenarios()),
-    ]
+    ];
+    of_root.into_iter().chain(rootless::themes()).collect()
 }
 
 fn main() -> ExitCode {

@@ -146,10 +146,16 @@ pub fn scenarios() -> Vec<Scenario<Podman>> {
         scenario("play_kube_and_down", |session| {
             let file = written(
                 session,
-                "    command: [/bin/sh, -c, 'echo $WORD; /bin/ls /data; exec /bin/sleep 100']\n    env: [{name: WORD, value: hi}]\n    resources: {limits: {memory: 64Mi, cpu: 500m}}\n    volumeMounts: [{name: data, mountPath: /data}]\n  volumes: [{name: data, emptyDir: {}}]\n",
+                "    command: [/bin/sh, -c, 'echo $WORD; /bin/ls /data; exec /bin/sleep 100']\n    env: [{name: WORD, value: hi}]\n    volumeMounts: [{name: data, mountPath: /data}]\n  volumes: [{name: data, emptyDir: {}}]\n",
+            )?;
+            played(session, &file, |session, container| session.wait_until(&["logs", container], "hi"))
+        }),
+        scenario("play_kube_with_limits", |session| {
+            let file = written(
+                session,
+                "    command: [/bin/sleep, '100']\n    resources: {limits: {memory: 64Mi, cpu: 500m}}\n",
             )?;
             played(session, &file, |session, container| {
-                session.wait_until(&["logs", container], "hi")?;
                 session
                     .podman(&["exec", container, "/bin/cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"])?
                     .ok()?
@@ -210,7 +216,7 @@ fn in_pod(
 }
 
 /// Writes a pod with one container `c`, whose further lines are `rest`.
-fn written(session: &Session<Podman>, rest: &str) -> Outcome<String> {
+pub fn written(session: &Session<Podman>, rest: &str) -> Outcome<String> {
     let name = session.name("k");
     let text = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  - name: c\n    image: localhost/{BUSYBOX}\n    imagePullPolicy: Never\n{rest}"

@@ -220,7 +220,7 @@ fn surroundings() -> Vec<Scenario<Podman>> {
 
 /// Sizes are left out. Of a masked path only the fact is kept, because what masks it, and with which flags, is the
 /// runtime's choice. crun 1.8.1 drops `nosuid,nodev,noexec` where it makes a path of proc read-only.
-const MOUNTS: &str = r#"
+pub const MOUNTS: &str = r#"
 while read -r source point type flags rest; do
     case "$point" in
     /proc/sys | /proc/bus | /proc/fs | /proc/irq) flags=${flags%%,*} ;;

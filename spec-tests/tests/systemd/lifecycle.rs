@@ -1,13 +1,11 @@
 //! From start to deletion, and what others do to the scope meanwhile.
 
-use std::process::{Child, Command};
-
 use serde_json::json;
 use spec_tests::container::Container;
 use spec_tests::manager::{systemctl, unit};
 use spec_tests::runtime::eventually;
+use spec_tests::skip_if;
 use spec_tests::subject::subject;
-use spec_tests::{only_corten, skip_if};
 
 use crate::{cgroup_of, need_systemd, show, sleeping, units};
 
@@ -127,90 +125,6 @@ fn a_mount_that_fails_leaves_no_scope() {
     });
     container.create().output().fails();
     container.assert_nothing_left();
-}
-
-/// A scope under a container's name, with a process that is none of the container's.
-struct Stranger {
-    process: Child,
-    unit: String,
-}
-
-impl Stranger {
-    fn of(container: &Container, command: &[&str]) -> Stranger {
-        Stranger::in_slice("spec.slice", container, command)
-    }
-
-    fn in_slice(slice: &str, container: &Container, command: &[&str]) -> Stranger {
-        let unit = unit(&container.id);
-        let mut run = Command::new("systemd-run");
-        run.args(["--scope", "--quiet", "--slice", slice, "--unit", &unit]).args(command);
-        let process = run.spawn().unwrap();
-        let stranger = Stranger { process, unit };
-        eventually("the scope is there", || stranger.is("active") || stranger.is("failed"));
-        stranger
-    }
-
-    fn is(&self, state: &str) -> bool {
-        systemctl(["show", "--value", "--property", "ActiveState", &self.unit]) == state
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        // The scope ends with its process. By now its name may be that of the container's.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-#[test]
-fn a_failed_unit_of_the_same_name_is_put_aside() {
-    need_systemd!();
-    let container = Container::in_a_scope(|bundle| {
-        bundle.args(["sleep", "1000"]);
-    });
-    skip_if!(subject().version().ends_with(" 1.1.5"), "runc 1.1.5 starts without a scope");
-    // A scope fails if it doesn't end in time.
-    let command = ["--property=RuntimeMaxSec=1", "sh", "-c", "sleep 1000"];
-    let mut stranger = Stranger::of(&container, &command);
-    eventually("the scope has failed", || stranger.is("failed"));
-    stranger.process.wait().unwrap();
-    container.run_with(["--detach"]).output().ok();
-    assert_eq!(container.status(), "running");
-    assert_eq!(show(&container, "ActiveState"), "active");
-}
-
-#[test]
-fn a_live_unit_of_the_same_name_is_refused_and_lives_on() {
-    need_systemd!();
-    skip_if!(subject().is_crun(), "crun kills it");
-    skip_if!(subject().version().ends_with(" 1.1.5"), "runc 1.1.5 starts beside it");
-    let container = Container::in_a_scope(|bundle| {
-        bundle.args(["sleep", "1000"]);
-    });
-    let mut stranger = Stranger::of(&container, &["sleep", "1000"]);
-    container.create().output().fails();
-    // runc 1.1 keeps nothing of a create that has failed; what is deleted here is deleted by force.
-    container.command(["delete", "--force", &container.id]).output();
-    assert!(stranger.process.try_wait().unwrap().is_none(), "the stranger has ended");
-    assert!(stranger.is("active"));
-}
-
-/// Its cgroup is elsewhere, so only systemd can tell that the name is taken.
-#[test]
-fn a_live_unit_in_another_slice_lives_on() {
-    need_systemd!();
-    only_corten!("the peers' ends of such a start differ");
-    let container = Container::in_a_scope(|bundle| {
-        bundle.args(["sleep", "1000"]);
-    });
-    let mut stranger = Stranger::in_slice("other.slice", &container, &["sleep", "1000"]);
-    container.create().output().fails_with("UnitExists");
-    container.command(["delete", "--force", &container.id]).output();
-    assert!(stranger.process.try_wait().unwrap().is_none(), "the stranger has ended");
-    assert!(stranger.is("active"));
-    let made = std::path::Path::new("/sys/fs/cgroup/spec.slice").join(&stranger.unit);
-    assert!(!made.exists(), "{} is left", made.display());
 }
 
 #[test]

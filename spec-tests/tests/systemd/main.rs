@@ -19,6 +19,8 @@ mod bus;
 mod lifecycle;
 mod properties;
 mod scopes;
+mod strangers;
+mod user;
 
 use spec_tests::bundle::Bundle;
 use spec_tests::container::Container;

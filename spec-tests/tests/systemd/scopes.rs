@@ -66,6 +66,36 @@ fn the_root_slice_has_scopes_of_its_own() {
 }
 
 #[test]
+fn names_that_the_kernel_may_take_are_escaped() {
+    need_systemd!();
+    skip_if!(!subject().is_corten() && !subject().is_crun(), "runc looks for the name as it is");
+    lands("cpu.slice:x:ID", "/_cpu.slice/x-ID.scope");
+    lands("spec.slice:memory.x:ID", "/spec.slice/_memory.x-ID.scope");
+    lands("spec.slice:_x:ID", "/spec.slice/__x-ID.scope");
+    lands("spec.slice:memory-x.y:ID", "/spec.slice/memory-x.y-ID.scope");
+}
+
+#[test]
+fn the_longest_name_that_a_unit_can_have() {
+    need_systemd!();
+    // 255 bytes with what is around it.
+    let room = 255 - "x-".len() - ".scope".len();
+    let mut container = Container::in_a_scope(|bundle| {
+        bundle.args(["sleep", "1000"]);
+    });
+    let name = format!("{}-{}", "l".repeat(room - container.id.len() - 1), container.id);
+    container.bundle.set("/linux/cgroupsPath", format!("spec.slice:x:{name}"));
+    container.run_with(["--detach"]).output().ok();
+    let seen = cgroup_of(container.pid());
+    assert_eq!(seen.trim_end_matches("/container"), format!("/spec.slice/x-{name}.scope"));
+    container.command(["delete", "--force", &container.id]).output().ok();
+    container.assert_nothing_left();
+    container.bundle.set("/linux/cgroupsPath", format!("spec.slice:x:l{name}"));
+    container.create().output().fails();
+    container.assert_nothing_left();
+}
+
+#[test]
 fn what_is_no_slice_is_refused_and_leaves_nothing() {
     need_systemd!();
     for slice in ["spec", "spec--a.slice", "-spec.slice", "spec-.slice", "a/b.slice", "spec.service"] {

@@ -9,7 +9,7 @@ use super::write::{Places, perform};
 use super::{PATIENCE, devices, freezer};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Driver, Plan, Write};
-use crate::sys::cgroupfs::{Dir, Top, is_gone};
+use crate::sys::cgroupfs::{Dir, Top, is_gone, read_file};
 use crate::sys::clock::Deadline;
 
 /// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
@@ -69,9 +69,8 @@ impl CreatedCgroup {
     /// they were empty.
     pub fn take_in(&mut self, plan: &Plan, pid: i32) -> Result<()> {
         for planned in &plan.dirs {
-            let enter = |cgroup: &mut Self| {
-                cgroup.make_again(planned).and_then(|dir| dir.write("cgroup.procs", &pid.to_string()))
-            };
+            let enter =
+                |cgroup: &mut Self| cgroup.make_again(plan, planned)?.write("cgroup.procs", &pid.to_string());
             // systemd may take the directory away once more before the process is in it.
             let mut taken = enter(self);
             for _ in 0..PARENT_TRIES {
@@ -88,7 +87,7 @@ impl CreatedCgroup {
         Ok(())
     }
 
-    fn make_again(&mut self, planned: &PlannedDir) -> Result<&Dir> {
+    fn make_again(&mut self, plan: &Plan, planned: &PlannedDir) -> Result<&Dir> {
         let (dir, is_new) = self.make_and_open(planned)?;
         let at = self.dirs.iter().position(|created| created.dir.path() == planned.path);
         let PlannedDir { controllers, optional, .. } = planned;
@@ -97,8 +96,23 @@ impl CreatedCgroup {
             Some(at) => self.dirs[at] = CreatedDir { is_new: is_new || self.dirs[at].is_new, ..created },
             None => self.dirs.push(created),
         }
+        if is_new {
+            // A new cpuset takes no process before it has CPUs.
+            self.prepare_v1(plan, planned)?;
+        }
         let found = self.dirs.iter().find(|created| created.dir.path() == planned.path);
         found.map(|created| &created.dir).ok_or_else(|| Error::internal("the cgroup was just made"))
+    }
+
+    /// v2: makes a user the owner of the directory and of those files that the kernel lets the root of a cgroup
+    /// namespace write.
+    ///
+    /// Source: cgroups(7), "/sys/kernel/cgroup/delegate".
+    pub fn delegate(&self, uid: u32) -> Result<()> {
+        let files =
+            read_file("/sys/kernel/cgroup/delegate").unwrap_or_else(|_| DELEGATED_EVERYWHERE.to_owned());
+        let dir = &self.place_of(CgroupPaths::UNIFIED)?.dir;
+        dir.give(uid, files.lines()).doing_with(|| format!("delegate the cgroup {}", dir.path().display()))
     }
 
     /// Writes all limits.
@@ -159,12 +173,20 @@ impl CreatedCgroup {
         if self.is_v2 {
             return self.prepare_v2(plan, enable);
         }
-        if let Ok(cpuset) = self.place_of("cpuset") {
+        plan.dirs.iter().try_for_each(|planned| self.prepare_v1(plan, planned))
+    }
+
+    /// Has a hierarchy of v1 take a process.
+    fn prepare_v1(&self, plan: &Plan, planned: &PlannedDir) -> Result<()> {
+        if planned.holds("cpuset") {
+            let cpuset = self.place_of("cpuset")?;
             let given = |file: &str| plan.before_enter.iter().any(|write| write.file == file);
             let path = cpuset.dir.path().display();
             inherit_cpuset(cpuset, given).doing_with(|| format!("inherit the cpuset of {path}"))?;
         }
-        perform(self, &plan.before_enter)
+        let is_here = |write: &&Write| planned.holds(&write.controller);
+        let writes: Vec<Write> = plan.before_enter.iter().filter(is_here).cloned().collect();
+        perform(self, &writes)
     }
 
     fn make(&mut self, planned: &PlannedDir) -> Result<()> {
@@ -248,6 +270,9 @@ impl Places for CreatedCgroup {
 }
 
 const RESTRICT_DEVICES: &str = "restrict devices (linux.resources.devices)";
+
+/// The files that a kernel delegates which doesn't say so itself.
+const DELEGATED_EVERYWHERE: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control";
 
 const PARENT_TRIES: usize = 16;
 

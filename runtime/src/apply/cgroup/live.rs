@@ -11,11 +11,9 @@ use nix::sys::signal::Signal;
 use super::enter::Entrance;
 use super::oom::OomWatch;
 use super::readings::{self, Readings};
-use super::write::{Places, perform};
 use super::{PATIENCE, freezer};
 use crate::error::{Context, Errno, Error, Result, best_effort};
-use crate::plan::cgroup::properties::{self, Property};
-use crate::plan::cgroup::{CgroupPaths, Value, Write};
+use crate::plan::cgroup::CgroupPaths;
 use crate::sys::cgroupfs::{self, Dir, Top, is_gone};
 use crate::sys::clock::Deadline;
 use crate::sys::signal;
@@ -23,7 +21,7 @@ use crate::sys::signal;
 /// A container's cgroup. Opening it touches nothing: each operation looks at what it needs.
 #[derive(Clone)]
 pub struct Cgroup {
-    paths: CgroupPaths,
+    pub(super) paths: CgroupPaths,
 }
 
 impl Cgroup {
@@ -274,52 +272,6 @@ impl Cgroup {
         Ok(gone)
     }
 
-    /// Writes what [`decide_update`](crate::plan::cgroup::decide_update) has decided, and does what belongs to it. If
-    /// either fails, the earlier values are restored as far as the kernel allows.
-    pub fn update(&self, writes: &[Write], and: impl FnOnce() -> Result<()>) -> Result<()> {
-        let open = OpenDirs::of(&self.paths, writes)?;
-        let standing = open.standing(writes);
-        perform(&open, writes).and_then(|()| and()).inspect_err(|_| open.restore(&standing))
-    }
-
-    /// Writes values once more that hold already.
-    pub fn write_again(&self, writes: &[Write]) -> Result<()> {
-        let open = OpenDirs::of(&self.paths, writes)?;
-        // What depends on other values has had its effect.
-        let fixed: Vec<Write> =
-            writes.iter().filter(|write| matches!(write.value, Value::Text(_))).cloned().collect();
-        perform(&open, &fixed)
-    }
-
-    /// What `writes` have changed, as properties of a unit of systemd's. Where a value depends on others, or where two
-    /// files make one property, the kernel's own words count.
-    pub fn as_properties(&self, writes: &[Write]) -> Result<Vec<Property>> {
-        let open = OpenDirs::of(&self.paths, writes)?;
-        let as_it_stands = |write: &Write| {
-            let text = |file: &str| open.place(&write.controller).and_then(|dir| dir.read(file)).ok();
-            match &write.value {
-                // Of a device, among others of the same file.
-                Value::Text(_) if write.file.starts_with("io.") => write.clone(),
-                _ => match text(&write.file) {
-                    Some(standing) => {
-                        Write { value: Value::Text(standing.trim().to_owned()), ..write.clone() }
-                    }
-                    None => write.clone(),
-                },
-            }
-        };
-        let standing: Vec<Write> = writes.iter().map(as_it_stands).collect();
-        let quota = standing.iter().filter(|write| write.controller == "cpu").take(1).flat_map(|write| {
-            ["cpu.cfs_quota_us", "cpu.cfs_period_us"].into_iter().filter_map(|file| {
-                let text = open.place("cpu").and_then(|dir| dir.read(file)).ok()?;
-                let value = Value::Text(text.trim().to_owned());
-                Some(Write { file: file.into(), value, ..write.clone() })
-            })
-        });
-        let quota: Vec<Write> = quota.collect();
-        Ok(properties::of_limits(standing.iter().chain(&quota)))
-    }
-
     /// What the cgroup has used so far.
     pub fn readings(&self) -> Result<Readings> {
         readings::read(&self.paths).doing("read the container's statistics")
@@ -431,61 +383,6 @@ fn checked_below(path: &Path) -> Result<PathBuf> {
 const OPTIONAL: [&str; 3] = ["name=systemd", "misc", CgroupPaths::UNIFIED];
 
 const FORK_RACES: usize = 100;
-
-/// The directories that an update writes into.
-struct OpenDirs<'a> {
-    paths: &'a CgroupPaths,
-    dirs: Vec<(String, Dir)>,
-}
-
-impl<'a> OpenDirs<'a> {
-    /// The directories of all `writes`.
-    fn of(paths: &'a CgroupPaths, writes: &[Write]) -> Result<OpenDirs<'a>> {
-        let mut open = OpenDirs { paths, dirs: Vec::new() };
-        for write in writes {
-            open.open(&write.controller)?;
-        }
-        Ok(open)
-    }
-
-    fn open(&mut self, controller: &str) -> Result<()> {
-        if self.dirs.iter().all(|(name, _)| name != controller) {
-            let path = self.paths.get(controller);
-            let path =
-                path.ok_or_else(|| Error::unsupported(format!("the container has no {controller} cgroup")))?;
-            self.dirs.push((controller.to_owned(), Dir::open(path)?));
-        }
-        Ok(())
-    }
-
-    /// The present values of the files that `writes` go into.
-    fn standing<'w>(&self, writes: &'w [Write]) -> Vec<(&'w Write, String)> {
-        let read = |write: &'w Write| {
-            let text = self.place(&write.controller).and_then(|dir| dir.read(&write.file)).ok()?;
-            Some((write, text))
-        };
-        writes.iter().filter_map(read).collect()
-    }
-
-    fn restore(&self, standing: &[(&Write, String)]) {
-        for (write, text) in standing.iter().rev() {
-            // A file of several lines takes them one by one.
-            for line in text.lines() {
-                let restored = self.place(&write.controller).and_then(|dir| dir.write(&write.file, line));
-                best_effort(restored, "not every file takes back what it says");
-            }
-        }
-    }
-}
-
-impl Places for OpenDirs<'_> {
-    fn place(&self, controller: &str) -> Result<&Dir> {
-        let found = self.dirs.iter().find(|(name, _)| name == controller);
-        found
-            .map(|(_, dir)| dir)
-            .ok_or_else(|| Error::internal(format!("the {controller} cgroup isn't open")))
-    }
-}
 
 /// All processes of the cgroup at `path` and of the cgroups below it; none if the cgroup is gone. A process of another
 /// pid namespace, which has no number here, is left out.

@@ -8,6 +8,7 @@ mod freezer;
 mod live;
 mod oom;
 pub mod readings;
+mod update;
 mod write;
 
 pub use create::{CreatedCgroup, create};

@@ -27,6 +27,18 @@ pub struct Systemd {
     pub manager: SystemdManager,
     /// The cgroup that its slices are in, relative to the top of each hierarchy; empty for the top.
     pub control_group: PathBuf,
+    /// v1: the drivers of devices, whose names systemd knows a whole major number by.
+    pub drivers: Drivers,
+}
+
+/// The drivers of devices (`/proc/devices`), each with its major number. Drivers may share a number, and a driver may
+/// have several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drivers {
+    /// The drivers of character devices.
+    pub char: Vec<(u32, String)>,
+    /// The drivers of block devices.
+    pub block: Vec<(u32, String)>,
 }
 
 impl Systemd {

@@ -183,7 +183,7 @@ fn systemds(asked: Asked, resources: &LinuxResources, systemd: &Systemd, host: &
     let mut properties = properties::of_every_unit(asked.id, &place.slice, place.is_scope());
     properties.extend(properties::of_limits(plan.before_enter.iter().chain(&plan.writes)));
     if !host.is_v2() {
-        properties.extend(properties::of_devices_on_v1(&plan.devices));
+        properties.extend(properties::of_devices_on_v1(&plan.devices, &systemd.drivers));
     }
     properties::put_all(
         &mut properties,
@@ -234,11 +234,41 @@ pub fn decide_update(
     resources: &LinuxResources,
     host: &CgroupHost,
 ) -> Result<Vec<Write>> {
+    if paths.iter().next().is_none() {
+        return changes_without_a_cgroup(resources);
+    }
     match &host.mode {
         Mode::V2 { controllers, .. } if paths.is_v2() => {
             v2::changes(resources, &|controller| controllers.iter().any(|known| known == controller))
         }
         _ => v1::changes(resources, &|controller| paths.get(controller).is_some()),
+    }
+}
+
+/// The unit of a running container, made by a user's systemd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsersUnit {
+    /// The unit.
+    pub unit: RecordedUnit,
+    /// Where nobody but systemd may bring a process of the caller's into it.
+    pub moves: bool,
+}
+
+impl UsersUnit {
+    /// Decides how processes get there.
+    pub fn new(unit: RecordedUnit, host: &CgroupHost) -> UsersUnit {
+        let moves = |systemd: &Systemd| host.is_v2() && !systemd.may_clone_into(host);
+        UsersUnit { unit, moves: host.systemd.as_ref().is_some_and(moves) }
+    }
+}
+
+fn changes_without_a_cgroup(resources: &LinuxResources) -> Result<Vec<Write>> {
+    match v1::changes(resources, &|_| true)?.first() {
+        None => Ok(Vec::new()),
+        Some(write) => {
+            let cause = format!("{}: the container has no cgroup of its own", write.field);
+            Err(Error::unsupported(cause).with_hint(rootless::HOW_TO_HAVE_A_CGROUP))
+        }
     }
 }
 
@@ -328,6 +358,7 @@ fn v2_dir(path: PathBuf, hierarchy: &Hierarchy) -> Dir {
 
 #[cfg(test)]
 mod tests {
+    use super::host::Drivers;
     use super::*;
 
     pub(super) fn v1_host() -> CgroupHost {
@@ -465,7 +496,7 @@ mod tests {
     #[test]
     fn systemd_s_cgroup_is_the_container_s_own_with_a_unit() {
         let manager = host::SystemdManager::System;
-        let systemd = Some(Systemd { manager, control_group: PathBuf::new() });
+        let systemd = Some(Systemd { manager, control_group: PathBuf::new(), drivers: Drivers::default() });
         let resources = resources(r#"{"memory":{"limit":1048576},"cpu":{"cpus":"0"}}"#);
         for (host, dirs) in [
             (CgroupHost { systemd: systemd.clone(), ..v2_host("cpu cpuset memory") }, 1),
@@ -492,7 +523,11 @@ mod tests {
         assert_eq!(plan.dirs[0].path, Path::new("/sys/fs/cgroup/user/system.slice:docker:c1"));
         let err = decide(Asked { manager: Manager::Systemd, ..meant }, &v2_host("")).unwrap_err().to_string();
         assert!(err.starts_with("--systemd-cgroup: systemd doesn't run here"), "{err}");
-        let systemd = Systemd { manager: host::SystemdManager::User, control_group: "u".into() };
+        let systemd = Systemd {
+            manager: host::SystemdManager::User,
+            control_group: "u".into(),
+            drivers: Drivers::default(),
+        };
         let host = CgroupHost { systemd: Some(systemd), ..v2_host("") };
         assert!(decide(Asked { manager: Manager::Cgroupfs, ..meant }, &host).unwrap().unit().is_none());
         assert!(decide(asked("/docker/c1", None), &host).unwrap().unit().is_none());
@@ -510,6 +545,8 @@ mod tests {
             ["memory.limit_in_bytes"]
         );
         let asked = resources(r#"{"pids":{"limit":5}}"#);
+        let err = decide_update(&CgroupPaths::default(), &asked, &v2_host("")).unwrap_err().to_string();
+        assert_eq!(err, "linux.resources.pids.limit: the container has no cgroup of its own");
         let err = decide_update(&paths, &asked, &v1_host()).unwrap_err().to_string();
         assert_eq!(err, "linux.resources.pids.limit: the pids controller is not there (cgroup v1)");
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::devices::Policy;
+use super::host::Drivers;
 use super::limits::{OnFailure, Value, Write};
 use crate::error::{Error, Result};
 use crate::sys::list::numbers;
@@ -228,8 +229,8 @@ fn rates(name: &str, device: &str, rate: u64) -> Vec<Property> {
 
 /// On v1 systemd writes its own device rules whenever it is reloaded, and without any it allows everything. (On v2 it
 /// has no program of its own unless it is told to, and the runtime's stays.)
-pub(super) fn of_devices_on_v1(policy: &Policy) -> Vec<Property> {
-    let Some(allowed) = policy.for_systemd() else { return Vec::new() };
+pub(super) fn of_devices_on_v1(policy: &Policy, drivers: &Drivers) -> Vec<Property> {
+    let Some(allowed) = policy.for_systemd(drivers) else { return Vec::new() };
     let text = |name, text: &str| Property::new(name, PropertyValue::Text(text.to_owned()));
     vec![text("DevicePolicy", "strict"), Property::new("DeviceAllow", PropertyValue::Devices(allowed))]
 }

@@ -12,6 +12,10 @@ use super::host::{CgroupHost, Hierarchy, Mode};
 use super::{Driver, Plan, v1};
 use crate::error::Result;
 
+/// What a user is told whose container would need a cgroup.
+pub(super) const HOW_TO_HAVE_A_CGROUP: &str =
+    "`systemd-run --user --scope -p Delegate=yes` gives a user a cgroup";
+
 /// Whether a container may do without a cgroup that the caller may not make (`--rootless`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rootless {
@@ -55,8 +59,8 @@ pub fn parents(host: &CgroupHost) -> Vec<PathBuf> {
 /// The plan of a container that stays in its caller's cgroup, because the caller may make none in `refused`.
 pub(super) fn callers(resources: &LinuxResources, host: &CgroupHost, refused: &Path) -> Result<Plan> {
     let why = format!("no right to make one in {}", refused.display());
-    let mut plan = super::callers(resources, host, &why)
-        .map_err(|err| err.with_hint("`systemd-run --user --scope -p Delegate=yes` gives a user a cgroup"))?;
+    let mut plan =
+        super::callers(resources, host, &why).map_err(|err| err.with_hint(HOW_TO_HAVE_A_CGROUP))?;
     plan.notes.push(format!("cgroup: {why}, so the container stays in the caller's"));
     Ok(plan)
 }

@@ -122,10 +122,26 @@ fn is_valid(name: &str) -> bool {
     name.len() <= NAME_BYTES_MAX && name.bytes().all(may_occur)
 }
 
-/// The name of a unit's cgroup: systemd keeps it apart from the kernel's own files.
+/// The name of a unit's cgroup: systemd keeps it apart from the kernel's own files, of any controller on any host.
 fn escaped(name: &str) -> String {
-    let is_taken = name.starts_with(['_', '.']) || name.starts_with("cgroup.");
-    if is_taken { format!("_{name}") } else { name.to_owned() }
+    const KEPT: [&str; 14] = [
+        "cgroup",
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "io",
+        "blkio",
+        "memory",
+        "devices",
+        "pids",
+        "bpf-firewall",
+        "bpf-devices",
+        "bpf-foreign",
+        "bpf-socket-bind",
+        "bpf-restrict-network-interfaces",
+    ];
+    let is_of_kernel = name.split_once('.').is_some_and(|(first, _)| KEPT.contains(&first));
+    if is_of_kernel || name.starts_with(['_', '.']) { format!("_{name}") } else { name.to_owned() }
 }
 
 impl SystemdManager {
@@ -139,6 +155,7 @@ impl SystemdManager {
 
 #[cfg(test)]
 mod tests {
+    use super::super::host::Drivers;
     use super::*;
 
     fn place(path: &str) -> (String, String) {
@@ -148,7 +165,8 @@ mod tests {
             mountpoint: "/sys/fs/cgroup".into(),
             own: PathBuf::new(),
         };
-        let systemd = Systemd { manager: SystemdManager::System, control_group: "top".into() };
+        let (manager, drivers) = (SystemdManager::System, Drivers::default());
+        let systemd = Systemd { manager, control_group: "top".into(), drivers };
         let path = place.on(&hierarchy, &systemd).unwrap();
         (place.name, path.strip_prefix("/sys/fs/cgroup/top").unwrap().to_str().unwrap().to_owned())
     }
@@ -189,6 +207,7 @@ mod tests {
     fn names_that_the_kernel_keeps_are_escaped() {
         assert_eq!(place("_a.slice:.x:y"), both(".x-y.scope", "__a.slice/_.x-y.scope"));
         assert_eq!(place("system.slice:cgroup.p:y").1, "system.slice/_cgroup.p-y.scope");
+        assert_eq!(place("cpu-a.slice:memory.p:y").1, "_cpu.slice/cpu-a.slice/_memory.p-y.scope");
     }
 
     #[test]

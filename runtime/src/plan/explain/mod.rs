@@ -3,6 +3,7 @@
 //! The text says all that the steps say: two plans of which `apply` would do different things never read the same. A
 //! property over random configs holds this (`tests/plan_text.rs`), and the matches below have no wildcard.
 
+mod cgroups;
 mod mounts;
 
 use std::borrow::Cow;
@@ -11,15 +12,14 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::cgroup::host::SystemdManager;
-use super::cgroup::{Driver, OnFailure};
-use super::mounts::IdMapping;
+use self::cgroups::{directory, made, made_rdt_group, manager, rdt_group, unit, write};
+use super::id_mapped::IdMapping;
 use super::seccomp::{Filter, Listener};
 use super::{
-    Action, Actor, Affinity, Cloning, CloningInto, Console, Descriptors, Device, DeviceSource, ForExec,
-    ForInit, ForPreparer, ForSupervisor, IdMap, IdMapper, JoiningContainer, Leading, MappedIds,
-    NamespaceFlags, NetDevice, OomScore, OuterPropagation, Plan, Program, PropagationChange, RdtGroup,
-    Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User, cgroup,
+    Action, Actor, Affinity, Attached, Birthplace, Cloning, CloningInto, Console, Descriptors, Device,
+    DeviceSource, ForExec, ForInit, ForPreparer, ForSupervisor, IdMap, IdMapper, JoiningContainer, Leading,
+    MappedIds, NamespaceFlags, NetDevice, OomScore, OuterPropagation, Plan, Program, PropagationChange,
+    Recorded, Rlimit, RootSwitch, Stage, Step, Sysctl, TimeOffset, User,
 };
 use crate::spec::{HookKind, oci};
 use crate::sys::credentials::{CapabilitySets, capability_names};
@@ -124,6 +124,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::CreateCgroup(cgroup) => made(cgroup).into(),
         ForSupervisor::MoveIntoCgroup(cgroup) => cgroup.dirs.iter().map(directory).collect::<Vec<_>>().into(),
         ForSupervisor::StartUnit(unit) => self::unit(unit),
+        ForSupervisor::AttachToUnit(attached) => self::attached(attached).into(),
         ForSupervisor::MakeRdtGroup(group) => made_rdt_group(group).into(),
         ForSupervisor::WriteSchemata(lines) => word(lines).into_owned().into(),
         ForSupervisor::MakeRdtMonitor(at) => path(at).into(),
@@ -137,6 +138,7 @@ fn of_supervisor(action: &ForSupervisor) -> Text {
         ForSupervisor::MapIds(mapped) => mapped_ids(mapped),
         ForSupervisor::AdjustOomScore(score) => oom_score(*score).into(),
         ForSupervisor::PrepareRecord(kept) | ForSupervisor::PrepareRecordLast(kept) => for_exec(kept).into(),
+        ForSupervisor::DelegateCgroup(uid) => format!("to uid {uid} of the host").into(),
         ForSupervisor::LimitCgroup(cgroup)
         | ForSupervisor::LimitCgroupPrepared(cgroup)
         | ForSupervisor::LimitCgroupLast(cgroup) => {
@@ -284,54 +286,6 @@ fn for_exec(kept: &ForExec) -> String {
     filter.into_iter().chain(cpus).collect::<Vec<_>>().join("; ")
 }
 
-fn made(cgroup: &cgroup::Plan) -> Vec<String> {
-    let mut lines: Vec<String> = cgroup.dirs.iter().map(directory).collect();
-    match &cgroup.driver {
-        Driver::Own { enable, .. } if enable.is_empty() => {}
-        Driver::Own { enable, .. } => lines.push(format!("controllers {}", enable.join(" "))),
-        Driver::Caller => lines.push("the caller's".into()),
-    }
-    lines.extend(cgroup.before_enter.iter().map(write));
-    lines
-}
-
-fn directory(dir: &cgroup::Dir) -> String {
-    let hint = if dir.optional { ", if it can be made" } else { "" };
-    format!("cgroup {}{hint}", path(&dir.path))
-}
-
-fn unit(unit: &cgroup::Unit) -> Text {
-    let manager = match unit.manager {
-        SystemdManager::System => "the system's manager",
-        SystemdManager::User => "the user's manager",
-    };
-    let around = if unit.is_scope { ", around the child" } else { "" };
-    let moves = if unit.moves { ", which it moves there" } else { "" };
-    let details = unit.properties.iter().map(|property| property.to_string()).collect();
-    Text { what: format!("{} by {manager}{around}{moves}", word(&unit.name)), details }
-}
-
-fn made_rdt_group(group: &RdtGroup) -> String {
-    let kind = if group.own { "" } else { ", or the one that is there, if its schemata are these" };
-    format!("{}{kind}", path(&group.path))
-}
-
-fn rdt_group(group: &RdtGroup) -> String {
-    let monitor = group.monitor.as_deref().map(|at| format!(" and {}", path(at))).unwrap_or_default();
-    format!("{}{monitor}", path(&group.path))
-}
-
-fn write(write: &cgroup::Write) -> String {
-    let above = write.must_exceed.map(|file| format!(", must exceed {file}")).unwrap_or_default();
-    let otherwise = match &write.on_failure {
-        OnFailure::Fail => String::new(),
-        OnFailure::IgnoreMissing => ", if there is such a file".into(),
-        OnFailure::Use(file, value) => format!(", else {file} = {value}"),
-        OnFailure::RetryLast => ", again at the end if it doesn't fit yet".into(),
-    };
-    format!("{write}{above}{otherwise}")
-}
-
 fn each_hook(kind: HookKind, hooks: &[oci::Hook]) -> Vec<String> {
     hooks.iter().map(|hook| self::hook(kind, hook)).collect()
 }
@@ -376,9 +330,18 @@ fn cloning_into(cloning: &CloningInto) -> String {
         format!(", into the cgroup {}{of} below the container's", path(below))
     };
     let cgroups: String = cloning.cgroups.iter().map(cgroup).collect();
-    let stays =
-        if cloning.may_stay { ", or in the caller's cgroup where the kernel forbids the move" } else { "" };
-    format!("with {}{cgroups}{stays}", descriptors(cloning.descriptors))
+    let birth = match cloning.birth {
+        Birthplace::Container => "",
+        Birthplace::ContainerIfAllowed => ", or in the caller's cgroup where the kernel forbids the move",
+        Birthplace::Caller => ", born in the caller's cgroup",
+    };
+    format!("with {}{cgroups}{birth}", descriptors(cloning.descriptors))
+}
+
+fn attached(attached: &Attached) -> String {
+    let Attached { unit, below } = attached;
+    let below = if below.as_os_str().is_empty() { String::new() } else { format!(", at {}", path(below)) };
+    format!("{} by {}{below}", word(&unit.name), manager(unit.manager))
 }
 
 fn joining_container(joining: JoiningContainer) -> String {

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use super::{Text, list, mapping, path, propagation, word};
+use crate::plan::IdMapSource;
 use crate::plan::Mount;
 use crate::plan::mount_options::AttrChange;
-use crate::plan::mounts::{CgroupV1Mount, FilesystemMount, IdMapSource, JoinedProcfs, MountSource};
+use crate::plan::mounts::{CgroupV1Mount, FilesystemMount, JoinedProcfs, MountSource};
 
 pub(super) fn text(mount: &Mount) -> Text {
     let mut what = format!("{} on {}", self::source(&mount.source), path(&mount.destination));

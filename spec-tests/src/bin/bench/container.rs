@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use spec_tests::bundle::Bundle;
-use spec_tests::view::View;
+use spec_tests::manager::Manager;
+use spec_tests::view::{self, View};
 
 use crate::fixture::Fixture;
 use crate::runtime::Runtime;
@@ -19,6 +20,7 @@ const DOCKER_DEFAULT: &str = include_str!("../../../data/engine-configs/docker-2
 
 pub struct Container<'a> {
     pub runtime: &'a Runtime,
+    manager: Manager,
     /// The container and its bundle: Docker's defaults with `/bin/true` as the program.
     pub id: String,
     pub bundle: Bundle,
@@ -32,11 +34,16 @@ impl<'a> Container<'a> {
         let own = format!("{}-{}-{name}", runtime.name, view.name());
         let dir = fixture.dir.join("containers").join(&own);
         fs::create_dir_all(&dir)?;
-        let config = docker_default(fixture, view, &format!("/{}/{own}", fixture.marker))?;
+        let id = format!("{}-{own}", fixture.marker);
+        let cgroups_path = match fixture.manager {
+            Manager::Cgroupfs => format!("/{}/{own}", fixture.marker),
+            Manager::Systemd => fixture.manager.cgroups_path(&id),
+        };
         let container = Container {
             runtime,
-            id: format!("{}-{own}", fixture.marker),
-            bundle: Bundle { dir: dir.clone(), config },
+            manager: fixture.manager,
+            id,
+            bundle: Bundle { dir: dir.clone(), config: docker_default(fixture, view, &cgroups_path)? },
             state: fixture.states().join(&runtime.name),
             errors: dir.join("errors"),
         };
@@ -44,10 +51,10 @@ impl<'a> Container<'a> {
         Ok(container)
     }
 
-    /// `BINARY --root STATE ARGS…`
+    /// `BINARY --root STATE ARGS…`, with the flags that name the manager of cgroups.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(&self.runtime.binary);
-        command.arg("--root").arg(&self.state).args(args);
+        command.arg("--root").arg(&self.state).args(self.manager.flags()).args(args);
         command
     }
 
@@ -100,7 +107,7 @@ fn docker_default(fixture: &Fixture, view: View, cgroup: &str) -> Result<Value> 
         let destination = mount["destination"].as_str().unwrap_or_default();
         mount["source"] = json!(fixture.dir.join(destination.trim_start_matches("/etc/")));
     }
-    if view == View::V2 {
+    if view == View::V2 || view::is_unified() {
         as_on_v2(&mut config["linux"]);
     }
     Ok(config)

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use spec_tests::cgroup::Cgroup;
+use spec_tests::manager::Manager;
 use spec_tests::{leftovers, root};
 
 use crate::Result;
@@ -27,6 +28,8 @@ pub struct Fixture {
     /// Found in the name of all that belongs to this bench.
     pub marker: String,
     pub dir: PathBuf,
+    /// Who makes the containers' cgroups.
+    pub manager: Manager,
 }
 
 impl Fixture {
@@ -34,7 +37,7 @@ impl Fixture {
         let marker = format!("bench{}x", std::process::id());
         let dir = std::env::temp_dir().join(&marker);
         fs::create_dir(&dir).map_err(|error| format!("make {}: {error}", dir.display()))?;
-        let fixture = Fixture { marker, dir };
+        let fixture = Fixture { marker, dir, manager: Manager::of_environment() };
         fixture.take_down_after_panic();
         root::populate(&fixture.rootfs());
         fs::create_dir(fixture.states())?;
@@ -80,18 +83,18 @@ impl Fixture {
     }
 
     fn take_down_after_panic(&self) {
-        let (marker, dir) = (self.marker.clone(), self.dir.clone());
+        let (marker, dir, manager) = (self.marker.clone(), self.dir.clone(), self.manager);
         let report = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             report(info);
-            take_down(&marker, &dir);
+            take_down(&marker, &dir, manager);
         }));
     }
 }
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        take_down(&self.marker, &self.dir);
+        take_down(&self.marker, &self.dir, self.manager);
     }
 }
 
@@ -113,12 +116,13 @@ impl Helper {
     }
 }
 
-fn take_down(marker: &str, dir: &Path) {
+fn take_down(marker: &str, dir: &Path, manager: Manager) {
     for pid in leftovers::processes(marker) {
         if let Some(pid) = Pid::from_raw(pid as i32) {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
+    manager.stop(marker);
     Cgroup { path: format!("/{marker}") }.remove();
     let _ = fs::remove_dir_all(dir);
 }

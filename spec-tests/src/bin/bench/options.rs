@@ -25,6 +25,7 @@ Usage: bench [OPTIONS]
   --help              prints this
 
 CORTEN_BIN names the Corten to measure; else it is release/corten in the target directory that holds the bench.
+CORTEN_CGROUP_MANAGER=systemd measures --systemd-cgroup, where systemd runs (scripts/systemd).
 ";
 
 /// What was typed.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
+use spec_tests::manager::Manager;
 use spec_tests::view::View;
 
 use crate::Result;
@@ -28,6 +29,8 @@ pub struct Report {
 pub struct Machine {
     pub kernel: String,
     pub cpus: usize,
+    /// Who makes the containers' cgroups.
+    pub cgroups_by: &'static str,
     /// The load average over a minute before the bench began: what else was going on.
     pub load: f64,
 }
@@ -189,6 +192,10 @@ impl Machine {
         Machine {
             kernel: text("/proc/sys/kernel/osrelease").trim().to_owned(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            cgroups_by: match Manager::of_environment() {
+                Manager::Cgroupfs => "the runtime",
+                Manager::Systemd => "systemd",
+            },
             load: text("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
         }
     }

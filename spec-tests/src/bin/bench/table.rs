@@ -1,12 +1,13 @@
 //! The report as text, for people.
 
 use crate::figures::{Better, Figure, Unit};
-use crate::report::{Measured, Report};
+use crate::report::{Machine, Measured, Report};
 
 /// Prints the report to standard output.
 pub fn print(report: &Report) {
     let machine = &report.machine;
-    println!("Linux {}, {} CPUs, load {} before", machine.kernel, machine.cpus, machine.load);
+    let Machine { kernel, cpus, load, cgroups_by } = machine;
+    println!("Linux {kernel}, {cpus} CPUs, load {load} before, cgroups by {cgroups_by}");
     println!(
         "{} rounds in turns; median, and the 10th and 90th percentile; ratios of medians\n",
         report.rounds

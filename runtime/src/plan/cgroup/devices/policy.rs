@@ -6,6 +6,7 @@ use std::fmt;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
 use crate::error::{Context, Error, Result};
+use crate::plan::cgroup::host::Drivers;
 use crate::plan::devices::{self, MAJOR_BITS, MINOR_BITS};
 
 /// A default and the exceptions from it. The spec has a list instead, in which each rule overrides the rules before it.
@@ -79,21 +80,11 @@ impl Policy {
     }
 
     /// The policy as `DeviceAllow` of a unit has it: what may be done with which devices. `None` where the default is
-    /// to allow, which systemd can't take exceptions from. All devices of one major number are left out, save for
-    /// pseudo-terminals: systemd knows them by the name of their driver alone.
-    pub fn for_systemd(&self) -> Option<Vec<(String, String)>> {
-        const PTS: u32 = 136;
-        let name = |devices: &Devices| {
-            let kind = if devices.device_type == DeviceType::Block { "block" } else { "char" };
-            match (devices.major, devices.minor) {
-                (Some(major), Some(minor)) => Some(format!("/dev/{kind}/{major}:{minor}")),
-                (Some(PTS), None) if kind == "char" => Some("char-pts".to_owned()),
-                (None, None) => Some(format!("{kind}-*")),
-                _ => None,
-            }
-        };
-        let allowed = self.exceptions.iter();
-        let allowed = allowed.filter_map(|(devices, access)| Some((name(devices)?, access.to_string())));
+    /// to allow, which systemd can't take exceptions from. It has no word for a minor number of every major number.
+    pub fn for_systemd(&self, drivers: &Drivers) -> Option<Vec<(String, String)>> {
+        let allowed = self.exceptions.iter().flat_map(|(devices, access)| {
+            devices.names_for_systemd(drivers).into_iter().map(|name| (name, access.to_string()))
+        });
         (!self.allow_by_default).then(|| allowed.collect())
     }
 
@@ -160,6 +151,13 @@ impl Policy {
     }
 }
 
+/// The name of a driver that has this major number and no other. systemd takes the name for a pattern.
+fn driver_of_one(drivers: &[(u32, String)], major: u32) -> Option<&str> {
+    let has_no_other = |name: &str| drivers.iter().all(|(other, of)| of != name || *other == major);
+    let names = drivers.iter().filter(|(of, _)| *of == major).map(|(_, name)| name.as_str());
+    names.into_iter().find(|name| !name.contains(['*', '?', '[', '\\']) && has_no_other(name))
+}
+
 /// The limit keeps each jump of the eBPF program within 16 bits: a rule can become two exceptions, of at most five
 /// instructions each.
 pub(super) const RULES_MAX: usize = 2048;
@@ -195,6 +193,27 @@ impl Devices {
     pub fn holds(self, other: Devices) -> bool {
         let all = |own: Option<u32>, other| own.is_none() || own == other;
         self.device_type == other.device_type && all(self.major, other.major) && all(self.minor, other.minor)
+    }
+
+    /// What systemd calls these devices. It knows a whole major number by the name of a driver alone: where no driver
+    /// has this number and no other, each device has to be named.
+    fn names_for_systemd(self, drivers: &Drivers) -> Vec<String> {
+        /// A driver has as many unless it asks for more.
+        const MINORS: u32 = 256;
+        let (kind, drivers) = match self.device_type {
+            DeviceType::Block => ("block", &drivers.block),
+            DeviceType::Char => ("char", &drivers.char),
+        };
+        let one = |major: u32, minor: u32| format!("/dev/{kind}/{major}:{minor}");
+        match (self.major, self.minor) {
+            (Some(major), Some(minor)) => vec![one(major, minor)],
+            (Some(major), None) => match driver_of_one(drivers, major) {
+                Some(name) => vec![format!("{kind}-{name}")],
+                None => (0..MINORS).map(|minor| one(major, minor)).collect(),
+            },
+            (None, None) => vec![format!("{kind}-*")],
+            (None, Some(_)) => Vec::new(),
+        }
     }
 
     /// Whether some device is in both sets.
@@ -334,6 +353,27 @@ mod tests {
             ),
             "devices: none but c 1:3 rw"
         );
+    }
+
+    #[test]
+    fn a_whole_major_number_is_told_systemd_by_a_driver_of_its_own() {
+        let drivers = Drivers {
+            char: vec![(4, "/dev/vc/0".into()), (4, "tty".into()), (136, "pts".into())],
+            block: vec![(8, "sd".into()), (65, "sd".into())],
+        };
+        let told = |rule: &str| {
+            let list = format!(r#"[{{"allow":true,"access":"rw",{rule}}}]"#);
+            let names = Policy::from_list(&rules(&list)).unwrap().for_systemd(&drivers).unwrap();
+            (names.len(), names.first().map(|(name, access)| format!("{name} {access}")))
+        };
+        let one = |name: &str| (1, Some(name.to_owned()));
+        assert_eq!(told(r#""type":"c","major":136"#), one("char-pts rw"));
+        assert_eq!(told(r#""type":"c","major":4"#), one("char-/dev/vc/0 rw"));
+        assert_eq!(told(r#""type":"c","major":4,"minor":64"#), one("/dev/char/4:64 rw"));
+        assert_eq!(told(r#""type":"b""#), one("block-* rw"));
+        assert_eq!(told(r#""type":"b","major":8"#), (256, Some("/dev/block/8:0 rw".into())));
+        assert_eq!(told(r#""type":"c","major":42"#), (256, Some("/dev/char/42:0 rw".into())));
+        assert_eq!(told(r#""type":"c","minor":3"#), (0, None));
     }
 
     #[test]
