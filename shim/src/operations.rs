@@ -228,7 +228,7 @@ impl Works {
         let pid = locked(&self.processes).get(key).map(|process| process.pid);
         let gone = || Refusal::not_found("process already finished");
         let pidfd = PidFd::open(pid.ok_or_else(gone)?).map_err(|_| gone())?;
-        pidfd.send_signal(signal.cast_signed()).map_err(|err| match err.errno() {
+        pidfd.send_signal(signal as i32).map_err(|err| match err.errno() {
             Some(corten::error::Errno::ESRCH) => gone(),
             _ => library::refusal(&err),
         })

@@ -82,7 +82,7 @@ async fn attend(children: &Children, signals: SignalFd) -> Result<()> {
         let mut ready = signals.readable().await.map_err(|err| Error::io("epoll_wait", &err))?;
         ready.clear_ready();
         while let Ok(Some(signal)) = signals.get_ref().read_signal() {
-            match Signal::try_from(signal.ssi_signo.cast_signed()) {
+            match Signal::try_from(signal.ssi_signo as i32) {
                 Ok(Signal::SIGCHLD) => children.sweep(),
                 Ok(Signal::SIGUSR1) => log::say(Level::Warning, "SIGUSR1: the shim is alive"),
                 _ => return Ok(()),

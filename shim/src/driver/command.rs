@@ -47,13 +47,13 @@ impl Site {
     /// Any other command of another runtime, to its end.
     pub async fn run(&self, args: Vec<OsString>) -> Result<String, Refusal> {
         let log = Log(self.bundle.join(format!("log.{}.json", self.next_log())));
-        let (mut output, input) =
-            std::io::pipe().map_err(|err| Refusal::new(Code::Unknown, format!("pipe: {err}")))?;
+        let (output, input) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+            .map_err(|errno| Refusal::new(Code::Unknown, format!("pipe: {}", errno.desc())))?;
         let mut command = self.command(&log, args);
         command.stdin(Stdio::null()).stdout(input).stderr(Stdio::null());
         let reader = tokio::task::spawn_blocking(move || {
             let mut said = String::new();
-            output.read_to_string(&mut said).map(|_| said).unwrap_or_default()
+            std::fs::File::from(output).read_to_string(&mut said).map(|_| said).unwrap_or_default()
         });
         self.spawn(command, &log).await?;
         Ok(reader.await.unwrap_or_default())
@@ -118,7 +118,7 @@ impl Site {
             command.spawn().map_err(|err| Refusal::new(Code::Unknown, format!("{program}: {err}")))?;
         // Its ends of the container's pipes must not stay open here.
         drop(command);
-        let known = self.children.know(child.id().cast_signed()).map_err(|err| library::refusal(&err))?;
+        let known = self.children.know(child.id() as i32).map_err(|err| library::refusal(&err))?;
         match known.end().await {
             Ok(exit) if exit.status == 0 => Ok(()),
             Ok(exit) => {
@@ -147,8 +147,8 @@ impl Log {
         }
         let mut text = String::new();
         std::fs::File::open(&self.0).ok()?.take(LOG_BYTES_MAX).read_to_string(&mut text).ok()?;
-        let records = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-        records.filter(|record| record.level == "error").map(|record| record.msg).last()
+        let mut records = text.lines().rev().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        records.find(|record| record.level == "error").map(|record| record.msg)
     }
 }
 

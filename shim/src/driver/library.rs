@@ -39,7 +39,7 @@ impl Site {
 /// Sends a signal. Nobody to send it to is NotFound, on which engines act.
 pub fn signal(runtime: &Runtime, id: &ContainerId, signal: u32, all: bool) -> Result<(), Error> {
     let container = runtime.find(id)?;
-    let signal = signal.cast_signed();
+    let signal = signal as i32;
     if all { container.signal_all(signal) } else { container.signal(signal) }
 }
 

@@ -171,7 +171,7 @@ fn hooks_of_start_hold_up_nobody_else_however_many_there_are() {
             assert_eq!(task.pids(id).expect("pids").processes.len(), 1);
             assert_eq!(task.connect_call(id).task_pid, pid);
             task.kill(id, "", 9).expect("it is there");
-            until("init ends", || is_gone(pid.cast_signed()).then_some(()).ok_or(pid));
+            until("init ends", || is_gone(pid as i32).then_some(()).ok_or(pid));
         }
         hooks.iter().for_each(Hook::let_go);
         for start in starts {
