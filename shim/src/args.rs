@@ -1,7 +1,7 @@
 //! The command line. Whatever isn't the shim's belongs to the runtime, whose command line this file understands too.
 //!
-//! containerd's own shims are written in Go, so flags are those of Go's package `flag`: `-k v`, `-k=v`, and each of them
-//! with two dashes. The first argument that is no flag is the command.
+//! containerd's own shims are written in Go, so flags are those of Go's package `flag`: `-k v`, `-k=v`, and each of
+//! them with two dashes. The first argument that is no flag is the command.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! `delete`: what is left of a container whose server is gone. containerd runs it when the connection to a server breaks,
-//! and after a start that failed.
+//! `delete`: what is left of a container whose server is gone. containerd runs it when the connection to a server
+//! breaks, and after a start that failed.
 
 use std::fs;
 use std::io::Write;

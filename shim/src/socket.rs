@@ -1,7 +1,7 @@
 //! The socket that a group's server listens on: its place, who may bind it, who takes it away.
 //!
-//! Several `start`s of a group may run at once, and a server may have died without removing its socket. Whoever looks at
-//! a socket in order to bind or remove it holds the lock on the socket's directory.
+//! Several `start`s of a group may run at once, and a server may have died without removing its socket. Whoever looks
+//! at a socket in order to bind or remove it holds the lock on the socket's directory.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;

@@ -119,7 +119,7 @@ impl Place {
         }
     }
 
-    /// That a start fails in one line with these words, and leaves nothing.
+    /// Makes sure that a start fails in one line with these words, and leaves nothing.
     fn refuses(&self, id: &str, stdin: &[u8], words: &[&str]) {
         let output = self.run(id, stdin, &["start"]);
         let said = String::from_utf8_lossy(&output.stderr);

@@ -96,7 +96,7 @@ impl Hook {
     }
 }
 
-/// That every call which engines make again and again is answered while something else hangs.
+/// Makes sure that every call which engines make again and again is answered while something else hangs.
 fn answers(server: &Server, id: &str) {
     assert_eq!(server.task.status(id, ""), Status::RUNNING);
     assert_eq!(server.task.pids(id).expect("pids").processes.len(), 1);

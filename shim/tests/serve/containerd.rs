@@ -169,7 +169,8 @@ impl Containerd {
         until("nothing is left", || self.left().is_empty().then_some(()).ok_or_else(|| self.left()));
     }
 
-    /// That a container ends like any other: its exit, its deletion, the end of the server, and nothing left.
+    /// Makes sure that a container ends like any other: its exit, its deletion, the end of the server, and nothing
+    /// left.
     pub fn ends(&self, server: &Server, id: &str) {
         server.task.delete(id, "").expect("it is deleted");
         server.task.shutdown(id);

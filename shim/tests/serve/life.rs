@@ -70,7 +70,7 @@ fn a_container_lives_and_dies_by_both_names_of_the_service() {
     }
 }
 
-/// That all of the last four events say the same of a container.
+/// Makes sure that all of the last four events say the same of a container.
 fn the_fields_agree(
     containerd: &Containerd,
     bundle: &str,

@@ -144,7 +144,7 @@ fn works_below_the_shim(binary: &str) {
     assert_eq!(events, [&unstarted[..], &first, &second, &third].concat());
 }
 
-/// That a container of a single process is counted, and not the whole host.
+/// Makes sure that a container of a single process is counted, and not the whole host.
 fn the_metrics_are_of_the_container(stats: &StatsResponse) {
     let pids = match &*stats.stats.type_url {
         "io.containerd.cgroups.v1.Metrics" => {

@@ -180,7 +180,7 @@ fn race(containerd: &Containerd, server: &Server, id: &str, (early, execs): (usi
     });
 }
 
-/// That each process that was started has ended, each once, and init last of all.
+/// Makes sure that each process that was started has ended, each once, and init last of all.
 fn judge(id: &str, events: &[Event]) {
     let started: Vec<_> = events.iter().filter(|event| matches!(event, ExecStarted(..))).collect();
     let exits: Vec<_> = events.iter().filter(|event| matches!(event, Exit(..))).collect();

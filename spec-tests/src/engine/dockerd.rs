@@ -177,7 +177,8 @@ impl Dockerd {
         flags
     }
 
-    /// BuildKit knows no named runtimes: it runs the `runc` that it finds on PATH. containerd finds its shim there, too.
+    /// BuildKit knows no named runtimes: it runs the `runc` that it finds on PATH. containerd finds its shim there,
+    /// too.
     fn daemon_path(&self) -> String {
         let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         let system = format!("{}:{system}", self.dir.join(SHIM_PATH).display());
