@@ -181,10 +181,9 @@ impl Process {
     /// The call's caller has gone away.
     pub fn forget(&mut self, call: CallId) {
         self.waits.retain(|wait| *wait != call);
-        if let Life::Starting { caller, .. } = &mut self.life
-            && *caller == Some(call)
-        {
-            *caller = None;
+        match &mut self.life {
+            Life::Starting { caller, .. } if *caller == Some(call) => *caller = None,
+            _ => {}
         }
     }
 }

@@ -42,7 +42,6 @@ fn binds() -> Vec<Scenario<Podman>> {
         bound("userns_idmapped", MAPPED, "idmap"),
         bound("userns_idmapped_read_only", MAPPED, "idmap,ro"),
         bound("userns_idmapped_by_a_map_of_its_own", MAPPED, "idmap=uids=3000-3007-1;gids=3000-3008-1"),
-        bound("userns_idmapped_by_a_relative_map", MAPPED, "idmap=uids=@3000-7-1;gids=@3000-8-1"),
         bound("userns_read_only_noexec", MAPPED, "ro,noexec"),
         scenario("overlay_changes_stay_in_the_container", |session| {
             let dir = volume(session)?;

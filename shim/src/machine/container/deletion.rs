@@ -30,11 +30,9 @@ impl Container {
     /// its exit is still to be told.
     pub(super) fn killed_created(&mut self, result: Ended, work: &mut Work) {
         let lives = self.ending.is_none() && !self.init.is_stopped();
-        if let Err(refusal) = result
-            && lives
-            && refusal.code != Code::NotFound
-        {
-            self.init.keep(refusal, work);
+        match result {
+            Err(refusal) if lives && refusal.code != Code::NotFound => self.init.keep(refusal, work),
+            _ => {}
         }
     }
 

@@ -66,13 +66,9 @@ impl Container {
     /// Takes the next step to the exit of init, if nothing is left that holds it.
     pub(super) fn settle_end(&mut self, work: &mut Work) {
         let is_alone = !self.execs.values().any(|exec| exec.process.is_live()) && !work.kills_all(self.id());
-        if let Some(ending) = &mut self.ending
-            && !ending.looking
-            && is_alone
-        {
-            ending.looking = true;
-            self.begin(Operation::LookForOutOfMemory(self.id().to_string()), Then::LookForOutOfMemory, work);
-        }
+        let Some(ending) = self.ending.as_mut().filter(|ending| !ending.looking && is_alone) else { return };
+        ending.looking = true;
+        self.begin(Operation::LookForOutOfMemory(self.id().to_string()), Then::LookForOutOfMemory, work);
     }
 
     /// The last step: OOM kills, then the exit. A look that fails tells of none.
