@@ -2,15 +2,19 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::enter::Entrance;
-use super::live::{pids_below, remove_tree};
+use super::live::{pids_below, remove_tree, remove_when_empty};
 use super::write::{Places, perform};
 use super::{PATIENCE, devices, freezer};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::cgroup::{CgroupPaths, Dir as PlannedDir, Driver, Plan, Write};
 use crate::sys::cgroupfs::{Dir, Top, is_gone, read_file};
 use crate::sys::clock::Deadline;
+
+/// How long a directory that is left to others is waited for to become empty.
+const LEAVING: Duration = Duration::from_millis(500);
 
 /// The cgroup of a container whose process hasn't run yet: it exists, it was empty, and a process can join it.
 pub struct CreatedCgroup {
@@ -152,10 +156,12 @@ impl CreatedCgroup {
         first
     }
 
-    /// Removes of what [`create`] has made only what is empty: processes of others may be in the rest.
+    /// Removes of what [`create`] has made only what is empty, or is soon: a child that was killed may still be on its way
+    /// out, and processes of others may be in the rest.
     pub fn leave(self) {
+        let deadline = Deadline::after(LEAVING);
         for path in self.made.iter().rev() {
-            best_effort(self.top.remove_dir(path), "others may live in it");
+            best_effort(remove_when_empty(&self.top, path, deadline), "others may live in it");
         }
     }
 

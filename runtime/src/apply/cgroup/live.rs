@@ -450,7 +450,8 @@ pub(super) fn remove_tree(top: &Top, path: &Path, deadline: Deadline) -> Result<
     remove_when_empty(top, path, deadline)
 }
 
-fn remove_when_empty(top: &Top, path: &Path, deadline: Deadline) -> Result<()> {
+/// Removes the cgroup at `path` as soon as its processes are gone. Nobody is killed.
+pub(super) fn remove_when_empty(top: &Top, path: &Path, deadline: Deadline) -> Result<()> {
     let mut pause = Duration::from_micros(100);
     loop {
         // v2 tells when the last process has left. v1 has to be tried again.
