@@ -142,7 +142,7 @@ impl Events {
 
     /// The events until now.
     pub fn all(&self) -> Vec<Event> {
-        self.envelopes().iter().map(Event::of).collect()
+        events_of(self.envelopes())
     }
 
     /// The events of a container until now.
@@ -159,7 +159,7 @@ impl Events {
         let deadline = Instant::now() + PATIENCE;
         let mut envelopes = locked(&self.seen.envelopes);
         loop {
-            let events: Vec<Event> = envelopes.iter().map(Event::of).collect();
+            let events = events_of(envelopes.clone());
             if holds(&events) {
                 return;
             }
@@ -168,6 +168,12 @@ impl Events {
             envelopes = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+}
+
+/// An envelope whose receipt was lost with its connection comes again, and counts once.
+fn events_of(mut envelopes: Vec<Envelope>) -> Vec<Event> {
+    envelopes.dedup();
+    envelopes.iter().map(Event::of).collect()
 }
 
 /// Answers a request. `None` when the connection has ended.
