@@ -396,7 +396,6 @@ fn whoever_takes_the_shim_for_a_runtime_gets_a_runtime() {
 }
 
 #[test]
-#[ignore = "needs a server that lives"]
 fn of_two_starts_at_once_one_starts_the_server() {
     for round in 0..20 {
         let place = Place::new(&format!("t{round}"));
@@ -416,7 +415,6 @@ fn of_two_starts_at_once_one_starts_the_server() {
 }
 
 #[test]
-#[ignore = "needs a server that lives"]
 fn a_server_has_its_socket_as_descriptor_3_a_group_of_its_own_and_a_higher_score() {
     let place = Place::new("v");
     place.bundle("c1", CONFIG);
