@@ -156,8 +156,8 @@ impl CreatedCgroup {
         first
     }
 
-    /// Removes of what [`create`] has made only what is empty, or is soon: a child that was killed may still be on its way
-    /// out, and processes of others may be in the rest.
+    /// Removes of what [`create`] has made only what is empty, or is soon: a child that was killed may still be on its
+    /// way out, and processes of others may be in the rest.
     pub fn leave(self) {
         let deadline = Deadline::after(LEAVING);
         for path in self.made.iter().rev() {
