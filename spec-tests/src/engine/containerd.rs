@@ -33,6 +33,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
 /// A containerd. Dropping it kills the daemon; what the daemon leaves ends with the sandbox.
 pub struct Containerd {
     dir: PathBuf,
+    namespace: String,
     machine: Machine,
     daemon: Mutex<Option<Child>>,
 }
@@ -46,7 +47,10 @@ impl Containerd {
         fs::copy(shim, dir.join("path").join(SHIM))
             .map_err(|err| Stop::failed(format!("{}: {err}", shim.display())))?;
         busybox_archive(&dir)?;
-        let containerd = Containerd { machine: Machine::boot(view)?, daemon: Mutex::new(None), dir };
+        // containerd names the parent of its cgroups so.
+        let namespace = sandbox.cgroup.trim_start_matches('/').to_owned();
+        let containerd =
+            Containerd { machine: Machine::boot(view)?, daemon: Mutex::new(None), dir, namespace };
         containerd.start_daemon()?;
         Ok(containerd)
     }
@@ -76,6 +80,11 @@ impl Containerd {
         until("containerd to end", 40, || !matches!(child.try_wait(), Ok(None)))
     }
 
+    /// The namespace of all containers.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The root filesystem that all containers without an image share.
     pub fn rootfs(&self) -> String {
         self.dir.join("busybox").display().to_string()
@@ -91,6 +100,7 @@ impl Containerd {
         command
             .env_clear()
             .env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", path.display()))
+            .env("CONTAINERD_NAMESPACE", &self.namespace)
             .env("LC_ALL", "C.UTF-8")
             .env("TERM", "dumb");
         command

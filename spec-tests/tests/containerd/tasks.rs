@@ -141,7 +141,10 @@ fn states() -> Vec<Scenario<Containerd>> {
         }),
         scenario("the_command_line_shows_its_containers", |session| {
             let id = session.start_rootfs(&[], &["sleep", "1000"])?;
-            let said = session.machine().shell("ls /run/containerd/runc/default")?.ok()?;
+            let said = session
+                .machine()
+                .shell(&format!("ls /run/containerd/runc/{}", session.engine().namespace()))?
+                .ok()?;
             said.shows(&id).map(drop)
         }),
     ]
@@ -177,9 +180,12 @@ fn ends() -> Vec<Scenario<Containerd>> {
         }),
         scenario("nothing_is_left", |session| {
             session.run_rootfs(&[], &["true"])?.ok()?;
-            let look = "ls /run/containerd/io.containerd.runtime.v2.task/default | grep -c nothing-is-left; \
-                        grep -c nothing_is_left /proc/self/mountinfo; ls /run/containerd/runc/default | grep -c nothing_is_left";
-            session.host(look)?;
+            let look = format!(
+                "ls /run/containerd/io.containerd.runtime.v2.task/{0} | grep -c nothing_is_left; \
+                 grep -c nothing_is_left /proc/self/mountinfo; ls /run/containerd/runc/{0} | grep -c nothing_is_left",
+                session.engine().namespace()
+            );
+            session.host(&look)?;
             Ok(())
         }),
     ]
