@@ -248,6 +248,22 @@ fn a_parent_that_is_frozen() {
     }
 }
 
+/// Waits until a process collects SIGTERM instead of ending at it.
+fn heeds_sigterm(pid: u32) {
+    let blocked = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&mask, 16).unwrap() & (1 << (libc::SIGTERM - 1)) != 0
+    };
+    for _ in 0..600 {
+        if blocked() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the runtime doesn't collect SIGTERM");
+}
+
 #[test]
 fn a_process_that_waits_in_a_frozen_cgroup_ends_at_a_signal() {
     only_corten!("an exec that heeds signals before its process runs");
@@ -259,7 +275,7 @@ fn a_process_that_waits_in_a_frozen_cgroup_ends_at_a_signal() {
         container.start().ok();
         container.command(["pause", &container.id]).output().ok();
         let exec = container.exec_with(&["--ignore-paused"], &["true"]).spawn();
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        heeds_sigterm(exec.pid());
         let pid = rustix::process::Pid::from_raw(exec.pid() as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let result = exec.wait();
