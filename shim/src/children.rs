@@ -50,6 +50,11 @@ impl Children {
         Ok(Child { pidfd: pidfd.map_err(|err| Error::io("epoll_ctl(pidfd)", &err))?, _mark: mark })
     }
 
+    /// Whether the pid is a known child's that wasn't reaped yet.
+    pub fn knows(&self, pid: i32) -> bool {
+        self.locked().pids.contains(&pid)
+    }
+
     /// Reaps children that nobody waits for.
     pub fn sweep(&self) {
         let known = self.locked();

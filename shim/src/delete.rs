@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use containerd_shim_protos::api::DeleteResponse;
 use corten::error::{Context, Errno, Error, Result};
@@ -12,11 +12,11 @@ use corten::internals::sys::mountinfo::{self, MountInfo};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{SigSet, Signal};
 use protobuf::Message;
-use protobuf::well_known_types::timestamp::Timestamp;
 
 use crate::args::Args;
 use crate::bundle::Bundle;
 use crate::driver::{self, Driver};
+use crate::events::timestamp;
 use crate::machine::call::Exit;
 use crate::socket;
 
@@ -104,15 +104,6 @@ fn remove_socket(bundle: &Bundle, args: &Args) -> Result<()> {
         }
     };
     path.map_or(Ok(()), |path| socket::remove_unless_served(&path))
-}
-
-fn timestamp(moment: SystemTime) -> Timestamp {
-    let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp {
-        seconds: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(since_epoch.subsec_nanos()).unwrap_or(0),
-        ..Timestamp::default()
-    }
 }
 
 fn or_warn<T>(result: Result<Option<T>>) -> Option<T> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use corten::container::{OomEvent, PidFd, SealedImage, Usage};
@@ -21,7 +21,7 @@ use crate::machine::operation::{Operation, Outcome};
 use crate::options::Parsed;
 use crate::refusal::{Code, Refusal};
 use crate::rootfs;
-use crate::shim::Shim;
+use crate::shim::{Shim, locked};
 use crate::stdio::{Owner, Stdio};
 
 /// How long a process that has ended may be survived by its output.
@@ -226,6 +226,8 @@ impl Works {
             return self.site(&key.container)?.signal(signal, all).await;
         }
         let pid = locked(&self.processes).get(key).map(|process| process.pid);
+        // The number of a process that was reaped may be a stranger's by now.
+        let pid = pid.filter(|pid| self.children.knows(*pid));
         let gone = || Refusal::not_found("process already finished");
         let pidfd = PidFd::open(pid.ok_or_else(gone)?).map_err(|_| gone())?;
         pidfd.send_signal(signal as i32).map_err(|err| match err.errno() {
@@ -347,8 +349,4 @@ impl Config {
         };
         root(&self.linux.uid_mappings).zip(root(&self.linux.gid_mappings))
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,10 +13,12 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
 use crate::refusal::Refusal;
+use crate::watch::watched;
 
 /// How much is copied at a time: at first a page, and after much at once what a pipe holds by default.
 const BUFFER_BYTES: usize = 4 << 10;
@@ -42,9 +44,7 @@ pub(super) fn watch_unblocked(fd: OwnedFd) -> Result<Watched, Refusal> {
 
 /// Has the runtime watch the descriptor.
 pub(super) fn watch(fd: OwnedFd) -> Result<Watched, Refusal> {
-    // Its successor is unsafe for the sake of types that may change or close their descriptor.
-    #[expect(deprecated, reason = "an OwnedFd keeps its descriptor open and the same")]
-    let watched = AsyncFd::new(fd);
+    let watched = watched(fd, Interest::READABLE | Interest::WRITABLE);
     watched.map(Arc::new).map_err(|err| Refusal::unknown(format!("epoll_ctl(): {err}")))
 }
 
