@@ -12,7 +12,6 @@ mod info;
 mod log;
 mod machine;
 mod metrics;
-mod operations;
 mod options;
 mod refusal;
 mod rootfs;

@@ -19,9 +19,9 @@ use crate::args::Args;
 use crate::children::Children;
 use crate::events::Queue;
 use crate::log::{self, Level};
-use crate::operations::Works;
 use crate::service;
 use crate::shim::Shim;
+use crate::shim::operations::Works;
 use crate::socket;
 use crate::watch::watched;
 

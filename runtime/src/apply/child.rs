@@ -62,6 +62,20 @@ impl Child {
         }
     }
 
+    /// What the child has failed at, if it has ended and nobody has heard of its failure yet.
+    pub(super) fn failure(&mut self) -> Option<Error> {
+        let ended = poll::wait_readable(&[self.pidfd.as_fd()], Deadline::Now)
+            .is_ok_and(|ready| ready.contains(&true));
+        while ended {
+            match self.channel.listen(&self.pidfd) {
+                Ok(Message::Failed(err)) => return Some(err),
+                Ok(Message::Gone) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        None
+    }
+
     /// Waits until the child has executed its program, or has ended: the caller sees an end by the exit status.
     pub(super) fn await_execution(&mut self) -> Result<(), Silence> {
         match self.channel.await_execution(&self.pidfd, self.pid)? {

@@ -194,7 +194,7 @@ impl<'a> Preparer<'a> {
             ForPreparer::AskForNetDevices => self.ask_for_net_devices(),
             ForPreparer::SetHostname(name) => namespace::set_hostname(name),
             ForPreparer::SetDomainname(name) => namespace::set_domainname(name),
-            ForPreparer::SetPropagation(outer) => rootfs::set_propagation(outer.change, &outer.rootfs),
+            ForPreparer::SetPropagation(outer) => rootfs::set_propagation(outer),
             ForPreparer::MountRootfs(path) => self.mount_rootfs(path),
             ForPreparer::MountRootfsApart(path) => self.mount_rootfs_apart(path),
             ForPreparer::OpenProcfs => self.open_procfs(),

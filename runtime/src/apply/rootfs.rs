@@ -11,10 +11,11 @@ use super::build::{self, Built};
 use super::inside::{Mountpoint, Root};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};
 use crate::plan::mount_options::AttrChange;
-use crate::plan::{CgroupV1Mount, FilesystemMount, Mount, MountSource, PropagationChange, covers_allowed};
+use crate::plan::{
+    CgroupV1Mount, FilesystemMount, Mount, MountSource, OuterPropagation, PropagationChange, covers_allowed,
+};
 use crate::sys::file::{self, filesystem_magic};
 use crate::sys::mount::{self, MountAttr};
-use crate::sys::mountinfo::{self, MountInfo};
 
 const MAY_NOT_ENTER: &str =
     "the user of the host whom the container's root is mapped to may not enter a directory above it";
@@ -32,17 +33,22 @@ pub struct Rootfs {
 }
 
 /// Sets whether later mounts on the host show in the new mount namespace, and mounts made there show on the host.
-pub fn set_propagation(change: PropagationChange, rootfs: &Path) -> Result<()> {
+pub fn set_propagation(outer: &OuterPropagation) -> Result<()> {
     let root = file::open_following_links(Path::new("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-    propagate(&root, change, Path::new("/"))?;
-    if change.flag() == libc::MS_SHARED {
-        // pivot_root refuses a root whose parent mount is shared: its peers would see the switch.
-        let parent = parent_mount(rootfs)?;
-        let fd = file::open_following_links(&parent, OFlag::O_PATH)?;
-        propagate(&fd, PropagationChange::private(), &parent)
-            .doing_with(|| format!("make {} private", parent.display()))?;
+    propagate(&root, outer.change, Path::new("/"))?;
+    outer.private.as_deref().map_or(Ok(()), make_mount_private)
+}
+
+/// Makes the mount that `path` lies on private. Only a mountpoint can be told so: a directory that is none is EINVAL.
+fn make_mount_private(path: &Path) -> Result<()> {
+    for place in path.ancestors() {
+        let fd = file::open_following_links(place, OFlag::O_PATH)?;
+        match propagate(&fd, PropagationChange::private(), place) {
+            Err(err) if err.is(Errno::EINVAL) => {}
+            result => return result.doing_with(|| format!("make {} private", place.display())),
+        }
     }
-    Ok(())
+    Err(Error::internal(format!("{} lies on no mount", path.display())))
 }
 
 fn propagate(target: impl AsFd, change: PropagationChange, path: &Path) -> Result<()> {
@@ -53,16 +59,6 @@ fn propagate(target: impl AsFd, change: PropagationChange, path: &Path) -> Resul
         }
         result => result,
     }
-}
-
-/// The mountpoint that `path` lies on. Only shared roots need it, so mountinfo is read for them alone.
-fn parent_mount(path: &Path) -> Result<PathBuf> {
-    let table = mountinfo::read()?;
-    MountInfo::all(&table)
-        .map(|mount| mount.point())
-        .filter(|point| path.starts_with(point))
-        .max_by_key(|point| point.as_os_str().len())
-        .ok_or_else(|| Error::internal(format!("{} lies on no mount", path.display())))
 }
 
 impl Rootfs {

@@ -180,6 +180,8 @@ impl<'a> Supervisor<'a> {
         match self.perform_all() {
             Ok(()) => Ok(self),
             Err(err) => {
+                // systemd takes a cgroup away when its last process has ended. Then what the child failed at is why.
+                let err = self.init.as_mut().and_then(Child::failure).unwrap_or(err);
                 self.undo();
                 Err(err)
             }

@@ -98,8 +98,9 @@ pub struct CgroupV1Mount {
 pub struct OuterPropagation {
     /// The change for all of these mounts.
     pub change: PropagationChange,
-    /// The mount that this path lies on is made private, because pivot_root takes no shared mount.
-    pub rootfs: PathBuf,
+    /// The mount that this path lies on is made private: pivot_root takes no root below a shared mount. The root and
+    /// the binds from this mount are private then too, unless the config asks for a root that is a slave.
+    pub private: Option<PathBuf>,
 }
 
 /// How the container's root becomes the root of init.
@@ -261,8 +262,10 @@ fn root(spec: &Spec, request: &Request) -> Result<Vec<Step>> {
     steps.push(Step::always(ForPreparer::SwitchRoot(switch)));
     let Some(linux) = spec.linux() else { return Ok(steps) };
     let propagation = root_propagation(linux)?;
-    let outer =
-        OuterPropagation { change: PropagationChange::of_all(propagation), rootfs: request.rootfs.clone() };
+    let outer = OuterPropagation {
+        change: PropagationChange::of_all(propagation),
+        private: (propagation != Some(Propagation::Slave)).then(|| request.rootfs.clone()),
+    };
     steps.push(Step::of(ROOT_PROPAGATION, ForPreparer::SetPropagation(outer)));
     if let Some(change) = propagation.and_then(PropagationChange::of_finished_root) {
         steps.push(Step::of(ROOT_PROPAGATION, ForPreparer::SetRootPropagation(change)));

@@ -60,9 +60,9 @@ fn both(configure: impl Fn(&mut Bundle)) -> [Outcome; 2] {
     outcomes
 }
 
-/// What a payload sees of the mounts below /m, in the order in which they were mounted: from the place on, mountinfo
-/// has nothing that differs from run to run but numbers of peer groups.
-const LOOK: &str = "sed -n 's/^.* \\(\\/m\\/\\)/\\1/p' /proc/self/mountinfo; stat -c '%n %a %u %g' /m/*; df -P /m/* | sed 's/.*%//'";
+/// What a payload sees of the mounts below /m, in the order in which they were mounted: all of mountinfo from the place
+/// on, but for the peer group of a host's mount that is shared. Releases of runc differ there.
+const LOOK: &str = "sed -n 's/ master:[0-9]*//; s/^.* \\(\\/m\\/\\)/\\1/p' /proc/self/mountinfo; stat -c '%n %a %u %g' /m/*; df -P /m/* | sed 's/.*%//'";
 
 #[track_caller]
 fn same_mounts(configure: impl Fn(&mut Bundle)) {
@@ -78,6 +78,14 @@ fn same_mounts(configure: impl Fn(&mut Bundle)) {
     assert_eq!(ours.lines().count(), runcs.lines().count());
 }
 
+fn runc_takes(word: &str) -> bool {
+    let mut container = Container::new(|bundle| {
+        bundle.mount("tmpfs", "tmpfs", "/m", &[word]).sh("true");
+    });
+    container.runtime.binary = PathBuf::from(RUNC);
+    container.run().output().code == 0
+}
+
 macro_rules! needs_runc {
     () => {
         skip_if!(!Path::new(RUNC).exists(), "there is no {RUNC} to compare with");
@@ -87,7 +95,8 @@ macro_rules! needs_runc {
 #[test]
 fn every_pair_of_words_on_a_tmpfs() {
     needs_runc!();
-    let words: Vec<&str> = FLAGS.into_iter().chain(DATA).collect();
+    // An older kernel does not skip a word without a name.
+    let words: Vec<&str> = FLAGS.into_iter().chain(DATA).filter(|word| runc_takes(word)).collect();
     same_mounts(|bundle| {
         for (first, one) in words.iter().enumerate() {
             for (second, two) in words.iter().enumerate() {

@@ -104,6 +104,19 @@ fn a_slave_root_receives_from_the_host_and_sends_nothing() {
 }
 
 #[test]
+fn a_root_without_a_word_for_it_receives_nothing_from_the_host() {
+    not_in_runc_1_1!("makes the root's parent private only where it is shared in the new mount namespace");
+    let container = Container::new(|bundle| {
+        bundle.mount("bind", "rootfs/etc", "/mnt", &["bind"]).sh("cat /proc/self/mountinfo");
+    });
+    let outcome = container.run().private_mounts().prologue("mount --make-rshared /").output().ok();
+    for place in ["/", "/mnt"] {
+        let mount = mounts_on(&outcome, place).pop().unwrap();
+        assert!(mount.tags.is_empty(), "{mount:?}");
+    }
+}
+
+#[test]
 fn an_unknown_propagation_is_refused() {
     let container = Container::new(|bundle| {
         bundle.set("/linux/rootfsPropagation", "sideways");

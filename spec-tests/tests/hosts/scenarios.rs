@@ -166,9 +166,10 @@ pub fn scope(session: &Session) -> Outcome {
 }
 
 /// What the kernel says of the process: AppArmor's profile among it. Debian has profiles for programs that make user
-/// namespaces, by their paths, which confine nothing; which of them applies depends on where a runtime is.
+/// namespaces, by their paths, which confine nothing; which of them applies depends on where a runtime is. A program
+/// that may gain no privileges keeps such a profile beside that of the container.
 pub fn labels(session: &Session) -> Outcome {
-    let script = "sed 's/^.* (unconfined)$/unconfined/' /proc/self/attr/current; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status; cat /proc/self/oom_score_adj";
+    let script = "sed 's/^.* (unconfined)$/unconfined/; s/\\/\\/&.* (mixed)$/ (enforce)/' /proc/self/attr/current; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status; cat /proc/self/oom_score_adj";
     session.run(&["busybox", "sh", "-c", script])?.ok()?;
     session.run(&["--security-opt", "apparmor=unconfined", "busybox", "sh", "-c", script])?.ok()?;
     session.run(&["--security-opt", "no-new-privileges", "busybox", "sh", "-c", script])?.ok()?;

@@ -4,8 +4,9 @@ use serde_json::json;
 use spec_tests::container::Container;
 use spec_tests::manager::{systemctl, unit};
 use spec_tests::runtime::eventually;
-use spec_tests::skip_if;
 use spec_tests::subject::subject;
+use spec_tests::view::is_unified;
+use spec_tests::{only_corten, skip_if};
 
 use crate::{cgroup_of, need_systemd, show, sleeping, units};
 
@@ -173,4 +174,24 @@ fn twenty_containers_at_once() {
             });
         }
     });
+}
+
+/// systemd takes the scope away when init has ended, which may be in the midst of what the runtime does with its cgroup.
+#[test]
+fn what_init_failed_at_is_told_though_its_cgroup_has_gone() {
+    need_systemd!();
+    only_corten!("limiting the cgroup while init prepares itself");
+    skip_if!(!spec_tests::cgroup::has("pids"), "no pids controller");
+    let container = Container::in_a_scope(|bundle| {
+        bundle.args(["/etc"]).set("/linux/resources/pids", json!({"limit": 64}));
+    });
+    let hierarchy = if is_unified() { "" } else { "/pids" };
+    let cgroup = format!("/sys/fs/cgroup{hierarchy}/spec.slice/{}", unit(&container.id));
+    let log = container.path("strace");
+    let late = ["strace", "-f", "-qq", "-o", &log, "-P", &cgroup, "-e", "inject=openat:delay_enter=1s"];
+    let said = container.run().by(late.map(str::to_owned)).output();
+    let log = std::fs::read_to_string(log).expect("a log of strace");
+    assert!(log.contains("DELAYED") && log.contains("ENOENT"), "{cgroup} {log}");
+    said.fails_with("/etc");
+    container.assert_nothing_left();
 }

@@ -395,7 +395,8 @@ fn listener(listener: &Listener) -> String {
 }
 
 fn outer_propagation(outer: &OuterPropagation) -> String {
-    format!("{}; the mount of {} private", propagation(outer.change), path(&outer.rootfs))
+    let all = propagation(outer.change);
+    outer.private.as_ref().map_or(all.clone(), |of| format!("{all}; the mount of {} private", path(of)))
 }
 
 fn root_switch(switch: RootSwitch) -> String {

@@ -1,5 +1,7 @@
 //! The shim as it serves: the machine, and what carries out its effects.
 
+pub mod operations;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
+use self::operations::Works;
 use crate::events::Queue;
 use crate::machine::Machine;
 use crate::machine::call::{Call, CallId, Input};
 use crate::machine::operation::{Effect, Reply};
-use crate::operations::Works;
 use crate::refusal::{Code, Refusal};
 
 /// How long the end of the shim waits for a containerd that takes no events.
@@ -116,6 +118,6 @@ impl Drop for Caller<'_> {
 }
 
 /// What the mutex holds: nothing that runs while it is locked leaves it half done.
-pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

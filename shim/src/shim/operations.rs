@@ -12,6 +12,7 @@ use corten::error::best_effort;
 use futures_util::future::{Either, select};
 use serde::Deserialize;
 
+use super::{Shim, locked};
 use crate::bundle::Bundle;
 use crate::children::Children;
 use crate::driver::{self, Driver, MemoryWatch, Site, library};
@@ -21,7 +22,6 @@ use crate::machine::operation::{Operation, Outcome};
 use crate::options::Parsed;
 use crate::refusal::{Code, Refusal};
 use crate::rootfs;
-use crate::shim::{Shim, locked};
 use crate::stdio::{Owner, Stdio};
 
 /// How long a process that has ended may be survived by its output.
