@@ -100,10 +100,15 @@ impl Counter {
     fn goes_on(&self) -> Outcome {
         let count =
             || fs::read_to_string(self.shared.join("count")).unwrap_or_default().trim().parse().unwrap_or(0);
+        // The file is empty for a moment each time that it is written.
         let before: u64 = count();
-        until("the container to go on", 20, || count() > before)?;
-        let reached = count().to_string();
-        until("its output", 20, || self.lines().iter().any(|line| *line == reached))
+        let mut reached = 0;
+        until("the container to go on", 20, || {
+            reached = count();
+            reached > before
+        })?;
+        let reached = reached.to_string();
+        until("its output", 20, || self.lines().contains(&reached))
     }
 
     fn lines(&self) -> Vec<String> {
