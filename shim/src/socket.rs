@@ -163,8 +163,8 @@ impl Drop for Claimed {
 /// Removes a socket that its server has left. The socket of a living server stays: the server may have other containers
 /// of the group.
 ///
-/// The kernel closes what a killed server had open in no order: containerd may learn of the end, and run `delete`, while
-/// the socket still takes connections. Such a connection ends with the server.
+/// The kernel closes what a killed server had open in no order: containerd may learn of the end, and run `delete`,
+/// while the socket still takes connections. Such a connection ends with the server.
 pub fn remove_unless_served(path: &Path) -> Result<()> {
     if let Some(connection) = connection(path)? {
         let mut hung_up = [PollFd::new(connection.as_fd(), PollFlags::empty())];

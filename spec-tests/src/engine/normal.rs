@@ -11,6 +11,8 @@ const PATTERNS: &[(&str, &str)] = &[
         r"(?s)OCI runtime (\w+) failed: .*?: unknown(\.?[\r\n]|: |\.?$)",
         "OCI runtime $1 failed: <words>: unknown$2",
     ),
+    // Docker 26 adds this where the runtime's words don't have it.
+    (r"failed: <words>: unknown: permission denied", "failed: <words>: unknown"),
     // containerd 2 leaves the last word out.
     (r"OCI runtime (\w+) failed: [^<\r\n][^\r\n]*", "OCI runtime $1 failed: <words>"),
     // podman says the same in its own form, with what it made of the words after them.

@@ -240,8 +240,8 @@ fn await_end(pid: &str) -> Outcome {
     until(&format!("the end of process {pid}"), 20, || !Path::new("/proc").join(pid).exists())
 }
 
-/// A container that runs `script` and has come to where `prepare` has brought it. Then its shim is killed. Gives the exit
-/// codes of all events that told of its end.
+/// A container that runs `script` and has come to where `prepare` has brought it. Then its shim is killed. Gives the
+/// exit codes of all events that told of its end.
 fn killed_shim(
     session: &Session<Containerd>,
     script: &str,
