@@ -5,13 +5,14 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use corten::error::{Context, Errno, Error, Result, best_effort};
 use nix::fcntl::{Flock, FlockArg};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use sha2::{Digest, Sha256};
 
@@ -20,6 +21,8 @@ pub const DIRECTORY: &str = "/run/containerd/s";
 /// The longest path that containerd takes for a socket.
 const PATH_BYTES_MAX: usize = 106;
 const PREFIX: &str = "unix://";
+/// How long a killed server may take to close what it had open. Who waits so long waits for a server that lives.
+const DYING_MS: u16 = 1000;
 
 /// The directory of sockets, which [`claim`] makes if it isn't there.
 ///
@@ -159,7 +162,14 @@ impl Drop for Claimed {
 
 /// Removes a socket that its server has left. The socket of a living server stays: the server may have other containers
 /// of the group.
+///
+/// The kernel closes what a killed server had open in no order: containerd may learn of the end, and run `delete`,
+/// while the socket still takes connections. Such a connection ends with the server.
 pub fn remove_unless_served(path: &Path) -> Result<()> {
+    if let Some(connection) = connection(path)? {
+        let mut hung_up = [PollFd::new(connection.as_fd(), PollFlags::empty())];
+        poll(&mut hung_up, DYING_MS).map_err(|errno| Error::kernel("poll(socket)", errno))?;
+    }
     let lock = match lock_directory_of(path) {
         Err(err) if err.is(Errno::ENOENT) => return Ok(()),
         lock => lock?,
@@ -206,15 +216,21 @@ fn unlink(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether somebody listens. A server whose queue is full listens too, so the call doesn't wait for room.
+/// Whether somebody listens.
 fn is_served(path: &Path) -> Result<bool> {
+    Ok(connection(path)?.is_some())
+}
+
+/// A connection to whoever listens. A server whose queue is full listens too; the call doesn't wait for room, and the
+/// descriptor is then connected to nobody.
+fn connection(path: &Path) -> Result<Option<OwnedFd>> {
     let call = |errno| Error::kernel(format!("connect({})", path.display()), errno);
     let to = UnixAddr::new(path).map_err(call)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(call)?;
     match connect(probe.as_raw_fd(), &to) {
-        Ok(()) | Err(Errno::EAGAIN) => Ok(true),
-        Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(false),
+        Ok(()) | Err(Errno::EAGAIN) => Ok(Some(probe)),
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(None),
         Err(errno) => Err(call(errno)),
     }
 }
@@ -249,6 +265,39 @@ mod tests {
         assert_eq!(longest.as_os_str().len(), 106);
         let refused = path(&dir(42), "/a", "ns", "c1").expect_err("too long").to_string();
         assert!(refused.contains("107 bytes"), "{refused}");
+    }
+
+    #[test]
+    fn the_socket_of_a_server_that_is_dying_is_removed() {
+        let (dir, path) = place("dying");
+        let listener = UnixListener::bind(&path).expect("bind");
+        let removal = std::thread::spawn({
+            let path = path.clone();
+            move || remove_unless_served(&path)
+        });
+        // The removal has come to the server that listens.
+        let (connection, _) = listener.accept().expect("a connection");
+        drop((listener, connection));
+        removal.join().expect("no panic").expect("removed");
+        assert!(!path.exists());
+        fs::remove_dir(dir).expect("nothing else in it");
+    }
+
+    #[test]
+    fn the_socket_of_a_living_server_stays() {
+        let (dir, path) = place("living");
+        let _listener = UnixListener::bind(&path).expect("bind");
+        remove_unless_served(&path).expect("left alone");
+        assert!(path.exists());
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    /// A new directory, and the path of a socket in it.
+    fn place(name: &str) -> (PathBuf, PathBuf) {
+        let dir = std::env::temp_dir().join(format!("corten-shim-socket-{name}-{}", std::process::id()));
+        fs::create_dir(&dir).expect("a new directory");
+        let path = dir.join("socket");
+        (dir, path)
     }
 
     #[test]

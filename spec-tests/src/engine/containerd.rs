@@ -23,41 +23,49 @@ use crate::view::View;
 /// The name under which containerd finds the shim.
 const SHIM: &str = "containerd-shim-corten-v2";
 
-/// `/run/containerd` is the machine's own. The plugins that are left out want what no test needs.
+/// `/run/containerd` is the machine's own. The plugins that are left out want what no test needs. The log tells of each
+/// event that a shim forwards.
 const CONFIG: &str = r#"
 version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
                     "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper"]
+
+[debug]
+level = "trace"
 "#;
 
 /// A containerd. Dropping it kills the daemon; what the daemon leaves ends with the sandbox.
 pub struct Containerd {
+    sandbox: Sandbox,
+    view: View,
     dir: PathBuf,
-    namespace: String,
     machine: Machine,
     daemon: Mutex<Option<Child>>,
 }
 
 impl Containerd {
-    /// Starts a containerd on a machine with that view of the cgroups. `shim` is the tested shim.
-    pub fn start(sandbox: &Sandbox, view: View, shim: &Path) -> Outcome<Self> {
-        let dir = sandbox.dir.join(format!("containerd-{}", view.name()));
+    /// Starts a containerd called `label` on a machine with that view of the cgroups. `shim` is the tested shim.
+    pub fn start(sandbox: &Sandbox, label: &str, view: View, shim: &Path) -> Outcome<Self> {
+        let dir = sandbox.dir.join(format!("containerd-{label}"));
         fs::create_dir_all(dir.join("path")).map_err(Stop::failed)?;
         fs::write(dir.join("config.toml"), CONFIG).map_err(Stop::failed)?;
         fs::copy(shim, dir.join("path").join(SHIM))
             .map_err(|err| Stop::failed(format!("{}: {err}", shim.display())))?;
         busybox_archive(&dir)?;
-        // containerd names the parent of its cgroups so.
-        let namespace = sandbox.cgroup.trim_start_matches('/').to_owned();
-        let containerd =
-            Containerd { machine: Machine::boot(view)?, daemon: Mutex::new(None), dir, namespace };
+        let (sandbox, machine) = (sandbox.clone(), Machine::boot(view)?);
+        let containerd = Containerd { sandbox, view, dir, machine, daemon: Mutex::new(None) };
         containerd.start_daemon()?;
         Ok(containerd)
     }
 
+    /// Starts one more of the same kind, for who ends the daemon.
+    pub fn another(&self, label: &str) -> Outcome<Self> {
+        Self::start(&self.sandbox, label, self.view, &self.dir.join("path").join(SHIM))
+    }
+
     /// Starts the daemon and waits until it answers.
     pub fn start_daemon(&self) -> Outcome {
-        let path = self.dir.join("containerd.log");
+        let path = self.log_path();
         let log = File::options().create(true).append(true).open(&path).map_err(Stop::failed)?;
         let mut command = self.command("containerd");
         command.arg("--config").arg(self.dir.join("config.toml")).arg("--root").arg(self.dir.join("root"));
@@ -82,12 +90,24 @@ impl Containerd {
 
     /// The namespace of all containers.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        // containerd names the parent of its cgroups so.
+        self.sandbox.cgroup.trim_start_matches('/')
+    }
+
+    /// The topics of the events that shims have forwarded, in their order, for as long as the log reaches back.
+    pub fn forwarded(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.log_path()).unwrap_or_default();
+        let topic = |line: &str| Some(line.split_once("topic=")?.1.split(' ').next()?.to_owned());
+        log.lines().filter(|line| line.contains("event forwarded")).filter_map(topic).collect()
     }
 
     /// The root filesystem that all containers without an image share.
     pub fn rootfs(&self) -> String {
         self.dir.join("busybox").display().to_string()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.join("containerd.log")
     }
 
     fn daemon(&self) -> MutexGuard<'_, Option<Child>> {
@@ -100,7 +120,7 @@ impl Containerd {
         command
             .env_clear()
             .env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", path.display()))
-            .env("CONTAINERD_NAMESPACE", &self.namespace)
+            .env("CONTAINERD_NAMESPACE", self.namespace())
             .env("LC_ALL", "C.UTF-8")
             .env("TERM", "dumb");
         command
@@ -199,7 +219,7 @@ impl ContainerdPool {
     fn on(&self, view: View) -> Outcome<&Containerd> {
         let cell = if view == View::V2 { &self.v2 } else { &self.v1 };
         let started = cell.get_or_init(|| {
-            Containerd::start(&self.sandbox, view, &self.shim).map_err(|stop| match stop {
+            Containerd::start(&self.sandbox, view.name(), view, &self.shim).map_err(|stop| match stop {
                 Stop::Failed(why) | Stop::Skipped(why) => why,
             })
         });

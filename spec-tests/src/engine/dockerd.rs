@@ -1,4 +1,4 @@
-//! A Docker engine of the test's own: Debian's dockerd, which brings its own containerd, on a [`Machine`].
+//! A Docker engine of the test's own: Debian's dockerd, which starts containerd itself, on a [`Machine`].
 
 use std::fs;
 use std::fs::{File, Permissions};
@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 use super::image::{BUSYBOX, busybox_archive};
 use super::machine::{Machine, REMAP_USER};
@@ -22,11 +23,60 @@ use crate::view::View;
 /// The client that belongs to the engine under test. PATH may lead to another client first.
 pub const CLIENT: &str = "/usr/bin/docker";
 
-/// Names the shim that the engines use in place of containerd's own, if it is set.
-const SHIM: &str = "CORTEN_DOCKER_SHIM";
-
-/// The directory of such a shim.
+/// The directory that stands first on the daemon's PATH. containerd finds shims there.
 const SHIM_PATH: &str = "path-of-shim";
+
+/// The shim through which an engine uses the tested runtime.
+#[derive(Clone, Debug)]
+enum Shim {
+    /// containerd's own. It executes the runtime's binary.
+    OfContainerd,
+    /// The tested shim, by its own name.
+    Named(PathBuf),
+    /// The tested shim under the name of containerd's, for both runtimes: before version 23, daemon.json has no names
+    /// of shims.
+    Disguised(PathBuf),
+}
+
+impl Shim {
+    /// The shim that `CORTEN_DOCKER_SHIM` names, or containerd's.
+    fn from_environment() -> Outcome<Self> {
+        let Some(path) = std::env::var_os("CORTEN_DOCKER_SHIM").map(PathBuf::from) else {
+            return Ok(Shim::OfContainerd);
+        };
+        Ok(if version()? < 23 { Shim::Disguised(path) } else { Shim::Named(path) })
+    }
+
+    /// The tested shim, and the name by which containerd finds it.
+    fn tested(&self) -> Option<(&Path, &'static str)> {
+        match self {
+            Shim::OfContainerd => None,
+            Shim::Named(path) => Some((path, "containerd-shim-corten-v2")),
+            Shim::Disguised(path) => Some((path, "containerd-shim-runc-v2")),
+        }
+    }
+
+    /// The tested runtime in daemon.json, with another binary in its place if `binary` says so.
+    fn runtime(&self, runtime: &Path, binary: Option<&Path>) -> Value {
+        match (self, binary) {
+            (Shim::Named(_), None) => json!({ "runtimeType": RUNTIME_TYPE }),
+            (Shim::Named(_), Some(binary)) => {
+                json!({ "runtimeType": RUNTIME_TYPE, "options": { "BinaryName": binary } })
+            }
+            _ => json!({ "path": binary.unwrap_or(runtime) }),
+        }
+    }
+}
+
+/// The shim's name as containerd's clients write it.
+const RUNTIME_TYPE: &str = "io.containerd.corten.v2";
+
+/// The engine's major version.
+fn version() -> Outcome<u32> {
+    let said = run(Command::new("dockerd").arg("--version"), None)?.ok()?;
+    let number = said.stdout.strip_prefix("Docker version ").and_then(|rest| rest.split('.').next());
+    number.and_then(|number| number.parse().ok()).ok_or_else(|| Stop::failed(said.report()))
+}
 
 /// How an engine is set up.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +100,7 @@ pub struct Dockerd {
     dir: PathBuf,
     cgroup: String,
     runtimes: Runtimes,
+    shim: Shim,
     setup: Setup,
     machine: Machine,
     daemon: Mutex<Option<Child>>,
@@ -64,6 +115,7 @@ impl Dockerd {
             cgroup: format!("{}/{label}", sandbox.cgroup),
             machine: Machine::boot(View::Plain)?,
             runtimes: runtimes.clone(),
+            shim: Shim::from_environment()?,
             daemon: Mutex::new(None),
             setup,
             dir,
@@ -130,6 +182,15 @@ impl Dockerd {
         if lacking_capabilities().is_empty() { name(role) } else { lenient_name(role) }
     }
 
+    /// What `docker info` says of the tested runtime, as JSON.
+    pub fn tested_in_info(&self) -> &'static str {
+        match self.shim {
+            // The engine keeps the types of runtimes to itself.
+            Shim::Named(_) => "{}",
+            Shim::OfContainerd | Shim::Disguised(_) => r#""path":"/"#,
+        }
+    }
+
     /// The argument lists with which the engine called its `runc` from PATH, one a line.
     pub fn calls_of_runc_on_path(&self) -> String {
         fs::read_to_string(self.dir.join("calls")).unwrap_or_default()
@@ -164,9 +225,6 @@ impl Dockerd {
             ("exec-root", "/run/docker".into()),
             ("cgroup-parent", self.cgroup.clone()),
             ("default-runtime", name(self.setup.default_runtime).into()),
-            ("add-runtime", format!("corten={}", self.runtimes.tested.display())),
-            ("add-runtime", format!("runc-lenient={}", path("runc-lenient"))),
-            ("add-runtime", format!("corten-lenient={}", path("corten-lenient"))),
             ("live-restore", self.setup.live_restore.to_string()),
         ]
         .map(|(flag, value)| format!("--{flag}={value}"))
@@ -188,17 +246,28 @@ impl Dockerd {
         }
     }
 
+    /// The runtimes of daemon.json. It has runc itself by default.
+    fn named_runtimes(&self) -> Value {
+        let tested = &self.runtimes.tested;
+        let lenient = |role| self.dir.join(lenient_name(role));
+        json!({
+            name(Role::Tested): self.shim.runtime(tested, None),
+            lenient_name(Role::Tested): self.shim.runtime(tested, Some(&lenient(Role::Tested))),
+            lenient_name(Role::Reference): { "path": lenient(Role::Reference) },
+        })
+    }
+
     fn write_files(&self) -> std::io::Result<()> {
         fs::create_dir_all(self.dir.join("home/.docker"))?;
         fs::create_dir_all(self.dir.join("path"))?;
-        fs::write(self.dir.join("daemon.json"), "{}")?;
+        fs::write(self.dir.join("daemon.json"), json!({ "runtimes": self.named_runtimes() }).to_string())?;
         for role in [Role::Reference, Role::Tested] {
             let script = lenient_script(self.runtimes.of(role));
             write_program(&self.dir.join(lenient_name(role)), &script)?;
         }
-        if let Some(shim) = std::env::var_os(SHIM) {
+        if let Some((shim, name)) = self.shim.tested() {
             fs::create_dir_all(self.dir.join(SHIM_PATH))?;
-            fs::copy(shim, self.dir.join(SHIM_PATH).join("containerd-shim-runc-v2"))?;
+            fs::copy(shim, self.dir.join(SHIM_PATH).join(name))?;
         }
         let calls = self.dir.join("calls");
         let tested = self.runtimes.tested.display();

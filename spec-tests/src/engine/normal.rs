@@ -11,6 +11,10 @@ const PATTERNS: &[(&str, &str)] = &[
         r"(?s)OCI runtime (\w+) failed: .*?: unknown(\.?[\r\n]|: |\.?$)",
         "OCI runtime $1 failed: <words>: unknown$2",
     ),
+    // Docker 26 adds this where the runtime's words don't have it.
+    (r"failed: <words>: unknown: permission denied", "failed: <words>: unknown"),
+    // containerd 2 leaves the last word out.
+    (r"OCI runtime (\w+) failed: [^<\r\n][^\r\n]*", "OCI runtime $1 failed: <words>"),
     // podman says the same in its own form, with what it made of the words after them.
     (
         r#"(?m)^Error: (OCI runtime error: )?(?:unable to start container "[0-9a-f]+": )?(?:\S*/)?(?:crun|runc|corten): [^\n]*?(: OCI (permission denied|runtime attempted)[^\n]*)?$"#,
@@ -93,6 +97,10 @@ mod tests {
         check(
             "OCI runtime create failed: load: unknown variant x: unknown.\n",
             "OCI runtime create failed: <words>: unknown.\n",
+        );
+        check(
+            "ctr: OCI runtime exec failed: exec failed: x: y\nmore",
+            "ctr: OCI runtime exec failed: <words>\nmore",
         );
         check(
             "Error: crun: open executable: Permission denied: OCI permission denied\n",

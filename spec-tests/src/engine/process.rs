@@ -41,6 +41,12 @@ impl Said {
         self.expect(holds, || format!("expected exit code {code}"))
     }
 
+    /// Fails unless the program exited with one of `codes`, which differ between versions of the program.
+    pub fn exits_with_any(self, codes: &[i32]) -> Outcome<Self> {
+        let holds = codes.contains(&self.code);
+        self.expect(holds, || format!("expected one of the exit codes {codes:?}"))
+    }
+
     /// Fails unless the program succeeded.
     pub fn ok(self) -> Outcome<Self> {
         self.exits(0)
@@ -68,6 +74,12 @@ impl Said {
     pub fn complains(self, part: &str) -> Outcome<Self> {
         let holds = self.stderr.contains(part);
         self.expect(holds, || format!("expected {part:?} on stderr"))
+    }
+
+    /// Fails unless `part` is in standard output or standard error.
+    pub fn tells(self, part: &str) -> Outcome<Self> {
+        let holds = self.stdout.contains(part) || self.stderr.contains(part);
+        self.expect(holds, || format!("expected {part:?} on stdout or stderr"))
     }
 
     /// Standard output without the white space around it.

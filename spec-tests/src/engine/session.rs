@@ -165,6 +165,21 @@ impl<'a, E: Engine> Session<'a, E> {
         Ok(self.ask(&["inspect", "--format", "{{.State.Pid}}", container])?.ok()?.word().to_owned())
     }
 
+    /// Carries `steps` out on another engine, as a part of this session.
+    pub fn on_engine(&self, engine: &E, steps: impl Fn(&Session<E>) -> Outcome) -> Outcome {
+        let session = Session {
+            engine,
+            on: self.on,
+            role: self.role,
+            suffix: self.suffix.clone(),
+            transcript: RefCell::default(),
+            containers: RefCell::default(),
+        };
+        let result = steps(&session);
+        self.transcript.borrow_mut().extend(session.end());
+        result
+    }
+
     /// Removes the session's containers and gives the transcript, with this session's own names taken out.
     pub fn end(self) -> Vec<Said> {
         let names = self.containers.into_inner();

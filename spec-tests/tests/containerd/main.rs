@@ -2,7 +2,8 @@
 //! tested shim, must do the same.
 //!
 //! The suite runs Debian's own containerd in namespaces of its own, so it needs root, and the packages that
-//! `scripts/install-test-packages` installs. It touches nothing of the system's containerd.
+//! `scripts/install-test-packages` installs. It touches nothing of the system's containerd. `scripts/engine` runs it with
+//! the containerd of a newer Debian.
 //!
 //! ```text
 //! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test containerd   # the shim is beside the runtime
@@ -17,10 +18,11 @@ use spec_tests::engine::containerd::{Containerd, ContainerdPool};
 use spec_tests::engine::role::Runtimes;
 use spec_tests::engine::suite::{self, Theme};
 
+mod restarts;
 mod tasks;
 
 fn themes() -> Vec<Theme<Containerd>> {
-    vec![("tasks", tasks::scenarios())]
+    vec![("restarts", restarts::scenarios()), ("tasks", tasks::scenarios())]
 }
 
 fn main() -> ExitCode {

@@ -24,7 +24,6 @@ pub fn scenarios() -> Vec<Scenario> {
 
 /// `web` serves what is in the volume; `client` reads it by the service's name and shows it.
 const TWO_SERVICES: &str = r#"
-version: "2.4"
 services:
   web:
     image: busybox
@@ -68,7 +67,7 @@ impl<'a> Project<'a> {
     /// recorded; what the scenarios expect of it is what counts.
     fn compose(&self, args: &[&str]) -> Outcome<Said> {
         let mut command = self.session.engine().client("docker-compose");
-        command.current_dir(&self.dir).args(["--no-ansi", "--project-name", &self.name]).args(args);
+        command.current_dir(&self.dir).args(["--ansi", "never", "--project-name", &self.name]).args(args);
         run(&mut command, None)
     }
 
@@ -100,7 +99,9 @@ fn whole_life(project: &Project) -> Outcome {
     project.compose(&["pause", "web"])?.ok()?;
     project.compose(&["unpause", "web"])?.ok()?;
     project.compose(&["kill", "-s", "KILL", "web"])?.ok()?;
-    project.waits_for(&["ps", "web"], "Exit 137")?;
+    let web = project.compose(&["ps", "--all", "-q", "web"])?.ok()?;
+    session
+        .wait_until(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", web.word()], "exited 137")?;
     project.compose(&["up", "--detach"])?.ok()?;
     project.compose(&["ps", "--services", "--filter", "status=running"])?.ok()?.shows("web")?;
     runtime_is_the_seat_s(project)?;
@@ -132,17 +133,22 @@ fn run_and_scale(session: &Session) -> Outcome {
         .exits(4)?
         .says("served\n")?;
     project.compose(&["up", "--detach", "--scale", "client=3"])?.ok()?;
-    project.waits_for(&["ps"], "client_3")?;
+    until("three clients", 30, || {
+        project.compose(&["ps", "-q", "client"]).is_ok_and(|said| said.stdout.lines().count() == 3)
+    })?;
     project.compose(&["top"])?.ok()?.shows("httpd -f -p 80")?;
     project.compose(&["down", "--volumes"])?.ok().map(drop)
 }
 
 fn a_service_is_built(session: &Session) -> Outcome {
-    let file = "version: \"2.4\"\nservices:\n  job:\n    build: .\n    read_only: true\n    cap_drop: [ALL]\n    tmpfs: [/tmp]\n";
+    let file =
+        "services:\n  job:\n    build: .\n    read_only: true\n    cap_drop: [ALL]\n    tmpfs: [/tmp]\n";
     let project = Project::of(session, file)?;
     let dockerfile = "FROM busybox\nRUN echo built > /made\nCMD cat /made; grep CapEff /proc/self/status; touch /x; exit 6\n";
     fs::write(project.dir.join("Dockerfile"), dockerfile).map_err(Stop::failed)?;
     let said = project.compose(&["up", "--build", "--exit-code-from", "job"])?;
+    // docker-compose 2 keeps stdout and stderr of services apart.
+    let said = Said { stdout: format!("{}{}", said.stdout, said.stderr), ..said };
     let expected =
         said.exits(6)?.shows("built")?.shows("0000000000000000")?.shows("Read-only file system").map(drop);
     project.compose(&["down", "--rmi", "local"])?.ok()?;

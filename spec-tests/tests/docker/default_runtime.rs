@@ -15,12 +15,12 @@ pub fn scenarios() -> Vec<Scenario> {
             said.ok()?.says(&format!("{}\n", session.runtime())).map(drop)
         }),
         scenario("info_knows_its_path", |session| {
-            let format = format!("{{{{(index .Runtimes \"{}\").Path}}}}", session.runtime());
-            let path = match session.role() {
-                Role::Reference => "runc",
-                Role::Tested => "/",
-            };
-            session.ask(&["info", "-f", &format])?.ok()?.shows(path).map(drop)
+            let format = format!("{{{{json (index .Runtimes \"{}\")}}}}", session.runtime());
+            let said = session.ask(&["info", "-f", &format])?.ok()?;
+            match session.role() {
+                Role::Reference => said.shows(r#""path":"runc""#).map(drop),
+                Role::Tested => said.shows(session.engine().tested_in_info()).map(drop),
+            }
         }),
         scenario("run", |session| {
             session.run(&[BUSYBOX, "echo", "by default"])?.ok()?.says("by default\n").map(drop)

@@ -129,7 +129,7 @@ fn bounds() -> Vec<Scenario> {
         run(
             "cpus_beyond_the_machine_s_are_refused",
             &["--cpus", "1000", BUSYBOX, "true"],
-            Fails(125, "Range of CPUs"),
+            Fails(125, "ange of CPUs"),
         )
         .needs(&["cpu"]),
         run(

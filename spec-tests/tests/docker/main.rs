@@ -1,10 +1,11 @@
 //! Docker, for real: the same commands under Debian's runc and under the tested runtime must do the same.
 //!
-//! The suite starts Debian 12's own dockerd and containerd in namespaces of their own, so it needs root, and the
-//! packages that `scripts/install-test-packages` installs. It touches nothing of the system's engine.
+//! The suite starts Debian's own dockerd and containerd in namespaces of their own, so it needs root, and the packages
+//! that `scripts/install-test-packages` installs. It touches nothing of the system's engine. `scripts/engine` runs it
+//! beside the engines of a newer Debian.
 //!
 //! ```text
-//! CORTEN_DOCKER_SHIM=/path/to/containerd-shim-corten-v2 …                 # containers by that shim
+//! CORTEN_DOCKER_SHIM=/path/to/containerd-shim-corten-v2 …                 # containers by that shim, as runtimeType
 //! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test docker        # all (default: target/…/corten)
 //! … --test docker -- volumes::                                             # a theme
 //! … --test docker -- --exact exec::as_another_user                         # one scenario, both runtimes

@@ -292,13 +292,19 @@ fn privileged() -> Vec<Scenario> {
             &["--security-opt", "systempaths=unconfined", BUSYBOX, "grep", "-c", " /proc", "/proc/mounts"],
             Says("1\n"),
         ),
-        scenario("privileged_where_root_lacks_a_capability_is_refused", |session| {
+        scenario("privileged_where_root_lacks_a_capability", |session| {
             if lacking_capabilities().is_empty() {
                 return Err(Stop::Skipped("root has every capability here".into()));
             }
             let runtime = session.runtime();
-            let said =
-                session.docker(&["run", "--rm", "--privileged", "--runtime", runtime, BUSYBOX, "true"])?;
+            let look = ["grep", "CapBnd", "/proc/self/status"];
+            let run = ["run", "--rm", "--privileged", "--runtime", runtime, BUSYBOX];
+            let said = session.docker(&[&run[..], &look].concat())?;
+            if said.code == 0 {
+                // Newer engines ask for no more than they have.
+                let of_host = session.machine().shell(&look.join(" "))?.ok()?;
+                return said.says(&of_host.stdout).map(drop);
+            }
             said.exits(125)?.complains("operation not permitted").map(drop)
         }),
     ]

@@ -70,11 +70,7 @@ fn ends() -> Vec<Scenario> {
             Fails(126, "permission denied"),
         ),
         run("a_missing_image_is_125", &["nosuch.invalid/image", "true"], Fails(125, "Unable to find image")),
-        run(
-            "an_unknown_runtime_is_125",
-            &["--runtime", "nosuch", BUSYBOX, "true"],
-            Fails(125, "Unknown runtime"),
-        ),
+        run("an_unknown_runtime_is_125", &["--runtime", "nosuch", BUSYBOX, "true"], Fails(125, "nosuch")),
         run(
             "an_unknown_user_is_refused",
             &["--user", "nosuch", BUSYBOX, "true"],
@@ -211,7 +207,13 @@ B=two words
         ),
         run(
             "mount_propagation_is_private",
-            &[BUSYBOX, "sh", "-c", "cut -d' ' -f5,7 /proc/self/mountinfo | sed 's/:[0-9]*$/:/' | sort"],
+            // Newer runcs take the root out of its peer group altogether.
+            &[
+                BUSYBOX,
+                "sh",
+                "-c",
+                "cut -d' ' -f5,7 /proc/self/mountinfo | sed 's/^\\/ master:.*/\\/ -/' | sort",
+            ],
             Shows(&["/dev -"]),
         ),
         scenario("nothing_can_be_made_beside_the_cgroup_hierarchies", |session| {
