@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use corten::error::best_effort;
 use tokio::sync::{Notify, oneshot};
 
 use crate::events::Queue;
@@ -13,6 +14,7 @@ use crate::machine::call::{Call, CallId, Input};
 use crate::machine::operation::{Effect, Reply};
 use crate::operations::Works;
 use crate::refusal::{Code, Refusal};
+use crate::socket::Served;
 
 /// How long the end of the shim waits for a containerd that takes no events.
 const LAST_EVENTS: Duration = Duration::from_secs(10);
@@ -32,11 +34,13 @@ pub struct Shim {
     pub works: Works,
     /// Told when the shim has nothing more to do.
     pub quit: Notify,
+    /// Until it is retired.
+    socket: Mutex<Option<Served>>,
 }
 
 impl Shim {
-    /// A shim without a container.
-    pub fn new(events: Queue, works: Works) -> Shim {
+    /// A shim without a container, which is reached by `socket`.
+    pub fn new(events: Queue, works: Works, socket: Option<Served>) -> Shim {
         Shim {
             machine: Mutex::new(Machine::new()),
             waiting: Mutex::default(),
@@ -44,6 +48,14 @@ impl Shim {
             events,
             works,
             quit: Notify::new(),
+            socket: Mutex::new(socket),
+        }
+    }
+
+    /// Lets nobody find this shim any more: the next `start` begins another.
+    pub fn retire(&self) {
+        if let Some(socket) = locked(&self.socket).take() {
+            best_effort(socket.retire(), "a dead socket is replaced by the next `start`");
         }
     }
 
@@ -87,6 +99,7 @@ impl Shim {
             Effect::Publish(event) => self.events.push(&event),
             Effect::StoreExit(container, exit) => self.works.store_exit(&container, exit),
             Effect::Quit => {
+                self.retire();
                 let shim = Arc::clone(self);
                 tokio::spawn(async move {
                     let delivered = shim.events.drained();
