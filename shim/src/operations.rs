@@ -194,11 +194,11 @@ impl Works {
         let config = Config::read(&site.bundle)?;
         let user = config.owner_of_streams(site.options.io_uid, site.options.io_gid);
         let owner = Owner { namespace: self.namespace.clone(), id: exec.clone() };
+        let terminal = addition.streams.terminal;
+        let spec = with_terminal(addition.spec, terminal);
         let (mut stdio, streams) = Stdio::open(&addition.streams, user, &owner).await?;
         let _hold = self.children.hold();
-        let pid =
-            with_streams(site.exec(&exec, &addition.spec, streams), &mut stdio, addition.streams.terminal)
-                .await?;
+        let pid = with_streams(site.exec(&exec, &spec, streams), &mut stdio, terminal).await?;
         self.attend(shim, key, pid, stdio);
         Ok(Outcome::Began { pid })
     }
@@ -267,6 +267,17 @@ impl Works {
     fn stdio(&self, key: &ProcessKey) -> Option<Arc<tokio::sync::Mutex<Stdio>>> {
         locked(&self.processes).get(key).map(|process| Arc::clone(&process.stdio))
     }
+}
+
+/// The process as it is to be: whether it has a terminal is for the call to say, as with containerd's own shim. What is
+/// no JSON is the runtime's to refuse.
+fn with_terminal(spec: Vec<u8>, terminal: bool) -> Vec<u8> {
+    let Ok(mut process) = serde_json::from_slice::<serde_json::Value>(&spec) else { return spec };
+    if !process.is_object() || process["terminal"].as_bool().unwrap_or(false) == terminal {
+        return spec;
+    }
+    process["terminal"] = terminal.into();
+    process.to_string().into_bytes()
 }
 
 /// Runs what brings a process into its container, and has its streams begin. A terminal comes before the command has
