@@ -16,7 +16,7 @@ use crate::bundle::Bundle;
 use crate::children::Children;
 use crate::driver::{self, Driver, MemoryWatch, Site, library};
 use crate::log::{self, Level};
-use crate::machine::call::{Addition, Creation, Exit, Input, ProcessKey};
+use crate::machine::call::{Addition, Creation, Exit, Input, ProcessKey, RootfsMount};
 use crate::machine::operation::{Operation, Outcome};
 use crate::options::Parsed;
 use crate::refusal::{Code, Refusal};
@@ -123,14 +123,13 @@ impl Works {
         }
         let site = Arc::new(self.prepare(&creation)?);
         let config = Config::read(&site.bundle)?;
-        let rootfs = Bundle::at(&site.bundle).rootfs();
-        let (mounts, onto) = (creation.rootfs.clone(), rootfs.clone());
-        let mounted = tokio::task::spawn_blocking(move || rootfs::mount_all(mounts, onto)).await;
-        mounted.map_err(|err| Refusal::new(Code::Unknown, format!("rootfs: {err}")))??;
-        let created = self.create_mounted(shim, &creation, &site, &config).await;
+        let created = match mount_rootfs(&site, creation.rootfs.clone()).await {
+            Ok(()) => self.create_mounted(shim, &creation, &site, &config).await,
+            Err(refusal) => Err(refusal),
+        };
         if created.is_err() {
             locked(&self.containers).remove(&creation.id);
-            rootfs::unmount_all(&rootfs);
+            rootfs::unmount_all(&Bundle::at(&site.bundle).rootfs());
         }
         created
     }
@@ -267,6 +266,16 @@ impl Works {
     fn stdio(&self, key: &ProcessKey) -> Option<Arc<tokio::sync::Mutex<Stdio>>> {
         locked(&self.processes).get(key).map(|process| Arc::clone(&process.stdio))
     }
+}
+
+/// Mounts the root filesystem. If that fails, a part of it stays.
+async fn mount_rootfs(site: &Site, mounts: Vec<RootfsMount>) -> Result<(), Refusal> {
+    if rootfs::id_mapped::is_asked(&mounts) {
+        return site.mount_id_mapped(&mounts).await;
+    }
+    let rootfs = Bundle::at(&site.bundle).rootfs();
+    let mounted = tokio::task::spawn_blocking(move || rootfs::mount_all(mounts, rootfs)).await;
+    mounted.map_err(|err| Refusal::new(Code::Unknown, format!("rootfs: {err}")))?
 }
 
 /// The process as it is to be: whether it has a terminal is for the call to say, as with containerd's own shim. What is
