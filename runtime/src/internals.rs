@@ -6,6 +6,8 @@
 
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod apply {
+    pub use crate::apply::idmap::user_namespace;
+
     pub mod cgroup {
         pub use crate::apply::cgroup::readings;
         pub use crate::apply::cgroup::{Cgroup, CreatedCgroup, OomEvent, OomWatch, create};
@@ -15,7 +17,7 @@ pub mod apply {
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod plan {
     pub use crate::plan::{
-        Action, Caller, Exec, ForInit, Host, IdMapHelpers, Machine, NamespaceFlags, Plan, Program, RdtGroup,
+        Action, Caller, Exec, ForInit, Host, IdMap, IdMapHelpers, IdMapping, Machine, NamespaceFlags, Plan, Program, RdtGroup,
         Request, Stage, create, exec,
     };
 
@@ -75,12 +77,20 @@ pub mod sys {
         pub use crate::sys::memory::OrOneLine;
     }
 
+    pub mod mount {
+        pub use crate::sys::mount::{attach, clone_tree, set_id_map};
+    }
+
     pub mod mountinfo {
         pub use crate::sys::mountinfo::{MountInfo, read};
     }
 
     pub mod pidfd {
         pub use crate::sys::pidfd::ProcessStat;
+    }
+
+    pub mod process {
+        pub use crate::sys::process::SingleThreaded;
     }
 
     pub mod schedule {

@@ -6,6 +6,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use crate::rootfs::id_mapped;
+
 /// The name under which the file is the `corten` command and nothing else.
 const RUNTIME: &str = "corten";
 
@@ -18,6 +20,8 @@ pub enum Command {
     Delete(Args),
     /// Is the server.
     Serve(Args),
+    /// Mounts a root filesystem with mapped ids: the server asks for it.
+    MountIdMapped,
     /// Tells what the runtime can do.
     Info,
     /// Tells the version.
@@ -47,8 +51,10 @@ pub struct Args {
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut argv = argv.into_iter();
     let program = argv.next().unwrap_or_default();
-    if Path::new(&program).file_name() == Some(OsStr::new(RUNTIME)) {
-        return Ok(Command::Runtime);
+    match Path::new(&program).file_name().and_then(OsStr::to_str) {
+        Some(RUNTIME) => return Ok(Command::Runtime),
+        Some(id_mapped::PROGRAM) => return Ok(Command::MountIdMapped),
+        _ => {}
     }
     let mut flags = Flags::default();
     let command = match flags.read(&mut argv) {

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Ok(Command::Start(args)) => start::run(&args),
         Ok(Command::Delete(args)) => delete::run(&args),
         Ok(Command::Serve(args)) => serve::serve(&args),
+        Ok(Command::MountIdMapped) => rootfs::id_mapped::run(),
         Ok(Command::Info) => info::run(),
         Ok(Command::Version) => info::version(),
         Err(text) => Err(Error::invalid(text)),

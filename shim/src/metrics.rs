@@ -46,14 +46,14 @@ fn metrics_of_v2(read: &V2) -> of_v2::Metrics {
             psi: psi(read.cpu_pressure),
             ..Default::default()
         }),
-        memory: field(read.memory.as_ref(), |memory| memory_of_v2(memory, read.memory_pressure)),
-        memory_events: field(read.memory.as_ref(), |memory| memory_events(&memory.events)),
+        memory: some(read.memory.as_ref(), |memory| memory_of_v2(memory, read.memory_pressure)),
+        memory_events: some(read.memory.as_ref(), |memory| memory_events(&memory.events)),
         io: MessageField::some(of_v2::IOStat {
             usage: read.io.devices.iter().map(io_entry).collect(),
             psi: psi(read.io.pressure),
             ..Default::default()
         }),
-        rdma: field(present(&read.rdma), |rdma| of_v2::RdmaStat {
+        rdma: some(present(&read.rdma), |rdma| of_v2::RdmaStat {
             current: rdma.current.iter().map(rdma_of_v2).collect(),
             limit: rdma.max.iter().map(rdma_of_v2).collect(),
             ..Default::default()
@@ -178,7 +178,7 @@ fn psi(read: Option<Pressure>) -> MessageField<of_v2::PSIStats> {
 fn metrics_of_v1(read: &V1, device_name: impl Fn(u64, u64) -> String) -> of_v1::Metrics {
     of_v1::Metrics {
         cpu: MessageField::some(of_v1::CPUStat {
-            usage: field(read.cpuacct.as_ref(), cpu_usage),
+            usage: some(read.cpuacct.as_ref(), cpu_usage),
             throttling: MessageField::some(of_v1::Throttle {
                 periods: value(&read.cpu, "nr_periods"),
                 throttled_periods: value(&read.cpu, "nr_throttled"),
@@ -323,6 +323,12 @@ fn device_name(major: u64, minor: u64) -> String {
     name.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// A message that is there even if nothing was read: containerd's own shim never leaves it out, and nerdctl ends in a
+/// panic without it.
+fn some<T, M: Default>(read: Option<&T>, message: impl FnOnce(&T) -> M) -> MessageField<M> {
+    MessageField::some(read.map(message).unwrap_or_default())
+}
+
 fn field<T, M>(read: Option<&T>, message: impl FnOnce(&T) -> M) -> MessageField<M> {
     MessageField::from_option(read.map(message))
 }
@@ -417,12 +423,13 @@ mod tests {
     }
 
     #[test]
-    fn controllers_that_are_not_there_are_left_out() {
+    fn controllers_that_are_not_there_have_empty_messages_where_clients_look_for_them() {
         let metrics = decoded_v2(V2 { processes: 4, ..V2::default() });
         assert_eq!(metrics.pids.current, 4);
-        assert!(metrics.memory.is_none() && metrics.memory_events.is_none() && metrics.rdma.is_none());
+        assert!(metrics.memory.is_some() && metrics.memory_events.is_some() && metrics.rdma.is_some());
         let metrics = decoded_v1(V1::default());
-        assert!(metrics.memory.is_none() && metrics.pids.is_none() && metrics.cpu.usage.is_none());
+        assert!(metrics.memory.is_none() && metrics.pids.is_none());
+        assert!(metrics.cpu.usage.is_some() && metrics.cpu.throttling.is_some());
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The server: one thread, which serves a group of containers until the last of them is gone.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use corten::container::{SealedImage, become_subreaper};
-use corten::error::{Error, Result, best_effort};
+use corten::error::{Error, Result};
 use corten::internals::sys::descriptors;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -22,7 +21,7 @@ use crate::log::{self, Level};
 use crate::service;
 use crate::shim::Shim;
 use crate::shim::operations::Works;
-use crate::socket;
+use crate::socket::Served;
 use crate::watch::watched;
 
 /// How many threads wait for the kernel, or for a hook, at the same time: a start holds its thread as long as its hooks
@@ -35,9 +34,7 @@ const STACK_BYTES: usize = 256 * 1024;
 /// The socket is descriptor 3, as `start` has left it, or is bound to the path of the command line.
 pub fn serve(args: &Args) -> Result<()> {
     let listener = listener(args)?;
-    let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
-    // It listens until the socket's file is gone.
-    let listening = listener.as_fd().try_clone_to_owned().map_err(|err| Error::io("fcntl(F_DUPFD)", &err))?;
+    let socket = Served::by(&listener)?;
     log::open(std::path::Path::new(""));
     become_subreaper()?;
     let signals = signals()?;
@@ -47,30 +44,35 @@ pub fn serve(args: &Args) -> Result<()> {
         .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(|err| Error::io("epoll_create1", &err))?;
-    let served = runtime.block_on(run(args, listener, signals));
-    if let Some(path) = path {
-        best_effort(socket::retire(&path, listening), "a dead socket is replaced by the next `start`");
-    }
+    let works = works(args);
+    let shim = Arc::new(Shim::new(Queue::new(&args.namespace, &events_address(args)), works, socket));
+    let served = runtime.block_on(run(&shim, listener, signals));
+    shim.retire();
     // Nobody waits for what still blocks.
     runtime.shutdown_background();
     served
 }
 
-async fn run(args: &Args, listener: StdListener, signals: SignalFd) -> Result<()> {
+/// Where containerd listens for events.
+fn events_address(args: &Args) -> String {
     let address = std::env::var("TTRPC_ADDRESS").ok().filter(|address| !address.is_empty());
-    let address = address.unwrap_or_else(|| format!("{}.ttrpc", args.address));
+    address.unwrap_or_else(|| format!("{}.ttrpc", args.address))
+}
+
+fn works(args: &Args) -> Works {
     let image = SealedImage::make()
         .inspect_err(|err| log::say(Level::Warning, &format!("each command seals itself: {err}")))
         .ok();
-    let children = Arc::new(Children::default());
-    let works = Works::new(&args.namespace, image, Arc::clone(&children));
-    let shim = Arc::new(Shim::new(Queue::new(&args.namespace, &address), works));
-    let mut server = Server::new().register_service(service::services(&shim)).add_listener(peers(listener)?);
+    Works::new(&args.namespace, image, Arc::new(Children::default()))
+}
+
+async fn run(shim: &Arc<Shim>, listener: StdListener, signals: SignalFd) -> Result<()> {
+    let mut server = Server::new().register_service(service::services(shim)).add_listener(peers(listener)?);
     server.start().await.map_err(|err| Error::internal(format!("the server: {err}")))?;
     tokio::select! {
         () = shim.quit.notified() => {}
         () = shim.events.deliver() => {}
-        ended = attend(&children, signals) => ended?,
+        ended = attend(&shim.works.children, signals) => ended?,
     }
     Ok(())
 }

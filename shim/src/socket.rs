@@ -181,14 +181,32 @@ pub fn remove_unless_served(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the socket of this process, which still listens, and then listens no more. A `start` that comes at the same
-/// time finds either a server that listens or no socket.
-pub fn retire(path: &Path, listening: OwnedFd) -> Result<()> {
-    let lock = lock_directory_of(path)?;
-    unlink(path)?;
-    drop(listening);
-    drop(lock);
-    Ok(())
+/// The socket that this process serves.
+pub struct Served {
+    path: PathBuf,
+    /// So it listens as long as its file is there, whatever becomes of the server.
+    _listening: OwnedFd,
+}
+
+impl Served {
+    /// `None` for a socket that is no file.
+    pub fn by(listener: &UnixListener) -> Result<Option<Served>> {
+        let address = listener.local_addr().map_err(|err| Error::io("getsockname(socket)", &err))?;
+        let Some(path) = address.as_pathname().map(PathBuf::from) else { return Ok(None) };
+        let listening = listener.as_fd().try_clone_to_owned();
+        let _listening = listening.map_err(|err| Error::io("fcntl(F_DUPFD)", &err))?;
+        Ok(Some(Served { path, _listening }))
+    }
+
+    /// Removes its file. A `start` that comes at the same time finds either a server that listens or no socket, and
+    /// whatever is bound there later is another server's.
+    pub fn retire(self) -> Result<()> {
+        let lock = lock_directory_of(&self.path)?;
+        unlink(&self.path)?;
+        drop(self);
+        drop(lock);
+        Ok(())
+    }
 }
 
 fn lock_directory_of(path: &Path) -> Result<Flock<File>> {

@@ -276,6 +276,88 @@ fn a_cgroup_for_the_shim_that_is_not_there_fails_the_start() {
     place.refuses("c1", &bytes(&params), &["ShimCgroup", "/no/such/cgroup"]);
 }
 
+/// Cgroups of one path, in each hierarchy, which go with this value.
+struct Cgroups(Vec<PathBuf>);
+
+impl Cgroups {
+    fn new(name: &str) -> Cgroups {
+        let tops = fs::read_dir("/sys/fs/cgroup").expect("cgroups").flatten().map(|entry| entry.path());
+        let tops = tops.chain([PathBuf::from("/sys/fs/cgroup")]).filter(|top| !top.is_symlink());
+        let tops = tops.filter(|top| top.join("cgroup.procs").exists() && is_a_top(top));
+        let made = Cgroups(tops.map(|top| top.join(name)).collect());
+        for cgroup in &made.0 {
+            fs::create_dir(cgroup).expect("a cgroup");
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                // A cpuset of v1 takes no process before it has these.
+                let of_the_top = cgroup.with_file_name(file);
+                if of_the_top.exists() {
+                    let value = fs::read_to_string(of_the_top).expect("it is there");
+                    fs::write(cgroup.join(file), value).expect("a cpuset");
+                }
+            }
+        }
+        made
+    }
+}
+
+/// Whether a directory is the top of a hierarchy, and no cgroup in it.
+fn is_a_top(dir: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| fs::metadata(path).expect("it is there").dev();
+    device(dir) != device(dir.parent().expect("below /"))
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        for cgroup in &self.0 {
+            while fs::read_to_string(cgroup.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty()) {
+                std::thread::yield_now();
+            }
+            fs::remove_dir(cgroup).expect("it is empty");
+        }
+    }
+}
+
+#[test]
+fn the_shim_goes_to_the_cgroup_that_the_options_name() {
+    if !is_root("makes cgroups") {
+        return;
+    }
+    let name = format!("shim-test-{}", std::process::id());
+    let cgroups = Cgroups::new(&name);
+    let place = Place::new("p");
+    place.bundle("c1", CONFIG);
+    let options = oci::Options { shim_cgroup: format!("/{name}"), ..oci::Options::default() };
+    let value = Some(an_any("containerd.runc.v1.Options", bytes(&options))).into();
+    let extensions = vec![Extension { value, ..Extension::default() }];
+    let params = BootstrapParams { extensions, ..place.params("c1") };
+    let output = place.start("c1", &params);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let [server] = *place.servers() else { panic!("a single server") };
+    for cgroup in &cgroups.0 {
+        let pids = fs::read_to_string(cgroup.join("cgroup.procs")).expect("it is there");
+        assert_eq!(pids.trim(), server.to_string(), "{}", cgroup.display());
+    }
+}
+
+#[test]
+fn the_server_has_a_core_scheduling_group_or_the_start_says_why_not() {
+    let place = Place::new("k");
+    let bundle = place.bundle("c1", CONFIG);
+    let mut command = Command::new(SHIM);
+    command.args(["-namespace", "ns", "-id", "c1", "-address", &place.grpc(), "start"]);
+    command.current_dir(&bundle).env("SCHED_CORE", "1");
+    let output = fed(&mut command, &bytes(&place.params("c1")));
+    if output.status.success() {
+        assert_eq!(place.servers().len(), 1);
+        return;
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("core scheduling (SCHED_CORE)") && said.lines().count() == 1, "{output:?}");
+    assert!(output.stdout.is_empty() && place.servers().is_empty());
+    eprintln!("skipped: this kernel has no core scheduling: {said}");
+}
+
 #[test]
 fn an_answer_that_nobody_takes_leaves_nothing() {
     let place = Place::new("w");

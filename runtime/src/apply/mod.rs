@@ -15,7 +15,7 @@ mod handed_out;
 pub mod handshake;
 pub mod hooks;
 mod identity;
-mod idmap;
+pub mod idmap;
 mod init;
 mod inside;
 mod joined_procfs;

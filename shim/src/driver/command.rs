@@ -2,15 +2,19 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use corten::container::ends_with_parent;
 use serde::Deserialize;
+use tokio::task::JoinHandle;
 
 use super::{Driver, Site, failed, library};
 use crate::bundle::Bundle;
+use crate::machine::call::{Exit, RootfsMount};
 use crate::refusal::{Code, Refusal};
+use crate::rootfs;
 use crate::stdio::ForProcess;
 
 /// What is read of a runtime's log.
@@ -44,17 +48,31 @@ impl Site {
         pid
     }
 
+    /// Mounts the root filesystem, whoever the runtime is: in a fresh process of this file.
+    pub async fn mount_id_mapped(&self, mounts: &[RootfsMount]) -> Result<(), Refusal> {
+        let json = serde_json::to_vec(mounts).map_err(|err| Refusal::new(Code::Unknown, err.to_string()))?;
+        let json = File::new(self.bundle.join("rootfs.json"), &json)?;
+        let stdin = std::fs::File::open(&json.0)
+            .map_err(|err| Refusal::new(Code::Unknown, format!("{}: {err}", json.0.display())))?;
+        let (reader, input) = reader()?;
+        let mut command = self.this_file(rootfs::id_mapped::PROGRAM);
+        command.current_dir(&self.bundle).stdin(stdin).stdout(Stdio::null()).stderr(input);
+        let ended = self.end_of(command).await?;
+        let said = reader.await.unwrap_or_default();
+        match ended.status {
+            0 => Ok(()),
+            status => {
+                Err(Refusal::new(Code::Unknown, format!("rootfs: exit status {status}: {}", said.trim())))
+            }
+        }
+    }
+
     /// Any other command of another runtime, to its end.
     pub async fn run(&self, args: Vec<OsString>) -> Result<String, Refusal> {
         let log = Log(self.bundle.join(format!("log.{}.json", self.next_log())));
-        let (output, input) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
-            .map_err(|errno| Refusal::new(Code::Unknown, format!("pipe: {}", errno.desc())))?;
+        let (reader, input) = reader()?;
         let mut command = self.command(&log, args);
         command.stdin(Stdio::null()).stdout(input).stderr(Stdio::null());
-        let reader = tokio::task::spawn_blocking(move || {
-            let mut said = String::new();
-            std::fs::File::from(output).read_to_string(&mut said).map(|_| said).unwrap_or_default()
-        });
         self.spawn(command, &log).await?;
         Ok(reader.await.unwrap_or_default())
     }
@@ -81,15 +99,9 @@ impl Site {
     }
 
     fn command(&self, log: &Log, args: Vec<OsString>) -> Command {
-        let mut command = match (&self.driver, self.image.as_ref()) {
-            (Driver::Library, Some(image)) => image.command("corten"),
-            (Driver::Library, None) => {
-                let mut command = Command::new("/proc/self/exe");
-                ends_with_parent(&mut command);
-                std::os::unix::process::CommandExt::arg0(&mut command, "corten");
-                command
-            }
-            (Driver::Binary(path), _) => {
+        let mut command = match &self.driver {
+            Driver::Library => self.this_file("corten"),
+            Driver::Binary(path) => {
                 let mut command = Command::new(path);
                 ends_with_parent(&mut command);
                 command
@@ -108,10 +120,32 @@ impl Site {
         command
     }
 
+    /// This file anew, by another name.
+    fn this_file(&self, name: &str) -> Command {
+        if let Some(image) = self.image.as_ref() {
+            return image.command(name);
+        }
+        let mut command = Command::new("/proc/self/exe");
+        ends_with_parent(&mut command);
+        std::os::unix::process::CommandExt::arg0(&mut command, name);
+        command
+    }
+
     /// Runs a command to its end.
     ///
     /// Errors: what the runtime has put into its log.
-    async fn spawn(&self, mut command: Command, log: &Log) -> Result<(), Refusal> {
+    async fn spawn(&self, command: Command, log: &Log) -> Result<(), Refusal> {
+        match self.end_of(command).await?.status {
+            0 => Ok(()),
+            status => {
+                let said = log.last_error();
+                Err(Refusal::new(Code::Unknown, said.unwrap_or_else(|| format!("exit status {status}"))))
+            }
+        }
+    }
+
+    /// Runs a command, and waits for its end.
+    async fn end_of(&self, mut command: Command) -> Result<Exit, Refusal> {
         let _hold = self.children.hold();
         let program = command.get_program().to_string_lossy().into_owned();
         let child =
@@ -119,18 +153,19 @@ impl Site {
         // Its ends of the container's pipes must not stay open here.
         drop(command);
         let known = self.children.know(child.id() as i32).map_err(|err| library::refusal(&err))?;
-        match known.end().await {
-            Ok(exit) if exit.status == 0 => Ok(()),
-            Ok(exit) => {
-                let said = log.last_error();
-                Err(Refusal::new(
-                    Code::Unknown,
-                    said.unwrap_or_else(|| format!("exit status {}", exit.status)),
-                ))
-            }
-            Err(err) => Err(library::refusal(&err)),
-        }
+        known.end().await.map_err(|err| library::refusal(&err))
     }
+}
+
+/// What reads all that is written into the other end, which is for a child.
+fn reader() -> Result<(JoinHandle<String>, OwnedFd), Refusal> {
+    let (output, input) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+        .map_err(|errno| Refusal::new(Code::Unknown, format!("pipe: {}", errno.desc())))?;
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut said = String::new();
+        std::fs::File::from(output).read_to_string(&mut said).map(|_| said).unwrap_or_default()
+    });
+    Ok((reader, input))
 }
 
 /// The log of one command, which goes with this value.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::operation::Outcome;
 use crate::refusal::Refusal;
 
@@ -140,7 +142,7 @@ pub struct Streams {
 }
 
 /// A mount of the root filesystem, as containerd says it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootfsMount {
     /// The filesystem's name, or `bind`.
     pub kind: String,

@@ -101,12 +101,14 @@ impl Machine {
     }
 
     /// A shim with containers stays: each container of a group says Shutdown after its own end.
+    ///
+    /// Whoever has the reply may create a container of the same id at once, and must not find this shim.
     fn shutdown(&mut self, call: CallId) {
-        self.work.reply(call, Ok(Reply::Empty));
         if self.creating.is_empty() && self.containers.is_empty() && !self.quits {
             self.quits = true;
             self.work.effect(Effect::Quit);
         }
+        self.work.reply(call, Ok(Reply::Empty));
     }
 
     fn done(&mut self, operation: OperationId, result: Ended) {

@@ -18,7 +18,7 @@ pub enum Effect {
     Publish(Event),
     /// Writes how init ended into the bundle, before anybody hears of it.
     StoreExit(String, Exit),
-    /// Ends the shim, once all events are delivered and all replies are sent.
+    /// Ends the shim: nobody finds it from now on, and it goes once all events are delivered and all replies are sent.
     Quit,
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use corten::error::best_effort;
 use tokio::sync::{Notify, oneshot};
 
 use self::operations::Works;
@@ -15,6 +16,7 @@ use crate::machine::Machine;
 use crate::machine::call::{Call, CallId, Input};
 use crate::machine::operation::{Effect, Reply};
 use crate::refusal::{Code, Refusal};
+use crate::socket::Served;
 
 /// How long the end of the shim waits for a containerd that takes no events.
 const LAST_EVENTS: Duration = Duration::from_secs(10);
@@ -34,11 +36,13 @@ pub struct Shim {
     pub works: Works,
     /// Told when the shim has nothing more to do.
     pub quit: Notify,
+    /// Until it is retired.
+    socket: Mutex<Option<Served>>,
 }
 
 impl Shim {
-    /// A shim without a container.
-    pub fn new(events: Queue, works: Works) -> Shim {
+    /// A shim without a container, which is reached by `socket`.
+    pub fn new(events: Queue, works: Works, socket: Option<Served>) -> Shim {
         Shim {
             machine: Mutex::new(Machine::new()),
             waiting: Mutex::default(),
@@ -46,6 +50,14 @@ impl Shim {
             events,
             works,
             quit: Notify::new(),
+            socket: Mutex::new(socket),
+        }
+    }
+
+    /// Lets nobody find this shim any more: the next `start` begins another.
+    pub fn retire(&self) {
+        if let Some(socket) = locked(&self.socket).take() {
+            best_effort(socket.retire(), "a dead socket is replaced by the next `start`");
         }
     }
 
@@ -89,6 +101,7 @@ impl Shim {
             Effect::Publish(event) => self.events.push(&event),
             Effect::StoreExit(container, exit) => self.works.store_exit(&container, exit),
             Effect::Quit => {
+                self.retire();
                 let shim = Arc::clone(self);
                 tokio::spawn(async move {
                     let delivered = shim.events.drained();

@@ -17,7 +17,7 @@ use crate::bundle::Bundle;
 use crate::children::Children;
 use crate::driver::{self, Driver, MemoryWatch, Site, library};
 use crate::log::{self, Level};
-use crate::machine::call::{Addition, Creation, Exit, Input, ProcessKey};
+use crate::machine::call::{Addition, Creation, Exit, Input, ProcessKey, RootfsMount};
 use crate::machine::operation::{Operation, Outcome};
 use crate::options::Parsed;
 use crate::refusal::{Code, Refusal};
@@ -123,14 +123,13 @@ impl Works {
         }
         let site = Arc::new(self.prepare(&creation)?);
         let config = Config::read(&site.bundle)?;
-        let rootfs = Bundle::at(&site.bundle).rootfs();
-        let (mounts, onto) = (creation.rootfs.clone(), rootfs.clone());
-        let mounted = tokio::task::spawn_blocking(move || rootfs::mount_all(mounts, onto)).await;
-        mounted.map_err(|err| Refusal::new(Code::Unknown, format!("rootfs: {err}")))??;
-        let created = self.create_mounted(shim, &creation, &site, &config).await;
+        let created = match mount_rootfs(&site, creation.rootfs.clone()).await {
+            Ok(()) => self.create_mounted(shim, &creation, &site, &config).await,
+            Err(refusal) => Err(refusal),
+        };
         if created.is_err() {
             locked(&self.containers).remove(&creation.id);
-            rootfs::unmount_all(&rootfs);
+            rootfs::unmount_all(&Bundle::at(&site.bundle).rootfs());
         }
         created
     }
@@ -194,11 +193,11 @@ impl Works {
         let config = Config::read(&site.bundle)?;
         let user = config.owner_of_streams(site.options.io_uid, site.options.io_gid);
         let owner = Owner { namespace: self.namespace.clone(), id: exec.clone() };
+        let terminal = addition.streams.terminal;
+        let spec = with_terminal(addition.spec, terminal);
         let (mut stdio, streams) = Stdio::open(&addition.streams, user, &owner).await?;
         let _hold = self.children.hold();
-        let pid =
-            with_streams(site.exec(&exec, &addition.spec, streams), &mut stdio, addition.streams.terminal)
-                .await?;
+        let pid = with_streams(site.exec(&exec, &spec, streams), &mut stdio, terminal).await?;
         self.attend(shim, key, pid, stdio);
         Ok(Outcome::Began { pid })
     }
@@ -267,6 +266,27 @@ impl Works {
     fn stdio(&self, key: &ProcessKey) -> Option<Arc<tokio::sync::Mutex<Stdio>>> {
         locked(&self.processes).get(key).map(|process| Arc::clone(&process.stdio))
     }
+}
+
+/// Mounts the root filesystem. If that fails, a part of it stays.
+async fn mount_rootfs(site: &Site, mounts: Vec<RootfsMount>) -> Result<(), Refusal> {
+    if rootfs::id_mapped::is_asked(&mounts) {
+        return site.mount_id_mapped(&mounts).await;
+    }
+    let rootfs = Bundle::at(&site.bundle).rootfs();
+    let mounted = tokio::task::spawn_blocking(move || rootfs::mount_all(mounts, rootfs)).await;
+    mounted.map_err(|err| Refusal::new(Code::Unknown, format!("rootfs: {err}")))?
+}
+
+/// The process as it is to be: whether it has a terminal is for the call to say, as with containerd's own shim. What is
+/// no JSON is the runtime's to refuse.
+fn with_terminal(spec: Vec<u8>, terminal: bool) -> Vec<u8> {
+    let Ok(mut process) = serde_json::from_slice::<serde_json::Value>(&spec) else { return spec };
+    if !process.is_object() || process["terminal"].as_bool().unwrap_or(false) == terminal {
+        return spec;
+    }
+    process["terminal"] = terminal.into();
+    process.to_string().into_bytes()
 }
 
 /// Runs what brings a process into its container, and has its streams begin. A terminal comes before the command has

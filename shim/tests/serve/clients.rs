@@ -3,18 +3,21 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
 
-use containerd_shim_protos::api::Status;
+use containerd_shim_protos::api::{StartRequest, Status};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use protobuf::Message;
 use serde_json::json;
 use ttrpc::Code;
+use ttrpc::proto::Request;
 
 use super::containerd::{Containerd, Server, fifo, is_gone, is_of_containerd, until};
 use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Start};
-use super::task::{Streams, creation};
+use super::task::{Streams, V2, creation};
 
 #[test]
 fn events_wait_for_a_containerd_that_is_away_in_their_order() {
@@ -189,4 +192,50 @@ fn hooks_of_start_hold_up_nobody_else_however_many_there_are() {
     server.task.kill("pod", "", 9).expect("it is there");
     server.task.wait("pod", "").expect("its exit");
     containerd.ends(&server, "pod");
+}
+
+#[test]
+fn a_start_whose_connection_breaks_goes_on() {
+    if is_of_containerd() {
+        // Its State says created for good, and the next start hangs or fails.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let hook = Hook::new(&containerd, "start");
+    let (server, request) = containerd.server_with("c", &["sleep", "600"], |config| {
+        config["hooks"] = json!({"poststart": hook.json()});
+    });
+    let pid = server.task.create(&request).expect("it is created");
+    let connection = UnixStream::connect(&server.socket).expect("it listens");
+    begin_start(&connection, "c");
+    hook.runs();
+    drop(connection);
+    server.task.connect_call("c");
+    hook.let_go();
+    containerd.events.wait_for(&Start("c".into()));
+    let state = server.task.state("c", "").expect("a state");
+    assert_eq!((state.status.enum_value_or_default(), state.pid), (Status::RUNNING, pid));
+    assert_eq!(server.task.start("c", "").expect_err("it runs").code, Code::FAILED_PRECONDITION);
+    server.task.kill("c", "", 9).expect("it is there");
+    server.task.wait("c", "").expect("its exit");
+    containerd.ends(&server, "c");
+    let c = || "c".to_owned();
+    assert_eq!(containerd.events.of("c"), [Create(c()), Start(c()), Exit(c(), c(), 137), Delete(c(), 137)]);
+}
+
+/// Sends Start, and waits for no answer.
+fn begin_start(mut connection: &UnixStream, id: &str) {
+    const REQUEST: u8 = 1;
+    let start = StartRequest { id: id.into(), ..StartRequest::default() };
+    let request = Request {
+        service: V2.into(),
+        method: "Start".into(),
+        payload: start.write_to_bytes().expect("bytes"),
+        ..Request::default()
+    };
+    let body = request.write_to_bytes().expect("bytes");
+    let length = u32::try_from(body.len()).expect("a short request");
+    let mut message = [&length.to_be_bytes()[..], &1_u32.to_be_bytes(), &[REQUEST, 0]].concat();
+    message.extend(body);
+    connection.write_all(&message).expect("it reads");
 }

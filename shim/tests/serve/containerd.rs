@@ -27,6 +27,34 @@ pub fn shim() -> PathBuf {
     other.map_or_else(|| env!("CARGO_BIN_EXE_containerd-shim-corten-v2").into(), PathBuf::from)
 }
 
+/// containerd's own shim, which makes containers by runc.
+pub const SHIM_OF_CONTAINERD: &str = "/usr/bin/containerd-shim-runc-v2";
+
+/// How a shim sees the cgroups of the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// As they are.
+    Host,
+    /// On a host with both versions, version 1 alone.
+    V1,
+    /// Version 2 alone. On a host with both it has no controllers.
+    V2,
+}
+
+impl View {
+    /// A command that executes `program` with this view.
+    fn command(self, program: &Path) -> Command {
+        let mounts = match self {
+            View::Host => return Command::new(program),
+            View::V1 => "if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi",
+            View::V2 => "umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+        };
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", &format!("{mounts}; exec \"$@\""), "sh"]).arg(program);
+        command
+    }
+}
+
 /// Whether containerd's own shim is tested, which has known faults.
 pub fn is_of_containerd() -> bool {
     shim().file_name().is_some_and(|name| name == "containerd-shim-runc-v2")
@@ -37,6 +65,7 @@ pub struct Containerd {
     pub dir: PathBuf,
     pub namespace: String,
     pub events: Events,
+    view: View,
     /// containerd holds them open, and reads them; these nobody reads.
     logs: Mutex<Vec<fs::File>>,
 }
@@ -51,6 +80,11 @@ pub struct Server {
 impl Containerd {
     /// `None` where containers can't be had.
     pub fn new() -> Option<Containerd> {
+        Containerd::with(View::Host)
+    }
+
+    /// The same, with another view of the cgroups for its shims.
+    pub fn with(view: View) -> Option<Containerd> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if !nix::unistd::geteuid().is_root() || !Path::new(BUSYBOX).exists() {
             eprintln!("skipped: it takes root and {BUSYBOX}");
@@ -68,7 +102,7 @@ impl Containerd {
             std::os::unix::fs::symlink("busybox", bin.join(name)).expect("a link");
         }
         let events = Events::listen(&dir.join("containerd.sock.ttrpc"));
-        Some(Containerd { dir, namespace, events, logs: Mutex::default() })
+        Some(Containerd { dir, namespace, events, view, logs: Mutex::default() })
     }
 
     /// A bundle of a container that runs `args`.
@@ -105,8 +139,13 @@ impl Containerd {
 
     /// Runs the shim as containerd does.
     pub fn command(&self, id: &str, command: &str, stdin: &[u8]) -> Output {
+        self.command_of(&shim(), id, command, stdin)
+    }
+
+    /// Runs another shim, or the same one by another name.
+    pub fn command_of(&self, shim: &Path, id: &str, command: &str, stdin: &[u8]) -> Output {
         let bundle = self.dir.join(id);
-        let mut shim = Command::new(shim());
+        let mut shim = self.view.command(shim);
         shim.args(["-namespace", &self.namespace, "-id", id, "-address"])
             .arg(self.dir.join("containerd.sock"))
             .args(["-publish-binary", "/bin/true", "-bundle"])
@@ -121,7 +160,12 @@ impl Containerd {
 
     /// `start` for the bundle of `id`, and a connection.
     pub fn server(&self, id: &str) -> Server {
-        let output = self.command(id, "start", b"");
+        self.server_of(&shim(), id)
+    }
+
+    /// The same by another shim.
+    pub fn server_of(&self, shim: &Path, id: &str) -> Server {
+        let output = self.command_of(shim, id, "start", b"");
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         let address = String::from_utf8(output.stdout).expect("an address");
         let task = Task::connect(&address);

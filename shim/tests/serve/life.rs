@@ -164,6 +164,177 @@ fn mounts_of_the_root_file_system_come_and_go() {
 }
 
 #[test]
+fn many_layers_whose_names_fill_more_than_a_page_are_mounted() {
+    const LAYERS: usize = 64;
+    let Some(containerd) = Containerd::new() else { return };
+    let script = "for number in $(cat /numbers); do test -e /layer-$number || exit 9; done";
+    let (server, mut request) = containerd.server_with("c", &["sh", "-c", script], |config| {
+        config["root"] = serde_json::json!({"path": "rootfs"});
+    });
+    let snapshots = containerd.dir.join("s".repeat(60));
+    fs::create_dir(&snapshots).expect("a directory");
+    let base = snapshots.join("base");
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(containerd.dir.join("root")).arg(&base).status();
+    assert!(copied.is_ok_and(|status| status.success()));
+    let mut layers = vec![base];
+    for number in 0..LAYERS {
+        let layer = snapshots.join(number.to_string()).join("fs");
+        fs::create_dir_all(&layer).expect("a directory");
+        fs::write(layer.join(format!("layer-{number}")), "").expect("a file");
+        layers.push(layer);
+    }
+    let numbers: Vec<String> = (0..LAYERS).map(|number| number.to_string()).collect();
+    fs::write(layers[1].join("numbers"), numbers.join(" ")).expect("a file");
+    let lower = layers.iter().map(|layer| layer.display().to_string()).collect::<Vec<_>>().join(":");
+    assert!(lower.len() > 4096);
+    request.rootfs.push(Mount {
+        type_: "overlay".into(),
+        source: "overlay".into(),
+        options: vec!["index=off".into(), format!("lowerdir={lower}")],
+        ..Mount::default()
+    });
+    server.task.run(&request);
+    assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 0);
+    containerd.ends(&server, "c");
+}
+
+#[test]
+fn options_that_the_kernel_would_cut_off_are_refused() {
+    if is_of_containerd() {
+        // It hands on a page, of which the kernel takes all but the last byte.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, mut request) = containerd.server_for("c", &["true"]);
+    let options = vec!["x".repeat(4096)];
+    request.rootfs.push(Mount { type_: "tmpfs".into(), source: "tmpfs".into(), options, ..Mount::default() });
+    let refused = server.task.create(&request).expect_err("too long");
+    assert!(refused.text.contains("4096 bytes of options"), "{refused:?}");
+    server.task.shutdown("c");
+    server.is_gone();
+    containerd.leaves_nothing();
+}
+
+#[test]
+fn a_bind_mount_of_the_root_file_system_may_be_read_only() {
+    let Some(containerd) = Containerd::new() else { return };
+    let script = "test -e /bin/busybox && ! echo x > /tmp/x";
+    let (server, mut request) = containerd.server_with("c", &["sh", "-c", script], |config| {
+        config["root"] = serde_json::json!({"path": "rootfs"});
+    });
+    request.rootfs.push(Mount {
+        type_: "bind".into(),
+        source: containerd.dir.join("root").to_str().expect("a plain path").into(),
+        options: vec!["rbind".into(), "ro".into()],
+        ..Mount::default()
+    });
+    server.task.run(&request);
+    assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 0);
+    containerd.ends(&server, "c");
+    assert!(!containerd.dir.join("root/tmp/x").exists());
+}
+
+#[test]
+fn mounts_of_the_root_file_system_may_have_mapped_ids() {
+    const ROOT: u32 = 100_000;
+    if is_of_containerd() {
+        // It can't before containerd 1.7.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let root = containerd.dir.join("root");
+    let of = |name: &str| format!("{name}dir={}", containerd.dir.join(name).display());
+    for name in ["upper", "work", "extra"] {
+        let dir = containerd.dir.join(name);
+        fs::create_dir(&dir).expect("a directory");
+        std::os::unix::fs::chown(&dir, Some(ROOT), Some(ROOT)).expect("it is ours");
+    }
+    let lower = format!("lowerdir={}:{}", containerd.dir.join("extra").display(), root.display());
+    let overlay = vec![of("upper"), of("work"), lower];
+    for (kind, options, written) in
+        [("overlay", overlay, "upper/x"), ("bind", vec!["rbind".into()], "root/x")]
+    {
+        let script = "test -O /bin/busybox && echo x > /x && test -O /x";
+        let (server, mut request) = containerd.server_with("c", &["sh", "-c", script], |config| {
+            config["root"] = serde_json::json!({"path": "rootfs"});
+            let map = serde_json::json!([{"containerID": 0, "hostID": ROOT, "size": 1000}]);
+            (config["linux"]["uidMappings"], config["linux"]["gidMappings"]) = (map.clone(), map);
+            let user = serde_json::json!({"type": "user"});
+            config["linux"]["namespaces"].as_array_mut().expect("a list").push(user);
+        });
+        let maps = ["uidmap", "gidmap"].map(|name| format!("{name}=0:{ROOT}:1000"));
+        request.rootfs.push(Mount {
+            type_: kind.into(),
+            source: root.to_str().expect("a plain path").into(),
+            options: options.into_iter().chain(maps).collect(),
+            ..Mount::default()
+        });
+        server.task.run(&request);
+        assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 0, "{kind}");
+        containerd.ends(&server, "c");
+        let owner = std::os::unix::fs::MetadataExt::uid(
+            &fs::metadata(containerd.dir.join(written)).expect("written"),
+        );
+        assert_eq!(owner, if kind == "bind" { 0 } else { ROOT });
+    }
+}
+
+#[test]
+fn an_id_map_that_cannot_be_had_is_told_and_leaves_nothing() {
+    if is_of_containerd() {
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, mut request) = containerd.server_for("c", &["true"]);
+    for (maps, word) in
+        [(vec!["uidmap=0:1:2"], "gidmap="), (vec!["uidmap=x", "gidmap=x"], "no map of the form")]
+    {
+        request.rootfs = vec![Mount {
+            type_: "bind".into(),
+            source: containerd.dir.join("root").to_str().expect("a plain path").into(),
+            options: ["rbind"].into_iter().chain(maps).map(String::from).collect(),
+            ..Mount::default()
+        }];
+        let refused = server.task.create(&request).expect_err("no such map");
+        assert!(refused.text.contains(word), "{refused:?}");
+    }
+    server.task.shutdown("c");
+    server.is_gone();
+    containerd.leaves_nothing();
+}
+
+#[test]
+fn checkpoints_are_refused_by_name_and_the_container_runs_on() {
+    if is_of_containerd() {
+        // It has them, with CRIU.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, mut request) = containerd.server_for("c", &["sleep", "600"]);
+    server.task.run(&request);
+    let image = containerd.dir.join("image");
+    let refused = server.task.checkpoint("c", &image).expect_err("there are none");
+    assert_eq!(
+        (refused.code, &*refused.text),
+        (Code::UNIMPLEMENTED, "checkpoint: corten has no checkpoints yet")
+    );
+    assert_eq!(server.task.status("c", ""), Status::RUNNING);
+    server.task.kill("c", "", 9).expect("it is there");
+    server.task.wait("c", "").expect("its exit");
+    server.task.delete("c", "").expect("it is deleted");
+    request.checkpoint = image.to_str().expect("a plain path").into();
+    let refused = server.task.create(&request).expect_err("there are none");
+    assert_eq!(
+        (refused.code, &*refused.text),
+        (Code::UNIMPLEMENTED, "restore: corten has no checkpoints yet")
+    );
+    server.task.shutdown("c");
+    server.is_gone();
+    containerd.leaves_nothing();
+}
+
+#[test]
 fn init_that_is_killed_before_its_start_stops() {
     let Some(containerd) = Containerd::new() else { return };
     let (server, request) = containerd.server_for("c", &["sleep", "600"]);

@@ -14,3 +14,5 @@ mod measure;
 mod options;
 mod races;
 mod streams;
+mod systemd;
+mod upgrade;

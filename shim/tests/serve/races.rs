@@ -194,3 +194,17 @@ fn judge(id: &str, events: &[Event]) {
         assert!(begun < over, "{exec} of {events:?}");
     }
 }
+
+#[test]
+fn a_container_is_created_again_right_after_the_shutdown() {
+    const LIVES: usize = 20;
+    let Some(containerd) = Containerd::new() else { return };
+    for _ in 0..LIVES {
+        let (server, request) = containerd.server_for("c", &["true"]);
+        server.task.run(&request);
+        assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 0);
+        server.task.delete("c", "").expect("it is deleted");
+        server.task.shutdown("c");
+    }
+    containerd.leaves_nothing();
+}

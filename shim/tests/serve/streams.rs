@@ -112,6 +112,23 @@ fn much_input_ends_with_close_io() {
 }
 
 #[test]
+fn output_may_be_wanted_without_errors() {
+    if is_of_containerd() {
+        // It wants both or none.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let fifos = Fifos::new(&containerd);
+    let streams = Streams { stdin: String::new(), stderr: String::new(), ..fifos.streams() };
+    let (server, request) = with_streams(&containerd, &["sh", "-c", "echo err >&2; echo out"], streams);
+    let mut reader = fifos.reader();
+    server.task.run(&request);
+    assert_eq!(read_until(&mut reader, "\n"), "out\n");
+    assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 0);
+    containerd.ends(&server, "c");
+}
+
+#[test]
 fn a_terminal_has_a_size_and_an_end_of_input() {
     let Some(containerd) = Containerd::new() else { return };
     let fifos = Fifos::new(&containerd);
@@ -134,6 +151,27 @@ fn a_terminal_has_a_size_and_an_end_of_input() {
     }
     read_until(&mut reader, "over\r\n");
     assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 0);
+    containerd.ends(&server, "c");
+}
+
+#[test]
+fn the_call_says_whether_an_exec_has_a_terminal() {
+    let Some(containerd) = Containerd::new() else { return };
+    let fifos = Fifos::new(&containerd);
+    let (server, request) = with_streams(&containerd, &["sleep", "600"], Streams::default());
+    server.task.run(&request);
+    let mut reader = fifos.reader();
+    let streams = Streams { stdin: String::new(), ..fifos.terminal() };
+    server
+        .task
+        .exec_with("c", "e", &["sh", "-c", "test -t 1 && echo terminal"], streams)
+        .expect("it is added");
+    server.task.start("c", "e").expect("it starts");
+    read_until(&mut reader, "terminal\r\n");
+    assert_eq!(server.task.wait("c", "e").expect("its exit").exit_status, 0);
+    server.task.delete("c", "e").expect("it is deleted");
+    server.task.kill("c", "", 9).expect("it is there");
+    server.task.wait("c", "").expect("its exit");
     containerd.ends(&server, "c");
 }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use containerd_shim_protos::api::{
-    CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse, DeleteRequest,
-    DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest, PidsRequest, PidsResponse,
-    ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse, StateRequest,
-    StateResponse, StatsRequest, StatsResponse, Status, WaitRequest, WaitResponse,
+    CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest,
+    CreateTaskResponse, DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest,
+    PidsRequest, PidsResponse, ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse,
+    StateRequest, StateResponse, StatsRequest, StatsResponse, Status, UpdateTaskRequest, WaitRequest,
+    WaitResponse,
 };
 use protobuf::well_known_types::any::Any;
 use protobuf::{Message, MessageField};
@@ -93,7 +94,6 @@ impl Task {
     pub fn exec_with(&self, id: &str, exec: &str, args: &[&str], streams: Streams) -> Answer<Empty> {
         let spec = serde_json::json!({
             "user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/bin"], "args": args,
-            "terminal": streams.terminal,
         });
         let spec = Any {
             type_url: "types.containerd.io/opencontainers/runtime-spec/1/Process".into(),
@@ -152,6 +152,25 @@ impl Task {
 
     pub fn stats(&self, id: &str) -> Answer<StatsResponse> {
         self.call("Stats", &StatsRequest { id: id.into(), ..StatsRequest::default() })
+    }
+
+    /// Changes the limits to those of this JSON.
+    pub fn update(&self, id: &str, resources: &serde_json::Value) -> Answer<Empty> {
+        let resources = Any {
+            type_url: "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources".into(),
+            value: resources.to_string().into_bytes(),
+            ..Any::default()
+        };
+        let resources = MessageField::some(resources);
+        self.call("Update", &UpdateTaskRequest { id: id.into(), resources, ..UpdateTaskRequest::default() })
+    }
+
+    pub fn checkpoint(&self, id: &str, path: &Path) -> Answer<Empty> {
+        let path = path.to_str().expect("a plain path").to_owned();
+        self.call(
+            "Checkpoint",
+            &CheckpointTaskRequest { id: id.into(), path, ..CheckpointTaskRequest::default() },
+        )
     }
 
     pub fn close_stdin(&self, id: &str, exec: &str) -> Answer<Empty> {

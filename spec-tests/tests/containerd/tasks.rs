@@ -132,6 +132,19 @@ fn states() -> Vec<Scenario<Containerd>> {
             state("RUNNING")?;
             session.ctr(&["tasks", "exec", "--exec-id", "e", &id, "true"])?.ok().map(drop)
         }),
+        scenario("a_checkpoint_that_cannot_be_had_leaves_the_container_running", |session| {
+            // runc needs CRIU for it, and Corten has none yet.
+            if session.host("command -v criu")?.code == 0 {
+                return Err(spec_tests::engine::Stop::Skipped(
+                    "CRIU is here, and runc makes checkpoints".into(),
+                ));
+            }
+            let id = session.start_rootfs(&[], &["sleep", "1000"])?;
+            session.ctr(&["tasks", "checkpoint", &id])?.exits(1)?;
+            let said = session.ask(&["tasks", "list"])?.ok()?;
+            let runs = said.stdout.lines().any(|line| line.contains(&id) && line.contains("RUNNING"));
+            ensure(runs, || said.report())
+        }),
         scenario("metrics", |session| {
             let id = session.start_rootfs(&["--memory-limit", "67108864"], &["sleep", "1000"])?;
             let said = session.ask(&["tasks", "metrics", "--format", "json", &id])?.ok()?;

@@ -84,8 +84,10 @@ pub(super) fn is_of_systemd(cgroups_path: Option<&Path>) -> bool {
 const ROOT_SLICE: &str = "-.slice";
 
 fn not_three_parts(text: &str) -> Error {
+    // runc's words, which callers know.
     Error::invalid(format!(
-        "linux.cgroupsPath: {text:?} is not of the form slice:prefix:name (--systemd-cgroup)"
+        "linux.cgroupsPath: expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, \
+         got {text:?} instead"
     ))
 }
 
@@ -213,10 +215,10 @@ mod tests {
     #[test]
     fn what_is_no_unit_is_refused() {
         for path in ["/docker/x", "x", "a.slice:b", "a.slice:b:c:d"] {
-            assert!(
-                error(path).ends_with("is not of the form slice:prefix:name (--systemd-cgroup)"),
-                "{path}"
+            let words = format!(
+                "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got {path:?} instead"
             );
+            assert!(error(path).ends_with(&words), "{path}");
         }
         for slice in ["a", ".slice", "a--b.slice", "-a.slice", "a-.slice", "a/b.slice", "../a.slice"] {
             let text = error(&format!("{slice}:p:x"));

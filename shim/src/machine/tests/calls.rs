@@ -290,7 +290,7 @@ fn the_shim_ends_without_containers_only() {
         "create a    => begin create a
          shutdown    => shutdown: ok
          fail create a => create a: Unknown fault
-         shutdown    => shutdown: ok, quit
+         shutdown    => quit, shutdown: ok
          shutdown    => shutdown: ok
          create a    => create a: FailedPrecondition the shim is ending
          connect a   => connect a: pid 0",

@@ -75,7 +75,7 @@ fn a_delete_can_be_said_again() {
          delete a         =>
          ok drain a       => begin delete a
          ok delete a      => Deleted a pid 1 exit 7, delete a: pid 1 exit 7, delete a: pid 1 exit 7
-         shutdown         => shutdown: ok, quit",
+         shutdown         => quit, shutdown: ok",
     );
 }
 

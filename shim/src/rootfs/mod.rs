@@ -1,5 +1,7 @@
 //! The root filesystem of a container, mounted as containerd says.
 
+pub mod id_mapped;
+
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -58,7 +60,7 @@ const OF_A_REMOUNT: MsFlags = MsFlags::MS_RDONLY
     .union(MsFlags::MS_NODIRATIME)
     .union(MsFlags::MS_RELATIME);
 
-/// Mounts `mounts` onto `rootfs` in their order. If one fails, those before it are taken away.
+/// Mounts `mounts` onto `rootfs` in their order. If one fails, those before it stay.
 ///
 /// It works on a thread of its own, which may have another working directory: relative layers make options fit into a
 /// page.
@@ -67,13 +69,9 @@ pub fn mount_all(mounts: Vec<RootfsMount>, rootfs: PathBuf) -> Result<(), Refusa
         return Ok(());
     }
     let work = move || {
-        let result = make_directory(&rootfs)
+        make_directory(&rootfs)
             .and_then(|()| unshare(CloneFlags::CLONE_FS).map_err(|err| failed("unshare(CLONE_FS)", err)))
-            .and_then(|()| mounts.iter().try_for_each(|mount| mount_one(mount, &rootfs)));
-        if result.is_err() {
-            unmount_all(&rootfs);
-        }
-        result
+            .and_then(|()| mounts.iter().try_for_each(|mount| mount_one(mount, &rootfs)))
     };
     let thread = std::thread::Builder::new().name("mount".into()).stack_size(128 * 1024).spawn(work);
     let joined =
@@ -111,6 +109,15 @@ fn mount_one(wanted: &RootfsMount, rootfs: &Path) -> Result<(), Refusal> {
     let explain =
         |err| failed(&format!("mount {} {} at {}", wanted.kind, wanted.source, target.display()), err);
     let data = fitting(&data.join(","), &wanted.kind)?;
+    if data.len() > DATA_BYTES_MAX {
+        // The kernel would cut them off, wherever that is.
+        let why = format!(
+            "rootfs: {} has {} bytes of options, and {DATA_BYTES_MAX} are allowed",
+            wanted.kind,
+            data.len()
+        );
+        return Err(Refusal::new(Code::InvalidArgument, why));
+    }
     let (kind, data) = (Some(wanted.kind.as_str()), (!data.is_empty()).then_some(data.as_str()));
     let source = Some(wanted.source.as_str());
     mount(
