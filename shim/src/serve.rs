@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use corten::container::{SealedImage, become_subreaper};
+use corten::container::{SealedImage, become_subreaper, raise_limit_of_files};
 use corten::error::{Error, Result, best_effort};
 use corten::internals::sys::descriptors;
 use nix::sys::signal::{SigSet, Signal};
@@ -29,6 +30,7 @@ use crate::watch::watched;
 /// run, and then what is asked of the other containers still needs one. A thread that has nothing to do ends soon.
 const THREADS_MAX: usize = 64;
 const STACK_BYTES: usize = 256 * 1024;
+const THREAD_IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Serves a group of containers until none is left.
 ///
@@ -40,11 +42,13 @@ pub fn serve(args: &Args) -> Result<()> {
     let listening = listener.as_fd().try_clone_to_owned().map_err(|err| Error::io("fcntl(F_DUPFD)", &err))?;
     log::open(std::path::Path::new(""));
     become_subreaper()?;
+    best_effort(raise_limit_of_files(), "fewer containers have room, then");
     let signals = signals()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(THREADS_MAX)
         .thread_stack_size(STACK_BYTES)
+        .thread_keep_alive(THREAD_IDLE_MAX)
         .build()
         .map_err(|err| Error::io("epoll_create1", &err))?;
     let served = runtime.block_on(run(args, listener, signals));
