@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use containerd_shim_protos::api::{CreateTaskRequest, DeleteResponse};
+use nix::mount::{MsFlags, mount, umount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protobuf::Message;
@@ -20,6 +22,8 @@ use super::task::{PATIENCE, Streams, Task, creation};
 
 const BUSYBOX: &str = "/bin/busybox";
 const STATES: &str = "/run/containerd/runc";
+/// The cgroup2 mount of a hybrid host.
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
 /// The file that is tested.
 pub fn shim() -> PathBuf {
@@ -37,6 +41,8 @@ pub struct Containerd {
     pub dir: PathBuf,
     pub namespace: String,
     pub events: Events,
+    /// The soft limit of descriptors that containerd has, if it isn't the tests' own.
+    pub files_max: Option<usize>,
     /// containerd holds them open, and reads them; these nobody reads.
     logs: Mutex<Vec<fs::File>>,
 }
@@ -68,7 +74,7 @@ impl Containerd {
             std::os::unix::fs::symlink("busybox", bin.join(name)).expect("a link");
         }
         let events = Events::listen(&dir.join("containerd.sock.ttrpc"));
-        Some(Containerd { dir, namespace, events, logs: Mutex::default() })
+        Some(Containerd { dir, namespace, events, files_max: None, logs: Mutex::default() })
     }
 
     /// A bundle of a container that runs `args`.
@@ -106,7 +112,10 @@ impl Containerd {
     /// Runs the shim as containerd does.
     pub fn command(&self, id: &str, command: &str, stdin: &[u8]) -> Output {
         let bundle = self.dir.join(id);
-        let mut shim = Command::new(shim());
+        let mut shim = match self.files_max {
+            Some(files_max) => under_limit(files_max, &shim()),
+            None => Command::new(shim()),
+        };
         shim.args(["-namespace", &self.namespace, "-id", id, "-address"])
             .arg(self.dir.join("containerd.sock"))
             .args(["-publish-binary", "/bin/true", "-bundle"])
@@ -154,7 +163,7 @@ impl Containerd {
     /// What the kernel and the file systems still have of the containers.
     pub fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("procfs");
         let dir = self.dir.to_str().expect("a plain path");
         left.extend(mounts.lines().filter(|line| line.contains(dir)).map(|line| format!("mount {line}")));
         let states = fs::read_dir(Path::new(STATES).join(&self.namespace));
@@ -285,6 +294,29 @@ impl Server {
         pids.filter(|pid| stat(*pid).is_some_and(|(state, parent)| state == 'Z' && parent == self.pid))
             .collect()
     }
+}
+
+/// A program that is executed with that soft limit of descriptors.
+fn under_limit(files_max: usize, program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -Sn {files_max} && exec \"$0\" \"$@\"")]).arg(program);
+    command
+}
+
+/// Runs a test where the hierarchies of v1 are all there is, as crun wants it on a hybrid host.
+pub fn without_the_unified_hierarchy(test: impl FnOnce() + Send) {
+    let alone = || {
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("no mount goes out");
+        if Path::new(UNIFIED).exists() {
+            umount(UNIFIED).expect("it is a mount");
+        }
+        test();
+    };
+    // Threads that this thread makes, and all that they execute, are in its mount namespace.
+    let ended = std::thread::scope(|scope| scope.spawn(alone).join());
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
 /// A process's state and parent.

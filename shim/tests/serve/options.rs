@@ -11,12 +11,12 @@ use protobuf::well_known_types::any::Any;
 use protobuf::{Message, MessageField};
 use ttrpc::Code;
 
-use super::containerd::{Containerd, an_any, is_of_containerd};
+use super::containerd::{Containerd, an_any, is_of_containerd, without_the_unified_hierarchy};
 use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Oom, Start};
 use super::task::{Streams, creation};
 
 pub const RUNC: &str = "/usr/sbin/runc";
-const CRUN: &str = "/usr/bin/crun";
+pub const CRUN: &str = "/usr/bin/crun";
 
 const OWN: &str = "containerd.runc.v1.Options";
 const GENERIC: &str = "runtimeoptions.v1.Options";
@@ -85,7 +85,7 @@ fn runc_works_below_the_shim() {
 
 #[test]
 fn crun_works_below_the_shim() {
-    works_below_the_shim(CRUN);
+    without_the_unified_hierarchy(|| works_below_the_shim(CRUN));
 }
 
 fn works_below_the_shim(binary: &str) {
