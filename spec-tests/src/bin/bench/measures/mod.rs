@@ -5,9 +5,9 @@ mod exec;
 mod grace_periods;
 mod lifecycle;
 mod memory;
-mod parallel;
+pub mod parallel;
 mod run;
-mod sampling;
+pub mod sampling;
 
 use std::time::Duration;
 
@@ -41,6 +41,6 @@ fn with_cpu(take: impl FnOnce() -> Result<f64>) -> Result<[f64; 2]> {
     Ok([taken, ms(process::cpu_of_children()? - before)])
 }
 
-fn ms(duration: Duration) -> f64 {
+pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
