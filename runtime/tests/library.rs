@@ -242,7 +242,7 @@ fn one_image_serves_many_children(workspace: &Workspace) {
         let status = command.arg("child-of-image").env("OUTCOME", &outcome).status();
         assert!(status.expect("a child").success());
         let told = std::fs::read_to_string(&outcome).expect("an outcome");
-        assert_eq!(told, format!("pid {}", executed.display()));
+        assert_eq!(told, format!("pid {}", executed.to_str().expect("text")));
     }
 }
 

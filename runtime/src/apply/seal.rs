@@ -60,7 +60,7 @@ pub struct Image {
     pub image: OwnedFd,
     /// What tells the process that it was executed from a sealed image.
     pub marker: OwnedFd,
-    /// The overlay that the image is in. The kernel waits for RCU when it is closed: many starts at once queue for that.
+    /// The overlay that the image is in. Its end waits for RCU, for which many starts at once queue.
     _mount: Option<OwnedFd>,
 }
 

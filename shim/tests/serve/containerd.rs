@@ -12,6 +12,7 @@ use containerd_shim_protos::api::{CreateTaskRequest, DeleteResponse};
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::Pid;
 use protobuf::Message;
 use protobuf::well_known_types::any::Any;
@@ -193,7 +194,7 @@ impl Containerd {
         let places = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
         let parents = places.map(|place| place.join(&self.namespace));
         let children = parents.filter_map(|parent| fs::read_dir(parent).ok()).flatten().flatten();
-        children.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+        children.map(|entry| entry.path()).filter(|path| path.is_dir() && is_of_cgroups(path)).collect()
     }
 
     /// Processes with the containers' root, or with a bundle as their directory.
@@ -311,12 +312,19 @@ pub fn without_the_unified_hierarchy(test: impl FnOnce() + Send) {
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("no mount goes out");
         if Path::new(UNIFIED).exists() {
             umount(UNIFIED).expect("it is a mount");
+            // crun makes its directories there all the same, on whatever it finds.
+            mount(Some("tmpfs"), UNIFIED, Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("a tmpfs");
         }
         test();
     };
     // Threads that this thread makes, and all that they execute, are in its mount namespace.
     let ended = std::thread::scope(|scope| scope.spawn(alone).join());
     ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+fn is_of_cgroups(path: &Path) -> bool {
+    let magic = statfs(path).map(|found| found.filesystem_type());
+    magic.is_ok_and(|magic| [CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&magic))
 }
 
 /// A process's state and parent.

@@ -148,8 +148,8 @@ fn a_server_does_not_grow_by_work() {
     let Some(containerd) = Containerd::new() else { return };
     let (server, request) = containerd.server_for("pod", &["sleep", "600"]);
     server.task.run(&request);
+    let before = server.descriptors();
     work(&containerd, &server, "a", WORKERS);
-    let before = server.idle_descriptors();
     let rss = server.memory("Rss");
     work(&containerd, &server, "b", times(WORKS) * WORKERS);
     server.has_descriptors(&before);

@@ -35,7 +35,7 @@ pub const ALL: [Measure; 8] = [
 ];
 
 /// Takes a sample by `take`, and beside it the CPU time that was used for it, in ms.
-fn with_cpu(take: impl FnOnce() -> Result<f64>) -> Result<[f64; 2]> {
+pub fn with_cpu(take: impl FnOnce() -> Result<f64>) -> Result<[f64; 2]> {
     let before = process::cpu_of_children()?;
     let taken = take()?;
     Ok([taken, ms(process::cpu_of_children()? - before)])

@@ -10,8 +10,8 @@ use super::Shim;
 use super::client::Client;
 use crate::container::DOCKER_DEFAULT;
 use crate::figures::{Better, Taken, Unit};
-use crate::measures::ms;
 use crate::measures::sampling::{Quantity, Sampler, interleave};
+use crate::measures::{ms, with_cpu};
 use crate::{Result, process};
 
 pub fn take(client: &Client) -> Result<Taken> {
@@ -19,17 +19,16 @@ pub fn take(client: &Client) -> Result<Taken> {
     let different = client.shims.iter().filter(|shim| !["go-corten", "go-crun"].contains(&shim.name));
     let samplers = different
         .map(|shim| Sampler { name: shim.name.to_owned(), sample: Box::new(move || sample(client, shim)) });
-    let quantity = Quantity {
-        name: "shim-start",
-        title: "start of a shim",
-        unit: Unit::Milliseconds,
-        better: Better::Less,
-    };
+    let quantity = |name, title| Quantity { name, title, unit: Unit::Milliseconds, better: Better::Less };
+    let quantities = [
+        quantity("shim-start", "start of a shim"),
+        quantity("shim-start-cpu", "CPU time of start, without the server's"),
+    ];
     let turns = client.effort.turns(client.effort.rounds);
-    Ok(Taken::Figures(interleave(samplers.collect(), turns, [quantity])?))
+    Ok(Taken::Figures(interleave(samplers.collect(), turns, quantities)?))
 }
 
-fn sample(client: &Client, shim: &Shim) -> Result<[f64; 1]> {
+fn sample(client: &Client, shim: &Shim) -> Result<[f64; 2]> {
     // Found in its command line, too.
     let id = format!("{}-{}", client.namespace, client.fresh_name());
     let bundle = client.dir.join(&id);
@@ -42,11 +41,12 @@ fn sample(client: &Client, shim: &Shim) -> Result<[f64; 1]> {
     let address = client.dir.join("nobody.sock");
     command.args(["-namespace", client.namespace, "-publish-binary", "/bin/true", "-id", &id, "-address"]);
     command.arg(&address).arg("start").current_dir(&bundle).env("TTRPC_ADDRESS", &address);
-    let took = process::time(command, &client.dir.join("start.errors"));
+    // The server, which has not ended yet, is not counted.
+    let took = with_cpu(|| Ok(ms(process::time(command, &client.dir.join("start.errors"))?)));
     for server in leftovers::processes(&id).into_iter().filter_map(|pid| Pid::from_raw(pid as i32)) {
         kill_process(server, Signal::KILL)?;
         process::reap(server.as_raw_nonzero().get())?;
     }
     fs::remove_dir_all(bundle)?;
-    Ok([ms(took?)])
+    took
 }
