@@ -66,9 +66,11 @@ systemd: ## Only the tests of cgroups that systemd makes, on machines with syste
 	    "target.\"cfg(unix)\".runner = [\"$(CURDIR)/scripts/systemd\", \"$$machine\"]" || exit; \
 	done
 
-bench: ## Compare with crun, runc and youki in one run; prints ratios, writes target/bench*.json
+bench: ## Compare with crun, runc and youki, and the shim with containerd's; prints ratios, writes target/bench*.json
 	CORTEN_BIN="$$(scripts/build release)" $(CARGO) run --release -p spec-tests --bin bench -- \
 		--peers "$$(scripts/bench-peers)"
+	CORTEN_BIN="$$(scripts/build release)" CORTEN_SHIM="$$(scripts/build release shim)" \
+	$(CARGO) run --release -p spec-tests --bin bench -- --shims --json target/bench-shims.json
 	@export CORTEN_BIN="$$(scripts/build release)" CORTEN_CGROUP_MANAGER=systemd; \
 	$(CARGO) run --release -p spec-tests --bin bench \
 		--config 'target."cfg(unix)".runner = ["$(CURDIR)/scripts/systemd", "v2"]' -- \

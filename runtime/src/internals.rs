@@ -17,8 +17,8 @@ pub mod apply {
 #[expect(missing_docs, reason = "each is the module of its name, and documented there")]
 pub mod plan {
     pub use crate::plan::{
-        Action, Caller, Exec, ForInit, Host, IdMap, IdMapHelpers, IdMapping, Machine, NamespaceFlags, Plan, Program, RdtGroup,
-        Request, Stage, create, exec,
+        Action, Caller, Exec, ForInit, Host, IdMap, IdMapHelpers, IdMapping, Machine, NamespaceFlags, Plan,
+        Program, RdtGroup, Request, Stage, create, exec,
     };
 
     pub mod cgroup {

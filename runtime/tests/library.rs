@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use corten::container::{
     Bundle, ContainerId, CreateOptions, ExecOptions, ExecProcess, FreshProcess, LockedContainer, OomEvent,
-    OomWatch, Runtime, Status, resources_from_json,
+    OomWatch, Runtime, SealedImage, Status, resources_from_json,
 };
 use corten::error::{Kind, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         }
         ["child-create-two", root, id, bundle] => as_child(|process| create_two(process, root, id, bundle)),
         ["child-exec", root, id, bundle] => as_child(|process| exec(process, root, id, bundle)),
+        ["child-of-image"] => as_child(|_| Ok(descriptor_that_was_executed())),
         _ => {
             match reason_to_skip() {
                 Some(reason) => println!("library: skipped: {reason}"),
@@ -72,6 +73,12 @@ fn as_child(act: impl FnOnce(&FreshProcess) -> Result<i32>) -> ExitCode {
     let outcome = std::env::var_os("OUTCOME").expect("a file for the outcome");
     std::fs::write(outcome, line).expect("the outcome");
     code
+}
+
+/// The kernel calls a process by the file that it has executed last: here by `/dev/fd/NUMBER`.
+fn descriptor_that_was_executed() -> i32 {
+    let name = std::fs::read_to_string("/proc/self/comm").expect("procfs");
+    name.trim().parse().unwrap_or(-1)
 }
 
 fn create(process: &FreshProcess, root: &str, id: &str, bundle: &str) -> Result<i32> {
@@ -210,6 +217,7 @@ impl Drop for Workspace {
 fn life_of_a_container() {
     nix::sys::prctl::set_child_subreaper(true).expect("a subreaper");
     let workspace = Workspace::new();
+    one_image_serves_many_children(&workspace);
     refused_config_leaves_nothing(&workspace);
     a_thread_is_noticed(&workspace);
     let before = OfProcess::now();
@@ -222,6 +230,20 @@ fn life_of_a_container() {
     deleted(&workspace);
     assert_eq!(before, OfProcess::now());
     println!("library: ok");
+}
+
+/// No child that is executed from the image executes itself anew.
+fn one_image_serves_many_children(workspace: &Workspace) {
+    let image = SealedImage::make().expect("an image");
+    for _ in 0..3 {
+        let outcome = workspace.directory.join("outcome");
+        let mut command = image.command("library");
+        let executed = Path::new(command.get_program()).file_name().expect("a number").to_owned();
+        let status = command.arg("child-of-image").env("OUTCOME", &outcome).status();
+        assert!(status.expect("a child").success());
+        let told = std::fs::read_to_string(&outcome).expect("an outcome");
+        assert_eq!(told, format!("pid {}", executed.to_str().expect("text")));
+    }
 }
 
 fn refused_config_leaves_nothing(workspace: &Workspace) {

@@ -3,9 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
+use std::time::Duration;
 
-use corten::container::{SealedImage, become_subreaper};
-use corten::error::{Error, Result};
+use corten::container::{SealedImage, become_subreaper, raise_limit_of_files};
+use corten::error::{Error, Result, best_effort};
 use corten::internals::sys::descriptors;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -28,6 +29,7 @@ use crate::watch::watched;
 /// run, and then what is asked of the other containers still needs one. A thread that has nothing to do ends soon.
 const THREADS_MAX: usize = 64;
 const STACK_BYTES: usize = 256 * 1024;
+const THREAD_IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Serves a group of containers until none is left.
 ///
@@ -37,11 +39,13 @@ pub fn serve(args: &Args) -> Result<()> {
     let socket = Served::by(&listener)?;
     log::open(std::path::Path::new(""));
     become_subreaper()?;
+    best_effort(raise_limit_of_files(), "fewer containers have room, then");
     let signals = signals()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(THREADS_MAX)
         .thread_stack_size(STACK_BYTES)
+        .thread_keep_alive(THREAD_IDLE_MAX)
         .build()
         .map_err(|err| Error::io("epoll_create1", &err))?;
     let works = works(args);

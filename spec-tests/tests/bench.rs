@@ -1,12 +1,13 @@
 //! The bench itself works: it measures, writes what it found, and leaves nothing behind. Says nothing about speed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
-use spec_tests::leftovers;
 use spec_tests::subject::subject;
+use spec_tests::{leftovers, skip_if};
 
 #[test]
 fn quick_bench_measures_everything_and_leaves_only_its_json() {
@@ -40,6 +41,42 @@ fn quick_bench_measures_everything_and_leaves_only_its_json() {
     assert_eq!(leftovers::processes(&marker), [0_u32; 0]);
 }
 
+/// The shim is the one that `CORTEN_SHIM` names, or that stands beside the runtime.
+#[test]
+fn quick_bench_measures_shims() {
+    let shim = std::env::var_os("CORTEN_SHIM").map_or_else(beside_the_runtime, PathBuf::from);
+    skip_if!(!rustix::process::geteuid().is_root(), "an engine needs root");
+    skip_if!(!shim.exists(), "no shim at {}", shim.display());
+    skip_if!(!Path::new("/usr/bin/containerd").exists(), "no containerd");
+    let json = Json::fresh();
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_bench"));
+    bench.args(["--shims", "--quick", "--rounds", "1", "--json"]).arg(&json.path);
+    let output = bench.env("CORTEN_BIN", &subject().path).env("CORTEN_SHIM", &shim).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{table} {}", String::from_utf8_lossy(&output.stderr));
+    let report = json.read();
+    for (name, shims) in [
+        ("shim-start", &["corten", "go-runc", "floor"][..]),
+        ("ctr-run", &["corten", "go-runc", "go-corten", "floor"]),
+        ("ctr-exec", &["corten", "go-runc", "go-corten", "floor"]),
+        ("starts-24", &["corten", "go-runc", "floor"]),
+        ("short-10", &["corten", "go-runc", "floor"]),
+        ("shim-private-dirty-10", &["corten", "go-runc", "go-corten"]),
+    ] {
+        let measured =
+            report["measures"].as_array().unwrap().iter().find(|measured| measured["name"] == name);
+        let measured = measured.unwrap_or_else(|| panic!("no {name}: {table}"));
+        for shim in shims {
+            assert_ordered(figure(measured, shim).unwrap_or_else(|| panic!("no {shim}: {measured}")));
+        }
+    }
+    assert!(table.contains("× go-runc"), "{table}");
+}
+
+fn beside_the_runtime() -> PathBuf {
+    subject().path.with_file_name("containerd-shim-corten-v2")
+}
+
 #[test]
 fn unknown_measure_is_refused_by_name() {
     let output = Command::new(env!("CARGO_BIN_EXE_bench")).args(["--only", "nonsense"]).output().unwrap();
@@ -71,7 +108,10 @@ struct Json {
 
 impl Json {
     fn fresh() -> Json {
-        Json { path: std::env::temp_dir().join(format!("bench-test-{}.json", std::process::id())) }
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bench-test-{}-{number}.json", std::process::id());
+        Json { path: std::env::temp_dir().join(name) }
     }
 
     fn read(&self) -> Value {

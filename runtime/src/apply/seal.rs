@@ -12,9 +12,9 @@
 //! filesystem's superblock.
 
 use std::ffi::CString;
-use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -39,8 +39,8 @@ pub fn ensure() -> Result<()> {
     if runs_sealed() {
         return Ok(());
     }
-    // Both survive the execution.
-    let Image { image, marker } = make()?;
+    // Image and marker survive the execution, which closes the mount.
+    let Image { image, marker, _mount } = make()?;
     let _number = marker.into_raw_fd();
     let words = |words: &mut dyn Iterator<Item = std::ffi::OsString>| -> Result<Vec<CString>> {
         words.map(crate::sys::c_string).collect()
@@ -60,16 +60,20 @@ pub struct Image {
     pub image: OwnedFd,
     /// What tells the process that it was executed from a sealed image.
     pub marker: OwnedFd,
+    /// The overlay that the image is in. Its end waits for RCU, for which many starts at once queue.
+    _mount: Option<OwnedFd>,
 }
 
 /// Makes a sealed image of this process's binary.
 ///
 /// Errors: Denied.
 pub fn make() -> Result<Image> {
-    let image = overlay_image()
-        .or_else(|_| memory_image())
+    let (image, mount) = overlay_image()
+        .map(|(image, mount)| (image, Some(mount)))
+        .or_else(|_| memory_image().map(|image| (image, None)))
         .map_err(|err| err.with_kind(Kind::Denied).context("protect the runtime's own binary"))?;
-    with_marker(image)
+    let [image, marker] = with_marker(image)?;
+    Ok(Image { image, marker, _mount: mount })
 }
 
 /// Whether this process was executed from a sealed image: the kernel tells the number of the descriptor that it was
@@ -84,10 +88,15 @@ fn runs_sealed() -> bool {
     };
     // Both descriptors are taken, so that they are closed: neither may reach the container.
     let Some([_image, marker]) = descriptors::take_handed_down([number, number + 1]) else { return false };
-    let mut told = Vec::new();
-    let sealed = memfd::is_sealed(&marker);
-    let read = std::fs::File::from(marker).take(64).read_to_end(&mut told).is_ok();
-    sealed && read && identity_of_own_exe().is_ok_and(|own| own == told)
+    memfd::is_sealed(&marker) && identity_of_own_exe().is_ok_and(|own| is_told(own, marker))
+}
+
+/// Whether the marker names this image. All processes that were executed from the image share the marker's position, so
+/// it is read from its beginning, and the position stays.
+fn is_told(image: Vec<u8>, marker: OwnedFd) -> bool {
+    let mut told = [0; 64];
+    let length = std::fs::File::from(marker).read_at(&mut told, 0).unwrap_or(0);
+    told[..length] == image
 }
 
 fn identity_of_own_exe() -> Result<Vec<u8>> {
@@ -100,8 +109,9 @@ fn identity(image: &OwnedFd) -> Result<Vec<u8>> {
     Ok(format!("corten {}:{}", stat.st_dev, stat.st_ino).into_bytes())
 }
 
-/// A view of the binary through an overlay that has no upper layer: nothing can be written through it.
-fn overlay_image() -> Result<OwnedFd> {
+/// A view of the binary through an overlay that has no upper layer: nothing can be written through it. The overlay is
+/// the second of the two.
+fn overlay_image() -> Result<(OwnedFd, OwnedFd)> {
     let path = std::fs::read_link(OWN_EXE).map_err(|err| Error::io("readlink(/proc/self/exe)", &err))?;
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Error::internal("the binary has no directory"));
@@ -111,7 +121,10 @@ fn overlay_image() -> Result<OwnedFd> {
         match overlay(directory, second) {
             Ok(overlay) => {
                 let image = file::open_at(&overlay, Path::new(name), OFlag::O_PATH)?;
-                return if shows_own_exe(&image)? { Ok(image) } else { Err(Error::internal("another file")) };
+                if !shows_own_exe(&image)? {
+                    return Err(Error::internal("another file"));
+                }
+                return Ok((image, overlay));
             }
             Err(err) => failure = err,
         }
@@ -164,10 +177,9 @@ fn memory_image() -> Result<OwnedFd> {
 }
 
 /// Puts the image at a number whose successor holds the marker; both survive an `execve`.
-fn with_marker(image: OwnedFd) -> Result<Image> {
+fn with_marker(image: OwnedFd) -> Result<[OwnedFd; 2]> {
     let marker = memfd::create("corten-sealed")?;
     file::write_whole(marker.as_fd(), &identity(&image)?, "memfd")?;
-    file::rewind(&marker)?;
     memfd::seal(&marker)?;
     // Where RLIMIT_NOFILE forbids the high numbers, low numbers that the caller has left free will do.
     for lowest in [LOWEST_NUMBER, LOWEST_NUMBER_OF_ALL] {
@@ -179,7 +191,7 @@ fn with_marker(image: OwnedFd) -> Result<Image> {
 }
 
 /// Copies both to two free numbers in a row, from `lowest` on. `None` if there are no such numbers.
-fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Option<Image>> {
+fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Option<[OwnedFd; 2]>> {
     let copy = |fd, lowest| match descriptors::duplicate_from(fd, lowest) {
         Err(err) if err.is(Errno::EINVAL) || err.is(Errno::EMFILE) => Ok(None),
         result => result.map(Some),
@@ -189,7 +201,7 @@ fn side_by_side(image: &OwnedFd, marker: &OwnedFd, lowest: RawFd) -> Result<Opti
         let Some(image) = copy(image, number)? else { return Ok(None) };
         let Some(marker) = copy(marker, image.as_raw_fd() + 1)? else { return Ok(None) };
         if marker.as_raw_fd() == image.as_raw_fd() + 1 {
-            return Ok(Some(Image { image, marker }));
+            return Ok(Some([image, marker]));
         }
         number = image.as_raw_fd() + 2;
     }

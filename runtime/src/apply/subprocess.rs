@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::PidFd;
-use crate::sys::{file, poll};
+use crate::sys::{file, poll, subprocess};
 use crate::text;
 
 /// How long a program that has ended may be kept from the runtime.
@@ -28,6 +28,7 @@ pub struct Ran {
 ///
 /// Errors: what keeps the program from being executed.
 pub fn run(command: &mut Command, deadline: Deadline) -> Result<Ran> {
+    subprocess::with_limit_of_files(command);
     let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.map_err(|err| Error::io("exec", &err))?;
     let mut output = Outputs::of(&mut child)?;

@@ -34,7 +34,9 @@ pub use exec::{ExecProcess, Joinable, NewProcess, PlannedProcess};
 pub use features::features;
 pub use fresh::FreshProcess;
 pub use options::{Console, CreateOptions, ExecOptions};
-pub use parent::{SealedImage, become_subreaper, ends_with_parent, reap_orphans};
+pub use parent::{
+    SealedImage, become_subreaper, ends_with_parent, give_limit_of_files, raise_limit_of_files, reap_orphans,
+};
 pub use state::State;
 pub use update::{Schemata, resources_from_json};
 pub use usage::Usage;

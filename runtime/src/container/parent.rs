@@ -47,6 +47,20 @@ pub fn ends_with_parent(command: &mut Command) {
     subprocess::ends_with_parent(command, Vec::new());
 }
 
+/// Raises the soft limit of this process's descriptors to the hard limit: each container that a program watches takes a
+/// few. Children get the limit that this process has begun with: those of [`SealedImage`], of [`ends_with_parent`], and
+/// hooks.
+///
+/// Process-wide effects: that.
+pub fn raise_limit_of_files() -> Result<()> {
+    subprocess::raise_limit_of_files()
+}
+
+/// Gives a child that was spawned in another way the limit that it should have begun with.
+pub fn give_limit_of_files(pid: i32) -> Result<()> {
+    subprocess::give_limit_of_files(pid)
+}
+
 /// Makes this process the parent of the processes that its children leave (PR_SET_CHILD_SUBREAPER).
 ///
 /// Process-wide effects: that.

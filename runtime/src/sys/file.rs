@@ -385,11 +385,6 @@ pub fn read_limited(file: impl AsFd, size_max: usize) -> Result<Vec<u8>> {
     }
 }
 
-/// `lseek(0, SEEK_SET)`: the next read begins at the start.
-pub fn rewind(file: impl AsFd) -> Result<()> {
-    unistd::lseek(file, 0, unistd::Whence::SeekSet).named(|| "lseek(0, SEEK_SET)".into()).map(drop)
-}
-
 /// `sendfile`: copies `len` bytes of `from` to `to` within the kernel.
 ///
 /// Errors: Internal if `from` ends before.

@@ -1,13 +1,64 @@
-//! Children by the standard library, with what it has no method for.
+//! Children by the standard library, with what it has no method for; and the limits that children get.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::OnceLock;
+
+use super::check;
+use crate::error::Result;
+
+/// The limit of descriptors that the caller of this process has given it, once the process has raised its own.
+static FILES_OF_CALLER: OnceLock<libc::rlimit64> = OnceLock::new();
+
+/// Raises the soft limit of descriptors (RLIMIT_NOFILE) to the hard limit. Children get the caller's limit: a program
+/// that waits by select(2) works with no higher number than 1023, and some programs close every number there might be.
+pub fn raise_limit_of_files() -> Result<()> {
+    let callers = limit_of_files(0, None)?;
+    let raised = libc::rlimit64 { rlim_cur: callers.rlim_max, ..callers };
+    limit_of_files(0, Some(&raised))?;
+    // Only the first call has seen the caller's.
+    FILES_OF_CALLER.get_or_init(|| callers);
+    Ok(())
+}
+
+/// Gives a child that is executed already the limit of descriptors that it should have begun with.
+pub fn give_limit_of_files(pid: i32) -> Result<()> {
+    FILES_OF_CALLER.get().map_or(Ok(()), |callers| limit_of_files(pid, Some(callers)).map(drop))
+}
+
+/// Has the child begin with the limit of descriptors that this process has begun with.
+pub fn with_limit_of_files(command: &mut Command) {
+    if let Some(callers) = FILES_OF_CALLER.get() {
+        // SAFETY: between fork and execve the closure makes a system call only: it allocates nothing and takes no lock.
+        unsafe { command.pre_exec(|| set_own_limit_of_files(callers)) };
+    }
+}
+
+/// `prlimit(pid, RLIMIT_NOFILE, new)`: returns the limit before; `pid` 0 is the caller.
+///
+/// Errors: EPERM for another user's process.
+fn limit_of_files(pid: i32, new: Option<&libc::rlimit64>) -> Result<libc::rlimit64> {
+    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let new = new.map_or(std::ptr::null(), |new| &raw const *new);
+    // SAFETY: the kernel reads `new`, if it is no null pointer, and writes `old`; both outlive the call.
+    let ret = unsafe { libc::syscall(libc::SYS_prlimit64, pid, libc::RLIMIT_NOFILE, new, &raw mut old) };
+    check(ret, || format!("prlimit({pid}, RLIMIT_NOFILE)")).map(|_| old)
+}
+
+/// For a forked child: allocates nothing, not even for an error.
+fn set_own_limit_of_files(limit: &libc::rlimit64) -> io::Result<()> {
+    let none = std::ptr::null_mut::<libc::rlimit64>();
+    // SAFETY: the kernel reads `limit`, which outlives the call, and is told to write nothing.
+    let ret = unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE, &raw const *limit, none) };
+    if ret == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
 
 /// Has the child be killed when the thread ends that has spawned it (PR_SET_PDEATHSIG), leaves it the descriptors
-/// `kept`, which are open in the parent, and blocks none of its signals.
+/// `kept`, which are open in the parent, and blocks none of its signals. Its limit of descriptors is the caller's.
 pub fn ends_with_parent(command: &mut Command, kept: Vec<RawFd>) {
+    with_limit_of_files(command);
     let prepare = move || {
         // SAFETY: takes integers only.
         let told = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };

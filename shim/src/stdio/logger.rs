@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use corten::container::PidFd;
+use corten::container::{PidFd, give_limit_of_files};
+use corten::error::best_effort;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -225,6 +226,7 @@ impl Command {
         let pid = self.spawn([&streams.0[0], &streams.0[1], &ready_end]).map_err(|errno| {
             Refusal::unknown(format!("exec({:?}): {} ({errno:?})", self.path, errno.desc()))
         })?;
+        best_effort(give_limit_of_files(pid), "it may have more descriptors than it should");
         // The number stays its own until it is waited for.
         let pidfd = PidFd::open(pid).map_err(|err| Refusal::unknown(err.to_string()))?;
         let copied = pidfd.as_fd().try_clone_to_owned();

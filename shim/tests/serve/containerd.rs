@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use containerd_shim_protos::api::{CreateTaskRequest, DeleteResponse};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::Pid;
 use protobuf::Message;
 use protobuf::well_known_types::any::Any;
@@ -20,6 +21,7 @@ use super::task::{PATIENCE, Streams, Task, creation};
 
 const BUSYBOX: &str = "/bin/busybox";
 const STATES: &str = "/run/containerd/runc";
+/// The cgroup2 mount of a hybrid host.
 
 /// The file that is tested.
 pub fn shim() -> PathBuf {
@@ -46,7 +48,11 @@ impl View {
     fn command(self, program: &Path) -> Command {
         let mounts = match self {
             View::Host => return Command::new(program),
-            View::V1 => "if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi",
+            // crun makes directories at the place of version 2 all the same, on whatever it finds there.
+            View::V1 => {
+                "! mountpoint -q /sys/fs/cgroup/unified || {
+                umount /sys/fs/cgroup/unified; mount -t tmpfs tmpfs /sys/fs/cgroup/unified; }"
+            }
             View::V2 => "umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup",
         };
         let mut command = Command::new("unshare");
@@ -66,6 +72,8 @@ pub struct Containerd {
     pub namespace: String,
     pub events: Events,
     view: View,
+    /// The soft limit of descriptors that containerd has, if it isn't the tests' own.
+    pub files_max: Option<usize>,
     /// containerd holds them open, and reads them; these nobody reads.
     logs: Mutex<Vec<fs::File>>,
 }
@@ -102,7 +110,7 @@ impl Containerd {
             std::os::unix::fs::symlink("busybox", bin.join(name)).expect("a link");
         }
         let events = Events::listen(&dir.join("containerd.sock.ttrpc"));
-        Some(Containerd { dir, namespace, events, view, logs: Mutex::default() })
+        Some(Containerd { dir, namespace, events, view, files_max: None, logs: Mutex::default() })
     }
 
     /// A bundle of a container that runs `args`.
@@ -145,7 +153,10 @@ impl Containerd {
     /// Runs another shim, or the same one by another name.
     pub fn command_of(&self, shim: &Path, id: &str, command: &str, stdin: &[u8]) -> Output {
         let bundle = self.dir.join(id);
-        let mut shim = self.view.command(shim);
+        let mut shim = match self.files_max {
+            Some(files_max) => under_limit(files_max, shim),
+            None => self.view.command(shim),
+        };
         shim.args(["-namespace", &self.namespace, "-id", id, "-address"])
             .arg(self.dir.join("containerd.sock"))
             .args(["-publish-binary", "/bin/true", "-bundle"])
@@ -198,7 +209,7 @@ impl Containerd {
     /// What the kernel and the file systems still have of the containers.
     pub fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("procfs");
         let dir = self.dir.to_str().expect("a plain path");
         left.extend(mounts.lines().filter(|line| line.contains(dir)).map(|line| format!("mount {line}")));
         let states = fs::read_dir(Path::new(STATES).join(&self.namespace));
@@ -228,7 +239,7 @@ impl Containerd {
         let places = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
         let parents = places.map(|place| place.join(&self.namespace));
         let children = parents.filter_map(|parent| fs::read_dir(parent).ok()).flatten().flatten();
-        children.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+        children.map(|entry| entry.path()).filter(|path| path.is_dir() && is_of_cgroups(path)).collect()
     }
 
     /// Processes with the containers' root, or with a bundle as their directory.
@@ -329,6 +340,18 @@ impl Server {
         pids.filter(|pid| stat(*pid).is_some_and(|(state, parent)| state == 'Z' && parent == self.pid))
             .collect()
     }
+}
+
+/// A program that is executed with that soft limit of descriptors.
+fn under_limit(files_max: usize, program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -Sn {files_max} && exec \"$0\" \"$@\"")]).arg(program);
+    command
+}
+
+fn is_of_cgroups(path: &Path) -> bool {
+    let magic = statfs(path).map(|found| found.filesystem_type());
+    magic.is_ok_and(|magic| [CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&magic))
 }
 
 /// A process's state and parent.

@@ -16,7 +16,7 @@ use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Oom, St
 use super::task::{Streams, creation};
 
 pub const RUNC: &str = "/usr/sbin/runc";
-const CRUN: &str = "/usr/bin/crun";
+pub const CRUN: &str = "/usr/bin/crun";
 
 const OWN: &str = "containerd.runc.v1.Options";
 const GENERIC: &str = "runtimeoptions.v1.Options";

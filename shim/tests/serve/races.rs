@@ -5,31 +5,52 @@ use std::thread;
 
 use ttrpc::Code;
 
-use super::containerd::{Containerd, Server, is_of_containerd};
+use super::containerd::{Containerd, Server, View, is_of_containerd};
 use super::events::Event::{self, Create, Delete, ExecStarted, Exit, Start};
-use super::options::{RUNC, below};
+use super::load::times;
+use super::options::{CRUN, RUNC, below};
 use super::task::{Streams, creation};
 
 const SHORT_LIVES: usize = 100;
+/// The same below another runtime, which takes longer.
+const SHORT_LIVES_OF_OTHERS: usize = 10;
 
 /// How often init is killed, and how many execs each time.
 const RACES: (usize, usize) = (20, 20);
-/// The same below runc, which takes ten times as long.
-const RACES_OF_RUNC: (usize, usize) = (6, 10);
+/// The same below another runtime, which takes up to ten times as long.
+const RACES_OF_OTHERS: (usize, usize) = (6, 10);
 
 /// How much more memory a server may have after many lives than after a few, in KiB.
 const GROWTH_MAX: u64 = 512;
 
 #[test]
 fn short_containers_of_a_group_lose_no_event_and_leave_nothing() {
-    let Some(containerd) = Containerd::new() else { return };
+    short_lives(times(SHORT_LIVES), None);
+}
+
+#[test]
+fn short_containers_of_runc_lose_no_event_and_leave_nothing() {
+    short_lives(times(SHORT_LIVES_OF_OTHERS), Some(RUNC));
+}
+
+#[test]
+fn short_containers_of_crun_lose_no_event_and_leave_nothing() {
+    short_lives(times(SHORT_LIVES_OF_OTHERS), Some(CRUN));
+}
+
+/// Lets so many containers run, one after the other, under a single server.
+fn short_lives(lives: usize, binary: Option<&str>) {
+    let Some(containerd) = Containerd::with(view_for(binary)) else { return };
+    if is_missing(binary) {
+        return;
+    }
     let (server, request) = containerd.server_for("pod", &["sleep", "600"]);
     server.task.run(&request);
     let before = server.descriptors();
     let mut memory = 0;
-    for number in 0..SHORT_LIVES {
-        lives_shortly(&containerd, &server, &format!("c{number}"));
-        if number == SHORT_LIVES / 5 {
+    for number in 0..lives {
+        lives_shortly(&containerd, &server, &format!("c{number}"), binary);
+        if number == lives / 10 {
             memory = server.memory("Private_Dirty");
         }
     }
@@ -39,14 +60,21 @@ fn short_containers_of_a_group_lose_no_event_and_leave_nothing() {
     server.task.kill("pod", "", 9).expect("it is there");
     server.task.wait("pod", "").expect("its exit");
     containerd.ends(&server, "pod");
-    (0..SHORT_LIVES).for_each(|number| was_told(&containerd, &format!("c{number}")));
+    (0..lives).for_each(|number| was_told(&containerd, &format!("c{number}")));
 }
 
-fn lives_shortly(containerd: &Containerd, server: &Server, id: &str) {
+fn lives_shortly(containerd: &Containerd, server: &Server, id: &str, binary: Option<&str>) {
     let bundle = containerd.bundle(id, &["true"]);
-    server.task.run(&creation(id, &bundle, Streams::default()));
+    let mut request = creation(id, &bundle, Streams::default());
+    request.options = binary.map(below).into();
+    server.task.run(&request);
     assert_eq!(server.task.wait(id, "").expect("its exit").exit_status, 0);
     assert_eq!(server.task.delete(id, "").expect("it is deleted").exit_status, 0);
+}
+
+fn is_missing(binary: Option<&str>) -> bool {
+    let missing = binary.filter(|binary| !Path::new(binary).exists());
+    missing.inspect(|binary| eprintln!("skipped: there is no {binary}")).is_some()
 }
 
 fn was_told(containerd: &Containerd, id: &str) {
@@ -58,9 +86,10 @@ fn was_told(containerd: &Containerd, id: &str) {
 #[test]
 fn short_containers_alone_lose_no_event_and_leave_nothing() {
     let Some(containerd) = Containerd::new() else { return };
-    let ids: Vec<String> = (0..SHORT_LIVES).map(|number| format!("c{number}")).collect();
+    let lives = times(SHORT_LIVES);
+    let ids: Vec<String> = (0..lives).map(|number| format!("c{number}")).collect();
     thread::scope(|scope| {
-        for share in ids.chunks(SHORT_LIVES / 4) {
+        for share in ids.chunks(lives / 4) {
             let containerd = &containerd;
             scope.spawn(move || {
                 for id in share {
@@ -80,22 +109,36 @@ fn short_containers_alone_lose_no_event_and_leave_nothing() {
 
 #[test]
 fn execs_that_race_with_the_end_of_init_end_before_it() {
-    races(RACES, None, |_| {});
+    races(many_of(RACES), None, |_| {});
 }
 
 #[test]
 fn execs_that_race_with_the_end_of_init_in_the_hosts_pid_namespace_end_before_it() {
-    races(RACES, None, without_a_pid_namespace);
+    races(many_of(RACES), None, without_a_pid_namespace);
 }
 
 #[test]
 fn execs_of_runc_that_race_with_the_end_of_init_end_before_it() {
-    races(RACES_OF_RUNC, Some(RUNC), |_| {});
+    races(many_of(RACES_OF_OTHERS), Some(RUNC), |_| {});
 }
 
 #[test]
 fn execs_of_runc_that_race_with_the_end_of_init_in_the_hosts_pid_namespace_end_before_it() {
-    races(RACES_OF_RUNC, Some(RUNC), without_a_pid_namespace);
+    races(many_of(RACES_OF_OTHERS), Some(RUNC), without_a_pid_namespace);
+}
+
+#[test]
+fn execs_of_crun_that_race_with_the_end_of_init_end_before_it() {
+    races(many_of(RACES_OF_OTHERS), Some(CRUN), |_| {});
+}
+
+/// crun refuses a host with both versions of cgroups.
+fn view_for(binary: Option<&str>) -> View {
+    if binary == Some(CRUN) { View::V1 } else { View::Host }
+}
+
+fn many_of((rounds, execs): (usize, usize)) -> (usize, usize) {
+    (times(rounds), execs)
 }
 
 fn without_a_pid_namespace(config: &mut serde_json::Value) {
@@ -109,9 +152,8 @@ fn races((rounds, execs): (usize, usize), binary: Option<&str>, change: impl Fn(
         // An exec may keep back the exit of init for good.
         return;
     }
-    let Some(containerd) = Containerd::new() else { return };
-    if binary.is_some_and(|binary| !Path::new(binary).exists()) {
-        eprintln!("skipped: there is no {binary:?}");
+    let Some(containerd) = Containerd::with(view_for(binary)) else { return };
+    if is_missing(binary) {
         return;
     }
     let (server, request) = containerd.server_for("pod", &["sleep", "600"]);

@@ -4,7 +4,8 @@
 //! bridges and settings that are the network namespace's. On a machine of its own, none of this is shared with
 //! the system's engine or with another engine of the same run.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use super::process::{Said, run};
@@ -77,6 +78,11 @@ impl Machine {
             program,
         ]);
         command
+    }
+
+    /// The machine's mount namespace.
+    pub fn mounts(&self) -> io::Result<File> {
+        File::open(format!("/proc/{}/ns/mnt", self.holder.id()))
     }
 
     /// Runs a shell script on this machine to its end.

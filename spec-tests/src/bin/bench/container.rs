@@ -16,7 +16,7 @@ use crate::runtime::Runtime;
 use crate::{Result, process};
 
 /// What Docker writes for `docker run` without options.
-const DOCKER_DEFAULT: &str = include_str!("../../../data/engine-configs/docker-28.5-run-default.json");
+pub const DOCKER_DEFAULT: &str = include_str!("../../../data/engine-configs/docker-28.5-run-default.json");
 
 pub struct Container<'a> {
     pub runtime: &'a Runtime,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::measures::sampling::Turns;
+
 /// How often, how long, how closely.
 pub struct Effort {
     pub rounds: usize,
@@ -11,6 +13,7 @@ pub struct Effort {
     pub traced: usize,
     pub limit: LimitSearch,
     pub calls: Calls,
+    pub shims: Shims,
 }
 
 pub struct Parallel {
@@ -31,7 +34,20 @@ pub struct Calls {
     pub calls_per_batch: usize,
 }
 
+pub struct Shims {
+    pub short: Parallel,
+    /// Starts at the same time.
+    pub starts: Parallel,
+    pub memory_rounds: usize,
+    /// How many of the crowds of idle containers are measured.
+    pub crowds: usize,
+}
+
 impl Effort {
+    pub fn turns(&self, rounds: usize) -> Turns {
+        Turns { rounds, rest: self.rest }
+    }
+
     pub fn full() -> Effort {
         Effort {
             rounds: 60,
@@ -40,6 +56,12 @@ impl Effort {
             traced: 10,
             limit: LimitSearch { rounds: 3, tries: 3, step_bytes: 32 << 10 },
             calls: Calls { rounds: 10, batches: 20, calls_per_batch: 20_000 },
+            shims: Shims {
+                short: Parallel { rounds: 3, runs: 100 },
+                starts: Parallel { rounds: 5, runs: 24 },
+                memory_rounds: 1,
+                crowds: 3,
+            },
         }
     }
 
@@ -51,6 +73,12 @@ impl Effort {
             traced: 1,
             limit: LimitSearch { rounds: 1, tries: 1, step_bytes: 8 << 20 },
             calls: Calls { rounds: 1, batches: 2, calls_per_batch: 1000 },
+            shims: Shims {
+                short: Parallel { rounds: 1, runs: 10 },
+                starts: Parallel { rounds: 1, runs: 4 },
+                memory_rounds: 1,
+                crowds: 2,
+            },
         }
     }
 }

@@ -13,6 +13,7 @@ mod container;
 mod effort;
 mod figures;
 mod fixture;
+mod goals;
 mod interrupt;
 mod measures;
 mod options;
@@ -21,6 +22,7 @@ mod process;
 mod report;
 mod runtime;
 mod samples;
+mod shims;
 mod table;
 mod waits;
 
@@ -36,11 +38,15 @@ use report::Report;
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
+    if shims::floor::is_asked_for() {
+        return shims::floor::main();
+    }
     let done = match Options::parse(std::env::args().skip(1)) {
         Ok(Typed::Help) => {
             print!("{}", options::HELP);
             Ok(())
         }
+        Ok(Typed::Run(options)) if options.shims => shims::bench(&options),
         Ok(Typed::Run(options)) => bench(&options),
         Err(error) => Err(error),
     };
@@ -61,7 +67,7 @@ fn bench(options: &Options) -> Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let runtimes = runtime::find(&options.beside, options.peers.as_deref())?;
     let fixture = Fixture::open()?;
-    let mut report = Report::new(&runtimes, options.effort.rounds);
+    let mut report = Report::new(&runtimes, options.effort.rounds, &goals::OF_RUNTIMES);
     for (number, view) in options.views.iter().enumerate() {
         let conditions =
             Conditions { fixture: &fixture, view: *view, runtimes: &runtimes, effort: &options.effort };

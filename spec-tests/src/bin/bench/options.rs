@@ -7,7 +7,7 @@ use std::time::Duration;
 use spec_tests::view::View;
 
 use crate::effort::Effort;
-use crate::{Result, measures};
+use crate::{Result, measures, shims};
 
 pub const HELP: &str = "\
 Usage: bench [OPTIONS]
@@ -15,9 +15,10 @@ Usage: bench [OPTIONS]
   --rounds N          samples of each timing (60)
   --rest MS           how long the machine rests before each sample (0)
   --quick             few rounds of everything, to see that the bench works
+  --shims             measures shims under a containerd of the bench's own, in place of runtimes by themselves
   --view VIEW         only this view of cgroups: v1 or v2; may be repeated
   --only MEASURE      only this measure: run, lifecycle, exec, parallel, grace-periods, peak-memory, memory-limit,
-                      calls; may be repeated
+                      calls; of shims: start, run, exec, memory, parallel, short; may be repeated
   --beside NAME=PATH  a further runtime; may be repeated
   --peers DIR         what scripts/bench-peers has made: its crun and runc are taken where they are newer than those
                       on PATH; none if empty
@@ -25,6 +26,7 @@ Usage: bench [OPTIONS]
   --help              prints this
 
 CORTEN_BIN names the Corten to measure; else it is release/corten in the target directory that holds the bench.
+CORTEN_SHIM names its shim; else it stands beside it.
 CORTEN_CGROUP_MANAGER=systemd measures --systemd-cgroup, where systemd runs (scripts/systemd).
 ";
 
@@ -36,6 +38,7 @@ pub enum Typed {
 
 pub struct Options {
     pub effort: Effort,
+    pub shims: bool,
     pub views: Vec<View>,
     /// Names of measures; none stands for all.
     pub only: Vec<String>,
@@ -48,6 +51,7 @@ impl Options {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Typed> {
         let mut options = Options {
             effort: Effort::full(),
+            shims: false,
             views: Vec::new(),
             only: Vec::new(),
             beside: Vec::new(),
@@ -61,6 +65,7 @@ impl Options {
                 "--help" => return Ok(Typed::Help),
                 "--quick" => options.effort = Effort::quick(),
                 "--rounds" => rounds = Some(number::<usize>(&value()?)?.max(1)),
+                "--shims" => options.shims = true,
                 "--rest" => rest = Some(Duration::from_millis(number(&value()?)?)),
                 "--view" => options.views.push(view(&value()?)?),
                 "--only" => options.only.push(measure(value()?)?),
@@ -93,7 +98,8 @@ fn view(text: &str) -> Result<View> {
 }
 
 fn measure(text: String) -> Result<String> {
-    if measures::ALL.iter().any(|measure| measure.name == text) {
+    let of_runtimes = measures::ALL.iter().map(|measure| measure.name);
+    if of_runtimes.chain(shims::MEASURES.iter().map(|measure| measure.name)).any(|name| name == text) {
         return Ok(text);
     }
     Err(format!("there is no measure {text}; --help lists them").into())

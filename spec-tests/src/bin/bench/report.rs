@@ -1,6 +1,5 @@
 //! All figures of a bench, the ratios between them, and whether the targets are reached.
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -9,14 +8,14 @@ use spec_tests::manager::Manager;
 use spec_tests::view::View;
 
 use crate::Result;
-use crate::figures::{Figures, Taken};
+use crate::figures::{Figures, Taken, Unit};
+use crate::goals::{Goals, SUBJECT, Target};
 use crate::runtime::Runtime;
-
-/// The runtime that the targets are about.
-pub const SUBJECT: &str = "corten";
 
 #[derive(Serialize)]
 pub struct Report {
+    #[serde(skip)]
+    pub goals: &'static Goals,
     pub machine: Machine,
     pub rounds: usize,
     pub runtimes: Vec<Named>,
@@ -71,67 +70,16 @@ pub struct Skipped {
 pub struct Verdict {
     pub view: &'static str,
     pub measure: &'static str,
-    pub to: &'static str,
     #[serde(flatten)]
-    pub target: Bound,
-    pub ratio: f64,
+    pub target: Target,
+    /// The subject's median, or its ratio to another's.
+    pub found: f64,
+    pub unit: Unit,
     pub reached: bool,
 }
 
-struct Target {
-    measure: &'static str,
-    /// None for all.
-    view: Option<View>,
-    to: &'static str,
-    bound: Bound,
-}
-
-/// The bound that a ratio should keep.
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Bound {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-impl Bound {
-    fn holds(self, ratio: f64) -> bool {
-        match self {
-            Bound::AtMost(bound) => ratio <= bound,
-            Bound::AtLeast(bound) => ratio >= bound,
-        }
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Bound::AtMost(bound) => write!(f, "≤ {bound}"),
-            Bound::AtLeast(bound) => write!(f, "≥ {bound}"),
-        }
-    }
-}
-
-/// What ratios are taken to.
-const YARDSTICKS: [&str; 2] = ["crun", "floor"];
-
-const TARGETS: [Target; 8] = [
-    target("run", Some(View::V1), "crun", Bound::AtMost(0.3)),
-    target("run", Some(View::V2), "crun", Bound::AtMost(0.45)),
-    target("run", None, "floor", Bound::AtMost(2.5)),
-    target("lifecycle", None, "crun", Bound::AtMost(0.4)),
-    target("exec", None, "crun", Bound::AtMost(0.4)),
-    target("parallel-20", None, "crun", Bound::AtLeast(2.0)),
-    target("parallel-100-slowest", None, "crun", Bound::AtMost(0.4)),
-    target("peak-memory", None, "crun", Bound::AtMost(0.5)),
-];
-
-const fn target(measure: &'static str, view: Option<View>, to: &'static str, bound: Bound) -> Target {
-    Target { measure, view, to, bound }
-}
-
 impl Report {
-    pub fn new(runtimes: &[Runtime], rounds: usize) -> Report {
+    pub fn new(runtimes: &[Runtime], rounds: usize, goals: &'static Goals) -> Report {
         let named = |runtime: &Runtime| Named {
             name: runtime.name.clone(),
             version: runtime.version.clone(),
@@ -139,6 +87,7 @@ impl Report {
             bytes_with_libraries: runtime.bytes_with_libraries,
         };
         Report {
+            goals,
             machine: Machine::here(),
             rounds,
             runtimes: runtimes.iter().map(named).collect(),
@@ -166,23 +115,20 @@ impl Report {
     }
 
     fn add_figures(&mut self, view: View, figures: Figures) {
-        let ratios = ratios(&figures);
-        for target in TARGETS.iter().filter(|target| target.is_about(view, figures.name)) {
-            let found = ratios.iter().find(|ratio| ratio.runtime == SUBJECT && ratio.to == target.to);
-            self.targets.extend(found.map(|ratio| target.judge(view, ratio.ratio)));
+        let ratios = ratios(&figures, &self.goals.yardsticks);
+        let targets = self.goals.targets.iter();
+        for target in targets.filter(|target| target.is_about(view, figures.name)) {
+            let found = found(target, &figures, &ratios);
+            self.targets.extend(found.map(|found| Verdict {
+                view: view.name(),
+                measure: figures.name,
+                target: *target,
+                found,
+                unit: figures.unit,
+                reached: target.bound.holds(found),
+            }));
         }
         self.measures.push(Measured { view: view.name(), figures, ratios });
-    }
-}
-
-impl Target {
-    fn is_about(&self, view: View, measure: &str) -> bool {
-        self.measure == measure && self.view.is_none_or(|own| own == view)
-    }
-
-    fn judge(&self, view: View, ratio: f64) -> Verdict {
-        let Target { measure, to, bound, .. } = *self;
-        Verdict { view: view.name(), measure, to, target: bound, ratio, reached: bound.holds(ratio) }
     }
 }
 
@@ -201,11 +147,24 @@ impl Machine {
     }
 }
 
-fn ratios(figures: &Figures) -> Vec<Ratio> {
+/// What a target is about: the subject's median, or its ratio to that of another.
+fn found(target: &Target, figures: &Figures, ratios: &[Ratio]) -> Option<f64> {
+    match target.to {
+        Some(to) => {
+            ratios.iter().find(|ratio| ratio.runtime == SUBJECT && ratio.to == to).map(|ratio| ratio.ratio)
+        }
+        None => {
+            let subject = figures.runtimes.iter().find(|figure| figure.runtime == SUBJECT);
+            subject.map(|figure| figure.summary.median)
+        }
+    }
+}
+
+fn ratios(figures: &Figures, yardsticks: &[&'static str]) -> Vec<Ratio> {
     let mut ratios = Vec::new();
-    for to in YARDSTICKS {
-        let Some(base) = figures.runtimes.iter().find(|figure| figure.runtime == to) else { continue };
-        for figure in figures.runtimes.iter().filter(|figure| figure.runtime != to) {
+    for to in yardsticks {
+        let Some(base) = figures.runtimes.iter().find(|figure| figure.runtime == *to) else { continue };
+        for figure in figures.runtimes.iter().filter(|figure| figure.runtime != *to) {
             let ratio = figure.summary.median / base.summary.median;
             ratios.push(Ratio { runtime: figure.runtime.clone(), to, ratio });
         }

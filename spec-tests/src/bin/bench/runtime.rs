@@ -38,13 +38,17 @@ pub fn find(beside: &[(String, PathBuf)], newer: Option<&Path>) -> Result<Vec<Ru
 
 impl Runtime {
     fn of(name: &str, path: PathBuf) -> Result<Runtime> {
-        let bytes = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?.len();
         let asked = Subject::at(path);
         let version = asked.version().rsplit(' ').next().unwrap_or_default().to_owned();
-        let libraries: u64 =
-            libraries(&asked.path).iter().flat_map(fs::metadata).map(|meta| meta.len()).sum();
+        Runtime::with_version(name, version, asked.path)
+    }
+
+    /// A file that may not say its version as runtimes do.
+    pub fn with_version(name: &str, version: String, binary: PathBuf) -> Result<Runtime> {
+        let bytes = fs::metadata(&binary).map_err(|error| format!("{}: {error}", binary.display()))?.len();
+        let libraries: u64 = libraries(&binary).iter().flat_map(fs::metadata).map(|meta| meta.len()).sum();
         let bytes_with_libraries = bytes + libraries;
-        Ok(Runtime { name: name.to_owned(), version, binary: asked.path, bytes, bytes_with_libraries })
+        Ok(Runtime { name: name.to_owned(), version, binary, bytes, bytes_with_libraries })
     }
 }
 
@@ -53,7 +57,7 @@ fn numbers(version: &str) -> Vec<u32> {
     version.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }

@@ -18,39 +18,40 @@ pub fn print(report: &Report) {
         println!("  {:<32}{:>12}{alone:>16}{together:>18}", runtime.name, runtime.version);
     }
     for measured in &report.measures {
-        print_measured(measured);
+        print_measured(measured, &report.goals.yardsticks);
     }
     println!();
     for skipped in &report.skipped {
         println!("skipped: {}, {}: {}", skipped.view, skipped.measure, skipped.reason);
     }
     for verdict in &report.targets {
+        let compared = verdict.target.to.map_or(unit(verdict.unit).to_owned(), |to| format!("× {to}"));
         println!(
-            "{}: {}, {}: {:.2} × {}, target {}",
+            "{}: {}, {}: {:.2} {compared}, target {}",
             if verdict.reached { "reached" } else { "MISSED " },
             verdict.view,
             verdict.measure,
-            verdict.ratio,
-            verdict.to,
-            verdict.target,
+            verdict.found,
+            verdict.target.bound,
         );
     }
 }
 
-fn print_measured(measured: &Measured) {
+fn print_measured(measured: &Measured, yardsticks: &[&str; 2]) {
     let figures = &measured.figures;
     let more = if figures.better == Better::More { "; more is better" } else { "" };
     let title = format!("{}: {}, {}{more}", measured.view, figures.title, unit(figures.unit));
-    println!("\n{title:<56}{:>9}{:>9}{:>9}{:>9}{:>9}", "median", "p10", "p90", "× crun", "× floor");
+    let [first, second] = yardsticks.map(|to| format!("× {to}"));
+    println!("\n{title:<56}{:>9}{:>9}{:>9}{first:>10}{second:>9}", "median", "p10", "p90");
     for figure in &figures.runtimes {
-        print_figure(measured, figure);
+        print_figure(measured, figure, yardsticks);
     }
     for failed in &figures.failed {
         println!("  {:<12}{}", failed.runtime, failed.reason);
     }
 }
 
-fn print_figure(measured: &Measured, figure: &Figure) {
+fn print_figure(measured: &Measured, figure: &Figure, yardsticks: &[&str; 2]) {
     let ratio = |to: &str| {
         let found = measured.ratios.iter().find(|ratio| ratio.runtime == figure.runtime && ratio.to == to);
         found.map_or(String::new(), |ratio| format!("{:.2}", ratio.ratio))
@@ -61,14 +62,13 @@ fn print_figure(measured: &Measured, figure: &Figure) {
         Unit::Kibibytes => format!("{value:.0}"),
     };
     let summary = &figure.summary;
+    let [first, second] = yardsticks.map(ratio);
     println!(
-        "  {:<54}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "  {:<54}{:>9}{:>9}{:>9}{first:>10}{second:>9}",
         figure.runtime,
         number(summary.median),
         number(summary.p10),
         number(summary.p90),
-        ratio("crun"),
-        ratio("floor"),
     );
 }
 

@@ -31,7 +31,7 @@ pub fn take(conditions: &Conditions) -> Result<Taken> {
         quantity("call-read-unfiltered", "read without a filter"),
         quantity("call-personality-unfiltered", "personality without a filter"),
     ];
-    Ok(Taken::Figures(interleave(samplers, conditions.turns(effort.rounds), quantities)?))
+    Ok(Taken::Figures(interleave(samplers, conditions.effort.turns(effort.rounds), quantities)?))
 }
 
 fn sampler<'a>(mut filtered: Container<'a>, mut unfiltered: Container<'a>, effort: &Calls) -> Sampler<'a, 6> {

@@ -11,7 +11,7 @@ pub fn take(conditions: &Conditions) -> Result<Taken> {
     let samplers = conditions.containers("exec")?.into_iter().map(sampler).collect();
     let quantity = |name, title| Quantity { name, title, unit: Unit::Milliseconds, better: Better::Less };
     let quantities = [quantity("exec", "exec of /bin/true"), quantity("exec-cpu", "CPU time of exec")];
-    Ok(Taken::Figures(interleave(samplers, conditions.turns(conditions.effort.rounds), quantities)?))
+    Ok(Taken::Figures(interleave(samplers, conditions.effort.turns(conditions.effort.rounds), quantities)?))
 }
 
 fn sampler(container: Container<'_>) -> Sampler<'_, 2> {

@@ -30,5 +30,5 @@ pub fn take(conditions: &Conditions) -> Result<Taken> {
         unit: Unit::Count,
         better: Better::Less,
     };
-    Ok(Taken::Figures(interleave(samplers, conditions.turns(conditions.effort.traced), [quantity])?))
+    Ok(Taken::Figures(interleave(samplers, conditions.effort.turns(conditions.effort.traced), [quantity])?))
 }

@@ -16,7 +16,7 @@ pub fn take(conditions: &Conditions) -> Result<Taken> {
         quantity("start", "start alone"),
         quantity("delete", "delete alone"),
     ];
-    Ok(Taken::Figures(interleave(samplers, conditions.turns(conditions.effort.rounds), quantities)?))
+    Ok(Taken::Figures(interleave(samplers, conditions.effort.turns(conditions.effort.rounds), quantities)?))
 }
 
 fn sampler(container: Container<'_>) -> Sampler<'_, 4> {

@@ -36,7 +36,7 @@ pub fn take_peak(conditions: &Conditions) -> Result<Taken> {
     };
     Ok(Taken::Figures(interleave(
         samplers.collect(),
-        conditions.turns(conditions.effort.rounds),
+        conditions.effort.turns(conditions.effort.rounds),
         [quantity],
     )?))
 }
@@ -57,7 +57,7 @@ pub fn take_limit(conditions: &Conditions) -> Result<Taken> {
         unit: Unit::Kibibytes,
         better: Better::Less,
     };
-    Ok(Taken::Figures(interleave(samplers.collect(), conditions.turns(search.rounds), [quantity])?))
+    Ok(Taken::Figures(interleave(samplers.collect(), conditions.effort.turns(search.rounds), [quantity])?))
 }
 
 fn peak(container: &Container, helper: &Path) -> Result<[f64; 1]> {

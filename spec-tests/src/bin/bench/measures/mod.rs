@@ -5,9 +5,9 @@ mod exec;
 mod grace_periods;
 mod lifecycle;
 mod memory;
-mod parallel;
+pub mod parallel;
 mod run;
-mod sampling;
+pub mod sampling;
 
 use std::time::Duration;
 
@@ -35,12 +35,12 @@ pub const ALL: [Measure; 8] = [
 ];
 
 /// Takes a sample by `take`, and beside it the CPU time that was used for it, in ms.
-fn with_cpu(take: impl FnOnce() -> Result<f64>) -> Result<[f64; 2]> {
+pub fn with_cpu(take: impl FnOnce() -> Result<f64>) -> Result<[f64; 2]> {
     let before = process::cpu_of_children()?;
     let taken = take()?;
     Ok([taken, ms(process::cpu_of_children()? - before)])
 }
 
-fn ms(duration: Duration) -> f64 {
+pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }

@@ -62,7 +62,7 @@ fn take_of(conditions: &Conditions, crowd: &Crowd) -> Result<Vec<Figures>> {
         Quantity { name: rate, title: rate_title, unit: Unit::PerSecond, better: Better::More },
         Quantity { name: slowest, title: slowest_title, unit: Unit::Milliseconds, better: Better::Less },
     ];
-    interleave(samplers, conditions.turns(effort.rounds), quantities)
+    interleave(samplers, conditions.effort.turns(effort.rounds), quantities)
 }
 
 /// Unlike in the measure of one run, the floor's own start counts, because each runtime's counts.
@@ -80,7 +80,7 @@ fn floor<'a>(conditions: &'a Conditions, at_once: usize) -> Sampler<'a, 2> {
 }
 
 /// Lets each of `slots` do one `run` after the other, until all slots together have begun as many as is asked for.
-fn sample<S: Sync>(
+pub fn sample<S: Sync>(
     slots: &[S],
     run: impl Fn(&S) -> Result<Duration> + Sync,
     effort: &Parallel,

@@ -19,7 +19,7 @@ pub fn take(conditions: &Conditions) -> Result<Taken> {
     samplers.push(floor(conditions.fixture));
     let quantity = |name, title| Quantity { name, title, unit: Unit::Milliseconds, better: Better::Less };
     let quantities = [quantity("run", "run of /bin/true"), quantity("run-cpu", "CPU time of run")];
-    Ok(Taken::Figures(interleave(samplers, conditions.turns(conditions.effort.rounds), quantities)?))
+    Ok(Taken::Figures(interleave(samplers, conditions.effort.turns(conditions.effort.rounds), quantities)?))
 }
 
 fn runtime(container: Container<'_>) -> Sampler<'_, 2> {

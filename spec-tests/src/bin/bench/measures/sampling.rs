@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::conditions::Conditions;
 use crate::figures::{Better, Failed, Figure, Figures, Unit};
 use crate::samples::Summary;
 use crate::{Result, interrupt};
@@ -48,14 +47,8 @@ pub fn interleave<const N: usize>(
 
 /// How often the samplers take turns, and how long the machine rests before each sample.
 pub struct Turns {
-    rounds: usize,
-    rest: Duration,
-}
-
-impl Conditions<'_> {
-    pub fn turns(&self, rounds: usize) -> Turns {
-        Turns { rounds, rest: self.effort.rest }
-    }
+    pub rounds: usize,
+    pub rest: Duration,
 }
 
 /// The same orders in every bench: a xorshift generator from a fixed seed.
