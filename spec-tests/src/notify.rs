@@ -8,10 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::bundle::Bundle;
+use crate::patience;
 use crate::subject::subject;
 
-/// How long a message may take to come.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How many seconds a message may take to come.
+const PATIENCE: u32 = 10;
 
 /// How long the wait for a message is that must not come.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -40,7 +41,7 @@ impl Manager {
     /// The next message, in full.
     #[track_caller]
     pub fn hears(&self) -> String {
-        self.next(PATIENCE).expect("a message in time")
+        self.next(patience::seconds(PATIENCE)).expect("a message in time")
     }
 
     /// Hears that the container is ready, that its main process is `main_pid`, and no more. `main_pid` is asked for its

@@ -3,10 +3,11 @@
 use oci_spec::runtime::LinuxResources;
 
 use super::{LockedContainer, not_running};
+use crate::apply::cgroup::Cgroup;
 use crate::apply::resctrl;
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan;
-use crate::plan::cgroup::decide_update;
+use crate::plan::cgroup::{RecordedUnit, Write, decide_update};
 use crate::probe;
 use crate::spec;
 use crate::state::Status;
@@ -24,16 +25,11 @@ impl LockedContainer {
         let Some(unit) = &self.container.record.systemd_unit else {
             return cgroup.update(&writes, || Ok(()));
         };
-        // The kernel judges first. systemd then writes too, and not as exactly, so all is written once more.
-        cgroup.update(&writes, || {
-            let properties = cgroup.as_properties(&writes)?;
-            if properties.is_empty() {
-                return Ok(());
-            }
-            let set = Manager::connect(unit.manager)
-                .and_then(|mut manager| manager.set_properties(&unit.name, &properties));
-            set.doing_with(|| format!("change the unit {}", unit.name))?;
-            cgroup.write_again(&writes)
+        // The kernel judges first.
+        cgroup.update(&writes, || match change_unit(unit, &cgroup, &writes) {
+            // A limit below what is in use has ended the container, and systemd has forgotten its unit.
+            Err(_) if self.status().is_ok_and(|status| status == Status::Stopped) => Ok(()),
+            result => result,
         })
     }
 
@@ -60,6 +56,19 @@ impl LockedContainer {
             Status::Created | Status::Running | Status::Paused => Ok(()),
         }
     }
+}
+
+/// Tells systemd of limits that hold already, for it to keep them. It writes too, and not as exactly: it knows no period
+/// without a quota. So all is written once more.
+fn change_unit(unit: &RecordedUnit, cgroup: &Cgroup, writes: &[Write]) -> Result<()> {
+    let in_force = cgroup.in_force(writes)?;
+    if in_force.properties.is_empty() {
+        return Ok(());
+    }
+    let set = Manager::connect(unit.manager)
+        .and_then(|mut manager| manager.set_properties(&unit.name, &in_force.properties));
+    set.doing_with(|| format!("change the unit {}", unit.name))?;
+    cgroup.write_again(&in_force)
 }
 
 /// Shares of caches and of memory bandwidth, as lines of a resctrl group's `schemata`.

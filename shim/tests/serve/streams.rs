@@ -187,7 +187,10 @@ fn a_slow_reader_makes_the_payload_wait_and_nobody_else() {
     for _ in 0..20 {
         assert_eq!(server.task.status("c", ""), Status::RUNNING);
     }
-    assert_eq!(server.task.pids("c").expect("pids").processes.len(), 2, "it doesn't wait");
+    until("head waits for the reader", || match server.task.pids("c").expect("pids").processes.len() {
+        2 => Ok(()),
+        count => Err(count),
+    });
     // The reader goes, as with a restart of containerd, and the next reads on.
     drop(first);
     thread::sleep(Duration::from_millis(50));

@@ -16,23 +16,29 @@ impl Cgroup {
         perform(&open, writes).and_then(|()| and()).inspect_err(|_| open.restore(&standing))
     }
 
-    /// Writes values once more that hold already.
-    pub fn write_again(&self, writes: &[Write]) -> Result<()> {
+    /// What `writes` have changed, as it is now.
+    pub fn in_force(&self, writes: &[Write]) -> Result<InForce> {
         let open = OpenDirs::of(&self.paths, writes)?;
-        // What depends on other values has had its effect.
-        let fixed: Vec<Write> =
-            writes.iter().filter(|write| matches!(write.value, Value::Text(_))).cloned().collect();
-        perform(&open, &fixed)
-    }
-
-    /// What `writes` have changed, as properties of a unit of systemd's.
-    pub fn as_properties(&self, writes: &[Write]) -> Result<Vec<Property>> {
-        let open = OpenDirs::of(&self.paths, writes)?;
-        let in_force: Vec<Write> = writes.iter().map(|write| open.in_force(write)).collect();
+        let writes: Vec<Write> = writes.iter().map(|write| open.in_force(write)).collect();
         let quota =
             writes.iter().find(|write| write.controller == "cpu").map(|write| open.quota_in_force(write));
-        Ok(properties::of_limits(in_force.iter().chain(quota.iter().flatten())))
+        Ok(InForce { properties: properties::of_limits(writes.iter().chain(quota.iter().flatten())), writes })
     }
+
+    /// Writes values once more that hold already, or have held.
+    pub fn write_again(&self, in_force: &InForce) -> Result<()> {
+        // What depends on other values, and can't be read, has had its effect.
+        let fixed: Vec<Write> =
+            in_force.writes.iter().filter(|write| matches!(write.value, Value::Text(_))).cloned().collect();
+        perform(&OpenDirs::of(&self.paths, &fixed)?, &fixed)
+    }
+}
+
+/// Limits with the values that the kernel has made of them.
+pub struct InForce {
+    /// The same as properties of a unit of systemd's.
+    pub properties: Vec<Property>,
+    writes: Vec<Write>,
 }
 
 /// The directories that an update writes into.
@@ -79,7 +85,8 @@ impl<'a> OpenDirs<'a> {
     /// The write with the value that the kernel has made of it: that may depend on other values.
     fn in_force(&self, write: &Write) -> Write {
         let is_of_one_device = write.file.starts_with("io.") && matches!(write.value, Value::Text(_));
-        match self.read(write, &write.file).filter(|_| !is_of_one_device) {
+        let is_one = |text: &String| !is_of_one_device && text.lines().count() == 1;
+        match self.read(write, &write.file).filter(is_one) {
             Some(text) => Write { value: Value::Text(text.trim().to_owned()), ..write.clone() },
             None => write.clone(),
         }
