@@ -23,7 +23,10 @@ macro_rules! without_systemd {
 #[test]
 fn a_parent_whose_pids_are_used_up() {
     skip_if!(!cgroup::has("pids"), "no pids controller");
-    skip_if!(Manager::of_environment() == Manager::Systemd, "the parent is the slice of all tests, and systemd's");
+    skip_if!(
+        Manager::of_environment() == Manager::Systemd,
+        "the parent is the slice of all tests, and systemd's"
+    );
     let container = Container::new(|bundle| {
         bundle.sh("sleep 0 & wait");
     });
