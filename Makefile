@@ -6,7 +6,7 @@ CARGO   ?= cargo
 # The oldest Rust that Corten promises to build with.
 OLDEST   = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help build quick install uninstall run check fmt test docker podman containerd engines vm vm-all systemd bench ci deny advisories oldest aarch64 setup tools clean
+.PHONY: help build quick install uninstall run check fmt test docker podman containerd cri engines vm vm-all systemd bench ci deny advisories oldest aarch64 setup tools clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -50,6 +50,9 @@ podman: ## Only the tests with real podman and buildah
 
 containerd: ## Only the tests of the shim with a real containerd
 	CORTEN_BIN="$$(scripts/build quick)" CORTEN_SHIM="$$(scripts/build quick shim)" $(CARGO) test -p spec-tests --test containerd
+
+cri: ## Only the tests of the shim with pods, through containerd's CRI
+	CORTEN_BIN="$$(scripts/build quick)" CORTEN_SHIM="$$(scripts/build quick shim)" $(CARGO) test -p spec-tests --test cri
 
 engines: ## The tests with containerd and Docker, on the engines of newer Debians: 1.7 and 2.1, 26.1 and 28.5
 	scripts/engines

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use super::image::busybox_archive;
 use super::machine::Machine;
+use super::pods;
 use super::process::{Said, run, until};
 use super::role::Role;
 use super::sandbox::Sandbox;
@@ -34,9 +35,19 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
 level = "trace"
 "#;
 
+/// Whose containers a containerd has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// `ctr`'s, which need no image.
+    Ctr,
+    /// A kubelet's: pods, through the CRI plugin.
+    Kubelet,
+}
+
 /// A containerd. Dropping it kills the daemon; what the daemon leaves ends with the sandbox.
 pub struct Containerd {
     sandbox: Sandbox,
+    client: Client,
     view: View,
     dir: PathBuf,
     machine: Machine,
@@ -44,23 +55,31 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    /// Starts a containerd called `label` on a machine with that view of the cgroups. `shim` is the tested shim.
-    pub fn start(sandbox: &Sandbox, label: &str, view: View, shim: &Path) -> Outcome<Self> {
+    /// Starts a containerd called `label` for such a client, on a machine with that view of the cgroups. `shim` is the
+    /// tested shim.
+    pub fn start(sandbox: &Sandbox, label: &str, client: Client, view: View, shim: &Path) -> Outcome<Self> {
         let dir = sandbox.dir.join(format!("containerd-{label}"));
         fs::create_dir_all(dir.join("path")).map_err(Stop::failed)?;
-        fs::write(dir.join("config.toml"), CONFIG).map_err(Stop::failed)?;
         fs::copy(shim, dir.join("path").join(SHIM))
             .map_err(|err| Stop::failed(format!("{}: {err}", shim.display())))?;
-        busybox_archive(&dir)?;
         let (sandbox, machine) = (sandbox.clone(), Machine::boot(view)?);
-        let containerd = Containerd { sandbox, view, dir, machine, daemon: Mutex::new(None) };
+        let containerd = Containerd { sandbox, client, view, dir, machine, daemon: Mutex::new(None) };
+        let rootfs = busybox_archive(&containerd.dir)?;
+        let config = match client {
+            Client::Ctr => CONFIG.to_owned(),
+            Client::Kubelet => pods::prepare(&containerd)?,
+        };
+        fs::write(containerd.dir.join("config.toml"), config).map_err(Stop::failed)?;
         containerd.start_daemon()?;
+        if client == Client::Kubelet {
+            pods::import_images(&containerd, &rootfs)?;
+        }
         Ok(containerd)
     }
 
     /// Starts one more of the same kind, for who ends the daemon.
     pub fn another(&self, label: &str) -> Outcome<Self> {
-        Self::start(&self.sandbox, label, self.view, &self.dir.join("path").join(SHIM))
+        Self::start(&self.sandbox, label, self.client, self.view, &self.dir.join("path").join(SHIM))
     }
 
     /// Starts the daemon and waits until it answers.
@@ -90,8 +109,11 @@ impl Containerd {
 
     /// The namespace of all containers.
     pub fn namespace(&self) -> &str {
-        // containerd names the parent of its cgroups so.
-        self.sandbox.cgroup.trim_start_matches('/')
+        match self.client {
+            // containerd names the parent of its cgroups so.
+            Client::Ctr => self.sandbox.cgroup.trim_start_matches('/'),
+            Client::Kubelet => pods::NAMESPACE,
+        }
     }
 
     /// The topics of the events that shims have forwarded, in their order, for as long as the log reaches back.
@@ -99,6 +121,11 @@ impl Containerd {
         let log = fs::read_to_string(self.log_path()).unwrap_or_default();
         let topic = |line: &str| Some(line.split_once("topic=")?.1.split(' ').next()?.to_owned());
         log.lines().filter(|line| line.contains("event forwarded")).filter_map(topic).collect()
+    }
+
+    /// The parent of the cgroups of all pods.
+    pub fn cgroup(&self) -> &str {
+        &self.sandbox.cgroup
     }
 
     /// The root filesystem that all containers without an image share.
@@ -199,6 +226,7 @@ pub fn scenario(
 /// The machines, each booted when a first scenario needs it.
 pub struct ContainerdPool {
     sandbox: Sandbox,
+    client: Client,
     shim: PathBuf,
     roles: Vec<Role>,
     v1: OnceLock<Result<Containerd, String>>,
@@ -209,18 +237,20 @@ impl ContainerdPool {
     /// Machines for those roles; with a single role, scenarios are carried out and not compared.
     ///
     /// The tested shim is the one that `CORTEN_SHIM` names, or stands beside the tested runtime.
-    pub fn new(sandbox: Sandbox, runtime: &Path, roles: Vec<Role>) -> Outcome<Self> {
+    pub fn new(sandbox: Sandbox, client: Client, runtime: &Path, roles: Vec<Role>) -> Outcome<Self> {
         let shim =
             std::env::var_os("CORTEN_SHIM").map_or_else(|| runtime.with_file_name(SHIM), PathBuf::from);
         ensure(shim.is_file(), || format!("no shim at {}", shim.display()))?;
-        Ok(ContainerdPool { sandbox, shim, roles, v1: OnceLock::new(), v2: OnceLock::new() })
+        Ok(ContainerdPool { sandbox, client, shim, roles, v1: OnceLock::new(), v2: OnceLock::new() })
     }
 
     fn on(&self, view: View) -> Outcome<&Containerd> {
         let cell = if view == View::V2 { &self.v2 } else { &self.v1 };
         let started = cell.get_or_init(|| {
-            Containerd::start(&self.sandbox, view.name(), view, &self.shim).map_err(|stop| match stop {
-                Stop::Failed(why) | Stop::Skipped(why) => why,
+            Containerd::start(&self.sandbox, view.name(), self.client, view, &self.shim).map_err(|stop| {
+                match stop {
+                    Stop::Failed(why) | Stop::Skipped(why) => why,
+                }
             })
         });
         started.as_ref().map_err(|why| Stop::failed(format!("containerd on {}: {why}", view.name())))

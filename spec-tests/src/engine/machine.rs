@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use super::process::{Said, run};
@@ -83,6 +84,11 @@ impl Machine {
     /// The machine's mount namespace.
     pub fn mounts(&self) -> io::Result<File> {
         File::open(format!("/proc/{}/ns/mnt", self.holder.id()))
+    }
+
+    /// The place of a path of this machine, for who isn't on it.
+    pub fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.holder.id()))
     }
 
     /// Runs a shell script on this machine to its end.

@@ -18,6 +18,7 @@ pub mod image;
 pub mod machine;
 pub mod normal;
 pub mod podman;
+pub mod pods;
 pub mod pool;
 pub mod process;
 pub mod role;

@@ -200,7 +200,8 @@ impl<'a, E: Engine> Session<'a, E> {
         run(self.engine.call(self.role).args(args), input)
     }
 
-    pub(super) fn record(&self, said: Said) -> Outcome<Said> {
+    /// Puts into the transcript what was said to any other client.
+    pub fn record(&self, said: Said) -> Outcome<Said> {
         self.transcript.borrow_mut().push(said.clone());
         Ok(said)
     }

@@ -14,7 +14,7 @@
 
 use std::process::ExitCode;
 
-use spec_tests::engine::containerd::{Containerd, ContainerdPool};
+use spec_tests::engine::containerd::{Client, Containerd, ContainerdPool};
 use spec_tests::engine::role::Runtimes;
 use spec_tests::engine::suite::{self, Theme};
 
@@ -27,6 +27,7 @@ fn themes() -> Vec<Theme<Containerd>> {
 
 fn main() -> ExitCode {
     suite::main(themes(), |sandbox, roles| {
-        ContainerdPool::new(sandbox, &Runtimes::from_environment("/usr/sbin/runc")?.tested, roles)
+        let runtime = Runtimes::from_environment("/usr/sbin/runc")?.tested;
+        ContainerdPool::new(sandbox, Client::Ctr, &runtime, roles)
     })
 }
