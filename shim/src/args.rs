@@ -26,6 +26,8 @@ pub enum Command {
     Info,
     /// Tells the version.
     Version,
+    /// Tells what this file is for, and its flags.
+    Help,
     /// The arguments are the runtime's.
     Runtime,
 }
@@ -56,6 +58,10 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, String
         Some(id_mapped::PROGRAM) => return Ok(Command::MountIdMapped),
         _ => {}
     }
+    let mut argv = argv.peekable();
+    if argv.peek().is_none() {
+        return Err("no command: containerd starts this file (--help)".to_owned());
+    }
     let mut flags = Flags::default();
     let command = match flags.read(&mut argv) {
         // The runtime has flags that the shim has not, and says itself what is wrong with the others.
@@ -75,6 +81,7 @@ struct Flags {
     args: Args,
     info: bool,
     version: bool,
+    help: bool,
     /// Whether a flag was there that the runtime hasn't.
     are_the_shims: bool,
 }
@@ -112,6 +119,7 @@ impl Flags {
             "debug" => self.args.debug = switch(name, value)?,
             "info" => self.info = switch(name, value)?,
             "v" | "version" => self.version = switch(name, value)?,
+            "h" | "help" => self.help = switch(name, value)?,
             "namespace" | "id" | "address" | "bundle" | "socket" | "debug-socket" | "publish-binary" => {
                 self.are_the_shims = true;
                 let given = value.or_else(|| argv.next().map(|next| next.to_string_lossy().into_owned()));
@@ -140,6 +148,9 @@ impl Flags {
     }
 
     fn command(self, word: Option<&OsStr>) -> Result<Command, String> {
+        if self.help {
+            return Ok(Command::Help);
+        }
         if self.version {
             return Ok(Command::Version);
         }
@@ -204,6 +215,9 @@ mod tests {
         assert_eq!(parsed("-info"), Ok(Command::Info));
         assert_eq!(parsed("-v"), Ok(Command::Version));
         assert_eq!(parsed("--version"), Ok(Command::Version));
+        assert_eq!(parsed("-h"), Ok(Command::Help));
+        assert_eq!(parsed("--help"), Ok(Command::Help));
+        assert!(parsed("").is_err_and(|text| text.contains("--help")));
     }
 
     #[test]
@@ -233,7 +247,6 @@ mod tests {
     #[test]
     fn whatever_else_is_the_runtimes() {
         for line in [
-            "",
             "--root /run/x create --bundle /b c1",
             "--root /run/x --log /l --log-format json delete --force c1",
             "--debug state c1",
@@ -241,7 +254,7 @@ mod tests {
             "delete c1",
             "start c1",
             "features",
-            "--help",
+            "create --help",
         ] {
             assert_eq!(parsed(line), Ok(Command::Runtime), "{line}");
         }

@@ -1,4 +1,4 @@
-//! `-info`: what the runtime can do, for containerd and for people. `-v`: the version.
+//! `-info`: what the runtime can do, for containerd and for people. `-v`: the version. `-h`: the flags.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -19,6 +19,24 @@ use crate::start::read_stdin;
 const NAME: &str = "io.containerd.corten.v2";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const COMMIT: Option<&str> = option_env!("CORTEN_COMMIT");
+const HELP: &str = "\
+containerd-shim-corten-v2: what containerd starts for each container, or each pod, of the runtime
+io.containerd.corten.v2. It is found on the PATH of containerd, and needs no other file.
+
+  containerd-shim-corten-v2 -namespace NS -id ID -address SOCKET [-bundle DIR] start|delete
+  containerd-shim-corten-v2 -info < OPTIONS
+  containerd-shim-corten-v2 -v
+
+  -namespace NS      the namespace of containerd that the container is in
+  -id ID             the container
+  -address SOCKET    where containerd listens
+  -bundle DIR        the container's bundle, by default the working directory
+  -debug             log everything
+  -info              print what the runtime can do, as containerd asks for it
+  -v                 print the version
+
+Any other arguments are those of the runtime, corten: see `containerd-shim-corten-v2 help`.
+";
 const FEATURES: &str = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
 
 /// Prints a `RuntimeInfo`. Standard input has the options that containers get, or nothing.
@@ -44,6 +62,11 @@ pub fn run() -> Result<()> {
         ..RuntimeInfo::default()
     };
     print(&info.write_to_bytes().map_err(|err| Error::internal(err.to_string()))?)
+}
+
+/// Prints what this file is for.
+pub fn help() -> Result<()> {
+    print(HELP.as_bytes())
 }
 
 /// The features in JSON; `None` of another runtime that doesn't tell them.

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Ok(Command::MountIdMapped) => rootfs::id_mapped::run(),
         Ok(Command::Info) => info::run(),
         Ok(Command::Version) => info::version(),
+        Ok(Command::Help) => info::help(),
         Err(text) => Err(Error::invalid(text)),
     };
     match done {

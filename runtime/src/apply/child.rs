@@ -64,16 +64,17 @@ impl Child {
 
     /// What the child has failed at, if it has ended and nobody has heard of its failure yet.
     pub(super) fn failure(&mut self) -> Option<Error> {
-        let ended = poll::wait_readable(&[self.pidfd.as_fd()], Deadline::Now)
-            .is_ok_and(|ready| ready.contains(&true));
-        while ended {
+        let ended = poll::wait_readable(&[self.pidfd.as_fd()], Deadline::Now).ok()?;
+        if !ended.contains(&true) {
+            return None;
+        }
+        loop {
             match self.channel.listen(&self.pidfd) {
                 Ok(Message::Failed(err)) => return Some(err),
-                Ok(Message::Gone) | Err(_) => break,
+                Ok(Message::Gone) | Err(_) => return None,
                 Ok(_) => {}
             }
         }
-        None
     }
 
     /// Waits until the child has executed its program, or has ended: the caller sees an end by the exit status.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use corten::container::ends_with_parent;
+use corten::error::Error;
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 
@@ -148,8 +149,11 @@ impl Site {
     async fn end_of(&self, mut command: Command) -> Result<Exit, Refusal> {
         let _hold = self.children.hold();
         let program = command.get_program().to_string_lossy().into_owned();
-        let child =
-            command.spawn().map_err(|err| Refusal::new(Code::Unknown, format!("{program}: {err}")))?;
+        let child = command.spawn().map_err(|err| {
+            let of_options = if matches!(self.driver, Driver::Binary(_)) { " (BinaryName)" } else { "" };
+            let err = Error::io(format!("execute {program}{of_options}"), &err);
+            Refusal::new(Code::Unknown, err.to_string())
+        })?;
         // Its ends of the container's pipes must not stay open here.
         drop(command);
         let known = self.children.know(child.id() as i32).map_err(|err| library::refusal(&err))?;
@@ -202,7 +206,10 @@ impl File {
         let file = File(path);
         match written {
             Ok(()) => Ok(file),
-            Err(err) => Err(Refusal::new(Code::Unknown, format!("write {}: {err}", file.0.display()))),
+            Err(err) => Err(Refusal::new(
+                Code::Unknown,
+                Error::io(format!("write({})", file.0.display()), &err).to_string(),
+            )),
         }
     }
 }
