@@ -22,7 +22,7 @@ use crate::log::{self, Level};
 use crate::machine::call::{Creation, Exit};
 use crate::machine::operation::Event;
 
-/// How many events wait for a containerd that is away. The oldest go first.
+/// How many events wait for a containerd that is away. Of more, the oldest are lost.
 const WAITING_MAX: usize = 4096;
 /// How long containerd may take to accept an event.
 const DELIVERY: Duration = Duration::from_secs(5);
@@ -49,7 +49,8 @@ impl Queue {
     pub fn push(&self, event: &Event) {
         let mut waiting = self.locked();
         if waiting.len() == WAITING_MAX {
-            waiting.pop_front();
+            // The first may be on its way: it is taken out once it is delivered.
+            drop(waiting.remove(1));
             log::say(Level::Error, "an event is lost: containerd is away for too long");
         }
         waiting.push_back(envelope(&self.namespace, event));
@@ -230,5 +231,22 @@ pub fn timestamp(time: SystemTime) -> Timestamp {
         seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         nanos: since.subsec_nanos().try_into().unwrap_or_default(),
         ..Timestamp::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_event_that_is_on_its_way_is_not_the_one_that_is_lost() {
+        let queue = Queue::new("ns", "/nobody");
+        for number in 0..WAITING_MAX + 2 {
+            queue.push(&Event::Paused(format!("c{number}")));
+        }
+        let waiting = queue.locked();
+        let expected = |number: usize| envelope("ns", &Event::Paused(format!("c{number}"))).event;
+        assert_eq!(waiting.len(), WAITING_MAX);
+        assert_eq!([&waiting[0].event, &waiting[1].event], [&expected(0), &expected(3)]);
     }
 }

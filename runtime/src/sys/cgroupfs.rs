@@ -2,9 +2,12 @@
 //!
 //! What is said here of one directory, of its files, and of making and removing it, holds for groups of resctrl too.
 
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::dir::Type;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -128,6 +131,42 @@ impl Dir {
         match openat(&self.fd, "..", PLACE, Mode::empty()) {
             Ok(fd) => Ok(Dir { fd, path }),
             Err(errno) => Err(Error::kernel(format!("open({})", path.display()), errno)),
+        }
+    }
+
+    /// Opens a directory in it.
+    pub fn child(&self, name: &OsStr) -> Result<Dir> {
+        let path = self.path.join(name);
+        match openat(&self.fd, name, PLACE, Mode::empty()) {
+            Ok(fd) => Ok(Dir { fd, path }),
+            Err(errno) => Err(Error::kernel(format!("open({})", path.display()), errno)),
+        }
+    }
+
+    /// The names of the directories in it.
+    pub fn children(&self) -> Result<Vec<OsString>> {
+        if !self.has_children()? {
+            return Ok(Vec::new());
+        }
+        let failed = |errno| Error::kernel(format!("readdir({})", self.path.display()), errno);
+        let list = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut list = nix::dir::Dir::openat(&self.fd, ".", list, Mode::empty()).map_err(failed)?;
+        let mut names = Vec::new();
+        for entry in list.iter() {
+            let entry = entry.map_err(failed)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if entry.file_type() == Some(Type::Directory) && name != "." && name != ".." {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a directory in it, which may be gone already.
+    pub fn remove_child(&self, name: &OsStr) -> Result<()> {
+        match retrying(|| unistd::unlinkat(&self.fd, name, unistd::UnlinkatFlags::RemoveDir)) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(Error::kernel(format!("rmdir({})", self.path.join(name).display()), errno)),
         }
     }
 

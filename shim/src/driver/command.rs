@@ -40,10 +40,12 @@ impl Site {
     /// `exec` of the process that `spec` describes, under the name `exec`; gives its pid.
     pub async fn exec(&self, exec: &str, spec: &[u8], streams: ForProcess) -> Result<i32, Refusal> {
         let process = File::new(self.bundle.join(format!("{exec}-process.json")), spec)?;
-        let pid_file = self.bundle.join(format!("{exec}.pid"));
+        // No name of an exec is that of a file of the container's own.
+        let name = format!("exec.{exec}");
+        let pid_file = self.bundle.join(format!("{name}.pid"));
         let mut args: Vec<OsString> = vec!["exec".into(), "--process".into(), process.0.clone().into()];
         args.extend(["--detach".into(), "--pid-file".into(), pid_file.clone().into()]);
-        self.bring_in(args, exec, streams).await.map_err(|refusal| failed("exec", refusal))?;
+        self.bring_in(args, &name, streams).await.map_err(|refusal| failed("exec", refusal))?;
         let pid = read_pid(&pid_file);
         drop(std::fs::remove_file(&pid_file));
         pid

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use corten::container::ContainerId;
 use serde::{Deserialize, Serialize};
 
 use super::operation::Outcome;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 
 /// One call of the task service, which waits for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,18 @@ impl ProcessKey {
     pub fn init(container: impl Into<String>) -> ProcessKey {
         ProcessKey { container: container.into(), exec: None }
     }
+}
+
+/// Checks the id of a container, or of a process that is to be added: both become names of files.
+///
+/// Errors: InvalidArgument.
+pub fn check_id(id: &str) -> Result<(), Refusal> {
+    const SHOWN: usize = 80;
+    let refuse = |_| {
+        let shown: String = id.chars().take(SHOWN).collect();
+        Refusal::new(Code::InvalidArgument, format!("{shown:?} is not an id"))
+    };
+    ContainerId::parse(id).map(drop).map_err(refuse)
 }
 
 /// How a process ended.

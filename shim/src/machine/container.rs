@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use self::ending::Ending;
 use self::freezing::Freezer;
-use super::call::{Addition, Call, CallId, Checkpoint, Creation, ProcessKey};
+use super::call::{Addition, Call, CallId, Checkpoint, Creation, ProcessKey, check_id};
 use super::operation::{Event, Operation, Outcome, ProcessState, Reply, Status};
 use super::process::{Life, Process};
 use super::work::{Ended, Then, Work};
@@ -153,6 +153,7 @@ impl Container {
     fn add(&mut self, addition: Addition, work: &mut Work) -> Answer {
         let Addition { process: key, streams, spec } = addition;
         let id = key.exec.clone().unwrap_or_default();
+        check_id(&id)?;
         let is_created = self.init.pid != 0 && !self.init.is_stopped() && !self.init.is_being_deleted();
         if !is_created || self.freezer != Freezer::Thawed {
             return Err(self.refuses_to_exec());
@@ -178,6 +179,9 @@ impl Container {
         }
         if exec.process.life != Life::Created {
             exec.spec = Vec::new();
+            if std::mem::take(&mut exec.process.closes_stdin) {
+                work.begin(&key.container, Operation::CloseStdin(key.clone()), Then::Nothing);
+            }
             // The process came into the container after the others were killed.
             self.kill_all(work);
         }
@@ -294,8 +298,14 @@ impl Container {
         self.begin_for(call, Operation::ResizePty(key, columns, rows), work)
     }
 
-    fn close_stdin(&self, call: CallId, key: ProcessKey, work: &mut Work) -> Answer {
-        if self.process(&key)?.is_stopped() {
+    fn close_stdin(&mut self, call: CallId, key: ProcessKey, work: &mut Work) -> Answer {
+        let process = self.process_mut(&key)?;
+        if process.is_stopped() {
+            return Ok(Some(Reply::Empty));
+        }
+        if process.pid == 0 && key.exec.is_some() {
+            // A client may come to the end of its input before the start has ended, which opens the fifo.
+            process.closes_stdin = true;
             return Ok(Some(Reply::Empty));
         }
         self.begin_for(call, Operation::CloseStdin(key), work)
@@ -323,8 +333,8 @@ impl Container {
             Then::LookForOutOfMemory => self.looked_for_out_of_memory(result, work),
             Then::KillCreated => self.killed_created(result, work),
             Then::Drain(process) => self.drained(&process, work),
-            // The exit that is held asks for these by itself.
-            Then::KillAll => {}
+            // The exit that is held asks for the first by itself.
+            Then::KillAll | Then::Nothing => {}
             // The machine deals with these two: the container is not in its books before, or after.
             Then::Create | Then::Delete => {}
         }

@@ -18,7 +18,7 @@ mod work;
 
 use std::collections::BTreeMap;
 
-use self::call::{Call, CallId, Creation, Exit, Input, OperationId, ProcessKey};
+use self::call::{Call, CallId, Creation, Exit, Input, OperationId, ProcessKey, check_id};
 use self::container::{Answer, Container, not_created};
 use self::operation::{Effect, Event, Operation, Outcome, Reply};
 use self::work::{Ended, Then, Work};
@@ -89,6 +89,7 @@ impl Machine {
 
     fn create(&mut self, call: CallId, creation: Box<Creation>) -> Answer {
         let id = creation.id.clone();
+        check_id(&id)?;
         if self.quits {
             return Err(Refusal::precondition("the shim is ending"));
         }

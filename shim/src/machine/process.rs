@@ -34,6 +34,8 @@ pub struct Process {
     pub pid: i32,
     /// Where it is in its life.
     pub life: Life,
+    /// Whether its standard input is to end, which was said before it had a number.
+    pub closes_stdin: bool,
     /// Calls of Wait.
     waits: Vec<CallId>,
     /// Calls of Delete. While there is one, the process is being deleted and starts no more.
@@ -43,7 +45,15 @@ pub struct Process {
 impl Process {
     /// A process that was not started.
     pub fn new(key: ProcessKey, streams: Streams, pid: i32) -> Process {
-        Process { key, streams, pid, life: Life::Created, waits: Vec::new(), deletes: Vec::new() }
+        Process {
+            key,
+            streams,
+            pid,
+            life: Life::Created,
+            closes_stdin: false,
+            waits: Vec::new(),
+            deletes: Vec::new(),
+        }
     }
 
     /// Whether it is being started, or runs.

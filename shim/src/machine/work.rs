@@ -35,6 +35,8 @@ pub enum Then {
     Drain(ProcessKey),
     /// The container is out of the books.
     Delete,
+    /// Nobody waits for it.
+    Nothing,
 }
 
 /// The effects of the present step, and all operations that are at work.

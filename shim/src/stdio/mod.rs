@@ -14,8 +14,10 @@ mod terminal;
 mod tests;
 mod uri;
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
+use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -262,16 +264,26 @@ fn sink(place: Place) -> Result<Sink, Refusal> {
     match place {
         Place::Nowhere => Ok(Sink::Nowhere),
         Place::Fifo(path) => fifo::open_output(&path).and_then(watch_unblocked).map(Sink::Pipe),
-        Place::File(path) => open_log(&path).map(Sink::File),
+        Place::File(path) => open_log(&path),
         Place::Logger(_) => Err(Refusal::new(Code::InvalidArgument, "a logger is started for stdout only")),
     }
 }
 
-/// Opens a file to append to; it and its directory are made if they aren't there.
-fn open_log(path: &Path) -> Result<File, Refusal> {
+/// Opens a file to append to; it and its directory are made if they aren't there. What is no regular file, such as a
+/// fifo or a terminal, may make its writer wait, and is written to as a fifo is.
+fn open_log(path: &Path) -> Result<Sink, Refusal> {
     let failed = |call: &str, err| Refusal::unknown(format!("{call}({path:?}): {err}"));
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|err| failed("mkdir", err))?;
     }
-    OpenOptions::new().append(true).create(true).open(path).map_err(|err| failed("open", err))
+    if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        return fifo::open_output(path).and_then(watch_unblocked).map(Sink::Pipe);
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|err| failed("open", err))?;
+    if file.is_terminal() {
+        return watch_unblocked(file.into()).map(Sink::Pipe);
+    }
+    Ok(Sink::File(file))
 }

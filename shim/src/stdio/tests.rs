@@ -280,6 +280,21 @@ fn both_outputs_append_to_one_file() {
 }
 
 #[test]
+fn a_file_that_is_a_fifo_makes_the_process_wait_and_not_the_shim() {
+    run(async {
+        let place = Place::new();
+        let fifo = place.fifo("out");
+        let (mut stdio, [_, mut stdout, stderr]) = begun(&streams("", &format!("file://{fifo}"), "")).await;
+        let writes = aside(move || stdout.write_all(&[b'x'; 256 << 10]).map(|()| drop(stderr)));
+        let reads = aside(move || client_reads(&fifo, 256 << 10));
+        let (written, read) = tokio::join!(writes, reads);
+        written.unwrap();
+        assert!(read.iter().all(|byte| *byte == b'x'));
+        stdio.drained(LONG).await;
+    });
+}
+
+#[test]
 fn what_cannot_be_opened_is_told_by_its_stream() {
     run(async {
         let place = Place::new();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::enter::Entrance;
-use super::live::{pids_below, remove_tree, remove_when_empty};
+use super::tree::{pids_below, remove_tree, remove_when_empty};
 use super::write::{Places, perform};
 use super::{PATIENCE, devices, freezer};
 use crate::error::{Context, Errno, Error, Kind, Result, best_effort};

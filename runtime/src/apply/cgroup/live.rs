@@ -1,7 +1,6 @@
 //! The cgroup of a container that exists, found again by what its record says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use nix::sys::signal::Signal;
 use super::enter::Entrance;
 use super::oom::OomWatch;
 use super::readings::{self, Readings};
+use super::tree::{frozen_below, pids_below, remove_tree};
 use super::{PATIENCE, freezer};
 use crate::error::{Context, Errno, Error, Result, best_effort};
 use crate::plan::cgroup::CgroupPaths;
@@ -198,10 +198,7 @@ impl Cgroup {
     pub fn frozen(&self) -> Result<Vec<PathBuf>> {
         let (top, mut frozen) = (Top::open(), Vec::new());
         for path in self.freezers() {
-            match collect_frozen(&top, path, &mut frozen) {
-                Err(err) if is_gone(&err) => {}
-                collected => collected?,
-            }
+            frozen.extend(frozen_below(&top, path)?);
         }
         Ok(frozen)
     }
@@ -383,86 +380,3 @@ fn checked_below(path: &Path) -> Result<PathBuf> {
 const OPTIONAL: [&str; 3] = ["name=systemd", "misc", CgroupPaths::UNIFIED];
 
 const FORK_RACES: usize = 100;
-
-/// All processes of the cgroup at `path` and of the cgroups below it; none if the cgroup is gone. A process of another
-/// pid namespace, which has no number here, is left out.
-pub(super) fn pids_below(top: &Top, path: &Path) -> Result<Vec<i32>> {
-    let mut pids = Vec::new();
-    match collect_pids(top, path, &mut pids) {
-        Err(err) if !is_gone(&err) => Err(err),
-        _ => Ok(pids),
-    }
-}
-
-fn collect_pids(top: &Top, path: &Path, pids: &mut Vec<i32>) -> Result<()> {
-    let dir = top.open_dir(path)?;
-    let listed = match dir.read("cgroup.procs") {
-        // In a threaded cgroup only threads can be listed.
-        Err(err) if err.is(Errno::EOPNOTSUPP) => dir.read("cgroup.threads")?,
-        listed => listed?,
-    };
-    pids.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
-    if dir.has_children()? {
-        for child in children(path)? {
-            match collect_pids(top, &child, pids) {
-                Err(err) if is_gone(&err) => {}
-                collected => collected?,
-            }
-        }
-    }
-    Ok(())
-}
-
-fn collect_frozen(top: &Top, path: &Path, frozen: &mut Vec<PathBuf>) -> Result<()> {
-    let dir = top.open_dir(path)?;
-    if freezer::is_frozen(&dir)? {
-        frozen.push(path.to_owned());
-    }
-    if dir.has_children()? {
-        for child in children(path)? {
-            match collect_frozen(top, &child, frozen) {
-                Err(err) if is_gone(&err) => {}
-                collected => collected?,
-            }
-        }
-    }
-    Ok(())
-}
-
-fn children(path: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |err| Error::io(format!("readdir({})", path.display()), &err);
-    let entries = fs::read_dir(path).map_err(failed)?;
-    let dirs = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    Ok(dirs.map(|entry| entry.path()).collect())
-}
-
-/// Removes the cgroup at `path` and the cgroups below it, the deepest first. A cgroup that is gone is no error.
-pub(super) fn remove_tree(top: &Top, path: &Path, deadline: Deadline) -> Result<()> {
-    // Mostly the cgroup is empty already: neither processes nor cgroups are in it.
-    match top.remove_dir(path) {
-        Err(err) if err.is(Errno::EBUSY) || err.is(Errno::ENOTEMPTY) => {}
-        removed => return removed,
-    }
-    match children(path) {
-        Err(err) if is_gone(&err) => return Ok(()),
-        children => children?.iter().try_for_each(|child| remove_tree(top, child, deadline))?,
-    }
-    remove_when_empty(top, path, deadline)
-}
-
-/// Removes the cgroup at `path` as soon as its processes are gone. Nobody is killed.
-pub(super) fn remove_when_empty(top: &Top, path: &Path, deadline: Deadline) -> Result<()> {
-    let mut pause = Duration::from_micros(100);
-    loop {
-        // v2 tells when the last process has left. v1 has to be tried again.
-        let left =
-            top.open_dir(path).and_then(|dir| freezer::wait_for_event(&dir, "populated", "0", deadline));
-        best_effort(left, "removing it tells what is wrong");
-        match top.remove_dir(path) {
-            Err(err) if err.is(Errno::EBUSY) && !deadline.passed() => {}
-            removed => return removed,
-        }
-        sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
-    }
-}

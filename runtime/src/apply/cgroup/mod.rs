@@ -8,6 +8,7 @@ mod freezer;
 mod live;
 mod oom;
 pub mod readings;
+mod tree;
 mod update;
 mod write;
 

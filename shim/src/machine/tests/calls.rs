@@ -321,6 +321,33 @@ fn resize_and_close_of_what_has_no_terminal_or_has_ended() {
 }
 
 #[test]
+fn input_that_ends_before_the_start_of_an_added_process_ends_after_it() {
+    running().check(
+        "exec a/x      => ExecAdded a/x, exec a/x: ok
+         close a/x     => close a/x: ok
+         start a/x     => begin start a/x
+         close a/x     => close a/x: ok
+         ok start a/x  => ExecStarted a/x pid 2, start a/x: pid 2, begin close a/x
+         close a/x     => begin close a/x
+         ok close a/x  =>
+         ok close a/x  => close a/x: ok",
+    );
+}
+
+#[test]
+fn ids_are_names_of_files() {
+    let mut table = running();
+    table.check(
+        "create ../b   => create ../b: InvalidArgument \"../b\" is not an id
+         create /b     => create /b: InvalidArgument \"/b\" is not an id
+         exec a/../x   => exec a/../x: InvalidArgument \"../x\" is not an id
+         exec a/       => exec a/: InvalidArgument \"\" is not an id
+         exec a/..     => exec a/..: InvalidArgument \"..\" is not an id
+         exec a/init   => ExecAdded a/init, exec a/init: ok",
+    );
+}
+
+#[test]
 fn update_stats_and_checkpoint() {
     running().check(
         "update a        => begin update a
