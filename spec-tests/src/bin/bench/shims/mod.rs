@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns, unshare};
-use spec_tests::engine::containerd::Containerd;
+use spec_tests::engine::containerd::{self, Containerd};
 use spec_tests::engine::sandbox;
 use spec_tests::engine::{Engine, Stop};
 use spec_tests::subject::subject;
@@ -64,7 +64,8 @@ pub fn bench(options: &Options) -> Result<()> {
     let view = *options.views.first().ok_or("no view of cgroups")?;
     let shim = std::env::var_os("CORTEN_SHIM");
     let shim = shim.map_or_else(|| subject().path.with_file_name("containerd-shim-corten-v2"), PathBuf::from);
-    let containerd = Containerd::start(&sandbox, view.name(), view, &shim).map_err(told)?;
+    let containerd =
+        Containerd::start(&sandbox, view.name(), containerd::Client::Ctr, view, &shim).map_err(told)?;
     fs::copy(std::env::current_exe()?, containerd.dir().join("path").join(floor::NAME))?;
     let shims = shims(&shim)?;
     let mut report = Report::new(&named(&shims)?, options.effort.rounds, &OF_SHIMS);
