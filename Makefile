@@ -54,7 +54,7 @@ containerd: ## Only the tests of the shim with a real containerd
 cri: ## Only the tests of the shim with pods, through containerd's CRI
 	CORTEN_BIN="$$(scripts/build quick)" CORTEN_SHIM="$$(scripts/build quick shim)" $(CARGO) test -p spec-tests --test cri
 
-engines: ## The tests with containerd and Docker, on the engines of newer Debians: 1.7 and 2.1, 26.1 and 28.5
+engines: ## The tests with containerd, pods and Docker, on the engines of newer Debians: 1.7 and 2.1, 26.1 and 28.5
 	scripts/engines
 
 vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
