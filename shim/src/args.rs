@@ -6,10 +6,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::rootfs::id_mapped;
-
 /// The name under which the file is the `corten` command and nothing else.
 const RUNTIME: &str = "corten";
+/// The name under which the file mounts a root filesystem with mapped ids, and nothing else.
+pub const MOUNTER: &str = "corten-rootfs";
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, String
     let program = argv.next().unwrap_or_default();
     match Path::new(&program).file_name().and_then(OsStr::to_str) {
         Some(RUNTIME) => return Ok(Command::Runtime),
-        Some(id_mapped::PROGRAM) => return Ok(Command::MountIdMapped),
+        Some(MOUNTER) => return Ok(Command::MountIdMapped),
         _ => {}
     }
     let mut argv = argv.peekable();

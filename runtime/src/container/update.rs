@@ -58,8 +58,8 @@ impl LockedContainer {
     }
 }
 
-/// Tells systemd of limits that hold already, for it to keep them. It writes too, and not as exactly: it knows no period
-/// without a quota. So all is written once more.
+/// Tells systemd of limits that hold already, for it to keep them. It writes too, and not as exactly: it knows no
+/// period without a quota. So all is written once more.
 fn change_unit(unit: &RecordedUnit, cgroup: &Cgroup, writes: &[Write]) -> Result<()> {
     let in_force = cgroup.in_force(writes)?;
     if in_force.properties.is_empty() {

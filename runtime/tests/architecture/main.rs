@@ -1,6 +1,6 @@
 //! The shape of the source, held to what ARCHITECTURE.md says of it: what may import what, and where I/O, `unsafe`,
-//! threads and the environment may stand. `runtime` and `shim` have the tables and tests of a crate each; the checks that
-//! both are given stand here.
+//! threads and the environment may stand. `runtime` and `shim` have the tables and tests of a crate each; the checks
+//! that both are given stand here.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -11,8 +11,8 @@ mod source;
 use common::assert_none;
 use source::{Name, Source, Token};
 
-/// A crate's modules at the top, each with those that it may import. Only what stands above can be imported, so there is
-/// no cycle.
+/// A crate's modules at the top, each with those that it may import. Only what stands above can be imported, so there
+/// is no cycle.
 type Modules = [(&'static str, &'static [&'static str])];
 
 type Check = fn(&Source) -> Vec<String>;

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use tokio::task::JoinHandle;
 
 use super::{Driver, Site, failed, library};
+use crate::args;
 use crate::bundle::Bundle;
 use crate::machine::call::{Exit, RootfsMount};
 use crate::refusal::{Code, Refusal};
-use crate::rootfs;
 use crate::stdio::ForProcess;
 
 /// What is read of a runtime's log.
@@ -58,7 +58,7 @@ impl Site {
         let stdin = std::fs::File::open(&json.0)
             .map_err(|err| Refusal::new(Code::Unknown, format!("{}: {err}", json.0.display())))?;
         let (reader, input) = reader()?;
-        let mut command = self.this_file(rootfs::id_mapped::PROGRAM);
+        let mut command = self.this_file(args::MOUNTER);
         command.current_dir(&self.bundle).stdin(stdin).stdout(Stdio::null()).stderr(input);
         let ended = self.end_of(command).await?;
         let said = reader.await.unwrap_or_default();

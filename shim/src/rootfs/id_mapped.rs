@@ -22,9 +22,6 @@ use crate::bundle::Bundle;
 use crate::machine::call::RootfsMount;
 use crate::refusal::Refusal;
 
-/// The name under which this file does it, and nothing else.
-pub const PROGRAM: &str = "corten-rootfs";
-
 /// The options that ask for it: maps of users and of groups.
 const OPTIONS: [&str; 2] = ["uidmap=", "gidmap="];
 

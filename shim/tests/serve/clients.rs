@@ -223,6 +223,30 @@ fn a_start_whose_connection_breaks_goes_on() {
     assert_eq!(containerd.events.of("c"), [Create(c()), Start(c()), Exit(c(), c(), 137), Delete(c(), 137)]);
 }
 
+#[test]
+fn a_container_that_nests_cgroups_deep_is_listed_and_ends_like_any_other() {
+    /// A path of cgroupfs holds so many.
+    const LEVELS: usize = 1500;
+    if is_of_containerd() {
+        // It lists the processes of the first cgroup alone.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, request) = containerd.server_for("c", &["sleep", "600"]);
+    server.task.run(&request);
+    let deepest: PathBuf = std::iter::repeat_n("d", LEVELS).collect();
+    for cgroup in containerd.cgroups() {
+        // On a hybrid host in one hierarchy of each version.
+        if ["pids", "unified"].iter().any(|name| cgroup.starts_with(format!("/sys/fs/cgroup/{name}"))) {
+            fs::create_dir_all(cgroup.join(&deepest)).expect("cgroups");
+        }
+    }
+    assert_eq!(server.task.pids("c").expect("pids").processes.len(), 1);
+    server.task.kill("c", "", 9).expect("it is there");
+    assert_eq!(server.task.wait("c", "").expect("its exit").exit_status, 137);
+    containerd.ends(&server, "c");
+}
+
 /// Sends Start, and waits for no answer.
 fn begin_start(mut connection: &UnixStream, id: &str) {
     const REQUEST: u8 = 1;

@@ -21,8 +21,6 @@ use super::task::{PATIENCE, Streams, Task, creation};
 
 const BUSYBOX: &str = "/bin/busybox";
 const STATES: &str = "/run/containerd/runc";
-/// The cgroup2 mount of a hybrid host.
-
 /// The file that is tested.
 pub fn shim() -> PathBuf {
     let other = std::env::var_os("CORTEN_SHIM");

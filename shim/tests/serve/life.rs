@@ -391,6 +391,27 @@ fn an_exec_that_cannot_be_started_leaves_nothing_but_its_record() {
 }
 
 #[test]
+fn the_id_of_an_exec_is_the_name_of_none_but_its_own_files() {
+    if is_of_containerd() {
+        // The exec writes its pid over that of init.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, request) = containerd.server_for("c", &["sleep", "600"]);
+    let pid = server.task.run(&request);
+    for id in ["../x", "/x", "", "..", "a\0b"] {
+        let refused = server.task.exec("c", id, &["true"]).expect_err("no id");
+        assert_eq!(refused.code, Code::INVALID_ARGUMENT, "{refused:?}");
+    }
+    server.task.run_exec("c", "init", &["true"]);
+    server.task.wait("c", "init").expect("its exit");
+    server.task.delete("c", "init").expect("it is deleted");
+    server.kill();
+    assert_eq!(containerd.deleted("c").pid, pid);
+    containerd.leaves_nothing();
+}
+
+#[test]
 fn want_of_memory_is_told_before_the_exit() {
     let Some(containerd) = Containerd::new() else { return };
     let script = "exec dd if=/dev/zero of=/dev/null bs=200M count=1";

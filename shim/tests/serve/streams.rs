@@ -112,6 +112,32 @@ fn much_input_ends_with_close_io() {
 }
 
 #[test]
+fn input_of_an_exec_may_end_before_the_start() {
+    if is_of_containerd() {
+        // The exec waits for more for ever.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let fifos = Fifos::new(&containerd);
+    let (server, request) = containerd.server_for("c", &["sleep", "600"]);
+    server.task.run(&request);
+    let mut reader = fifos.reader();
+    server.task.exec_with("c", "e", &["cat"], fifos.streams()).expect("it is added");
+    server.task.close_stdin("c", "e").expect("it is closed");
+    thread::scope(|scope| {
+        // The client opens the fifo before anybody reads, and waits there.
+        scope.spawn(|| fifos.writer().write_all(b"all of it\n").expect("somebody reads"));
+        thread::sleep(Duration::from_millis(50));
+        server.task.start("c", "e").expect("it starts");
+    });
+    assert_eq!(read_until(&mut reader, "\n"), "all of it\n");
+    assert_eq!(server.task.wait("c", "e").expect("its exit").exit_status, 0);
+    server.task.kill("c", "", 9).expect("it is there");
+    server.task.wait("c", "").expect("its exit");
+    containerd.ends(&server, "c");
+}
+
+#[test]
 fn output_may_be_wanted_without_errors() {
     if is_of_containerd() {
         // It wants both or none.

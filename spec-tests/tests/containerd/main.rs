@@ -2,8 +2,8 @@
 //! tested shim, must do the same.
 //!
 //! The suite runs Debian's own containerd in namespaces of its own, so it needs root, and the packages that
-//! `scripts/install-test-packages` installs. It touches nothing of the system's containerd. `scripts/engine` runs it with
-//! the containerd of a newer Debian.
+//! `scripts/install-test-packages` installs. It touches nothing of the system's containerd. `scripts/engine` runs it
+//! with the containerd of a newer Debian.
 //!
 //! ```text
 //! CORTEN_BIN=/path/to/corten cargo test -p spec-tests --test containerd   # the shim is beside the runtime

@@ -176,7 +176,7 @@ fn twenty_containers_at_once() {
     });
 }
 
-/// systemd takes the scope away when init has ended, which may be in the midst of what the runtime does with its cgroup.
+/// systemd takes the scope away when init has ended: perhaps in the midst of what the runtime does with its cgroup.
 #[test]
 fn what_init_failed_at_is_told_though_its_cgroup_has_gone() {
     need_systemd!();
