@@ -17,6 +17,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
+use super::fifo;
 use crate::refusal::Refusal;
 use crate::watch::watched;
 
@@ -54,8 +55,8 @@ pub(super) enum Sink {
     Nowhere,
     /// Is written at once: a regular file is always ready.
     File(File),
-    /// A pipe or a fifo.
     Pipe(Watched),
+    Fifo(fifo::Output),
     /// The master of a terminal.
     Terminal(Watched),
 }
@@ -115,7 +116,14 @@ impl Sink {
                 let _lost = (&*file).write_all(bytes);
                 Ok(bytes.len())
             }
-            Sink::Pipe(fd) | Sink::Terminal(fd) => write_now(fd, bytes),
+            Sink::Pipe(fd) | Sink::Terminal(fd) | Sink::Fifo(fifo::Output { fd, .. }) => write_now(fd, bytes),
+        }
+    }
+
+    /// Closes the sink, once what is in it has a reader.
+    pub(super) async fn close(self) {
+        if let Sink::Fifo(output) = self {
+            output.close().await;
         }
     }
 
@@ -124,7 +132,7 @@ impl Sink {
         while !rest.is_empty() {
             let taken = match self {
                 Sink::Nowhere | Sink::File(_) => self.take(rest)?,
-                Sink::Pipe(fd) => write_when_ready(fd, rest).await?,
+                Sink::Pipe(fd) | Sink::Fifo(fifo::Output { fd, .. }) => write_when_ready(fd, rest).await?,
                 Sink::Terminal(fd) => match timeout(TRY_TERMINAL_AGAIN, write_when_ready(fd, rest)).await {
                     Ok(result) => result?,
                     Err(_) => write_now(fd, rest)?,

@@ -3,19 +3,60 @@
 //! A fifo for output is open in both directions here. So it has a reader and a writer whether or not containerd has it
 //! open: while containerd is away, the fifo fills up, and then the process waits. The process itself is never given a
 //! fifo.
+//!
+//! containerd opens its end at its leisure, maybe when a short process is long over. What is in a fifo is lost with the
+//! last descriptor, and who opens it to read then waits for ever: so the last descriptor here waits for containerd's.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, fstat};
+use tokio::time::sleep;
 
+use super::copy::{Watched, watch_unblocked};
 use crate::refusal::{Code, Refusal};
 
-/// Opens a fifo to write to.
-pub(super) fn open_output(path: &Path) -> Result<OwnedFd, Refusal> {
-    open_fifo(path, OFlag::O_RDWR)
+/// How often a fifo is looked at that nobody has opened to read. The kernel doesn't tell when somebody does.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A fifo to write to.
+pub(super) struct Output {
+    pub(super) fd: Watched,
+    /// Whether nobody else had it open to read when it was opened here.
+    unread: bool,
+}
+
+impl Output {
+    pub(super) fn open(path: &Path) -> Result<Output, Refusal> {
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let unread = open(path, flags, Mode::empty()).err() == Some(Errno::ENXIO);
+        Ok(Output { fd: watch_unblocked(open_fifo(path, OFlag::O_RDWR)?)?, unread })
+    }
+
+    /// Closes the fifo, once somebody has it open to read if nobody had at first.
+    pub(super) async fn close(self) {
+        if !self.unread {
+            return;
+        }
+        let same = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let Ok(write) = open_fifo(Path::new(&same), OFlag::O_WRONLY) else { return };
+        // From here on, a reader is somebody else.
+        drop(self.fd);
+        while !has_reader(&write) {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+/// Whether the fifo that `write` leads into is open to read.
+fn has_reader(write: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(write.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut fds, PollTimeout::ZERO);
+    polled.is_err() || !fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
 }
 
 /// Opens a fifo to read from. As long as the second descriptor is open, the fifo doesn't end: its end to write to.

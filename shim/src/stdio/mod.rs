@@ -187,7 +187,7 @@ impl Stdio {
             None => {}
             Some(Waiting::Streams { input, outputs }) => {
                 for (source, sink) in outputs {
-                    self.outputs.spawn(async move { copy(&source, &sink).await });
+                    self.outputs.spawn(copy_output(source, sink));
                 }
                 if let Some((source, sink)) = input {
                     self.input.spawn(async move { copy(&source, &sink).await });
@@ -205,7 +205,10 @@ impl Stdio {
                         terminal::end_input(&master, &sink).await;
                     });
                 }
-                self.outputs.spawn(async move { copy(&master, &output.sink).await });
+                self.outputs.spawn(async move {
+                    let TerminalOutput { sink, _stderr } = output;
+                    copy_output(master, sink).await;
+                });
             }
         }
         Ok(())
@@ -260,10 +263,17 @@ impl Outputs {
     }
 }
 
+/// Copies until the source has ended, and lets go of it before the sink is closed.
+async fn copy_output(source: Watched, sink: Sink) {
+    copy(&source, &sink).await;
+    drop(source);
+    sink.close().await;
+}
+
 fn sink(place: Place) -> Result<Sink, Refusal> {
     match place {
         Place::Nowhere => Ok(Sink::Nowhere),
-        Place::Fifo(path) => fifo::open_output(&path).and_then(watch_unblocked).map(Sink::Pipe),
+        Place::Fifo(path) => fifo::Output::open(&path).map(Sink::Fifo),
         Place::File(path) => open_log(&path),
         Place::Logger(_) => Err(Refusal::new(Code::InvalidArgument, "a logger is started for stdout only")),
     }

@@ -131,6 +131,23 @@ fn output_arrives_in_the_fifos_and_ends_with_the_process() {
 }
 
 #[test]
+fn output_waits_for_a_client_that_comes_after_the_end_of_the_process() {
+    run(async {
+        let place = Place::new();
+        let (out, err) = (place.fifo("out"), place.fifo("err"));
+        let (mut stdio, [_stdin, mut stdout, stderr]) = begun(&streams("", &out, &err)).await;
+        stdout.write_all(b"to stdout").unwrap();
+        drop((stdout, stderr));
+        stdio.drained(Duration::from_millis(50)).await;
+        for (fifo, expected) in [(out, "to stdout"), (err, "")] {
+            let client = tokio::task::spawn_blocking(|| fs::read_to_string(fifo).unwrap());
+            stdio.outputs.join_next().await;
+            assert_eq!(client.await.unwrap(), expected);
+        }
+    });
+}
+
+#[test]
 fn streams_that_go_nowhere_are_null() {
     run(async {
         let place = Place::new();
@@ -189,13 +206,15 @@ fn whoever_keeps_the_stream_open_delays_no_longer_than_the_cap() {
     run(async {
         let place = Place::new();
         let out = place.fifo("out");
+        let mut client = client(&out);
         let (mut stdio, [_, mut stdout, _]) = begun(&streams("", &out, "")).await;
         let grandchild = stdout.try_clone().unwrap();
         stdout.write_all(b"before the end").unwrap();
         drop(stdout);
-        let client = tokio::task::spawn_blocking(move || client_reads(&out, 14));
         stdio.drained(Duration::from_millis(100)).await;
-        assert_eq!(client.await.unwrap(), b"before the end");
+        let mut text = [0; 14];
+        client.read_exact(&mut text).unwrap();
+        assert_eq!(text, *b"before the end");
         drop(grandchild);
         stdio.drained(LONG).await;
     });
