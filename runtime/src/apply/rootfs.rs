@@ -39,10 +39,16 @@ pub fn set_propagation(outer: &OuterPropagation) -> Result<()> {
     outer.private.as_deref().map_or(Ok(()), make_mount_private)
 }
 
+/// Says more of an EACCES on the way to the rootfs: init is the root of a user namespace then, and so a user of the
+/// host with little right.
+fn may_not_enter(err: Error) -> Error {
+    if err.is(Errno::EACCES) { err.with_hint(MAY_NOT_ENTER) } else { err }
+}
+
 /// Makes the mount that `path` lies on private. Only a mountpoint can be told so: a directory that is none is EINVAL.
 fn make_mount_private(path: &Path) -> Result<()> {
     for place in path.ancestors() {
-        let fd = file::open_following_links(place, OFlag::O_PATH)?;
+        let fd = file::open_following_links(place, OFlag::O_PATH).map_err(may_not_enter)?;
         match propagate(&fd, PropagationChange::private(), place) {
             Err(err) if err.is(Errno::EINVAL) => {}
             result => return result.doing_with(|| format!("make {} private", place.display())),
@@ -66,10 +72,7 @@ impl Rootfs {
     ///
     /// Errors: EACCES where init is the root of a user namespace, and so a user of the host with little right.
     pub fn mount(path: &Path) -> Result<Rootfs> {
-        let tree = mount::clone_tree(AT_FDCWD, path, true).map_err(|err| match err.errno() {
-            Some(Errno::EACCES) => err.with_hint(MAY_NOT_ENTER),
-            _ => err,
-        })?;
+        let tree = mount::clone_tree(AT_FDCWD, path, true).map_err(may_not_enter)?;
         let target = file::open_following_links(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         mount::attach(tree.as_fd(), target.as_fd())?;
         Ok(Rootfs { root: Root::new(tree), unsealed: Vec::new(), mask: None })

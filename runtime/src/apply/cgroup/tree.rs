@@ -143,8 +143,14 @@ mod tests {
             let place = place.clone();
             move || {
                 let (mut arrived, mut left) = (0, 0);
-                let arrive = |_: &Dir| Ok(arrived += 1);
-                let leave = |_: &Dir, _: &OsStr| Ok(left += 1);
+                let arrive = |_: &Dir| {
+                    arrived += 1;
+                    Ok(())
+                };
+                let leave = |_: &Dir, _: &OsStr| {
+                    left += 1;
+                    Ok(())
+                };
                 walk(&top, &place, arrive, leave).expect("they are walked");
                 remove_tree(&top, &place, Deadline::after(Duration::from_secs(60)))
                     .expect("they are removed");
