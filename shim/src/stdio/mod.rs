@@ -287,7 +287,7 @@ fn open_log(path: &Path) -> Result<Sink, Refusal> {
         std::fs::create_dir_all(parent).map_err(|err| failed("mkdir", err))?;
     }
     if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
-        return fifo::open_output(path).and_then(watch_unblocked).map(Sink::Pipe);
+        return fifo::Output::open(path).map(Sink::Fifo);
     }
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let opened = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path);
