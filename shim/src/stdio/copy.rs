@@ -116,7 +116,8 @@ impl Sink {
                 let _lost = (&*file).write_all(bytes);
                 Ok(bytes.len())
             }
-            Sink::Pipe(fd) | Sink::Terminal(fd) | Sink::Fifo(fifo::Output { fd, .. }) => write_now(fd, bytes),
+            Sink::Pipe(fd) | Sink::Terminal(fd) => write_now(fd, bytes),
+            Sink::Fifo(output) => write_now(&output.fd, bytes).inspect(|taken| output.note(*taken)),
         }
     }
 
@@ -132,7 +133,10 @@ impl Sink {
         while !rest.is_empty() {
             let taken = match self {
                 Sink::Nowhere | Sink::File(_) => self.take(rest)?,
-                Sink::Pipe(fd) | Sink::Fifo(fifo::Output { fd, .. }) => write_when_ready(fd, rest).await?,
+                Sink::Pipe(fd) => write_when_ready(fd, rest).await?,
+                Sink::Fifo(output) => {
+                    write_when_ready(&output.fd, rest).await.inspect(|taken| output.note(*taken))?
+                }
                 Sink::Terminal(fd) => match timeout(TRY_TERMINAL_AGAIN, write_when_ready(fd, rest)).await {
                     Ok(result) => result?,
                     Err(_) => write_now(fd, rest)?,

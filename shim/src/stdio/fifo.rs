@@ -8,7 +8,8 @@
 //! last descriptor, and who opens it to read then waits for ever: so the last descriptor here waits for containerd's.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -28,28 +29,49 @@ pub(super) struct Output {
     pub(super) fd: Watched,
     /// Whether nobody else had it open to read when it was opened here.
     unread: bool,
+    /// Whether anything was written: what isn't there any more has been read.
+    written: AtomicBool,
 }
 
 impl Output {
     pub(super) fn open(path: &Path) -> Result<Output, Refusal> {
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let unread = open(path, flags, Mode::empty()).err() == Some(Errno::ENXIO);
-        Ok(Output { fd: watch_unblocked(open_fifo(path, OFlag::O_RDWR)?)?, unread })
+        let fd = watch_unblocked(open_fifo(path, OFlag::O_RDWR)?)?;
+        Ok(Output { fd, unread, written: AtomicBool::new(false) })
     }
 
-    /// Closes the fifo, once somebody has it open to read if nobody had at first.
+    /// Takes note of so many bytes that were written.
+    pub(super) fn note(&self, taken: usize) {
+        if taken > 0 {
+            self.written.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes the fifo. If nobody had it open to read at first, somebody has to have it open before, or to have read
+    /// what was written.
     pub(super) async fn close(self) {
         if !self.unread {
             return;
         }
-        let same = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-        let Ok(write) = open_fifo(Path::new(&same), OFlag::O_WRONLY) else { return };
+        let Ok(write) = open_fifo(&same(&self.fd), OFlag::O_WRONLY) else { return };
+        let written = self.written.load(Ordering::Relaxed);
         // From here on, a reader is somebody else.
         drop(self.fd);
-        while !has_reader(&write) {
+        while !has_reader(&write) && !(written && is_empty(&write)) {
             sleep(LOOK_AGAIN).await;
         }
     }
+}
+
+fn same(fd: &impl AsRawFd) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+}
+
+fn is_empty(fifo: &OwnedFd) -> bool {
+    let Ok(read) = open_fifo(&same(fifo), OFlag::O_RDONLY) else { return false };
+    let mut fds = [PollFd::new(read.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO) == Ok(0)
 }
 
 /// Whether the fifo that `write` leads into is open to read.
