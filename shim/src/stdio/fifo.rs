@@ -36,8 +36,10 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn open(path: &Path) -> Result<Output, Refusal> {
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let unread = open(path, flags, Mode::empty()).err() == Some(Errno::ENXIO);
+        // Kept until the fifo has its lasting writer: a reader whose last writer goes takes it for the end.
+        let first = open(path, flags, Mode::empty());
         let fd = watch_unblocked(open_fifo(path, OFlag::O_RDWR)?)?;
+        let unread = first.as_ref().err() == Some(&Errno::ENXIO);
         Ok(Output { fd, unread, written: AtomicBool::new(false) })
     }
 
