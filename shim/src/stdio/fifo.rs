@@ -60,7 +60,7 @@ impl Output {
         let written = self.written.load(Ordering::Relaxed);
         // From here on, a reader is somebody else.
         drop(self.fd);
-        while !has_reader(&write) && !(written && is_empty(&write)) {
+        while !(has_reader(&write) || written && is_empty(&write)) {
             sleep(LOOK_AGAIN).await;
         }
     }

@@ -159,7 +159,7 @@ fn memory() -> Vec<Scenario<Containerd>> {
             let pod = kubelet.pod("pod")?;
             let mut config = pod.container("c", &["tail", "-c", "200m", "/dev/zero"]);
             config.linux.resources.memory_limit_in_bytes = LIMIT;
-            pod.start_with(config)?.ends()?.exits(137)?.says("OOMKilled").map(drop)
+            pod.start_with(config)?.ends_by_oom(137)
         })
         .needs(&["memory"]),
         scenario("a_child_that_needs_too_much_memory", |kubelet| {
@@ -168,7 +168,7 @@ fn memory() -> Vec<Scenario<Containerd>> {
             let mut config = pod.container("c", &["sh", "-c", script]);
             config.linux.resources.memory_limit_in_bytes = LIMIT;
             let container = pod.start_with(config)?;
-            container.ends()?.exits(9)?.says("OOMKilled")?;
+            container.ends_by_oom(9)?;
             let log = container.logged()?;
             ensure(log.contains("stdout F 137\n"), || log)
         })

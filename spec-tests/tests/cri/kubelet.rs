@@ -390,6 +390,21 @@ impl Container<'_> {
 
     /// The container's end, once it has come: its exit code, and the reason as standard output; recorded.
     pub fn ends(&self) -> Outcome<Said> {
+        let end = self.end()?;
+        self.kubelet.session.record(end)
+    }
+
+    /// The container's end after an OOM kill. containerd's own shim may tell of the kill after the end, when it is too
+    /// late for the reason.
+    pub fn ends_by_oom(&self, code: i32) -> Outcome {
+        let end = self.end()?.exits(code)?;
+        match self.kubelet.session.role() {
+            Role::Reference => Ok(()),
+            Role::Tested => end.says("OOMKilled").map(drop),
+        }
+    }
+
+    fn end(&self) -> Outcome<Said> {
         until("the container's end", 30, || {
             self.status().is_ok_and(|status| status.state() == State::Exited)
         })?;
@@ -398,7 +413,7 @@ impl Container<'_> {
         ensure(status.finished_at > 0, || "an end without its time".into())?;
         let stderr = without_own_words(&self.kubelet.without_ids(status.message));
         let command = "the container's end".to_owned();
-        self.kubelet.session.record(Said { command, stdout: status.reason, stderr, code: status.exit_code })
+        Ok(Said { command, stdout: status.reason, stderr, code: status.exit_code })
     }
 
     pub fn exec_request(&self, command: &[&str]) -> ExecSyncRequest {
