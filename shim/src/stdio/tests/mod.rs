@@ -150,6 +150,26 @@ fn output_waits_for_a_client_that_comes_after_the_end_of_the_process() {
 }
 
 #[test]
+fn a_client_that_waits_for_a_writer_sees_no_end_before_the_last() {
+    run(async {
+        let place = Place::new();
+        for number in 0..50 {
+            let out = place.fifo(&number.to_string());
+            let path = out.clone();
+            let client = tokio::task::spawn_blocking(|| fs::read_to_string(path).unwrap());
+            // By now it is in open(), or the test shows nothing this time.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let (mut stdio, [_stdin, mut stdout, _stderr]) = begun(&streams("", &out, "")).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            stdout.write_all(b"to stdout").unwrap();
+            drop(stdout);
+            stdio.drained(LONG).await;
+            assert_eq!(client.await.unwrap(), "to stdout");
+        }
+    });
+}
+
+#[test]
 fn streams_that_go_nowhere_are_null() {
     run(async {
         let place = Place::new();
