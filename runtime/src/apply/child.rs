@@ -17,6 +17,9 @@ const LOOK_AT_DESCRIPTOR: Duration = Duration::from_millis(1);
 /// How long the intermediate process may take to end once it has forked init.
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
+/// More messages than a child leaves unheard when it ends.
+const UNHEARD_MAX: usize = 16;
+
 /// A child that performs its own steps of the plan, and says what it needs.
 pub(super) struct Child {
     pub pid: i32,
@@ -68,13 +71,15 @@ impl Child {
         if !ended.contains(&true) {
             return None;
         }
-        loop {
+        // Not for ever: a process of the container that traces the child may hold its end of the channel, and speak.
+        for _ in 0..UNHEARD_MAX {
             match self.channel.listen(&self.pidfd) {
                 Ok(Message::Failed(err)) => return Some(err),
                 Ok(Message::Gone) | Err(_) => return None,
                 Ok(_) => {}
             }
         }
+        None
     }
 
     /// Waits until the child has executed its program, or has ended: the caller sees an end by the exit status.

@@ -6,53 +6,41 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::check;
-use crate::error::Result;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The limit of descriptors that the caller of this process has given it, once the process has raised its own.
-static FILES_OF_CALLER: OnceLock<libc::rlimit64> = OnceLock::new();
+use super::process::set_limit;
+use crate::error::{Error, Result};
+
+const FILES: Resource = Resource::RLIMIT_NOFILE;
+
+/// The soft and the hard limit of descriptors that the caller of this process has given it, once the process has raised
+/// its own.
+static FILES_OF_CALLER: OnceLock<(u64, u64)> = OnceLock::new();
 
 /// Raises the soft limit of descriptors (RLIMIT_NOFILE) to the hard limit. Children get the caller's limit: a program
 /// that waits by select(2) works with no higher number than 1023, and some programs close every number there might be.
 pub fn raise_limit_of_files() -> Result<()> {
-    let callers = limit_of_files(0, None)?;
-    let raised = libc::rlimit64 { rlim_cur: callers.rlim_max, ..callers };
-    limit_of_files(0, Some(&raised))?;
+    let failed = |errno| Error::kernel("getrlimit(RLIMIT_NOFILE)", errno);
+    let (soft, hard) = getrlimit(FILES).map_err(failed)?;
+    setrlimit(FILES, hard, hard).map_err(|errno| Error::kernel("setrlimit(RLIMIT_NOFILE)", errno))?;
     // Only the first call has seen the caller's.
-    FILES_OF_CALLER.get_or_init(|| callers);
+    FILES_OF_CALLER.get_or_init(|| (soft, hard));
     Ok(())
 }
 
 /// Gives a child that is executed already the limit of descriptors that it should have begun with.
 pub fn give_limit_of_files(pid: i32) -> Result<()> {
-    FILES_OF_CALLER.get().map_or(Ok(()), |callers| limit_of_files(pid, Some(callers)).map(drop))
+    FILES_OF_CALLER.get().map_or(Ok(()), |(soft, hard)| set_limit(pid, FILES as u32, *soft, *hard))
 }
 
 /// Has the child begin with the limit of descriptors that this process has begun with.
 pub fn with_limit_of_files(command: &mut Command) {
-    if let Some(callers) = FILES_OF_CALLER.get() {
+    if let Some((soft, hard)) = FILES_OF_CALLER.get() {
+        // nix's call, because it allocates nothing, not even for an error.
+        let limit = || setrlimit(FILES, *soft, *hard).map_err(io::Error::from);
         // SAFETY: between fork and execve the closure makes a system call only: it allocates nothing and takes no lock.
-        unsafe { command.pre_exec(|| set_own_limit_of_files(callers)) };
+        unsafe { command.pre_exec(limit) };
     }
-}
-
-/// `prlimit(pid, RLIMIT_NOFILE, new)`: returns the limit before; `pid` 0 is the caller.
-///
-/// Errors: EPERM for another user's process.
-fn limit_of_files(pid: i32, new: Option<&libc::rlimit64>) -> Result<libc::rlimit64> {
-    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    let new = new.map_or(std::ptr::null(), |new| &raw const *new);
-    // SAFETY: the kernel reads `new`, if it is no null pointer, and writes `old`; both outlive the call.
-    let ret = unsafe { libc::syscall(libc::SYS_prlimit64, pid, libc::RLIMIT_NOFILE, new, &raw mut old) };
-    check(ret, || format!("prlimit({pid}, RLIMIT_NOFILE)")).map(|_| old)
-}
-
-/// For a forked child: allocates nothing, not even for an error.
-fn set_own_limit_of_files(limit: &libc::rlimit64) -> io::Result<()> {
-    let none = std::ptr::null_mut::<libc::rlimit64>();
-    // SAFETY: the kernel reads `limit`, which outlives the call, and is told to write nothing.
-    let ret = unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE, &raw const *limit, none) };
-    if ret == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Has the child be killed when the thread ends that has spawned it (PR_SET_PDEATHSIG), leaves it the descriptors

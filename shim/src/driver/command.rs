@@ -15,7 +15,7 @@ use super::{Driver, Site, failed, library};
 use crate::args;
 use crate::bundle::Bundle;
 use crate::machine::call::{Exit, RootfsMount};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::stdio::ForProcess;
 
 /// What is read of a runtime's log.
@@ -53,10 +53,10 @@ impl Site {
 
     /// Mounts the root filesystem, whoever the runtime is: in a fresh process of this file.
     pub async fn mount_id_mapped(&self, mounts: &[RootfsMount]) -> Result<(), Refusal> {
-        let json = serde_json::to_vec(mounts).map_err(|err| Refusal::new(Code::Unknown, err.to_string()))?;
+        let json = serde_json::to_vec(mounts).map_err(|err| Refusal::unknown(err.to_string()))?;
         let json = File::new(self.bundle.join("rootfs.json"), &json)?;
         let stdin = std::fs::File::open(&json.0)
-            .map_err(|err| Refusal::new(Code::Unknown, format!("{}: {err}", json.0.display())))?;
+            .map_err(|err| Refusal::unknown(format!("{}: {err}", json.0.display())))?;
         let (reader, input) = reader()?;
         let mut command = self.this_file(args::MOUNTER);
         command.current_dir(&self.bundle).stdin(stdin).stdout(Stdio::null()).stderr(input);
@@ -64,9 +64,7 @@ impl Site {
         let said = reader.await.unwrap_or_default();
         match ended.status {
             0 => Ok(()),
-            status => {
-                Err(Refusal::new(Code::Unknown, format!("rootfs: exit status {status}: {}", said.trim())))
-            }
+            status => Err(Refusal::unknown(format!("rootfs: exit status {status}: {}", said.trim()))),
         }
     }
 
@@ -142,7 +140,7 @@ impl Site {
             0 => Ok(()),
             status => {
                 let said = log.last_error();
-                Err(Refusal::new(Code::Unknown, said.unwrap_or_else(|| format!("exit status {status}"))))
+                Err(Refusal::unknown(said.unwrap_or_else(|| format!("exit status {status}"))))
             }
         }
     }
@@ -154,7 +152,7 @@ impl Site {
         let child = command.spawn().map_err(|err| {
             let of_options = if matches!(self.driver, Driver::Binary(_)) { " (BinaryName)" } else { "" };
             let err = Error::io(format!("execute {program}{of_options}"), &err);
-            Refusal::new(Code::Unknown, err.to_string())
+            Refusal::unknown(err.to_string())
         })?;
         // Its ends of the container's pipes must not stay open here.
         drop(command);
@@ -166,7 +164,7 @@ impl Site {
 /// What reads all that is written into the other end, which is for a child.
 fn reader() -> Result<(JoinHandle<String>, OwnedFd), Refusal> {
     let (output, input) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
-        .map_err(|errno| Refusal::new(Code::Unknown, format!("pipe: {}", errno.desc())))?;
+        .map_err(|errno| Refusal::unknown(format!("pipe: {}", errno.desc())))?;
     let reader = tokio::task::spawn_blocking(move || {
         let mut said = String::new();
         std::fs::File::from(output).read_to_string(&mut said).map(|_| said).unwrap_or_default()
@@ -208,10 +206,9 @@ impl File {
         let file = File(path);
         match written {
             Ok(()) => Ok(file),
-            Err(err) => Err(Refusal::new(
-                Code::Unknown,
-                Error::io(format!("write({})", file.0.display()), &err).to_string(),
-            )),
+            Err(err) => {
+                Err(Refusal::unknown(Error::io(format!("write({})", file.0.display()), &err).to_string()))
+            }
         }
     }
 }
@@ -224,7 +221,6 @@ impl Drop for File {
 
 fn read_pid(path: &Path) -> Result<i32, Refusal> {
     let pid = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
-    pid.filter(|pid| *pid > 0).ok_or_else(|| {
-        Refusal::new(Code::Unknown, format!("the runtime has left no pid in {}", path.display()))
-    })
+    pid.filter(|pid| *pid > 0)
+        .ok_or_else(|| Refusal::unknown(format!("the runtime has left no pid in {}", path.display())))
 }

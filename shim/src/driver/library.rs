@@ -20,7 +20,7 @@ impl Site {
         let runtime = Runtime::at(&self.root);
         let id = ContainerId::parse(&self.id).map_err(|err| refusal(&err))?;
         let done = tokio::task::spawn_blocking(move || work(&runtime, &id)).await;
-        let result = done.map_err(|err| Refusal::new(Code::Unknown, format!("{doing}: {err}")))?;
+        let result = done.map_err(|err| Refusal::unknown(format!("{doing}: {err}")))?;
         result.map_err(|err| failed(doing, refusal(&err)))
     }
 

@@ -112,7 +112,7 @@ impl Site {
             Driver::Binary(_) => {
                 let args = ["ps", "--format", "json", &self.id];
                 let text = self.run(args.map(OsString::from).into()).await?;
-                serde_json::from_str(&text).map_err(|err| Refusal::new(Code::Unknown, format!("ps: {err}")))
+                serde_json::from_str(&text).map_err(|err| Refusal::unknown(format!("ps: {err}")))
             }
         }
     }
@@ -126,7 +126,7 @@ impl Site {
             Driver::Binary(_) => {
                 let path = self.bundle.join(format!("resources.{}.json", self.next_log()));
                 let written = std::fs::write(&path, json);
-                written.map_err(|err| Refusal::new(Code::Unknown, format!("{}: {err}", path.display())))?;
+                written.map_err(|err| Refusal::unknown(format!("{}: {err}", path.display())))?;
                 let args =
                     ["update".into(), "--resources".into(), path.clone().into(), self.id.clone().into()];
                 let updated = self.run(args.into()).await;

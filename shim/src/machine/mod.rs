@@ -22,7 +22,7 @@ use self::call::{Call, CallId, Creation, Exit, Input, OperationId, ProcessKey, c
 use self::container::{Answer, Container, not_created};
 use self::operation::{Effect, Event, Operation, Outcome, Reply};
 use self::work::{Ended, Then, Work};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 
 /// All containers of a shim.
 #[derive(Debug, Default)]
@@ -126,9 +126,7 @@ impl Machine {
         let (pid, shares_pid_namespace) = match result {
             Ok(Outcome::Created { pid, shares_pid_namespace }) => (pid, shares_pid_namespace),
             Ok(_) => {
-                return self
-                    .work
-                    .reply(creating.call, Err(Refusal::new(Code::Unknown, "create told no pid")));
+                return self.work.reply(creating.call, Err(Refusal::unknown("create told no pid")));
             }
             Err(refusal) => return self.work.reply(creating.call, Err(refusal)),
         };

@@ -61,7 +61,7 @@ fn place(alone: &SingleThreaded, wanted: &RootfsMount, rootfs: &Path) -> Result<
     let ids = user_namespace(alone, &mapping)?;
     let target = below(rootfs, &wanted.target).map_err(refused)?;
     let own = open("/proc/self/ns/mnt")?;
-    enter_a_workshop(rootfs)?;
+    enter_scratch_namespace(rootfs)?;
     let build = if wanted.kind == "overlay" { overlay } else { single };
     let built =
         build(&plain, rootfs, &ids).doing_with(|| format!("mount {} with mapped ids", wanted.kind))?;
@@ -70,7 +70,7 @@ fn place(alone: &SingleThreaded, wanted: &RootfsMount, rootfs: &Path) -> Result<
 }
 
 /// Moves this process to a mount namespace of its own, where an empty directory stands at `dir`.
-fn enter_a_workshop(dir: &Path) -> Result<()> {
+fn enter_scratch_namespace(dir: &Path) -> Result<()> {
     let none = None::<&str>;
     unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| Error::kernel("unshare(NEWNS)", errno))?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
@@ -80,13 +80,13 @@ fn enter_a_workshop(dir: &Path) -> Result<()> {
 }
 
 /// An overlay has the ids of its upper layer as they are there, and mapped those of the lower layers.
-fn overlay(wanted: &RootfsMount, workshop: &Path, ids: &OwnedFd) -> Result<OwnedFd> {
+fn overlay(wanted: &RootfsMount, scratch: &Path, ids: &OwnedFd) -> Result<OwnedFd> {
     let mut options = wanted.options.clone();
     let lower = options.iter_mut().find(|option| option.starts_with(LOWER));
     let lower = lower.ok_or_else(|| Error::invalid("an overlay without lowerdir="))?;
     let layers: Vec<String> = lower[LOWER.len()..].split(':').map(str::to_owned).collect();
     for (number, layer) in layers.iter().enumerate() {
-        let place = made(workshop, &number.to_string())?;
+        let place = made(scratch, &number.to_string())?;
         let copy = clone_tree(place.as_fd(), Path::new(layer), false)?;
         set_id_map(copy.as_fd(), ids.as_fd(), false)?;
         attach(copy.as_fd(), place.as_fd())?;
@@ -94,25 +94,25 @@ fn overlay(wanted: &RootfsMount, workshop: &Path, ids: &OwnedFd) -> Result<Owned
     // The places' names keep the list short, however long the layers' names are.
     let places: Vec<String> = (0..layers.len()).map(|number| number.to_string()).collect();
     *lower = format!("{LOWER}{}", places.join(":"));
-    std::env::set_current_dir(workshop).map_err(|err| Error::io("chdir(the root filesystem)", &err))?;
-    mounted(&RootfsMount { options, ..wanted.clone() }, workshop)
+    std::env::set_current_dir(scratch).map_err(|err| Error::io("chdir(the root filesystem)", &err))?;
+    mounted(&RootfsMount { options, ..wanted.clone() }, scratch)
 }
 
 const LOWER: &str = "lowerdir=";
 
 /// Any other mount has all of its ids mapped, and none of the mounts below it.
-fn single(wanted: &RootfsMount, workshop: &Path, ids: &OwnedFd) -> Result<OwnedFd> {
-    let mount = mounted(wanted, workshop)?;
+fn single(wanted: &RootfsMount, scratch: &Path, ids: &OwnedFd) -> Result<OwnedFd> {
+    let mount = mounted(wanted, scratch)?;
     set_id_map(mount.as_fd(), ids.as_fd(), false)?;
     Ok(mount)
 }
 
-/// Mounts in the workshop, and takes a detached copy.
-fn mounted(wanted: &RootfsMount, workshop: &Path) -> Result<OwnedFd> {
+/// Mounts in the scratch directory, and takes a detached copy.
+fn mounted(wanted: &RootfsMount, scratch: &Path) -> Result<OwnedFd> {
     const NAME: &str = "root";
-    drop(made(workshop, NAME)?);
-    mount_one(&RootfsMount { target: NAME.into(), ..wanted.clone() }, workshop).map_err(refused)?;
-    clone_tree(open(workshop)?.as_fd(), Path::new(NAME), false)
+    drop(made(scratch, NAME)?);
+    mount_one(&RootfsMount { target: NAME.into(), ..wanted.clone() }, scratch).map_err(refused)?;
+    clone_tree(open(scratch)?.as_fd(), Path::new(NAME), false)
 }
 
 fn made(dir: &Path, name: &str) -> Result<File> {

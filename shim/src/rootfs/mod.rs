@@ -74,9 +74,8 @@ pub fn mount_all(mounts: Vec<RootfsMount>, rootfs: PathBuf) -> Result<(), Refusa
             .and_then(|()| mounts.iter().try_for_each(|mount| mount_one(mount, &rootfs)))
     };
     let thread = std::thread::Builder::new().name("mount".into()).stack_size(128 * 1024).spawn(work);
-    let joined =
-        thread.map_err(|err| Refusal::new(Code::Unknown, format!("a thread to mount: {err}")))?.join();
-    joined.unwrap_or_else(|_| Err(Refusal::new(Code::Unknown, "the thread that mounts has panicked")))
+    let joined = thread.map_err(|err| Refusal::unknown(format!("a thread to mount: {err}")))?.join();
+    joined.unwrap_or_else(|_| Err(Refusal::unknown("the thread that mounts has panicked")))
 }
 
 /// Takes away whatever is mounted on `rootfs`, even if it is in use.
@@ -91,7 +90,7 @@ pub fn unmount_all(rootfs: &Path) {
 fn make_directory(rootfs: &Path) -> Result<(), Refusal> {
     match std::fs::create_dir(rootfs) {
         Err(err) if err.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(Refusal::new(Code::Unknown, format!("mkdir {}: {err}", rootfs.display())))
+            Err(Refusal::unknown(format!("mkdir {}: {err}", rootfs.display())))
         }
         _ => Ok(()),
     }
@@ -163,7 +162,7 @@ fn fitting(data: &str, kind: &str) -> Result<String, Refusal> {
     let Some((before, layers, after)) = lower_layers(data) else { return Ok(data.to_owned()) };
     let Some(common) = common_directory(&layers) else { return Ok(data.to_owned()) };
     std::env::set_current_dir(&common)
-        .map_err(|err| Refusal::new(Code::Unknown, format!("chdir {}: {err}", common.display())))?;
+        .map_err(|err| Refusal::unknown(format!("chdir {}: {err}", common.display())))?;
     let relative = layers.iter().map(|layer| layer.strip_prefix(&common).unwrap_or(layer).to_string_lossy());
     let layers = relative.collect::<Vec<_>>().join(":");
     Ok(format!("{before}lowerdir={layers}{after}"))
@@ -184,7 +183,7 @@ fn common_directory(layers: &[&Path]) -> Option<PathBuf> {
 }
 
 fn failed(doing: &str, err: Errno) -> Refusal {
-    Refusal::new(Code::Unknown, format!("{doing}: {}", err.desc()))
+    Refusal::unknown(format!("{doing}: {}", err.desc()))
 }
 
 #[cfg(test)]

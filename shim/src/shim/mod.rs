@@ -15,7 +15,7 @@ use crate::events::Queue;
 use crate::machine::Machine;
 use crate::machine::call::{Call, CallId, Input};
 use crate::machine::operation::{Effect, Reply};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::socket::Served;
 
 /// How long the end of the shim waits for a containerd that takes no events.
@@ -70,7 +70,7 @@ impl Shim {
         self.tell(Input::Call(id, call));
         let answer = reply.await;
         caller.waits = false;
-        answer.unwrap_or_else(|_| Err(Refusal::new(Code::Unknown, "the shim has no reply")))
+        answer.unwrap_or_else(|_| Err(Refusal::unknown("the shim has no reply")))
     }
 
     /// Tells the machine something, and carries out what it says, in its order.

@@ -275,7 +275,7 @@ async fn mount_rootfs(site: &Site, mounts: Vec<RootfsMount>) -> Result<(), Refus
     }
     let rootfs = Bundle::at(&site.bundle).rootfs();
     let mounted = tokio::task::spawn_blocking(move || rootfs::mount_all(mounts, rootfs)).await;
-    mounted.map_err(|err| Refusal::new(Code::Unknown, format!("rootfs: {err}")))?
+    mounted.map_err(|err| Refusal::unknown(format!("rootfs: {err}")))?
 }
 
 /// The process as it is to be: whether it has a terminal is for the call to say, as with containerd's own shim. What is

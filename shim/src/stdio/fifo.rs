@@ -21,7 +21,8 @@ use tokio::time::sleep;
 use super::copy::{Watched, watch_unblocked};
 use crate::refusal::{Code, Refusal};
 
-/// How often a fifo is looked at that nobody has opened to read. The kernel doesn't tell when somebody does.
+/// How often a fifo is looked at that nobody has opened to read. It is so for a moment at most, in the life of a client
+/// that works: too seldom for a watch of its own.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A fifo to write to.

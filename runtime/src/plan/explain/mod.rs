@@ -396,7 +396,10 @@ fn listener(listener: &Listener) -> String {
 
 fn outer_propagation(outer: &OuterPropagation) -> String {
     let all = propagation(outer.change);
-    outer.private.as_ref().map_or(all.clone(), |of| format!("{all}; the mount of {} private", path(of)))
+    match &outer.private {
+        Some(of) => format!("{all}; the mount of {} private", path(of)),
+        None => all,
+    }
 }
 
 fn root_switch(switch: RootSwitch) -> String {
