@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use corten::error::{Context, Errno, Error, Result, best_effort};
 use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket};
 use sha2::{Digest, Sha256};
 
 /// Where containerd's own shims listen.
@@ -21,8 +21,11 @@ pub const DIRECTORY: &str = "/run/containerd/s";
 /// The longest path that containerd takes for a socket.
 const PATH_BYTES_MAX: usize = 106;
 const PREFIX: &str = "unix://";
-/// How long a killed server may take to close what it had open. Who waits so long waits for a server that lives.
+/// How long a killed server may take to close what it had open, and one that lives to answer.
 const DYING_MS: u16 = 1000;
+/// A request of ttrpc for nothing, which every server answers: the length of its message, the stream, the type of the
+/// frame, no flags. Source: `PROTOCOL.md` of ttrpc.
+const PING: [u8; 10] = [0, 0, 0, 0, 0, 0, 0, 1, 1, 0];
 
 /// The directory of sockets, which [`claim`] makes if it isn't there.
 ///
@@ -164,11 +167,10 @@ impl Drop for Claimed {
 /// of the group.
 ///
 /// The kernel closes what a killed server had open in no order: containerd may learn of the end, and run `delete`,
-/// while the socket still takes connections. Such a connection ends with the server.
+/// while the socket still takes connections. Such a connection ends with the server, and a living server answers.
 pub fn remove_unless_served(path: &Path) -> Result<()> {
     if let Some(connection) = connection(path)? {
-        let mut hung_up = [PollFd::new(connection.as_fd(), PollFlags::empty())];
-        poll(&mut hung_up, DYING_MS).map_err(|errno| Error::kernel("poll(socket)", errno))?;
+        wait_for_answer_or_end(&connection, DYING_MS)?;
     }
     let lock = match lock_directory_of(path) {
         Err(err) if err.is(Errno::ENOENT) => return Ok(()),
@@ -179,6 +181,18 @@ pub fn remove_unless_served(path: &Path) -> Result<()> {
     }
     drop(lock);
     Ok(())
+}
+
+/// Returns whether one of them has come in time.
+fn wait_for_answer_or_end(connection: &OwnedFd, patience_ms: u16) -> Result<bool> {
+    let sent = send(connection.as_raw_fd(), &PING, MsgFlags::MSG_NOSIGNAL);
+    best_effort(
+        sent.map_err(|errno| Error::kernel("send(socket)", errno)),
+        "the poll tells of a connection that has ended",
+    );
+    let mut answer = [PollFd::new(connection.as_fd(), PollFlags::POLLIN)];
+    let ready = poll(&mut answer, patience_ms).map_err(|errno| Error::kernel("poll(socket)", errno))?;
+    Ok(ready > 0)
 }
 
 /// The socket that this process serves.
@@ -255,6 +269,8 @@ fn connection(path: &Path) -> Result<Option<OwnedFd>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
 
     #[test]
@@ -299,6 +315,22 @@ mod tests {
         removal.join().expect("no panic").expect("removed");
         assert!(!path.exists());
         fs::remove_dir(dir).expect("nothing else in it");
+    }
+
+    #[test]
+    fn a_server_that_answers_is_waited_for_no_longer() {
+        let (dir, path) = place("answering");
+        let listener = UnixListener::bind(&path).expect("bind");
+        let probe = connection(&path).expect("a socket").expect("a connection");
+        let (mut server, _) = listener.accept().expect("a connection");
+        let answers = std::thread::spawn(move || {
+            let mut ping = PING;
+            server.read_exact(&mut ping).and_then(|()| server.write_all(b"x")).expect("an answer");
+            server
+        });
+        assert!(wait_for_answer_or_end(&probe, 60_000).expect("a poll"));
+        drop(answers.join().expect("no panic"));
+        fs::remove_dir_all(dir).expect("removed");
     }
 
     #[test]

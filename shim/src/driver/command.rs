@@ -157,8 +157,8 @@ impl Site {
         child.end().await.map_err(|err| library::refusal(&err))
     }
 
-    /// Runs a command that makes a part of the container. If nobody wants the container any more, the command is told to
-    /// end, and to undo what it has begun.
+    /// Runs a command that makes a part of the container. If nobody wants the container any more, the command is told
+    /// to end, and to undo what it has begun.
     async fn end_of_making(&self, command: Command) -> Result<Exit, Refusal> {
         let (child, _hold) = self.begin(command)?;
         let mut told = self.abandoned.subscribe();

@@ -7,8 +7,8 @@
 //!   until nothing is left. From the moment at which init is reaped, nothing is started in the container.
 //! - Every call is replied to. Nothing of one container waits for another.
 //! - No operation outlives its container.
-//! - A container whose creator has gone before it was created is undone: nobody has heard of it. A shim without any other
-//!   ends.
+//! - A container whose creator has gone before it was created is undone: nobody has heard of it. A shim without any
+//!   other ends.
 
 pub mod call;
 mod container;
@@ -109,7 +109,8 @@ impl Machine {
 
     fn forget(&mut self, call: CallId) {
         let mut creating = self.creating.iter_mut();
-        if let Some((id, creating)) = creating.find(|(_, creating)| creating.call == call) {
+        let is_of_call = |creating: &Creating| creating.call == call && !creating.abandoned;
+        if let Some((id, creating)) = creating.find(|(_, creating)| is_of_call(creating)) {
             creating.abandoned = true;
             self.work.effect(Effect::Abandon(id.clone()));
         }

@@ -270,6 +270,19 @@ fn a_creation_whose_connection_breaks_is_undone() {
     }
 }
 
+/// `delete` of a container asks so whether the server of its group lives.
+#[test]
+fn an_empty_request_is_answered() {
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, request) = containerd.server_for("c", &["true"]);
+    let mut connection = UnixStream::connect(&server.socket).expect("it listens");
+    connection.write_all(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 0]).expect("it reads");
+    connection.read_exact(&mut [0]).expect("an answer");
+    server.task.run(&request);
+    server.task.wait("c", "").expect("its exit");
+    containerd.ends(&server, "c");
+}
+
 #[test]
 fn a_container_that_nests_cgroups_deep_is_listed_and_ends_like_any_other() {
     /// A path of cgroupfs holds so many.

@@ -254,8 +254,8 @@ fn a_parent_that_is_frozen() {
 
 /// Waits until the runtime collects SIGTERM instead of ending at it.
 ///
-/// The shell that shows the runtime another view of the cgroups, and any libc, block all signals for a moment while they
-/// start a program. The runtime blocks all but the signals of its own faults.
+/// The shell that shows the runtime another view of the cgroups, and any libc, block all signals for a moment while
+/// they start a program. The runtime blocks all but the signals of its own faults.
 fn heeds_sigterm(pid: u32) {
     let bit = |signal: i32| 1_u64 << (signal - 1);
     let collects = || {

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio as ChildStdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -59,6 +59,15 @@ impl Place {
 
     fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Waits for what a logger writes. It has read everything, and may be slow to write it.
+    async fn is_written(&self, name: &str, text: &str) {
+        let deadline = Instant::now() + LONG;
+        while self.text(name) != text && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(self.text(name), text);
     }
 }
 
