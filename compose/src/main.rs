@@ -5,8 +5,18 @@ mod error;
 #[allow(dead_code)]
 mod model;
 
-fn main() -> std::process::ExitCode {
-    let error = error::Error::new("no command is there yet");
-    eprintln!("{error}");
-    std::process::ExitCode::FAILURE
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("{err}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> error::Result<()> {
+    Err(error::Error::new("no command is there yet"))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use corten::container::{Ended, PidFd, reap_orphans};
-use corten::error::{Error, Result};
+use corten::error::{Error, Result, best_effort};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -76,8 +76,13 @@ pub struct Child {
 }
 
 impl Child {
+    /// Sends it a signal. It may have ended.
+    pub fn signal(&self, signal: i32) {
+        best_effort(self.pidfd.get_ref().send_signal(signal), "it has ended, then");
+    }
+
     /// Waits for its end, and reaps it.
-    pub async fn end(self) -> Result<Exit> {
+    pub async fn end(&self) -> Result<Exit> {
         loop {
             if let Some(ended) = self.pidfd.get_ref().reap_now()? {
                 return Ok(exit(ended));

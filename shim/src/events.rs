@@ -79,17 +79,15 @@ impl Queue {
                 changed.await;
                 continue;
             };
-            match self.send(&mut client, next).await {
-                Ok(()) => {
-                    pause = PAUSES.0;
-                    self.locked().pop_front();
-                    self.changed.notify_waiters();
-                }
-                Err(_) => {
-                    client = None;
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES.1);
-                }
+            let sent = self.send(&mut client, next).await;
+            if sent.as_ref().err().is_none_or(is_refusal) {
+                pause = PAUSES.0;
+                self.locked().pop_front();
+                self.changed.notify_waiters();
+            } else {
+                client = None;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
             }
         }
     }
@@ -108,6 +106,16 @@ impl Queue {
     fn locked(&self) -> std::sync::MutexGuard<'_, VecDeque<Envelope>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether containerd won't take the event, however often it is told: those behind it must not wait.
+fn is_refusal(err: &ttrpc::Error) -> bool {
+    let ttrpc::Error::RpcStatus(status) = err else { return false };
+    let refused = status.code.enum_value() == Ok(ttrpc::Code::INVALID_ARGUMENT);
+    if refused {
+        log::say(Level::Error, &format!("containerd refuses an event: {}", status.message));
+    }
+    refused
 }
 
 fn envelope(namespace: &str, event: &Event) -> Envelope {

@@ -1,4 +1,6 @@
 //! `run` and `exec` in the foreground: hand signals and terminal on, wait for the process, and end as it did.
+//!
+//! In the background, too, a signal ends what a command waits for, and the command undoes what it has begun.
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,7 +31,15 @@ impl Signals {
     /// Blocks all signals and collects them, except the signals for faults of this process itself.
     pub fn collect() -> Result<Signals> {
         let faults = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL];
-        let queue = SignalQueue::of_all_but(&faults)?;
+        Signals::of(SignalQueue::of_all_but(&faults)?)
+    }
+
+    /// Blocks and collects the signals by which somebody wants this process to end: for a command that hands none on.
+    pub fn collect_ending() -> Result<Signals> {
+        Signals::of(SignalQueue::of(&ENDING)?)
+    }
+
+    fn of(queue: SignalQueue) -> Result<Signals> {
         let interruptible = Interruptible::by(queue.of_these(&ENDING)?);
         Ok(Signals { queue, interruptible: Cell::new(Some(interruptible)) })
     }

@@ -1,12 +1,16 @@
 //! `create`: makes a container, which waits for `start`.
 
 use super::Invocation;
+use crate::apply::foreground::Signals;
 use crate::cli::CreateArgs;
 use crate::container::{Bundle, Console, CreateOptions, NewContainer, Tracer};
 use crate::error::Result;
 
 /// Creates a container.
+///
+/// Process-wide effects: the signals that end this process are blocked.
 pub(super) fn run(invocation: &Invocation, args: CreateArgs) -> Result<u8> {
+    let _signals = Signals::collect_ending()?;
     let console = args.console_socket.clone().map_or(Console::Nobody, Console::Socket);
     create(invocation, args, Then::Wait, console).map(|_| 0)
 }

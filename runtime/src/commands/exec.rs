@@ -15,11 +15,14 @@ use crate::sys::file;
 /// Runs a process in a container. In the foreground the exit code is that of the process, or 128 and the signal that
 /// ended it.
 ///
-/// Process-wide effects: in the foreground, all signals are blocked.
+/// Process-wide effects: in the foreground, all signals are blocked; else those that end this process.
 pub(super) fn run(invocation: &Invocation, args: ExecArgs) -> Result<u8> {
-    let signals = if args.detach { None } else { Some(Signals::collect()?) };
+    let detach = args.detach;
+    let signals = if detach { Signals::collect_ending() } else { Signals::collect() }?;
     let process = exec(invocation, args)?;
-    let Some(signals) = signals else { return Ok(0) };
+    if detach {
+        return Ok(0);
+    }
     attend(&process.pidfd, process.pid, &signals, process.terminal, None).map(|ended| ended.code() as u8)
 }
 

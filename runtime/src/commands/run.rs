@@ -11,12 +11,13 @@ use crate::sys::process;
 /// Runs a container. The exit code is that of its process, or 128 and the signal that ended it.
 ///
 /// Process-wide effects: in the foreground, all signals are blocked, and orphans among the descendants of this process
-/// become its children (PR_SET_CHILD_SUBREAPER).
+/// become its children (PR_SET_CHILD_SUBREAPER); else the signals that end this process are blocked.
 pub(super) fn run(invocation: &Invocation, args: RunArgs) -> Result<u8> {
     if args.detach { in_the_background(invocation, args) } else { in_the_foreground(invocation, args) }
 }
 
 fn in_the_background(invocation: &Invocation, args: RunArgs) -> Result<u8> {
+    let _signals = Signals::collect_ending()?;
     let console = args.create.console_socket.clone().map_or(Console::Nobody, Console::Socket);
     let created = create(invocation, args.create, Then::Start, console)?;
     let remains = created.remains();

@@ -19,7 +19,10 @@ const MODULES: [(&str, &[&str]); 22] = [
     ("metrics", &["refusal"]),
     ("rootfs", &["bundle", "machine", "refusal"]),
     ("stdio", &["machine", "refusal", "watch"]),
-    ("driver", &["args", "bundle", "children", "machine", "metrics", "options", "refusal", "stdio", "watch"]),
+    (
+        "driver",
+        &["args", "bundle", "children", "log", "machine", "metrics", "options", "refusal", "stdio", "watch"],
+    ),
     ("start", &["args", "bootstrap", "bundle", "options", "socket"]),
     ("info", &["bootstrap", "driver", "options", "start"]),
     ("delete", &["args", "bundle", "driver", "events", "machine", "socket"]),

@@ -4,22 +4,30 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use corten::container::ends_with_parent;
 use corten::error::Error;
+use futures_util::future::{Either, select};
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 
 use super::{Driver, Site, failed, library};
 use crate::args;
 use crate::bundle::Bundle;
+use crate::children::{Child, Hold};
 use crate::machine::call::{Exit, RootfsMount};
 use crate::refusal::Refusal;
 use crate::stdio::ForProcess;
 
 /// What is read of a runtime's log.
 const LOG_BYTES_MAX: u64 = 64 * 1024;
+/// How long a command may take to undo what it has begun.
+const UNDOING: Duration = Duration::from_secs(5);
+/// The status of a command that a signal has ended is this number and the signal's.
+const BY_SIGNAL: u32 = 128;
 
 impl Site {
     /// `create`; gives the pid of init.
@@ -33,8 +41,15 @@ impl Site {
         if self.options.no_new_keyring {
             args.push("--no-new-keyring".into());
         }
-        self.bring_in(args, "init", streams).await.map_err(|refusal| failed("create", refusal))?;
-        read_pid(&pid_file)
+        let (command, log) = self.bringing_in(args, "init", streams);
+        let ended = self.end_of_making(command).await.map_err(|refusal| failed("create", refusal))?;
+        let created = log.verdict(ended).map_err(|refusal| failed("create", refusal));
+        let created = created.and_then(|()| read_pid(&pid_file));
+        // A runtime that refuses has undone what it has made; and what it has found is another's.
+        if created.is_err() && (ended.status == 0 || ended.status > BY_SIGNAL) {
+            self.undo().await;
+        }
+        created
     }
 
     /// `exec` of the process that `spec` describes, under the name `exec`; gives its pid.
@@ -45,7 +60,8 @@ impl Site {
         let pid_file = self.bundle.join(format!("{name}.pid"));
         let mut args: Vec<OsString> = vec!["exec".into(), "--process".into(), process.0.clone().into()];
         args.extend(["--detach".into(), "--pid-file".into(), pid_file.clone().into()]);
-        self.bring_in(args, &name, streams).await.map_err(|refusal| failed("exec", refusal))?;
+        let (command, log) = self.bringing_in(args, &name, streams);
+        self.spawn(command, &log).await.map_err(|refusal| failed("exec", refusal))?;
         let pid = read_pid(&pid_file);
         drop(std::fs::remove_file(&pid_file));
         pid
@@ -60,7 +76,7 @@ impl Site {
         let (reader, input) = reader()?;
         let mut command = self.this_file(args::MOUNTER);
         command.current_dir(&self.bundle).stdin(stdin).stdout(Stdio::null()).stderr(input);
-        let ended = self.end_of(command).await?;
+        let ended = self.end_of_making(command).await?;
         let said = reader.await.unwrap_or_default();
         match ended.status {
             0 => Ok(()),
@@ -78,12 +94,8 @@ impl Site {
         Ok(reader.await.unwrap_or_default())
     }
 
-    async fn bring_in(
-        &self,
-        mut args: Vec<OsString>,
-        name: &str,
-        streams: ForProcess,
-    ) -> Result<(), Refusal> {
+    /// A command that brings a process into the container, and its log.
+    fn bringing_in(&self, mut args: Vec<OsString>, name: &str, streams: ForProcess) -> (Command, Log) {
         let log = Log(self.bundle.join(format!("log.{name}.json")));
         let streams: [Stdio; 3] = match streams {
             ForProcess::Streams(streams) => streams.map(Stdio::from),
@@ -96,7 +108,7 @@ impl Site {
         let mut command = self.command(&log, args);
         let [stdin, stdout, stderr] = streams;
         command.stdin(stdin).stdout(stdout).stderr(stderr);
-        self.spawn(command, &log).await
+        (command, log)
     }
 
     fn command(&self, log: &Log, args: Vec<OsString>) -> Command {
@@ -136,18 +148,31 @@ impl Site {
     ///
     /// Errors: what the runtime has put into its log.
     async fn spawn(&self, command: Command, log: &Log) -> Result<(), Refusal> {
-        match self.end_of(command).await?.status {
-            0 => Ok(()),
-            status => {
-                let said = log.last_error();
-                Err(Refusal::unknown(said.unwrap_or_else(|| format!("exit status {status}"))))
-            }
-        }
+        log.verdict(self.end_of(command).await?)
     }
 
     /// Runs a command, and waits for its end.
-    async fn end_of(&self, mut command: Command) -> Result<Exit, Refusal> {
-        let _hold = self.children.hold();
+    async fn end_of(&self, command: Command) -> Result<Exit, Refusal> {
+        let (child, _hold) = self.begin(command)?;
+        child.end().await.map_err(|err| library::refusal(&err))
+    }
+
+    /// Runs a command that makes a part of the container. If nobody wants the container any more, the command is told to
+    /// end, and to undo what it has begun.
+    async fn end_of_making(&self, command: Command) -> Result<Exit, Refusal> {
+        let (child, _hold) = self.begin(command)?;
+        let mut told = self.abandoned.subscribe();
+        let abandoned = async { drop(told.wait_for(|abandoned| *abandoned).await) };
+        let ended = match select(pin!(child.end()), pin!(abandoned)).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(((), ended)) => end_early(&child, ended).await,
+        };
+        ended.map_err(|err| library::refusal(&err))
+    }
+
+    /// Begins a command, whose end nobody but the [`Child`] waits for.
+    fn begin(&self, mut command: Command) -> Result<(Child, Hold), Refusal> {
+        let hold = self.children.hold();
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().map_err(|err| {
             let of_options = if matches!(self.driver, Driver::Binary(_)) { " (BinaryName)" } else { "" };
@@ -156,8 +181,23 @@ impl Site {
         })?;
         // Its ends of the container's pipes must not stay open here.
         drop(command);
-        let known = self.children.know(child.id() as i32).map_err(|err| library::refusal(&err))?;
-        known.end().await.map_err(|err| library::refusal(&err))
+        let child = self.children.know(child.id() as i32).map_err(|err| library::refusal(&err))?;
+        Ok((child, hold))
+    }
+}
+
+/// Tells a command to end, and ends it if it doesn't.
+async fn end_early(
+    command: &Child,
+    ended: impl Future<Output = corten::error::Result<Exit>> + Unpin,
+) -> corten::error::Result<Exit> {
+    command.signal(libc::SIGTERM);
+    match select(ended, pin!(tokio::time::sleep(UNDOING))).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right(((), ended)) => {
+            command.signal(libc::SIGKILL);
+            ended.await
+        }
     }
 }
 
@@ -176,6 +216,17 @@ fn reader() -> Result<(JoinHandle<String>, OwnedFd), Refusal> {
 struct Log(PathBuf);
 
 impl Log {
+    /// Whether the command has succeeded; else its last error.
+    fn verdict(&self, ended: Exit) -> Result<(), Refusal> {
+        match ended.status {
+            0 => Ok(()),
+            status => {
+                let said = self.last_error();
+                Err(Refusal::unknown(said.unwrap_or_else(|| format!("exit status {status}"))))
+            }
+        }
+    }
+
     /// The last error in it: a record a line.
     fn last_error(&self) -> Option<String> {
         #[derive(Deserialize)]

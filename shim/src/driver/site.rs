@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use corten::container::{OomEvent, OomWatch, SealedImage, Usage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
 
 use super::{Driver, library};
 use crate::children::Children;
+use crate::log::{self, Level};
 use crate::options::Options;
 use crate::refusal::{Code, Refusal};
 use crate::watch::watched;
@@ -32,6 +34,8 @@ pub struct Site {
     pub bundle: PathBuf,
     /// The options of its creation.
     pub options: Options,
+    /// Whether nobody wants the container any more that is being created.
+    pub abandoned: watch::Sender<bool>,
     /// The sealed image of this file, unless none can be made: then each command seals itself.
     pub image: Arc<Option<SealedImage>>,
     /// Whose ends are waited for.
@@ -148,6 +152,18 @@ impl Site {
                 Err(refusal) if ABSENT.iter().any(|phrase| refusal.text.contains(phrase)) => Ok(()),
                 result => result,
             },
+        }
+    }
+
+    /// Lets the creation of the container end early, with an error.
+    pub fn abandon(&self) {
+        self.abandoned.send_replace(true);
+    }
+
+    /// Takes away what a creation that has failed may have left.
+    pub async fn undo(&self) {
+        if let Err(refusal) = self.delete().await {
+            log::say(Level::Warning, &format!("{}: what was created is left: {}", self.id, refusal.text));
         }
     }
 

@@ -59,7 +59,8 @@ pub struct Exit {
 pub enum Input {
     /// A call has come in.
     Call(CallId, Call),
-    /// Nobody waits any more for the reply of the call. What the call has begun goes on, and a reply may still come.
+    /// Nobody waits any more for the reply of the call. A creation is undone; what another call has begun goes on. A
+    /// reply may still come.
     Forgotten(CallId),
     /// The operation has come to its end.
     Done(OperationId, Result<Outcome, Refusal>),

@@ -335,8 +335,8 @@ impl Container {
             Then::Drain(process) => self.drained(&process, work),
             // The exit that is held asks for the first by itself.
             Then::KillAll | Then::Nothing => {}
-            // The machine deals with these two: the container is not in its books before, or after.
-            Then::Create | Then::Delete => {}
+            // The machine deals with these: the container is not in its books before, or after.
+            Then::Create | Then::Delete | Then::Discard => {}
         }
     }
 

@@ -7,6 +7,8 @@
 //!   until nothing is left. From the moment at which init is reaped, nothing is started in the container.
 //! - Every call is replied to. Nothing of one container waits for another.
 //! - No operation outlives its container.
+//! - A container whose creator has gone before it was created is undone: nobody has heard of it. A shim without any other
+//!   ends.
 
 pub mod call;
 mod container;
@@ -44,6 +46,10 @@ struct Creating {
     parked: Option<Exit>,
     /// Whether the kernel has killed for want of memory meanwhile.
     out_of_memory: bool,
+    /// Whether whoever called has gone.
+    abandoned: bool,
+    /// Whether nothing is left of it but the exit of init, which is yet to be told.
+    undone: bool,
 }
 
 impl Machine {
@@ -56,9 +62,7 @@ impl Machine {
     pub fn handle(&mut self, input: Input) -> Vec<Effect> {
         match input {
             Input::Call(call, what) => self.call(call, what),
-            Input::Forgotten(call) => {
-                self.containers.values_mut().for_each(|container| container.forget(call));
-            }
+            Input::Forgotten(call) => self.forget(call),
             Input::Done(operation, result) => self.done(operation, result),
             Input::Exited(process, exit) => self.exited(&process, exit),
             Input::OutOfMemory(id) => self.out_of_memory(&id),
@@ -97,19 +101,34 @@ impl Machine {
             return Err(Refusal::already_exists(format!("container {id} already exists")));
         }
         self.work.begin(&id, Operation::Create(creation.clone()), Then::Create);
-        self.creating.insert(id, Creating { call, creation, parked: None, out_of_memory: false });
+        let creating =
+            Creating { call, creation, parked: None, out_of_memory: false, abandoned: false, undone: false };
+        self.creating.insert(id, creating);
         Ok(None)
+    }
+
+    fn forget(&mut self, call: CallId) {
+        let mut creating = self.creating.iter_mut();
+        if let Some((id, creating)) = creating.find(|(_, creating)| creating.call == call) {
+            creating.abandoned = true;
+            self.work.effect(Effect::Abandon(id.clone()));
+        }
+        self.containers.values_mut().for_each(|container| container.forget(call));
     }
 
     /// A shim with containers stays: each container of a group says Shutdown after its own end.
     ///
     /// Whoever has the reply may create a container of the same id at once, and must not find this shim.
     fn shutdown(&mut self, call: CallId) {
+        self.quit_if_empty();
+        self.work.reply(call, Ok(Reply::Empty));
+    }
+
+    fn quit_if_empty(&mut self) {
         if self.creating.is_empty() && self.containers.is_empty() && !self.quits {
             self.quits = true;
             self.work.effect(Effect::Quit);
         }
-        self.work.reply(call, Ok(Reply::Empty));
     }
 
     fn done(&mut self, operation: OperationId, result: Ended) {
@@ -117,11 +136,19 @@ impl Machine {
         match then {
             Then::Create => self.created(&id, result),
             Then::Delete => self.deleted(&id, result),
+            Then::Discard => {
+                self.creating.get_mut(&id).into_iter().for_each(|creating| creating.undone = true);
+                self.discard_if_over(&id);
+            }
             then => self.on_container(&id, |container, work| container.done(then, result, work)),
         }
     }
 
     fn created(&mut self, id: &str, result: Ended) {
+        match self.creating.get(id) {
+            Some(creating) if creating.abandoned => return self.created_for_nobody(id, &result),
+            _ => {}
+        }
         let Some(creating) = self.creating.remove(id) else { return };
         let (pid, shares_pid_namespace) = match result {
             Ok(Outcome::Created { pid, shares_pid_namespace }) => (pid, shares_pid_namespace),
@@ -143,6 +170,26 @@ impl Machine {
         }
     }
 
+    fn created_for_nobody(&mut self, id: &str, result: &Ended) {
+        match result {
+            Ok(_) => self.work.begin(id, Operation::Delete(id.to_string()), Then::Discard),
+            Err(_) => self.discard(id),
+        }
+    }
+
+    /// The id stays taken until nothing is left of the container, and its exit can't be taken for another's.
+    fn discard_if_over(&mut self, id: &str) {
+        if self.creating.get(id).is_some_and(|creating| creating.undone && creating.parked.is_some()) {
+            self.discard(id);
+        }
+    }
+
+    /// Whoever would have said Shutdown has gone.
+    fn discard(&mut self, id: &str) {
+        self.creating.remove(id);
+        self.quit_if_empty();
+    }
+
     fn deleted(&mut self, id: &str, result: Ended) {
         match result {
             Ok(_) => {
@@ -158,6 +205,7 @@ impl Machine {
         match self.creating.get_mut(&process.container) {
             Some(creating) if process.exec.is_none() => {
                 creating.parked.get_or_insert(exit);
+                self.discard_if_over(&process.container);
             }
             _ => {
                 self.on_container(&process.container, |container, work| container.exited(process, exit, work))

@@ -12,6 +12,8 @@ pub enum Effect {
     ///
     /// [`Input::Done`]: super::call::Input::Done
     Begin(OperationId, Operation),
+    /// Nobody wants the container any more that is being created: its creation may end early, with an error.
+    Abandon(String),
     /// Replies to a call.
     Reply(CallId, Result<Reply, Refusal>),
     /// Puts an event behind those that are already on their way.

@@ -35,6 +35,8 @@ pub enum Then {
     Drain(ProcessKey),
     /// The container is out of the books.
     Delete,
+    /// The id is free again: nobody has heard of the container.
+    Discard,
     /// Nobody waits for it.
     Nothing,
 }

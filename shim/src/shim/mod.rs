@@ -92,6 +92,7 @@ impl Shim {
                     shim.tell(Input::Done(id, result));
                 });
             }
+            Effect::Abandon(container) => self.works.abandon(&container),
             Effect::Reply(id, answer) => {
                 if let Some(caller) = locked(&self.waiting).remove(&id) {
                     // Whoever has gone doesn't want it.

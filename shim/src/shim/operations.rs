@@ -11,6 +11,7 @@ use corten::container::{OomEvent, PidFd, SealedImage, Usage};
 use corten::error::best_effort;
 use futures_util::future::{Either, select};
 use serde::Deserialize;
+use tokio::sync::watch;
 
 use super::{Shim, locked};
 use crate::bundle::Bundle;
@@ -36,6 +37,8 @@ pub struct Works {
     image: Arc<Option<SealedImage>>,
     /// Whose ends are waited for.
     pub children: Arc<Children>,
+    /// Containers that are being created.
+    creating: Mutex<BTreeMap<String, Arc<Site>>>,
     containers: Mutex<BTreeMap<String, Place>>,
     processes: Mutex<BTreeMap<ProcessKey, Process>>,
 }
@@ -62,6 +65,7 @@ impl Works {
             namespace: namespace.to_owned(),
             image: Arc::new(image),
             children,
+            creating: Mutex::default(),
             containers: Mutex::default(),
             processes: Mutex::default(),
         }
@@ -123,15 +127,21 @@ impl Works {
         }
         let site = Arc::new(self.prepare(&creation)?);
         let config = Config::read(&site.bundle)?;
+        locked(&self.creating).insert(creation.id.clone(), Arc::clone(&site));
         let created = match mount_rootfs(&site, creation.rootfs.clone()).await {
             Ok(()) => self.create_mounted(shim, &creation, &site, &config).await,
             Err(refusal) => Err(refusal),
         };
+        locked(&self.creating).remove(&creation.id);
         if created.is_err() {
-            locked(&self.containers).remove(&creation.id);
             rootfs::unmount_all(&Bundle::at(&site.bundle).rootfs());
         }
         created
+    }
+
+    /// Ends the creation of a container early: nobody wants it any more.
+    pub fn abandon(&self, container: &str) {
+        locked(&self.creating).get(container).into_iter().for_each(|site| site.abandon());
     }
 
     async fn create_mounted(
@@ -146,7 +156,11 @@ impl Works {
         let (mut stdio, streams) = Stdio::open(&creation.streams, user, &owner).await?;
         // Until its end is waited for, nobody else may reap it.
         let _hold = self.children.hold();
-        let pid = with_streams(site.create(streams), &mut stdio, creation.streams.terminal).await?;
+        let (pid, begun) = with_streams(site.create(streams), &mut stdio, creation.streams.terminal).await?;
+        if let Err(refusal) = begun {
+            site.undo().await;
+            return Err(refusal);
+        }
         let usage = site.usage(pid).inspect_err(|err| log::say(Level::Warning, &err.text)).ok();
         let memory = usage.as_ref().and_then(MemoryWatch::new);
         let place = Place { site: Arc::clone(site), usage, memory, pid };
@@ -180,6 +194,7 @@ impl Works {
             id: creation.id.clone(),
             bundle: creation.bundle.clone(),
             options,
+            abandoned: watch::Sender::new(false),
             image: Arc::clone(&self.image),
             children: Arc::clone(&self.children),
             logs: AtomicU64::new(0),
@@ -197,7 +212,11 @@ impl Works {
         let spec = with_terminal(addition.spec, terminal);
         let (mut stdio, streams) = Stdio::open(&addition.streams, user, &owner).await?;
         let _hold = self.children.hold();
-        let pid = with_streams(site.exec(&exec, &spec, streams), &mut stdio, terminal).await?;
+        let (pid, begun) = with_streams(site.exec(&exec, &spec, streams), &mut stdio, terminal).await?;
+        if begun.is_err() {
+            best_effort(PidFd::open(pid).and_then(|pidfd| pidfd.send_signal(KILL)), "it has ended, then");
+        }
+        begun?;
         self.attend(shim, key, pid, stdio);
         Ok(Outcome::Began { pid })
     }
@@ -291,25 +310,20 @@ fn with_terminal(spec: Vec<u8>, terminal: bool) -> Vec<u8> {
 
 /// Runs what brings a process into its container, and has its streams begin. A terminal comes before the command has
 /// ended; but of pipes nothing is copied before there is a process, so that nobody reads the runtime's own complaints.
-/// A process without streams is killed.
+/// Returns the pid, and whether the streams have begun.
 async fn with_streams(
     begins: impl Future<Output = Result<i32, Refusal>>,
     stdio: &mut Stdio,
     terminal: bool,
-) -> Result<i32, Refusal> {
-    let (pid, begun) = if terminal {
-        let (begins, streams) = (pin!(begins), pin!(stdio.begin()));
-        match select(begins, streams).await {
-            Either::Left((pid, streams)) => (pid?, streams.await),
-            Either::Right((begun, begins)) => (begins.await?, begun),
-        }
-    } else {
-        (begins.await?, stdio.begin().await)
-    };
-    if begun.is_err() {
-        best_effort(PidFd::open(pid).and_then(|pidfd| pidfd.send_signal(KILL)), "it has ended, then");
+) -> Result<(i32, Result<(), Refusal>), Refusal> {
+    if !terminal {
+        return Ok((begins.await?, stdio.begin().await));
     }
-    begun.map(|()| pid)
+    let (begins, streams) = (pin!(begins), pin!(stdio.begin()));
+    match select(begins, streams).await {
+        Either::Left((pid, streams)) => Ok((pid?, streams.await)),
+        Either::Right((begun, begins)) => Ok((begins.await?, begun)),
+    }
 }
 
 /// What the shim wants to know of config.json.

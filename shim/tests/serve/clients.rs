@@ -17,6 +17,7 @@ use ttrpc::proto::Request;
 
 use super::containerd::{Containerd, Server, fifo, is_gone, is_of_containerd, until};
 use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Start};
+use super::options::{CRUN, RUNC, below, is_missing, view_for};
 use super::task::{Streams, V2, creation};
 
 #[test]
@@ -51,6 +52,18 @@ fn events_wait_for_a_containerd_that_is_away_in_their_order() {
     server.task.kill("pod", "", 9).expect("it is there");
     server.task.wait("pod", "").expect("its exit");
     containerd.ends(&server, "pod");
+}
+
+#[test]
+fn an_event_that_containerd_refuses_holds_up_no_other() {
+    let Some(containerd) = Containerd::new() else { return };
+    containerd.events.refuse("/tasks/start");
+    let (server, request) = containerd.server_for("c", &["true"]);
+    server.task.run(&request);
+    server.task.wait("c", "").expect("its exit");
+    containerd.ends(&server, "c");
+    let c = || "c".to_owned();
+    assert_eq!(containerd.events.of("c"), [Create(c()), Exit(c(), c(), 0), Delete(c(), 0)]);
 }
 
 #[test]
@@ -207,7 +220,7 @@ fn a_start_whose_connection_breaks_goes_on() {
     });
     let pid = server.task.create(&request).expect("it is created");
     let connection = UnixStream::connect(&server.socket).expect("it listens");
-    begin_start(&connection, "c");
+    begin(&connection, "Start", &StartRequest { id: "c".into(), ..StartRequest::default() });
     hook.runs();
     drop(connection);
     server.task.connect_call("c");
@@ -221,6 +234,40 @@ fn a_start_whose_connection_breaks_goes_on() {
     containerd.ends(&server, "c");
     let c = || "c".to_owned();
     assert_eq!(containerd.events.of("c"), [Create(c()), Start(c()), Exit(c(), c(), 137), Delete(c(), 137)]);
+}
+
+#[test]
+fn a_creation_whose_connection_breaks_is_undone() {
+    if is_of_containerd() {
+        // It goes on, and waits for the hook for ever.
+        return;
+    }
+    for binary in [None, Some(RUNC), Some(CRUN)] {
+        let Some(containerd) = Containerd::with(view_for(binary)) else { continue };
+        if is_missing(binary) {
+            continue;
+        }
+        let hook = Hook::new(&containerd, "create");
+        let (server, mut request) = containerd.server_with("c", &["sleep", "600"], |config| {
+            config["hooks"] = json!({"createRuntime": hook.json()});
+        });
+        request.options = binary.map(below).into();
+        let connection = UnixStream::connect(&server.socket).expect("it listens");
+        begin(&connection, "Create", &request);
+        hook.runs();
+        server.task.shutdown("c");
+        drop(connection);
+        server.is_gone();
+        if binary.is_some() {
+            // Another runtime leaves its hook behind; and runc, whose `delete --force` finds no state, the cgroups.
+            hook.let_go();
+            for cgroup in containerd.cgroups() {
+                fs::remove_dir(cgroup).expect("it is empty");
+            }
+        }
+        containerd.leaves_nothing();
+        assert_eq!(containerd.events.all(), []);
+    }
 }
 
 #[test]
@@ -247,14 +294,13 @@ fn a_container_that_nests_cgroups_deep_is_listed_and_ends_like_any_other() {
     containerd.ends(&server, "c");
 }
 
-/// Sends Start, and waits for no answer.
-fn begin_start(mut connection: &UnixStream, id: &str) {
+/// Makes a call, and waits for no answer.
+fn begin(mut connection: &UnixStream, method: &str, message: &impl Message) {
     const REQUEST: u8 = 1;
-    let start = StartRequest { id: id.into(), ..StartRequest::default() };
     let request = Request {
         service: V2.into(),
-        method: "Start".into(),
-        payload: start.write_to_bytes().expect("bytes"),
+        method: method.into(),
+        payload: message.write_to_bytes().expect("bytes"),
         ..Request::default()
     };
     let body = request.write_to_bytes().expect("bytes");

@@ -93,6 +93,8 @@ struct Seen {
     envelopes: Mutex<Vec<Envelope>>,
     more: Condvar,
     open: Mutex<Vec<UnixStream>>,
+    /// The topic of the events that are refused.
+    refused: Mutex<Option<&'static str>>,
 }
 
 /// A containerd's ear, which can be away for a while.
@@ -133,6 +135,11 @@ impl Events {
                 std::thread::spawn(move || while serve_one(&stream, &seen).is_some() {});
             }
         });
+    }
+
+    /// Refuses all events of the topic, as containerd refuses what it can't read.
+    pub fn refuse(&self, topic: &'static str) {
+        *locked(&self.seen.refused) = Some(topic);
     }
 
     /// The envelopes until now.
@@ -189,10 +196,16 @@ fn serve_one(mut stream: &UnixStream, seen: &Seen) -> Option<()> {
         ("containerd.services.events.ttrpc.v1.Events", "Forward")
     );
     let forwarded = ForwardRequest::parse_from_bytes(&request.payload).expect("an event");
-    locked(&seen.envelopes).push(forwarded.envelope.unwrap());
-    seen.more.notify_all();
+    let envelope = forwarded.envelope.unwrap();
+    let code = if *locked(&seen.refused) == Some(&*envelope.topic) {
+        ttrpc::Code::INVALID_ARGUMENT
+    } else {
+        locked(&seen.envelopes).push(envelope);
+        seen.more.notify_all();
+        ttrpc::Code::OK
+    };
     let response = Response {
-        status: MessageField::some(ttrpc::get_status(ttrpc::Code::OK, "")),
+        status: MessageField::some(ttrpc::get_status(code, "")),
         payload: Empty::default().write_to_bytes().expect("bytes"),
         ..Response::default()
     };

@@ -78,6 +78,17 @@ pub fn below(binary: &str) -> Any {
     an_any(OWN, options.write_to_bytes().expect("bytes"))
 }
 
+/// Says so where that runtime isn't there.
+pub fn is_missing(binary: Option<&str>) -> bool {
+    let missing = binary.filter(|binary| !Path::new(binary).exists());
+    missing.inspect(|binary| eprintln!("skipped: there is no {binary}")).is_some()
+}
+
+/// crun refuses a host with both versions of cgroups.
+pub fn view_for(binary: Option<&str>) -> View {
+    if binary == Some(CRUN) { View::V1 } else { View::Host }
+}
+
 #[test]
 fn runc_works_below_the_shim() {
     works_below_the_shim(RUNC, View::Host);

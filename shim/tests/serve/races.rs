@@ -1,14 +1,13 @@
 //! Many containers, and many processes that race with the end of init.
 
-use std::path::Path;
 use std::thread;
 
 use ttrpc::Code;
 
-use super::containerd::{Containerd, Server, View, is_of_containerd};
+use super::containerd::{Containerd, Server, is_of_containerd};
 use super::events::Event::{self, Create, Delete, ExecStarted, Exit, Start};
 use super::load::times;
-use super::options::{CRUN, RUNC, below};
+use super::options::{CRUN, RUNC, below, is_missing, view_for};
 use super::task::{Streams, creation};
 
 const SHORT_LIVES: usize = 100;
@@ -72,11 +71,6 @@ fn lives_shortly(containerd: &Containerd, server: &Server, id: &str, binary: Opt
     assert_eq!(server.task.delete(id, "").expect("it is deleted").exit_status, 0);
 }
 
-fn is_missing(binary: Option<&str>) -> bool {
-    let missing = binary.filter(|binary| !Path::new(binary).exists());
-    missing.inspect(|binary| eprintln!("skipped: there is no {binary}")).is_some()
-}
-
 fn was_told(containerd: &Containerd, id: &str) {
     let of = || id.to_owned();
     let events = containerd.events.of(id);
@@ -130,11 +124,6 @@ fn execs_of_runc_that_race_with_the_end_of_init_in_the_hosts_pid_namespace_end_b
 #[test]
 fn execs_of_crun_that_race_with_the_end_of_init_end_before_it() {
     races(many_of(RACES_OF_OTHERS), Some(CRUN), |_| {});
-}
-
-/// crun refuses a host with both versions of cgroups.
-fn view_for(binary: Option<&str>) -> View {
-    if binary == Some(CRUN) { View::V1 } else { View::Host }
 }
 
 fn many_of((rounds, execs): (usize, usize)) -> (usize, usize) {

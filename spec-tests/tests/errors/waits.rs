@@ -219,18 +219,29 @@ fn a_poststart_hook_without_an_end_leaves_start_to_be_ended() {
 }
 
 #[test]
-fn a_run_in_the_foreground_can_be_ended_while_it_starts() {
+fn what_creates_a_container_can_be_ended_and_undoes_it() {
     only_corten!("heeding signals by then");
-    for kind in ["createRuntime", "poststart"] {
+    for (command, kind) in [
+        ("create", "createRuntime"),
+        ("run", "createRuntime"),
+        ("run", "poststart"),
+        ("run --detach", "createRuntime"),
+        ("run --detach", "poststart"),
+    ] {
         let mut container = Container::new(|bundle| {
             bundle.args(["sleep", "1000"]);
         });
         let begun = container.path("begun");
         container.bundle.hook(kind, &endless(&begun));
-        let run = container.run().spawn();
+        let creates = match command {
+            "create" => container.create(),
+            "run" => container.run(),
+            _ => container.run_with(["--detach"]),
+        };
+        let creates = creates.spawn();
         eventually("the hook runs", || std::fs::exists(&begun).unwrap());
-        signal(&run, Signal::TERM);
-        run.wait().fails_with("ended by a signal");
+        signal(&creates, Signal::TERM);
+        creates.wait().fails_with("ended by a signal");
         container.assert_nothing_left();
     }
 }
@@ -270,9 +281,12 @@ fn an_exec_whose_agent_never_answers_can_be_ended() {
         container.start().ok();
         let process = json!({"cwd": "/", "args": ["true"], "user": {"uid": 0, "gid": 0}});
         let file = container.file("process.json", &process.to_string());
-        let exec = container.command(["exec", "--process", &file, &container.id]).spawn();
-        let _unanswered = agent.receive();
-        signal(&exec, Signal::TERM);
-        exec.wait().fails_with("ended by a signal");
+        for flags in [&["exec"][..], &["exec", "--detach"]] {
+            let args = flags.iter().copied().chain(["--process", &file, &container.id]);
+            let exec = container.command(args).spawn();
+            let _unanswered = agent.receive();
+            signal(&exec, Signal::TERM);
+            exec.wait().fails_with("ended by a signal");
+        }
     });
 }

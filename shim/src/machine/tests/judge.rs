@@ -31,6 +31,10 @@ struct Container {
     kills: usize,
     /// Such an operation has begun since its last process began.
     killed: bool,
+    /// Its creator has gone before it was created.
+    abandoned: bool,
+    /// It is deleted for that, and only the exit of init is missing.
+    undone: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl Judge {
 
     pub fn reaped(&mut self, process: &ProcessKey, exit: Exit) {
         self.seen(process).reaped = Some(exit);
+        self.containers.retain(|id, container| !(container.undone && *id == process.container));
     }
 
     /// All processes that can end.
@@ -120,7 +125,13 @@ impl Judge {
                     seen.reaped = None;
                 }
             }
-            Operation::Delete(_) => container.deletes = false,
+            Operation::Delete(_) => {
+                container.deletes = false;
+                container.undone = container.abandoned;
+                if container.undone && container.init.reaped.is_some() {
+                    self.containers.remove(id);
+                }
+            }
             _ => {}
         }
     }
@@ -128,6 +139,11 @@ impl Judge {
     pub fn effect(&mut self, effect: &Effect) {
         match effect {
             Effect::Begin(_, operation) => self.begun(operation),
+            Effect::Abandon(id) => {
+                let container = self.containers.get_mut(id).expect("nothing is abandoned");
+                assert!(!container.created && !container.abandoned, "abandoned when created, or twice");
+                container.abandoned = true;
+            }
             Effect::Reply(call, reply) => self.replied(*call, reply),
             Effect::Publish(event) => self.published(event),
             Effect::StoreExit(id, exit) => {
@@ -142,9 +158,9 @@ impl Judge {
                 assert!(self.containers.is_empty(), "it quits with containers");
                 self.asked.retain(|call, _| !self.forgotten.contains(call));
                 let mut asked = self.asked.values();
-                // The reply to Shutdown is the last effect of all.
+                // The reply to Shutdown is the last effect of all, unless whoever would have said it has gone.
                 assert!(
-                    matches!((asked.next(), asked.next()), (Some(Asked::Shutdown), None)),
+                    matches!((asked.next(), asked.next()), (Some(Asked::Shutdown) | None, None)),
                     "it quits before its replies"
                 );
             }
@@ -159,7 +175,10 @@ impl Judge {
             return;
         }
         let container = self.containers.get_mut(id).expect("an operation on nothing");
-        assert!(container.created && !container.deletes, "an operation on what is not there: {operation:?}");
+        assert!(
+            (container.created || container.abandoned) && !container.deletes,
+            "an operation on what is not there: {operation:?}"
+        );
         match operation {
             Operation::Start(_) => {
                 assert!(!container.init.starts && !container.init.started && container.init.reaped.is_none());
@@ -178,7 +197,8 @@ impl Judge {
             }
             Operation::LookForOutOfMemory(_) => container.assert_is_alone(),
             Operation::Delete(_) => {
-                assert!(container.at_work == 0 && container.init.exited.is_some(), "deleted too early");
+                let is_over = container.init.exited.is_some() || container.abandoned;
+                assert!(container.at_work == 0 && is_over, "deleted too early");
                 container.deletes = true;
             }
             _ => {}
@@ -190,7 +210,7 @@ impl Judge {
         match event {
             Event::Created(creation, _) => {
                 let container = self.containers.get_mut(&creation.id).unwrap();
-                assert!(!container.created, "created twice");
+                assert!(!container.created && !container.abandoned, "created twice, or for nobody");
                 container.created = true;
                 self.exits.insert(ProcessKey::init(&creation.id), None);
             }

@@ -182,6 +182,35 @@ fn a_hook_of_one_container_delays_no_other() {
     );
 }
 
+/// A creation that hung in a hook went on for ever once its caller had gone, with its shim.
+#[test]
+fn a_creation_whose_caller_went_away_is_undone() {
+    check(
+        "create a        => begin create a
+         shutdown        => shutdown: ok
+         forget create a => abandon a
+         create a        => create a: AlreadyExists container a already exists
+         fail create a   => quit",
+    );
+    check(
+        "create a        => begin create a
+         create b        => begin create b
+         ok create b     => Created b pid 1, create b: pid 1
+         forget create a => abandon a
+         ok create a     => begin delete a
+         exit a 137      =>
+         create a        => create a: AlreadyExists container a already exists
+         ok delete a     =>
+         create a        => begin create a
+         forget create a => abandon a
+         ok create a     => begin delete a
+         ok delete a     =>
+         create a        => create a: AlreadyExists container a already exists
+         exit a 137      =>
+         create a        => begin create a",
+    );
+}
+
 /// A restart of containerd cut a start in two: the repeated start hung, and the state of the running container said
 /// created. The start goes on, and the repeated one has its result.
 #[test]

@@ -151,6 +151,7 @@ impl Table {
             }
             Effect::Publish(event) => event_words(event),
             Effect::StoreExit(container, exit) => format!("store {container} {}", exit.status),
+            Effect::Abandon(id) => format!("abandon {id}"),
             Effect::Quit => "quit".into(),
         }
     }
