@@ -4,6 +4,9 @@ mod error;
 // Until its callers are here.
 #[allow(dead_code)]
 mod model;
+// Until its callers are here.
+#[allow(dead_code)]
+mod plan;
 
 use std::process::ExitCode;
 
