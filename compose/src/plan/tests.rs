@@ -82,8 +82,12 @@ impl Service {
 /// Facts in which each definition's hash tells which edition it is of.
 fn facts(project: &Project, edition: impl Fn(&str) -> u32) -> Facts {
     let hash = |key: &String| (key.clone(), format!("{key}:{}", edition(key)));
+    let of_service = |(key, service): (&String, &Service)| {
+        let alone = Service { depends_on: BTreeMap::new(), scale: None, ..service.clone() };
+        (key.clone(), format!("{}:{}", edition(key), serde_json::to_string(&alone).unwrap()))
+    };
     Facts {
-        services: project.services.keys().map(hash).collect(),
+        services: project.services.iter().map(of_service).collect(),
         images: project.services.keys().map(|key| (key.clone(), "image".into())).collect(),
         files: BTreeMap::new(),
         networks: project.networks.keys().map(hash).collect(),
@@ -207,9 +211,10 @@ impl World {
     fn start(&mut self, wanted: Wanted<'_>, target: &Target) {
         let service = &wanted.project.services[&target.service];
         for (name, dependency) in &service.depends_on {
-            let mut others = self.actual.containers.iter().filter(|container| container.service == *name);
+            let others = self.actual.containers.iter().filter(|container| container.service == *name);
+            let met = others.filter(|other| is_met(other, dependency.condition)).count();
             assert!(
-                others.all(|other| is_met(other, dependency.condition)),
+                met >= wanted.project.services[name].replicas() as usize,
                 "{} is started before {name} is as far as it should be",
                 target.name
             );

@@ -67,6 +67,7 @@ pub fn up(wanted: Wanted<'_>, actual: &Actual, options: &Options) -> Result<Plan
         plan: Plan::default(),
         made: BTreeMap::new(),
         gone: BTreeMap::new(),
+        duplicates: BTreeMap::new(),
         awaited: Vec::new(),
         containers: BTreeMap::new(),
     };
@@ -95,6 +96,8 @@ struct Up<'a> {
     made: BTreeMap<String, StepId>,
     /// Containers that are removed already, by their ids, with the steps that do so.
     gone: BTreeMap<String, StepId>,
+    /// The steps that remove the others of a number, by service and number.
+    duplicates: BTreeMap<(String, u32), Vec<StepId>>,
     /// The steps that wait for a container, by its name.
     awaited: Vec<(String, Condition, StepId)>,
     /// What was planned for the containers of each service.
@@ -246,7 +249,8 @@ impl<'a> Up<'a> {
             let (stays, goes) =
                 if rank(other) > rank(container) { (other, container) } else { (container, other) };
             newest.insert(stays.number, stays);
-            self.remove_once(goes, Cause::Duplicate, AnonymousVolumes::Keep);
+            let removed = self.remove_once(goes, Cause::Duplicate, AnonymousVolumes::Keep);
+            self.duplicates.entry((name.to_owned(), goes.number)).or_default().push(removed);
         }
         newest
     }
@@ -409,6 +413,8 @@ impl<'a> Up<'a> {
     /// Starts a container once all that it depends on is as far as it should be. Returns the last step.
     fn start(&mut self, service: &Service, target: &Target, cause: Cause, mut after: Vec<StepId>) -> StepId {
         after.extend(self.dependencies(service));
+        let number = (target.service.clone(), target.number);
+        after.extend(self.duplicates.get(&number).into_iter().flatten());
         for (index, hook) in service.pre_start.iter().enumerate() {
             if hook.per_replica || target.number == 1 {
                 let run = Action::RunHook(target.clone(), Turn::PreStart, index);
