@@ -6,6 +6,9 @@ mod disk;
 // Until its callers are here.
 #[allow(dead_code)]
 mod error;
+// Until its callers are here.
+#[allow(dead_code)]
+mod model;
 
 fn main() -> std::process::ExitCode {
     let error = error::Error::new("no command is there yet");

@@ -1,0 +1,4 @@
+//! Input, pure: Compose files → the Model.
+
+pub mod types;
+pub mod values;
