@@ -6,9 +6,9 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::clock;
 use super::settings;
 use crate::error::{Context, Result};
+use crate::time;
 
 /// Longer lines become several, of which only the last has its newline.
 const LINE_MAX: usize = 16 << 10;
@@ -146,7 +146,7 @@ impl Log {
     fn rotate(&mut self) -> Result<()> {
         let older = |number: u32| match number {
             0 => self.path.clone(),
-            number => self.path.with_added_extension_of(number),
+            number => PathBuf::from(format!("{}.{number}", self.path.display())),
         };
         if self.settings.files_max <= 1 {
             fs::remove_file(&self.path).at(self.path.display())?;
@@ -159,19 +159,6 @@ impl Log {
         self.file = open(&self.path)?;
         self.size = 0;
         Ok(())
-    }
-}
-
-/// The name of an older file.
-trait Numbered {
-    fn with_added_extension_of(&self, number: u32) -> PathBuf;
-}
-
-impl Numbered for PathBuf {
-    fn with_added_extension_of(&self, number: u32) -> PathBuf {
-        let mut name = self.clone().into_os_string();
-        name.push(format!(".{number}"));
-        name.into()
     }
 }
 
@@ -199,7 +186,8 @@ fn whole_lines(lines: &[u8], room: u64) -> usize {
 
 /// The time of a line that has come now.
 pub fn now() -> String {
-    clock::rfc3339(std::time::SystemTime::now())
+    let now = time::now();
+    time::rfc3339(now.as_secs() as i64, now.subsec_nanos())
 }
 
 #[cfg(test)]
@@ -257,7 +245,9 @@ mod tests {
             let mut files = fs::read_dir(&self.0)
                 .unwrap()
                 .map(|file| file.unwrap())
-                .map(|file| (file.file_name().into_string().unwrap(), fs::read_to_string(file.path()).unwrap()))
+                .map(|file| {
+                    (file.file_name().into_string().unwrap(), fs::read_to_string(file.path()).unwrap())
+                })
                 .collect::<Vec<_>>();
             files.sort();
             files
@@ -281,7 +271,8 @@ mod tests {
         log.append(b"1\n2\n3\n4\n5\n6\n7\n").unwrap();
         log.append(b"8\n9\n").unwrap();
         log.append(b"longer than six\n0\n").unwrap();
-        let expected = [("log.json", "0\n"), ("log.json.1", "longer than six\n"), ("log.json.2", "7\n8\n9\n")];
+        let expected =
+            [("log.json", "0\n"), ("log.json.1", "longer than six\n"), ("log.json.2", "7\n8\n9\n")];
         assert_eq!(dir.files(), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
     }
 

@@ -45,7 +45,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Log {
-        Log { kept: true, bytes_max: 100 << 20, files_max: 3 }
+        Log { kept: true, bytes_max: 100_000_000, files_max: 3 }
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -101,15 +100,18 @@ impl Client {
     ///
     /// Errors: the first one. All plugins are called nevertheless.
     pub fn delete(&self, target: &Target, plugins: &[Value], result: &Value) -> Result<()> {
-        let each = plugins.iter().rev().map(|plugin| self.call("DEL", target, with_previous(plugin, result)));
-        each.fold(Ok(()), |first, this| first.and(this.map(drop)))
+        let mut all = Ok(());
+        for plugin in plugins.iter().rev() {
+            all = all.and(self.call("DEL", target, with_previous(plugin, result)).map(drop));
+        }
+        all
     }
 
     /// Asks the plugins whether an interface is still as they have made it.
     pub fn check(&self, target: &Target, plugins: &[Value], result: &Value) -> Result<()> {
-        plugins.iter().try_for_each(|plugin| {
-            self.call("CHECK", target, with_previous(plugin, result)).map(drop)
-        })
+        plugins
+            .iter()
+            .try_for_each(|plugin| self.call("CHECK", target, with_previous(plugin, result)).map(drop))
     }
 
     fn call(&self, command: &str, target: &Target, config: Value) -> Result<Value> {
@@ -168,7 +170,8 @@ fn with_previous(plugin: &Value, result: &Value) -> Value {
 
 fn added(target: &Target, result: Value) -> Result<Added> {
     let answer: Answer = serde_json::from_value(result.clone()).at("CNI result")?;
-    let inside = |interface: &&AnsweredInterface| !interface.sandbox.is_empty() && interface.name == target.interface;
+    let inside =
+        |interface: &&AnsweredInterface| !interface.sandbox.is_empty() && interface.name == target.interface;
     let mac = answer.interfaces.iter().find(inside).and_then(|interface| interface.mac.clone());
     Ok(Added { addresses: answer.ips.into_iter().map(|ip| ip.address).collect(), mac, result })
 }
@@ -210,8 +213,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_in_the_plugins_words() {
-        let (client, plugin) =
-            with_plugin("refuses", r#"cat >/dev/null; echo '{"code":7,"msg":"no","details":"none left"}'; exit 1"#);
+        let (client, plugin) = with_plugin(
+            "refuses",
+            r#"cat >/dev/null; echo '{"code":7,"msg":"no","details":"none left"}'; exit 1"#,
+        );
         let err = client.add(&TARGET, &[plugin]).unwrap_err().to_string();
         assert_eq!(err, "CNI plugin refuses: no: none left");
     }
@@ -243,7 +248,8 @@ mod tests {
     #[test]
     fn delete_goes_on_after_a_failure_and_tells_it() {
         let marker = std::env::temp_dir().join(format!("corten-compose-cni-marker-{}", std::process::id()));
-        let (mut client, first) = with_plugin("marks", &format!("cat >/dev/null; touch {}", marker.display()));
+        let (mut client, first) =
+            with_plugin("marks", &format!("cat >/dev/null; touch {}", marker.display()));
         let (other, last) = with_plugin("fails", "cat >/dev/null; exit 3");
         client.dirs.extend(other.dirs);
         client.delete(&TARGET, &[first, last], &Value::Null).unwrap_err();

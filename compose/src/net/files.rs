@@ -60,7 +60,8 @@ pub fn resolv_conf(request: &Request, host: &str, answered: bool) -> String {
         (false, servers) => servers.iter().map(IpAddr::to_string).collect(),
     };
     let mut text = servers.iter().fold(String::new(), |text, server| text + "nameserver " + server + "\n");
-    let search = if request.dns_search.is_empty() { words(host, "search") } else { request.dns_search.clone() };
+    let search =
+        if request.dns_search.is_empty() { words(host, "search") } else { request.dns_search.clone() };
     // A single dot is how people say that nothing is searched.
     if !search.is_empty() && search != ["."] {
         let _ = writeln!(text, "search {}", search.join(" "));
@@ -87,7 +88,7 @@ pub fn nameservers(text: &str) -> Vec<IpAddr> {
 /// The words of the last line with this keyword, as the C library takes it.
 fn words(text: &str, keyword: &str) -> Vec<String> {
     let lines = text.lines().map(|line| line.split_ascii_whitespace());
-    let last = lines.filter(|words| words.clone().next() == Some(keyword)).last();
+    let last = lines.rev().find(|words| words.clone().next() == Some(keyword));
     last.into_iter().flat_map(|words| words.skip(1)).map(str::to_owned).collect()
 }
 
@@ -113,10 +114,12 @@ mod tests {
             extra_hosts: vec![("up".into(), "host-gateway".into()), ("db".into(), "10.9.9.9".into())],
             ..Request::default()
         };
-        let (internal, outer) = (endpoint("10.72.1.2/24", "10.72.1.1"), endpoint("10.72.0.2/24", "10.72.0.1"));
+        let (internal, outer) =
+            (endpoint("10.72.1.2/24", "10.72.1.1"), endpoint("10.72.0.2/24", "10.72.0.1"));
         let internal = Endpoint { internal: true, ..internal };
         let text = hosts(&request, &[&internal, &outer]);
-        let own = "10.72.0.1\tup\n10.9.9.9\tdb\n10.72.1.2\tweb.example.org web\n10.72.0.2\tweb.example.org web\n";
+        let own =
+            "10.72.0.1\tup\n10.9.9.9\tdb\n10.72.1.2\tweb.example.org web\n10.72.0.2\tweb.example.org web\n";
         assert_eq!(text, format!("{LOCAL_HOSTS}{own}"));
     }
 

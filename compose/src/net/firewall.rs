@@ -1,16 +1,28 @@
-//! The firewall as it is now: the table of all endpoints, performed if anything in it has changed.
+//! The firewall as it is now: what all endpoints need, performed if it differs from the last time.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
 use super::network::Publisher;
-use super::nft;
+use super::{forward, nft};
 use crate::disk;
 use crate::error::Result;
 
-/// The script that was performed last.
-const PERFORMED: &str = "performed.nft";
+/// What was done the last time.
+#[derive(Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+struct Firewall {
+    /// The network namespace, by its inode.
+    place: u64,
+    /// The script that `nft` has performed.
+    script: String,
+    /// The bridges whose packets pass the chain of others.
+    bridges: BTreeSet<String>,
+}
 
 /// What publishes ports on this host.
 pub fn publisher() -> Publisher {
@@ -20,33 +32,51 @@ pub fn publisher() -> Publisher {
     }
 }
 
-/// Makes the table what the endpoints need, whatever it is now: somebody may have flushed it.
+/// Makes the firewall what the endpoints need, whatever it is now: somebody may have flushed it.
 pub fn renew() -> Result<()> {
     let _lock = disk::lock_host("firewall")?;
-    perform(&nft::render(&Endpoint::list_all()?))
+    let (last, wanted) = (Firewall::last(), Firewall::wanted()?);
+    let gone = last.bridges.difference(&wanted.bridges).cloned().collect();
+    wanted.perform(&Firewall { bridges: gone, ..Firewall::default() })
 }
 
-/// Makes the table what the endpoints need, if they need another one than the last. Of many containers that start at
-/// once, most find that somebody has done it for them while they waited.
+/// Makes the firewall what the endpoints need, if that is something else than the last time. Of many containers that
+/// start at once, most find that somebody has done it for them while they waited.
 pub fn follow() -> Result<()> {
     let _lock = disk::lock_host("firewall")?;
-    let script = nft::render(&Endpoint::list_all()?);
-    let performed = fs::read_to_string(disk::of_host(PERFORMED)).unwrap_or_default();
-    if performed == format!("{}{script}", place()) { Ok(()) } else { perform(&script) }
+    let (last, wanted) = (Firewall::last(), Firewall::wanted()?);
+    if last == wanted { Ok(()) } else { wanted.perform(&last) }
 }
 
-fn perform(script: &str) -> Result<()> {
-    if publisher() == Publisher::Plugins {
-        return Ok(());
+impl Firewall {
+    fn wanted() -> Result<Firewall> {
+        let endpoints = Endpoint::list_all()?;
+        let place = fs::metadata("/proc/self/ns/net").map_or(0, |metadata| metadata.ino());
+        let script = match publisher() {
+            Publisher::Nft => nft::render(&endpoints),
+            Publisher::Plugins => String::new(),
+        };
+        let bridges = endpoints.into_iter().filter_map(|endpoint| endpoint.bridge).collect();
+        Ok(Firewall { place, script, bridges })
     }
-    // Forgotten first: a process that is killed in between must not leave a lie.
-    disk::remove_file(&disk::of_host(PERFORMED))?;
-    nft::perform(script)?;
-    disk::write(&disk::of_host(PERFORMED), format!("{}{script}", place()).as_bytes())
+
+    /// What can't be read was not done.
+    fn last() -> Firewall {
+        disk::read_json(&record()).ok().flatten().unwrap_or_default()
+    }
+
+    fn perform(&self, last: &Firewall) -> Result<()> {
+        // Forgotten first: a process that is killed in between must not leave a lie.
+        disk::remove_file(&record())?;
+        self.bridges.difference(&last.bridges).for_each(|bridge| forward::permit(bridge));
+        last.bridges.difference(&self.bridges).for_each(|bridge| forward::revoke(bridge));
+        if !self.script.is_empty() {
+            nft::perform(&self.script)?;
+        }
+        disk::write_json(&record(), self)
+    }
 }
 
-/// The network namespace that the script was performed in.
-fn place() -> String {
-    let inode = fs::metadata("/proc/self/ns/net").map_or(0, |metadata| metadata.ino());
-    format!("# net:[{inode}]\n")
+fn record() -> PathBuf {
+    disk::of_host("firewall.json")
 }

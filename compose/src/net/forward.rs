@@ -13,7 +13,17 @@ const PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 fn rules(bridge: &str) -> [Vec<&str>; 2] {
     [
         vec!["FORWARD", "-i", bridge, "-j", "ACCEPT"],
-        vec!["FORWARD", "-o", bridge, "-m", "conntrack", "--ctstate", "DNAT,RELATED,ESTABLISHED", "-j", "ACCEPT"],
+        vec![
+            "FORWARD",
+            "-o",
+            bridge,
+            "-m",
+            "conntrack",
+            "--ctstate",
+            "DNAT,RELATED,ESTABLISHED",
+            "-j",
+            "ACCEPT",
+        ],
     ]
 }
 

@@ -15,17 +15,15 @@ use super::cni::{Client, Target};
 use super::endpoint::{Endpoint, Endpoints, Made};
 use super::handshake::{self, Opened};
 use super::network::{Network, Publisher};
-use super::request::Request;
-use super::{files, firewall, forward, namespace, nft};
+use super::request::{Attachment, Request};
+use super::{files, firewall, flows, namespace, nft};
 use crate::disk::Disk;
 use crate::error::{Context, Error, Result};
+use crate::id;
 use crate::process::Process;
 
 /// The annotation that has the container's containerd namespace.
 pub const NAMESPACE: &str = "corten.compose/namespace";
-
-/// How much of an id people type.
-const SHORT_ID: usize = 12;
 
 /// The state of a container, as runtimes give it to hooks.
 #[derive(Deserialize)]
@@ -43,7 +41,8 @@ pub fn run(operation: &str) -> Result<()> {
     std::io::stdin().read_to_string(&mut text).at("stdin")?;
     let state: State = serde_json::from_str(&text).at("state on stdin")?;
     let namespace = state.annotations.get(NAMESPACE);
-    let namespace = namespace.ok_or_else(|| Error::new(format!("{}: annotation {NAMESPACE} is missing", state.id)))?;
+    let namespace =
+        namespace.ok_or_else(|| Error::new(format!("{}: annotation {NAMESPACE} is missing", state.id)))?;
     let container = Container { disk: Disk::of(namespace), id: state.id, client: Client::new() };
     match operation {
         "create" => container.create(state.pid),
@@ -80,15 +79,12 @@ impl Container {
         for made in list.endpoints.iter().rev() {
             made.endpoint.remove(&self.disk)?;
             let netns = list.init.is_alive().then(|| namespace::of(list.init.pid));
-            let target = Target { container: &self.id, netns: netns.as_deref(), interface: &made.endpoint.interface };
+            let target =
+                Target { container: &self.id, netns: netns.as_deref(), interface: &made.endpoint.interface };
             self.client.delete(&target, &made.plugins, &made.result).at(&made.endpoint.network)?;
-            if let Some(bridge) = &made.endpoint.bridge {
-                if Endpoint::list(&self.disk, &made.endpoint.network)?.is_empty() {
-                    forward::revoke(bridge);
-                }
-            }
         }
         firewall::follow()?;
+        flows::forget(list.ports());
         Endpoints::remove(&self.disk, &self.id)
     }
 
@@ -99,11 +95,12 @@ impl Container {
         for attachment in &request.attachments {
             networks.push((attachment, Network::load(&self.disk, &attachment.network)?));
         }
-        let outer = networks.iter().position(|(_, network)| !network.internal);
+        let outer = outer(&networks);
         let plan = networks.iter().enumerate().map(|(index, (attachment, network))| {
             let is_outer = outer == Some(index);
-            let ports = if is_outer && network.bridge().is_some() { request.ports.clone() } else { Vec::new() };
-            let names = [request.name.clone(), self.id.chars().take(SHORT_ID).collect()];
+            let ports =
+                if is_outer && network.bridge().is_some() { request.ports.clone() } else { Vec::new() };
+            let names = [request.name.clone(), id::short(&self.id).to_owned()];
             let endpoint = Endpoint {
                 network: network.name.clone(),
                 container: self.id.clone(),
@@ -141,6 +138,7 @@ impl Container {
             let endpoints = list.endpoints.iter().map(|made| &made.endpoint).collect::<Vec<_>>();
             files::write(&self.disk.container(&self.id), request, &endpoints, list.names_at.is_some())?;
             firewall::follow()?;
+            flows::forget(list.ports());
         }
         Ok(())
     }
@@ -153,13 +151,8 @@ impl Container {
         endpoint.addresses = added.addresses;
         endpoint.mac = added.mac;
         made.result = added.result;
-        if let Some(bridge) = &endpoint.bridge {
-            if Endpoint::list(&self.disk, &endpoint.network)?.is_empty() {
-                forward::permit(bridge);
-            }
-            if made.publisher == Publisher::Nft {
-                let_loopback_through(bridge)?;
-            }
+        if let (Some(bridge), Publisher::Nft) = (&endpoint.bridge, made.publisher) {
+            let_loopback_through(bridge)?;
         }
         endpoint.save(&self.disk)
     }
@@ -190,10 +183,18 @@ impl Made {
     }
 }
 
+/// The network that leads outside: the first of those with the highest priority.
+fn outer(networks: &[(&Attachment, Network)]) -> Option<usize> {
+    let open = networks.iter().enumerate().filter(|(_, (_, network))| !network.internal);
+    open.rev().max_by_key(|(_, (attachment, _))| attachment.gateway_priority).map(|(index, _)| index)
+}
+
 /// Without `nft` the sockets are at port 53 itself.
 fn redirect_names(pid: i32, names_at: Option<(u16, u16)>) -> Result<()> {
     match (names_at, firewall::publisher()) {
-        (Some((udp, tcp)), Publisher::Nft) => namespace::within(pid, || nft::perform(&nft::render_names(udp, tcp))),
+        (Some((udp, tcp)), Publisher::Nft) => {
+            namespace::within(pid, || nft::perform(&nft::render_names(udp, tcp)))
+        }
         _ => Ok(()),
     }
 }

@@ -23,6 +23,8 @@ pub fn within<T: Send>(pid: i32, work: impl FnOnce() -> Result<T> + Send) -> Res
             setns(&namespace, CloneFlags::CLONE_NEWNET).at(path.display())?;
             work()
         });
-        entered.join().unwrap_or_else(|_| Err(Error::new(format!("{}: the thread inside failed", path.display()))))
+        entered
+            .join()
+            .unwrap_or_else(|_| Err(Error::new(format!("{}: the thread inside failed", path.display()))))
     })
 }

@@ -279,7 +279,9 @@ fn is_v4(net: &IpNet) -> bool {
 }
 
 fn driver(wanted: Option<&str>, interface: Option<String>, id: &str) -> Result<Driver> {
-    let parent = |driver: &str| Error::new(format!("driver {driver} needs the option parent: an interface of the host"));
+    let parent = |driver: &str| {
+        Error::new(format!("driver {driver} needs the option parent: an interface of the host"))
+    };
     match wanted {
         None | Some("bridge" | "default") => {
             Ok(Driver::Bridge { bridge: interface.unwrap_or_else(|| format!("ct-{}", &id[..12])) })
@@ -325,7 +327,8 @@ pub mod tests {
 
     #[test]
     fn a_subnet_in_use_is_refused_with_what_uses_it() {
-        let wanted = Wanted { subnets: vec![("10.1.0.0/16".parse().unwrap(), None, None)], ..Wanted::default() };
+        let wanted =
+            Wanted { subnets: vec![("10.1.0.0/16".parse().unwrap(), None, None)], ..Wanted::default() };
         let err = planned(wanted.clone(), &["10.1.2.0/24"]).unwrap_err().to_string();
         assert_eq!(err, "subnet 10.1.0.0/16 overlaps with 10.1.2.0/24, which is in use");
         let macvlan = Wanted { driver: Some("macvlan".into()), interface: Some("eth0".into()), ..wanted };
@@ -348,9 +351,16 @@ pub mod tests {
     #[test]
     fn plugins_publish_only_where_the_table_does_not() {
         let network = planned(Wanted::default(), &[]).unwrap();
-        let port = Port { host_ip: None, host_port: 8080, container_port: 80, protocol: Protocol::Tcp };
+        let port = Port {
+            host_ip: None,
+            host_port: 8080,
+            host_port_last: None,
+            container_port: 80,
+            protocol: Protocol::Tcp,
+        };
         let ports = [port];
-        let attachment = Attachment { addresses: vec!["10.72.0.9".parse().unwrap()], ..Attachment::default() };
+        let attachment =
+            Attachment { addresses: vec!["10.72.0.9".parse().unwrap()], ..Attachment::default() };
         let plugins = network.plugins(&attachment, true, Publisher::Nft, &ports);
         assert_eq!(plugins.len(), 1);
         assert_eq!(plugins[0]["ipMasq"], false);

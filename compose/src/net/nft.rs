@@ -110,7 +110,8 @@ impl Facts {
         let port = "inet_proto . inet_service";
         let mut table = Table { script, word };
         table.begin();
-        let quoted = |names: &BTreeSet<String>| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>();
+        let quoted =
+            |names: &BTreeSet<String>| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>();
         table.object("set bridges", "ifname", &quoted(&self.bridges));
         table.object("set nets", &format!("{address_type}; flags interval"), &texts(&self.subnets));
         table.object("map pub", &format!("{port} : {to}"), &pairs(&self.published));
@@ -253,7 +254,13 @@ mod tests {
     }
 
     fn port(host_ip: Option<&str>, host_port: u16, container_port: u16, protocol: Protocol) -> Port {
-        Port { host_ip: host_ip.map(|ip| ip.parse().unwrap()), host_port, container_port, protocol }
+        Port {
+            host_ip: host_ip.map(|ip| ip.parse().unwrap()),
+            host_port,
+            host_port_last: None,
+            container_port,
+            protocol,
+        }
     }
 
     #[test]
@@ -264,18 +271,7 @@ mod tests {
         assert_eq!(render(&[macvlan]), expected);
     }
 
-    #[test]
-    fn a_project_of_two_networks_looks_like_this() {
-        let mut web = endpoint("front", &["10.72.0.2/24"], &["10.72.0.0/24"]);
-        web.ports = vec![
-            port(None, 8080, 80, Protocol::Tcp),
-            port(Some("127.0.0.1"), 5353, 53, Protocol::Udp),
-            port(Some("::1"), 9090, 90, Protocol::Tcp),
-        ];
-        let mut db = endpoint("back", &["10.72.1.2/24"], &["10.72.1.0/24"]);
-        db.internal = true;
-        let script = render(&[web, db]);
-        let expected = "\
+    const PROJECT: &str = "\
 table ip corten
 delete table ip corten
 table ip corten {
@@ -327,7 +323,19 @@ table ip corten {
 table ip6 corten
 delete table ip6 corten
 ";
-        assert_eq!(script, expected);
+
+    #[test]
+    fn a_project_of_two_networks_looks_like_this() {
+        let mut web = endpoint("front", &["10.72.0.2/24"], &["10.72.0.0/24"]);
+        web.ports = vec![
+            port(None, 8080, 80, Protocol::Tcp),
+            port(Some("127.0.0.1"), 5353, 53, Protocol::Udp),
+            port(Some("::1"), 9090, 90, Protocol::Tcp),
+        ];
+        let mut db = endpoint("back", &["10.72.1.2/24"], &["10.72.1.0/24"]);
+        db.internal = true;
+        let script = render(&[web, db]);
+        assert_eq!(script, PROJECT);
     }
 
     #[test]

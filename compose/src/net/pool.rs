@@ -38,7 +38,8 @@ impl FromStr for Pool {
             let (base, prefix) = (base.parse::<Ipv4Net>().ok()?, prefix.parse().ok()?);
             (base.prefix_len() <= prefix && prefix <= 30).then_some(Range { base: base.trunc(), prefix })
         };
-        let refused = |part: &str| Error::new(format!("address pool {part:?}: not of the form 10.72.0.0/15:24"));
+        let refused =
+            |part: &str| Error::new(format!("address pool {part:?}: not of the form 10.72.0.0/15:24"));
         let ranges = text.split(',').map(|part| range(part).ok_or_else(|| refused(part)));
         Ok(Pool { ranges: ranges.collect::<Result<_>>()? })
     }
@@ -47,9 +48,11 @@ impl FromStr for Pool {
 impl Pool {
     /// The first subnet that overlaps with nothing that is taken.
     pub fn free_v4(&self, taken: &[IpNet]) -> Result<IpNet> {
-        let mut all = self.ranges.iter().flat_map(|range| range.base.subnets(range.prefix).into_iter().flatten());
+        let mut all =
+            self.ranges.iter().flat_map(|range| range.base.subnets(range.prefix).into_iter().flatten());
         let free = all.find(|subnet| !taken.iter().any(|other| overlap(&IpNet::V4(*subnet), other)));
-        free.map(IpNet::V4).ok_or_else(|| Error::new("address pool: no subnet is free, name one in the network"))
+        free.map(IpNet::V4)
+            .ok_or_else(|| Error::new("address pool: no subnet is free, name one in the network"))
     }
 }
 
@@ -80,7 +83,8 @@ pub fn host_routes() -> Result<Vec<IpNet>> {
 fn routes_v4(table: &str) -> Vec<IpNet> {
     let route = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
-        let address = |hex: &str| u32::from_str_radix(hex, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()));
+        let address =
+            |hex: &str| u32::from_str_radix(hex, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()));
         let destination = address(fields.nth(1)?)?;
         let mask = address(fields.nth(5)?)?;
         Ipv4Net::with_netmask(destination, mask).ok()

@@ -22,7 +22,7 @@ pub struct Request {
     /// What comes after the host name.
     #[serde(default)]
     pub domainname: String,
-    /// The networks in order. The first that leads outside has the default route and the published ports.
+    /// The networks in order. One of those that lead outside has the default route and the published ports.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
     /// What the host listens to for the container.
@@ -59,6 +59,9 @@ pub struct Attachment {
     /// The interface's name inside, instead of `ethN`.
     #[serde(default)]
     pub interface: Option<String>,
+    /// The default route is the network's where this is highest, the first of those.
+    #[serde(default)]
+    pub gateway_priority: i64,
 }
 
 /// A port of the container that the host listens to.
@@ -69,6 +72,9 @@ pub struct Port {
     pub host_ip: Option<IpAddr>,
     /// The host's port, or 0 for any that is free.
     pub host_port: u16,
+    /// If the port is any of a range, the last of them.
+    #[serde(default)]
+    pub host_port_last: Option<u16>,
     /// The container's port.
     pub container_port: u16,
     /// The protocol of both.
@@ -102,7 +108,8 @@ impl Request {
 impl Port {
     /// Whether a packet to this address of the host is meant.
     pub fn is_at(&self, address: IpAddr) -> bool {
-        self.host_ip.is_none_or(|ip| ip.is_unspecified() && ip.is_ipv4() == address.is_ipv4() || ip == address)
+        self.host_ip
+            .is_none_or(|ip| ip.is_unspecified() && ip.is_ipv4() == address.is_ipv4() || ip == address)
     }
 }
 

@@ -42,7 +42,9 @@ impl Names {
     pub fn open(pid: i32, ports: Option<(u16, u16)>) -> Result<Names> {
         let at = |port: u16| SocketAddr::new(Ipv4Addr::new(127, 0, 0, 11).into(), port);
         let (udp, tcp) = ports.unwrap_or_default();
-        namespace::within(pid, || Ok(Names { udp: UdpSocket::bind(at(udp))?, tcp: TcpListener::bind(at(tcp))? }))
+        namespace::within(pid, || {
+            Ok(Names { udp: UdpSocket::bind(at(udp))?, tcp: TcpListener::bind(at(tcp))? })
+        })
     }
 
     /// The ports that they have got: UDP's and TCP's.
@@ -52,11 +54,20 @@ impl Names {
 }
 
 impl Held {
-    /// Takes a port of the host.
+    /// Takes a port of the host; of a range the first that is free.
     ///
     /// Errors: somebody else has it; the line says who.
     pub fn take(port: &Port) -> Result<Held> {
-        let mut port = port.clone();
+        let numbers = port.host_port..=port.host_port_last.unwrap_or(port.host_port);
+        let mut tried =
+            numbers.map(|host_port| Held::take_one(Port { host_port, host_port_last: None, ..port.clone() }));
+        let first =
+            tried.next().unwrap_or_else(|| Err(Error::new(format!("port {port}: the range is empty"))));
+        // Of a range that is all taken, the first refusal is told.
+        first.or_else(|err| tried.find_map(Result::ok).ok_or(err))
+    }
+
+    fn take_one(mut port: Port) -> Result<Held> {
         let mut sockets = Vec::new();
         for address in addresses(&port) {
             match open(port.protocol, SocketAddr::new(address, port.host_port)) {
@@ -125,14 +136,20 @@ fn taken(port: &Port) -> Error {
 
 /// The process that has a socket at the port: its name and pid.
 fn owner(port: &Port) -> Option<String> {
-    let table = |family: &str| fs::read_to_string(format!("/proc/net/{}{family}", port.protocol)).unwrap_or_default();
+    let table =
+        |family: &str| fs::read_to_string(format!("/proc/net/{}{family}", port.protocol)).unwrap_or_default();
     let is_tcp = port.protocol == Protocol::Tcp;
-    let inodes = [table(""), table("6")].iter().flat_map(|text| inodes(text, port.host_port, is_tcp)).collect::<Vec<_>>();
+    let inodes = [table(""), table("6")]
+        .iter()
+        .flat_map(|text| inodes(text, port.host_port, is_tcp))
+        .collect::<Vec<_>>();
     let links = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect::<Vec<_>>();
-    for process in fs::read_dir("/proc").ok()?.flatten() {
+    let numbered = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    for process in fs::read_dir("/proc").ok()?.flatten().filter(numbered) {
         let Ok(fds) = fs::read_dir(process.path().join("fd")) else { continue };
         let holds = |fd: &fs::DirEntry| {
-            fs::read_link(fd.path()).is_ok_and(|link| links.iter().any(|wanted| link.as_os_str() == wanted.as_str()))
+            fs::read_link(fd.path())
+                .is_ok_and(|link| links.iter().any(|wanted| link.as_os_str() == wanted.as_str()))
         };
         if fds.flatten().any(|fd| holds(&fd)) {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
@@ -148,7 +165,8 @@ fn inodes(table: &str, port: u16, is_tcp: bool) -> Vec<u64> {
     let inode = |line: &str| {
         let fields = line.split_ascii_whitespace().collect::<Vec<_>>();
         let (_, local) = fields.get(1)?.rsplit_once(':')?;
-        let is_meant = u16::from_str_radix(local, 16).ok()? == port && (!is_tcp || *fields.get(3)? == LISTENING);
+        let is_meant =
+            u16::from_str_radix(local, 16).ok()? == port && (!is_tcp || *fields.get(3)? == LISTENING);
         is_meant.then(|| fields.get(9)?.parse().ok()).flatten()
     };
     table.lines().skip(1).filter_map(inode).collect()
@@ -159,7 +177,13 @@ mod tests {
     use super::*;
 
     fn port(host_port: u16, protocol: Protocol) -> Port {
-        Port { host_ip: Some(Ipv4Addr::LOCALHOST.into()), host_port, container_port: 80, protocol }
+        Port {
+            host_ip: Some(Ipv4Addr::LOCALHOST.into()),
+            host_port,
+            host_port_last: None,
+            container_port: 80,
+            protocol,
+        }
     }
 
     #[test]
@@ -169,7 +193,10 @@ mod tests {
             assert_ne!(held.port.host_port, 0, "any port is one in the end");
             let err = Held::take(&port(held.port.host_port, protocol)).err().unwrap().to_string();
             assert!(err.contains(&format!("(pid {})", std::process::id())), "{err}");
-            assert!(err.starts_with(&format!("port 127.0.0.1:{}/{protocol}: in use by", held.port.host_port)), "{err}");
+            assert!(
+                err.starts_with(&format!("port 127.0.0.1:{}/{protocol}: in use by", held.port.host_port)),
+                "{err}"
+            );
         }
     }
 
@@ -188,6 +215,6 @@ mod tests {
             1: 0100007F:1F90 0100007F:A000 01 00000000:00000000 00:00000000 00000000     0        0 4343 1\n";
         assert_eq!(inodes(table, 8080, true), [4242]);
         assert_eq!(inodes(table, 8080, false), [4242, 4343]);
-        assert_eq!(inodes(table, 80, true), []);
+        assert!(inodes(table, 80, true).is_empty());
     }
 }
