@@ -1,5 +1,6 @@
 //! Docker's everyday on bare containerd: `corten-compose` for Compose projects, `cortenctl` for single containers.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,10 +20,17 @@ mod engine;
 mod error;
 mod id;
 // Until its callers are here.
+#[allow(dead_code, unused_imports)]
+mod keep;
+// Until its callers are here.
 #[allow(dead_code)]
 mod model;
 mod names;
+// Until its callers are here.
+#[allow(dead_code)]
+mod net;
 mod observe;
+mod process;
 mod reference;
 mod signals;
 mod spec;
@@ -30,15 +38,26 @@ mod time;
 mod view;
 
 fn main() -> ExitCode {
-    let program = std::env::args_os().next().unwrap_or_default();
-    let name = Path::new(&program).file_name().unwrap_or_default();
-    let ended = if name == "cortenctl" { docker() } else { Err(Error::new("no command is there yet")) };
-    match ended {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let program = arguments.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+    match run(program, &arguments) {
         Ok(code) => ExitCode::from(code),
         Err(err) => {
-            eprintln!("{}: {err}", name.display());
+            eprintln!("{}: {err}", program.display());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The verbs that nobody types come first: they are started often, and must be quick and small.
+fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
+    let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    match words.as_slice() {
+        ["keep", container] => keep::run(Path::new(container)).map(|()| 0),
+        ["hook", operation] => net::hook::run(operation).map(|()| 0),
+        ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
+        _ if program == "cortenctl" => docker(),
+        _ => Err(Error::new("no command is there yet")),
     }
 }
 
