@@ -1,25 +1,82 @@
 //! Docker's everyday on bare containerd: `corten-compose` for Compose projects, `cortenctl` for single containers.
 
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::error::{Error, Result};
+
+// Until its callers are here.
+#[allow(dead_code)]
+mod apply;
+mod cli;
+mod commands;
+// Until its callers are here.
+#[allow(dead_code)]
+mod disk;
+// Until its callers are here.
+#[allow(dead_code)]
+mod engine;
 mod error;
+mod id;
+// Until its callers are here.
+#[allow(dead_code, unused_imports)]
+mod keep;
 // Until its callers are here.
 #[allow(dead_code)]
 mod model;
+mod names;
+// Until its callers are here.
+#[allow(dead_code)]
+mod net;
+mod observe;
 // Until its callers are here.
 #[allow(dead_code)]
 mod plan;
-
-use std::process::ExitCode;
+mod process;
+mod reference;
+mod signals;
+mod spec;
+mod time;
+mod view;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let program = arguments.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+    match run(program, &arguments) {
+        Ok(code) => ExitCode::from(code),
         Err(err) => {
-            eprintln!("{err}");
+            eprintln!("{}: {err}", program.display());
             ExitCode::FAILURE
         }
     }
 }
 
-fn run() -> error::Result<()> {
-    Err(error::Error::new("no command is there yet"))
+/// The verbs that nobody types come first: they are started often, and must be quick and small.
+fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
+    let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    match words.as_slice() {
+        ["keep", container] => keep::run(Path::new(container)).map(|()| 0),
+        ["hook", operation] => net::hook::run(operation).map(|()| 0),
+        ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
+        _ if program == "cortenctl" => docker(),
+        _ => Err(Error::new("no command is there yet")),
+    }
+}
+
+/// Docker's commands.
+fn docker() -> Result<u8> {
+    let matches = match cli::docker::tree().try_get_matches() {
+        Ok(matches) => matches,
+        Err(err) => {
+            drop(err.print());
+            return Ok(if err.use_stderr() { commands::REFUSED } else { 0 });
+        }
+    };
+    let meant = cli::docker::meant(&matches)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(commands::perform(meant));
+    // A thread that reads standard input would be waited for.
+    runtime.shutdown_background();
+    ended
 }
