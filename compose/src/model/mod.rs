@@ -1,4 +1,30 @@
 //! Input, pure: Compose files → the Model.
+//!
+//! ```text
+//! files ─load─▶ text ─yaml─▶ tree ─interpolate─▶ ─canonical─▶ long forms ─extends, include, merge─▶ one tree
+//!                                                              one tree ─read, complete, check─▶ Project ─print─▶ text
+//! ```
 
+pub mod load;
+pub mod print;
 pub mod types;
 pub mod values;
+
+mod canonical;
+mod check;
+mod complete;
+mod dotenv;
+mod environment;
+mod extends;
+pub mod hash;
+mod include;
+mod interpolate;
+mod merge;
+mod name;
+mod node;
+mod paths;
+mod read;
+mod select;
+mod short;
+mod unsupported;
+mod yaml;

@@ -63,7 +63,7 @@ always_set!(u16 i64 Bytes MountKind);
 
 /// Gives each of the structures what all have: a default, both ways of serde, and its extensions.
 ///
-/// The extensions are kept under the key `x-`, for serde's `flatten` would take the names of the fields from whoever
+/// The extensions are kept under the key `x-*`, for serde's `flatten` would take the names of the fields from whoever
 /// reads them: see `print` and `read`.
 macro_rules! model {
     ($($(#[$about:meta])* pub struct $name:ident {
@@ -75,7 +75,7 @@ macro_rules! model {
         pub struct $name {
             $($(#[$what])* #[serde(skip_serializing_if = "Unset::is_unset")] pub $field: $kind,)*
             /// The keys `x-…`.
-            #[serde(rename = "x-", skip_serializing_if = "Unset::is_unset")]
+            #[serde(rename = "x-*", skip_serializing_if = "Unset::is_unset")]
             pub extensions: Extensions,
         }
     )*};
@@ -104,7 +104,7 @@ pub struct Project {
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub models: Map<LanguageModel>,
     /// The keys `x-…`.
-    #[serde(rename = "x-", skip_serializing_if = "Map::is_empty")]
+    #[serde(rename = "x-*", skip_serializing_if = "Map::is_empty")]
     pub extensions: Extensions,
 
     /// The project's directory, absolute: where relative paths begin.
@@ -857,7 +857,7 @@ pub struct Dependency {
     /// Whether the other service has to be there. Printed always, for its default is true.
     pub required: bool,
     /// The keys `x-…`.
-    #[serde(rename = "x-", skip_serializing_if = "Unset::is_unset")]
+    #[serde(rename = "x-*", skip_serializing_if = "Unset::is_unset")]
     pub extensions: Extensions,
 }
 

@@ -300,7 +300,10 @@ impl fmt::Display for PullPolicy {
             PullPolicy::Build => f.write_str("build"),
             PullPolicy::Every(Duration(time)) if *time == DAY => f.write_str("daily"),
             PullPolicy::Every(Duration(time)) if *time == WEEK => f.write_str("weekly"),
-            PullPolicy::Every(time) => write!(f, "every_{time}"),
+            // As people write it: `every_2h`, not `every_2h0m0s`.
+            PullPolicy::Every(time) => {
+                write!(f, "every_{}", time.to_string().replace("m0s", "m").replace("h0m", "h"))
+            }
         }
     }
 }

@@ -1,0 +1,370 @@
+//! Files → Model: which files, in which order, and every step from text to a project that fits together.
+
+use super::canonical::canonical;
+use super::complete::{complete, mark_networkless};
+use super::extends::{Extender, Source};
+use super::interpolate::Variables;
+use super::merge::{merge, settled, unique};
+use super::node::{Mapping, Node, Path, Place, Value};
+use super::paths::{self, Base};
+use super::types::{Config, Extensions, LanguageModel, Map, Network, Project, Secret, Service, Volume};
+use super::{check, dotenv, environment, include, name, read, unsupported, yaml};
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Display;
+use std::io;
+use std::path::{Path as FilePath, PathBuf};
+use std::rc::Rc;
+
+/// What reads files: the disk for programs, a map for tests.
+pub trait Files {
+    /// The text of a file, or of standard input if it is `-`.
+    fn read(&self, file: &FilePath) -> io::Result<String>;
+}
+
+/// What a project is loaded from, in the words of the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Where the user is: an absolute directory.
+    pub here: PathBuf,
+    /// The environment of the process.
+    pub environment: Map<String>,
+    /// `--file`.
+    pub files: Vec<String>,
+    /// `--env-file`.
+    pub env_files: Vec<String>,
+    /// `--project-directory`.
+    pub directory: Option<String>,
+    /// `--project-name`.
+    pub name: Option<String>,
+    /// `--profile`.
+    pub profiles: Vec<String>,
+}
+
+/// A project, and what its user should know of it.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The project.
+    pub project: Project,
+    /// What we make do without, a line each.
+    pub warnings: Vec<String>,
+    /// What we can't run without, a line each: it could mean less security, or lost data.
+    pub refusals: Vec<String>,
+}
+
+/// Loads the project that the request means.
+///
+/// Errors: `FILE:LINE:COLUMN: FIELD: what is wrong`.
+pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
+    let mut loader = Loader { files, here: &request.here, known: HashMap::new(), unset: BTreeSet::new() };
+    let layers = request.layers(&mut loader)?;
+    let name = name::of_project(&mut loader, request, &layers)?;
+    let mut layers = layers;
+    layers.environment.entry("COMPOSE_PROJECT_NAME".to_owned()).or_insert_with(|| name.clone());
+    let mut tree = loader.layers(&layers, None)?;
+    mark_networkless(&mut tree);
+    environment::read_files(&mut loader, &mut tree, &layers.environment)?;
+    let mut project = read_project(&tree, name)?;
+    project.directory = layers.directory;
+    project.files = layers.files;
+    project.environment = layers.environment;
+    complete(&mut project);
+    project.switch_off(&request.active_profiles(&project.environment));
+    if let Some((path, what)) = check::check(&project) {
+        return Err(tree.locate(&path).wrong(&path, what));
+    }
+    let mut loaded = Loaded { project, ..Loaded::default() };
+    let unset = loader.unset.iter();
+    loaded.warnings.extend(unset.map(|name| format!("the variable {name} isn't set, and is taken as empty")));
+    for unsupported in unsupported::unsupported(&tree) {
+        let line = tree.locate(&unsupported.path).wrong(&unsupported.path, unsupported.what).to_string();
+        if unsupported.refused { loaded.refusals.push(line) } else { loaded.warnings.push(line) }
+    }
+    Ok(loaded)
+}
+
+/// The names of a project's file, where a directory has one.
+const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+const OVERRIDES: [&str; 4] = [
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
+
+impl Request {
+    /// The files, where their relative paths begin, and the variables.
+    fn layers(&self, loader: &mut Loader) -> Result<Layers> {
+        let absolute = |text: &str| PathBuf::from(paths::clean(&self.here.join(text).to_string_lossy()));
+        let file = |text: &String| if text == "-" { PathBuf::from(text) } else { absolute(text) };
+        let directory = self.directory.as_deref().map(absolute);
+        let directory_of = |files: &[PathBuf]| {
+            let named = files.iter().find(|file| file.as_os_str() != "-").and_then(|file| file.parent());
+            directory.clone().unwrap_or_else(|| named.unwrap_or(&self.here).to_owned())
+        };
+        let mut files: Vec<PathBuf> = self.files.iter().map(file).collect();
+        let env_files: Vec<PathBuf> = self.env_files.iter().map(|text| absolute(text)).collect();
+        let disabled = self.environment.get("COMPOSE_DISABLE_ENV_FILE").is_some_and(|value| is_true(value));
+        let mut environment = self.environment.clone();
+        let mut add = |loader: &mut Loader, environment: &mut Map<String>, directory: &FilePath| -> Result<()> {
+            let more = if !env_files.is_empty() {
+                loader.variables(&env_files, environment)?
+            } else if disabled {
+                Map::new()
+            } else {
+                loader.default_variables(directory, environment)?
+            };
+            more.into_iter().for_each(|(name, value)| drop(environment.entry(name).or_insert(value)));
+            Ok(())
+        };
+        let first = directory_of(&files);
+        add(loader, &mut environment, &first)?;
+        if let (true, Some(named)) = (files.is_empty(), environment.get("COMPOSE_FILE")) {
+            let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|text| !text.is_empty());
+            let separator = separator.map_or(":", String::as_str);
+            files = named.split(separator).filter(|text| !text.is_empty()).map(|text| file(&text.to_owned())).collect();
+        }
+        if files.is_empty() {
+            files = self.default_files(loader, &first)?;
+        }
+        let directory = directory_of(&files);
+        if directory != first {
+            add(loader, &mut environment, &directory)?;
+        }
+        Ok(Layers { files, directory, environment, including: Vec::new() })
+    }
+
+    /// The files of the nearest directory that has any, upwards.
+    fn default_files(&self, loader: &mut Loader, directory: &FilePath) -> Result<Vec<PathBuf>> {
+        for directory in directory.ancestors() {
+            let found = |names: &[&str], loader: &mut Loader| {
+                names.iter().map(|name| directory.join(name)).find(|file| loader.is_there(file))
+            };
+            if let Some(file) = found(&NAMES, loader) {
+                return Ok([Some(file), found(&OVERRIDES, loader)].into_iter().flatten().collect());
+            }
+        }
+        let directory = directory.display();
+        Err(Error::new(format!("{directory}: neither this directory nor one above it has a {}", NAMES[0])))
+    }
+
+    fn active_profiles(&self, environment: &Map<String>) -> Vec<String> {
+        let named = environment.get("COMPOSE_PROFILES").filter(|_| self.profiles.is_empty());
+        let named = named.into_iter().flat_map(|text| text.split(',')).map(|name| name.trim().to_owned());
+        named.chain(self.profiles.iter().cloned()).filter(|name| !name.is_empty()).collect()
+    }
+}
+
+fn is_true(text: &str) -> bool {
+    ["1", "t", "true"].contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// Files that are merged into one project, an included one or the whole.
+pub struct Layers {
+    /// The files, absolute, a later one over an earlier one.
+    pub files: Vec<PathBuf>,
+    /// Where their relative paths begin.
+    pub directory: PathBuf,
+    /// The variables.
+    pub environment: Map<String>,
+    /// The files by whose `include` we came here.
+    pub including: Vec<PathBuf>,
+}
+
+/// What reads and keeps files while a project is loaded.
+pub struct Loader<'files> {
+    files: &'files dyn Files,
+    here: &'files FilePath,
+    /// The documents of each file, as they are in it.
+    known: HashMap<PathBuf, Rc<Vec<Node>>>,
+    /// The variables that were asked for in vain.
+    unset: BTreeSet<String>,
+}
+
+/// Who asks for a file, so that the user learns why it is read.
+type Asked<'a> = Option<(&'a Place, &'a Path)>;
+
+impl Loader<'_> {
+    /// Reads files into one tree in its long form, with absolute paths.
+    pub fn layers(&mut self, layers: &Layers, asked: Asked) -> Result<Node> {
+        let mut whole: Option<Node> = None;
+        let home = layers.environment.get("HOME").map(String::as_str);
+        for file in &layers.files {
+            for mut tree in self.documents(file, &layers.environment, asked)? {
+                let services = tree.get("services").and_then(Node::as_mapping).cloned().unwrap_or_default();
+                let source = Source { file: file.clone(), directory: layers.directory.clone(), services };
+                Extender::new(self, &layers.environment).apply(&mut tree, &source)?;
+                Base { directory: &layers.directory, home }.apply(&mut tree, &Path::default());
+                include::apply(self, &mut tree, layers)?;
+                whole = Some(match whole {
+                    Some(whole) => settled(merge(whole, tree, &Path::default())?),
+                    None => settled(tree),
+                });
+            }
+        }
+        let file = layers.files.first().map(|file| self.told(file)).unwrap_or_default();
+        let mut whole = whole.ok_or_else(|| Error::new(format!("{file}: says nothing")))?;
+        known_sections(&whole)?;
+        unique(&mut whole, &Path::default());
+        environment::resolve(&mut whole, &layers.environment);
+        Ok(whole)
+    }
+
+    /// The documents of a file in their long form, with values in place of variables.
+    pub fn documents(&mut self, file: &FilePath, environment: &Map<String>, asked: Asked) -> Result<Vec<Node>> {
+        let lookup = |name: &str| environment.get(name).cloned();
+        let mut variables = Variables::new(&lookup);
+        let mut documents = Vec::new();
+        for document in self.raw(file, asked)?.iter() {
+            let mut document = document.clone();
+            variables.fill(&mut document, &Path::default())?;
+            documents.push(canonical(&document)?);
+        }
+        self.unset.append(&mut variables.unset);
+        Ok(documents)
+    }
+
+    /// The documents of a file as they are in it.
+    pub fn raw(&mut self, file: &FilePath, asked: Asked) -> Result<Rc<Vec<Node>>> {
+        if let Some(known) = self.known.get(file) {
+            return Ok(known.clone());
+        }
+        let name = self.told(file);
+        let text = self.files.read(file).map_err(|error| {
+            let line = format!("{name}: {}", words(&error));
+            asked.map_or_else(|| Error::new(line.clone()), |(place, path)| place.wrong(path, &line))
+        })?;
+        let documents = yaml::parse(&name, &text)?;
+        for document in &documents {
+            if document.as_mapping().is_none() {
+                return Err(document.place.wrong(&Path::default(), "must be a mapping"));
+            }
+        }
+        let documents = Rc::new(documents);
+        self.known.insert(file.to_owned(), documents.clone());
+        Ok(documents)
+    }
+
+    /// Puts values in place of the variables of a text.
+    pub fn expand(&mut self, text: &str, environment: &Map<String>) -> Result<String, String> {
+        let lookup = |name: &str| environment.get(name).cloned();
+        let mut variables = Variables::new(&lookup);
+        let expanded = variables.expand(text);
+        self.unset.append(&mut variables.unset);
+        expanded
+    }
+
+    /// The variables of files, whose own variables are those of `outside`, and of the files before.
+    pub fn variables(&mut self, files: &[PathBuf], outside: &Map<String>) -> Result<Map<String>> {
+        let mut found: Map<String> = Map::new();
+        for file in files {
+            let known = |name: &str| outside.get(name).or_else(|| found.get(name)).cloned();
+            let file = environment::File { path: file.to_string_lossy().into_owned(), ..Default::default() };
+            let more = self.variables_of(&file, &known).map_err(Error::new)?;
+            found.extend(more);
+        }
+        Ok(found)
+    }
+
+    /// The variables of a directory's `.env`, if it has one.
+    pub fn default_variables(&mut self, directory: &FilePath, outside: &Map<String>) -> Result<Map<String>> {
+        let file = directory.join(".env").to_string_lossy().into_owned();
+        let file = environment::File { path: file, required: false, format: None };
+        self.variables_of(&file, &|name| outside.get(name).cloned()).map_err(Error::new)
+    }
+
+    /// The variables of a file.
+    ///
+    /// Errors: `FILE:LINE: what is wrong`.
+    pub fn variables_of(
+        &mut self,
+        file: &environment::File,
+        outside: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Map<String>, String> {
+        let name = self.told(FilePath::new(&file.path));
+        let text = match self.files.read(FilePath::new(&file.path)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !file.required => return Ok(Map::new()),
+            Err(error) => return Err(format!("{name}: {}", words(&error))),
+        };
+        match file.format.as_deref() {
+            None => dotenv::parse(&text, outside).map_err(|what| format!("{name}:{what}")),
+            Some("raw") => Ok(dotenv::parse_raw(&text)),
+            Some(format) => Err(format!("{name}: has the format {format:?}, which isn't known")),
+        }
+    }
+
+    fn is_there(&self, file: &FilePath) -> bool {
+        self.files.read(file).is_ok()
+    }
+
+    /// A file as the user is told of it: from where the user is, if it is below.
+    pub fn told(&self, file: &FilePath) -> String {
+        file.strip_prefix(self.here).unwrap_or(file).display().to_string()
+    }
+}
+
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::InvalidData => "isn't UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A whole file.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Document {
+    services: Map<Service>,
+    networks: Map<Network>,
+    volumes: Map<Volume>,
+    secrets: Map<Secret>,
+    configs: Map<Config>,
+    models: Map<LanguageModel>,
+    #[serde(rename = "x-*")]
+    extensions: Extensions,
+    // What else a file may say is already seen to.
+    #[allow(dead_code)]
+    name: Option<serde::de::IgnoredAny>,
+    #[allow(dead_code)]
+    version: Option<serde::de::IgnoredAny>,
+}
+
+/// Tells of keys that no file has, of an included one too.
+fn known_sections(tree: &Node) -> Result<()> {
+    const SECTIONS: [&str; 9] =
+        ["configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes"];
+    let unknown = |key: &&String| !SECTIONS.contains(&key.as_str()) && !key.starts_with("x-");
+    let mapping = tree.as_mapping().into_iter();
+    match mapping.flat_map(Mapping::iter).find(|(key, _)| unknown(key)) {
+        Some((key, entry)) => Err(entry.key.wrong(&Path::of(&[key]), "is not a key that is known here")),
+        None => Ok(()),
+    }
+}
+
+fn read_project(tree: &Node, name: String) -> Result<Project> {
+    let document: Document = read::read(tree, &Path::default())?;
+    Ok(Project {
+        name,
+        services: document.services,
+        networks: document.networks,
+        volumes: document.volumes,
+        secrets: document.secrets,
+        configs: document.configs,
+        models: document.models,
+        extensions: document.extensions,
+        ..Project::default()
+    })
+}
+
+/// A text that isn't nothing, at a key of the tree.
+pub fn text_at<'a>(tree: &'a Node, key: &str) -> Option<&'a str> {
+    tree.get(key).filter(|node| node.value != Value::Null).and_then(Node::as_text)
+}
+
+/// The error that a name is not one for a project.
+pub fn bad_name(from: impl Display, name: &str) -> Error {
+    Error::new(format!("{from}: {name:?} must be of a-z, 0-9, `-`, `_`, and begin with a letter or a digit"))
+}
