@@ -1,5 +1,9 @@
 //! Docker's everyday on bare containerd: `corten-compose` for Compose projects, `cortenctl` for single containers.
 
+mod cli;
+// Until its callers are here.
+#[allow(dead_code)]
+mod commands;
 // Until its callers are here.
 #[allow(dead_code)]
 mod disk;
@@ -10,8 +14,24 @@ mod error;
 #[allow(dead_code)]
 mod model;
 
-fn main() -> std::process::ExitCode {
-    let error = error::Error::new("no command is there yet");
-    eprintln!("{error}");
-    std::process::ExitCode::FAILURE
+use cli::compose::Asked;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = cli::compose::command().get_matches();
+    let here = std::env::current_dir().unwrap_or_default();
+    // A variable that isn't UTF-8 can't be named in a file.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let done = match cli::compose::asked(&matches, here, environment) {
+        Some(Asked::Config(request, options)) => commands::config::run(&request, &options),
+        None => Ok(()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

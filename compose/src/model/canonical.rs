@@ -176,11 +176,12 @@ fn texts(node: &Node, path: &Path) -> Result<Option<Node>> {
 
 /// `{KEY: VALUE}` or `["KEY=VALUE"]`. A key alone has the value `alone`.
 fn by_key(node: &Node, path: &Path, alone: &Value) -> Result<Option<Node>> {
-    let split = |(index, item): (usize, &Node)| match item.as_text().map(|text| text.split_once('=').ok_or(text)) {
-        Some(Ok((key, value))) => Ok((key.to_owned(), item.text(value))),
-        Some(Err(key)) => Ok((key.to_owned(), item.part(alone.clone()))),
-        None => must_be(item, &path.index(index), "text as KEY=VALUE"),
-    };
+    let split =
+        |(index, item): (usize, &Node)| match item.as_text().map(|text| text.split_once('=').ok_or(text)) {
+            Some(Ok((key, value))) => Ok((key.to_owned(), item.text(value))),
+            Some(Err(key)) => Ok((key.to_owned(), item.part(alone.clone()))),
+            None => must_be(item, &path.index(index), "text as KEY=VALUE"),
+        };
     match &node.value {
         Value::List(items) => {
             let entries = items.iter().enumerate().map(split).collect::<Result<Vec<_>>>()?;
@@ -222,7 +223,9 @@ fn words(node: &Node, path: &Path) -> Result<Option<Node>> {
 
 fn test(node: &Node, _: &Path) -> Result<Option<Node>> {
     match &node.value {
-        Value::Text(text) => Ok(Some(node.becomes(Value::List(vec![node.text("CMD-SHELL"), node.text(text)])))),
+        Value::Text(text) => {
+            Ok(Some(node.becomes(Value::List(vec![node.text("CMD-SHELL"), node.text(text)]))))
+        }
         _ => as_it_is(node),
     }
 }
@@ -270,11 +273,12 @@ fn dependencies(node: &Node, path: &Path) -> Result<Option<Node>> {
 
 fn ssh_keys(node: &Node, path: &Path) -> Result<Option<Node>> {
     let Value::Mapping(mapping) = &node.value else { return as_it_is(node) };
-    let key = |(id, entry): (&String, &super::node::Entry)| match (&entry.node.value, entry.node.scalar_text()) {
-        (Value::Null, _) => Ok(entry.node.text(id)),
-        (_, Some(path)) => Ok(entry.node.text(format!("{id}={path}"))),
-        _ => must_be(&entry.node, &path.key(id), "a path"),
-    };
+    let key =
+        |(id, entry): (&String, &super::node::Entry)| match (&entry.node.value, entry.node.scalar_text()) {
+            (Value::Null, _) => Ok(entry.node.text(id)),
+            (_, Some(path)) => Ok(entry.node.text(format!("{id}={path}"))),
+            _ => must_be(&entry.node, &path.key(id), "a path"),
+        };
     Ok(Some(node.becomes(Value::List(mapping.iter().map(key).collect::<Result<_>>()?))))
 }
 
@@ -284,7 +288,8 @@ fn hosts(node: &Node, path: &Path) -> Result<Option<Node>> {
     match &node.value {
         Value::List(items) => {
             for (index, item) in items.iter().enumerate() {
-                let split = item.as_text().and_then(|text| text.split_once('=').or_else(|| text.split_once(':')));
+                let split =
+                    item.as_text().and_then(|text| text.split_once('=').or_else(|| text.split_once(':')));
                 match split {
                     Some((host, address)) if !host.is_empty() => lines.push(host_line(item, host, address)),
                     _ => return must_be(item, &path.index(index), "HOST=ADDRESS"),
@@ -369,7 +374,8 @@ fn ports(node: &Node, path: &Path) -> Result<Option<Node>> {
             Value::Mapping(mapping) => {
                 let mut mapping = mapping.clone();
                 if let Some(published) = mapping.get_mut("published") {
-                    published.node = text(&published.node, &path.key("published"))?.unwrap_or(published.node.clone());
+                    published.node =
+                        text(&published.node, &path.key("published"))?.unwrap_or(published.node.clone());
                 }
                 ports.push(item.becomes(Value::Mapping(mapping)));
             }

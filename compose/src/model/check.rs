@@ -42,7 +42,10 @@ impl Problems {
         ];
         for (section, names) in sections {
             for name in names.into_iter().filter(|name| name.is_empty() || !name.chars().all(is_part)) {
-                self.add(Path::of(&[section, name]), "is a name of other characters than a-z, A-Z, 0-9, `.`, `_`, `-`");
+                self.add(
+                    Path::of(&[section, name]),
+                    "is a name of other characters than a-z, A-Z, 0-9, `.`, `_`, `-`",
+                );
             }
         }
     }
@@ -72,7 +75,12 @@ impl Problems {
         for (name, config) in &project.configs {
             let Config { file, environment, content, external, .. } = config;
             let sources = [file, environment, content].into_iter().flatten().count();
-            self.one_source(Path::of(&["configs", name]), sources, *external, "`file`, `environment` and `content`");
+            self.one_source(
+                Path::of(&["configs", name]),
+                sources,
+                *external,
+                "`file`, `environment` and `content`",
+            );
         }
     }
 
@@ -120,7 +128,8 @@ impl Problems {
                     Some(true) => continue,
                     Some(false) => {
                         let from = way.iter().position(|other| *other == name).unwrap_or(0);
-                        let circle = way[from..].iter().chain([&name]).copied().collect::<Vec<_>>().join(" → ");
+                        let circle =
+                            way[from..].iter().chain([&name]).copied().collect::<Vec<_>>().join(" → ");
                         let path = Path::of(&["services", way.last().unwrap_or(&name), "depends_on", name]);
                         return self.add(path, format_args!("goes round in a circle: {circle}"));
                     }
@@ -130,7 +139,12 @@ impl Problems {
                 way.push(name);
                 stack.push((name, true));
                 let service = project.services.get(name);
-                stack.extend(service.into_iter().flat_map(|service| service.depends_on.keys()).map(|name| (name.as_str(), false)));
+                stack.extend(
+                    service
+                        .into_iter()
+                        .flat_map(|service| service.depends_on.keys())
+                        .map(|name| (name.as_str(), false)),
+                );
             }
         }
     }
@@ -227,7 +241,8 @@ impl Checked<'_> {
         }
         let contexts = build.into_iter().flat_map(|build| &build.additional_contexts);
         for (name, context) in contexts {
-            let known = |name: &str| project.services.contains_key(name) || project.disabled.contains_key(name);
+            let known =
+                |name: &str| project.services.contains_key(name) || project.disabled.contains_key(name);
             if let Some(service) = context.strip_prefix("service:").filter(|name| !known(name)) {
                 let path = self.path.key("build").key("additional_contexts").key(name);
                 self.problems.add(path, format_args!("{service:?} is a service that isn't defined"));
@@ -254,7 +269,9 @@ impl Checked<'_> {
                     self.problems.add(path, format_args!("{name:?} is a volume that isn't defined"));
                 }
                 (MountKind::Bind | MountKind::Image, None) => self.problems.add(path, "has no `source`"),
-                (MountKind::Tmpfs, Some(_)) => self.problems.add(path, "is a tmpfs, and can't have a `source`"),
+                (MountKind::Tmpfs, Some(_)) => {
+                    self.problems.add(path, "is a tmpfs, and can't have a `source`")
+                }
                 _ => {}
             }
         }
@@ -262,7 +279,8 @@ impl Checked<'_> {
 
     fn ports(&mut self) {
         for (index, port) in self.service.ports.iter().enumerate().filter(|(_, port)| port.target == 0) {
-            let what = if port.published.is_some() { "has no `target`" } else { "needs a `target` of 1 to 65535" };
+            let what =
+                if port.published.is_some() { "has no `target`" } else { "needs a `target` of 1 to 65535" };
             self.problems.add(self.path.key("ports").index(index), what);
         }
     }
@@ -274,12 +292,23 @@ impl Checked<'_> {
         let limits = resources.and_then(|resources| resources.limits.as_ref());
         let reservations = resources.and_then(|resources| resources.reservations.as_ref());
         let bytes = |bytes: Option<Bytes>| bytes.filter(|bytes| bytes.0 != 0).map(|bytes| bytes.to_string());
-        let number = |number: Option<f64>| number.filter(|number| *number != 0.0).map(|number| number.to_string());
+        let number =
+            |number: Option<f64>| number.filter(|number| *number != 0.0).map(|number| number.to_string());
         let count = |count: Option<i64>| count.filter(|count| *count != 0).map(|count| count.to_string());
         let pairs = [
             ("cpus", "limits.cpus", number(service.cpus), number(limits.and_then(|limits| limits.cpus))),
-            ("mem_limit", "limits.memory", bytes(service.mem_limit), bytes(limits.and_then(|limits| limits.memory))),
-            ("pids_limit", "limits.pids", count(service.pids_limit), count(limits.and_then(|limits| limits.pids))),
+            (
+                "mem_limit",
+                "limits.memory",
+                bytes(service.mem_limit),
+                bytes(limits.and_then(|limits| limits.memory)),
+            ),
+            (
+                "pids_limit",
+                "limits.pids",
+                count(service.pids_limit),
+                count(limits.and_then(|limits| limits.pids)),
+            ),
             (
                 "mem_reservation",
                 "reservations.memory",
@@ -308,7 +337,9 @@ impl Checked<'_> {
                 self.problems.add(path, format_args!("needs a `target` for the action {:?}", watch.action));
             }
         }
-        for (index, _) in self.service.devices.iter().enumerate().filter(|(_, device)| device.source.is_empty()) {
+        for (index, _) in
+            self.service.devices.iter().enumerate().filter(|(_, device)| device.source.is_empty())
+        {
             self.problems.add(self.path.key("devices").index(index), "has no `source`");
         }
     }

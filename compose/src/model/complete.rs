@@ -9,10 +9,13 @@ const DEFAULT_NETWORK: &str = "default";
 /// Says, in the tree, that a service of an empty list of networks is on none: the Model can't tell it from one that
 /// names no network.
 pub fn mark_networkless(tree: &mut Node) {
-    let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else { return };
+    let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else {
+        return;
+    };
     for entry in services.node.as_mapping_mut().into_iter().flat_map(Mapping::values_mut) {
         let Some(service) = entry.node.as_mapping_mut() else { continue };
-        let empty = service.get("networks").filter(|entry| entry.node.as_mapping().is_some_and(Mapping::is_empty));
+        let empty =
+            service.get("networks").filter(|entry| entry.node.as_mapping().is_some_and(Mapping::is_empty));
         if let Some(mut entry) = empty.cloned() {
             entry.node.value = Value::Text("none".to_owned());
             service.entry("network_mode".to_owned()).or_insert(entry);
@@ -62,7 +65,8 @@ fn complete_service(service: &mut Service, directory: &str) {
         device.target.get_or_insert_with(|| device.source.clone());
         device.permissions.get_or_insert_with(|| "rwm".to_owned());
     }
-    let reservations = service.deploy.as_mut().and_then(|deploy| deploy.resources.as_mut()?.reservations.as_mut());
+    let reservations =
+        service.deploy.as_mut().and_then(|deploy| deploy.resources.as_mut()?.reservations.as_mut());
     let reserved = reservations.into_iter().flat_map(|reservations| &mut reservations.devices);
     for device in reserved.chain(&mut service.gpus) {
         if device.device_ids.is_empty() {

@@ -42,7 +42,10 @@ pub fn parse(text: &str, outside: &dyn Fn(&str) -> Option<String>) -> Result<Map
 /// Reads `NAME=VALUE` lines whose values are taken as they are: the format `raw` of `env_file`.
 pub fn parse_raw(text: &str) -> Map<String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.trim().to_owned(), value.to_owned())).collect()
+    lines
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.trim().to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn after_line(text: &str) -> &str {

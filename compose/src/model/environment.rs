@@ -7,13 +7,17 @@ use crate::error::Result;
 
 /// Gives variables without a value the value that they have in this environment, if they have one there.
 pub fn resolve(tree: &mut Node, environment: &Map<String>) {
-    let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else { return };
+    let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else {
+        return;
+    };
     for entry in services.node.as_mapping_mut().into_iter().flat_map(Mapping::values_mut) {
         let Some(service) = entry.node.as_mapping_mut() else { continue };
         if let Some(variables) = service.get_mut("environment") {
             fill(&mut variables.node, environment);
         }
-        if let Some(arguments) = service.get_mut("build").and_then(|build| build.node.as_mapping_mut()?.get_mut("args")) {
+        if let Some(arguments) =
+            service.get_mut("build").and_then(|build| build.node.as_mapping_mut()?.get_mut("args"))
+        {
             fill(&mut arguments.node, environment);
         }
     }
@@ -31,7 +35,9 @@ fn fill(variables: &mut Node, environment: &Map<String>) {
 ///
 /// Errors: files that aren't there or can't be read.
 pub fn read_files(loader: &mut Loader, tree: &mut Node, environment: &Map<String>) -> Result<()> {
-    let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else { return Ok(()) };
+    let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else {
+        return Ok(());
+    };
     for (name, entry) in services.node.as_mapping_mut().into_iter().flatten() {
         let path = Path::of(&["services", name]);
         read_file(loader, &mut entry.node, &path, ("env_file", "environment"), environment)?;
@@ -51,7 +57,10 @@ fn read_file(
     let Some(files) = mapping.remove(from) else { return Ok(()) };
     let path = path.key(from);
     let Some(items) = files.node.as_list() else {
-        return Err(files.node.place.wrong(&path, format_args!("must be a path or a list, not {}", files.node.kind())));
+        return Err(files
+            .node
+            .place
+            .wrong(&path, format_args!("must be a path or a list, not {}", files.node.kind())));
     };
     let mut found: Map<String> = Map::new();
     for (index, item) in items.iter().enumerate() {
@@ -61,10 +70,13 @@ fn read_file(
         };
         // What is already there is known to the lines of the next file.
         let known = |name: &str| found.get(name).or_else(|| environment.get(name)).cloned();
-        let more = loader.variables_of(&file, &known).map_err(|what| item.place.wrong(&path.index(index), what))?;
+        let more =
+            loader.variables_of(&file, &known).map_err(|what| item.place.wrong(&path.index(index), what))?;
         found.extend(more);
     }
-    let entry = |(name, text): (String, String)| (name, Entry { key: files.key.clone(), node: files.node.text(text) });
+    let entry = |(name, text): (String, String)| {
+        (name, Entry { key: files.key.clone(), node: files.node.text(text) })
+    };
     let mut entries: Mapping = found.into_iter().map(entry).collect();
     let own = mapping.entry(into.to_owned());
     let own = own.or_insert_with(|| Entry { key: files.key.clone(), node: files.node.mapping::<String>([]) });

@@ -64,7 +64,9 @@ impl<'a, 'files> Extender<'a, 'files> {
         let this = (source.file.clone(), name.to_owned());
         if trail.contains(&this) || trail.len() >= DEPTH_MAX {
             let names: Vec<&str> = trail.iter().map(|(_, name)| name.as_str()).chain([name]).collect();
-            return Err(extends.place.wrong(&path, format_args!("goes round in a circle: {}", names.join(" → "))));
+            return Err(extends
+                .place
+                .wrong(&path, format_args!("goes round in a circle: {}", names.join(" → "))));
         }
         trail.push(this);
         let Some(base) = extends.get("service").and_then(Node::as_text) else {

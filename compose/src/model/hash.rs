@@ -18,6 +18,7 @@ pub fn hash(service: &Service) -> Result<String> {
     if let Some(deploy) = &mut service.deploy {
         deploy.replicas = None;
     }
-    let text = serde_json::to_vec(&service).map_err(|error| Error::new(format!("hash of a service: {error}")))?;
+    let text =
+        serde_json::to_vec(&service).map_err(|error| Error::new(format!("hash of a service: {error}")))?;
     Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -16,7 +16,9 @@ const DEPTH_MAX: usize = 32;
 ///
 /// Errors: projects that include each other in a circle, and two things of one name that aren't the same.
 pub fn apply(loader: &mut Loader, tree: &mut Node, layers: &Layers) -> Result<()> {
-    let Some(include) = tree.as_mapping_mut().and_then(|mapping| mapping.remove("include")) else { return Ok(()) };
+    let Some(include) = tree.as_mapping_mut().and_then(|mapping| mapping.remove("include")) else {
+        return Ok(());
+    };
     let path = Path::of(&["include"]);
     let Value::List(items) = &include.node.value else {
         return Err(include.node.place.wrong(&path, "must be a list"));
@@ -45,7 +47,8 @@ fn layers_of(loader: &mut Loader, item: &Node, path: &Path, outer: &Layers) -> R
     let Some(main) = files.first() else { return Err(item.place.wrong(path, "has no `path`")) };
     let including: Vec<PathBuf> = outer.including.iter().chain(outer.files.first()).cloned().collect();
     if including.contains(main) || including.len() >= DEPTH_MAX {
-        let files: Vec<String> = including.iter().chain([main]).map(|file| file.display().to_string()).collect();
+        let files: Vec<String> =
+            including.iter().chain([main]).map(|file| file.display().to_string()).collect();
         return Err(item.place.wrong(path, format_args!("goes round in a circle: {}", files.join(" → "))));
     }
     let directory = match item.get("project_directory").map(|node| (node, node.as_text())) {
@@ -80,7 +83,9 @@ fn import(tree: &mut Node, other: Node) -> Result<()> {
     for (section, from) in other.into_iter().filter(|(section, _)| SECTIONS.contains(&section.as_str())) {
         let Value::Mapping(from_here) = from.node.value else { continue };
         let entry = || super::node::Entry { key: from.key.clone(), node: place.mapping::<String>([]) };
-        let Some(into) = tree.entry(section.clone()).or_insert_with(entry).node.as_mapping_mut() else { continue };
+        let Some(into) = tree.entry(section.clone()).or_insert_with(entry).node.as_mapping_mut() else {
+            continue;
+        };
         for (name, entry) in from_here {
             match into.get(&name) {
                 None => drop(into.insert(name, entry)),

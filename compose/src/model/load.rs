@@ -107,7 +107,7 @@ impl Request {
         let env_files: Vec<PathBuf> = self.env_files.iter().map(|text| absolute(text)).collect();
         let disabled = self.environment.get("COMPOSE_DISABLE_ENV_FILE").is_some_and(|value| is_true(value));
         let mut environment = self.environment.clone();
-        let mut add = |loader: &mut Loader, environment: &mut Map<String>, directory: &FilePath| -> Result<()> {
+        let add = |loader: &mut Loader, environment: &mut Map<String>, directory: &FilePath| -> Result<()> {
             let more = if !env_files.is_empty() {
                 loader.variables(&env_files, environment)?
             } else if disabled {
@@ -115,7 +115,9 @@ impl Request {
             } else {
                 loader.default_variables(directory, environment)?
             };
-            more.into_iter().for_each(|(name, value)| drop(environment.entry(name).or_insert(value)));
+            for (name, value) in more {
+                environment.entry(name).or_insert(value);
+            }
             Ok(())
         };
         let first = directory_of(&files);
@@ -123,7 +125,11 @@ impl Request {
         if let (true, Some(named)) = (files.is_empty(), environment.get("COMPOSE_FILE")) {
             let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|text| !text.is_empty());
             let separator = separator.map_or(":", String::as_str);
-            files = named.split(separator).filter(|text| !text.is_empty()).map(|text| file(&text.to_owned())).collect();
+            files = named
+                .split(separator)
+                .filter(|text| !text.is_empty())
+                .map(|text| file(&text.to_owned()))
+                .collect();
         }
         if files.is_empty() {
             files = self.default_files(loader, &first)?;
@@ -212,7 +218,12 @@ impl Loader<'_> {
     }
 
     /// The documents of a file in their long form, with values in place of variables.
-    pub fn documents(&mut self, file: &FilePath, environment: &Map<String>, asked: Asked) -> Result<Vec<Node>> {
+    pub fn documents(
+        &mut self,
+        file: &FilePath,
+        environment: &Map<String>,
+        asked: Asked,
+    ) -> Result<Vec<Node>> {
         let lookup = |name: &str| environment.get(name).cloned();
         let mut variables = Variables::new(&lookup);
         let mut documents = Vec::new();

@@ -24,12 +24,16 @@ pub fn merge(base: Node, over: Node, path: &Path) -> Result<Node> {
     }
     let place = base.place;
     match (base.value, over.value) {
-        (Value::Mapping(base), Value::Mapping(over)) => {
-            Ok(Node { place, merging: Merging::Ordinary, value: Value::Mapping(merge_mappings(base, over, path)?) })
-        }
-        (Value::List(base), Value::List(over)) if path.matches("networks.*.ipam.config") => {
-            Ok(Node { place, merging: Merging::Ordinary, value: Value::List(merge_subnets(base, over, path)?) })
-        }
+        (Value::Mapping(base), Value::Mapping(over)) => Ok(Node {
+            place,
+            merging: Merging::Ordinary,
+            value: Value::Mapping(merge_mappings(base, over, path)?),
+        }),
+        (Value::List(base), Value::List(over)) if path.matches("networks.*.ipam.config") => Ok(Node {
+            place,
+            merging: Merging::Ordinary,
+            value: Value::List(merge_subnets(base, over, path)?),
+        }),
         (Value::List(mut base), Value::List(over)) => {
             base.extend(over);
             Ok(Node { place, merging: Merging::Ordinary, value: Value::List(base) })
@@ -46,7 +50,8 @@ pub fn merge(base: Node, over: Node, path: &Path) -> Result<Node> {
 fn is_replaced(base: &Node, over: &Node, path: &Path) -> bool {
     let driver = |node: &Node| node.get("driver").cloned();
     let other_driver = || driver(base).zip(driver(over)).is_some_and(|(base, over)| base != over);
-    REPLACED.iter().any(|pattern| path.matches(pattern)) || (path.matches("services.*.logging") && other_driver())
+    REPLACED.iter().any(|pattern| path.matches(pattern))
+        || (path.matches("services.*.logging") && other_driver())
 }
 
 fn merge_mappings(mut base: Mapping, over: Mapping, path: &Path) -> Result<Mapping> {

@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 pub fn of_project(loader: &mut Loader, request: &Request, layers: &Layers) -> Result<String> {
     let variable = layers.environment.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty());
     let given = request.name.as_ref().filter(|name| !name.is_empty());
-    let given = given.map(|name| ("--project-name", name)).or(variable.map(|name| ("COMPOSE_PROJECT_NAME", name)));
+    let given =
+        given.map(|name| ("--project-name", name)).or(variable.map(|name| ("COMPOSE_PROJECT_NAME", name)));
     if let Some((from, name)) = given {
         return if lowered(name) == *name { Ok(name.clone()) } else { Err(bad_name(from, name)) };
     }

@@ -74,7 +74,11 @@ impl fmt::Display for Place {
 impl Place {
     /// The error that the field `path`, here, is wrong.
     pub fn wrong(&self, path: &Path, what: impl fmt::Display) -> Error {
-        if path.is_root() { Error::new(format!("{self}: {what}")) } else { Error::new(format!("{self}: {path}: {what}")) }
+        if path.is_root() {
+            Error::new(format!("{self}: {what}"))
+        } else {
+            Error::new(format!("{self}: {path}: {what}"))
+        }
     }
 }
 
@@ -178,7 +182,9 @@ impl Node {
         let mut place = &self.place;
         for step in &path.0 {
             let next = match (step, &node.value) {
-                (Step::Key(key), Value::Mapping(mapping)) => mapping.get(key).map(|entry| (&entry.key, &entry.node)),
+                (Step::Key(key), Value::Mapping(mapping)) => {
+                    mapping.get(key).map(|entry| (&entry.key, &entry.node))
+                }
                 (Step::Index(index), Value::List(items)) => items.get(*index).map(|item| (&item.place, item)),
                 _ => None,
             };

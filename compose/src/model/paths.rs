@@ -46,7 +46,9 @@ impl Base<'_> {
         if mount.get("type").and_then(Node::as_text) != Some("bind") {
             return;
         }
-        if let Some(Value::Text(source)) = mount.as_mapping_mut().and_then(|m| m.get_mut("source")).map(|e| &mut e.node.value) {
+        if let Some(Value::Text(source)) =
+            mount.as_mapping_mut().and_then(|m| m.get_mut("source")).map(|e| &mut e.node.value)
+        {
             *source = self.absolute(source);
         }
     }
@@ -54,10 +56,14 @@ impl Base<'_> {
     /// A volume of the local driver may be a directory of the host.
     fn device(&self, volume: &mut Node) {
         let is_local = volume.get("driver").is_none_or(|driver| driver.as_text() == Some("local"));
-        let Some(options) = volume.as_mapping_mut().and_then(|mapping| mapping.get_mut("driver_opts")) else { return };
+        let Some(options) = volume.as_mapping_mut().and_then(|mapping| mapping.get_mut("driver_opts")) else {
+            return;
+        };
         let is_bind = options.node.get("o").and_then(Node::as_text) == Some("bind");
         let device = options.node.as_mapping_mut().and_then(|mapping| mapping.get_mut("device"));
-        if let (true, true, Some(Value::Text(device))) = (is_local, is_bind, device.map(|entry| &mut entry.node.value)) {
+        if let (true, true, Some(Value::Text(device))) =
+            (is_local, is_bind, device.map(|entry| &mut entry.node.value))
+        {
             *device = self.absolute(device);
         }
     }

@@ -168,8 +168,12 @@ impl Tree {
 
 /// The header of the literal block that a text of several lines is written as, if it can be.
 fn block(text: &str) -> Option<&'static str> {
-    let plain = |c: char| c == '\n' || (!c.is_control() && c != '\u{feff}' && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}'));
-    let simple = text.chars().all(plain) && !text.starts_with([' ', '\n']) && text.lines().all(|line| !line.ends_with(' '));
+    let plain = |c: char| {
+        c == '\n' || (!c.is_control() && c != '\u{feff}' && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}'))
+    };
+    let simple = text.chars().all(plain)
+        && !text.starts_with([' ', '\n'])
+        && text.lines().all(|line| !line.ends_with(' '));
     match text.strip_suffix('\n') {
         _ if !simple => None,
         Some(text) if text.ends_with('\n') || text.is_empty() => None,

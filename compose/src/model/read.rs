@@ -3,7 +3,10 @@
 use super::node::{Mapping, Node, Path, Place, Value};
 use crate::error::{Error, Result};
 use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    Visitor,
+};
 use serde::{Deserialize, forward_to_deserialize_any};
 use std::fmt;
 
@@ -280,9 +283,8 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
             Some((key, Content::Node(node))) => {
                 seed.deserialize(Reader { node, path: self.path.key(key), own_name: self.own_names })
             }
-            Some((_, Content::Extensions(mapping))) => seed.deserialize(de::value::MapAccessDeserializer::new(
-                Entries::extensions(mapping, self.path),
-            )),
+            Some((_, Content::Extensions(mapping))) => seed
+                .deserialize(de::value::MapAccessDeserializer::new(Entries::extensions(mapping, self.path))),
             None => Err(de::Error::custom("a value without a key")),
         }
     }

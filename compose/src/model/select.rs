@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 impl Project {
     /// Switches off the services that have profiles and none of the active ones. `*` is every profile.
     pub fn switch_off(&mut self, active: &[String]) {
-        let services = std::mem::take(&mut self.services).into_iter().chain(std::mem::take(&mut self.disabled));
+        let services =
+            std::mem::take(&mut self.services).into_iter().chain(std::mem::take(&mut self.disabled));
         let is_on = |service: &Service| {
             let listed = |profile: &String| profile == "*" || service.profiles.contains(profile);
             service.profiles.is_empty() || active.iter().any(listed)
@@ -39,14 +40,18 @@ impl Project {
                 if self.services.contains_key(other) {
                     open.extend((!wanted.contains(other)).then(|| other.clone()));
                 } else if dependency.required {
-                    let why = if self.disabled.contains_key(other) { "is switched off" } else { "isn't defined" };
-                    return Err(Error::new(format!("services.{name}.depends_on.{other}: is a service that {why}")));
+                    let why =
+                        if self.disabled.contains_key(other) { "is switched off" } else { "isn't defined" };
+                    return Err(Error::new(format!(
+                        "services.{name}.depends_on.{other}: is a service that {why}"
+                    )));
                 }
             }
             wanted.insert(name);
         }
         let services = std::mem::take(&mut self.services);
-        let (on, off): (Map<Service>, Map<Service>) = services.into_iter().partition(|(name, _)| wanted.contains(name));
+        let (on, off): (Map<Service>, Map<Service>) =
+            services.into_iter().partition(|(name, _)| wanted.contains(name));
         self.services = on;
         self.disabled.extend(off);
         Ok(())
@@ -57,11 +62,16 @@ impl Project {
         let services = || self.services.values();
         let builds = || services().filter_map(|service| service.build.as_ref());
         let sources = |mount: &super::types::Mount| mount.source.clone();
-        let networks: BTreeSet<String> = services().flat_map(|service| service.networks.keys().cloned()).collect();
-        let models: BTreeSet<String> = services().flat_map(|service| service.models.keys().cloned()).collect();
-        let volumes: BTreeSet<String> = services().flat_map(|s| s.volumes.iter().filter_map(sources)).collect();
-        let configs: BTreeSet<String> = services().flat_map(|s| s.configs.iter().map(|f| f.source.clone())).collect();
-        let secrets = services().flat_map(|service| &service.secrets).chain(builds().flat_map(|build| &build.secrets));
+        let networks: BTreeSet<String> =
+            services().flat_map(|service| service.networks.keys().cloned()).collect();
+        let models: BTreeSet<String> =
+            services().flat_map(|service| service.models.keys().cloned()).collect();
+        let volumes: BTreeSet<String> =
+            services().flat_map(|s| s.volumes.iter().filter_map(sources)).collect();
+        let configs: BTreeSet<String> =
+            services().flat_map(|s| s.configs.iter().map(|f| f.source.clone())).collect();
+        let secrets =
+            services().flat_map(|service| &service.secrets).chain(builds().flat_map(|build| &build.secrets));
         let secrets: BTreeSet<String> = secrets.map(|file| file.source.clone()).collect();
         self.networks.retain(|name, _| networks.contains(name));
         self.volumes.retain(|name, _| volumes.contains(name));

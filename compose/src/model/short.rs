@@ -213,7 +213,10 @@ mod tests {
             (" x\ty\n", &["x", "y"]),
             ("", &[]),
         ] {
-            assert_eq!(words(text).as_deref(), Ok(&expected.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()[..]));
+            assert_eq!(
+                words(text).as_deref(),
+                Ok(&expected.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()[..])
+            );
         }
         for text in ["a (b)", "a \"b", "a 'b", "a\\", "a $(b", "a )"] {
             assert!(words(text).is_err(), "{text}");

@@ -51,7 +51,8 @@ pub fn unsupported(tree: &Node) -> Vec<Unsupported> {
 }
 
 fn walk(node: &Node, path: &Path, found: &mut Vec<Unsupported>) {
-    let known = |table: &'static [(&str, &'static str)]| table.iter().find(|(pattern, _)| path.matches(pattern));
+    let known =
+        |table: &'static [(&str, &'static str)]| table.iter().find(|(pattern, _)| path.matches(pattern));
     for (table, refused) in [(IGNORED, false), (REFUSED, true)] {
         if let Some((_, what)) = known(table) {
             found.push(Unsupported { path: path.clone(), what, refused });
@@ -63,8 +64,12 @@ fn walk(node: &Node, path: &Path, found: &mut Vec<Unsupported>) {
         found.push(Unsupported { path: path.clone(), what, refused: true });
     }
     match &node.value {
-        Value::List(items) => items.iter().enumerate().for_each(|(index, item)| walk(item, &path.index(index), found)),
-        Value::Mapping(mapping) => mapping.iter().for_each(|(key, entry)| walk(&entry.node, &path.key(key), found)),
+        Value::List(items) => {
+            items.iter().enumerate().for_each(|(index, item)| walk(item, &path.index(index), found))
+        }
+        Value::Mapping(mapping) => {
+            mapping.iter().for_each(|(key, entry)| walk(&entry.node, &path.key(key), found))
+        }
         _ => {}
     }
 }

@@ -52,7 +52,8 @@ impl<'a> Reader<'a> {
 
     /// The next event, which YAML's grammar promises.
     fn expect(&mut self) -> Result<(Event<'a>, Place)> {
-        let (event, span) = self.next()?.ok_or_else(|| Error::new(format!("{}: ends too early", self.file)))?;
+        let (event, span) =
+            self.next()?.ok_or_else(|| Error::new(format!("{}: ends too early", self.file)))?;
         Ok((event, self.place(span.start)))
     }
 
@@ -76,7 +77,8 @@ impl<'a> Reader<'a> {
         let (node, anchor) = match event {
             Event::Alias(anchor) => (self.alias(anchor, &place)?, 0),
             Event::Scalar(text, style, anchor, tag) => {
-                let value = scalar(&text, style, tag.as_deref()).map_err(|what| place.wrong(&self.path, what))?;
+                let value =
+                    scalar(&text, style, tag.as_deref()).map_err(|what| place.wrong(&self.path, what))?;
                 (Node { place, merging: merging(tag.as_deref()), value }, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -90,7 +92,9 @@ impl<'a> Reader<'a> {
             _ => (Node { place, merging: Merging::Ordinary, value: Value::Null }, 0),
         };
         if self.nodes > NODES_MAX {
-            return Err(node.place.wrong(&self.path, format_args!("has more than {NODES_MAX} values, aliases counted")));
+            return Err(node
+                .place
+                .wrong(&self.path, format_args!("has more than {NODES_MAX} values, aliases counted")));
         }
         if anchor != 0 {
             self.anchors.insert(anchor, (node.clone(), self.nodes - before));
@@ -105,7 +109,9 @@ impl<'a> Reader<'a> {
         self.nodes += size;
         // Before it is copied: the bomb is in the copies.
         if self.nodes > NODES_MAX {
-            return Err(place.wrong(&self.path, format_args!("has more than {NODES_MAX} values, aliases counted")));
+            return Err(
+                place.wrong(&self.path, format_args!("has more than {NODES_MAX} values, aliases counted"))
+            );
         }
         Ok(node.clone())
     }
@@ -161,7 +167,8 @@ impl<'a> Reader<'a> {
         match node.value {
             Value::Text(text) if text == "<<" && plain => Ok(Key::Merge),
             Value::Text(text) => Ok(Key::Text(text)),
-            _ => Err(place.wrong(&self.path, format_args!("has the key {}, which isn't text: quote it", node.kind()))),
+            _ => Err(place
+                .wrong(&self.path, format_args!("has the key {}, which isn't text: quote it", node.kind()))),
         }
     }
 
@@ -174,7 +181,9 @@ impl<'a> Reader<'a> {
                 }
                 Ok(())
             }
-            Value::List(items) if many => items.into_iter().try_for_each(|item| self.merge(entries, item, false)),
+            Value::List(items) if many => {
+                items.into_iter().try_for_each(|item| self.merge(entries, item, false))
+            }
             _ => Err(node.place.wrong(&self.path.key("<<"), "must be a mapping, or a list of mappings")),
         }
     }
