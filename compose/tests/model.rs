@@ -64,7 +64,7 @@ fn reread(directory: &Path, text: &[u8], format: &str) -> Vec<u8> {
     let output = command
         .arg("-f")
         .arg(&file)
-        .args(["--project-directory", ".", "config", "--format", format])
+        .args(["--project-directory", ".", "--profile", "*", "config", "--format", format])
         .output();
     fs::remove_file(file).unwrap();
     let output = output.unwrap();

@@ -202,10 +202,10 @@ impl Checked<'_> {
 
     fn dependencies(&mut self) {
         for (name, dependency) in &self.service.depends_on {
-            let switched_off = self.project.disabled.contains_key(name);
-            if self.project.services.contains_key(name) || (switched_off && !dependency.required) {
+            if self.project.services.contains_key(name) || !dependency.required {
                 continue;
             }
+            let switched_off = self.project.disabled.contains_key(name);
             let path = self.path.key("depends_on").key(name);
             let what = if switched_off { "that no active profile switches on" } else { "that isn't defined" };
             self.problems.add(path, format_args!("is a service {what}"));

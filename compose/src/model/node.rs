@@ -111,9 +111,9 @@ impl Node {
         self.part(Value::Text(text.into()))
     }
 
-    /// A mapping in place of this node.
+    /// A mapping in place of this node, whose keys are where their values are.
     pub fn mapping<K: Into<String>>(&self, entries: impl IntoIterator<Item = (K, Node)>) -> Node {
-        let entry = |(key, node): (K, Node)| (key.into(), Entry { key: self.place.clone(), node });
+        let entry = |(key, node): (K, Node)| (key.into(), Entry { key: node.place.clone(), node });
         self.becomes(Value::Mapping(entries.into_iter().map(entry).collect()))
     }
 

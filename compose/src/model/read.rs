@@ -15,7 +15,7 @@ use std::fmt;
 /// Errors: unknown keys, and values of another type.
 pub fn read<'de, T: Deserialize<'de>>(node: &'de Node, path: &Path) -> Result<T> {
     let reader = Reader { node, path: path.clone(), own_name: false };
-    T::deserialize(reader).map_err(|fault| match fault.at {
+    reader.read(std::marker::PhantomData).map_err(|fault| match fault.at {
         Some((place, path)) => place.wrong(&path, fault.what),
         None => Error::new(fault.what),
     })
@@ -63,57 +63,68 @@ struct Reader<'de> {
 }
 
 impl<'de> Reader<'de> {
-    fn here(&self, fault: Fault) -> Fault {
-        let at = fault.at.or_else(|| Some((self.node.place.clone(), self.path.clone())));
-        Fault { at, what: fault.what }
+    /// Reads the node. An error without a place is here.
+    fn read<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        let (node, path) = (self.node, self.path.clone());
+        seed.deserialize(self).map_err(|fault| {
+            let at = fault.at.or_else(|| Some((node.place.clone(), path)));
+            Fault { at, what: fault.what }
+        })
     }
 
-    fn must_be<T>(&self, what: &str) -> Result<T, Fault> {
-        Err(self.here(de::Error::custom(format_args!("must be {what}, not {}", self.node.kind()))))
+    fn must_be<T>(&self, what: impl fmt::Display) -> Result<T, Fault> {
+        Err(de::Error::custom(format_args!("must be {what}, not {}", self.node.kind())))
     }
 
-    fn integer<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let number = match &self.node.value {
+    /// Reads a whole number, of text too, for variables are text.
+    fn whole<V: Visitor<'de>>(self, visitor: V, least: i128, most: i128) -> Result<V::Value, Fault> {
+        let number: Option<i128> = match &self.node.value {
             Value::Int(number) => Some(*number),
             Value::Text(text) => text.parse().ok(),
             _ => None,
         };
         let Some(number) = number else { return self.must_be("a whole number") };
-        let read = match (i64::try_from(number), u64::try_from(number)) {
+        if !(least..=most).contains(&number) {
+            return self.must_be(format_args!("from {least} to {most}"));
+        }
+        match (i64::try_from(number), u64::try_from(number)) {
             (Ok(number), _) => visitor.visit_i64(number),
             (_, Ok(number)) => visitor.visit_u64(number),
-            _ => return self.must_be("a smaller number"),
-        };
-        read.map_err(|fault| self.here(fault))
-    }
-}
-
-/// Reads several of serde's types in one way.
-macro_rules! read_as {
-    ($how:ident: $($name:ident)*) => {$(
-        fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            self.$how(visitor)
+            _ => self.must_be("a smaller number"),
         }
-    )*};
+    }
 }
 
 impl<'de> Deserializer<'de> for Reader<'de> {
     type Error = Fault;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let read = match &self.node.value {
+        match &self.node.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(truth) => visitor.visit_bool(*truth),
-            Value::Int(_) => return self.integer(visitor),
+            Value::Int(_) => self.whole(visitor, i128::MIN, i128::MAX),
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Text(text) => visitor.visit_borrowed_str(text),
-            Value::List(_) => return self.deserialize_seq(visitor),
-            Value::Mapping(_) => return self.deserialize_map(visitor),
-        };
-        read.map_err(|fault| self.here(fault))
+            Value::List(_) => self.deserialize_seq(visitor),
+            Value::Mapping(_) => self.deserialize_map(visitor),
+        }
     }
 
-    read_as!(integer: deserialize_i64 deserialize_u64 deserialize_u32 deserialize_u16);
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.whole(visitor, i64::MIN.into(), i64::MAX.into())
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.whole(visitor, 0, u64::MAX.into())
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.whole(visitor, 0, u32::MAX.into())
+    }
+
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.whole(visitor, 0, u16::MAX.into())
+    }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let text = self.node.as_text().map(str::to_ascii_lowercase);
@@ -124,7 +135,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             (_, Some("false" | "n" | "no" | "off")) => false,
             _ => return self.must_be("true or false"),
         };
-        visitor.visit_bool(truth).map_err(|fault| self.here(fault))
+        visitor.visit_bool(truth)
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -135,20 +146,22 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             _ => None,
         };
         match number.filter(|number| number.is_finite()) {
-            Some(number) => visitor.visit_f64(number).map_err(|fault| self.here(fault)),
+            Some(number) => visitor.visit_f64(number),
             None => self.must_be("a number"),
         }
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
-            Value::Text(text) => visitor.visit_borrowed_str(text).map_err(|fault| self.here(fault)),
+            Value::Text(text) => visitor.visit_borrowed_str(text),
             Value::Bool(_) | Value::Int(_) | Value::Float(_) => self.must_be("text, in quotes"),
             _ => self.must_be("text"),
         }
     }
 
-    read_as!(deserialize_str: deserialize_string);
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_str(visitor)
+    }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
@@ -185,7 +198,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             let at = Some((entry.key.clone(), self.path.key(key)));
             return Err(Fault { at, what: "is not a key that is known here".to_owned() });
         }
-        visitor.visit_map(Entries::fields(mapping, &self.path)).map_err(|fault| self.here(fault))
+        visitor.visit_map(Entries::fields(mapping, &self.path))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -196,7 +209,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     ) -> Result<V::Value, Fault> {
         let Some(text) = self.node.as_text() else { return self.must_be("text") };
         let variant: StrDeserializer<'_, Fault> = text.into_deserializer();
-        visitor.visit_enum(variant).map_err(|fault| self.here(fault))
+        visitor.visit_enum(variant)
     }
 
     forward_to_deserialize_any! {
@@ -219,7 +232,7 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
         let Some(node) = self.items.get(self.next) else { return Ok(None) };
         let path = self.path.index(self.next);
         self.next += 1;
-        seed.deserialize(Reader { node, path, own_name: false }).map(Some)
+        Reader { node, path, own_name: false }.read(seed).map(Some)
     }
 }
 
@@ -281,7 +294,7 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
         match self.value.take() {
             Some((key, Content::Node(node))) => {
-                seed.deserialize(Reader { node, path: self.path.key(key), own_name: self.own_names })
+                Reader { node, path: self.path.key(key), own_name: self.own_names }.read(seed)
             }
             Some((_, Content::Extensions(mapping))) => seed
                 .deserialize(de::value::MapAccessDeserializer::new(Entries::extensions(mapping, self.path))),
