@@ -177,7 +177,7 @@ fn keys(value: &Value, seen: &mut std::collections::BTreeSet<String>) {
     }
 }
 
-/// What docker compose prints for a case means the same to us as the case.
+/// What docker compose prints for a case means the same to us as the case. Cases `ours-…` say why we differ.
 #[test]
 fn docker_compose_understands_the_same() {
     let Some(docker) = std::env::var_os("CORTEN_DOCKER_COMPOSE").map(PathBuf::from) else {
@@ -186,17 +186,18 @@ fn docker_compose_understands_the_same() {
     };
     let directory = directory();
     let mut differ = Vec::new();
-    for name in cases(&directory) {
-        let output = config(&docker, &directory, &name, "yaml");
+    for name in cases(&directory).iter().filter(|name| !name.starts_with("ours-")) {
+        let output = config(&docker, &directory, name, "yaml");
         let error = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            // It is older than the field, or it can't say what is wrong with the case.
+            let is_too_old =
+                ["not allowed", "unsupported env_file format"].iter().any(|why| error.contains(why));
             println!("skipped: {name}: {error}");
-            differ.extend((!error.contains("not allowed")).then(|| format!("{name}: {error}")));
+            differ.extend((!is_too_old).then(|| format!("{name}: {error}")));
             continue;
         }
         let theirs = moved(&directory, &reread(&directory, &output.stdout, "json"));
-        let ours = moved(&directory, &printed(&directory, &name, "json"));
+        let ours = moved(&directory, &printed(&directory, name, "json"));
         if theirs != ours {
             differ.push(format!("{name}: docker compose:\n{theirs}\nours:\n{ours}"));
         }

@@ -1,27 +1,9 @@
 //! What a Compose file leaves unsaid: names, default networks, default files, and who waits for whom.
 
-use super::node::{Mapping, Node, Value};
 use super::types::{Attachment, Dependency, Map, Network, Project, Service};
 
 /// The network of services that name none.
 const DEFAULT_NETWORK: &str = "default";
-
-/// Says, in the tree, that a service of an empty list of networks is on none: the Model can't tell it from one that
-/// names no network.
-pub fn mark_networkless(tree: &mut Node) {
-    let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else {
-        return;
-    };
-    for entry in services.node.as_mapping_mut().into_iter().flat_map(Mapping::values_mut) {
-        let Some(service) = entry.node.as_mapping_mut() else { continue };
-        let empty =
-            service.get("networks").filter(|entry| entry.node.as_mapping().is_some_and(Mapping::is_empty));
-        if let Some(mut entry) = empty.cloned() {
-            entry.node.value = Value::Text("none".to_owned());
-            service.entry("network_mode".to_owned()).or_insert(entry);
-        }
-    }
-}
 
 /// Says what is unsaid, in all services, those that are switched off too.
 pub fn complete(project: &mut Project) {

@@ -1,7 +1,7 @@
 //! Files → Model: which files, in which order, and every step from text to a project that fits together.
 
 use super::canonical::canonical;
-use super::complete::{complete, mark_networkless};
+use super::complete::complete;
 use super::extends::{Extender, Source};
 use super::interpolate::Variables;
 use super::merge::{merge, settled, unique};
@@ -63,7 +63,6 @@ pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
     let mut layers = layers;
     layers.environment.entry("COMPOSE_PROJECT_NAME".to_owned()).or_insert_with(|| name.clone());
     let mut tree = loader.layers(&layers, None)?;
-    mark_networkless(&mut tree);
     environment::read_files(&mut loader, &mut tree, &layers.environment)?;
     let mut project = read_project(&tree, name)?;
     project.directory = layers.directory;

@@ -56,13 +56,10 @@ fn is_replaced(base: &Node, over: &Node, path: &Path) -> bool {
 
 fn merge_mappings(mut base: Mapping, over: Mapping, path: &Path) -> Result<Mapping> {
     for (key, mut entry) in over {
-        match base.remove(&key) {
-            Some(earlier) if !key.starts_with("x-") => {
-                entry.node = merge(earlier.node, entry.node, &path.key(&key))?;
-                base.insert(key, entry);
-            }
-            _ => drop(base.insert(key, entry)),
+        if let Some(earlier) = base.remove(&key) {
+            entry.node = merge(earlier.node, entry.node, &path.key(&key))?;
         }
+        base.insert(key, entry);
     }
     Ok(base)
 }

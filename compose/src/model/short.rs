@@ -169,7 +169,7 @@ pub fn mount(node: &Node, text: &str) -> Result<Node, String> {
     if is_path || !bind.is_empty() {
         entries.push(("bind", node.part(Value::Null).mapping(bind)));
     }
-    if !is_path && (source.is_some() || !volume.is_empty()) {
+    if !is_path {
         entries.push(("volume", node.part(Value::Null).mapping(volume)));
     }
     Ok(node.mapping(entries))

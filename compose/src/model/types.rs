@@ -685,7 +685,7 @@ pub struct BindOptions {
     pub selinux: Option<String>,
     /// `rprivate`, `private`, `rshared`, `shared`, `rslave`, `slave`.
     pub propagation: Option<String>,
-    /// Whether a source that isn't there is made as a directory. Unset: yes for a short form.
+    /// Whether a source that isn't there is made as a directory. Unset: yes.
     pub create_host_path: Option<bool>,
     /// `enabled`, `disabled`, `writable`, `readonly`.
     pub recursive: Option<String>,
