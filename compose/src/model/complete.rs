@@ -1,6 +1,6 @@
 //! What a Compose file leaves unsaid: names, default networks, default files, and who waits for whom.
 
-use super::types::{Attachment, Dependency, Map, Network, Project, Service};
+use super::types::{Attachment, Dependency, Map, Project, Service};
 
 /// The network of services that name none.
 const DEFAULT_NETWORK: &str = "default";
@@ -12,7 +12,7 @@ pub fn complete(project: &mut Project) {
         complete_service(service, &directory);
     }
     if project.services.values().any(|service| service.networks.contains_key(DEFAULT_NETWORK)) {
-        project.networks.entry(DEFAULT_NETWORK.to_owned()).or_insert_with(Network::default);
+        project.networks.entry(DEFAULT_NETWORK.to_owned()).or_default();
     }
     let name = |name: &mut String, key: &str, external: bool| {
         if name.is_empty() {

@@ -26,5 +26,7 @@ mod paths;
 mod read;
 mod select;
 mod short;
+#[cfg(test)]
+mod tests;
 mod unsupported;
 mod yaml;
