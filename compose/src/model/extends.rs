@@ -3,7 +3,7 @@
 use super::load::Loader;
 use super::merge::{merge, settled};
 use super::node::{Mapping, Node, Path, Place};
-use super::paths::Base;
+use super::paths::{Base, is_elsewhere};
 use super::types::Map;
 use crate::error::Result;
 use std::collections::HashMap;
@@ -74,6 +74,9 @@ impl<'a, 'files> Extender<'a, 'files> {
         };
         let file = extends.get("file").filter(|file| file.as_text() != Some(""));
         let base = match file.map(|file| (file, file.as_text())) {
+            Some((node, Some(file))) if is_elsewhere(file) => {
+                return Err(node.place.wrong(&path.key("file"), "is no file here, and isn't fetched"));
+            }
             Some((_, Some(file))) => {
                 let other = self.other(file, source, &extends.place, &path)?;
                 self.base(base, &other, extends, &path, trail)?

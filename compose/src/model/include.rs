@@ -2,7 +2,7 @@
 
 use super::load::{Layers, Loader};
 use super::node::{Node, Path, Value};
-use super::paths::Base;
+use super::paths::{Base, is_elsewhere};
 use crate::error::Result;
 use std::path::PathBuf;
 
@@ -40,6 +40,9 @@ fn layers_of(loader: &mut Loader, item: &Node, path: &Path, outer: &Layers) -> R
         let wrong = || node.place.wrong(&path.key(key), "must be a path, or a list of paths");
         let texts = node.as_list().map(|items| items.iter().map(Node::as_text).collect::<Option<Vec<_>>>());
         let texts = texts.flatten().ok_or_else(wrong)?;
+        if texts.iter().any(|text| is_elsewhere(text)) {
+            return Err(node.place.wrong(&path.key(key), "is no file here, and isn't fetched"));
+        }
         Ok(texts.into_iter().map(|text| base.absolute(text).into()).collect())
     };
     known_keys(item, path)?;

@@ -29,6 +29,11 @@ impl Base<'_> {
         let is_one_of = |patterns: &[&str]| patterns.iter().any(|pattern| path.matches(pattern));
         match &mut node.value {
             Value::Text(text) if is_one_of(PATHS) => *text = self.absolute(text),
+            Value::Text(text) if path.matches("services.*.build.ssh.*") => {
+                if let Some((id, key)) = text.split_once('=') {
+                    *text = format!("{id}={}", self.absolute(key));
+                }
+            }
             Value::Text(text) if is_one_of(CONTEXTS) && !is_elsewhere(text) => *text = self.absolute(text),
             Value::List(items) => {
                 items.iter_mut().enumerate().for_each(|(index, item)| self.apply(item, &path.index(index)));
@@ -83,9 +88,10 @@ impl Base<'_> {
     }
 }
 
-fn is_elsewhere(context: &str) -> bool {
+/// Tells whether it is the address of something that isn't a file here.
+pub fn is_elsewhere(text: &str) -> bool {
     let prefixes = ["service:", "github.com/", "git@"];
-    context.contains("://") || prefixes.iter().any(|prefix| context.starts_with(prefix))
+    text.contains("://") || prefixes.iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// The path without `.`, `..` and doubled slashes, by its words alone.
