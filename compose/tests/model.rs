@@ -6,6 +6,9 @@
 //!
 //! `CORTEN_UPDATE=1` writes the `.json` files anew. `CORTEN_DOCKER_COMPOSE=PROGRAM` asks that program, too.
 
+// A test that can't go on stops.
+#![allow(clippy::unwrap_used)]
+
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -101,10 +101,16 @@ fn service(fields: Vec<(String, Value)>) -> impl Strategy<Value = Value> {
 fn project() -> impl Strategy<Value = Value> {
     let fields = service_fields();
     prop::collection::btree_map("[a-z]{1,4}", service(fields), 1..4).prop_map(|services| {
-        let volumes = json!({"named": null, "data": null, "other": null, "theirs": {"external": true}, "v": null, "c": null});
-        let file = json!({"file": "a"});
-        let secrets = json!({"file": file, "variable": file, "theirs": file, "theirs-too": file, "token": file, "s": file});
-        let configs = json!({"plain": file, "inline": file, "c": file});
+        let all = |names: &str, what: Value| -> Value {
+            names
+                .split(' ')
+                .map(|name| (name.to_owned(), what.clone()))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        let volumes = all("named data other theirs v c", Value::Null);
+        let secrets = all("file variable theirs theirs-too token s", json!({"file": "a"}));
+        let configs = all("plain inline c", json!({"file": "a"}));
         json!({"services": services, "volumes": volumes, "secrets": secrets, "configs": configs})
     })
 }
@@ -158,6 +164,10 @@ fn changed_files_never_make_it_panic() {
     println!("{runs} texts of {} files, {projects} of them projects", files.len());
 }
 
+/// What turns a file into another one.
+const WORDS: &str = "!reset §!override §&a §*a§<<: §- §: §\n§  §{§}§[§]§${A:-§$§\"§'§|\n§>\n§null§~§-1§\
+                     99999999999999999999§1e999§0x§\t§#§---\n§\u{feff}§é§services:\n§extends: a§x-a: §? ";
+
 /// Numbers by xorshift, so that a seed says all.
 struct Dice(u64);
 
@@ -177,48 +187,12 @@ impl Dice {
 
     /// One of the files, changed in one to six places.
     fn changed(&mut self, files: &[String]) -> String {
-        const WORDS: [&str; 34] = [
-            "!reset ",
-            "!override ",
-            "&a ",
-            "*a",
-            "<<: ",
-            "- ",
-            ": ",
-            "\n",
-            "  ",
-            "{",
-            "}",
-            "[",
-            "]",
-            "${A:-",
-            "$",
-            "\"",
-            "'",
-            "|\n",
-            ">\n",
-            "null",
-            "~",
-            "-1",
-            "99999999999999999999",
-            "1e999",
-            "0x",
-            "\t",
-            "#",
-            "---\n",
-            "\u{feff}",
-            "é",
-            "services:\n",
-            "extends: a",
-            "x-a: ",
-            "? ",
-        ];
         let mut text = files[self.below(files.len())].clone();
         for _ in 0..=self.below(6) {
             let (from, to) = (self.place(&text), self.place(&text));
             let (from, to) = (from.min(to), from.max(to));
             match self.below(6) {
-                0 => text.insert_str(from, WORDS[self.below(WORDS.len())]),
+                0 => text.insert_str(from, WORDS.split('§').nth(self.below(34)).unwrap_or_default()),
                 1 if to - from < 200 => text.replace_range(from..to, ""),
                 2 if to - from < 400 => {
                     let part = text[from..to].to_owned();
@@ -282,8 +256,11 @@ fn files_and_names_come_from_arguments_then_variables_then_files() {
 
 #[test]
 fn a_named_service_is_on_whatever_its_profile_and_switches_on_no_other() {
-    let text = "services:\n  a: {image: a, profiles: [p], depends_on: [b]}\n  b: {image: b}\n  c: {image: c, profiles: [p]}\n  \
-                d: {image: d, profiles: [p], depends_on: [c]}\n";
+    let text = "services:
+  a: {image: a, profiles: [p], depends_on: [b]}
+  b: {image: b}
+  c: {image: c, profiles: [p]}
+  d: {image: d, profiles: [p], depends_on: [c]}";
     let load = || load(&in_memory(&[("/srv/app/compose.yaml", text)]), &request()).unwrap().project;
     let names = |names: &[&str], with_dependencies| {
         let mut project = load();
@@ -304,7 +281,9 @@ fn a_named_service_is_on_whatever_its_profile_and_switches_on_no_other() {
 fn the_hash_is_of_what_a_container_is_made_of() {
     let hash = |text: &str| super::hash::hash(&loaded(text).unwrap().project.services["a"]).unwrap();
     let plain = hash("services: {a: {image: a}, b: {image: b}}");
-    let same = "services: {a: {image: a, scale: 3, depends_on: [b], profiles: [p], pull_policy: always, build: .}, b: {image: b}}";
+    let same = "services:
+  a: {image: a, scale: 3, depends_on: [b], profiles: [p], pull_policy: always, build: .}
+  b: {image: b}";
     assert_eq!(hash(same), plain);
     assert_ne!(hash("services: {a: {image: a, tty: true}}"), plain);
 }
