@@ -99,7 +99,7 @@ fn hashes(project: &Project, names: &str) -> Result<String> {
     let line = |name: &str| {
         let service =
             project.services.get(name).ok_or_else(|| Error::new(format!("{name}: no such service")))?;
-        Ok(format!("{name} {}", hash::hash(service)?))
+        Ok(format!("{name} {}", hash::service(service)?))
     };
     Ok(lines(names.into_iter().map(line).collect::<Result<Vec<_>>>()?))
 }

@@ -1,6 +1,6 @@
 //! Short forms → long forms, so that whatever comes later meets one form of each field.
 
-use super::node::{Merging, Node, Path, Value};
+use super::node::{Entry, Merging, Node, Path, Value};
 use super::short;
 use crate::error::Result;
 
@@ -273,12 +273,11 @@ fn dependencies(node: &Node, path: &Path) -> Result<Option<Node>> {
 
 fn ssh_keys(node: &Node, path: &Path) -> Result<Option<Node>> {
     let Value::Mapping(mapping) = &node.value else { return as_it_is(node) };
-    let key =
-        |(id, entry): (&String, &super::node::Entry)| match (&entry.node.value, entry.node.scalar_text()) {
-            (Value::Null, _) => Ok(entry.node.text(id)),
-            (_, Some(path)) => Ok(entry.node.text(format!("{id}={path}"))),
-            _ => must_be(&entry.node, &path.key(id), "a path"),
-        };
+    let key = |(id, entry): (&String, &Entry)| match (&entry.node.value, entry.node.scalar_text()) {
+        (Value::Null, _) => Ok(entry.node.text(id)),
+        (_, Some(path)) => Ok(entry.node.text(format!("{id}={path}"))),
+        _ => must_be(&entry.node, &path.key(id), "a path"),
+    };
     Ok(Some(node.becomes(Value::List(mapping.iter().map(key).collect::<Result<_>>()?))))
 }
 
@@ -401,7 +400,7 @@ fn resource(node: &Node, path: &Path) -> Result<Option<Node>> {
             Err(key.wrong(&path.key("external"), "has another name than `name`: only `name` is needed"))
         }
         (Some(name), None) => {
-            mapping.insert("name".to_owned(), super::node::Entry { key, node: name });
+            mapping.insert("name".to_owned(), Entry { key, node: name });
             Ok(Some(node))
         }
         _ => Ok(Some(node)),

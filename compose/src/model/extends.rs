@@ -62,7 +62,10 @@ impl<'a, 'files> Extender<'a, 'files> {
         let Some(extends) = service.get("extends") else { return Ok(service.clone()) };
         let path = Path::of(&["services", name, "extends"]);
         let this = (source.file.clone(), name.to_owned());
-        if trail.contains(&this) || trail.len() >= DEPTH_MAX {
+        if trail.len() >= DEPTH_MAX {
+            return Err(extends.place.wrong(&path, format_args!("is more than {DEPTH_MAX} services deep")));
+        }
+        if trail.contains(&this) {
             let names: Vec<&str> = trail.iter().map(|(_, name)| name.as_str()).chain([name]).collect();
             return Err(extends
                 .place

@@ -1,13 +1,14 @@
-//! The hash by which a container is known to be made of the service as it is now.
+//! The hashes by which a thing is known to be made of what the project says now.
+//!
+//! In hexadecimal, as docker compose writes them into `com.docker.compose.config-hash`; the values are our own.
 
-use super::types::Service;
-use crate::error::{Error, Result};
+use super::types::{Network, Service, Volume};
+use crate::error::{Context, Result};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// The hash of what a container is made of: not how its image comes to be, how many there are, or who waits for whom.
-///
-/// In hexadecimal, as docker compose writes it into `com.docker.compose.config-hash`; the value is our own.
-pub fn hash(service: &Service) -> Result<String> {
+/// The hash of what a container is made of: not how its image comes to be, how many there are, or who goes before.
+pub fn service(service: &Service) -> Result<String> {
     let mut service = service.clone();
     service.build = None;
     service.develop = None;
@@ -18,7 +19,20 @@ pub fn hash(service: &Service) -> Result<String> {
     if let Some(deploy) = &mut service.deploy {
         deploy.replicas = None;
     }
-    let text =
-        serde_json::to_vec(&service).map_err(|error| Error::new(format!("hash of a service: {error}")))?;
+    hash(&service)
+}
+
+/// The hash of what a network is made of.
+pub fn network(network: &Network) -> Result<String> {
+    hash(network)
+}
+
+/// The hash of what a volume is made of.
+pub fn volume(volume: &Volume) -> Result<String> {
+    hash(volume)
+}
+
+fn hash(of: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_vec(of).at("hash")?;
     Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -1,7 +1,7 @@
 //! `include`: other projects, whose services, networks, volumes, secrets and configs become this one's.
 
 use super::load::{Layers, Loader};
-use super::node::{Node, Path, Value};
+use super::node::{Entry, Node, Path, Value};
 use super::paths::{Base, is_elsewhere};
 use crate::error::Result;
 use std::path::PathBuf;
@@ -49,7 +49,10 @@ fn layers_of(loader: &mut Loader, item: &Node, path: &Path, outer: &Layers) -> R
     let files = texts("path")?;
     let Some(main) = files.first() else { return Err(item.place.wrong(path, "has no `path`")) };
     let including: Vec<PathBuf> = outer.including.iter().chain(outer.files.first()).cloned().collect();
-    if including.contains(main) || including.len() >= DEPTH_MAX {
+    if including.len() >= DEPTH_MAX {
+        return Err(item.place.wrong(path, format_args!("is more than {DEPTH_MAX} projects deep")));
+    }
+    if including.contains(main) {
         let files: Vec<String> =
             including.iter().chain([main]).map(|file| file.display().to_string()).collect();
         return Err(item.place.wrong(path, format_args!("goes round in a circle: {}", files.join(" → "))));
@@ -85,8 +88,8 @@ fn import(tree: &mut Node, other: Node) -> Result<()> {
     let Some(tree) = tree.as_mapping_mut() else { return Ok(()) };
     for (section, from) in other.into_iter().filter(|(section, _)| SECTIONS.contains(&section.as_str())) {
         let Value::Mapping(from_here) = from.node.value else { continue };
-        let entry = || super::node::Entry { key: from.key.clone(), node: place.mapping::<String>([]) };
-        let Some(into) = tree.entry(section.clone()).or_insert_with(entry).node.as_mapping_mut() else {
+        let empty = || Entry { key: from.key.clone(), node: place.mapping::<String>([]) };
+        let Some(into) = tree.entry(section.clone()).or_insert_with(empty).node.as_mapping_mut() else {
             continue;
         };
         for (name, entry) in from_here {

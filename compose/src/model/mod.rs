@@ -14,6 +14,7 @@ mod canonical;
 mod check;
 mod complete;
 mod dotenv;
+mod effective;
 mod environment;
 mod extends;
 pub mod hash;

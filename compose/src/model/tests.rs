@@ -279,7 +279,7 @@ fn a_named_service_is_on_whatever_its_profile_and_switches_on_no_other() {
 
 #[test]
 fn the_hash_is_of_what_a_container_is_made_of() {
-    let hash = |text: &str| super::hash::hash(&loaded(text).unwrap().project.services["a"]).unwrap();
+    let hash = |text: &str| super::hash::service(&loaded(text).unwrap().project.services["a"]).unwrap();
     let plain = hash("services: {a: {image: a}, b: {image: b}}");
     let same = "services:
   a: {image: a, scale: 3, depends_on: [b], profiles: [p], pull_policy: always, build: .}

@@ -255,7 +255,7 @@ pub struct Service {
     pub pull_policy: Option<PullPolicy>,
     /// Whether its root filesystem is read-only.
     pub read_only: bool,
-    /// Restart policy.
+    /// Restart policy. See [`Service::restart_policy`].
     pub restart: Option<Restart>,
     /// The OCI runtime, or containerd's shim.
     pub runtime: Option<String>,
@@ -453,7 +453,7 @@ pub struct Deploy {
     pub rollback_config: Option<UpdateConfig>,
     /// Limits and reservations.
     pub resources: Option<Resources>,
-    /// Restart policy, where `restart` is unset.
+    /// Restart policy. See [`Service::restart_policy`].
     pub restart_policy: Option<RestartPolicy>,
     /// Swarm's.
     pub placement: Option<Placement>,
@@ -527,7 +527,7 @@ pub struct DiscreteResource {
     pub value: Option<i64>,
 }
 
-/// Swarm's restart policy, which stands for `restart` where that one is unset.
+/// Swarm's restart policy, which goes before `restart`.
 pub struct RestartPolicy {
     /// `none`, `on-failure`, `any`.
     pub condition: Option<String>,
@@ -864,12 +864,5 @@ pub struct Dependency {
 impl Default for Dependency {
     fn default() -> Dependency {
         Dependency { condition: Condition::default(), restart: false, required: true, extensions: Map::new() }
-    }
-}
-
-impl Service {
-    /// How many containers it has.
-    pub fn replicas(&self) -> u32 {
-        self.scale.or(self.deploy.as_ref().and_then(|deploy| deploy.replicas)).unwrap_or(1)
     }
 }
