@@ -1,7 +1,7 @@
 //! `corten-compose`: docker compose's commands and flags.
 
 use crate::commands::config::{self, Format, What};
-use crate::model::load::Request;
+use crate::model::request::Request;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;

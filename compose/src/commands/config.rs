@@ -2,7 +2,7 @@
 
 use super::project;
 use crate::error::{Context, Error, Result};
-use crate::model::load::Request;
+use crate::model::request::Request;
 use crate::model::types::Project;
 use crate::model::{hash, print};
 use std::collections::BTreeSet;

@@ -1,7 +1,8 @@
 //! The project that a command is for.
 
 use crate::error::{Error, Result};
-use crate::model::load::{Files, Loaded, Request, load};
+use crate::model::load::{Files, Loaded, load};
+use crate::model::request::Request;
 use std::io::{self, Read};
 use std::path::Path;
 

@@ -11,6 +11,8 @@ const SECTIONS: [&str; 6] = ["services", "networks", "volumes", "secrets", "conf
 
 /// Projects that include each other in a row at most, so that no stack overflows.
 const DEPTH_MAX: usize = 32;
+/// Included projects at most, one that is included twice counted twice.
+const INCLUDED_MAX: usize = 1000;
 
 /// Takes over, into the file's tree, what the projects have that it includes.
 ///
@@ -25,6 +27,10 @@ pub fn apply(loader: &mut Loader, tree: &mut Node, layers: &Layers) -> Result<()
     };
     for (index, item) in items.iter().enumerate() {
         let path = path.index(index);
+        loader.included += 1;
+        if loader.included > INCLUDED_MAX {
+            return Err(item.place.wrong(&path, format_args!("is more than the {INCLUDED_MAX}th project")));
+        }
         let included = layers_of(loader, item, &path, layers)?;
         let other = loader.layers(&included, Some((&item.place, &path)))?;
         import(tree, other)?;

@@ -5,14 +5,14 @@ use super::complete::complete;
 use super::extends::{Extender, Source};
 use super::interpolate::Variables;
 use super::merge::{merge, settled, unique};
-use super::node::{Mapping, Node, Path, Place, Value};
-use super::paths::{self, Base};
+use super::node::{Mapping, Node, Path, Place};
+use super::paths::Base;
+use super::request::Request;
 use super::types::{Config, Extensions, LanguageModel, Map, Network, Project, Secret, Service, Volume};
 use super::{check, dotenv, environment, include, name, read, unsupported, yaml};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Display;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::rc::Rc;
@@ -21,25 +21,6 @@ use std::rc::Rc;
 pub trait Files {
     /// The text of a file, or of standard input if it is `-`.
     fn read(&self, file: &FilePath) -> io::Result<String>;
-}
-
-/// What a project is loaded from, in the words of the command line.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// Where the user is: an absolute directory.
-    pub here: PathBuf,
-    /// The environment of the process.
-    pub environment: Map<String>,
-    /// `--file`.
-    pub files: Vec<String>,
-    /// `--env-file`.
-    pub env_files: Vec<String>,
-    /// `--project-directory`.
-    pub directory: Option<String>,
-    /// `--project-name`.
-    pub name: Option<String>,
-    /// `--profile`.
-    pub profiles: Vec<String>,
 }
 
 /// A project, and what its user should know of it.
@@ -57,10 +38,10 @@ pub struct Loaded {
 ///
 /// Errors: `FILE:LINE:COLUMN: FIELD: what is wrong`.
 pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
-    let mut loader = Loader { files, here: &request.here, known: HashMap::new(), unset: BTreeSet::new() };
-    let layers = request.layers(&mut loader)?;
+    let here = &request.here;
+    let mut loader = Loader { files, here, known: HashMap::new(), unset: BTreeSet::new(), included: 0 };
+    let mut layers = request.layers(&mut loader)?;
     let name = name::of_project(&mut loader, request, &layers)?;
-    let mut layers = layers;
     layers.environment.entry("COMPOSE_PROJECT_NAME".to_owned()).or_insert_with(|| name.clone());
     let mut tree = loader.layers(&layers, None)?;
     environment::read_files(&mut loader, &mut tree, &layers.environment)?;
@@ -83,88 +64,6 @@ pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
     Ok(loaded)
 }
 
-/// The names of a project's file, where a directory has one.
-const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
-const OVERRIDES: [&str; 4] = [
-    "compose.override.yml",
-    "compose.override.yaml",
-    "docker-compose.override.yml",
-    "docker-compose.override.yaml",
-];
-
-impl Request {
-    /// The files, where their relative paths begin, and the variables.
-    fn layers(&self, loader: &mut Loader) -> Result<Layers> {
-        let absolute = |text: &str| PathBuf::from(paths::clean(&self.here.join(text).to_string_lossy()));
-        let file = |text: &String| if text == "-" { PathBuf::from(text) } else { absolute(text) };
-        let directory = self.directory.as_deref().map(absolute);
-        let directory_of = |files: &[PathBuf]| {
-            let named = files.iter().find(|file| file.as_os_str() != "-").and_then(|file| file.parent());
-            directory.clone().unwrap_or_else(|| named.unwrap_or(&self.here).to_owned())
-        };
-        let mut files: Vec<PathBuf> = self.files.iter().map(file).collect();
-        let env_files: Vec<PathBuf> = self.env_files.iter().map(|text| absolute(text)).collect();
-        let disabled = self.environment.get("COMPOSE_DISABLE_ENV_FILE").is_some_and(|value| is_true(value));
-        let mut environment = self.environment.clone();
-        let add = |loader: &mut Loader, environment: &mut Map<String>, directory: &FilePath| -> Result<()> {
-            let more = if !env_files.is_empty() {
-                loader.variables(&env_files, environment)?
-            } else if disabled {
-                Map::new()
-            } else {
-                loader.default_variables(directory, environment)?
-            };
-            for (name, value) in more {
-                environment.entry(name).or_insert(value);
-            }
-            Ok(())
-        };
-        let first = directory_of(&files);
-        add(loader, &mut environment, &first)?;
-        if let (true, Some(named)) = (files.is_empty(), environment.get("COMPOSE_FILE")) {
-            let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|text| !text.is_empty());
-            let separator = separator.map_or(":", String::as_str);
-            files = named
-                .split(separator)
-                .filter(|text| !text.is_empty())
-                .map(|text| file(&text.to_owned()))
-                .collect();
-        }
-        if files.is_empty() {
-            files = self.default_files(loader, &first)?;
-        }
-        let directory = directory_of(&files);
-        if directory != first {
-            add(loader, &mut environment, &directory)?;
-        }
-        Ok(Layers { files, directory, environment, including: Vec::new() })
-    }
-
-    /// The files of the nearest directory that has any, upwards.
-    fn default_files(&self, loader: &mut Loader, directory: &FilePath) -> Result<Vec<PathBuf>> {
-        for directory in directory.ancestors() {
-            let found = |names: &[&str], loader: &mut Loader| {
-                names.iter().map(|name| directory.join(name)).find(|file| loader.is_there(file))
-            };
-            if let Some(file) = found(&NAMES, loader) {
-                return Ok([Some(file), found(&OVERRIDES, loader)].into_iter().flatten().collect());
-            }
-        }
-        let directory = directory.display();
-        Err(Error::new(format!("{directory}: neither this directory nor one above it has a {}", NAMES[0])))
-    }
-
-    fn active_profiles(&self, environment: &Map<String>) -> Vec<String> {
-        let named = environment.get("COMPOSE_PROFILES").filter(|_| self.profiles.is_empty());
-        let named = named.into_iter().flat_map(|text| text.split(',')).map(|name| name.trim().to_owned());
-        named.chain(self.profiles.iter().cloned()).filter(|name| !name.is_empty()).collect()
-    }
-}
-
-fn is_true(text: &str) -> bool {
-    ["1", "t", "true"].contains(&text.to_ascii_lowercase().as_str())
-}
-
 /// Files that are merged into one project, an included one or the whole.
 pub struct Layers {
     /// The files, absolute, a later one over an earlier one.
@@ -185,6 +84,8 @@ pub struct Loader<'files> {
     known: HashMap<PathBuf, Rc<Vec<Node>>>,
     /// The variables that were asked for in vain.
     unset: BTreeSet<String>,
+    /// How many projects were included.
+    pub included: usize,
 }
 
 /// Who asks for a file, so that the user learns why it is read.
@@ -305,7 +206,8 @@ impl Loader<'_> {
         }
     }
 
-    fn is_there(&self, file: &FilePath) -> bool {
+    /// Tells whether a file is there and can be read.
+    pub fn is_there(&self, file: &FilePath) -> bool {
         self.files.read(file).is_ok()
     }
 
@@ -367,14 +269,4 @@ fn read_project(tree: &Node, name: String) -> Result<Project> {
         extensions: document.extensions,
         ..Project::default()
     })
-}
-
-/// A text that isn't nothing, at a key of the tree.
-pub fn text_at<'a>(tree: &'a Node, key: &str) -> Option<&'a str> {
-    tree.get(key).filter(|node| node.value != Value::Null).and_then(Node::as_text)
-}
-
-/// The error that a name is not one for a project.
-pub fn bad_name(from: impl Display, name: &str) -> Error {
-    Error::new(format!("{from}: {name:?} must be of a-z, 0-9, `-`, `_`, and begin with a letter or a digit"))
 }

@@ -25,6 +25,7 @@ mod name;
 mod node;
 mod paths;
 mod read;
+pub mod request;
 mod select;
 mod short;
 #[cfg(test)]

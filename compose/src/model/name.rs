@@ -1,7 +1,8 @@
 //! The project's name: `-p`, else `COMPOSE_PROJECT_NAME`, else `name:`, else the directory's.
 
-use super::load::{Layers, Loader, Request, bad_name, text_at};
-use super::node::Path;
+use super::load::{Layers, Loader};
+use super::node::{Node, Path};
+use super::request::Request;
 use crate::error::{Error, Result};
 
 /// The name of the project that the request means.
@@ -13,12 +14,12 @@ pub fn of_project(loader: &mut Loader, request: &Request, layers: &Layers) -> Re
     let given =
         given.map(|name| ("--project-name", name)).or(variable.map(|name| ("COMPOSE_PROJECT_NAME", name)));
     if let Some((from, name)) = given {
-        return if lowered(name) == *name { Ok(name.clone()) } else { Err(bad_name(from, name)) };
+        return if lowered(name) == *name { Ok(name.clone()) } else { Err(bad(from, name)) };
     }
     let mut name = String::new();
     for file in &layers.files {
         for document in loader.raw(file, None)?.iter() {
-            let Some(text) = text_at(document, "name") else { continue };
+            let Some(text) = document.get("name").and_then(Node::as_text) else { continue };
             let path = Path::of(&["name"]);
             let text = loader.expand(text, &layers.environment);
             name = lowered(&text.map_err(|what| document.locate(&path).wrong(&path, what))?);
@@ -40,4 +41,8 @@ fn lowered(text: &str) -> String {
     let is_part = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
     let name: String = text.to_lowercase().chars().filter(is_part).collect();
     name.trim_start_matches(['_', '-']).to_owned()
+}
+
+fn bad(from: &str, name: &str) -> Error {
+    Error::new(format!("{from}: {name:?} must be of a-z, 0-9, `-`, `_`, and begin with a letter or a digit"))
 }

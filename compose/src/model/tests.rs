@@ -1,7 +1,8 @@
 //! What holds for any project, and which files a project is made of.
 
-use super::load::{Files, Loaded, Request, load};
+use super::load::{Files, Loaded, load};
 use super::print;
+use super::request::Request;
 use super::types::Map;
 use crate::error::Result;
 use proptest::prelude::*;
