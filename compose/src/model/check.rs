@@ -22,6 +22,26 @@ pub fn check(project: &Project) -> Option<Problem> {
     problems.0.into_iter().next()
 }
 
+/// What can be written, and can't be run: several containers of a service can't have one port of the host.
+pub fn check_to_run(project: &Project) -> Vec<Problem> {
+    let mut problems = Problems::default();
+    for (name, service) in project.services.iter().filter(|(_, service)| service.replicas() > 1) {
+        for (index, port) in service.ports.iter().enumerate() {
+            let fixed =
+                port.published.as_ref().filter(|published| !published.contains('-') && *published != "0");
+            if let Some(published) = fixed {
+                let path = Path::of(&["services", name, "ports"]).index(index);
+                let containers = service.replicas();
+                problems.add(
+                    path,
+                    format_args!("port {published} of the host can't be that of {containers} containers"),
+                );
+            }
+        }
+    }
+    problems.0
+}
+
 #[derive(Default)]
 struct Problems(Vec<Problem>);
 

@@ -1,7 +1,7 @@
 //! `include`: other projects, whose services, networks, volumes, secrets and configs become this one's.
 
 use super::load::{Layers, Loader};
-use super::node::{Entry, Node, Path, Value};
+use super::node::{Entry, Node, Path, Value, unknown_key};
 use super::paths::{Base, is_elsewhere};
 use crate::error::Result;
 use std::path::PathBuf;
@@ -82,8 +82,9 @@ fn known_keys(item: &Node, path: &Path) -> Result<()> {
     let Some(mapping) = item.as_mapping() else {
         return Err(item.place.wrong(path, format_args!("must be a path or a mapping, not {}", item.kind())));
     };
-    match mapping.iter().find(|(key, _)| !["path", "project_directory", "env_file"].contains(&key.as_str())) {
-        Some((key, entry)) => Err(entry.key.wrong(&path.key(key), "is not a key that is known here")),
+    const KEYS: [&str; 3] = ["path", "project_directory", "env_file"];
+    match mapping.iter().find(|(key, _)| !KEYS.contains(&key.as_str())) {
+        Some((key, entry)) => Err(entry.key.wrong(&path.key(key), unknown_key(key, &KEYS))),
         None => Ok(()),
     }
 }

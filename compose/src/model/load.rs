@@ -5,7 +5,7 @@ use super::complete::complete;
 use super::extends::{Extender, Source};
 use super::interpolate::Variables;
 use super::merge::{merge, settled, unique};
-use super::node::{Mapping, Node, Path, Place};
+use super::node::{Mapping, Node, Path, Place, unknown_key};
 use super::paths::Base;
 use super::request::Request;
 use super::types::{Config, Extensions, LanguageModel, Map, Network, Project, Secret, Service, Volume};
@@ -60,6 +60,9 @@ pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
     for unsupported in unsupported::unsupported(&tree) {
         let line = tree.locate(&unsupported.path).wrong(&unsupported.path, unsupported.what).to_string();
         if unsupported.refused { loaded.refusals.push(line) } else { loaded.warnings.push(line) }
+    }
+    for (path, what) in check::check_to_run(&loaded.project) {
+        loaded.refusals.push(tree.locate(&path).wrong(&path, what).to_string());
     }
     Ok(loaded)
 }
@@ -251,7 +254,7 @@ fn known_sections(tree: &Node) -> Result<()> {
     let unknown = |key: &&String| !SECTIONS.contains(&key.as_str()) && !key.starts_with("x-");
     let mapping = tree.as_mapping().into_iter();
     match mapping.flat_map(Mapping::iter).find(|(key, _)| unknown(key)) {
-        Some((key, entry)) => Err(entry.key.wrong(&Path::of(&[key]), "is not a key that is known here")),
+        Some((key, entry)) => Err(entry.key.wrong(&Path::of(&[key]), unknown_key(key, &SECTIONS))),
         None => Ok(()),
     }
 }

@@ -82,6 +82,16 @@ impl Place {
     }
 }
 
+/// What is wrong with a key that isn't among those that are known in its place.
+pub fn unknown_key(key: &str, known: &[&str]) -> String {
+    let likeness = |known: &&str| strsim::jaro_winkler(key, known);
+    let likest = known.iter().copied().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    match likest.filter(|likest| likeness(likest) > 0.85) {
+        Some(likest) => format!("is not a key that is known here; is `{likest}` meant?"),
+        None => "is not a key that is known here".to_owned(),
+    }
+}
+
 /// Two nodes are the same when they say the same, wherever they are.
 impl PartialEq for Node {
     fn eq(&self, other: &Node) -> bool {

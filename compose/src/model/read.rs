@@ -1,6 +1,6 @@
 //! Tree → Model: serde's reader of a tree in its long form, whose errors name the place and the field.
 
-use super::node::{Mapping, Node, Path, Place, Value};
+use super::node::{Mapping, Node, Path, Place, Value, unknown_key};
 use crate::error::{Error, Result};
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -196,7 +196,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         let unknown = |key: &str| !key.starts_with("x-") && !fields.contains(&key);
         if let Some((key, entry)) = mapping.iter().find(|(key, _)| unknown(key)) {
             let at = Some((entry.key.clone(), self.path.key(key)));
-            return Err(Fault { at, what: "is not a key that is known here".to_owned() });
+            return Err(Fault { at, what: unknown_key(key, fields) });
         }
         visitor.visit_map(Entries::fields(mapping, &self.path))
     }

@@ -3,7 +3,7 @@
 use super::load::{Files, Loaded, load};
 use super::print;
 use super::request::Request;
-use super::types::Map;
+use super::types::{Map, Service};
 use crate::error::Result;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -41,6 +41,10 @@ fn loaded(text: &str) -> Result<Loaded> {
 /// Loads a text, and if it is a project, what is printed of it, which has to be the same project.
 fn same_again(text: &str) {
     let Ok(Loaded { mut project, .. }) = loaded(text) else { return };
+    for service in project.services.values() {
+        let record = serde_json::to_string(service).unwrap();
+        assert_eq!(&serde_json::from_str::<Service>(&record).unwrap(), service, "of {record}");
+    }
     project.drop_unused();
     let yaml = print::yaml(&project).unwrap();
     let json = print::json(&project).unwrap();
@@ -287,4 +291,24 @@ fn the_hash_is_of_what_a_container_is_made_of() {
   b: {image: b}";
     assert_eq!(hash(same), plain);
     assert_ne!(hash("services: {a: {image: a, tty: true}}"), plain);
+}
+
+#[test]
+fn what_cannot_be_run_is_told_apart_from_what_is_wrong() {
+    let loaded = loaded(
+        "services:
+  a: {image: a, scale: 2, ports: [\"80\", \"8000-8001:80\", \"81:81\"]}
+  b: {image: b, use_api_socket: true, cpu_count: 3, hostname: $GONE}",
+    );
+    let loaded = loaded.unwrap();
+    let refusals = [
+        "compose.yaml:3:17: services.b.use_api_socket: needs the socket of an engine, which isn't there",
+        "compose.yaml:2:57: services.a.ports[2]: port 81 of the host can't be that of 2 containers",
+    ];
+    assert_eq!(loaded.refusals, refusals);
+    let warnings = [
+        "the variable GONE isn't set, and is taken as empty",
+        "compose.yaml:3:39: services.b.cpu_count: is for Windows, and is left alone",
+    ];
+    assert_eq!(loaded.warnings, warnings);
 }
