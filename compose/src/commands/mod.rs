@@ -8,11 +8,13 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::observe::{self, Observed};
 
+pub mod config;
 mod exec;
 mod images;
 mod inspect;
 mod lifecycle;
 mod logs;
+pub mod project;
 mod ps;
 mod run;
 mod top;
