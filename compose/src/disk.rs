@@ -41,6 +41,11 @@ impl Disk {
         self.running.join(id)
     }
 
+    /// The directory of a project's secrets and configs that are no files of the user's.
+    pub fn project(&self, name: &str) -> PathBuf {
+        self.lasting.join("projects").join(name)
+    }
+
     /// The directory of all volumes.
     pub fn volumes(&self) -> PathBuf {
         self.lasting.join("volumes")

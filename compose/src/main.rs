@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 // Until its callers are here.
+mod actual;
 #[allow(dead_code)]
 mod apply;
 mod cli;
@@ -60,7 +61,7 @@ fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
         ["hook", operation] => net::hook::run(operation).map(|()| 0),
         ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
         _ if program == "cortenctl" => docker(),
-        _ => Err(Error::new("no command is there yet")),
+        _ => compose(),
     }
 }
 
@@ -79,4 +80,22 @@ fn docker() -> Result<u8> {
     // A thread that reads standard input would be waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// docker compose's commands.
+fn compose() -> Result<u8> {
+    let matches = match cli::compose::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(err) => {
+            drop(err.print());
+            return Ok(if err.use_stderr() { 1 } else { 0 });
+        }
+    };
+    let here = std::env::current_dir()?;
+    // A variable that isn't UTF-8 can't be named in a file.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let asked = cli::compose::asked(&matches, here, environment)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(commands::compose::perform(asked))
 }

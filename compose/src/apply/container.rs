@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::image::Image;
 use super::keeper::{self, Told};
+use super::member::Member;
 use super::record::{self, Record, Wanted};
 use super::stdio::Streams;
 use super::volume::Volume;
@@ -41,6 +42,10 @@ pub struct New<'a> {
     pub binds: Vec<Bind>,
     /// Whether it is removed at its end.
     pub auto_remove: bool,
+    /// Which container of which project it is.
+    pub member: Option<Member>,
+    /// The anonymous volumes that it takes over, by their places in the container.
+    pub taken_over: BTreeMap<String, String>,
 }
 
 /// Makes a container that can be started, and gives its id. What is half made when this fails is removed.
@@ -49,7 +54,7 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
     let making = Making { disk, id: &id, dir: disk.container(&id), new };
     if let Some(name) = &making.new.name {
         names::check(name)?;
-        refuse_taken(engine, name).await?;
+        refuse_taken(engine, name, making.new.member.as_ref()).await?;
     }
     disk::make_dir(&making.dir)?;
     let mut anonymous = Vec::new();
@@ -106,9 +111,10 @@ impl Making<'_> {
             image_id: image.id.clone(),
             command: spec::command(service, &image.document.config),
             stop_signal: stop_signal(service, image),
-            anonymous_volumes: anonymous.clone(),
+            anonymous_volumes: anonymous.iter().chain(self.new.taken_over.values()).cloned().collect(),
             volumes,
             auto_remove: self.new.auto_remove,
+            member: self.new.member.clone(),
         };
         self.register(engine, spec, record, &hostname, host.systemd).await
     }
@@ -128,7 +134,7 @@ impl Making<'_> {
         let lock = lock.map_err(|err| Error::new(err.to_string())).at("the lock of names")??;
         let name = match &self.new.name {
             Some(name) => {
-                refuse_taken(engine, name).await?;
+                refuse_taken(engine, name, self.new.member.as_ref()).await?;
                 name.clone()
             }
             None => free_name(engine).await?,
@@ -223,7 +229,7 @@ impl Making<'_> {
 
     /// The volume of a mount, which is made and filled where it isn't there yet.
     async fn volume(&self, mount: &Mount, layers: &[Layer], anonymous: &mut Vec<String>) -> Result<String> {
-        let name = match &mount.source {
+        let name = match mount.source.as_ref().or(self.new.taken_over.get(&mount.target)) {
             Some(name) => {
                 let volume = Volume { name: name.clone(), driver: "local".to_owned(), ..Volume::default() };
                 volume::ensure(self.disk, &volume)?;
@@ -295,9 +301,15 @@ async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
     Ok(Joined { network: pid(names[0])?, pid: pid(names[1])?, ipc: pid(names[2])? })
 }
 
+/// Whoever replaces a container of a project has its name beside it for a while.
+///
 /// Errors: AlreadyExists, in Docker's words.
-async fn refuse_taken(engine: &Engine, name: &str) -> Result<()> {
-    match observe::containers(engine).await?.iter().find(|one| one.name() == name) {
+async fn refuse_taken(engine: &Engine, name: &str, member: Option<&Member>) -> Result<()> {
+    let is_replaced = |one: &Observed| {
+        let other = one.record.as_ref().and_then(|record| record.member.as_ref());
+        member.zip(other).is_some_and(|(member, other)| member.replaces(other))
+    };
+    match observe::containers(engine).await?.iter().find(|one| one.name() == name && !is_replaced(one)) {
         None => Ok(()),
         Some(owner) => Err(Error::of_kind(
             Kind::AlreadyExists,

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::member::Member;
+
 use crate::engine::containers::Container;
 use crate::engine::types::Any;
 use crate::error::{Context, Result};
@@ -53,6 +55,8 @@ pub struct Record {
     pub volumes: BTreeMap<String, String>,
     /// Whether it is removed at its end.
     pub auto_remove: bool,
+    /// Which container of which project it is.
+    pub member: Option<Member>,
 }
 
 impl Record {
@@ -83,6 +87,7 @@ impl Record {
             (STOP_SIGNAL.to_owned(), self.stop_signal.clone()),
             (STOP_TIMEOUT.to_owned(), self.stop_seconds().to_string()),
         ]);
+        labels.extend(self.member.iter().flat_map(Member::labels));
         if self.is_revived() {
             labels.insert(POLICY.to_owned(), restart);
         }

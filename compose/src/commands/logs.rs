@@ -18,8 +18,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub async fn logs(session: &Session, typed: &str, logs: &Logs) -> Ended {
     let containers = session.containers().await?;
     let one = observe::find(&containers, typed)?;
-    let mut log =
-        Log { path: keep::log_path(&session.disk.container(one.id())), shown: 0, unfinished: String::new() };
+    let mut log = Log::of(keep::log_path(&session.disk.container(one.id())));
     let show = Show::of(logs)?;
     show.last(&log.all()?, logs.tail);
     if !logs.follow || !one.state.is_up() {
@@ -38,14 +37,14 @@ pub async fn logs(session: &Session, typed: &str, logs: &Logs) -> Ended {
 
 /// A line of the log.
 #[derive(Debug, Deserialize)]
-struct Entry {
+pub(super) struct Entry {
     log: String,
     stream: String,
     time: String,
 }
 
 /// A container's log: a file, and older ones beside it.
-struct Log {
+pub(super) struct Log {
     path: PathBuf,
     /// How many bytes of the file are read.
     shown: u64,
@@ -54,8 +53,12 @@ struct Log {
 }
 
 impl Log {
+    pub(super) fn of(path: PathBuf) -> Log {
+        Log { path, shown: 0, unfinished: String::new() }
+    }
+
     /// All there is, the oldest first.
-    fn all(&mut self) -> Result<Vec<Entry>> {
+    pub(super) fn all(&mut self) -> Result<Vec<Entry>> {
         let older = |number: usize| PathBuf::from(format!("{}.{number}", self.path.display()));
         let count = (1..).take_while(|&number| older(number).exists()).count();
         let mut text = String::new();
@@ -67,7 +70,7 @@ impl Log {
     }
 
     /// What has come since.
-    fn rest(&mut self) -> Result<Vec<Entry>> {
+    pub(super) fn rest(&mut self) -> Result<Vec<Entry>> {
         let length = std::fs::metadata(&self.path).map_or(0, |about| about.len());
         let mut text = std::mem::take(&mut self.unfinished);
         if length < self.shown {
@@ -103,25 +106,30 @@ fn entries(text: &str) -> Vec<Entry> {
 }
 
 /// What is shown of a log, and how.
-struct Show {
+pub(super) struct Show {
     since: Option<(i64, u32)>,
     until: Option<(i64, u32)>,
     timestamps: bool,
 }
 
 impl Show {
-    fn of(logs: &Logs) -> Result<Show> {
+    pub(super) fn of(logs: &Logs) -> Result<Show> {
         let moment = |typed: &Option<String>| typed.as_deref().map(moment).transpose();
         Ok(Show { since: moment(&logs.since)?, until: moment(&logs.until)?, timestamps: logs.timestamps })
     }
 
     fn last(&self, entries: &[Entry], count: Option<usize>) {
+        self.last_behind("", entries, count);
+    }
+
+    /// Shows the last entries, each behind that prefix.
+    pub(super) fn last_behind(&self, prefix: &str, entries: &[Entry], count: Option<usize>) {
         let shown: Vec<&Entry> = entries.iter().filter(|entry| self.has(entry)).collect();
         let from = count.map_or(0, |count| shown.len().saturating_sub(count));
         let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
         for entry in &shown[from..] {
             let time = if self.timestamps { format!("{} ", entry.time) } else { String::new() };
-            let text = time + &entry.log;
+            let text = format!("{prefix}{time}{}", entry.log);
             // Who doesn't want to read it has gone.
             drop(if entry.stream == "stderr" {
                 stderr.write_all(text.as_bytes())

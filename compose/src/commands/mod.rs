@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::observe::{self, Observed};
 
+pub mod compose;
 pub mod config;
 mod exec;
 mod images;

@@ -66,6 +66,8 @@ async fn make(session: &Session, asked: Asked) -> Result<Observed> {
         image: &image,
         binds: Vec::new(),
         auto_remove: asked.auto_remove,
+        member: None,
+        taken_over: Default::default(),
     };
     let id = container::create(engine, disk, new).await?;
     if let Some(file) = &asked.cidfile {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// What is there of a project.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Actual {
@@ -82,7 +84,7 @@ pub enum Health {
 }
 
 /// What a container is made of. If one of them differs, another container takes its place.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Ingredients {
     /// The hash of its service's definition.
     pub config: String,

@@ -50,6 +50,12 @@ impl Plan {
         &self.steps
     }
 
+    /// The places of all steps.
+    #[cfg(test)]
+    pub fn ids(&self) -> impl Iterator<Item = StepId> {
+        (0..self.steps.len()).map(StepId)
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

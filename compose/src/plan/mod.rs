@@ -7,7 +7,7 @@ pub mod down;
 pub mod explain;
 pub mod graph;
 pub mod lifecycle;
-mod selection;
+pub mod selection;
 #[cfg(test)]
 mod tests;
 pub mod up;
