@@ -56,9 +56,7 @@ fn labels() -> HashMap<String, String> {
 
 fn is_dead(lease: &LeaseRecord) -> bool {
     let owner = lease.labels.get(OWNER).and_then(|owner| owner.split_once(' '));
-    owner.is_some_and(|(pid, time)| {
-        pid.parse().ok().and_then(started).is_none_or(|started| started != time)
-    })
+    owner.is_some_and(|(pid, time)| pid.parse().ok().and_then(started).is_none_or(|started| started != time))
 }
 
 /// When a process started, in ticks since the boot: a pid is given to a second process sooner or later.

@@ -83,7 +83,8 @@ impl Engine {
             async move { UnixStream::connect(Path::new(&socket)).await.map(TokioIo::new) }
         });
         // The URI names nobody: the connector knows the way.
-        let endpoint = Endpoint::from_static("http://containerd").connect_timeout(Duration::from_secs(CONNECT_SECONDS));
+        let endpoint =
+            Endpoint::from_static("http://containerd").connect_timeout(Duration::from_secs(CONNECT_SECONDS));
         let channel = endpoint.connect_with_connector(connector).await.map_err(|err| {
             let why = root_cause(&err);
             Error::of_kind(Kind::Unavailable, format!("containerd at {path}: {why}; is containerd running?"))
@@ -105,7 +106,8 @@ impl Engine {
     pub async fn call<C: Call>(&self, request: C) -> Result<C::Answer> {
         let mut client = self.client().await?;
         let path = PathAndQuery::from_static(C::METHOD);
-        let answer = client.unary(self.addressed(request)?, path, ProstCodec::<C, C::Answer>::default()).await;
+        let answer =
+            client.unary(self.addressed(request)?, path, ProstCodec::<C, C::Answer>::default()).await;
         answer.map(tonic::Response::into_inner).map_err(|status| error_of(&status))
     }
 

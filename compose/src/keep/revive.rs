@@ -2,7 +2,7 @@
 //! says so. A process of its own, which outlives the keeper.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::setsid;
 use tokio::time::sleep;
@@ -19,8 +19,10 @@ use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::Process;
 
-/// How often somebody is asked again who can't be reached: containerd itself is started anew.
+/// How often containerd is asked again if it can't be reached, because it is started anew itself.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long. Whoever starts it later than that has its restart monitor.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// The exit code of a container that could not be started.
 const NOT_STARTED: u32 = 128;
 
@@ -152,13 +154,14 @@ impl Reviver {
 
     /// Asks containerd, until it can be reached.
     async fn asked<T>(&self, ask: impl AsyncFn(&Engine) -> Result<T>) -> Result<T> {
+        let asked = Instant::now();
         loop {
             let answer = match Engine::connect(&self.settings.address, &self.settings.namespace).await {
                 Ok(engine) => ask(&engine).await,
                 Err(err) => Err(err),
             };
             match answer {
-                Err(err) if err.kind() == Kind::Unavailable => sleep(AGAIN).await,
+                Err(err) if err.kind() == Kind::Unavailable && asked.elapsed() < PATIENCE => sleep(AGAIN).await,
                 answer => return answer,
             }
         }

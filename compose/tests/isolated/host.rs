@@ -175,6 +175,8 @@ fn is_kept_by(id: &str, pid: i32) -> bool {
 /// What keepers have started for a restart outlives them, and waits for a containerd that a test doesn't have.
 impl Drop for Shim {
     fn drop(&mut self) {
+        drop(self.keeper.0.kill());
+        drop(self.keeper.0.wait());
         let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
         for process in fs::read_dir("/proc").unwrap().flatten() {
             let is_ours =

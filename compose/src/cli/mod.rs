@@ -1,0 +1,5 @@
+//! Command lines: both trees, and what is meant by what was typed.
+
+pub mod container;
+pub mod docker;
+mod typed;

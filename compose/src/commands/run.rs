@@ -1,0 +1,104 @@
+//! `run` and `create`.
+
+use super::{Ended, REFUSED, Session, code_of, complain, say};
+use crate::apply::attach::{Ends, Target};
+use crate::apply::container::{self, New};
+use crate::apply::stdio::{self, Fifos, Wants};
+use crate::apply::{image, task};
+use crate::cli::container::Asked;
+use crate::disk;
+use crate::error::{Context, Error, Result};
+use crate::observe::{self, Observed};
+
+/// The exit code is the container's, or one of Docker's if it has none.
+pub async fn run(session: &Session, asked: Asked, detach: bool) -> u8 {
+    let auto_remove = asked.auto_remove;
+    let made = match make(session, asked).await {
+        Ok(made) => made,
+        Err(err) => {
+            complain(&err);
+            return REFUSED;
+        }
+    };
+    let ended =
+        if detach { start(session, &made).await.map(|()| 0) } else { attached(session, &made, None).await };
+    let removes = auto_remove && (!detach || ended.is_err());
+    let removed =
+        if removes { container::remove(&session.engine, &session.disk, &made, true).await } else { Ok(()) };
+    match (ended, removed) {
+        (Err(err), _) => {
+            complain(&err);
+            code_of(&err)
+        }
+        (Ok(code), Ok(())) => code,
+        (Ok(code), Err(err)) => {
+            complain(&err);
+            code
+        }
+    }
+}
+
+pub async fn create(session: &Session, asked: Asked) -> Ended {
+    say(make(session, asked).await?.id());
+    Ok(0)
+}
+
+async fn make(session: &Session, asked: Asked) -> Result<Observed> {
+    let Session { engine, disk } = session;
+    let platform = asked.service.platform.clone();
+    // What is not shown is not pulled with progress either.
+    let shows = if asked.quiet { image::Shows::Nothing } else { image::Shows::Progress };
+    let image = image::ensure(engine, &asked.image, asked.pull, platform.as_deref(), shows).await?;
+    if let Some(file) = &asked.cidfile {
+        if std::fs::exists(file).at(file)? {
+            return Err(Error::new(format!(
+                "container ID file found, make sure the other container isn't running or delete {file}"
+            )));
+        }
+    }
+    engine.drop_dead_leases().await?;
+    let new = New {
+        name: asked.name,
+        service: asked.service,
+        image: &image,
+        binds: Vec::new(),
+        auto_remove: asked.auto_remove,
+    };
+    let id = container::create(engine, disk, new).await?;
+    if let Some(file) = &asked.cidfile {
+        disk::write(std::path::Path::new(file), id.as_bytes())?;
+    }
+    observe::find(&observe::containers(engine).await?, &id).cloned()
+}
+
+async fn start(session: &Session, made: &Observed) -> Result<()> {
+    let terminal = made.record()?.service.tty;
+    let streams = stdio::detached(&session.disk.container(made.id()), terminal);
+    container::start(&session.engine, made, &streams).await?;
+    say(made.id());
+    Ok(())
+}
+
+/// Starts a container with our streams, and gives its exit code. `stdin` says whether it gets ours; none: as it was
+/// asked for.
+pub async fn attached(session: &Session, made: &Observed, stdin: Option<bool>) -> Ended {
+    let Session { engine, disk } = session;
+    let service = &made.record()?.service;
+    let wants = Wants { stdin: stdin.unwrap_or(service.stdin_open), terminal: service.tty };
+    if wants.stdin && wants.terminal && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        return Err(Error::new("the input device is not a TTY"));
+    }
+    let fifos = Fifos::make(&disk.running(made.id()), wants)?;
+    let streams = fifos.streams.clone();
+    let ends = Ends::open(fifos)?;
+    container::prepare(engine, made, &streams).await?;
+    let target = Target { container: made.id().to_owned(), exec: String::new() };
+    let ended = ends.tie(engine, &target, task::start(engine, made.id())).await;
+    match ended {
+        Ok(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
+        Err(err) => {
+            container::give_up(engine, made).await;
+            Err(err)
+        }
+    }
+}
