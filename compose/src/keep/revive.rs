@@ -133,7 +133,11 @@ impl Reviver {
         let id = &self.settings.id;
         let record = self.record().await?.ok_or_else(|| Error::of_kind(Kind::NotFound, id.as_str()))?;
         let mounts = || Mounts { snapshotter: record.snapshotter.clone(), key: record.snapshot_key.clone() };
-        let rootfs = self.asked(async |engine| engine.call(mounts()).await).await?.mounts;
+        let rootfs = match record.snapshot_key.as_str() {
+            // Its root is a directory that its spec names.
+            "" => Vec::new(),
+            _ => self.asked(async |engine| engine.call(mounts()).await).await?.mounts,
+        };
         let create = || CreateTask {
             container_id: id.clone(),
             rootfs: rootfs.clone(),
@@ -161,7 +165,9 @@ impl Reviver {
                 Err(err) => Err(err),
             };
             match answer {
-                Err(err) if err.kind() == Kind::Unavailable && asked.elapsed() < PATIENCE => sleep(AGAIN).await,
+                Err(err) if err.kind() == Kind::Unavailable && asked.elapsed() < PATIENCE => {
+                    sleep(AGAIN).await
+                }
                 answer => return answer,
             }
         }
