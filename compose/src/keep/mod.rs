@@ -25,6 +25,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use nix::unistd::close;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -39,6 +40,8 @@ pub use settings::{Check, Log, Settings};
 pub use state::{Exit, State};
 
 use crate::error::{Context, Error, Result};
+use crate::net::handshake;
+use attach::Clients;
 use control::Keeper;
 use log::Stream;
 use output::Output;
@@ -60,14 +63,16 @@ pub fn run(container: &Path) -> Result<()> {
 async fn keep(container: &Path, settings: Settings) -> Result<()> {
     let mut told_to_end = signal(SignalKind::terminate()).at("SIGTERM")?;
     let keeper = Keeper::new(container, settings)?;
-    let mut output = Output::open(log::Log::open(log::path(container), keeper.settings.log.clone())?);
+    let log = log::Log::open(log::path(container), keeper.settings.log.clone())?;
+    let watchers = attach::listen(&attach::socket(&keeper.running))?;
+    let hooks =
+        UnixListener::from_std(attach::listen(&handshake::socket(&keeper.running))?).at("keeper.sock")?;
+    let mut output = Output::to(log, Clients::of(watchers));
     output.add(Stream::Stdout, handed_over::STDOUT)?;
     output.add(Stream::Stderr, handed_over::STDERR)?;
-    let watchers = attach::listen(&attach::socket(&keeper.running))?;
-    let hooks = attach::listen(&crate::net::handshake::socket(&keeper.running))?;
     let (drain, drained) = oneshot::channel();
     let (end, ended) = oneshot::channel();
-    let output = tokio::task::spawn_local(output.copy(watchers, drained, ended));
+    let output = tokio::task::spawn_local(output.copy(drained, ended));
     tokio::task::spawn_local(keeper.clone().listen(hooks, drain));
     // The container may be created from now on.
     close(handed_over::READY).at("descriptor 5")?;

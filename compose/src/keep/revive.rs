@@ -4,9 +4,10 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use nix::unistd::setsid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, setsid};
 use tokio::time::sleep;
 
 use super::restart::{End, History};
@@ -21,8 +22,10 @@ use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::Process;
 
-/// How often somebody is asked again who can't be reached: containerd itself is started anew.
+/// How often containerd is asked again if it can't be reached, because it is started anew itself.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long. Whoever starts it later than that has its restart monitor.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// The exit code of a container that could not be started.
 const NOT_STARTED: u32 = 128;
 
@@ -61,6 +64,10 @@ impl Reviver {
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
         let mut history = state.restarts;
         self.delete().await?;
+        // A shim says nothing to the keeper of a terminal.
+        if let Some(keeper) = state.keeper.filter(Process::is_alive) {
+            let _ = kill(Pid::from_raw(keeper.pid), Signal::SIGTERM);
+        }
         while let Some(next) = history.after(self.settings.restart, end) {
             history = next;
             if !self.wait(history).await? {
@@ -150,7 +157,11 @@ impl Reviver {
         let id = &self.settings.id;
         let record = self.record().await?.ok_or_else(|| Error::of_kind(Kind::NotFound, id.as_str()))?;
         let mounts = || Mounts { snapshotter: record.snapshotter.clone(), key: record.snapshot_key.clone() };
-        let rootfs = self.asked(async |engine| engine.call(mounts()).await).await?.mounts;
+        let rootfs = match record.snapshot_key.as_str() {
+            // Its root is a directory that its spec names.
+            "" => Vec::new(),
+            _ => self.asked(async |engine| engine.call(mounts()).await).await?.mounts,
+        };
         let create = || CreateTask {
             container_id: id.clone(),
             rootfs: rootfs.clone(),
@@ -171,13 +182,16 @@ impl Reviver {
 
     /// Asks containerd, until it can be reached.
     async fn asked<T>(&self, ask: impl AsyncFn(&Engine) -> Result<T>) -> Result<T> {
+        let asked = Instant::now();
         loop {
             let answer = match Engine::connect(&self.settings.address, &self.settings.namespace).await {
                 Ok(engine) => ask(&engine).await,
                 Err(err) => Err(err),
             };
             match answer {
-                Err(err) if err.kind() == Kind::Unavailable => sleep(AGAIN).await,
+                Err(err) if err.kind() == Kind::Unavailable && asked.elapsed() < PATIENCE => {
+                    sleep(AGAIN).await
+                }
                 answer => return answer,
             }
         }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
@@ -66,6 +66,18 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Does something in the network namespace of a process.
+pub fn within<T: Send>(pid: i32, work: impl FnOnce() -> T + Send) -> T {
+    let namespace = File::open(format!("/proc/{pid}/ns/net")).unwrap();
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        });
+        inside.join().unwrap()
+    })
+}
+
 /// Writes a record where the program looks for it.
 pub fn record(path: impl AsRef<Path>, record: &Value) {
     fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
@@ -108,6 +120,7 @@ impl Shim {
         keep.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         record(container.join("keep.json"), &keep);
         let dir = Path::new("/run/shim").join(id);
+        drop(fs::remove_dir_all(&dir));
         fs::create_dir_all(&dir).unwrap();
         for fifo in ["stdout", "stderr", "ready"] {
             mkfifo(&dir.join(fifo), Mode::S_IRWXU).unwrap();
@@ -162,6 +175,8 @@ fn is_kept_by(id: &str, pid: i32) -> bool {
 /// What keepers have started for a restart outlives them, and waits for a containerd that a test doesn't have.
 impl Drop for Shim {
     fn drop(&mut self) {
+        drop(self.keeper.0.kill());
+        drop(self.keeper.0.wait());
         let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
         for process in fs::read_dir("/proc").unwrap().flatten() {
             let is_ours =

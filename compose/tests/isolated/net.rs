@@ -31,7 +31,8 @@ fn a_published_port_is_reached_from_everywhere() {
     client(beside.get(&format!("http://{HOST}:8080")), "a neighbour");
     client(other.get(&format!("http://{HOST}:8080")), "a neighbour of another network");
     client(web.get(&format!("http://{HOST}:8080")), "the container itself");
-    assert_eq!(client(outside.get(&format!("http://[{HOST_V6}]:8080")), "IPv6"), "2001:db8::2");
+    // The bridge makes sure first that its address is nobody else's.
+    until("IPv6", || outside.get(&format!("http://[{HOST_V6}]:8080")).as_deref() == Some("2001:db8::2"));
     client(get(None, "http://[::1]:8080"), "localhost by IPv6");
     client(beside.get(&format!("http://{}", web.addresses("front")[0])), "its own address, in its network");
     assert_eq!(other.get(&format!("http://{}", web.addresses("front")[0])), None, "networks are apart");

@@ -142,7 +142,9 @@ pub fn get(from: Option<i32>, url: &str) -> Option<String> {
     let enter = from.map(|pid| format!("nsenter -t {pid} -n ")).unwrap_or_default();
     let output =
         crate::host::try_sh(&format!("{enter}busybox timeout 2 busybox wget -qO- {url}/cgi-bin/client"));
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let client = String::from_utf8_lossy(&output.stdout).trim().trim_matches(['[', ']']).to_owned();
+    // The server has one socket for both families.
+    output.status.success().then(|| client.trim_start_matches("::ffff:").to_owned())
 }
 
 fn in_new_namespace() -> Process {
