@@ -24,6 +24,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::close;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -55,6 +56,8 @@ mod handed_over {
 
 /// Keeps the container whose directory this is, until the shim says that its task is gone.
 pub fn run(container: &Path) -> Result<()> {
+    // Output may be secret, and whoever writes to a socket may be anybody else's program.
+    umask(Mode::from_bits_truncate(0o077));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().at("keeper")?;
     let settings = Settings::load(container)?;
     LocalSet::new().block_on(&runtime, keep(container, settings))

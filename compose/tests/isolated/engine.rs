@@ -1,13 +1,14 @@
 //! A containerd of the test's own, with Debian's runc, and containers of busybox.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::host::{CONTAINERS, PROGRAM, Process, RUNNING, record, sh, try_sh, until};
+use crate::host::{CONTAINERS, Process, RUNNING, program, record, sh, try_sh, until};
 
 const ADDRESS: &str = "/run/containerd/containerd.sock";
 
@@ -63,15 +64,17 @@ pub fn run(id: &str, line: &str, settings: Value, request: Value) {
     record(container.join("spec.json"), &spec(id, line));
     let (container, spec) = (container.display(), container.join("spec.json"));
     sh(&format!("ctr containers create --config {} {id}", spec.display()));
-    sh(&format!("ctr tasks start -d --log-uri 'binary://{PROGRAM}?keep={container}' {id}"));
+    sh(&format!("ctr tasks start -d --log-uri 'binary://{}?keep={container}' {id}", program()));
 }
 
 fn spec(id: &str, line: &str) -> Value {
-    let hook = |operation: &str| json!([{"path": PROGRAM, "args": ["corten-compose", "hook", operation]}]);
+    let hook = |operation: &str| json!([{"path": program(), "args": ["corten-compose", "hook", operation]}]);
     let file = |name: &str| {
         json!({"destination": format!("/etc/{name}"), "type": "bind", "source": format!("{CONTAINERS}/{id}/{name}"),
             "options": ["rbind", "rw"]})
     };
+    // Cgroups are the machine's, so their names are this test's own.
+    let own = fs::metadata("/proc/thread-self/ns/mnt").unwrap();
     let all = json!(["CAP_NET_RAW", "CAP_NET_BIND_SERVICE", "CAP_KILL"]);
     json!({
         "ociVersion": "1.0.2",
@@ -82,7 +85,7 @@ fn spec(id: &str, line: &str) -> Value {
         "annotations": {"corten.compose/namespace": "default"},
         "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, file("hosts"), file("resolv.conf"),
             file("hostname")],
-        "linux": {"cgroupsPath": format!("/corten-compose-test-{}/{id}", std::process::id()),
+        "linux": {"cgroupsPath": format!("/corten-compose-test-{}-{id}", own.ino()),
             "namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}]},
     })
 }

@@ -18,8 +18,11 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use serde_json::{Value, json};
 
-/// The program that is tested.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_corten-compose");
+/// The program that is tested: what cargo has built, or what `CORTEN_COMPOSE_BIN` names.
+pub fn program() -> String {
+    std::env::var("CORTEN_COMPOSE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_corten-compose").to_owned())
+}
+
 /// Where containers' directories are.
 pub const CONTAINERS: &str = "/var/lib/corten-compose/default/containers";
 /// Where what ends with the boot is.
@@ -138,7 +141,7 @@ impl Shim {
             .custom_flags(nix::libc::O_NONBLOCK)
             .open(dir.join("ready"))
             .unwrap();
-        let line = format!("exec {PROGRAM} keep {CONTAINERS}/{id} 3<stdout 4<stderr 5>ready");
+        let line = format!("exec {} keep {CONTAINERS}/{id} 3<stdout 4<stderr 5>ready", program());
         let mut shell = Command::new("sh");
         let keeper =
             Process(shell.args(["-c", &line]).current_dir(dir).stdin(Stdio::null()).spawn().unwrap());

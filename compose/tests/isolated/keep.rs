@@ -225,14 +225,19 @@ fn the_end_of_init_is_seen_and_a_second_keeper_takes_the_sockets_over() {
 
 #[test]
 fn a_keeper_is_small() {
-    if !isolated() || cfg!(debug_assertions) {
+    // What cargo builds for tests is larger.
+    if std::env::var("CORTEN_COMPOSE_BIN").is_err() || !isolated() {
         return;
     }
     let shim = Shim::start("c1", json!({}));
+    let init = init();
+    list(&init, json!([{"host_port": 0, "container_port": 81, "protocol": "tcp"}]));
+    assert!(ask("c1")["opened"].is_object());
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", shim.keeper.pid())).unwrap();
     let kib = |key: &str| {
         let line = rollup.lines().find(|line| line.starts_with(key)).unwrap();
         line.split_ascii_whitespace().nth(1).unwrap().parse::<u32>().unwrap()
     };
+    eprintln!("RSS {} KiB, private dirty {} KiB", kib("Rss:"), kib("Private_Dirty:"));
     assert!(kib("Rss:") <= 2560 && kib("Private_Dirty:") <= 410, "{rollup}");
 }
