@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(err) => {
-            eprintln!("{}: {err}", name.display());
+            eprintln!("{}: {err}", name.to_string_lossy());
             ExitCode::FAILURE
         }
     }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, setsid};
+use nix::unistd::setsid;
 use tokio::time::sleep;
 
 use super::restart::{End, History};
@@ -64,10 +63,7 @@ impl Reviver {
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
         let mut history = state.restarts;
         self.delete().await?;
-        // A shim says nothing to the keeper of a terminal.
-        if let Some(keeper) = state.keeper.filter(Process::is_alive) {
-            let _ = kill(Pid::from_raw(keeper.pid), Signal::SIGTERM);
-        }
+        state.end_keeper();
         while let Some(next) = history.after(self.settings.restart, end) {
             history = next;
             if !self.wait(history).await? {
