@@ -1,8 +1,10 @@
 //! A command's own streams and a process's, tied together for as long as the process lives.
 
 use std::io::{Read, Write, stdin};
+use std::path::PathBuf;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -24,34 +26,40 @@ pub struct Target {
     pub exec: String,
 }
 
-/// Our ends of a process's fifos. They are opened before the process is made, so that nothing of it is lost.
+/// Our ends of a process's streams. Those of fifos are opened before the process is made, so that nothing of it is lost.
 pub struct Ends {
     stdin: Option<Sender>,
-    stdout: Receiver,
-    stderr: Option<Receiver>,
+    output: Output,
     terminal: bool,
     // The fifos go when nobody needs them any more.
-    _fifos: Fifos,
+    _fifos: Option<Fifos>,
+}
+
+/// Where a process's output comes from.
+enum Output {
+    Fifos(Receiver, Option<Receiver>),
+    /// The keeper's socket, which is there once the process is made.
+    Keeper(PathBuf),
 }
 
 impl Ends {
-    pub fn open(fifos: Fifos) -> Result<Ends> {
+    /// Of a process whose output comes by fifos.
+    pub fn of_fifos(fifos: Fifos) -> Result<Ends> {
         let streams = &fifos.streams;
-        let is_there = |path: &&String| !path.is_empty();
         let receiver = |path: &String| OpenOptions::new().open_receiver(path).at(path);
-        // The shim opens its end later: who opens to write alone would have to wait for it.
-        let sender = |path: &String| OpenOptions::new().read_write(true).open_sender(path).at(path);
-        Ok(Ends {
-            stdin: Some(&streams.stdin).filter(is_there).map(sender).transpose()?,
-            stdout: receiver(&streams.stdout)?,
-            stderr: Some(&streams.stderr).filter(is_there).map(receiver).transpose()?,
-            terminal: streams.terminal,
-            _fifos: fifos,
-        })
+        let stderr = Some(&streams.stderr).filter(|path| !path.is_empty());
+        let output = Output::Fifos(receiver(&streams.stdout)?, stderr.map(receiver).transpose()?);
+        Ok(Ends { stdin: sender(&streams.stdin)?, output, terminal: streams.terminal, _fifos: Some(fifos) })
+    }
+
+    /// Of a container whose keeper shows the output, at the socket, and that reads from the fifo, if there is one.
+    pub fn of_keeper(socket: PathBuf, terminal: bool, input: Option<Fifos>) -> Result<Ends> {
+        let stdin = input.as_ref().map(|fifos| sender(&fifos.streams.stdin)).transpose()?.flatten();
+        Ok(Ends { stdin, output: Output::Keeper(socket), terminal, _fifos: input })
     }
 
     /// Ties the streams together until the process has ended and all its output is shown. To be called when the process
-    /// was made: from then on the end of a fifo is the end of the output. `start` starts the process.
+    /// was made: from then on the end of a stream is the end of the output. `start` starts the process.
     ///
     /// Gives the exit code.
     pub async fn tie(
@@ -60,7 +68,7 @@ impl Ends {
         target: &Target,
         start: impl Future<Output = Result<()>>,
     ) -> Result<u32> {
-        let Ends { stdin, stdout, stderr, terminal, _fifos } = self;
+        let Ends { stdin, output, terminal, _fifos } = self;
         let raw = if terminal && stdin.is_some() { Raw::enter()? } else { None };
         let wait = Wait { container_id: target.container.clone(), exec_id: target.exec.clone() };
         // From before the start, so that the shortest life is seen.
@@ -70,7 +78,7 @@ impl Ends {
         });
         let input = tokio::spawn(feed(engine.clone(), target.clone(), stdin));
         let forwarding = tokio::spawn(forward(engine.clone(), target.clone(), terminal));
-        let output = async { tokio::join!(show(stdout, std::io::stdout()), show_some(stderr)) };
+        let shown = output.open().await?;
         let ended = async {
             start.await?;
             if terminal {
@@ -79,12 +87,70 @@ impl Ends {
             let exited = waiting.await.map_err(|err| Error::new(err.to_string())).at("waiting")??;
             Ok(exited.exit_status)
         };
-        let ended = shown_to_the_end(ended, output).await;
+        let ended = shown_to_the_end(ended, shown.show()).await;
         input.abort();
         forwarding.abort();
         drop(raw);
         ended
     }
+}
+
+/// The shim opens its end of the input later: who opens to write alone would have to wait for it.
+fn sender(path: &str) -> Result<Option<Sender>> {
+    let open = || OpenOptions::new().read_write(true).open_sender(path).at(path);
+    if path.is_empty() { Ok(None) } else { open().map(Some) }
+}
+
+impl Output {
+    async fn open(self) -> Result<Shown> {
+        match self {
+            Output::Fifos(stdout, stderr) => Ok(Shown::Streams(stdout, stderr)),
+            Output::Keeper(socket) => {
+                UnixStream::connect(&socket).await.at(socket.display()).map(Shown::Frames)
+            }
+        }
+    }
+}
+
+/// Output that can be shown.
+enum Shown {
+    Streams(Receiver, Option<Receiver>),
+    Frames(UnixStream),
+}
+
+impl Shown {
+    /// Shows what comes, until nothing more can come.
+    async fn show(self) {
+        match self {
+            Shown::Streams(stdout, stderr) => {
+                tokio::join!(show(stdout, std::io::stdout()), show_some(stderr));
+            }
+            // The keeper may be killed in the middle of a frame: then that was all.
+            Shown::Frames(stream) => drop(show_frames(stream).await),
+        }
+    }
+}
+
+/// Each chunk has Docker's header before it: the stream, three bytes of nothing, and the length.
+async fn show_frames(mut from: UnixStream) -> std::io::Result<()> {
+    const STDERR: u8 = 2;
+    loop {
+        let mut header = [0; 8];
+        from.read_exact(&mut header).await?;
+        let [stream, _, _, _, length @ ..] = header;
+        let mut chunk = vec![0; u32::from_be_bytes(length) as usize];
+        from.read_exact(&mut chunk).await?;
+        if stream == STDERR {
+            put(&mut std::io::stderr(), &chunk)
+        } else {
+            put(&mut std::io::stdout(), &chunk)
+        }
+    }
+}
+
+/// Who doesn't want to see it, as `head`, has gone; the process goes on.
+fn put(to: &mut impl Write, chunk: &[u8]) {
+    drop(to.write_all(chunk).and_then(|()| to.flush()));
 }
 
 /// Shows the output meanwhile, and after the end what is still to come. Of a process that didn't start nothing comes.
@@ -114,8 +180,7 @@ async fn show(mut from: Receiver, mut to: impl Write) {
         if length == 0 {
             break;
         }
-        // Who doesn't want to see it, as `head`, has gone; the process goes on.
-        drop(to.write_all(&chunk[..length]).and_then(|()| to.flush()));
+        put(&mut to, &chunk[..length]);
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::image::Image;
+use super::keeper::{self, Told};
 use super::record::{self, Record, Wanted};
-use super::stdio::{Streams, log_uri};
+use super::stdio::Streams;
 use super::volume::Volume;
-use super::{files, host, task, unpack, user, volume};
+use super::{host, task, unpack, user, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::engine::containers::{
@@ -18,6 +19,7 @@ use crate::engine::types::{Any, FieldMask, Mount as Layer};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::types::{Mount, Service};
 use crate::model::values::MountKind;
+use crate::net::hook::NAMESPACE;
 use crate::observe::{self, Observed};
 use crate::spec::{self, Bind, Inputs, Joined};
 use crate::{id, names};
@@ -81,7 +83,6 @@ impl Making<'_> {
         let layers = engine.call(prepare).await.at("its snapshot")?.mounts;
         let (binds, volumes) = self.binds(&layers, anonymous).await?;
         let hostname = hostname(service, self.id)?;
-        files::write(&self.dir, service, &hostname)?;
         let host = host::look();
         let inputs = Inputs {
             id: self.id,
@@ -92,11 +93,8 @@ impl Making<'_> {
             files: Some(&self.dir),
             binds: &binds,
             joined: joined(engine, service).await?,
-            hooks: None,
-            annotations: BTreeMap::from([(
-                "corten.compose/namespace".to_owned(),
-                engine.namespace().to_owned(),
-            )]),
+            hooks: Some(keeper::hooks()?),
+            annotations: BTreeMap::from([(NAMESPACE.to_owned(), engine.namespace().to_owned())]),
             host: &host,
             devices: &host::devices,
         };
@@ -112,11 +110,18 @@ impl Making<'_> {
             volumes,
             auto_remove: self.new.auto_remove,
         };
-        self.register(engine, spec, record, host.systemd).await
+        self.register(engine, spec, record, &hostname, host.systemd).await
     }
 
     /// Gives the container its name and its record. Names are unique because whoever gives one holds the lock.
-    async fn register(&self, engine: &Engine, spec: Any, record: Record, systemd: bool) -> Result<()> {
+    async fn register(
+        &self,
+        engine: &Engine,
+        spec: Any,
+        record: Record,
+        hostname: &str,
+        systemd: bool,
+    ) -> Result<()> {
         let New { service, image, .. } = &self.new;
         let disk = self.disk.clone();
         let lock = tokio::task::spawn_blocking(move || disk.lock("names")).await;
@@ -129,9 +134,18 @@ impl Making<'_> {
             None => free_name(engine).await?,
         };
         let record = Record { name, ..record };
+        let told = Told {
+            id: self.id,
+            name: &record.name,
+            hostname,
+            service,
+            image: &image.document.config,
+            auto_remove: self.new.auto_remove,
+        };
+        keeper::tell(engine, self.disk, &told)?;
         let mut labels = record.labels(&image.document.config.labels);
         if record.is_revived() {
-            labels.insert(record::LOG_URI.to_owned(), log_uri(&self.dir));
+            labels.insert(record::LOG_URI.to_owned(), keeper::log_uri(&self.dir)?);
         }
         let container = Container {
             id: self.id.to_owned(),
@@ -276,7 +290,7 @@ async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
     let observed = observe::containers(engine).await?;
     let pid = |name: Option<&str>| -> Result<Option<u32>> {
         let found = name.map(|name| observe::find(&observed, name)).transpose()?;
-        Ok(found.map(|one| one.task.as_ref().filter(|_| one.state().is_up()).map_or(0, |task| task.pid)))
+        Ok(found.map(|one| one.task.as_ref().filter(|_| one.state.is_up()).map_or(0, |task| task.pid)))
     };
     Ok(Joined { network: pid(names[0])?, pid: pid(names[1])?, ipc: pid(names[2])? })
 }

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use super::unpack;
+use crate::engine::Engine;
 use crate::engine::images::{CreateImage, DeleteImage, GetImage, Image as Name, ListImages, UpdateImage};
 use crate::engine::types::{Descriptor, FieldMask};
-use crate::engine::{DEFAULT_ADDRESS, Engine};
 use crate::error::{Context, Error, Kind, Result};
 use crate::reference::Reference;
 use crate::spec::image::Image as Document;
@@ -208,7 +208,7 @@ pub async fn pull(
 ) -> Result<()> {
     let name = reference.full();
     let mut command = Command::new("ctr");
-    command.args(["--address", &address(), "--namespace", engine.namespace(), "images", "pull"]);
+    command.args(["--address", engine.address(), "--namespace", engine.namespace(), "images", "pull"]);
     command.args(["--snapshotter", &unpack::snapshotter()]);
     command.args(platform.iter().flat_map(|platform| ["--platform", platform]));
     if std::path::Path::new(HOSTS_DIR).is_dir() {
@@ -231,11 +231,6 @@ pub async fn pull(
     let said = String::from_utf8_lossy(&done.stderr);
     let last = said.lines().rev().find(|line| !line.is_empty()).unwrap_or("it failed");
     Err(Error::new(format!("{}: {}", reference.familiar(), last.trim_start_matches("ctr: "))))
-}
-
-/// Where containerd listens: as for `ctr` and `nerdctl`.
-pub fn address() -> String {
-    std::env::var("CONTAINERD_ADDRESS").unwrap_or_else(|_| DEFAULT_ADDRESS.to_owned())
 }
 
 /// Gives an image one more name. A name that another image has moves.

@@ -2,9 +2,9 @@
 
 pub mod attach;
 pub mod container;
-pub mod files;
 pub mod host;
 pub mod image;
+pub mod keeper;
 pub mod mounted;
 pub mod record;
 pub mod stdio;

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use super::keeper;
 use crate::disk;
 use crate::error::{Context, Result};
-
-/// The name of the log in the container's directory.
-pub const LOG: &str = "log";
 
 /// The streams of a process, as containerd is told them. An empty name is /dev/null.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,20 +18,11 @@ pub struct Streams {
     pub terminal: bool,
 }
 
-/// The URI that a container's output goes to when nobody is there to see it.
-pub fn log_uri(dir: &Path) -> String {
-    format!("file://{}", dir.join(LOG).display())
-}
-
-/// The streams of a container that is on its own. With a terminal, there is one stream of output.
-pub fn detached(dir: &Path, terminal: bool) -> Streams {
-    let uri = log_uri(dir);
-    Streams {
-        stdin: String::new(),
-        stderr: if terminal { String::new() } else { uri.clone() },
-        stdout: uri,
-        terminal,
-    }
+/// The streams of a container whose keeper takes the output. With a terminal, there is one stream of it.
+pub fn kept(dir: &Path, terminal: bool) -> Result<Streams> {
+    let uri = keeper::log_uri(dir)?;
+    let stderr = if terminal { String::new() } else { uri.clone() };
+    Ok(Streams { stdin: String::new(), stdout: uri, stderr, terminal })
 }
 
 /// Fifos in a directory, for a process that somebody is attached to. They go when this is dropped.
@@ -43,35 +32,36 @@ pub struct Fifos {
     pub streams: Streams,
 }
 
-/// Which fifos a process has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wants {
-    /// Whether it reads from somebody.
-    pub stdin: bool,
-    /// Whether it has a terminal.
-    pub terminal: bool,
-}
-
 impl Fifos {
-    /// Makes them.
-    pub fn make(dir: &Path, wants: Wants) -> Result<Fifos> {
+    /// Makes one for the input, in a directory of its own, beside what is there for the output.
+    pub fn for_input(dir: &Path, output: Streams) -> Result<Fifos> {
+        let mut made = Fifos::empty(dir)?;
+        made.streams = Streams { stdin: made.fifo("stdin")?, ..output };
+        Ok(made)
+    }
+
+    /// Makes them for the output, and for the input if the process reads from somebody.
+    pub fn for_all(dir: &Path, reads: bool, terminal: bool) -> Result<Fifos> {
+        let mut made = Fifos::empty(dir)?;
+        made.streams = Streams {
+            stdin: if reads { made.fifo("stdin")? } else { String::new() },
+            stdout: made.fifo("stdout")?,
+            stderr: if terminal { String::new() } else { made.fifo("stderr")? },
+            terminal,
+        };
+        Ok(made)
+    }
+
+    fn empty(dir: &Path) -> Result<Fifos> {
         disk::remove_dir(dir)?;
         disk::make_dir(dir)?;
-        let fifo = |name: &str, wanted: bool| -> Result<String> {
-            if !wanted {
-                return Ok(String::new());
-            }
-            let path = dir.join(name);
-            mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).at(path.display())?;
-            Ok(path.to_string_lossy().into_owned())
-        };
-        let streams = Streams {
-            stdin: fifo("stdin", wants.stdin)?,
-            stdout: fifo("stdout", true)?,
-            stderr: fifo("stderr", !wants.terminal)?,
-            terminal: wants.terminal,
-        };
-        Ok(Fifos { dir: dir.to_owned(), streams })
+        Ok(Fifos { dir: dir.to_owned(), streams: Streams::default() })
+    }
+
+    fn fifo(&self, name: &str) -> Result<String> {
+        let path = self.dir.join(name);
+        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).at(path.display())?;
+        Ok(path.to_string_lossy().into_owned())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::stdio::Streams;
 use crate::engine::Engine;
@@ -15,6 +15,10 @@ use crate::error::{Context, Error, Kind, Result};
 
 /// How long a process may take to be gone after SIGKILL. One that waits for a disk takes its time.
 const KILLED_SECONDS: u64 = 10;
+
+/// How long containerd may take to remove the directory of a task that it has deleted, and how often it is asked again.
+const BUNDLE_SECONDS: u64 = 5;
+const BUNDLE_MILLISECONDS: u64 = 20;
 
 pub const SIGKILL: u32 = 9;
 
@@ -33,7 +37,15 @@ pub async fn create(engine: &Engine, container: &Container, streams: &Streams) -
     let rootfs = engine.call(Mounts { snapshotter, key: snapshot_key }).await?.mounts;
     let Streams { stdin, stdout, stderr, terminal } = streams.clone();
     let create = CreateTask { container_id: id, rootfs, stdin, stdout, stderr, terminal, options: None };
-    Ok(engine.call(create).await?.pid)
+    let mut left = BUNDLE_SECONDS * 1000 / BUNDLE_MILLISECONDS;
+    loop {
+        match engine.call(create.clone()).await {
+            // The last task's directory goes a moment after the task.
+            Err(err) if left > 0 && err.to_string().ends_with("file exists") => left -= 1,
+            created => return created.map(|created| created.pid),
+        }
+        sleep(Duration::from_millis(BUNDLE_MILLISECONDS)).await;
+    }
 }
 
 pub async fn start(engine: &Engine, id: &str) -> Result<()> {

@@ -4,13 +4,14 @@ use clap::{ArgMatches, Command};
 
 use super::container::{self, Asked};
 use super::typed::{Typed, command_line, flag, operands, value, values};
+use crate::engine::DEFAULT_ADDRESS;
 use crate::error::{Error, Result};
 
 /// What is meant by a command line.
 #[derive(Debug)]
 pub struct Meant {
     pub namespace: String,
-    pub address: Option<String>,
+    pub address: String,
     pub verb: Verb,
 }
 
@@ -78,6 +79,9 @@ pub struct Logs {
     pub follow: bool,
     /// None: all.
     pub tail: Option<usize>,
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub timestamps: bool,
 }
 
 /// `images`
@@ -97,8 +101,8 @@ pub fn tree() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .arg(value("namespace", "NAME", "containerd's namespace [default: default]").short('n').global(true))
-        .arg(value("address", "SOCKET", "containerd's socket").global(true))
+        .arg(value("namespace", "NAME", "containerd's namespace [default: default]").short('n'))
+        .arg(value("address", "SOCKET", "containerd's socket").short('a'))
         .subcommands(containers())
         .subcommands(images())
         .subcommand(Command::new("version").about("Say which versions are at work").arg(format()))
@@ -165,6 +169,9 @@ fn containers() -> Vec<Command> {
             .about("Show what a container has put out")
             .arg(flag("follow", "Show what comes, too").short('f'))
             .arg(value("tail", "NUMBER", "Only the last lines").short('n'))
+            .arg(value("since", "TIME", "Only from then on: 2026-01-02T03:04:05Z, 10m"))
+            .arg(value("until", "TIME", "Only until then"))
+            .arg(flag("timestamps", "With the time of each line").short('t'))
             .arg(operands("CONTAINER", "Name or id").num_args(1)),
         Command::new("top").about("List a container's processes").arg(
             command_line("CONTAINER [OPTIONS]", "The container, and options of ps").allow_hyphen_values(true),
@@ -213,11 +220,15 @@ fn format() -> clap::Arg {
 /// Errors: one line for the user.
 pub fn meant(matches: &ArgMatches) -> Result<Meant> {
     let typed = Typed(matches);
-    let namespace = typed.text("namespace").or_else(|| std::env::var("CONTAINERD_NAMESPACE").ok());
+    // The variables are those of `ctr` and `nerdctl`.
+    let said = |flag: &str, variable: &str, default: &str| {
+        let said = typed.text(flag).or_else(|| std::env::var(variable).ok());
+        said.filter(|said| !said.is_empty()).unwrap_or_else(|| default.to_owned())
+    };
     let (name, matches) = matches.subcommand().ok_or_else(|| Error::new("no command"))?;
     Ok(Meant {
-        namespace: namespace.filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
-        address: typed.text("address"),
+        namespace: said("namespace", "CONTAINERD_NAMESPACE", "default"),
+        address: said("address", "CONTAINERD_ADDRESS", DEFAULT_ADDRESS),
         verb: verb(name, matches)?,
     })
 }
@@ -256,6 +267,9 @@ fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
                 follow: typed.flag("follow"),
                 // `all` and a negative number are all.
                 tail: typed.text("tail").and_then(|number| number.parse().ok()),
+                since: typed.text("since"),
+                until: typed.text("until"),
+                timestamps: typed.flag("timestamps"),
             },
         },
         "top" => {
@@ -322,4 +336,21 @@ fn exec(typed: &Typed) -> Result<Exec> {
             .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")))
             .collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound_and_each_verb_is_meant() {
+        let tree = tree();
+        tree.clone().debug_assert();
+        for verb in tree.get_subcommands() {
+            let matches = tree.clone().try_get_matches_from(["cortenctl", verb.get_name(), "one", "two"]);
+            if let Ok(matches) = matches {
+                assert!(meant(&matches).is_ok(), "{}", verb.get_name());
+            }
+        }
+    }
 }

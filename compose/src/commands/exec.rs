@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Ended, Session, code_of, complain};
 use crate::apply::attach::{Ends, Target};
-use crate::apply::stdio::{Fifos, Streams, Wants};
+use crate::apply::stdio::{Fifos, Streams};
 use crate::apply::{host, user};
 use crate::cli::docker::Exec;
 use crate::engine::Engine;
@@ -20,7 +20,7 @@ const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Pr
 pub async fn exec(session: &Session, exec: &Exec) -> Ended {
     let containers = session.containers().await?;
     let one = observe::find(&containers, &exec.container)?;
-    match one.state() {
+    match one.state {
         State::Running => {}
         State::Paused => {
             let why = format!("Container {} is paused, unpause the container before exec", one.id());
@@ -52,10 +52,10 @@ async fn attached(session: &Session, exec: &Exec, target: &Target, process: Valu
         return Err(Error::new("the input device is not a TTY"));
     }
     let engine = &session.engine;
-    let wants = Wants { stdin: exec.interactive, terminal: exec.tty };
-    let fifos = Fifos::make(&session.disk.running(&target.container).join(&target.exec), wants)?;
+    let dir = session.disk.running(&target.container).join(&target.exec);
+    let fifos = Fifos::for_all(&dir, exec.interactive, exec.tty)?;
     let streams = fifos.streams.clone();
-    let ends = Ends::open(fifos)?;
+    let ends = Ends::of_fifos(fifos)?;
     add(engine, target, process, &streams).await?;
     let ended = ends.tie(engine, target, start(engine, target)).await;
     let delete = DeleteProcess { container_id: target.container.clone(), exec_id: target.exec.clone() };

@@ -22,11 +22,10 @@ pub async fn start(session: &Session, typed: &[String], attach: bool, interactiv
 
 async fn start_one(session: &Session, one: &Observed) -> Result<()> {
     // Docker starts a container that runs without a word.
-    if one.state().is_up() {
+    if one.state.is_up() {
         return Ok(());
     }
-    let terminal = one.record()?.service.tty;
-    let streams = stdio::detached(&session.disk.container(one.id()), terminal);
+    let streams = stdio::kept(&session.disk.container(one.id()), one.record()?.service.tty)?;
     container::start(&session.engine, one, &streams).await
 }
 
@@ -38,7 +37,7 @@ pub async fn restart(session: &Session, typed: &[String], stop: &Stop) -> Ended 
     session
         .each(typed, async |one| {
             stop_one(session, one, stop).await?;
-            let again = Observed { task: None, ..one.clone() };
+            let again = Observed { state: State::Created, ..one.clone() };
             start_one(session, &again).await
         })
         .await
@@ -49,10 +48,10 @@ async fn stop_one(session: &Session, one: &Observed, stop: &Stop) -> Result<()> 
     let record = one.record.clone().unwrap_or_default();
     // Before the signal: nobody may take the end for one that calls for a restart.
     container::want(engine, &one.container, &record, Wanted::Stopped).await?;
-    match one.state() {
+    match one.state {
         State::Running => {}
         State::Paused => resume(session, one).await?,
-        State::Created | State::Exited { .. } => return Ok(()),
+        State::Created | State::Restarting { .. } | State::Exited { .. } => return Ok(()),
     }
     let signal = stop.signal.as_deref().unwrap_or(&record.stop_signal);
     let signal = signals::number(if signal.is_empty() { "TERM" } else { signal })?;
@@ -67,7 +66,7 @@ pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
     let signal = signals::number(signal)?;
     session
         .each(typed, async |one| {
-            let is_running = one.state().is_up();
+            let is_running = one.state.is_up();
             let killed = if is_running {
                 task::kill(&session.engine, one.id(), signal).await
             } else {
@@ -80,7 +79,7 @@ pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
 
 pub async fn pause(session: &Session, typed: &[String]) -> Ended {
     session
-        .each(typed, async |one| match one.state() {
+        .each(typed, async |one| match one.state {
             State::Running => session
                 .engine
                 .call(PauseTask { container_id: one.id().to_owned() })
@@ -97,7 +96,7 @@ pub async fn pause(session: &Session, typed: &[String]) -> Ended {
 
 pub async fn unpause(session: &Session, typed: &[String]) -> Ended {
     session
-        .each(typed, async |one| match one.state() {
+        .each(typed, async |one| match one.state {
             State::Paused => resume(session, one).await,
             _ => Err(Error::of_kind(Kind::WrongState, format!("Container {} is not paused", one.id()))),
         })
@@ -111,8 +110,8 @@ async fn resume(session: &Session, one: &Observed) -> Result<()> {
 pub async fn remove(session: &Session, typed: &[String], force: bool, volumes: bool) -> Ended {
     session
         .each(typed, async |one| {
-            if one.state().is_up() && !force {
-                let state = one.state().name();
+            if one.state.is_up() && !force {
+                let state = one.state.name();
                 return Err(Error::of_kind(
                     Kind::WrongState,
                     format!(
@@ -131,8 +130,8 @@ pub async fn wait(session: &Session, typed: &[String]) -> Ended {
     let containers = session.containers().await?;
     for name in typed {
         let one = observe::find(&containers, name)?;
-        let known = match one.state() {
-            State::Exited { code, .. } => Some(code),
+        let known = match one.state {
+            State::Exited { code, .. } | State::Restarting { code } => Some(code),
             _ => None,
         };
         let code = task::wait(&session.engine, one.id()).await?;

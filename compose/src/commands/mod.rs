@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use crate::apply::image;
 use crate::cli::docker::{Meant, Verb};
 use crate::disk::Disk;
 use crate::engine::Engine;
@@ -37,8 +36,7 @@ const NOT_FOUND: u8 = 127;
 
 /// Does what is meant.
 pub async fn perform(meant: Meant) -> Ended {
-    let address = meant.address.unwrap_or_else(image::address);
-    let engine = Engine::connect(&address, &meant.namespace).await?;
+    let engine = Engine::connect(&meant.address, &meant.namespace).await?;
     let session = Session { disk: Disk::of(&meant.namespace), engine };
     match meant.verb {
         Verb::Run { asked, detach } => Ok(run::run(&session, *asked, detach).await),

@@ -12,7 +12,7 @@ pub async fn ps(session: &Session, ps: &Ps) -> Ended {
     let mut shown = Vec::new();
     let by_state = ps.filters.iter().any(|(key, _)| key == "status" || key == "exited");
     for one in session.containers().await? {
-        let is_listed = ps.all || ps.last.is_some() || by_state || one.state().is_up();
+        let is_listed = ps.all || ps.last.is_some() || by_state || one.state.is_up();
         if is_listed && passes(&one, &ps.filters)? {
             shown.push(one);
         }
@@ -56,8 +56,8 @@ fn fits_one(one: &Observed, key: &str, value: &str) -> Result<bool> {
             Some((name, value)) => labels.get(name).is_some_and(|label| label == value),
             None => labels.contains_key(value),
         },
-        "status" => one.state().name() == value,
-        "exited" => matches!(one.state(), State::Exited { code, .. } if code.to_string() == value),
+        "status" => one.state.name() == value,
+        "exited" => matches!(one.state, State::Exited { code, .. } if code.to_string() == value),
         "ancestor" => familiar(&one.container.image) == familiar(value),
         "volume" => volumes.any(|(target, name)| target == value || name == value),
         _ => return Err(Error::new(format!("invalid filter '{key}'"))),

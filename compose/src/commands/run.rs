@@ -1,13 +1,16 @@
 //! `run` and `create`.
 
+use std::io::IsTerminal;
+
 use super::{Ended, REFUSED, Session, code_of, complain, say};
 use crate::apply::attach::{Ends, Target};
 use crate::apply::container::{self, New};
-use crate::apply::stdio::{self, Fifos, Wants};
+use crate::apply::stdio::{self, Fifos};
 use crate::apply::{image, task};
 use crate::cli::container::Asked;
 use crate::disk;
 use crate::error::{Context, Error, Result};
+use crate::keep::attach_socket;
 use crate::observe::{self, Observed};
 
 /// The exit code is the container's, or one of Docker's if it has none.
@@ -72,8 +75,7 @@ async fn make(session: &Session, asked: Asked) -> Result<Observed> {
 }
 
 async fn start(session: &Session, made: &Observed) -> Result<()> {
-    let terminal = made.record()?.service.tty;
-    let streams = stdio::detached(&session.disk.container(made.id()), terminal);
+    let streams = stdio::kept(&session.disk.container(made.id()), made.record()?.service.tty)?;
     container::start(&session.engine, made, &streams).await?;
     say(made.id());
     Ok(())
@@ -84,13 +86,24 @@ async fn start(session: &Session, made: &Observed) -> Result<()> {
 pub async fn attached(session: &Session, made: &Observed, stdin: Option<bool>) -> Ended {
     let Session { engine, disk } = session;
     let service = &made.record()?.service;
-    let wants = Wants { stdin: stdin.unwrap_or(service.stdin_open), terminal: service.tty };
-    if wants.stdin && wants.terminal && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+    let (reads, terminal) = (stdin.unwrap_or(service.stdin_open), service.tty);
+    if reads && terminal && !std::io::stdin().is_terminal() {
         return Err(Error::new("the input device is not a TTY"));
     }
-    let fifos = Fifos::make(&disk.running(made.id()), wants)?;
-    let streams = fifos.streams.clone();
-    let ends = Ends::open(fifos)?;
+    let running = disk.running(made.id());
+    let kept = stdio::kept(&disk.container(made.id()), terminal)?;
+    let (streams, ends) = match (reads, terminal) {
+        (false, _) => (kept, Ends::of_keeper(attach_socket(&running), terminal, None)?),
+        (true, true) => {
+            let fifos = Fifos::for_input(&running.join("stdio"), kept)?;
+            (fifos.streams.clone(), Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
+        }
+        // A shim gives no input to a process whose output goes to a keeper, but for a terminal.
+        (true, false) => {
+            let fifos = Fifos::for_all(&running.join("stdio"), true, false)?;
+            (fifos.streams.clone(), Ends::of_fifos(fifos)?)
+        }
+    };
     container::prepare(engine, made, &streams).await?;
     let target = Target { container: made.id().to_owned(), exec: String::new() };
     let ended = ends.tie(engine, &target, task::start(engine, made.id())).await;

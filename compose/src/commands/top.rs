@@ -11,7 +11,7 @@ use crate::view::table::aligned;
 pub async fn top(session: &Session, typed: &str, options: &[String]) -> Ended {
     let containers = session.containers().await?;
     let one = observe::find(&containers, typed)?;
-    if !one.state().is_up() {
+    if !one.state.is_up() {
         return Err(Error::new(format!("container {} is not running", one.id())));
     }
     let pids =

@@ -1,7 +1,9 @@
 //! What follows a container's end: its exit is written down, its task deleted, and the next one made where the policy
 //! says so. A process of its own, which outlives the keeper.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::setsid;
@@ -75,7 +77,24 @@ impl Reviver {
                 }
             }
         }
-        self.note(history, None)
+        self.note(history, None)?;
+        if self.settings.auto_remove { self.remove() } else { Ok(()) }
+    }
+
+    /// Removes the container, as the user would.
+    fn remove(&self) -> Result<()> {
+        let Settings { namespace, address, id, .. } = &self.settings;
+        let mut remove = Command::new("/proc/self/exe");
+        remove.arg0("cortenctl").args([
+            "--namespace",
+            namespace,
+            "--address",
+            address,
+            "rm",
+            "--volumes",
+            id,
+        ]);
+        remove.stdout(Stdio::null()).status().at("removing it").map(drop)
     }
 
     /// Waits for the pause. Returns whether the container is still to be started then.

@@ -30,6 +30,9 @@ pub struct Settings {
     /// When the container is started again.
     #[serde(default)]
     pub restart: Policy,
+    /// Whether the container is removed at its end.
+    #[serde(default)]
+    pub auto_remove: bool,
 }
 
 /// Where output goes.

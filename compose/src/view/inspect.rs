@@ -1,11 +1,12 @@
 //! `inspect`: Docker's JSON, of what we know.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::apply::image::Image;
-use crate::engine::types::Timestamp;
-use crate::observe::{Observed, State};
-use crate::time;
+use crate::observe::{self, Observed, State};
+use crate::{keep, time};
 
 /// The moment that means never.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -24,7 +25,7 @@ pub fn container(observed: &Observed, dir: &std::path::Path, image: Option<&Imag
     };
     json!({
         "Id": observed.id(),
-        "Created": moment(observed.container.created_at),
+        "Created": moment(Some(observe::moment(observed.container.created_at))),
         "Path": program,
         "Args": arguments,
         "State": state(observed),
@@ -32,7 +33,7 @@ pub fn container(observed: &Observed, dir: &std::path::Path, image: Option<&Imag
         "ResolvConfPath": path("resolv.conf"),
         "HostnamePath": path("hostname"),
         "HostsPath": path("hosts"),
-        "LogPath": path(crate::apply::stdio::LOG),
+        "LogPath": keep::log_path(dir),
         "Name": format!("/{}", observed.name()),
         "RestartCount": 0,
         "Driver": observed.container.snapshotter,
@@ -59,25 +60,30 @@ pub fn container(observed: &Observed, dir: &std::path::Path, image: Option<&Imag
 }
 
 fn state(observed: &Observed) -> Value {
-    let state = observed.state();
+    let state = observed.state;
     let pid = observed.task.as_ref().filter(|_| state.is_up()).map_or(0, |task| task.pid);
-    let (code, finished) = match state {
-        State::Exited { code, at } => (code, moment(at)),
-        _ => (0, NEVER.to_owned()),
+    let (code, ended) = match state {
+        State::Exited { code, at } => (code, Some(at)),
+        State::Restarting { code } => (code, None),
+        _ => (0, None),
     };
-    json!({
+    let mut about = json!({
         "Status": state.name(),
         "Running": state.is_up(),
         "Paused": state == State::Paused,
-        "Restarting": false,
-        "OOMKilled": false,
+        "Restarting": matches!(state, State::Restarting { .. }),
+        "OOMKilled": observed.exit.as_ref().is_some_and(|exit| exit.oom_killed),
         "Dead": false,
         "Pid": pid,
         "ExitCode": code,
         "Error": "",
-        "StartedAt": if state == State::Created { NEVER.to_owned() } else { moment(observed.container.updated_at) },
-        "FinishedAt": finished,
-    })
+        "StartedAt": moment(observed.started()),
+        "FinishedAt": moment(ended),
+    });
+    if let Some(health) = &observed.kept.health {
+        about["Health"] = json!({ "Status": health.status, "FailingStreak": health.failing_streak });
+    }
+    about
 }
 
 fn host_config(observed: &Observed) -> Value {
@@ -154,9 +160,6 @@ fn repository(name: &str) -> String {
         .map_or_else(|_| name.to_owned(), |reference| reference.repository())
 }
 
-fn moment(at: Option<Timestamp>) -> String {
-    at.map_or_else(
-        || NEVER.to_owned(),
-        |at| time::rfc3339(at.seconds, u32::try_from(at.nanos).unwrap_or_default()),
-    )
+fn moment(at: Option<Duration>) -> String {
+    at.map_or_else(|| NEVER.to_owned(), |at| time::rfc3339(at.as_secs() as i64, at.subsec_nanos()))
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::table::{Column, shortened};
 use crate::id;
-use crate::observe::{Observed, State};
+use crate::keep::Status;
+use crate::observe::{Observed, State, moment};
 use crate::reference::familiar;
 use crate::time;
 
@@ -39,7 +40,7 @@ const COMMAND_LENGTH: usize = 20;
 
 /// The row of a container, `now` seconds after 1970.
 pub fn row(observed: &Observed, now: Duration, no_trunc: bool) -> Value {
-    let created = observed.container.created_at.unwrap_or_default().seconds;
+    let created = moment(observed.container.created_at);
     let record = observed.record.as_ref();
     let command = record.map(|record| record.command.join(" ")).unwrap_or_default();
     let command = if no_trunc { command } else { shortened(&command, COMMAND_LENGTH) };
@@ -53,10 +54,10 @@ pub fn row(observed: &Observed, now: Duration, no_trunc: bool) -> Value {
         "ID": if no_trunc { observed.id() } else { id::short(observed.id()) },
         "Image": image(observed),
         "Command": format!("{command:?}"),
-        "CreatedAt": time::table(created),
-        "RunningFor": format!("{} ago", time::words(since(created, now))),
+        "CreatedAt": time::table(created.as_secs() as i64),
+        "RunningFor": format!("{} ago", time::words(now.saturating_sub(created))),
         "Status": status(observed, now),
-        "State": observed.state().name(),
+        "State": observed.state.name(),
         "Ports": "",
         "Names": observed.name(),
         "Labels": labels.join(","),
@@ -73,17 +74,32 @@ pub fn image(observed: &Observed) -> String {
     typed.unwrap_or_else(|| familiar(&observed.container.image))
 }
 
-/// `Up 2 minutes`, `Exited (0) 3 seconds ago`.
+/// `Up 2 minutes (healthy)`, `Exited (0) 3 seconds ago`.
 pub fn status(observed: &Observed, now: Duration) -> String {
-    let started = observed.container.updated_at.or(observed.container.created_at).unwrap_or_default().seconds;
-    match observed.state() {
+    let ago = |moment: Duration| time::words(now.saturating_sub(moment));
+    let up = || format!("Up {}", ago(observed.started().unwrap_or(now)));
+    match observed.state {
         State::Created => "Created".to_owned(),
-        State::Running => format!("Up {}", time::words(since(started, now))),
-        State::Paused => format!("Up {} (Paused)", time::words(since(started, now))),
-        State::Exited { code, at } => {
-            let since = since(at.unwrap_or_default().seconds, now);
-            format!("Exited ({code}) {} ago", time::words(since))
+        State::Running => format!("{}{}", up(), health(observed)),
+        State::Paused => format!("{} (Paused)", up()),
+        State::Restarting { code } => {
+            let ended = observed.exit.as_ref().and_then(|exit| exit.ended.elapsed().ok()).unwrap_or_default();
+            format!("Restarting ({code}) {} ago", time::words(ended))
         }
+        State::Exited { code, at } => format!("Exited ({code}) {} ago", ago(at)),
+    }
+}
+
+/// What the keeper has found out.
+fn health(observed: &Observed) -> &'static str {
+    match observed.kept.health.as_ref().map(|health| health.status) {
+        None => "",
+        Some(_) if observed.kept.keeper.is_none_or(|keeper| !keeper.is_alive()) => {
+            " (health unknown: keeper gone)"
+        }
+        Some(Status::Starting) => " (health: starting)",
+        Some(Status::Healthy) => " (healthy)",
+        Some(Status::Unhealthy) => " (unhealthy)",
     }
 }
 
@@ -93,8 +109,4 @@ fn networks(observed: &Observed) -> String {
         Some(mode) => mode.clone(),
         None => record.service.networks.keys().cloned().collect::<Vec<_>>().join(","),
     }
-}
-
-fn since(seconds: i64, now: Duration) -> Duration {
-    now.saturating_sub(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }
