@@ -1,5 +1,6 @@
 //! Docker's everyday on bare containerd: `corten-compose` for Compose projects, `cortenctl` for single containers.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -37,30 +38,26 @@ mod time;
 mod view;
 
 fn main() -> ExitCode {
-    let program = std::env::args_os().next().unwrap_or_default();
-    let name = Path::new(&program).file_name().unwrap_or_default();
-    let ended = match hidden() {
-        Some(ended) => ended.map(|()| 0),
-        None if name == "cortenctl" => docker(),
-        None => Err(Error::new("no command is there yet")),
-    };
-    match ended {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let program = arguments.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+    match run(program, &arguments) {
         Ok(code) => ExitCode::from(code),
         Err(err) => {
-            eprintln!("{}: {err}", name.to_string_lossy());
+            eprintln!("{}: {err}", program.display());
             ExitCode::FAILURE
         }
     }
 }
 
-/// The verbs that nobody types: runtimes and shims do, often, so they are quick and small.
-fn hidden() -> Option<Result<()>> {
-    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["keep", container] => Some(keep::run(Path::new(container))),
-        ["hook", operation] => Some(net::hook::run(operation)),
-        ["revive", container] => Some(keep::revive(Path::new(container))),
-        _ => None,
+/// The verbs that nobody types come first: they are started often, and must be quick and small.
+fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
+    let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    match words.as_slice() {
+        ["keep", container] => keep::run(Path::new(container)).map(|()| 0),
+        ["hook", operation] => net::hook::run(operation).map(|()| 0),
+        ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
+        _ if program == "cortenctl" => docker(),
+        _ => Err(Error::new("no command is there yet")),
     }
 }
 

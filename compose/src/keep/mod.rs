@@ -54,7 +54,8 @@ mod handed_over {
     pub const READY: i32 = 5;
 }
 
-/// Keeps the container whose directory this is, until the shim says that its task is gone.
+/// Keeps the container whose directory this is, until the shim says that its task is gone, or nobody is left who could
+/// write.
 pub fn run(container: &Path) -> Result<()> {
     // Output may be secret, and whoever writes to a socket may be anybody else's program.
     umask(Mode::from_bits_truncate(0o077));
@@ -75,12 +76,21 @@ async fn keep(container: &Path, settings: Settings) -> Result<()> {
     output.add(Stream::Stderr, handed_over::STDERR)?;
     let (drain, drained) = oneshot::channel();
     let (end, ended) = oneshot::channel();
-    let output = tokio::task::spawn_local(output.copy(drained, ended));
+    let (dry, ran_dry) = oneshot::channel();
+    let output = tokio::task::spawn_local(output.copy(drained, ended, dry));
     tokio::task::spawn_local(keeper.clone().listen(hooks, drain));
     // The container may be created from now on.
     close(handed_over::READY).at("descriptor 5")?;
 
-    told_to_end.recv().await;
+    let nothing_is_left = async {
+        drop(ran_dry.await);
+        keeper.has_ended().await;
+    };
+    tokio::select! {
+        _ = told_to_end.recv() => {}
+        // A shim that was killed tells nothing any more.
+        () = nothing_is_left => {}
+    }
     drop(end);
     output.await.map_err(|err| Error::new(err.to_string()))
 }

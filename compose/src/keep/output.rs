@@ -49,14 +49,20 @@ impl Output {
         Ok(())
     }
 
-    /// Copies until `ended`, and what is there then. `drained` is answered once all that was written before is copied.
+    /// Copies until `ended`, and what is there then. `drained` is answered once all that was written before is copied,
+    /// and `dry` told when nobody can write any more.
     pub async fn copy(
         mut self,
         mut drained: oneshot::Receiver<oneshot::Sender<()>>,
         mut ended: oneshot::Receiver<()>,
+        dry: oneshot::Sender<()>,
     ) {
         let mut may_drain = true;
+        let mut dry = Some(dry);
         loop {
+            if self.sources.iter().all(|source| source.has_ended) {
+                drop(dry.take());
+            }
             let [stdout, stderr] = self.sources.as_mut_slice() else { return };
             tokio::select! {
                 chunk = stdout.read() => self.sinks.take(stdout, &chunk).await,

@@ -25,6 +25,8 @@ use crate::process::Process;
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long. Whoever starts it later than that has its restart monitor.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// The exit code of a container whose end nobody has seen.
+const KILLED: u32 = 137;
 /// The exit code of a container that could not be started.
 const NOT_STARTED: u32 = 128;
 
@@ -54,7 +56,7 @@ impl Reviver {
         // A task of another process isn't the one that has ended: somebody was faster.
         let Some(task) = self.task().await?.filter(|task| state.init.is_some_and(|init| is_of(task, init)))
         else {
-            return Ok(());
+            return self.note_unseen(&state);
         };
         let exit = self.exit(&state).await?;
         exit.save(&self.container)?;
@@ -80,6 +82,17 @@ impl Reviver {
         }
         self.note(history, None)?;
         if self.settings.auto_remove { self.remove() } else { Ok(()) }
+    }
+
+    /// The task has gone with its shim, or somebody has deleted it and knows how it has ended. The rest is the restart
+    /// monitor's.
+    fn note_unseen(&self, state: &State) -> Result<()> {
+        let (started, ended) = (state.started, SystemTime::now());
+        let is_known = Exit::load(&self.container)?.is_some_and(|exit| Some(exit.ended) > started);
+        if is_known || !self.container.exists() {
+            return Ok(());
+        }
+        Exit { code: KILLED, started, ended, oom_killed: false }.save(&self.container)
     }
 
     /// Removes the container, as the user would.

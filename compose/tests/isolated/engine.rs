@@ -17,7 +17,8 @@ pub struct Containerd(Process);
 
 impl Containerd {
     pub fn start() -> Containerd {
-        let config = "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n";
+        let config = "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+            [plugins.\"io.containerd.internal.v1.restart\"]\ninterval = \"1s\"\n";
         fs::write("/run/containerd.toml", config).unwrap();
         let log = fs::File::create("/run/containerd.log").unwrap();
         let containerd = Command::new("containerd")

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::engine::{self, Containerd, exit, state};
-use crate::host::{isolated, log, sh, try_sh, until};
+use crate::host::{CONTAINERS, isolated, log, program, sh, try_sh, until};
 use crate::world::{get, network};
 
 fn runs(id: &str) -> usize {
@@ -96,4 +96,32 @@ fn a_container_that_ctr_starts_has_its_network() {
     until("the task is deleted at its end", || try_sh("ctr tasks ls -q").stdout.is_empty());
     assert_eq!(exit("web")["code"], 137);
     until("the network is gone with it", || !sh("nft list tables").contains(" corten\n"));
+}
+
+#[test]
+fn a_killed_shim_brings_everything_back_by_containerds_monitor() {
+    if !isolated() {
+        return;
+    }
+    network("front", 0, false);
+    let _containerd = Containerd::start();
+    let request = json!({"name": "c1", "hostname": "c1", "attachments": [{"network": "front"}]});
+    engine::run("c1", "echo run; exec sleep 1000", json!({"restart": {"name": "always"}}), request);
+    until("it has run", || runs("c1") == 1);
+    let keeper = state("c1")["keeper"]["pid"].as_i64().unwrap();
+    let shim = sh(&format!("ps -o ppid= -p {keeper}"));
+    let uri = format!("binary://{}?keep={}/c1", program(), CONTAINERS);
+    sh(&format!(
+        "ctr containers label c1 containerd.io/restart.loguri='{uri}' containerd.io/restart.status=running"
+    ));
+    sh(&format!("kill -9 {shim}"));
+    until("it runs again", || runs("c1") == 2);
+    assert_ne!(state("c1")["keeper"]["pid"], keeper);
+    until("the keeper of the dead one has ended", || {
+        !std::path::Path::new(&format!("/proc/{keeper}")).exists()
+    });
+    let address = sh(&format!("nsenter -t {} -n ip -4 -o addr show eth0", state("c1")["init"]["pid"]));
+    assert!(address.contains("10.72.0."), "{address}");
+    assert_eq!(sh("ls /run/corten-compose/.addresses/id-of-front | grep -c '^10'").trim(), "1");
+    sh("ctr containers label c1 containerd.io/restart.status=stopped");
 }
