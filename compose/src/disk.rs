@@ -3,6 +3,7 @@
 //! What lasts is under `/var/lib/corten-compose/NS`: networks, volumes, and a directory for each container. What ends
 //! with a boot is under `/run/corten-compose/NS`.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -58,12 +59,51 @@ impl Disk {
     /// Waits for the namespace's lock of that name, and holds it until the result is dropped.
     pub fn lock(&self, name: &str) -> Result<Flock<File>> {
         make_dir(&self.running)?;
-        let path = self.running.join(format!("{name}.lock"));
-        let mut options = File::options();
-        let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let file = file.at(path.display())?;
-        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).at(path.display())
+        lock(&self.running.join(format!("{name}.lock")))
     }
+}
+
+/// The directories of all namespaces that have anything on disk.
+pub fn namespaces() -> Result<Vec<Disk>> {
+    let mut names = BTreeSet::new();
+    for root in [LASTING, RUNNING] {
+        let dirs = list(Path::new(root))?;
+        names.extend(dirs.iter().filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned())));
+    }
+    Ok(names.iter().map(|name| Disk::of(name)).collect())
+}
+
+/// A file or directory of the whole host that ends with a boot. Its name begins with a dot, as no namespace's does.
+pub fn of_host(name: &str) -> PathBuf {
+    Path::new(RUNNING).join(format!(".{name}"))
+}
+
+/// Waits for the host's lock of that name, and holds it until the result is dropped.
+pub fn lock_host(name: &str) -> Result<Flock<File>> {
+    make_dir(Path::new(RUNNING))?;
+    lock(&of_host(&format!("{name}.lock")))
+}
+
+fn lock(path: &Path) -> Result<Flock<File>> {
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file = file.at(path.display())?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).at(path.display())
+}
+
+/// What is in a directory, by name, but for what begins with a dot: unfinished files. A directory that isn't there has
+/// nothing.
+pub fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(err) => return Err(err).at(dir.display()),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut paths = paths.at(dir.display())?;
+    paths.retain(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
+    paths.sort();
+    Ok(paths)
 }
 
 /// Makes a directory with its parents, all of them root's alone.
@@ -90,9 +130,8 @@ fn absent_is_fine(removed: std::io::Result<()>) -> std::io::Result<()> {
 
 /// Writes a file so that a reader sees the old content or the new one, whoever is killed meanwhile.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let unfinished = path.with_file_name(name);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let mut options = File::options();
     let file = options.create(true).truncate(true).write(true).mode(0o644).open(&unfinished);
     let written = file.and_then(|mut file| file.write_all(content));

@@ -1,3 +1,6 @@
-//! The command lines: what is typed, and what it means.
+//! Command lines: both trees, and what is meant by what was typed.
 
 pub mod compose;
+pub mod container;
+pub mod docker;
+mod typed;

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::Engine;
 use super::leases::{CreateLease, DeleteLease, LeaseRecord, ListLeases};
 use crate::error::{Kind, Result};
+use crate::process::Process;
 use crate::{id, time};
 
 /// Which process works: `PID STARTED`, with the time from `/proc/PID/stat`.
@@ -49,21 +50,14 @@ impl Engine {
 fn labels() -> HashMap<String, String> {
     let expires = time::rfc3339(time::now().as_secs() as i64 + EXPIRES_AFTER_SECONDS, 0);
     let mut labels = HashMap::from([(EXPIRES.to_owned(), expires)]);
-    let own = std::process::id();
-    labels.extend(started(own).map(|started| (OWNER.to_owned(), format!("{own} {started}"))));
+    let owner = Process::own().map(|own| format!("{} {}", own.pid, own.started));
+    labels.extend(owner.map(|owner| (OWNER.to_owned(), owner)));
     labels
 }
 
 fn is_dead(lease: &LeaseRecord) -> bool {
     let owner = lease.labels.get(OWNER).and_then(|owner| owner.split_once(' '));
-    owner.is_some_and(|(pid, time)| {
-        pid.parse().ok().and_then(started).is_none_or(|started| started != time)
-    })
-}
-
-/// When a process started, in ticks since the boot: a pid is given to a second process sooner or later.
-fn started(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program, in parentheses, can have spaces and parentheses of its own.
-    stat.rsplit_once(") ")?.1.split(' ').nth(19).map(str::to_owned)
+    let process = owner
+        .and_then(|(pid, started)| Some(Process { pid: pid.parse().ok()?, started: started.parse().ok()? }));
+    process.is_some_and(|process| !process.is_alive())
 }

@@ -48,6 +48,7 @@ const CONNECT_SECONDS: u64 = 10;
 #[derive(Clone)]
 pub struct Engine {
     channel: Channel,
+    address: String,
     namespace: String,
     lease: Option<String>,
 }
@@ -76,19 +77,28 @@ impl Engine {
     ///
     /// Errors: Unavailable, which says what to look at.
     pub async fn connect(address: &str, namespace: &str) -> Result<Engine> {
-        let path = address.strip_prefix("unix://").unwrap_or(address).to_owned();
-        let socket = path.clone();
+        let address = address.strip_prefix("unix://").unwrap_or(address).to_owned();
+        let socket = address.clone();
         let connector = service_fn(move |_: Uri| {
             let socket = socket.clone();
             async move { UnixStream::connect(Path::new(&socket)).await.map(TokioIo::new) }
         });
         // The URI names nobody: the connector knows the way.
-        let endpoint = Endpoint::from_static("http://containerd").connect_timeout(Duration::from_secs(CONNECT_SECONDS));
+        let endpoint =
+            Endpoint::from_static("http://containerd").connect_timeout(Duration::from_secs(CONNECT_SECONDS));
         let channel = endpoint.connect_with_connector(connector).await.map_err(|err| {
             let why = root_cause(&err);
-            Error::of_kind(Kind::Unavailable, format!("containerd at {path}: {why}; is containerd running?"))
+            Error::of_kind(
+                Kind::Unavailable,
+                format!("containerd at {address}: {why}; is containerd running?"),
+            )
         })?;
-        Ok(Engine { channel, namespace: namespace.to_owned(), lease: None })
+        Ok(Engine { channel, address, namespace: namespace.to_owned(), lease: None })
+    }
+
+    /// The path of the socket.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The namespace of the calls.
@@ -105,7 +115,8 @@ impl Engine {
     pub async fn call<C: Call>(&self, request: C) -> Result<C::Answer> {
         let mut client = self.client().await?;
         let path = PathAndQuery::from_static(C::METHOD);
-        let answer = client.unary(self.addressed(request)?, path, ProstCodec::<C, C::Answer>::default()).await;
+        let answer =
+            client.unary(self.addressed(request)?, path, ProstCodec::<C, C::Answer>::default()).await;
         answer.map(tonic::Response::into_inner).map_err(|status| error_of(&status))
     }
 

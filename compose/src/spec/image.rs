@@ -63,6 +63,8 @@ pub struct Rootfs {
 }
 
 /// `null` is as good as nothing: builders write it for an empty list.
-fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(value: D) -> Result<T, D::Error> {
+fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
+    value: D,
+) -> Result<T, D::Error> {
     Option::<T>::deserialize(value).map(Option::unwrap_or_default)
 }

@@ -13,7 +13,20 @@ const MACHINES: [(&str, &[&str]); 2] = [
 ];
 
 /// Calls of every container, by what they are about.
-const ALWAYS: [&str; 12] = [FILES, TREES, ATTRIBUTES, DESCRIPTORS, POLLING, MEMORY, PROCESSES, IDENTITY, SIGNALS, TIME, IPC, NETWORK];
+const ALWAYS: [&str; 12] = [
+    FILES,
+    TREES,
+    ATTRIBUTES,
+    DESCRIPTORS,
+    POLLING,
+    MEMORY,
+    PROCESSES,
+    IDENTITY,
+    SIGNALS,
+    TIME,
+    IPC,
+    NETWORK,
+];
 
 const FILES: &str = "close close_range copy_file_range creat fadvise64 fadvise64_64 fallocate fdatasync fstat fstat64 \
     fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 io_cancel io_destroy io_getevents io_pgetevents \
@@ -116,7 +129,8 @@ pub fn default_profile(capabilities: &[String]) -> Value {
 
 fn profile(machine: &str, capabilities: &[String]) -> Value {
     let has = |name: &str| capabilities.iter().any(|capability| capability == name);
-    let architectures = MACHINES.iter().find(|(name, _)| *name == machine).map(|(_, architectures)| *architectures);
+    let architectures =
+        MACHINES.iter().find(|(name, _)| *name == machine).map(|(_, architectures)| *architectures);
     let mut calls = vec![
         allow(&ALWAYS.join(" ")),
         allow(TRACING),
@@ -124,7 +138,9 @@ fn profile(machine: &str, capabilities: &[String]) -> Value {
         allow(if machine == "x86_64" { OF_X86 } else { OF_ARM }),
     ];
     calls.extend(PERSONALITIES.map(|persona| allow_if("personality", 0, persona, "SCMP_CMP_EQ")));
-    calls.extend(BY_CAPABILITY.iter().filter(|(capability, _)| has(capability)).map(|(_, names)| allow(names)));
+    calls.extend(
+        BY_CAPABILITY.iter().filter(|(capability, _)| has(capability)).map(|(_, names)| allow(names)),
+    );
     if !has("CAP_SYS_ADMIN") {
         calls.push(allow_if("clone", 0, NAMESPACE_FLAGS, "SCMP_CMP_MASKED_EQ"));
         // Its flags are behind a pointer, where no filter sees them. C libraries take ENOSYS for an old kernel.

@@ -1,0 +1,15 @@
+//! Effects: what is planned, done to containerd and to the disk.
+
+pub mod attach;
+pub mod container;
+pub mod host;
+pub mod image;
+pub mod keeper;
+pub mod mounted;
+pub mod record;
+pub mod stdio;
+pub mod task;
+pub mod terminal;
+pub mod unpack;
+pub mod user;
+pub mod volume;

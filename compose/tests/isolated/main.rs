@@ -1,0 +1,11 @@
+//! The keeper and the network, each test in namespaces of its own. They need root, and Debian's `busybox-static`,
+//! `containernetworking-plugins`, `nftables`, `iptables`, `iproute2`.
+
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod keep;
+#[cfg(test)]
+mod net;
+#[cfg(test)]
+mod world;
