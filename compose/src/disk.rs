@@ -46,6 +46,11 @@ impl Disk {
         self.lasting.join("projects").join(name)
     }
 
+    /// The directory that has those which end with a boot.
+    pub fn all_running(&self) -> PathBuf {
+        self.running.clone()
+    }
+
     /// The directory of all volumes.
     pub fn volumes(&self) -> PathBuf {
         self.lasting.join("volumes")

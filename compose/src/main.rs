@@ -4,10 +4,10 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::error::Result;
+use crate::error::{Context, Result};
 
-// Until its callers are here.
 mod actual;
+// Until its callers are here.
 #[allow(dead_code)]
 mod apply;
 mod cli;
@@ -65,6 +65,30 @@ fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
     }
 }
 
+/// Docker compose's commands.
+fn compose() -> Result<u8> {
+    let matches = match cli::compose::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(err) => {
+            drop(err.print());
+            return Ok(if err.use_stderr() { 1 } else { 0 });
+        }
+    };
+    let here = std::env::current_dir().at("the current directory")?;
+    // A variable that isn't UTF-8 can't be named in a file.
+    let environment = std::env::vars_os();
+    let environment =
+        environment.filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = cli::compose::asked(&matches, here, environment)
+        .and_then(|asked| runtime.block_on(commands::compose::perform(asked)));
+    // The line begins with the file and the place in it, for editors that jump there.
+    done.or_else(|err| {
+        eprintln!("{err}");
+        Ok(1)
+    })
+}
+
 /// Docker's commands.
 fn docker() -> Result<u8> {
     let matches = match cli::docker::tree().try_get_matches() {
@@ -80,22 +104,4 @@ fn docker() -> Result<u8> {
     // A thread that reads standard input would be waited for.
     runtime.shutdown_background();
     ended
-}
-
-/// docker compose's commands.
-fn compose() -> Result<u8> {
-    let matches = match cli::compose::command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(err) => {
-            drop(err.print());
-            return Ok(if err.use_stderr() { 1 } else { 0 });
-        }
-    };
-    let here = std::env::current_dir()?;
-    // A variable that isn't UTF-8 can't be named in a file.
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let asked = cli::compose::asked(&matches, here, environment)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(commands::compose::perform(asked))
 }

@@ -1,12 +1,13 @@
 //! The keeper's own facts, and its side of the hook's question: who init is, and which sockets are wanted.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, Notify, oneshot};
 
 use super::names::Names;
 use super::settings::Settings;
@@ -34,6 +35,9 @@ pub struct Keeper {
     pub settings: Settings,
     disk: Disk,
     state: Mutex<State>,
+    /// Whether there is a first process whose end is awaited.
+    awaits: Cell<bool>,
+    ended: Notify,
 }
 
 /// What the hook gets once the container's output is drained.
@@ -48,6 +52,8 @@ impl Keeper {
         let state = State { keeper: Process::own(), next_restart: None, ..last };
         state.save(&running)?;
         Ok(Rc::new(Keeper {
+            awaits: Cell::new(false),
+            ended: Notify::new(),
             container: container.to_owned(),
             running,
             settings,
@@ -88,6 +94,7 @@ impl Keeper {
         let opened = self.open(list)?;
         self.begin(list.init).await?;
         if let Some(drain) = drain.take() {
+            self.awaits.set(true);
             tokio::task::spawn_local(self.clone().await_end(list.init, drain));
             if let Some(check) = self.settings.health.clone() {
                 tokio::task::spawn_local(probe::repeat(self.clone(), check));
@@ -137,6 +144,14 @@ impl Keeper {
             drop(drained.await);
         }
         send_for_restart(&self);
+        self.ended.notify_one();
+    }
+
+    /// Waits for the end of the first process and what follows from it, if this keeper knows of one.
+    pub async fn has_ended(&self) {
+        if self.awaits.get() {
+            self.ended.notified().await;
+        }
     }
 
     /// Changes what others read.

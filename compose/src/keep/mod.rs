@@ -24,7 +24,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::close;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -39,6 +41,8 @@ pub use settings::{Check, Log, Settings};
 pub use state::{Exit, State};
 
 use crate::error::{Context, Error, Result};
+use crate::net::handshake;
+use attach::Clients;
 use control::Keeper;
 use log::Stream;
 use output::Output;
@@ -50,8 +54,11 @@ mod handed_over {
     pub const READY: i32 = 5;
 }
 
-/// Keeps the container whose directory this is, until the shim says that its task is gone.
+/// Keeps the container whose directory this is, until the shim says that its task is gone, or nobody is left who could
+/// write.
 pub fn run(container: &Path) -> Result<()> {
+    // Output may be secret, and whoever writes to a socket may be anybody else's program.
+    umask(Mode::from_bits_truncate(0o077));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().at("keeper")?;
     let settings = Settings::load(container)?;
     LocalSet::new().block_on(&runtime, keep(container, settings))
@@ -60,19 +67,30 @@ pub fn run(container: &Path) -> Result<()> {
 async fn keep(container: &Path, settings: Settings) -> Result<()> {
     let mut told_to_end = signal(SignalKind::terminate()).at("SIGTERM")?;
     let keeper = Keeper::new(container, settings)?;
-    let mut output = Output::open(log::Log::open(log::path(container), keeper.settings.log.clone())?);
+    let log = log::Log::open(log::path(container), keeper.settings.log.clone())?;
+    let watchers = attach::listen(&attach::socket(&keeper.running))?;
+    let hooks =
+        UnixListener::from_std(attach::listen(&handshake::socket(&keeper.running))?).at("keeper.sock")?;
+    let mut output = Output::to(log, Clients::of(watchers));
     output.add(Stream::Stdout, handed_over::STDOUT)?;
     output.add(Stream::Stderr, handed_over::STDERR)?;
-    let watchers = attach::listen(&attach::socket(&keeper.running))?;
-    let hooks = attach::listen(&crate::net::handshake::socket(&keeper.running))?;
     let (drain, drained) = oneshot::channel();
     let (end, ended) = oneshot::channel();
-    let output = tokio::task::spawn_local(output.copy(watchers, drained, ended));
+    let (dry, ran_dry) = oneshot::channel();
+    let output = tokio::task::spawn_local(output.copy(drained, ended, dry));
     tokio::task::spawn_local(keeper.clone().listen(hooks, drain));
     // The container may be created from now on.
     close(handed_over::READY).at("descriptor 5")?;
 
-    told_to_end.recv().await;
+    let nothing_is_left = async {
+        drop(ran_dry.await);
+        keeper.has_ended().await;
+    };
+    tokio::select! {
+        _ = told_to_end.recv() => {}
+        // A shim that was killed tells nothing any more.
+        () = nothing_is_left => {}
+    }
     drop(end);
     output.await.map_err(|err| Error::new(err.to_string()))
 }

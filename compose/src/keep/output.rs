@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use nix::unistd::close;
 use tokio::net::unix::pipe;
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
 use super::attach::Clients;
@@ -36,8 +35,8 @@ struct Sinks {
 
 impl Output {
     /// Nothing is read yet.
-    pub fn open(log: Log) -> Output {
-        Output { sources: Vec::new(), sinks: Sinks { log, clients: Clients::default() } }
+    pub fn to(log: Log, clients: Clients) -> Output {
+        Output { sources: Vec::new(), sinks: Sinks { log, clients } }
     }
 
     /// Takes over a descriptor that the shim has handed over. It is opened anew, because only what the keeper has
@@ -50,20 +49,24 @@ impl Output {
         Ok(())
     }
 
-    /// Copies until `ended`, and what is there then. `drained` is answered once all that was written before is copied.
+    /// Copies until `ended`, and what is there then. `drained` is answered once all that was written before is copied,
+    /// and `dry` told when nobody can write any more.
     pub async fn copy(
         mut self,
-        watchers: UnixListener,
         mut drained: oneshot::Receiver<oneshot::Sender<()>>,
         mut ended: oneshot::Receiver<()>,
+        dry: oneshot::Sender<()>,
     ) {
         let mut may_drain = true;
+        let mut dry = Some(dry);
         loop {
+            if self.sources.iter().all(|source| source.has_ended) {
+                drop(dry.take());
+            }
             let [stdout, stderr] = self.sources.as_mut_slice() else { return };
             tokio::select! {
                 chunk = stdout.read() => self.sinks.take(stdout, &chunk).await,
                 chunk = stderr.read() => self.sinks.take(stderr, &chunk).await,
-                watcher = watchers.accept() => self.sinks.welcome(watcher),
                 answer = &mut drained, if may_drain => {
                     may_drain = false;
                     self.drain().await;
@@ -71,7 +74,8 @@ impl Output {
                 }
                 _ = &mut ended => {
                     self.drain().await;
-                    return;
+                    // Who waits sees at least the end.
+                    return self.sinks.clients.welcome();
                 }
             }
         }
@@ -126,11 +130,5 @@ impl Sinks {
     fn store(&mut self, lines: &[u8]) {
         // Nobody could be told. The container must go on, though its log can't.
         drop(self.log.append(lines));
-    }
-
-    fn welcome(&mut self, watcher: std::io::Result<(UnixStream, tokio::net::unix::SocketAddr)>) {
-        if let Ok((client, _)) = watcher {
-            self.clients.add(client);
-        }
     }
 }

@@ -40,7 +40,7 @@ pub fn merge(base: Node, over: Node, path: &Path) -> Result<Node> {
         }
         (Value::List(_) | Value::Mapping(_), value) => {
             let over = Node { place: over.place, merging: over.merging, value };
-            let what = format_args!("can't change what {place} says into {}", over.kind());
+            let what = format!("can't change what {place} says into {}", over.kind());
             Err(over.place.wrong(path, what))
         }
         (_, value) => Ok(Node { place: over.place, merging: Merging::Ordinary, value }),
