@@ -1,4 +1,4 @@
-//! What a Compose file leaves unsaid: names, default networks, default files, and who waits for whom.
+//! What a Compose file leaves unsaid: names, default networks, default files, and which services go before others.
 
 use super::types::{Attachment, Dependency, Map, Project, Service};
 

@@ -64,7 +64,7 @@ fn merge_mappings(mut base: Mapping, over: Mapping, path: &Path) -> Result<Mappi
     Ok(base)
 }
 
-/// The subnets of `over`, each over the one of `base` that has the same address.
+/// The subnets of `over`, each over the subnet of `base` that has the same address.
 fn merge_subnets(base: Vec<Node>, over: Vec<Node>, path: &Path) -> Result<Vec<Node>> {
     let mut base: Vec<Node> = base;
     let mut merged = Vec::new();

@@ -130,7 +130,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         let text = self.node.as_text().map(str::to_ascii_lowercase);
         let truth = match (&self.node.value, text.as_deref()) {
             (Value::Bool(truth), _) => *truth,
-            // Of variables, and of those who write YAML 1.1.
+            // Variables have no other type than text, and YAML 1.1 has these words.
             (_, Some("true" | "y" | "yes" | "on")) => true,
             (_, Some("false" | "n" | "no" | "off")) => false,
             _ => return self.must_be("true or false"),
@@ -261,7 +261,7 @@ impl<'de, 'a> Entries<'de, 'a> {
         Entries { entries, extensions: None, value: None, path, own_names: true }
     }
 
-    /// The fields, and all extensions together under the one key that the Model has for them.
+    /// The fields, and all extensions together under their key in the Model.
     fn fields(mapping: &'de Mapping, path: &'a Path) -> Entries<'de, 'a> {
         let fields = mapping.iter().filter(|(key, _)| !is_extension(key));
         let entries = Box::new(fields.map(|(key, entry)| (key.as_str(), &entry.node)));

@@ -93,7 +93,7 @@ fn service(fields: Vec<(String, Value)>) -> impl Strategy<Value = Value> {
         service.entry("image").or_insert_with(|| json!("busybox"));
         service.insert("environment".to_owned(), json!(texts));
         service.insert("x-any".to_owned(), json!(texts));
-        // Whoever waits for others would wait for those of another case.
+        // The services that these name are in another case.
         for key in ["depends_on", "links", "volumes_from", "network_mode", "ipc", "pid", "models", "networks"]
         {
             service.remove(key);

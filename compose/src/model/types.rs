@@ -207,7 +207,7 @@ pub struct Service {
     pub hostname: Option<String>,
     /// In place of the image's HEALTHCHECK.
     pub healthcheck: Option<Healthcheck>,
-    /// Its image, or the name for the one that is built.
+    /// Its image, or the name of the image that is built.
     pub image: Option<String>,
     /// Whether an init runs as process 1. Unset: as the engine is configured.
     pub init: Option<bool>,

@@ -11,7 +11,7 @@ const NODES_MAX: usize = 500_000;
 /// Collections within each other at most, so that no stack overflows.
 const DEPTH_MAX: usize = 64;
 
-/// Reads the documents of a file. Those without content are left out.
+/// Reads the documents of a file. Documents without content are left out.
 ///
 /// Errors: what isn't YAML, keys that aren't text or are there twice, unknown aliases, too deep or too much.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Node>> {
