@@ -27,7 +27,7 @@ pub struct Error {
 }
 
 /// The result of whatever may fail.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// A failure in these words.

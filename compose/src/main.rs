@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::error::{Error, Result};
+use crate::cli::compose::Asked;
+use crate::error::{Context, Error, Result};
 
 // Until its callers are here.
 #[allow(dead_code)]
@@ -57,8 +58,33 @@ fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
         ["hook", operation] => net::hook::run(operation).map(|()| 0),
         ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
         _ if program == "cortenctl" => docker(),
-        _ => Err(Error::new("no command is there yet")),
+        _ => compose(),
     }
+}
+
+/// Docker compose's commands.
+fn compose() -> Result<u8> {
+    let matches = match cli::compose::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(err) => {
+            drop(err.print());
+            return Ok(if err.use_stderr() { 1 } else { 0 });
+        }
+    };
+    let here = std::env::current_dir().at("the current directory")?;
+    // A variable that isn't UTF-8 can't be named in a file.
+    let environment = std::env::vars_os();
+    let environment =
+        environment.filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    let done = match cli::compose::asked(&matches, here, environment) {
+        Some(Asked::Config(request, options)) => commands::config::run(&request, &options).map(|()| 0),
+        None => Err(Error::new("no command is there yet")),
+    };
+    // The line begins with the file and the place in it, for editors that jump there.
+    done.or_else(|err| {
+        eprintln!("{err}");
+        Ok(1)
+    })
 }
 
 /// Docker's commands.

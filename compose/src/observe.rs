@@ -10,6 +10,7 @@ use crate::engine::tasks::{ListTasks, Process, Status};
 use crate::engine::types::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::keep;
+use crate::net::endpoint::{Endpoint, Endpoints};
 
 /// A container, whoever made it.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Observed {
     pub kept: keep::State,
     /// How it ended the last time.
     pub exit: Option<keep::Exit>,
+    /// What it has got of networks, while it runs.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// What a container is doing. Moments are since 1970.
@@ -115,7 +118,10 @@ pub async fn containers(engine: &Engine) -> Result<Vec<Observed>> {
         let kept = keep::State::load(&disk.running(&container.id)).ok().flatten().unwrap_or_default();
         let exit = keep::Exit::load(&disk.container(&container.id)).ok().flatten();
         let state = State::of(task.as_ref(), &kept, exit.as_ref());
-        observed.push(Observed { container, task, state, record, kept, exit });
+        let endpoints = Endpoints::load(&disk, &container.id).ok().flatten().filter(|_| state.is_up());
+        let endpoints =
+            endpoints.into_iter().flat_map(|list| list.endpoints).map(|made| made.endpoint).collect();
+        observed.push(Observed { container, task, state, record, kept, exit, endpoints });
     }
     observed.sort_by_key(|one| std::cmp::Reverse(one.container.created_at));
     Ok(observed)

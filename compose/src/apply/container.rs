@@ -22,7 +22,7 @@ use crate::model::values::MountKind;
 use crate::net::hook::NAMESPACE;
 use crate::observe::{self, Observed};
 use crate::spec::{self, Bind, Inputs, Joined};
-use crate::{id, names};
+use crate::{id, keep, names};
 
 const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 const RUNC_OPTIONS_TYPE: &str = "containerd.runc.v1.Options";
@@ -350,6 +350,7 @@ pub async fn start(engine: &Engine, observed: &Observed, streams: &Streams) -> R
 /// Takes back a start that failed.
 pub async fn give_up(engine: &Engine, observed: &Observed) {
     best_effort(task::remove(engine, observed.id()).await);
+    best_effort(end_keeper(&Disk::of(engine.namespace()), observed.id()));
     if let Some(record) = &observed.record {
         best_effort(want(engine, &observed.container, record, Wanted::Stopped).await);
     }
@@ -406,6 +407,7 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
         absent_is_fine(want(engine, &observed.container, record, Wanted::Stopped).await)?;
     }
     task::remove(engine, id).await?;
+    end_keeper(disk, id)?;
     absent_is_fine(engine.call(DeleteContainer { id: id.to_owned() }).await.at(id).map(drop))?;
     let Container { snapshotter, snapshot_key, .. } = observed.container.clone();
     if !snapshot_key.is_empty() {
@@ -414,8 +416,12 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
     }
     disk::remove_dir(&disk.running(id))?;
     disk::remove_dir(&disk.container(id))?;
-    let own = observed.record.iter().filter(|_| volumes).flat_map(|record| &record.anonymous_volumes);
-    own.map(|name| absent_is_fine(volume::remove(disk, name))).collect()
+    let mut own = observed.record.iter().filter(|_| volumes).flat_map(|record| &record.anonymous_volumes);
+    own.try_for_each(|name| absent_is_fine(volume::remove(disk, name)))
+}
+
+fn end_keeper(disk: &Disk, id: &str) -> Result<()> {
+    keep::State::load(&disk.running(id)).map(|state| state.unwrap_or_default().end_keeper())
 }
 
 fn absent_is_fine(removed: Result<()>) -> Result<()> {

@@ -101,13 +101,16 @@ impl Record {
         restarts && !joins && !self.auto_remove
     }
 
-    /// The labels of one that is wanted to run, or isn't any more.
+    /// The labels of one that is wanted to run, or isn't any more: for the keeper, and for the monitor.
     pub fn wanted(&self, wanted: Wanted) -> Vec<(&'static str, &'static str)> {
-        match (self.is_revived(), wanted) {
-            (false, _) => Vec::new(),
-            (true, Wanted::Running) => vec![(STATUS, "running"), (STOPPED_BY_USER, "false")],
-            (true, Wanted::Stopped) => vec![(STATUS, "stopped"), (STOPPED_BY_USER, "true")],
-        }
+        let (status, stopped) = match wanted {
+            Wanted::Running => ("running", "false"),
+            Wanted::Stopped => ("stopped", "true"),
+        };
+        let restarts = self.service.restart.unwrap_or_default() != Restart::No;
+        let for_keeper = restarts.then_some((STOPPED_BY_USER, stopped));
+        let for_monitor = self.is_revived().then_some((STATUS, status));
+        for_keeper.into_iter().chain(for_monitor).collect()
     }
 }
 
@@ -134,12 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_on_failure_is_not_the_monitors() {
-        let of = |restart| {
+    fn a_restart_on_failure_is_the_keepers_alone_but_a_stop_is_told_to_all() {
+        let told = |restart| {
             let service = Service { restart: Some(restart), ..Service::default() };
-            Record { service, ..Record::default() }.is_revived()
+            let labels = Record { service, ..Record::default() }.wanted(Wanted::Stopped);
+            labels.into_iter().map(|(label, _)| label).collect::<Vec<_>>()
         };
-        assert!(of(Restart::Always) && of(Restart::UnlessStopped));
-        assert!(!of(Restart::OnFailure(None)) && !of(Restart::No));
+        assert_eq!(told(Restart::Always), [STOPPED_BY_USER, STATUS]);
+        assert_eq!(told(Restart::UnlessStopped), [STOPPED_BY_USER, STATUS]);
+        assert_eq!(told(Restart::OnFailure(None)), [STOPPED_BY_USER]);
+        assert!(told(Restart::No).is_empty());
     }
 }

@@ -8,11 +8,15 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::observe::{self, Observed};
 
+pub mod config;
 mod exec;
 mod images;
 mod inspect;
 mod lifecycle;
 mod logs;
+// Until its callers are here.
+#[allow(dead_code)]
+pub mod project;
 mod ps;
 mod run;
 mod top;

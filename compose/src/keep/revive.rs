@@ -65,6 +65,7 @@ impl Reviver {
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
         let mut history = state.restarts;
         self.delete().await?;
+        state.end_keeper();
         while let Some(next) = history.after(self.settings.restart, end) {
             history = next;
             if !self.wait(history).await? {

@@ -63,7 +63,7 @@ always_set!(u16 i64 Bytes MountKind);
 
 /// Gives each of the structures what all have: a default, both ways of serde, and its extensions.
 ///
-/// The extensions are kept under the key `x-`, for serde's `flatten` would take the names of the fields from whoever
+/// The extensions are kept under the key `x-*`, for serde's `flatten` would take the names of the fields from whoever
 /// reads them: see `print` and `read`.
 macro_rules! model {
     ($($(#[$about:meta])* pub struct $name:ident {
@@ -75,7 +75,7 @@ macro_rules! model {
         pub struct $name {
             $($(#[$what])* #[serde(skip_serializing_if = "Unset::is_unset")] pub $field: $kind,)*
             /// The keys `x-…`.
-            #[serde(rename = "x-", skip_serializing_if = "Unset::is_unset")]
+            #[serde(rename = "x-*", skip_serializing_if = "Unset::is_unset")]
             pub extensions: Extensions,
         }
     )*};
@@ -104,7 +104,7 @@ pub struct Project {
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub models: Map<LanguageModel>,
     /// The keys `x-…`.
-    #[serde(rename = "x-", skip_serializing_if = "Map::is_empty")]
+    #[serde(rename = "x-*", skip_serializing_if = "Map::is_empty")]
     pub extensions: Extensions,
 
     /// The project's directory, absolute: where relative paths begin.
@@ -255,7 +255,7 @@ pub struct Service {
     pub pull_policy: Option<PullPolicy>,
     /// Whether its root filesystem is read-only.
     pub read_only: bool,
-    /// Restart policy.
+    /// Restart policy. See [`Service::restart_policy`].
     pub restart: Option<Restart>,
     /// The OCI runtime, or containerd's shim.
     pub runtime: Option<String>,
@@ -453,7 +453,7 @@ pub struct Deploy {
     pub rollback_config: Option<UpdateConfig>,
     /// Limits and reservations.
     pub resources: Option<Resources>,
-    /// Restart policy, where `restart` is unset.
+    /// Restart policy. See [`Service::restart_policy`].
     pub restart_policy: Option<RestartPolicy>,
     /// Swarm's.
     pub placement: Option<Placement>,
@@ -527,7 +527,7 @@ pub struct DiscreteResource {
     pub value: Option<i64>,
 }
 
-/// Swarm's restart policy, which stands for `restart` where that one is unset.
+/// Swarm's restart policy, which goes before `restart`.
 pub struct RestartPolicy {
     /// `none`, `on-failure`, `any`.
     pub condition: Option<String>,
@@ -685,7 +685,7 @@ pub struct BindOptions {
     pub selinux: Option<String>,
     /// `rprivate`, `private`, `rshared`, `shared`, `rslave`, `slave`.
     pub propagation: Option<String>,
-    /// Whether a source that isn't there is made as a directory. Unset: yes for a short form.
+    /// Whether a source that isn't there is made as a directory. Unset: yes.
     pub create_host_path: Option<bool>,
     /// `enabled`, `disabled`, `writable`, `readonly`.
     pub recursive: Option<String>,
@@ -857,19 +857,12 @@ pub struct Dependency {
     /// Whether the other service has to be there. Printed always, for its default is true.
     pub required: bool,
     /// The keys `x-…`.
-    #[serde(rename = "x-", skip_serializing_if = "Unset::is_unset")]
+    #[serde(rename = "x-*", skip_serializing_if = "Unset::is_unset")]
     pub extensions: Extensions,
 }
 
 impl Default for Dependency {
     fn default() -> Dependency {
         Dependency { condition: Condition::default(), restart: false, required: true, extensions: Map::new() }
-    }
-}
-
-impl Service {
-    /// How many containers it has.
-    pub fn replicas(&self) -> u32 {
-        self.scale.or(self.deploy.as_ref().and_then(|deploy| deploy.replicas)).unwrap_or(1)
     }
 }

@@ -300,7 +300,10 @@ impl fmt::Display for PullPolicy {
             PullPolicy::Build => f.write_str("build"),
             PullPolicy::Every(Duration(time)) if *time == DAY => f.write_str("daily"),
             PullPolicy::Every(Duration(time)) if *time == WEEK => f.write_str("weekly"),
-            PullPolicy::Every(time) => write!(f, "every_{time}"),
+            // As people write it: `every_2h`, not `every_2h0m0s`.
+            PullPolicy::Every(time) => {
+                write!(f, "every_{}", time.to_string().replace("m0s", "m").replace("h0m", "h"))
+            }
         }
     }
 }
@@ -337,4 +340,81 @@ pub enum MountKind {
     Cluster,
     /// An image.
     Image,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Duration, PullPolicy, Restart};
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    fn again<T: FromStr + Display>(text: &str) -> Option<String> {
+        text.parse::<T>().ok().map(|value| value.to_string())
+    }
+
+    #[test]
+    fn durations_are_read_and_printed_as_go_does() {
+        for (text, printed) in [
+            ("0", "0s"),
+            ("90s", "1m30s"),
+            ("1h", "1h0m0s"),
+            ("1.5h", "1h30m0s"),
+            ("1500ms", "1.5s"),
+            ("1ms500us", "1.5ms"),
+            ("250µs", "250µs"),
+            ("7ns", "7ns"),
+            ("1.000000001s", "1.000000001s"),
+            ("10m0.5s", "10m0.5s"),
+            ("1d", "24h0m0s"),
+            ("1w", "168h0m0s"),
+            (".5s", "500ms"),
+        ] {
+            assert_eq!(again::<Duration>(text).as_deref(), Some(printed), "{text}");
+            assert_eq!(again::<Duration>(printed).as_deref(), Some(printed));
+        }
+        for text in ["", "5", "s", "1m30", "-1s", "1 s", "1S", "1..5s", "99999999999h", "1x"] {
+            assert_eq!(again::<Duration>(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        let sizes =
+            [("1", 1), ("1b", 1), ("1K", 1 << 10), ("1kb", 1 << 10), ("1KiB", 1 << 10), ("1.5g", 3 << 29)];
+        for (text, bytes) in
+            sizes.into_iter().chain([("1 gb", 1 << 30), ("-1", -1), ("8p", 1 << 53), ("0.5t", 1 << 39)])
+        {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for text in ["", "k", "1e", "1kk", "1.2.3m", "1m ", "99999p", "-1k", "0x10"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn policies_are_printed_as_they_are_written() {
+        for text in ["no", "always", "unless-stopped", "on-failure", "on-failure:3"] {
+            assert_eq!(again::<Restart>(text).as_deref(), Some(text));
+        }
+        for text in [
+            "always",
+            "never",
+            "missing",
+            "build",
+            "daily",
+            "weekly",
+            "every_2h",
+            "every_1h30m",
+            "every_90ms",
+        ] {
+            assert_eq!(again::<PullPolicy>(text).as_deref(), Some(text));
+        }
+        assert_eq!(again::<PullPolicy>("if_not_present").as_deref(), Some("missing"));
+        for text in ["on-failure:x", "always:3", "No", "", "sometimes"] {
+            assert_eq!(again::<Restart>(text), None, "{text}");
+        }
+        for text in ["every_", "every_2", "hourly", ""] {
+            assert_eq!(again::<PullPolicy>(text), None, "{text}");
+        }
+    }
 }
