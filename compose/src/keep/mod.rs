@@ -66,7 +66,8 @@ pub fn run(container: &Path) -> Result<()> {
 
 async fn keep(container: &Path, settings: Settings) -> Result<()> {
     let mut told_to_end = signal(SignalKind::terminate()).at("SIGTERM")?;
-    let keeper = Keeper::new(container, settings)?;
+    let (drain, drained) = oneshot::channel();
+    let keeper = Keeper::new(container, settings, drain)?;
     let log = log::Log::open(log::path(container), keeper.settings.log.clone())?;
     let watchers = attach::listen(&attach::socket(&keeper.running))?;
     let hooks =
@@ -74,11 +75,10 @@ async fn keep(container: &Path, settings: Settings) -> Result<()> {
     let mut output = Output::to(log, Clients::of(watchers));
     output.add(Stream::Stdout, handed_over::STDOUT)?;
     output.add(Stream::Stderr, handed_over::STDERR)?;
-    let (drain, drained) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let (dry, ran_dry) = oneshot::channel();
     let output = tokio::task::spawn_local(output.copy(drained, ended, dry));
-    tokio::task::spawn_local(keeper.clone().listen(hooks, drain));
+    tokio::task::spawn_local(keeper.clone().listen(hooks));
     // The container may be created from now on.
     close(handed_over::READY).at("descriptor 5")?;
 

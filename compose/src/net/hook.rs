@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -209,7 +210,7 @@ fn outer(networks: &[(&Attachment, Network)]) -> Option<usize> {
 fn redirect_names(pid: i32, names_at: Option<(u16, u16)>) -> Result<()> {
     match (names_at, firewall::publisher()) {
         (Some((udp, tcp)), Publisher::Nft) => {
-            namespace::within(pid, || nft::perform(&nft::render_names(udp, tcp)))
+            namespace::within(pid, || nft::perform(&nft::render_names(udp, tcp), Stdio::null()))
         }
         _ => Ok(()),
     }

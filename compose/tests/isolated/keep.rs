@@ -128,14 +128,14 @@ fn the_state_says_who_keeps() {
 }
 
 /// The list of endpoints, as the hook writes it before it asks.
-fn list(init: &Process, ports: Value) {
+fn list(id: &str, init: &Process, ports: Value) {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", init.pid())).unwrap();
     let started: u64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
-    let endpoint = json!({"network": "n", "container": "c1", "name": "c1", "names": ["c1"], "interface": "eth0",
+    let endpoint = json!({"network": "n", "container": id, "name": id, "names": [id], "interface": "eth0",
         "addresses": ["127.0.0.1/8"], "ports": ports});
     let made = json!({"endpoint": endpoint, "plugins": [], "publisher": "nft"});
     let list = json!({"init": {"pid": init.pid(), "started": started}, "endpoints": [made]});
-    record(format!("{RUNNING}/c1/endpoints.json"), &list);
+    record(format!("{RUNNING}/{id}/endpoints.json"), &list);
 }
 
 fn ask(id: &str) -> Value {
@@ -169,14 +169,15 @@ fn ports_are_held_and_served_and_a_second_container_hears_who_has_them() {
     std::fs::write("/run/here", "served").unwrap();
     let port =
         |host: u16| json!([{"host_ip": null, "host_port": host, "container_port": 81, "protocol": "tcp"}]);
-    list(&init, port(0));
+    list("c1", &init, port(0));
     let opened = ask("c1");
     let host = opened["opened"]["ports"][0]["host_port"].as_u64().unwrap();
     for address in ["127.0.0.1", "[::1]"] {
         assert_eq!(host::sh(&format!("busybox wget -qO- http://{address}:{host}/run/here")), "served");
     }
-    list(&init, port(u16::try_from(host).unwrap()));
-    let refused = ask("c1")["refused"].as_str().unwrap().to_owned();
+    let _second = Shim::start("c2", json!({}));
+    list("c2", &init, port(u16::try_from(host).unwrap()));
+    let refused = ask("c2")["refused"].as_str().unwrap().to_owned();
     assert!(refused.starts_with(&format!("port 0.0.0.0:{host}/tcp: in use by corten-compose")), "{refused}");
 }
 
@@ -190,7 +191,7 @@ fn names_are_answered_inside_by_udp_and_tcp() {
     until("loopback is up inside", || {
         host::sh(&format!("nsenter -t {} -n ip -o link show lo", init.pid())).contains(",UP,")
     });
-    list(&init, json!([]));
+    list("c1", &init, json!([]));
     let address = json!({"network": "n", "container": "c1", "name": "c1", "names": ["c1", "web"], "interface": "eth0",
         "addresses": ["10.72.0.2/24"]});
     record(format!("{RUNNING}/net/n/c1"), &address);
@@ -242,7 +243,7 @@ fn a_keeper_is_small() {
     }
     let shim = Shim::start("c1", json!({}));
     let init = init();
-    list(&init, json!([{"host_port": 0, "container_port": 81, "protocol": "tcp"}]));
+    list("c1", &init, json!([{"host_port": 0, "container_port": 81, "protocol": "tcp"}]));
     assert!(ask("c1")["opened"].is_object());
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", shim.keeper.pid())).unwrap();
     let kib = |key: &str| {

@@ -173,6 +173,37 @@ fn a_stop_takes_everything_back_and_a_start_heals_what_a_crash_has_left() {
 }
 
 #[test]
+fn a_hook_that_is_killed_at_any_moment_is_healed_by_the_next() {
+    if !isolated() {
+        return;
+    }
+    network("front", 0, false);
+    for round in 0..20 {
+        let mut web = Container::created("web", &["front"], tcp(8080));
+        let mut hook = web.begin_hook("create");
+        std::thread::sleep(Duration::from_millis(4 * round));
+        drop(hook.0.kill());
+        hook.0.wait().unwrap();
+        web.shim = Some(host::Shim::start("web", json!({})));
+        let output = web.hook("create");
+        assert!(output.status.success(), "{round}: {}", String::from_utf8_lossy(&output.stderr));
+        let address = web.addresses("front")[0].clone();
+        assert!(sh("nft list map ip corten pub").contains(&format!("tcp . 8080 : {address} . 80")));
+        web.stop();
+        // What the killed one had started may take a moment.
+        until("no address stays", || {
+            sh("ls /run/corten-compose/.addresses/id-of-front").lines().all(is_no_address)
+        });
+        until("no table stays", || !sh("nft list tables").contains(" corten\n"));
+    }
+    assert!(sh("ip -o link show type veth").is_empty());
+}
+
+fn is_no_address(file: &str) -> bool {
+    file.starts_with("last_reserved") || file == "lock"
+}
+
+#[test]
 fn a_taken_port_fails_the_start_and_names_its_owner() {
     if !isolated() {
         return;

@@ -1,7 +1,7 @@
 //! A host, a neighbour outside of it, and containers that are nothing but a process in a network namespace.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -104,6 +104,14 @@ impl Container {
 
     /// Runs a hook as the runtime does.
     pub fn hook(&self, operation: &str) -> Output {
+        let mut hook = self.begin_hook(operation);
+        let mut stderr = Vec::new();
+        hook.0.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        Output { status: hook.0.wait().unwrap(), stdout: Vec::new(), stderr }
+    }
+
+    /// Starts a hook.
+    pub fn begin_hook(&self, operation: &str) -> Process {
         let pid = if operation == "create" { self.pid() } else { 0 };
         let state = json!({"ociVersion": "1.0.2", "id": self.id, "status": "created", "pid": pid, "bundle": "/",
             "annotations": {"corten.compose/namespace": "default"}});
@@ -115,7 +123,7 @@ impl Container {
             .spawn()
             .unwrap();
         hook.stdin.take().unwrap().write_all(state.to_string().as_bytes()).unwrap();
-        hook.wait_with_output().unwrap()
+        Process(hook)
     }
 
     /// Ends the program, and has the runtime run the last hook.
