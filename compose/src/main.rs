@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     match run(program, &arguments) {
         Ok(code) => ExitCode::from(code),
         Err(err) => {
-            eprintln!("{}: {err}", program.display());
+            eprintln!("{}: {err}", program.to_string_lossy());
             ExitCode::FAILURE
         }
     }
