@@ -10,7 +10,7 @@ use crate::engine::Containerd;
 use crate::host::{isolated, program, sh, try_sh, until};
 
 /// The parent of the containers' cgroups: what stays of it is ours to remove.
-fn cgroup() -> String {
+pub fn cgroup() -> String {
     format!("/corten-compose-test-{}", std::process::id())
 }
 
@@ -37,8 +37,8 @@ ctr images import --snapshotter overlayfs image.tar
 "#;
 
 /// A containerd with the image, and the runtime of its containers.
-struct Docker {
-    runtime: &'static str,
+pub struct Docker {
+    pub runtime: &'static str,
     _containerd: Containerd,
 }
 
@@ -66,12 +66,12 @@ impl Docker {
     }
 
     /// What it says on standard output, what on standard error, and its exit code.
-    fn says(&self, words: &[&str]) -> (String, String, i32) {
+    pub fn says(&self, words: &[&str]) -> (String, String, i32) {
         said(&self.command(words).output().unwrap())
     }
 
     /// What it says, if it succeeds.
-    fn ok(&self, words: &[&str]) -> String {
+    pub fn ok(&self, words: &[&str]) -> String {
         let (stdout, stderr, code) = self.says(words);
         assert_eq!(code, 0, "{words:?}: {stdout}{stderr}");
         stdout
@@ -99,7 +99,7 @@ fn said(output: &Output) -> (String, String, i32) {
 }
 
 /// Does a test with each runtime, if root does it.
-fn with_each_runtime(test: impl Fn(&Docker)) {
+pub fn with_each_runtime(test: impl Fn(&Docker)) {
     if !isolated() {
         return;
     }
@@ -113,7 +113,7 @@ fn with_each_runtime(test: impl Fn(&Docker)) {
 }
 
 /// Nothing is left of containers but the image and the networks.
-fn nothing_is_left() {
+pub fn nothing_is_left() {
     until("no keeper runs", || !keepers());
     let listed = |what: &str| String::from_utf8_lossy(&try_sh(what).stdout).into_owned();
     assert_eq!(listed("ctr containers ls -q; ctr tasks ls -q; ctr leases ls -q"), "");

@@ -13,5 +13,6 @@ mod keep;
 mod life;
 #[cfg(test)]
 mod net;
+mod project;
 #[cfg(test)]
 mod world;
