@@ -156,6 +156,12 @@ fn run_shows_the_output_and_ends_as_the_program_ends() {
         let mut cat = docker.spawn(&["run", "--rm", "-i", "box", "cat"]);
         cat.stdin.take().unwrap().write_all(b"typed\n").unwrap();
         assert_eq!(said(&cat.wait_with_output().unwrap()), ("typed\n".to_owned(), String::new(), 0));
+        let mut cat = docker.spawn(&["run", "--name", "cat", "-i", "box", "cat"]);
+        cat.stdin.take().unwrap().write_all(b"kept\n").unwrap();
+        assert!(cat.wait().unwrap().success());
+        assert_eq!(docker.ok(&["logs", "cat"]), "kept\n");
+        until("no shim stays", || try_sh("ctr tasks ls -q").stdout.is_empty());
+        docker.ok(&["rm", "-v", "cat"]);
         docker.ok(&["run", "-d", "--rm", "box", "true"]);
         until("it is gone", || docker.ok(&["ps", "-aq"]).is_empty());
         nothing_is_left();
@@ -199,6 +205,10 @@ fn a_container_lives_as_its_user_says() {
         docker.ok(&["start", "web"]);
         docker.ok(&["restart", "-t", "0", "web"]);
         assert_eq!(docker.state("web"), "running");
+        let other = docker.ok(&["run", "-d", "box", "sleep", "1000"]);
+        assert_eq!(docker.says(&["stop", "-t", "0", "nobody", other.trim()]).2, 1);
+        assert_eq!(docker.state(other.trim()), "exited");
+        docker.ok(&["rm", "-v", other.trim()]);
         docker.ok(&["kill", "web"]);
         until("it has ended", || docker.state("web") == "exited");
         docker.ok(&["rm", "-v", "web"]);
