@@ -222,6 +222,7 @@ fn the_end_of_init_is_seen_and_a_second_keeper_takes_the_sockets_over() {
     let mut shim = Shim::start("c1", json!({}));
     let init = init();
     list(
+        "c1",
         &init,
         json!([{"host_ip": "127.0.0.1", "host_port": 8099, "container_port": 81, "protocol": "tcp"}]),
     );

@@ -196,7 +196,7 @@ fn a_hook_that_is_killed_at_any_moment_is_healed_by_the_next() {
         });
         until("no table stays", || !sh("nft list tables").contains(" corten\n"));
     }
-    assert!(sh("ip -o link show type veth").is_empty());
+    until("no interface stays", || sh("ip -o link show type veth").is_empty());
 }
 
 fn is_no_address(file: &str) -> bool {
