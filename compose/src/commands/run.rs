@@ -6,7 +6,7 @@ use super::{Ended, REFUSED, Session, code_of, complain, say};
 use crate::apply::attach::{Ends, Target};
 use crate::apply::container::{self, New};
 use crate::apply::stdio::{self, Fifos};
-use crate::apply::{image, keeper, task};
+use crate::apply::{image, keeper};
 use crate::cli::container::Asked;
 use crate::disk;
 use crate::error::{Context, Error, Result};
@@ -108,7 +108,7 @@ pub async fn attached(session: &Session, made: &Observed, stdin: Option<bool>) -
     };
     container::prepare(engine, made, &streams).await?;
     let target = Target { container: made.id().to_owned(), exec: String::new() };
-    let ended = ends.tie(engine, &target, task::start(engine, made.id())).await;
+    let ended = ends.tie(engine, &target, container::begin(engine, made)).await;
     match ended {
         Ok(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
         Err(err) => {

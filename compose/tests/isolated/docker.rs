@@ -319,3 +319,36 @@ fn a_command_that_is_killed_leaves_nothing_that_stays() {
         assert_eq!(sh("ctr containers ls -q; ctr tasks ls -q"), "");
     });
 }
+
+#[test]
+fn what_ends_comes_back_until_its_user_stops_it() {
+    with_each_runtime(|docker| {
+        docker.ok(&[
+            "run",
+            "-d",
+            "--name",
+            "web",
+            "--restart",
+            "always",
+            "box",
+            "sh",
+            "-c",
+            "echo run; exit 3",
+        ]);
+        until("it was started again", || docker.ok(&["logs", "web"]).lines().count() >= 3);
+        until("it waits for its next start", || docker.state("web") == "restarting");
+        assert_eq!(docker.ok(&["ps", "--format", "{{.Names}}"]), "web\n");
+        docker.ok(&["stop", "web"]);
+        assert_eq!(docker.state("web"), "exited");
+        assert_eq!(docker.ok(&["inspect", "-f", "{{.State.ExitCode}}", "web"]), "3\n");
+        let slow = "trap 'exit 1' TERM; while :; do sleep 0.05; done";
+        docker.ok(&["run", "-d", "--name", "slow", "--restart", "on-failure", "box", "sh", "-c", slow]);
+        docker.ok(&["stop", "slow"]);
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(docker.state("slow"), "exited");
+        docker.ok(&["start", "slow"]);
+        assert_eq!(docker.state("slow"), "running");
+        docker.ok(&["rm", "-f", "-v", "web", "slow"]);
+        nothing_is_left();
+    });
+}
