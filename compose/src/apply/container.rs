@@ -332,15 +332,16 @@ async fn free_name(engine: &Engine) -> Result<String> {
     }
 }
 
-/// Makes the task of a container that has none that runs. The process waits for [`task::start`].
+/// Makes the task of a container that has none that runs. The process waits for [`begin`].
 pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
     let mut container = observed.container.clone();
+    keep::settled(&Disk::of(engine.namespace()).running(observed.id())).await?;
     // What has ended before is deleted only now: until then its exit code is known.
     task::remove(engine, observed.id()).await?;
     if let Some(record) = &observed.record {
         let joined = joined(engine, &record.service).await?;
         container.spec = rejoined(container.spec, &record.service, joined)?;
-        want(engine, &container, record, Wanted::Running).await?;
+        want(engine, &container, record, Wanted::Starting).await?;
     }
     if let Err(err) = task::create(engine, &container, streams).await {
         give_up(engine, observed).await;
@@ -352,11 +353,20 @@ pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) ->
 /// Starts a container that nobody is attached to.
 pub async fn start(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
     prepare(engine, observed, streams).await?;
-    let started = task::start(engine, observed.id()).await;
+    let started = begin(engine, observed).await;
     if started.is_err() {
         give_up(engine, observed).await;
     }
     started
+}
+
+/// Starts the process of a task that is made.
+pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
+    task::start(engine, observed.id()).await?;
+    match &observed.record {
+        Some(record) => want(engine, &observed.container, record, Wanted::Running).await,
+        None => Ok(()),
+    }
 }
 
 /// Takes back a start that failed.
@@ -392,7 +402,7 @@ pub async fn want(engine: &Engine, container: &Container, record: &Record, wante
     let labels = record.wanted(wanted);
     let paths: Vec<String> = labels.iter().map(|(name, _)| format!("labels.{name}")).collect();
     let mut mask: Vec<&str> = paths.iter().map(String::as_str).collect();
-    if wanted == Wanted::Running && joins(&record.service) {
+    if wanted == Wanted::Starting && joins(&record.service) {
         mask.push("spec");
     }
     if mask.is_empty() {
@@ -432,7 +442,8 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
     own.try_for_each(|name| absent_is_fine(volume::remove(disk, name)))
 }
 
-fn end_keeper(disk: &Disk, id: &str) -> Result<()> {
+/// Ends the container's keeper, or whoever would start the container again.
+pub fn end_keeper(disk: &Disk, id: &str) -> Result<()> {
     keep::State::load(&disk.running(id)).map(|state| state.unwrap_or_default().end_keeper())
 }
 

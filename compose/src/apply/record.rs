@@ -22,7 +22,8 @@ const STOP_SIGNAL: &str = "corten.compose/stop-signal";
 const STOP_TIMEOUT: &str = "corten.compose/stop-timeout";
 const STATUS: &str = "containerd.io/restart.status";
 const POLICY: &str = "containerd.io/restart.policy";
-const STOPPED_BY_USER: &str = "containerd.io/restart.explicitly-stopped";
+/// Whether the user has stopped it, so that nobody is to start it again.
+pub const STOPPED_BY_USER: &str = "containerd.io/restart.explicitly-stopped";
 /// The URI of the log: the monitor's tasks get it as their streams.
 pub const LOG_URI: &str = "containerd.io/restart.loguri";
 
@@ -109,6 +110,7 @@ impl Record {
     /// The labels of one that is wanted to run, or isn't any more: for the keeper, and for the monitor.
     pub fn wanted(&self, wanted: Wanted) -> Vec<(&'static str, &'static str)> {
         let (status, stopped) = match wanted {
+            Wanted::Starting => ("created", "false"),
             Wanted::Running => ("running", "false"),
             Wanted::Stopped => ("stopped", "true"),
         };
@@ -122,6 +124,8 @@ impl Record {
 /// What the user wants of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
+    /// It is on its way. The monitor would take a task that isn't started yet for one that has ended.
+    Starting,
     Running,
     Stopped,
 }

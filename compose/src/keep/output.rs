@@ -1,8 +1,8 @@
 //! What the container writes: into the log, and to whoever watches.
 
+use std::path::Path;
 use std::time::Duration;
 
-use nix::unistd::close;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
@@ -39,12 +39,10 @@ impl Output {
         Output { sources: Vec::new(), sinks: Sinks { log, clients } }
     }
 
-    /// Takes over a descriptor that the shim has handed over. It is opened anew, because only what the keeper has
-    /// opened itself may be made non-blocking: the shim has the other descriptor still.
-    pub fn add(&mut self, stream: Stream, descriptor: i32) -> Result<()> {
-        let path = format!("/proc/self/fd/{descriptor}");
-        let pipe = pipe::OpenOptions::new().open_receiver(&path).at(&path)?;
-        close(descriptor).at(&path)?;
+    /// Reads from a pipe. It is opened, because only what the keeper has opened itself may be made non-blocking: a shim
+    /// has the other descriptor still.
+    pub fn add(&mut self, stream: Stream, path: &Path) -> Result<()> {
+        let pipe = pipe::OpenOptions::new().open_receiver(path).at(path.display())?;
         self.sources.push(Source { pipe, stream, lines: Lines::of(stream), has_ended: false });
         Ok(())
     }

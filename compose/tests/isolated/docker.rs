@@ -156,6 +156,12 @@ fn run_shows_the_output_and_ends_as_the_program_ends() {
         let mut cat = docker.spawn(&["run", "--rm", "-i", "box", "cat"]);
         cat.stdin.take().unwrap().write_all(b"typed\n").unwrap();
         assert_eq!(said(&cat.wait_with_output().unwrap()), ("typed\n".to_owned(), String::new(), 0));
+        let mut cat = docker.spawn(&["run", "--name", "cat", "-i", "box", "cat"]);
+        cat.stdin.take().unwrap().write_all(b"kept\n").unwrap();
+        assert!(cat.wait().unwrap().success());
+        assert_eq!(docker.ok(&["logs", "cat"]), "kept\n");
+        until("no shim stays", || try_sh("ctr tasks ls -q").stdout.is_empty());
+        docker.ok(&["rm", "-v", "cat"]);
         docker.ok(&["run", "-d", "--rm", "box", "true"]);
         until("it is gone", || docker.ok(&["ps", "-aq"]).is_empty());
         nothing_is_left();
@@ -199,6 +205,10 @@ fn a_container_lives_as_its_user_says() {
         docker.ok(&["start", "web"]);
         docker.ok(&["restart", "-t", "0", "web"]);
         assert_eq!(docker.state("web"), "running");
+        let other = docker.ok(&["run", "-d", "box", "sleep", "1000"]);
+        assert_eq!(docker.says(&["stop", "-t", "0", "nobody", other.trim()]).2, 1);
+        assert_eq!(docker.state(other.trim()), "exited");
+        docker.ok(&["rm", "-v", other.trim()]);
         docker.ok(&["kill", "web"]);
         until("it has ended", || docker.state("web") == "exited");
         docker.ok(&["rm", "-v", "web"]);
@@ -307,5 +317,38 @@ fn a_command_that_is_killed_leaves_nothing_that_stays() {
             sh("ctr leases ls -q; ctr snapshots ls | grep Active || true").is_empty()
         });
         assert_eq!(sh("ctr containers ls -q; ctr tasks ls -q"), "");
+    });
+}
+
+#[test]
+fn what_ends_comes_back_until_its_user_stops_it() {
+    with_each_runtime(|docker| {
+        docker.ok(&[
+            "run",
+            "-d",
+            "--name",
+            "web",
+            "--restart",
+            "always",
+            "box",
+            "sh",
+            "-c",
+            "echo run; exit 3",
+        ]);
+        until("it was started again", || docker.ok(&["logs", "web"]).lines().count() >= 3);
+        until("it waits for its next start", || docker.state("web") == "restarting");
+        assert_eq!(docker.ok(&["ps", "--format", "{{.Names}}"]), "web\n");
+        docker.ok(&["stop", "web"]);
+        assert_eq!(docker.state("web"), "exited");
+        assert_eq!(docker.ok(&["inspect", "-f", "{{.State.ExitCode}}", "web"]), "3\n");
+        let slow = "trap 'exit 1' TERM; while :; do sleep 0.05; done";
+        docker.ok(&["run", "-d", "--name", "slow", "--restart", "on-failure", "box", "sh", "-c", slow]);
+        docker.ok(&["stop", "slow"]);
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(docker.state("slow"), "exited");
+        docker.ok(&["start", "slow"]);
+        assert_eq!(docker.state("slow"), "running");
+        docker.ok(&["rm", "-f", "-v", "web", "slow"]);
+        nothing_is_left();
     });
 }

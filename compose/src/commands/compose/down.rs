@@ -12,6 +12,7 @@ use crate::plan::wanted::Facts;
 /// Removes what the project has made.
 pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     let _lock = session.lock(project).await?;
+    session.engine.drop_dead_leases().await?;
     let actual = session.actual(project).await?;
     let plan = planned(project, &actual, &asked.plan)?;
     session.carry_out(project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds).await?;
