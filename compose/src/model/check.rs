@@ -280,10 +280,7 @@ impl Checked<'_> {
     fn mounts(&mut self) {
         for (index, mount) in self.service.volumes.iter().enumerate() {
             let path = self.path.key("volumes").index(index);
-            let Mount { kind, source, target, .. } = mount;
-            if target.is_empty() {
-                self.problems.add(path.clone(), "has an empty `target`");
-            }
+            let Mount { kind, source, .. } = mount;
             match (kind, source) {
                 (MountKind::Volume, Some(name)) if !self.project.volumes.contains_key(name) => {
                     self.problems.add(path, format_args!("{name:?} is a volume that isn't defined"));

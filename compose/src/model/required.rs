@@ -32,14 +32,23 @@ pub fn check(node: &Node, path: &Path) -> Result<()> {
         }
         Value::Mapping(mapping) => {
             let keys = REQUIRED.iter().find(|(pattern, _)| path.matches(pattern)).map(|(_, keys)| *keys);
-            let is_missing = |key: &&&str| {
-                matches!(mapping.get(**key).map(|entry| &entry.node.value), None | Some(Value::Null))
-            };
+            let is_missing =
+                |key: &&&str| mapping.get(**key).is_none_or(|entry| says_nothing(&entry.node.value));
             match keys.into_iter().flatten().find(is_missing) {
                 Some(key) => Err(node.place.wrong(path, format_args!("has no `{key}`"))),
                 None => mapping.iter().try_for_each(|(key, entry)| check(&entry.node, &path.key(key))),
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// What is left out when it is printed would be missing when it is read again.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Text(text) => text.is_empty(),
+        Value::List(items) => items.is_empty(),
+        _ => false,
     }
 }
