@@ -41,6 +41,11 @@ impl Disk {
         self.running.join(id)
     }
 
+    /// The directory that has those which end with a boot.
+    pub fn all_running(&self) -> PathBuf {
+        self.running.clone()
+    }
+
     /// The directory of all volumes.
     pub fn volumes(&self) -> PathBuf {
         self.lasting.join("volumes")

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::cli::compose::Asked;
 use crate::error::{Context, Error, Result};
+use crate::keep::HandedOver;
 
 // Until its callers are here.
 #[allow(dead_code)]
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     match run(program, &arguments) {
         Ok(code) => ExitCode::from(code),
         Err(err) => {
-            eprintln!("{}: {err}", program.display());
+            eprintln!("{}: {err}", program.to_string_lossy());
             ExitCode::FAILURE
         }
     }
@@ -54,7 +55,11 @@ fn main() -> ExitCode {
 fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
     let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
     match words.as_slice() {
-        ["keep", container] => keep::run(Path::new(container)).map(|()| 0),
+        ["keep", container] => keep::run(Path::new(container), HandedOver::by_shim()).map(|()| 0),
+        ["keep", container, stdout, stderr] => {
+            let fifos = HandedOver::fifos(Path::new(stdout), Path::new(stderr));
+            keep::run(Path::new(container), fifos).map(|()| 0)
+        }
         ["hook", operation] => net::hook::run(operation).map(|()| 0),
         ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
         _ if program == "cortenctl" => docker(),

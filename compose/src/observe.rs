@@ -10,6 +10,7 @@ use crate::engine::tasks::{ListTasks, Process, Status};
 use crate::engine::types::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::keep;
+use crate::net::endpoint::{Endpoint, Endpoints};
 
 /// A container, whoever made it.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Observed {
     pub kept: keep::State,
     /// How it ended the last time.
     pub exit: Option<keep::Exit>,
+    /// What it has got of networks, while it runs.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// What a container is doing. Moments are since 1970.
@@ -36,13 +39,13 @@ pub enum State {
 }
 
 impl State {
-    fn of(task: Option<&Process>, kept: &keep::State, exit: Option<&keep::Exit>) -> State {
+    fn of(task: Option<&Process>, is_awaited: bool, exit: Option<&keep::Exit>) -> State {
         match (task.map(Process::status), task, exit) {
             (Some(Status::Running | Status::Unknown), _, _) => State::Running,
             (Some(Status::Paused | Status::Pausing), _, _) => State::Paused,
             (Some(Status::Created), _, _) => State::Created,
             (_, Some(task), _) => State::Exited { code: task.exit_status, at: moment(task.exited_at) },
-            (_, None, Some(exit)) if kept.next_restart.is_some() => State::Restarting { code: exit.code },
+            (_, None, Some(exit)) if is_awaited => State::Restarting { code: exit.code },
             (_, None, Some(exit)) => State::Exited { code: exit.code, at: since_1970(exit.ended) },
             (_, None, None) => State::Created,
         }
@@ -59,10 +62,21 @@ impl State {
         }
     }
 
+    /// Whether it is in the list of those that run.
+    pub fn is_listed(self) -> bool {
+        self.is_up() || matches!(self, State::Restarting { .. })
+    }
+
     /// Whether there is a process.
     pub fn is_up(self) -> bool {
         matches!(self, State::Running | State::Paused)
     }
+}
+
+/// Whether somebody is there to start it again, and the user hasn't stopped it meanwhile.
+fn is_awaited(container: &Container, kept: &keep::State) -> bool {
+    let is_stopped = container.labels.get(record::STOPPED_BY_USER).is_some_and(|stopped| stopped == "true");
+    !is_stopped && kept.next_restart.is_some() && kept.keeper.is_some_and(|keeper| keeper.is_alive())
 }
 
 /// A moment of containerd's.
@@ -114,8 +128,11 @@ pub async fn containers(engine: &Engine) -> Result<Vec<Observed>> {
         let record = Record::of(&container).ok().flatten();
         let kept = keep::State::load(&disk.running(&container.id)).ok().flatten().unwrap_or_default();
         let exit = keep::Exit::load(&disk.container(&container.id)).ok().flatten();
-        let state = State::of(task.as_ref(), &kept, exit.as_ref());
-        observed.push(Observed { container, task, state, record, kept, exit });
+        let state = State::of(task.as_ref(), is_awaited(&container, &kept), exit.as_ref());
+        let endpoints = Endpoints::load(&disk, &container.id).ok().flatten().filter(|_| state.is_up());
+        let endpoints =
+            endpoints.into_iter().flat_map(|list| list.endpoints).map(|made| made.endpoint).collect();
+        observed.push(Observed { container, task, state, record, kept, exit, endpoints });
     }
     observed.sort_by_key(|one| std::cmp::Reverse(one.container.created_at));
     Ok(observed)

@@ -22,7 +22,7 @@ use crate::model::values::MountKind;
 use crate::net::hook::NAMESPACE;
 use crate::observe::{self, Observed};
 use crate::spec::{self, Bind, Inputs, Joined};
-use crate::{id, names};
+use crate::{id, keep, names};
 
 const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 const RUNC_OPTIONS_TYPE: &str = "containerd.runc.v1.Options";
@@ -320,7 +320,7 @@ async fn free_name(engine: &Engine) -> Result<String> {
     }
 }
 
-/// Makes the task of a container that has none that runs. The process waits for [`task::start`].
+/// Makes the task of a container that has none that runs. The process waits for [`begin`].
 pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
     let mut container = observed.container.clone();
     // What has ended before is deleted only now: until then its exit code is known.
@@ -328,7 +328,7 @@ pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) ->
     if let Some(record) = &observed.record {
         let joined = joined(engine, &record.service).await?;
         container.spec = rejoined(container.spec, &record.service, joined)?;
-        want(engine, &container, record, Wanted::Running).await?;
+        want(engine, &container, record, Wanted::Starting).await?;
     }
     if let Err(err) = task::create(engine, &container, streams).await {
         give_up(engine, observed).await;
@@ -340,16 +340,26 @@ pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) ->
 /// Starts a container that nobody is attached to.
 pub async fn start(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
     prepare(engine, observed, streams).await?;
-    let started = task::start(engine, observed.id()).await;
+    let started = begin(engine, observed).await;
     if started.is_err() {
         give_up(engine, observed).await;
     }
     started
 }
 
+/// Starts the process of a task that is made.
+pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
+    task::start(engine, observed.id()).await?;
+    match &observed.record {
+        Some(record) => want(engine, &observed.container, record, Wanted::Running).await,
+        None => Ok(()),
+    }
+}
+
 /// Takes back a start that failed.
 pub async fn give_up(engine: &Engine, observed: &Observed) {
     best_effort(task::remove(engine, observed.id()).await);
+    best_effort(end_keeper(&Disk::of(engine.namespace()), observed.id()));
     if let Some(record) = &observed.record {
         best_effort(want(engine, &observed.container, record, Wanted::Stopped).await);
     }
@@ -379,7 +389,7 @@ pub async fn want(engine: &Engine, container: &Container, record: &Record, wante
     let labels = record.wanted(wanted);
     let paths: Vec<String> = labels.iter().map(|(name, _)| format!("labels.{name}")).collect();
     let mut mask: Vec<&str> = paths.iter().map(String::as_str).collect();
-    if wanted == Wanted::Running && joins(&record.service) {
+    if wanted == Wanted::Starting && joins(&record.service) {
         mask.push("spec");
     }
     if mask.is_empty() {
@@ -406,6 +416,7 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
         absent_is_fine(want(engine, &observed.container, record, Wanted::Stopped).await)?;
     }
     task::remove(engine, id).await?;
+    end_keeper(disk, id)?;
     absent_is_fine(engine.call(DeleteContainer { id: id.to_owned() }).await.at(id).map(drop))?;
     let Container { snapshotter, snapshot_key, .. } = observed.container.clone();
     if !snapshot_key.is_empty() {
@@ -414,8 +425,13 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
     }
     disk::remove_dir(&disk.running(id))?;
     disk::remove_dir(&disk.container(id))?;
-    let own = observed.record.iter().filter(|_| volumes).flat_map(|record| &record.anonymous_volumes);
-    own.map(|name| absent_is_fine(volume::remove(disk, name))).collect()
+    let mut own = observed.record.iter().filter(|_| volumes).flat_map(|record| &record.anonymous_volumes);
+    own.try_for_each(|name| absent_is_fine(volume::remove(disk, name)))
+}
+
+/// Ends the container's keeper, or whoever would start the container again.
+pub fn end_keeper(disk: &Disk, id: &str) -> Result<()> {
+    keep::State::load(&disk.running(id)).map(|state| state.unwrap_or_default().end_keeper())
 }
 
 fn absent_is_fine(removed: Result<()>) -> Result<()> {

@@ -1,6 +1,12 @@
 //! What the keeper and the hooks of a container are told, and how they are started.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+use super::stdio::Streams;
 
 use crate::disk::Disk;
 use crate::engine::Engine;
@@ -99,6 +105,23 @@ pub fn hooks() -> Result<Hooks> {
         timeout: Some(HOOK_SECONDS),
     };
     Ok(Hooks { create_runtime: vec![hook("create")], poststop: vec![hook("delete")] })
+}
+
+/// Starts the keeper of a container whose user types to it, and waits until it is ready. No shim would do both.
+pub async fn start(dir: &Path, streams: &Streams) -> Result<()> {
+    let mut keeper = Command::new(program()?);
+    keeper.arg("keep").arg(dir).args([&streams.stdout, &streams.stderr]);
+    keeper.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // What is typed to end this command isn't meant for the keeper.
+    let mut started = keeper.process_group(0).spawn().at("its keeper")?;
+    let mut said = String::new();
+    if let Some(stdout) = &mut started.stdout {
+        stdout.read_to_string(&mut said).await.at("its keeper")?;
+    }
+    match started.try_wait().at("its keeper")? {
+        None => Ok(()),
+        Some(status) => Err(Error::new(format!("its keeper: ended at once, {status}"))),
+    }
 }
 
 /// The URI of a container's output, by which its shim starts the keeper.

@@ -20,7 +20,8 @@ const STOP_SIGNAL: &str = "corten.compose/stop-signal";
 const STOP_TIMEOUT: &str = "corten.compose/stop-timeout";
 const STATUS: &str = "containerd.io/restart.status";
 const POLICY: &str = "containerd.io/restart.policy";
-const STOPPED_BY_USER: &str = "containerd.io/restart.explicitly-stopped";
+/// Whether the user has stopped it, so that nobody is to start it again.
+pub const STOPPED_BY_USER: &str = "containerd.io/restart.explicitly-stopped";
 /// The URI of the log: the monitor's tasks get it as their streams.
 pub const LOG_URI: &str = "containerd.io/restart.loguri";
 
@@ -101,19 +102,25 @@ impl Record {
         restarts && !joins && !self.auto_remove
     }
 
-    /// The labels of one that is wanted to run, or isn't any more.
+    /// The labels of one that is wanted to run, or isn't any more: for the keeper, and for the monitor.
     pub fn wanted(&self, wanted: Wanted) -> Vec<(&'static str, &'static str)> {
-        match (self.is_revived(), wanted) {
-            (false, _) => Vec::new(),
-            (true, Wanted::Running) => vec![(STATUS, "running"), (STOPPED_BY_USER, "false")],
-            (true, Wanted::Stopped) => vec![(STATUS, "stopped"), (STOPPED_BY_USER, "true")],
-        }
+        let (status, stopped) = match wanted {
+            Wanted::Starting => ("created", "false"),
+            Wanted::Running => ("running", "false"),
+            Wanted::Stopped => ("stopped", "true"),
+        };
+        let restarts = self.service.restart.unwrap_or_default() != Restart::No;
+        let for_keeper = restarts.then_some((STOPPED_BY_USER, stopped));
+        let for_monitor = self.is_revived().then_some((STATUS, status));
+        for_keeper.into_iter().chain(for_monitor).collect()
     }
 }
 
 /// What the user wants of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
+    /// It is on its way. The monitor would take a task that isn't started yet for one that has ended.
+    Starting,
     Running,
     Stopped,
 }
@@ -134,12 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_on_failure_is_not_the_monitors() {
-        let of = |restart| {
+    fn a_restart_on_failure_is_the_keepers_alone_but_a_stop_is_told_to_all() {
+        let told = |restart| {
             let service = Service { restart: Some(restart), ..Service::default() };
-            Record { service, ..Record::default() }.is_revived()
+            let labels = Record { service, ..Record::default() }.wanted(Wanted::Stopped);
+            labels.into_iter().map(|(label, _)| label).collect::<Vec<_>>()
         };
-        assert!(of(Restart::Always) && of(Restart::UnlessStopped));
-        assert!(!of(Restart::OnFailure(None)) && !of(Restart::No));
+        assert_eq!(told(Restart::Always), [STOPPED_BY_USER, STATUS]);
+        assert_eq!(told(Restart::UnlessStopped), [STOPPED_BY_USER, STATUS]);
+        assert_eq!(told(Restart::OnFailure(None)), [STOPPED_BY_USER]);
+        assert!(told(Restart::No).is_empty());
     }
 }

@@ -103,12 +103,14 @@ pub fn tree() -> Command {
         .arg_required_else_help(true)
         .arg(value("namespace", "NAME", "containerd's namespace [default: default]").short('n'))
         .arg(value("address", "SOCKET", "containerd's socket").short('a'))
-        .subcommands(containers())
+        .subcommands(lives())
+        .subcommands(looks())
         .subcommands(images())
         .subcommand(Command::new("version").about("Say which versions are at work").arg(format()))
 }
 
-fn containers() -> Vec<Command> {
+/// What begins and ends containers.
+fn lives() -> Vec<Command> {
     let some = || operands("CONTAINER", "Names or ids");
     let time = || {
         value("time", "SECONDS", "How long before SIGKILL; -1: for ever")
@@ -142,6 +144,12 @@ fn containers() -> Vec<Command> {
             .arg(flag("volumes", "With their anonymous volumes").short('v'))
             .arg(some()),
         Command::new("wait").about("Wait for the end of containers, and print their exit codes").arg(some()),
+    ]
+}
+
+/// What shows containers, or does something within them.
+fn looks() -> Vec<Command> {
+    vec![
         Command::new("ps")
             .about("List containers")
             .visible_alias("list")
@@ -233,6 +241,7 @@ pub fn meant(matches: &ArgMatches) -> Result<Meant> {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "a match over all verbs")]
 fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
     let typed = Typed(matches);
     let containers = || typed.texts("CONTAINER");

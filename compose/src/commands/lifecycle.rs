@@ -51,7 +51,9 @@ async fn stop_one(session: &Session, one: &Observed, stop: &Stop) -> Result<()> 
     match one.state {
         State::Running => {}
         State::Paused => resume(session, one).await?,
-        State::Created | State::Restarting { .. } | State::Exited { .. } => return Ok(()),
+        // Nobody is to start it again.
+        State::Restarting { .. } => return container::end_keeper(&session.disk, one.id()),
+        State::Created | State::Exited { .. } => return Ok(()),
     }
     let signal = stop.signal.as_deref().unwrap_or(&record.stop_signal);
     let signal = signals::number(if signal.is_empty() { "TERM" } else { signal })?;

@@ -1,6 +1,8 @@
 //! Commands: load → observe → apply → print.
 
+use std::future::poll_fn;
 use std::io::Write;
+use std::task::Poll;
 
 use crate::cli::docker::{Meant, Verb};
 use crate::disk::Disk;
@@ -80,15 +82,16 @@ impl Session {
         observe::containers(&self.engine).await
     }
 
-    /// Does something to each of the containers that were named, and prints each name. One that fails stops no other.
-    async fn each(&self, typed: &[String], mut act: impl AsyncFnMut(&Observed) -> Result<()>) -> Ended {
+    /// Does something to each of the containers that were named, to all at once, and prints each name. One that fails
+    /// stops no other.
+    async fn each(&self, typed: &[String], act: impl AsyncFn(&Observed) -> Result<()>) -> Ended {
         let containers = self.containers().await?;
+        let acts = typed.iter().map(|name| {
+            let found = observe::find(&containers, name);
+            async { act(found?).await }
+        });
         let mut code = 0;
-        for name in typed {
-            let done = match observe::find(&containers, name) {
-                Ok(one) => act(one).await,
-                Err(err) => Err(err),
-            };
+        for (name, done) in typed.iter().zip(all(acts.collect()).await) {
             match done {
                 Ok(()) => say(name),
                 Err(err) => {
@@ -99,6 +102,21 @@ impl Session {
         }
         Ok(code)
     }
+}
+
+/// Waits for all of them at once.
+async fn all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut pending: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|context| {
+        for (future, done) in pending.iter_mut().filter(|(_, done)| done.is_none()) {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                *done = Some(output);
+            }
+        }
+        if pending.iter().all(|(_, done)| done.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    pending.into_iter().filter_map(|(_, done)| done).collect()
 }
 
 /// A line on standard output. Who doesn't want to read it has gone.

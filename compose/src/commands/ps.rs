@@ -12,7 +12,7 @@ pub async fn ps(session: &Session, ps: &Ps) -> Ended {
     let mut shown = Vec::new();
     let by_state = ps.filters.iter().any(|(key, _)| key == "status" || key == "exited");
     for one in session.containers().await? {
-        let is_listed = ps.all || ps.last.is_some() || by_state || one.state.is_up();
+        let is_listed = ps.all || ps.last.is_some() || by_state || one.state.is_listed();
         if is_listed && passes(&one, &ps.filters)? {
             shown.push(one);
         }

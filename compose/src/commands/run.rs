@@ -6,7 +6,7 @@ use super::{Ended, REFUSED, Session, code_of, complain, say};
 use crate::apply::attach::{Ends, Target};
 use crate::apply::container::{self, New};
 use crate::apply::stdio::{self, Fifos};
-use crate::apply::{image, task};
+use crate::apply::{image, keeper};
 use crate::cli::container::Asked;
 use crate::disk;
 use crate::error::{Context, Error, Result};
@@ -98,15 +98,17 @@ pub async fn attached(session: &Session, made: &Observed, stdin: Option<bool>) -
             let fifos = Fifos::for_input(&running.join("stdio"), kept)?;
             (fifos.streams.clone(), Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
         }
-        // A shim gives no input to a process whose output goes to a keeper, but for a terminal.
+        // A shim gives no input to a process that it starts a keeper for, but for a terminal.
         (true, false) => {
             let fifos = Fifos::for_all(&running.join("stdio"), true, false)?;
-            (fifos.streams.clone(), Ends::of_fifos(fifos)?)
+            let streams = fifos.streams.clone();
+            keeper::start(&disk.container(made.id()), &streams).await?;
+            (streams, Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
         }
     };
     container::prepare(engine, made, &streams).await?;
     let target = Target { container: made.id().to_owned(), exec: String::new() };
-    let ended = ends.tie(engine, &target, task::start(engine, made.id())).await;
+    let ended = ends.tie(engine, &target, container::begin(engine, made)).await;
     match ended {
         Ok(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
         Err(err) => {

@@ -31,7 +31,6 @@ pub mod leases;
 pub mod namespaces;
 pub mod snapshots;
 pub mod tasks;
-pub mod transfer;
 pub mod types;
 pub mod version;
 

@@ -1,12 +1,13 @@
 //! The keeper's own facts, and its side of the hook's question: who init is, and which sockets are wanted.
 
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, Notify, oneshot};
 
 use super::names::Names;
 use super::settings::Settings;
@@ -34,20 +35,31 @@ pub struct Keeper {
     pub settings: Settings,
     disk: Disk,
     state: Mutex<State>,
+    /// What is open, and for whom.
+    opened: RefCell<Option<(Process, Opened)>>,
+    /// How the output is drained, until the first process is known.
+    drain: Cell<Option<Drain>>,
+    /// Whether there is a first process whose end is awaited.
+    awaits: Cell<bool>,
+    ended: Notify,
 }
 
-/// What the hook gets once the container's output is drained.
+/// Asks for the output to be drained. Who is asked drops what it is given when that is done.
 pub type Drain = oneshot::Sender<oneshot::Sender<()>>;
 
 impl Keeper {
     /// Goes on from what an earlier keeper of the container has left.
-    pub fn new(container: &Path, settings: Settings) -> Result<Rc<Keeper>> {
+    pub fn new(container: &Path, settings: Settings, drain: Drain) -> Result<Rc<Keeper>> {
         let disk = Disk::of(&settings.namespace);
         let running = disk.running(&settings.id);
         let last = State::load(&running)?.unwrap_or_default();
         let state = State { keeper: Process::own(), next_restart: None, ..last };
         state.save(&running)?;
         Ok(Rc::new(Keeper {
+            opened: RefCell::new(None),
+            drain: Cell::new(Some(drain)),
+            awaits: Cell::new(false),
+            ended: Notify::new(),
             container: container.to_owned(),
             running,
             settings,
@@ -57,17 +69,17 @@ impl Keeper {
     }
 
     /// Serves the container that the hook tells of, or that runs already because this keeper is the second.
-    pub async fn listen(self: Rc<Keeper>, hooks: UnixListener, drain: Drain) {
-        let mut drain = Some(drain);
+    pub async fn listen(self: Rc<Keeper>, hooks: UnixListener) {
         if let Ok(Some(list)) = Endpoints::load(&self.disk, &self.settings.id) {
             if list.init.is_alive() {
-                // Whom could it be told to? The container runs, and has at least its log.
-                drop(self.serve(&list, &mut drain).await);
+                // Whom could a failure be told to? The container runs, and has at least its log.
+                drop(self.open_once(&list));
+                drop(self.begin(list.init).await);
             }
         }
         loop {
             let Ok((mut hook, _)) = hooks.accept().await else { continue };
-            let answer = match self.answer(&mut drain).await {
+            let answer = match self.answer().await {
                 Ok(opened) => Answer::Opened(opened),
                 Err(err) => Answer::Refused(err.to_string()),
             };
@@ -77,22 +89,24 @@ impl Keeper {
         }
     }
 
-    async fn answer(self: &Rc<Keeper>, drain: &mut Option<Drain>) -> Result<Opened> {
-        match Endpoints::load(&self.disk, &self.settings.id)? {
-            Some(list) => self.serve(&list, drain).await,
-            None => Ok(Opened::default()),
-        }
+    async fn answer(self: &Rc<Keeper>) -> Result<Opened> {
+        let Some(list) = Endpoints::load(&self.disk, &self.settings.id)? else {
+            return Ok(Opened::default());
+        };
+        let opened = self.open_once(&list)?;
+        self.begin(list.init).await?;
+        Ok(opened)
     }
 
-    async fn serve(self: &Rc<Keeper>, list: &Endpoints, drain: &mut Option<Drain>) -> Result<Opened> {
-        let opened = self.open(list)?;
-        self.begin(list.init).await?;
-        if let Some(drain) = drain.take() {
-            tokio::task::spawn_local(self.clone().await_end(list.init, drain));
-            if let Some(check) = self.settings.health.clone() {
-                tokio::task::spawn_local(probe::repeat(self.clone(), check));
+    /// The sockets of a container, which are opened when they are asked for first.
+    fn open_once(&self, list: &Endpoints) -> Result<Opened> {
+        if let Some((init, opened)) = self.opened.borrow().clone() {
+            if init == list.init {
+                return Ok(opened);
             }
         }
+        let opened = self.open(list)?;
+        self.opened.replace(Some((list.init, opened.clone())));
         Ok(opened)
     }
 
@@ -116,17 +130,25 @@ impl Keeper {
         Ok(opened)
     }
 
-    /// A container that this or an earlier keeper hasn't known yet has no health yet.
-    async fn begin(&self, init: Process) -> Result<()> {
+    /// Notes the container's first process, awaits its end, and probes it. A process that an earlier keeper hasn't known
+    /// has no health yet.
+    async fn begin(self: &Rc<Keeper>, init: Process) -> Result<()> {
+        let Some(drain) = self.drain.take() else { return Ok(()) };
+        self.awaits.set(true);
         let has_check = self.settings.health.is_some();
-        self.change(|state| {
+        let noted = self.change(|state| {
             if state.init != Some(init) {
                 state.init = Some(init);
                 state.started = Some(SystemTime::now());
                 state.health = has_check.then(Default::default);
             }
-        })
-        .await
+        });
+        noted.await?;
+        tokio::task::spawn_local(self.clone().await_end(init, drain));
+        if let Some(check) = self.settings.health.clone() {
+            tokio::task::spawn_local(probe::repeat(self.clone(), check));
+        }
+        Ok(())
     }
 
     async fn await_end(self: Rc<Keeper>, init: Process, drain: Drain) {
@@ -137,6 +159,14 @@ impl Keeper {
             drop(drained.await);
         }
         send_for_restart(&self);
+        self.ended.notify_one();
+    }
+
+    /// Waits for the end of the first process and what follows from it, if this keeper knows of one.
+    pub async fn has_ended(&self) {
+        if self.awaits.get() {
+            self.ended.notified().await;
+        }
     }
 
     /// Changes what others read.

@@ -22,8 +22,8 @@ use crate::net::sockets;
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long a client of TCP may be silent.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
-/// So many questions are handed on at once. More wait.
-const FORWARDED_MAX: usize = 64;
+/// So many questions and clients of TCP there are at once. A container that asks more is its own problem.
+const ASKED_MAX: usize = 256;
 /// What no message by UDP is longer than.
 const MESSAGE_MAX: usize = 4096;
 const PORT: u16 = 53;
@@ -34,14 +34,14 @@ pub struct Names {
     container: String,
     /// Where others begin in the list of a name's addresses.
     turn: Cell<usize>,
-    forwarded: Semaphore,
+    asked: Semaphore,
 }
 
 impl Names {
     /// Those of a container.
     pub fn of(disk: Disk, container: &str) -> Rc<Names> {
         let container = container.to_owned();
-        Rc::new(Names { disk, container, turn: Cell::new(0), forwarded: Semaphore::new(FORWARDED_MAX) })
+        Rc::new(Names { disk, container, turn: Cell::new(0), asked: Semaphore::new(ASKED_MAX) })
     }
 
     /// Serves on these sockets until the end of this local set.
@@ -62,8 +62,9 @@ impl Names {
             let message = buffer[..length].to_vec();
             let (names, socket) = (self.clone(), socket.clone());
             tokio::task::spawn_local(async move {
+                // Who is too many isn't answered, and asks again.
+                let Ok(_permit) = names.asked.try_acquire() else { return };
                 if let Some(answer) = names.answer(&message, true).await {
-                    // Who doesn't get an answer asks again.
                     drop(socket.send_to(&answer, client).await);
                 }
             });
@@ -81,6 +82,7 @@ impl Names {
     }
 
     async fn serve_client(self: Rc<Names>, mut client: TcpStream) -> std::io::Result<()> {
+        let Ok(_permit) = self.asked.try_acquire() else { return Ok(()) };
         loop {
             let message = timeout(CLIENT_PATIENCE, read_message(&mut client)).await??;
             let Some(answer) = self.answer(&message, false).await else { return Ok(()) };
@@ -116,7 +118,6 @@ impl Names {
     }
 
     async fn forward(&self, message: &[u8], by_udp: bool) -> Option<Vec<u8>> {
-        let _permit = self.forwarded.acquire().await.ok()?;
         for server in self.servers() {
             let asked = async {
                 if by_udp { ask_by_udp(server, message).await } else { ask_by_tcp(server, message).await }

@@ -1,10 +1,9 @@
 //! What the container writes: into the log, and to whoever watches.
 
+use std::path::Path;
 use std::time::Duration;
 
-use nix::unistd::close;
 use tokio::net::unix::pipe;
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
 use super::attach::Clients;
@@ -36,34 +35,36 @@ struct Sinks {
 
 impl Output {
     /// Nothing is read yet.
-    pub fn open(log: Log) -> Output {
-        Output { sources: Vec::new(), sinks: Sinks { log, clients: Clients::default() } }
+    pub fn to(log: Log, clients: Clients) -> Output {
+        Output { sources: Vec::new(), sinks: Sinks { log, clients } }
     }
 
-    /// Takes over a descriptor that the shim has handed over. It is opened anew, because only what the keeper has
-    /// opened itself may be made non-blocking: the shim has the other descriptor still.
-    pub fn add(&mut self, stream: Stream, descriptor: i32) -> Result<()> {
-        let path = format!("/proc/self/fd/{descriptor}");
-        let pipe = pipe::OpenOptions::new().open_receiver(&path).at(&path)?;
-        close(descriptor).at(&path)?;
+    /// Reads from a pipe. It is opened, because only what the keeper has opened itself may be made non-blocking: a shim
+    /// has the other descriptor still.
+    pub fn add(&mut self, stream: Stream, path: &Path) -> Result<()> {
+        let pipe = pipe::OpenOptions::new().open_receiver(path).at(path.display())?;
         self.sources.push(Source { pipe, stream, lines: Lines::of(stream), has_ended: false });
         Ok(())
     }
 
-    /// Copies until `ended`, and what is there then. `drained` is answered once all that was written before is copied.
+    /// Copies until `ended`, and what is there then. `drained` is answered once all that was written before is copied,
+    /// and `dry` told when nobody can write any more.
     pub async fn copy(
         mut self,
-        watchers: UnixListener,
         mut drained: oneshot::Receiver<oneshot::Sender<()>>,
         mut ended: oneshot::Receiver<()>,
+        dry: oneshot::Sender<()>,
     ) {
         let mut may_drain = true;
+        let mut dry = Some(dry);
         loop {
+            if self.sources.iter().all(|source| source.has_ended) {
+                drop(dry.take());
+            }
             let [stdout, stderr] = self.sources.as_mut_slice() else { return };
             tokio::select! {
                 chunk = stdout.read() => self.sinks.take(stdout, &chunk).await,
                 chunk = stderr.read() => self.sinks.take(stderr, &chunk).await,
-                watcher = watchers.accept() => self.sinks.welcome(watcher),
                 answer = &mut drained, if may_drain => {
                     may_drain = false;
                     self.drain().await;
@@ -71,7 +72,8 @@ impl Output {
                 }
                 _ = &mut ended => {
                     self.drain().await;
-                    return;
+                    // Who waits sees at least the end.
+                    return self.sinks.clients.welcome();
                 }
             }
         }
@@ -126,11 +128,5 @@ impl Sinks {
     fn store(&mut self, lines: &[u8]) {
         // Nobody could be told. The container must go on, though its log can't.
         drop(self.log.append(lines));
-    }
-
-    fn welcome(&mut self, watcher: std::io::Result<(UnixStream, tokio::net::unix::SocketAddr)>) {
-        if let Ok((client, _)) = watcher {
-            self.clients.add(client);
-        }
     }
 }

@@ -4,7 +4,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::setsid;
 use tokio::time::sleep;
@@ -21,8 +21,12 @@ use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::Process;
 
-/// How often somebody is asked again who can't be reached: containerd itself is started anew.
+/// How often containerd is asked again if it can't be reached, because it is started anew itself.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long. Whoever starts it later than that has its restart monitor.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The exit code of a container whose end nobody has seen.
+const KILLED: u32 = 137;
 /// The exit code of a container that could not be started.
 const NOT_STARTED: u32 = 128;
 
@@ -52,7 +56,7 @@ impl Reviver {
         // A task of another process isn't the one that has ended: somebody was faster.
         let Some(task) = self.task().await?.filter(|task| state.init.is_some_and(|init| is_of(task, init)))
         else {
-            return Ok(());
+            return self.note_unseen(&state);
         };
         let exit = self.exit(&state).await?;
         exit.save(&self.container)?;
@@ -61,6 +65,7 @@ impl Reviver {
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
         let mut history = state.restarts;
         self.delete().await?;
+        state.end_keeper();
         while let Some(next) = history.after(self.settings.restart, end) {
             history = next;
             if !self.wait(history).await? {
@@ -77,6 +82,17 @@ impl Reviver {
         }
         self.note(history, None)?;
         if self.settings.auto_remove { self.remove() } else { Ok(()) }
+    }
+
+    /// The task has gone with its shim, or somebody has deleted it and knows how it has ended. The rest is the restart
+    /// monitor's.
+    fn note_unseen(&self, state: &State) -> Result<()> {
+        let (started, ended) = (state.started, SystemTime::now());
+        let is_known = Exit::load(&self.container)?.is_some_and(|exit| Some(exit.ended) > started);
+        if is_known || !self.container.exists() {
+            return Ok(());
+        }
+        Exit { code: KILLED, started, ended, oom_killed: false }.save(&self.container)
     }
 
     /// Removes the container, as the user would.
@@ -150,7 +166,11 @@ impl Reviver {
         let id = &self.settings.id;
         let record = self.record().await?.ok_or_else(|| Error::of_kind(Kind::NotFound, id.as_str()))?;
         let mounts = || Mounts { snapshotter: record.snapshotter.clone(), key: record.snapshot_key.clone() };
-        let rootfs = self.asked(async |engine| engine.call(mounts()).await).await?.mounts;
+        let rootfs = match record.snapshot_key.as_str() {
+            // Its root is a directory that its spec names.
+            "" => Vec::new(),
+            _ => self.asked(async |engine| engine.call(mounts()).await).await?.mounts,
+        };
         let create = || CreateTask {
             container_id: id.clone(),
             rootfs: rootfs.clone(),
@@ -171,13 +191,16 @@ impl Reviver {
 
     /// Asks containerd, until it can be reached.
     async fn asked<T>(&self, ask: impl AsyncFn(&Engine) -> Result<T>) -> Result<T> {
+        let asked = Instant::now();
         loop {
             let answer = match Engine::connect(&self.settings.address, &self.settings.namespace).await {
                 Ok(engine) => ask(&engine).await,
                 Err(err) => Err(err),
             };
             match answer {
-                Err(err) if err.kind() == Kind::Unavailable => sleep(AGAIN).await,
+                Err(err) if err.kind() == Kind::Unavailable && asked.elapsed() < PATIENCE => {
+                    sleep(AGAIN).await
+                }
                 answer => return answer,
             }
         }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::health::Health;
@@ -51,6 +53,14 @@ pub struct Exit {
 }
 
 impl State {
+    /// Tells the keeper, or whoever is about to start the container again, that nothing more is to come. A shim says
+    /// nothing to the keeper of a terminal, and containerd's own says nothing when it could not create its container.
+    pub fn end_keeper(&self) {
+        if let Some(keeper) = self.keeper.filter(Process::is_alive) {
+            let _ = kill(Pid::from_raw(keeper.pid), Signal::SIGTERM);
+        }
+    }
+
     /// The state of the container whose directory below /run this is, if there is one.
     pub fn load(running: &Path) -> Result<Option<State>> {
         disk::read_json(&running.join(STATE))

@@ -1,7 +1,7 @@
 //! The firewall as it is now: what all endpoints need, performed if it differs from the last time.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -34,18 +34,18 @@ pub fn publisher() -> Publisher {
 
 /// Makes the firewall what the endpoints need, whatever it is now: somebody may have flushed it.
 pub fn renew() -> Result<()> {
-    let _lock = disk::lock_host("firewall")?;
+    let lock = disk::lock_host("firewall")?;
     let (last, wanted) = (Firewall::last(), Firewall::wanted()?);
     let gone = last.bridges.difference(&wanted.bridges).cloned().collect();
-    wanted.perform(&Firewall { bridges: gone, ..Firewall::default() })
+    wanted.perform(&Firewall { bridges: gone, ..Firewall::default() }, &lock)
 }
 
 /// Makes the firewall what the endpoints need, if that is something else than the last time. Of many containers that
 /// start at once, most find that somebody has done it for them while they waited.
 pub fn follow() -> Result<()> {
-    let _lock = disk::lock_host("firewall")?;
+    let lock = disk::lock_host("firewall")?;
     let (last, wanted) = (Firewall::last(), Firewall::wanted()?);
-    if last == wanted { Ok(()) } else { wanted.perform(&last) }
+    if last == wanted { Ok(()) } else { wanted.perform(&last, &lock) }
 }
 
 impl Firewall {
@@ -65,13 +65,14 @@ impl Firewall {
         disk::read_json(&record()).ok().flatten().unwrap_or_default()
     }
 
-    fn perform(&self, last: &Firewall) -> Result<()> {
+    fn perform(&self, last: &Firewall, lock: &File) -> Result<()> {
         // Forgotten first: a process that is killed in between must not leave a lie.
         disk::remove_file(&record())?;
         self.bridges.difference(&last.bridges).for_each(|bridge| forward::permit(bridge));
         last.bridges.difference(&self.bridges).for_each(|bridge| forward::revoke(bridge));
         if !self.script.is_empty() {
-            nft::perform(&self.script)?;
+            // `nft` holds the lock too: if this process is killed, nobody is to be faster than what it has started.
+            nft::perform(&self.script, lock.try_clone()?.into())?;
         }
         disk::write_json(&record(), self)
     }

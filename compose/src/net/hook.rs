@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,7 +18,7 @@ use super::handshake::{self, Opened};
 use super::network::{Network, Publisher};
 use super::request::{Attachment, Request};
 use super::{files, firewall, flows, namespace, nft};
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Result};
 use crate::id;
 use crate::process::Process;
@@ -50,6 +51,22 @@ pub fn run(operation: &str) -> Result<()> {
         _ => Err(Error::new(format!("hook {operation:?} is neither create nor delete"))),
     }
     .at(format!("network of {}", container.id))
+}
+
+/// Takes back what containers have that have no process any more, and makes the firewall anew.
+///
+/// Errors: the first one. All containers are tried nevertheless.
+pub fn sweep(disk: &Disk) -> Result<()> {
+    let mut swept = Ok(());
+    for running in disk::list(&disk.all_running())? {
+        let id = running.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let has_ended = Endpoints::load(disk, &id)?.is_some_and(|list| !list.init.is_alive());
+        if has_ended {
+            let container = Container { disk: disk.clone(), id, client: Client::new() };
+            swept = swept.and(container.delete().at(format!("network of {}", container.id)));
+        }
+    }
+    swept.and(firewall::renew())
 }
 
 struct Container {
@@ -193,7 +210,7 @@ fn outer(networks: &[(&Attachment, Network)]) -> Option<usize> {
 fn redirect_names(pid: i32, names_at: Option<(u16, u16)>) -> Result<()> {
     match (names_at, firewall::publisher()) {
         (Some((udp, tcp)), Publisher::Nft) => {
-            namespace::within(pid, || nft::perform(&nft::render_names(udp, tcp)))
+            namespace::within(pid, || nft::perform(&nft::render_names(udp, tcp), Stdio::null()))
         }
         _ => Ok(()),
     }

@@ -217,13 +217,13 @@ pub fn program() -> Option<&'static str> {
     PATHS.into_iter().find(|path| std::path::Path::new(path).is_file())
 }
 
-/// Has `nft` perform a script in the calling thread's network namespace.
-pub fn perform(script: &str) -> Result<()> {
+/// Has `nft` perform a script in the calling thread's network namespace. It says nothing on its standard output.
+pub fn perform(script: &str, output: Stdio) -> Result<()> {
     let program = program().ok_or_else(|| Error::new("nft: not installed"))?;
     let mut child = Command::new(program)
         .args(["-f", "-"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(output)
         .stderr(Stdio::piped())
         .spawn()
         .at("nft")?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::apply::image::Image;
+use crate::net::endpoint::Endpoint;
 use crate::observe::{self, Observed, State};
 use crate::{keep, time};
 
@@ -55,7 +56,7 @@ pub fn container(observed: &Observed, dir: &std::path::Path, image: Option<&Imag
             "StopSignal": record.stop_signal,
             "StopTimeout": record.stop_seconds(),
         },
-        "NetworkSettings": { "Networks": {}, "Ports": {} },
+        "NetworkSettings": { "Networks": networks(observed), "Ports": ports(observed) },
     })
 }
 
@@ -111,6 +112,39 @@ fn host_config(observed: &Observed) -> Value {
         "Init": service.init,
         "ShmSize": service.shm_size.map_or(64 << 20, |bytes| bytes.0),
     })
+}
+
+/// By the names of the networks.
+fn networks(observed: &Observed) -> Value {
+    let about = |endpoint: &Endpoint| {
+        let address = endpoint.addresses.iter().find(|address| address.addr().is_ipv4());
+        let gateway = endpoint.gateways.iter().find(|gateway| gateway.is_ipv4());
+        let v6 = endpoint.addresses.iter().find(|address| address.addr().is_ipv6());
+        json!({
+            "IPAddress": address.map(|address| address.addr().to_string()).unwrap_or_default(),
+            "IPPrefixLen": address.map_or(0, |address| address.prefix_len()),
+            "GlobalIPv6Address": v6.map(|address| address.addr().to_string()).unwrap_or_default(),
+            "Gateway": gateway.map(ToString::to_string).unwrap_or_default(),
+            "MacAddress": endpoint.mac.as_deref().unwrap_or_default(),
+            "DNSNames": endpoint.names,
+        })
+    };
+    let networks = observed.endpoints.iter().map(|endpoint| (endpoint.network.clone(), about(endpoint)));
+    Value::Object(networks.collect())
+}
+
+/// By the container's ports, where each is on the host.
+fn ports(observed: &Observed) -> Value {
+    let mut ports = serde_json::Map::new();
+    for port in observed.endpoints.iter().flat_map(|endpoint| &endpoint.ports) {
+        let target = format!("{}/{}", port.container_port, port.protocol);
+        let address = port.host_ip.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
+        let place = json!({ "HostIp": address, "HostPort": port.host_port.to_string() });
+        if let Some(places) = ports.entry(target).or_insert_with(|| json!([])).as_array_mut() {
+            places.push(place);
+        }
+    }
+    Value::Object(ports)
 }
 
 /// Volumes and binds, by what the spec mounts.

@@ -58,7 +58,7 @@ pub fn row(observed: &Observed, now: Duration, no_trunc: bool) -> Value {
         "RunningFor": format!("{} ago", time::words(now.saturating_sub(created))),
         "Status": status(observed, now),
         "State": observed.state.name(),
-        "Ports": "",
+        "Ports": ports(observed),
         "Names": observed.name(),
         "Labels": labels.join(","),
         "LocalVolumes": volumes.len().to_string(),
@@ -101,6 +101,20 @@ fn health(observed: &Observed) -> &'static str {
         Some(Status::Healthy) => " (healthy)",
         Some(Status::Unhealthy) => " (unhealthy)",
     }
+}
+
+/// `0.0.0.0:8080->80/tcp`. A port of all addresses is one of both families.
+fn ports(observed: &Observed) -> String {
+    let ports = observed.endpoints.iter().flat_map(|endpoint| &endpoint.ports);
+    let shown = ports.flat_map(|port| {
+        let addresses = port.host_ip.map_or_else(
+            || vec!["0.0.0.0".to_owned(), "[::]".to_owned()],
+            |ip| vec![if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() }],
+        );
+        let target = format!("{}->{}/{}", port.host_port, port.container_port, port.protocol);
+        addresses.into_iter().map(move |address| format!("{address}:{target}"))
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn networks(observed: &Observed) -> String {

@@ -12,14 +12,17 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use serde_json::{Value, json};
 
-/// The program that is tested.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_corten-compose");
+/// The program that is tested: what cargo has built, or what `CORTEN_COMPOSE_BIN` names.
+pub fn program() -> String {
+    std::env::var("CORTEN_COMPOSE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_corten-compose").to_owned())
+}
+
 /// Where containers' directories are.
 pub const CONTAINERS: &str = "/var/lib/corten-compose/default/containers";
 /// Where what ends with the boot is.
@@ -66,6 +69,18 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Does something in the network namespace of a process.
+pub fn within<T: Send>(pid: i32, work: impl FnOnce() -> T + Send) -> T {
+    let namespace = File::open(format!("/proc/{pid}/ns/net")).unwrap();
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        });
+        inside.join().unwrap()
+    })
+}
+
 /// Writes a record where the program looks for it.
 pub fn record(path: impl AsRef<Path>, record: &Value) {
     fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
@@ -108,6 +123,7 @@ impl Shim {
         keep.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         record(container.join("keep.json"), &keep);
         let dir = Path::new("/run/shim").join(id);
+        drop(fs::remove_dir_all(&dir));
         fs::create_dir_all(&dir).unwrap();
         for fifo in ["stdout", "stderr", "ready"] {
             mkfifo(&dir.join(fifo), Mode::S_IRWXU).unwrap();
@@ -125,7 +141,7 @@ impl Shim {
             .custom_flags(nix::libc::O_NONBLOCK)
             .open(dir.join("ready"))
             .unwrap();
-        let line = format!("exec {PROGRAM} keep {CONTAINERS}/{id} 3<stdout 4<stderr 5>ready");
+        let line = format!("exec {} keep {CONTAINERS}/{id} 3<stdout 4<stderr 5>ready", program());
         let mut shell = Command::new("sh");
         let keeper =
             Process(shell.args(["-c", &line]).current_dir(dir).stdin(Stdio::null()).spawn().unwrap());
@@ -162,6 +178,8 @@ fn is_kept_by(id: &str, pid: i32) -> bool {
 /// What keepers have started for a restart outlives them, and waits for a containerd that a test doesn't have.
 impl Drop for Shim {
     fn drop(&mut self) {
+        drop(self.keeper.0.kill());
+        drop(self.keeper.0.wait());
         let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
         for process in fs::read_dir("/proc").unwrap().flatten() {
             let is_ours =

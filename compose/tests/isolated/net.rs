@@ -3,6 +3,9 @@
 
 use crate::host::{self, RUNNING, isolated, sh, until};
 use crate::world::{Container, HOST, HOST_V6, OUTSIDE, Outside, get, network};
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 fn tcp(host: u16) -> Value {
@@ -31,10 +34,76 @@ fn a_published_port_is_reached_from_everywhere() {
     client(beside.get(&format!("http://{HOST}:8080")), "a neighbour");
     client(other.get(&format!("http://{HOST}:8080")), "a neighbour of another network");
     client(web.get(&format!("http://{HOST}:8080")), "the container itself");
-    assert_eq!(client(outside.get(&format!("http://[{HOST_V6}]:8080")), "IPv6"), "2001:db8::2");
+    // The bridge makes sure first that its address is nobody else's.
+    until("IPv6", || outside.get(&format!("http://[{HOST_V6}]:8080")).as_deref() == Some("2001:db8::2"));
     client(get(None, "http://[::1]:8080"), "localhost by IPv6");
     client(beside.get(&format!("http://{}", web.addresses("front")[0])), "its own address, in its network");
     assert_eq!(other.get(&format!("http://{}", web.addresses("front")[0])), None, "networks are apart");
+}
+
+#[test]
+fn udp_is_published_too() {
+    if !isolated() {
+        return;
+    }
+    let outside = Outside::new();
+    network("front", 0, false);
+    let ports = json!([{"host_port": 5353, "container_port": 53, "protocol": "udp"}]);
+    let web = Container::start("web", &["front"], ports);
+    let server = host::within(web.pid(), || UdpSocket::bind("[::]:53").unwrap());
+    std::thread::spawn(move || {
+        let mut datagram = [0; 64];
+        while let Ok((length, client)) = server.recv_from(&mut datagram) {
+            server.send_to(&datagram[..length], client).unwrap();
+        }
+    });
+    let echo = |at: &str| {
+        let any = if at.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+        let client = UdpSocket::bind(any).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        client.connect(at).unwrap();
+        client.send(b"hello").unwrap();
+        let mut datagram = [0; 64];
+        let length = client.recv(&mut datagram).unwrap_or_else(|err| panic!("{at}: {err}"));
+        assert_eq!(&datagram[..length], b"hello");
+    };
+    echo("127.0.0.1:5353");
+    echo("[::1]:5353");
+    echo(&format!("{HOST}:5353"));
+    outside.within(|| echo(&format!("{HOST}:5353")));
+    web.within(|| echo(&format!("{HOST}:5353")));
+}
+
+#[test]
+fn a_container_has_the_addresses_and_interfaces_that_it_insists_on() {
+    if !isolated() {
+        return;
+    }
+    network("front", 0, false);
+    network("back", 1, false);
+    let attachments = json!([
+        {"network": "front", "addresses": ["10.72.0.77", "fd00:0::77"], "mac": "02:42:00:00:00:77"},
+        {"network": "back", "interface": "back0", "gateway_priority": 1},
+    ]);
+    let mut web = Container::created("web", &[], json!([]));
+    web.ask(&json!({"name": "web", "hostname": "web", "attachments": attachments}));
+    let output = web.hook("create");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let front = web.sh("ip addr show eth0");
+    for wanted in ["10.72.0.77/24", "fd00::77/64", "02:42:00:00:00:77"] {
+        assert!(front.contains(wanted), "{front}");
+    }
+    assert!(web.sh("ip route").contains("default via 10.72.1.1 dev back0"));
+    // Nobody keeps it, so nobody answers names.
+    assert!(!web.file("resolv.conf").contains("127.0.0.11"));
+    let second = Container::created("second", &[], json!([]));
+    second.ask(&json!({"name": "second", "hostname": "second", "attachments": attachments}));
+    let said = String::from_utf8_lossy(&second.hook("create").stderr).into_owned();
+    let refused = "network of second: network front: CNI plugin bridge: ";
+    assert!(said.contains(refused) && said.contains("10.72.0.77"), "{said}");
+    web.stop();
+    let output = second.hook("create");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -104,6 +173,37 @@ fn a_stop_takes_everything_back_and_a_start_heals_what_a_crash_has_left() {
 }
 
 #[test]
+fn a_hook_that_is_killed_at_any_moment_is_healed_by_the_next() {
+    if !isolated() {
+        return;
+    }
+    network("front", 0, false);
+    for round in 0..20 {
+        let mut web = Container::created("web", &["front"], tcp(8080));
+        let mut hook = web.begin_hook("create");
+        std::thread::sleep(Duration::from_millis(4 * round));
+        drop(hook.0.kill());
+        hook.0.wait().unwrap();
+        web.shim = Some(host::Shim::start("web", json!({})));
+        let output = web.hook("create");
+        assert!(output.status.success(), "{round}: {}", String::from_utf8_lossy(&output.stderr));
+        let address = web.addresses("front")[0].clone();
+        assert!(sh("nft list map ip corten pub").contains(&format!("tcp . 8080 : {address} . 80")));
+        web.stop();
+        // What the killed one had started may take a moment.
+        until("no address stays", || {
+            sh("ls /run/corten-compose/.addresses/id-of-front").lines().all(is_no_address)
+        });
+        until("no table stays", || !sh("nft list tables").contains(" corten\n"));
+    }
+    until("no interface stays", || sh("ip -o link show type veth").is_empty());
+}
+
+fn is_no_address(file: &str) -> bool {
+    file.starts_with("last_reserved") || file == "lock"
+}
+
+#[test]
 fn a_taken_port_fails_the_start_and_names_its_owner() {
     if !isolated() {
         return;
@@ -116,7 +216,7 @@ fn a_taken_port_fails_the_start_and_names_its_owner() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
     assert!(
-        said.starts_with("network of second: port 0.0.0.0:8080/tcp: in use by corten-compose (pid"),
+        said.contains("network of second: port 0.0.0.0:8080/tcp: in use by corten-compose (pid"),
         "{said}"
     );
     assert!(!std::path::Path::new(&format!("{RUNNING}/net/front/second")).exists());

@@ -1,13 +1,13 @@
 //! A host, a neighbour outside of it, and containers that are nothing but a process in a network namespace.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::host::{CONTAINERS, PROGRAM, Process, RUNNING, Shim, record, sh, until};
+use crate::host::{CONTAINERS, Process, RUNNING, Shim, program, record, sh, until, within};
 
 /// The host's address, and the neighbour's.
 pub const HOST: &str = "192.0.2.1";
@@ -33,6 +33,11 @@ impl Outside {
 
     pub fn get(&self, url: &str) -> Option<String> {
         get(Some(self.0.pid()), url)
+    }
+
+    /// Does something there.
+    pub fn within(&self, work: impl FnOnce() + Send) {
+        within(self.0.pid(), work);
     }
 
     /// Serves the client's address to the outside's clients.
@@ -77,9 +82,20 @@ impl Container {
     pub fn created(id: &str, networks: &[&str], ports: Value) -> Container {
         let attachments =
             networks.iter().map(|name| json!({"network": name, "aliases": ["web"]})).collect::<Vec<_>>();
-        let request = json!({"name": id, "hostname": id, "attachments": attachments, "ports": ports});
-        record(Path::new(CONTAINERS).join(id).join("network.json"), &request);
-        Container { id: id.to_owned(), init: Some(in_new_namespace()), server: None, shim: None }
+        let container =
+            Container { id: id.to_owned(), init: Some(in_new_namespace()), server: None, shim: None };
+        container.ask(&json!({"name": id, "hostname": id, "attachments": attachments, "ports": ports}));
+        container
+    }
+
+    /// Writes down what it asks of the network.
+    pub fn ask(&self, request: &Value) {
+        record(Path::new(CONTAINERS).join(&self.id).join("network.json"), request);
+    }
+
+    /// Does something in its network.
+    pub fn within(&self, work: impl FnOnce() + Send) {
+        within(self.pid(), work);
     }
 
     pub fn pid(&self) -> i32 {
@@ -88,10 +104,18 @@ impl Container {
 
     /// Runs a hook as the runtime does.
     pub fn hook(&self, operation: &str) -> Output {
+        let mut hook = self.begin_hook(operation);
+        let mut stderr = Vec::new();
+        hook.0.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        Output { status: hook.0.wait().unwrap(), stdout: Vec::new(), stderr }
+    }
+
+    /// Starts a hook.
+    pub fn begin_hook(&self, operation: &str) -> Process {
         let pid = if operation == "create" { self.pid() } else { 0 };
         let state = json!({"ociVersion": "1.0.2", "id": self.id, "status": "created", "pid": pid, "bundle": "/",
             "annotations": {"corten.compose/namespace": "default"}});
-        let mut hook = Command::new(PROGRAM)
+        let mut hook = Command::new(program())
             .args(["hook", operation])
             .env_clear()
             .stdin(Stdio::piped())
@@ -99,7 +123,7 @@ impl Container {
             .spawn()
             .unwrap();
         hook.stdin.take().unwrap().write_all(state.to_string().as_bytes()).unwrap();
-        hook.wait_with_output().unwrap()
+        Process(hook)
     }
 
     /// Ends the program, and has the runtime run the last hook.
@@ -142,7 +166,9 @@ pub fn get(from: Option<i32>, url: &str) -> Option<String> {
     let enter = from.map(|pid| format!("nsenter -t {pid} -n ")).unwrap_or_default();
     let output =
         crate::host::try_sh(&format!("{enter}busybox timeout 2 busybox wget -qO- {url}/cgi-bin/client"));
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let client = String::from_utf8_lossy(&output.stdout).trim().trim_matches(['[', ']']).to_owned();
+    // The server has one socket for both families.
+    output.status.success().then(|| client.trim_start_matches("::ffff:").to_owned())
 }
 
 fn in_new_namespace() -> Process {
