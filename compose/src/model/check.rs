@@ -188,7 +188,7 @@ impl Checked<'_> {
         self.mounts();
         self.ports();
         self.limits();
-        self.rest();
+        self.watches();
     }
 
     fn wrong(&mut self, field: &str, what: impl Display) {
@@ -280,10 +280,7 @@ impl Checked<'_> {
     fn mounts(&mut self) {
         for (index, mount) in self.service.volumes.iter().enumerate() {
             let path = self.path.key("volumes").index(index);
-            let Mount { kind, source, target, .. } = mount;
-            if target.is_empty() {
-                self.problems.add(path.clone(), "has no `target`");
-            }
+            let Mount { kind, source, .. } = mount;
             match (kind, source) {
                 (MountKind::Volume, Some(name)) if !self.project.volumes.contains_key(name) => {
                     self.problems.add(path, format_args!("{name:?} is a volume that isn't defined"));
@@ -298,10 +295,8 @@ impl Checked<'_> {
     }
 
     fn ports(&mut self) {
-        for (index, port) in self.service.ports.iter().enumerate().filter(|(_, port)| port.target == 0) {
-            let what =
-                if port.published.is_some() { "has no `target`" } else { "needs a `target` of 1 to 65535" };
-            self.problems.add(self.path.key("ports").index(index), what);
+        for (index, _) in self.service.ports.iter().enumerate().filter(|(_, port)| port.target == 0) {
+            self.problems.add(self.path.key("ports").index(index), "needs a `target` of 1 to 65535");
         }
     }
 
@@ -347,20 +342,12 @@ impl Checked<'_> {
         }
     }
 
-    fn rest(&mut self) {
+    fn watches(&mut self) {
         for (index, watch) in self.service.develop.iter().flat_map(|develop| &develop.watch).enumerate() {
             let path = self.path.key("develop").key("watch").index(index);
-            if watch.path.is_empty() {
-                self.problems.add(path.clone(), "has no `path`");
-            }
             if watch.action.contains("sync") && watch.target.is_none() {
                 self.problems.add(path, format_args!("needs a `target` for the action {:?}", watch.action));
             }
-        }
-        for (index, _) in
-            self.service.devices.iter().enumerate().filter(|(_, device)| device.source.is_empty())
-        {
-            self.problems.add(self.path.key("devices").index(index), "has no `source`");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::node::{Mapping, Node, Path, Place, unknown_key};
 use super::paths::Base;
 use super::request::Request;
 use super::types::{Config, Extensions, LanguageModel, Map, Network, Project, Secret, Service, Volume};
-use super::{check, dotenv, environment, include, name, read, unsupported, yaml};
+use super::{check, dotenv, environment, include, name, read, required, unsupported, yaml};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
@@ -45,6 +45,7 @@ pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
     layers.environment.entry("COMPOSE_PROJECT_NAME".to_owned()).or_insert_with(|| name.clone());
     let mut tree = loader.layers(&layers, None)?;
     environment::read_files(&mut loader, &mut tree, &layers.environment)?;
+    required::check(&tree, &Path::default())?;
     let mut project = read_project(&tree, name)?;
     project.directory = layers.directory;
     project.files = layers.files;

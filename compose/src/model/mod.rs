@@ -26,6 +26,7 @@ mod node;
 mod paths;
 mod read;
 pub mod request;
+mod required;
 mod select;
 mod short;
 #[cfg(test)]
