@@ -1,7 +1,8 @@
 //! An image's or a container's tree, for as long as a closure looks at it.
 //!
-//! The tree is mounted in a mount namespace that a thread of its own makes and that ends with the thread: a process that
-//! is killed leaves no mount behind. Nothing of a tree is trusted: a path in it is resolved with the tree as the root.
+//! The tree is mounted in a mount namespace that a thread of its own makes and that ends with the thread: a process
+//! that is killed leaves no mount behind. Nothing of a tree is trusted: a path in it is resolved with the tree as
+//! the root.
 
 use std::fs::File;
 use std::io::Read;

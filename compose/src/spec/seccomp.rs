@@ -31,8 +31,8 @@ const ALWAYS: [&str; 12] = [
 const FILES: &str = "close close_range copy_file_range creat fadvise64 fadvise64_64 fallocate fdatasync fstat fstat64 \
     fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 io_cancel io_destroy io_getevents io_pgetevents \
     io_pgetevents_time64 io_setup io_submit _llseek lseek lstat lstat64 newfstatat open openat openat2 pread64 preadv \
-    preadv2 pwrite64 pwritev pwritev2 read readahead readv sendfile sendfile64 splice stat stat64 statfs statfs64 statx \
-    sync sync_file_range syncfs tee truncate truncate64 vmsplice write writev cachestat ioctl name_to_handle_at";
+    preadv2 pwrite64 pwritev pwritev2 read readahead readv sendfile sendfile64 splice stat stat64 statfs statfs64 \
+    statx sync sync_file_range syncfs tee truncate truncate64 vmsplice write writev cachestat ioctl name_to_handle_at";
 
 const TREES: &str = "access chdir faccessat faccessat2 fanotify_mark fchdir getcwd getdents getdents64 \
     inotify_add_watch inotify_init inotify_init1 inotify_rm_watch landlock_add_rule landlock_create_ruleset \
@@ -53,17 +53,17 @@ const MEMORY: &str = "brk madvise map_shadow_stack membarrier mincore mlock mloc
     mseal msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect process_mrelease remap_file_pages";
 
 const PROCESSES: &str = "execve execveat exit exit_group fork vfork futex futex_requeue futex_time64 futex_wait \
-    futex_waitv futex_wake getcpu getpgid getpgrp getpid getppid getpriority getrlimit get_robust_list getrusage getsid \
-    get_thread_area gettid ioprio_get ioprio_set pidfd_open prctl prlimit64 restart_syscall riscv_hwprobe rseq \
+    futex_waitv futex_wake getcpu getpgid getpgrp getpid getppid getpriority getrlimit get_robust_list getrusage \
+    getsid get_thread_area gettid ioprio_get ioprio_set pidfd_open prctl prlimit64 restart_syscall riscv_hwprobe rseq \
     sched_getaffinity sched_getattr sched_getparam sched_get_priority_max sched_get_priority_min sched_getscheduler \
     sched_rr_get_interval sched_rr_get_interval_time64 sched_setaffinity sched_setattr sched_setparam \
     sched_setscheduler sched_yield seccomp setpgid setpriority setrlimit set_robust_list setsid set_thread_area \
     set_tid_address sysinfo ugetrlimit uname uretprobe wait4 waitid waitpid getrandom";
 
 const IDENTITY: &str = "capget capset getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 \
-    getresgid getresgid32 getresuid getresuid32 getuid getuid32 setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 \
-    setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setuid \
-    setuid32";
+    getresgid getresgid32 getresuid getresuid32 getuid getuid32 setfsgid setfsgid32 setfsuid setfsuid32 setgid \
+    setgid32 setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 \
+    setuid setuid32";
 
 const SIGNALS: &str = "alarm kill pause pidfd_send_signal rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo \
     rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaltstack sigprocmask \
@@ -71,8 +71,8 @@ const SIGNALS: &str = "alarm kill pause pidfd_send_signal rt_sigaction rt_sigpen
 
 /// `adjtimex` and its kin read the clock here: to set it they ask for a capability.
 const TIME: &str = "adjtimex clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime \
-    clock_gettime64 clock_nanosleep clock_nanosleep_time64 getitimer gettimeofday nanosleep setitimer time timer_create \
-    timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 times";
+    clock_gettime64 clock_nanosleep clock_nanosleep_time64 getitimer gettimeofday nanosleep setitimer time \
+    timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 times";
 
 const IPC: &str = "ipc mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend \
     mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat \
@@ -93,9 +93,9 @@ const BY_CAPABILITY: [(&str, &str); 14] = [
     ("CAP_DAC_READ_SEARCH", "open_by_handle_at"),
     (
         "CAP_SYS_ADMIN",
-        "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules \
-         lsm_set_self_attr mount mount_setattr move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname \
-         sethostname setns syslog umount umount2 unshare",
+        "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr \
+         lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree perf_event_open \
+         quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare",
     ),
     ("CAP_SYS_BOOT", "reboot"),
     ("CAP_SYS_CHROOT", "chroot"),

@@ -17,7 +17,8 @@ pub fn cgroup() -> String {
 /// An image of busybox: a user www, who owns /data, where a volume is.
 const IMAGE: &str = r#"
 set -e
-dir=/run/image && rm -rf $dir /var/lib/corten-compose /run/corten-compose && mkdir -p $dir/root/bin $dir/root/etc $dir/root/data $dir/root/tmp && cd $dir
+rm -rf /run/image /var/lib/corten-compose /run/corten-compose
+mkdir -p /run/image && cd /run/image && mkdir -p root/bin root/etc root/data root/tmp
 cp "$(command -v busybox)" root/bin/busybox
 for applet in $(busybox --list); do [ $applet = busybox ] || ln -s busybox root/bin/$applet; done
 printf 'root:x:0:0::/root:/bin/sh\nwww:x:33:33::/:/bin/sh\n' > root/etc/passwd

@@ -1,7 +1,7 @@
 //! `--format`: Go's templates, as far as people use them, over JSON.
 //!
-//! `{{.Names}}`, `{{json .}}`, `{{range $name, $network := .NetworkSettings.Networks}}…{{end}}`, `{{if}}`, `{{with}}`,
-//! pipelines, variables, and Docker's functions. Pure.
+//! `{{.Names}}`, `{{json .}}`, `{{range $name, $network := .NetworkSettings.Networks}}…{{end}}`, `{{if}}`,
+//! `{{with}}`, pipelines, variables, and Docker's functions. Pure.
 //!
 //! Source: Go's `text/template`; docker/cli's `templates`.
 
