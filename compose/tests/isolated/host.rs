@@ -68,6 +68,19 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Ends all processes of this test but its own: those with its mount namespace.
+pub fn end_all_else() {
+    let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let pid = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        let is_ours = fs::read_link(process.path().join("ns/mnt")).is_ok_and(|namespace| namespace == own);
+        if let Some(pid) = pid.filter(|pid| is_ours && u32::try_from(*pid) != Ok(std::process::id())) {
+            // It may have ended meanwhile.
+            drop(kill(Pid::from_raw(pid), Signal::SIGKILL));
+        }
+    }
+}
+
 /// Does something in the network namespace of a process.
 pub fn within<T: Send>(pid: i32, work: impl FnOnce() -> T + Send) -> T {
     let namespace = File::open(format!("/proc/{pid}/ns/net")).unwrap();
