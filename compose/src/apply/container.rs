@@ -323,6 +323,7 @@ async fn free_name(engine: &Engine) -> Result<String> {
 /// Makes the task of a container that has none that runs. The process waits for [`begin`].
 pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
     let mut container = observed.container.clone();
+    keep::settled(&Disk::of(engine.namespace()).running(observed.id())).await?;
     // What has ended before is deleted only now: until then its exit code is known.
     task::remove(engine, observed.id()).await?;
     if let Some(record) = &observed.record {

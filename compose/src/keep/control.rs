@@ -53,7 +53,8 @@ impl Keeper {
         let disk = Disk::of(&settings.namespace);
         let running = disk.running(&settings.id);
         let last = State::load(&running)?.unwrap_or_default();
-        let state = State { keeper: Process::own(), next_restart: None, ..last };
+        let init = last.init.filter(Process::is_alive);
+        let state = State { keeper: Process::own(), init, next_restart: None, ..last };
         state.save(&running)?;
         Ok(Rc::new(Keeper {
             opened: RefCell::new(None),
@@ -130,7 +131,7 @@ impl Keeper {
         Ok(opened)
     }
 
-    /// Notes the container's first process, awaits its end, and probes it. A process that an earlier keeper hasn't known
+    /// Notes the container's first process, awaits its end, and probes it. A process that no earlier keeper has known
     /// has no health yet.
     async fn begin(self: &Rc<Keeper>, init: Process) -> Result<()> {
         let Some(drain) = self.drain.take() else { return Ok(()) };

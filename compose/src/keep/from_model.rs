@@ -64,7 +64,8 @@ fn size_of(text: &str) -> Result<u64> {
 }
 
 impl Check {
-    /// The check of a service, over its image's. Nothing if there is none, or it is switched off. `shell` is the image's.
+    /// The check of a service, over its image's. Nothing if there is none, or it is switched off. `shell` is the
+    /// image's.
     pub fn merged(service: Option<&Healthcheck>, image: Option<Check>, shell: &[String]) -> Option<Check> {
         let Some(asked) = service else { return image };
         if asked.disable {

@@ -39,7 +39,7 @@ pub use log::path as log_path;
 pub use restart::{History, Policy};
 pub use revive::revive;
 pub use settings::{Check, Log, Settings};
-pub use state::{Exit, State};
+pub use state::{Exit, State, settled};
 
 use crate::error::{Context, Error, Result};
 use crate::net::handshake;

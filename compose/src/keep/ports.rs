@@ -1,5 +1,5 @@
-//! The published ports, held on the host so that nobody else takes them, and served where no rule of the firewall leads:
-//! from `::1`, from IPv6 to a container without it, and without `nft` from everywhere.
+//! The published ports, held on the host so that nobody else takes them, and served where no rule of the firewall
+//! leads: from `::1`, from IPv6 to a container without it, and without `nft` from everywhere.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

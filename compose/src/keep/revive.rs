@@ -89,10 +89,11 @@ impl Reviver {
     fn note_unseen(&self, state: &State) -> Result<()> {
         let (started, ended) = (state.started, SystemTime::now());
         let is_known = Exit::load(&self.container)?.is_some_and(|exit| Some(exit.ended) > started);
-        if is_known || !self.container.exists() {
-            return Ok(());
+        if !is_known && self.container.exists() {
+            Exit { code: KILLED, started, ended, oom_killed: false }.save(&self.container)?;
         }
-        Exit { code: KILLED, started, ended, oom_killed: false }.save(&self.container)
+        let is_last = State::load(&self.running)?.is_some_and(|now| now.init == state.init);
+        if is_last { self.note(state.restarts, None) } else { Ok(()) }
     }
 
     /// Removes the container, as the user would.
@@ -128,6 +129,10 @@ impl Reviver {
             return Ok(());
         }
         let last = State::load(&self.running)?.unwrap_or_default();
+        // Who runs again has a keeper, which tells of it.
+        if last.init.is_some_and(|init| init.is_alive()) {
+            return Ok(());
+        }
         let keeper = next_restart.and_then(|_| Process::own());
         State { keeper, init: None, restarts, next_restart, ..last }.save(&self.running)
     }

@@ -1,4 +1,4 @@
-//! A client of CNI plugins: a command and a target in the environment, the configuration on stdin, the answer on stdout.
+//! A client of CNI plugins: command and target in the environment, the configuration on stdin, the answer on stdout.
 //!
 //! Source: the CNI specification 1.0.0, sections 2 and 4.
 
@@ -134,7 +134,7 @@ impl Client {
         found.ok_or_else(|| {
             let dirs = self.dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
             Error::new(format!(
-                "CNI plugin {kind}: not in {dirs} (Debian: apt install containernetworking-plugins; elsewhere set CNI_PATH)"
+                "CNI plugin {kind}: not in {dirs} (Debian has containernetworking-plugins; else set CNI_PATH)"
             ))
         })
     }

@@ -96,7 +96,8 @@ fn words(text: &str, keyword: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const HOST: &str = "# by hand\nnameserver 10.0.0.1\nnameserver fd00::1 \nsearch old\nsearch example.org lan\noptions edns0\n";
+    const HOST: &str = "# by hand\nnameserver 10.0.0.1\nnameserver fd00::1 \nsearch old\n\
+        search example.org lan\noptions edns0\n";
 
     fn endpoint(address: &str, gateway: &str) -> Endpoint {
         Endpoint {

@@ -151,7 +151,8 @@ mod tests {
         let zeros = "0".repeat(32);
         let rest = format!("{zeros} 00 {zeros} 00000100 00000001 00000000 00000001 eth0");
         let table = format!(
-            "fd120000000000000000000000000000 40 {rest}\n{zeros} 00 {rest}\nfd120000000000000000000000000001 80 {rest}\n"
+            "fd120000000000000000000000000000 40 {rest}\n{zeros} 00 {rest}\n\
+             fd120000000000000000000000000001 80 {rest}\n"
         );
         assert_eq!(routes_v6(&table), nets(&["fd12::/64"]));
     }

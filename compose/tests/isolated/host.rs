@@ -1,5 +1,4 @@
-//! What the suites of network and keeper share: a thread with namespaces of its own, and the processes that runtimes and
-//! shims would be.
+//! What the tests share: a thread with namespaces of its own, and the processes that runtimes and shims would be.
 //!
 //! Each test has a mount and a network namespace for itself, with /run and /var/lib empty, so nothing of the machine is
 //! touched and nothing stays. It needs root, `ip`, `nsenter`, `unshare` and busybox.

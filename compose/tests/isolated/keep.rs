@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::host::{self, Process, RUNNING, Shim, isolated, log, record, until};
+use crate::world::in_new_namespace;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -146,22 +147,13 @@ fn ask(id: &str) -> Value {
     serde_json::from_str(&answer).unwrap()
 }
 
-fn init() -> Process {
-    Process(
-        Command::new("unshare")
-            .args(["-n", "sh", "-c", "ip link set lo up; exec sleep 1000"])
-            .spawn()
-            .unwrap(),
-    )
-}
-
 #[test]
 fn ports_are_held_and_served_and_a_second_container_hears_who_has_them() {
     if !isolated() {
         return;
     }
     let _shim = Shim::start("c1", json!({}));
-    let init = init();
+    let init = in_new_namespace();
     // The test's own loopback stands for the container.
     let _server = Process(
         Command::new("busybox").args(["httpd", "-f", "-p", "127.0.0.1:81", "-h", "/"]).spawn().unwrap(),
@@ -187,10 +179,7 @@ fn names_are_answered_inside_by_udp_and_tcp() {
         return;
     }
     let _shim = Shim::start("c1", json!({}));
-    let init = init();
-    until("loopback is up inside", || {
-        host::sh(&format!("nsenter -t {} -n ip -o link show lo", init.pid())).contains(",UP,")
-    });
+    let init = in_new_namespace();
     list("c1", &init, json!([]));
     let address = json!({"network": "n", "container": "c1", "name": "c1", "names": ["c1", "web"], "interface": "eth0",
         "addresses": ["10.72.0.2/24"]});
@@ -220,7 +209,7 @@ fn the_end_of_init_is_seen_and_a_second_keeper_takes_the_sockets_over() {
         return;
     }
     let mut shim = Shim::start("c1", json!({}));
-    let init = init();
+    let init = in_new_namespace();
     list(
         "c1",
         &init,
@@ -243,7 +232,7 @@ fn a_keeper_is_small() {
         return;
     }
     let shim = Shim::start("c1", json!({}));
-    let init = init();
+    let init = in_new_namespace();
     list("c1", &init, json!([{"host_port": 0, "container_port": 81, "protocol": "tcp"}]));
     assert!(ask("c1")["opened"].is_object());
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", shim.keeper.pid())).unwrap();

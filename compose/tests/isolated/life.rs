@@ -79,7 +79,9 @@ fn a_container_that_ctr_starts_has_its_network() {
     }
     network("front", 0, false);
     let _containerd = Containerd::start();
-    let request = |name: &str, ports| json!({"name": name, "hostname": name, "attachments": [{"network": "front"}], "ports": ports});
+    let front = json!([{"network": "front"}]);
+    let request =
+        |name: &str, ports| json!({"name": name, "hostname": name, "attachments": front, "ports": ports});
     let ports = json!([{"host_port": 8080, "container_port": 80, "protocol": "tcp"}]);
     let server = "mkdir -p /www/cgi-bin; printf '#!/bin/sh\\necho\\necho here\\n' > /www/cgi-bin/client; \
         chmod +x /www/cgi-bin/client; exec httpd -f -p 80 -h /www";

@@ -171,7 +171,8 @@ pub fn get(from: Option<i32>, url: &str) -> Option<String> {
     output.status.success().then(|| client.trim_start_matches("::ffff:").to_owned())
 }
 
-fn in_new_namespace() -> Process {
+/// What stands for a container's first process.
+pub fn in_new_namespace() -> Process {
     let process =
         Command::new("unshare").args(["-n", "sh", "-c", "ip link set lo up; exec sleep 1000"]).spawn();
     let process = Process(process.unwrap());
