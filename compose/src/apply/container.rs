@@ -428,8 +428,9 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
     if let Some(record) = &observed.record {
         absent_is_fine(want(engine, &observed.container, record, Wanted::Stopped).await)?;
     }
-    task::remove(engine, id).await?;
+    // Before the task: whoever is about to start the container again would make one that nobody removes.
     end_keeper(disk, id)?;
+    task::remove(engine, id).await?;
     absent_is_fine(engine.call(DeleteContainer { id: id.to_owned() }).await.at(id).map(drop))?;
     let Container { snapshotter, snapshot_key, .. } = observed.container.clone();
     if !snapshot_key.is_empty() {

@@ -6,6 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::engine::Containerd;
 use crate::host::{isolated, program, sh, try_sh, until};
 
@@ -90,6 +93,12 @@ impl Drop for Docker {
         for id in String::from_utf8_lossy(&containers).lines() {
             drop(self.command(&["rm", "-f", "-v", id]).output());
         }
+        // A command that is killed takes its call back, and containerd may leave the shim that it has just started.
+        for (pid, words) in own_processes() {
+            if words[0].contains("containerd-shim-") {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
         try_sh(&format!("rmdir /sys/fs/cgroup{0} /sys/fs/cgroup/*{0}", cgroup()));
     }
 }
@@ -124,15 +133,23 @@ pub fn nothing_is_left() {
     assert_eq!(listed("ip link | grep -c veth"), "0\n");
 }
 
-/// Whether a keeper of this test's runs: others have another mount namespace.
+/// Whether a keeper of this test's runs.
 fn keepers() -> bool {
+    own_processes().iter().any(|(_, words)| words.get(1).is_some_and(|word| word == "keep"))
+}
+
+/// The processes of this test, with their words: those of others have another mount namespace.
+fn own_processes() -> Vec<(i32, Vec<String>)> {
     let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
-    let mut processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-    processes.any(|process| {
-        let line = fs::read(process.join("cmdline")).unwrap_or_default();
-        let is_keeper = line.split(|byte| *byte == 0).nth(1) == Some(b"keep");
-        is_keeper && fs::read_link(process.join("ns/mnt")).is_ok_and(|namespace| namespace == own)
-    })
+    let pids =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let own_pids =
+        pids.filter(|pid: &i32| fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|other| other == own));
+    let with_words = own_pids.map(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        (pid, String::from_utf8_lossy(&line).split('\0').map(str::to_owned).collect())
+    });
+    with_words.collect()
 }
 
 #[test]
