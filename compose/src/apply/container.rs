@@ -8,6 +8,7 @@ use super::keeper::{self, Told};
 use super::member::Member;
 use super::record::{self, Record, Wanted};
 use super::stdio::Streams;
+use super::sweep::Making;
 use super::volume::Volume;
 use super::{host, task, unpack, user, volume};
 use crate::disk::{self, Disk};
@@ -51,31 +52,32 @@ pub struct New<'a> {
 /// Makes a container that can be started, and gives its id. What is half made when this fails is removed.
 pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String> {
     let id = id::random()?;
-    let making = Making { disk, id: &id, dir: disk.container(&id), new };
-    if let Some(name) = &making.new.name {
+    let maker = Maker { disk, id: &id, dir: disk.container(&id), new };
+    if let Some(name) = &maker.new.name {
         names::check(name)?;
-        refuse_taken(engine, name, making.new.member.as_ref()).await?;
+        refuse_taken(engine, name, maker.new.member.as_ref()).await?;
     }
-    disk::make_dir(&making.dir)?;
+    disk::make_dir(&maker.dir)?;
+    Making::note(&maker.dir, &[])?;
     let mut anonymous = Vec::new();
-    let made = engine.leased(async |engine| making.make(engine, &mut anonymous).await).await;
+    let made = engine.leased(async |engine| maker.make(engine, &mut anonymous).await).await;
     if made.is_err() {
         // The snapshot goes with the lease.
-        best_effort(disk::remove_dir(&making.dir));
+        best_effort(disk::remove_dir(&maker.dir));
         anonymous.iter().for_each(|name| best_effort(volume::remove(disk, name)));
     }
-    made.map(|()| id)
+    made.and_then(|()| Making::done(&disk.container(&id))).map(|()| id)
 }
 
 /// A container on its way.
-struct Making<'a> {
+struct Maker<'a> {
     disk: &'a Disk,
     id: &'a str,
     dir: PathBuf,
     new: New<'a>,
 }
 
-impl Making<'_> {
+impl Maker<'_> {
     async fn make(&self, engine: &Engine, anonymous: &mut Vec<String>) -> Result<()> {
         let New { service, image, .. } = &self.new;
         unpack::ensure(engine, image).await?;
@@ -238,6 +240,7 @@ impl Making<'_> {
             None => {
                 let name = volume::ensure_anonymous(self.disk)?;
                 anonymous.push(name.clone());
+                Making::note(&self.dir, anonymous)?;
                 name
             }
         };

@@ -11,6 +11,7 @@ pub mod project;
 pub mod record;
 pub mod resolved;
 pub mod stdio;
+pub mod sweep;
 pub mod task;
 pub mod terminal;
 pub mod unpack;

@@ -6,6 +6,7 @@ use super::{Ended, REFUSED, Session, code_of, complain, say};
 use crate::apply::attach::{Ends, Target};
 use crate::apply::container::{self, New};
 use crate::apply::stdio::{self, Fifos};
+use crate::apply::sweep::sweep;
 use crate::apply::{image, keeper};
 use crate::cli::container::Asked;
 use crate::disk;
@@ -59,7 +60,7 @@ async fn make(session: &Session, asked: Asked) -> Result<Observed> {
             )));
         }
     }
-    engine.drop_dead_leases().await?;
+    sweep(engine, disk).await?;
     let new = New {
         name: asked.name,
         service: asked.service,

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::host::{CONTAINERS, RUNNING, Process, end_all_else, program, record, sh, try_sh, until};
+use crate::host::{CONTAINERS, Process, RUNNING, end_all_else, program, record, sh, try_sh, until};
 
 const ADDRESS: &str = "/run/containerd/containerd.sock";
 

@@ -76,7 +76,7 @@ pub fn end_all_else() {
         let is_ours = fs::read_link(process.path().join("ns/mnt")).is_ok_and(|namespace| namespace == own);
         if let Some(pid) = pid.filter(|pid| is_ours && u32::try_from(*pid) != Ok(std::process::id())) {
             // It may have ended meanwhile.
-            drop(kill(Pid::from_raw(pid), Signal::SIGKILL));
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
 }

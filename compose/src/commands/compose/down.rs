@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Session;
+use crate::apply::sweep::sweep;
 use crate::cli::compose::Down;
 use crate::commands::Ended;
 use crate::model::types::Project;
@@ -12,7 +13,7 @@ use crate::plan::wanted::Facts;
 /// Removes what the project has made.
 pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     let _lock = session.lock(project).await?;
-    session.engine.drop_dead_leases().await?;
+    sweep(&session.engine, &session.disk).await?;
     let actual = session.actual(project).await?;
     let plan = planned(project, &actual, &asked.plan)?;
     session.carry_out(project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds).await?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Session, facts, images, lifecycle, logs};
+use crate::apply::sweep::sweep;
 use crate::cli::compose::{Logs, StopServices, Up};
 use crate::cli::docker;
 use crate::commands::Ended;
@@ -36,7 +37,7 @@ pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
 
 async fn bring_up(session: &Session, project: &Project, asked: &Up) -> Result<()> {
     let _lock = session.lock(project).await?;
-    session.engine.drop_dead_leases().await?;
+    sweep(&session.engine, &session.disk).await?;
     let mut selected: BTreeSet<String> = selection::named(project, &asked.plan.services)?;
     if !asked.plan.no_deps {
         selected = selection::with_dependencies(project, selected);
