@@ -11,9 +11,10 @@ OLDEST   = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## Build the release: two static, stripped files
+build: ## Build the release: three static, stripped files
 	@scripts/build release
 	@scripts/build release shim
+	@scripts/build release compose
 
 quick: ## Build what the suites test: the release without its slow last tenth
 	@scripts/build quick
@@ -21,10 +22,12 @@ quick: ## Build what the suites test: the release without its slow last tenth
 install: ## Build the release and put it into $(PREFIX)/bin, man pages and completions into $(PREFIX)/share
 	install -D -m 0755 "$$(scripts/build release)" $(DESTDIR)$(PREFIX)/bin/corten
 	install -D -m 0755 "$$(scripts/build release shim)" $(DESTDIR)$(PREFIX)/bin/containerd-shim-corten-v2
+	install -D -m 0755 "$$(scripts/build release compose)" $(DESTDIR)$(PREFIX)/bin/corten-compose
+	ln -sf corten-compose $(DESTDIR)$(PREFIX)/bin/cortenctl
 	umask 022 && $(CARGO) run -q -p corten --example manual -- $(DESTDIR)$(PREFIX)/share
 
 uninstall: ## Take it out again
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,corten containerd-shim-corten-v2) $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/corten.1 man/man1/corten-*.1 \
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,corten containerd-shim-corten-v2 corten-compose cortenctl) $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/corten.1 man/man1/corten-*.1 \
 	  bash-completion/completions/corten.bash zsh/site-functions/_corten fish/vendor_completions.d/corten.fish)
 
 run: ## Set up what is needed and run a container with Corten alone
@@ -33,7 +36,7 @@ run: ## Set up what is needed and run a container with Corten alone
 check: fmt ## Format, lints, links of the docs, pure tests, the shape of the source: before each commit
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q -p corten --no-deps --document-private-items
-	$(CARGO) test -q -p corten-shim --bins
+	$(CARGO) test -q -p corten-shim -p corten-compose --bins
 	$(CARGO) test -q -p corten -p regex --lib --test plans --test architecture --test tidy --test exec_cpu_affinity
 
 fmt: ## Check the format
@@ -90,10 +93,10 @@ advisories: ## Look the dependencies up among the known vulnerabilities (fetches
 	$(CARGO) deny check advisories
 
 oldest: ## Check the runtime with the oldest Rust that it promises to build with
-	$(CARGO) +$(OLDEST) check -p corten -p corten-shim --locked
+	$(CARGO) +$(OLDEST) check -p corten -p corten-shim -p corten-compose --locked
 
 aarch64: ## Check the runtime and its tests for aarch64
-	$(CARGO) clippy -p corten -p corten-shim --all-targets --target aarch64-unknown-linux-musl -- -D warnings
+	$(CARGO) clippy -p corten -p corten-shim -p corten-compose --all-targets --target aarch64-unknown-linux-musl -- -D warnings
 
 setup: ## Install what the suites need (Debian packages, as root)
 	scripts/install-test-packages

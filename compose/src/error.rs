@@ -2,19 +2,47 @@
 
 use std::fmt;
 
+/// What went wrong, as far as a caller branches on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No such object.
+    NotFound,
+    /// An object of that name is there already.
+    AlreadyExists,
+    /// The object is not in a state that allows the operation.
+    WrongState,
+    /// The other side can't be reached now.
+    Unavailable,
+    /// The other side knows no such operation.
+    Unimplemented,
+    /// Anything else.
+    Other,
+}
+
 /// A failure as its user reads it: one line, which names the object first.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
+    kind: Kind,
     line: String,
 }
 
 /// The result of whatever may fail.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// A failure in these words.
     pub fn new(line: impl Into<String>) -> Error {
-        Error { line: line.into() }
+        Error::of_kind(Kind::Other, line)
+    }
+
+    /// A failure of that kind, in these words.
+    pub fn of_kind(kind: Kind, line: impl Into<String>) -> Error {
+        Error { kind, line: line.into() }
+    }
+
+    /// What a caller may branch on.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 }
 
@@ -25,3 +53,41 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Says of a failure what it happened to.
+pub trait Context<T> {
+    /// Puts the object, or what was done to it, before the line.
+    fn at(self, object: impl fmt::Display) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
+    fn at(self, object: impl fmt::Display) -> Result<T> {
+        self.map_err(|err| {
+            let Error { kind, line } = err.into();
+            Error { kind, line: format!("{object}: {line}") }
+        })
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(err: std::io::Error) -> Error {
+        let kind = match err.kind() {
+            std::io::ErrorKind::NotFound => Kind::NotFound,
+            std::io::ErrorKind::AlreadyExists => Kind::AlreadyExists,
+            _ => Kind::Other,
+        };
+        Error::of_kind(kind, err.to_string())
+    }
+}
+
+impl From<nix::errno::Errno> for Error {
+    fn from(errno: nix::errno::Errno) -> Error {
+        std::io::Error::from(errno).into()
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(err: serde_json::Error) -> Error {
+        Error::new(err.to_string())
+    }
+}

@@ -1,19 +1,112 @@
 //! Docker's everyday on bare containerd: `corten-compose` for Compose projects, `cortenctl` for single containers.
 
-mod error;
-
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 
+use crate::error::{Context, Result};
+use crate::keep::HandedOver;
+
+mod actual;
+// Until its callers are here.
+#[allow(dead_code)]
+mod apply;
+mod cli;
+mod commands;
+// Until its callers are here.
+#[allow(dead_code)]
+mod disk;
+// Until its callers are here.
+#[allow(dead_code)]
+mod engine;
+mod error;
+mod id;
+// Until its callers are here.
+#[allow(dead_code, unused_imports)]
+mod keep;
+// Until its callers are here.
+#[allow(dead_code)]
+mod model;
+mod names;
+// Until its callers are here.
+#[allow(dead_code)]
+mod net;
+mod observe;
+// Until its callers are here.
+#[allow(dead_code)]
+mod plan;
+mod process;
+mod reference;
+mod signals;
+mod spec;
+mod time;
+mod view;
+
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let program = arguments.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+    match run(program, &arguments) {
+        Ok(code) => ExitCode::from(code),
         Err(err) => {
-            eprintln!("{err}");
+            eprintln!("{}: {err}", program.to_string_lossy());
             ExitCode::FAILURE
         }
     }
 }
 
-fn run() -> error::Result<()> {
-    Err(error::Error::new("no command is there yet"))
+/// The verbs that nobody types come first: they are started often, and must be quick and small.
+fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
+    let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    match words.as_slice() {
+        ["keep", container] => keep::run(Path::new(container), HandedOver::by_shim()).map(|()| 0),
+        ["keep", container, stdout, stderr] => {
+            let fifos = HandedOver::fifos(Path::new(stdout), Path::new(stderr));
+            keep::run(Path::new(container), fifos).map(|()| 0)
+        }
+        ["hook", operation] => net::hook::run(operation).map(|()| 0),
+        ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
+        _ if program == "cortenctl" => docker(),
+        _ => compose(),
+    }
+}
+
+/// Docker compose's commands.
+fn compose() -> Result<u8> {
+    let matches = match cli::compose::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(err) => {
+            drop(err.print());
+            return Ok(if err.use_stderr() { 1 } else { 0 });
+        }
+    };
+    let here = std::env::current_dir().at("the current directory")?;
+    // A variable that isn't UTF-8 can't be named in a file.
+    let environment = std::env::vars_os();
+    let environment =
+        environment.filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = cli::compose::asked(&matches, here, environment)
+        .and_then(|asked| runtime.block_on(commands::compose::perform(asked)));
+    // The line begins with the file and the place in it, for editors that jump there.
+    done.or_else(|err| {
+        eprintln!("{err}");
+        Ok(1)
+    })
+}
+
+/// Docker's commands.
+fn docker() -> Result<u8> {
+    let matches = match cli::docker::tree().try_get_matches() {
+        Ok(matches) => matches,
+        Err(err) => {
+            drop(err.print());
+            return Ok(if err.use_stderr() { commands::REFUSED } else { 0 });
+        }
+    };
+    let meant = cli::docker::meant(&matches)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(commands::perform(meant));
+    // A thread that reads standard input would be waited for.
+    runtime.shutdown_background();
+    ended
 }

@@ -1,0 +1,85 @@
+//! What is there of a project: containers by one List each, networks and volumes from the disk.
+
+use std::collections::BTreeSet;
+
+use crate::apply::member;
+use crate::apply::volume;
+use crate::disk::{self, Disk};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::keep;
+use crate::model::types::Project;
+use crate::net::network::Network;
+use crate::observe::{self, Observed};
+use crate::plan::actual::{Actual, Container, Health, Object, State};
+
+/// What is there of a project, and its containers as they were seen.
+pub async fn of(engine: &Engine, disk: &Disk, project: &Project) -> Result<(Actual, Vec<Observed>)> {
+    let observed = members(engine, &project.name).await?;
+    let containers = observed.iter().filter_map(container).collect();
+    let named: BTreeSet<&str> = project.networks.values().map(|network| network.name.as_str()).collect();
+    let networks = Network::list(disk)?.into_iter();
+    let networks = networks.filter(|network| {
+        named.contains(network.name.as_str()) || member::is_of(&project.name, &network.labels)
+    });
+    let networks = networks.map(|network| {
+        let hash = member::hash_of(&project.name, &network.labels);
+        (network.name, Object { id: network.id, hash })
+    });
+    let mut volumes = Vec::new();
+    for path in disk::list(&disk.volumes())? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let is_named = project.volumes.values().any(|volume| volume.name == name);
+        let Some(found) = volume::find(disk, &name)? else { continue };
+        if is_named || member::is_of(&project.name, &found.labels) {
+            let hash = member::hash_of(&project.name, &found.labels);
+            volumes.push((name, Object { id: found.created, hash }));
+        }
+    }
+    Ok((
+        Actual { containers, networks: networks.collect(), volumes: volumes.into_iter().collect() },
+        observed,
+    ))
+}
+
+/// The containers of a project, by service and number.
+pub async fn members(engine: &Engine, project: &str) -> Result<Vec<Observed>> {
+    let mut observed = observe::containers(engine).await?;
+    observed.retain(|one| member_of(one).is_some_and(|member| member.project == project));
+    observed.sort_by_key(|one| member_of(one).map(|member| (member.service.clone(), member.number)));
+    Ok(observed)
+}
+
+/// Which container of which project it is.
+pub fn member_of(one: &Observed) -> Option<&member::Member> {
+    one.record.as_ref().and_then(|record| record.member.as_ref())
+}
+
+fn container(one: &Observed) -> Option<Container> {
+    let record = one.record.as_ref()?;
+    let member = record.member.as_ref()?;
+    let is_anonymous = |volume: &String| record.anonymous_volumes.contains(volume);
+    let anonymous = record.volumes.iter().filter(|(_, volume)| is_anonymous(volume));
+    Some(Container {
+        id: one.id().to_owned(),
+        name: one.name().to_owned(),
+        service: member.service.clone(),
+        number: member.number,
+        one_off: member.one_off,
+        generation: member.generation,
+        state: match one.state {
+            observe::State::Created => State::Created,
+            observe::State::Running => State::Running,
+            observe::State::Paused => State::Paused,
+            observe::State::Restarting { .. } => State::Restarting,
+            observe::State::Exited { code, .. } => State::Exited(code),
+        },
+        health: one.kept.health.as_ref().filter(|_| one.state.is_up()).map(|health| match health.status {
+            keep::Status::Starting => Health::Starting,
+            keep::Status::Healthy => Health::Healthy,
+            keep::Status::Unhealthy => Health::Unhealthy,
+        }),
+        made_of: member.made_of.clone(),
+        anonymous_volumes: anonymous.map(|(target, volume)| (target.clone(), volume.clone())).collect(),
+    })
+}

@@ -1,0 +1,464 @@
+//! A container's life: created under a lease, started, removed in the order that leaves nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::image::Image;
+use super::keeper::{self, Told};
+use super::member::Member;
+use super::record::{self, Record, Wanted};
+use super::stdio::Streams;
+use super::sweep::Making;
+use super::volume::Volume;
+use super::{host, task, unpack, user, volume};
+use crate::disk::{self, Disk};
+use crate::engine::Engine;
+use crate::engine::containers::{
+    Container, CreateContainer, DeleteContainer, RuncOptions, Runtime, UpdateContainer,
+};
+use crate::engine::snapshots::{Prepare, RemoveSnapshot};
+use crate::engine::types::{Any, FieldMask, Mount as Layer};
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::types::{Mount, Service};
+use crate::model::values::MountKind;
+use crate::net::hook::NAMESPACE;
+use crate::observe::{self, Observed};
+use crate::spec::{self, Bind, Inputs, Joined};
+use crate::{id, keep, names};
+
+const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+const RUNC_OPTIONS_TYPE: &str = "containerd.runc.v1.Options";
+
+/// What every stop of a process is by, unless somebody says otherwise.
+const STOP_SIGNAL: &str = "SIGTERM";
+
+/// A container to be made.
+#[derive(Debug)]
+pub struct New<'a> {
+    /// None: some name that is free.
+    pub name: Option<String>,
+    pub service: Service,
+    pub image: &'a Image,
+    /// Secrets and configs, with their places on the host.
+    pub binds: Vec<Bind>,
+    /// Whether it is removed at its end.
+    pub auto_remove: bool,
+    /// Which container of which project it is.
+    pub member: Option<Member>,
+    /// The anonymous volumes that it takes over, by their places in the container.
+    pub taken_over: BTreeMap<String, String>,
+}
+
+/// Makes a container that can be started, and gives its id. What is half made when this fails is removed.
+pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String> {
+    let id = id::random()?;
+    let maker = Maker { disk, id: &id, dir: disk.container(&id), new };
+    if let Some(name) = &maker.new.name {
+        names::check(name)?;
+        refuse_taken(engine, name, maker.new.member.as_ref()).await?;
+    }
+    disk::make_dir(&maker.dir)?;
+    Making::note(&maker.dir, &[])?;
+    let mut anonymous = Vec::new();
+    let made = engine.leased(async |engine| maker.make(engine, &mut anonymous).await).await;
+    if made.is_err() {
+        // The snapshot goes with the lease.
+        best_effort(disk::remove_dir(&maker.dir));
+        anonymous.iter().for_each(|name| best_effort(volume::remove(disk, name)));
+    }
+    made.and_then(|()| Making::done(&disk.container(&id))).map(|()| id)
+}
+
+/// A container on its way.
+struct Maker<'a> {
+    disk: &'a Disk,
+    id: &'a str,
+    dir: PathBuf,
+    new: New<'a>,
+}
+
+impl Maker<'_> {
+    async fn make(&self, engine: &Engine, anonymous: &mut Vec<String>) -> Result<()> {
+        let New { service, image, .. } = &self.new;
+        unpack::ensure(engine, image).await?;
+        let prepare = Prepare {
+            snapshotter: unpack::snapshotter(),
+            key: self.id.to_owned(),
+            parent: image.chain_id(),
+            ..Prepare::default()
+        };
+        let layers = engine.call(prepare).await.at("its snapshot")?.mounts;
+        let (binds, volumes) = self.binds(&layers, anonymous).await?;
+        let hostname = hostname(service, self.id)?;
+        let host = host::look();
+        let inputs = Inputs {
+            id: self.id,
+            service,
+            image: &image.document.config,
+            user: user::of(service, &image.document.config, layers, &self.tree()).await?,
+            hostname: &hostname,
+            files: Some(&self.dir),
+            binds: &binds,
+            joined: joined(engine, service).await?,
+            hooks: Some(keeper::hooks()?),
+            annotations: BTreeMap::from([(NAMESPACE.to_owned(), engine.namespace().to_owned())]),
+            host: &host,
+            devices: &host::devices,
+        };
+        let spec = Any::json(SPEC_TYPE, &spec::build(&inputs)?)?;
+        let record = Record {
+            name: String::new(),
+            service: service.clone(),
+            image: service.image.clone().unwrap_or_default(),
+            image_id: image.id.clone(),
+            command: spec::command(service, &image.document.config),
+            stop_signal: stop_signal(service, image),
+            anonymous_volumes: anonymous.iter().chain(self.new.taken_over.values()).cloned().collect(),
+            volumes,
+            auto_remove: self.new.auto_remove,
+            member: self.new.member.clone(),
+        };
+        self.register(engine, spec, record, &hostname, host.systemd).await
+    }
+
+    /// Gives the container its name and its record. Names are unique because whoever gives one holds the lock.
+    async fn register(
+        &self,
+        engine: &Engine,
+        spec: Any,
+        record: Record,
+        hostname: &str,
+        systemd: bool,
+    ) -> Result<()> {
+        let New { service, image, .. } = &self.new;
+        let disk = self.disk.clone();
+        let lock = tokio::task::spawn_blocking(move || disk.lock("names")).await;
+        let lock = lock.map_err(|err| Error::new(err.to_string())).at("the lock of names")??;
+        let name = match &self.new.name {
+            Some(name) => {
+                refuse_taken(engine, name, self.new.member.as_ref()).await?;
+                name.clone()
+            }
+            None => free_name(engine).await?,
+        };
+        let record = Record { name, ..record };
+        let told = Told {
+            id: self.id,
+            name: &record.name,
+            hostname,
+            service,
+            image: &image.document.config,
+            auto_remove: self.new.auto_remove,
+        };
+        keeper::tell(engine, self.disk, &told)?;
+        let mut labels = record.labels(&image.document.config.labels);
+        if record.is_revived() {
+            labels.insert(record::LOG_URI.to_owned(), keeper::log_uri(&self.dir)?);
+        }
+        let container = Container {
+            id: self.id.to_owned(),
+            labels,
+            image: image.name.clone(),
+            runtime: Some(runtime(service, systemd)),
+            spec: Some(spec),
+            snapshotter: unpack::snapshotter(),
+            snapshot_key: self.id.to_owned(),
+            extensions: record.extensions()?,
+            ..Container::default()
+        };
+        engine.call(CreateContainer { container: Some(container) }).await.at("its record")?;
+        drop(lock);
+        Ok(())
+    }
+
+    /// Where the container's tree is mounted while somebody looks at it.
+    fn tree(&self) -> PathBuf {
+        self.dir.join("tree")
+    }
+
+    /// The places on the host of all that is mounted, and the volume at each place in the container.
+    async fn binds(
+        &self,
+        layers: &[Layer],
+        anonymous: &mut Vec<String>,
+    ) -> Result<(Vec<Bind>, BTreeMap<String, String>)> {
+        let New { service, image, binds, .. } = &self.new;
+        if !service.volumes_from.is_empty() {
+            return Err(Error::new("volumes_from: can't be done here"));
+        }
+        let is_asked = |target: &String| {
+            let tmpfs = service.tmpfs.iter().filter_map(|tmpfs| tmpfs.split(':').next());
+            service
+                .volumes
+                .iter()
+                .map(|mount| mount.target.as_str())
+                .chain(tmpfs)
+                .any(|asked| asked == target)
+        };
+        let of_image = image.document.config.volumes.keys().filter(|target| !is_asked(target));
+        let of_image = of_image.map(|target| Mount { target: target.clone(), ..Mount::default() });
+        let mut places = binds.clone();
+        let mut volumes = BTreeMap::new();
+        for mount in service.volumes.iter().cloned().chain(of_image) {
+            let source = match mount.kind {
+                MountKind::Tmpfs => continue,
+                MountKind::Bind => bind_source(&mount)?,
+                MountKind::Volume => {
+                    let name = self.volume(&mount, layers, anonymous).await?;
+                    let data = volume::data(self.disk, &name);
+                    volumes.insert(mount.target.clone(), name);
+                    let subpath = mount.volume.as_ref().and_then(|options| options.subpath.as_deref());
+                    subpath.map_or(data.clone(), |subpath| data.join(subpath)).to_string_lossy().into_owned()
+                }
+                kind => {
+                    return Err(Error::new(format!(
+                        "volumes: {}: {kind:?}: can't be done here",
+                        mount.target
+                    )));
+                }
+            };
+            let options = mount.bind.unwrap_or_default();
+            places.push(Bind {
+                source,
+                target: mount.target,
+                read_only: mount.read_only,
+                propagation: options.propagation,
+                recursive: options.recursive,
+            });
+        }
+        Ok((places, volumes))
+    }
+
+    /// The volume of a mount, which is made and filled where it isn't there yet.
+    async fn volume(&self, mount: &Mount, layers: &[Layer], anonymous: &mut Vec<String>) -> Result<String> {
+        let name = match mount.source.as_ref().or(self.new.taken_over.get(&mount.target)) {
+            Some(name) => {
+                let volume = Volume { name: name.clone(), driver: "local".to_owned(), ..Volume::default() };
+                volume::ensure(self.disk, &volume)?;
+                name.clone()
+            }
+            None => {
+                let name = volume::ensure_anonymous(self.disk)?;
+                anonymous.push(name.clone());
+                Making::note(&self.dir, anonymous)?;
+                name
+            }
+        };
+        if !mount.volume.as_ref().is_some_and(|options| options.nocopy) {
+            volume::copy_up(self.disk, &name, &mount.target, layers.to_vec(), &self.tree()).await?;
+        }
+        Ok(name)
+    }
+}
+
+/// A bind's source. One that isn't there is made, unless somebody asks for an error.
+fn bind_source(mount: &Mount) -> Result<String> {
+    let source = mount.source.clone().unwrap_or_default();
+    let makes = mount.bind.as_ref().and_then(|options| options.create_host_path).unwrap_or(true);
+    match std::fs::metadata(&source) {
+        Ok(_) => Ok(source),
+        Err(_) if makes => std::fs::create_dir_all(&source).at(&source).map(|()| source),
+        Err(_) => Err(Error::new(format!(
+            "invalid mount config for type \"bind\": bind source path does not exist: {source}"
+        ))),
+    }
+}
+
+/// The host's own name.
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+fn hostname(service: &Service, id: &str) -> Result<String> {
+    match (&service.hostname, service.network_mode.as_deref(), service.uts.as_deref()) {
+        (Some(hostname), _, _) => Ok(hostname.clone()),
+        (None, Some("host"), _) | (None, _, Some("host")) => {
+            std::fs::read_to_string(HOSTNAME).at(HOSTNAME).map(|name| name.trim_end().to_owned())
+        }
+        _ => Ok(id::short(id).to_owned()),
+    }
+}
+
+fn stop_signal(service: &Service, image: &Image) -> String {
+    let images = Some(&image.document.config.stop_signal).filter(|signal| !signal.is_empty());
+    service.stop_signal.as_ref().or(images).map_or(STOP_SIGNAL, String::as_str).to_owned()
+}
+
+/// Where systemd owns the cgroups, runc has to be told so. The cgroup's path tells Corten.
+fn runtime(service: &Service, systemd: bool) -> Runtime {
+    let name = service.runtime.as_deref().map_or_else(|| host::runtime().to_owned(), host::runtime_named);
+    let options = systemd.then(|| Any::message(RUNC_OPTIONS_TYPE, &RuncOptions { systemd_cgroup: true }));
+    Runtime { name, options }
+}
+
+/// The processes whose namespaces a service joins. 0 for those that don't run: they have to at the start.
+async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
+    let modes = [&service.network_mode, &service.pid, &service.ipc];
+    let names = modes.map(|mode| mode.as_deref().and_then(|mode| mode.strip_prefix("container:")));
+    if names.iter().all(Option::is_none) {
+        return Ok(Joined::default());
+    }
+    let observed = observe::containers(engine).await?;
+    let pid = |name: Option<&str>| -> Result<Option<u32>> {
+        let found = name.map(|name| observe::find(&observed, name)).transpose()?;
+        Ok(found.map(|one| one.task.as_ref().filter(|_| one.state.is_up()).map_or(0, |task| task.pid)))
+    };
+    Ok(Joined { network: pid(names[0])?, pid: pid(names[1])?, ipc: pid(names[2])? })
+}
+
+/// Whoever replaces a container of a project has its name beside it for a while.
+///
+/// Errors: AlreadyExists, in Docker's words.
+async fn refuse_taken(engine: &Engine, name: &str, member: Option<&Member>) -> Result<()> {
+    let is_replaced = |one: &Observed| {
+        let other = one.record.as_ref().and_then(|record| record.member.as_ref());
+        member.zip(other).is_some_and(|(member, other)| member.replaces(other))
+    };
+    match observe::containers(engine).await?.iter().find(|one| one.name() == name && !is_replaced(one)) {
+        None => Ok(()),
+        Some(owner) => Err(Error::of_kind(
+            Kind::AlreadyExists,
+            format!(
+                "Conflict. The container name \"/{name}\" is already in use by container \"{}\". You have to remove \
+                 (or rename) that container to be able to reuse that name.",
+                owner.id()
+            ),
+        )),
+    }
+}
+
+async fn free_name(engine: &Engine) -> Result<String> {
+    let taken = observe::containers(engine).await?;
+    loop {
+        let name = names::random()?;
+        if taken.iter().all(|one| one.name() != name) {
+            return Ok(name);
+        }
+    }
+}
+
+/// Makes the task of a container that has none that runs. The process waits for [`begin`].
+pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
+    let mut container = observed.container.clone();
+    keep::settled(&Disk::of(engine.namespace()).running(observed.id())).await?;
+    // What has ended before is deleted only now: until then its exit code is known.
+    task::remove(engine, observed.id()).await?;
+    if let Some(record) = &observed.record {
+        let joined = joined(engine, &record.service).await?;
+        container.spec = rejoined(container.spec, &record.service, joined)?;
+        want(engine, &container, record, Wanted::Starting).await?;
+    }
+    if let Err(err) = task::create(engine, &container, streams).await {
+        give_up(engine, observed).await;
+        return Err(err);
+    }
+    Ok(())
+}
+
+/// Starts a container that nobody is attached to.
+pub async fn start(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
+    prepare(engine, observed, streams).await?;
+    let started = begin(engine, observed).await;
+    if started.is_err() {
+        give_up(engine, observed).await;
+    }
+    started
+}
+
+/// Starts the process of a task that is made.
+pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
+    task::start(engine, observed.id()).await?;
+    match &observed.record {
+        Some(record) => want(engine, &observed.container, record, Wanted::Running).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes back a start that failed.
+pub async fn give_up(engine: &Engine, observed: &Observed) {
+    best_effort(task::remove(engine, observed.id()).await);
+    best_effort(end_keeper(&Disk::of(engine.namespace()), observed.id()));
+    if let Some(record) = &observed.record {
+        best_effort(want(engine, &observed.container, record, Wanted::Stopped).await);
+    }
+}
+
+/// The spec with the namespaces of those who run now.
+fn rejoined(spec: Option<Any>, service: &Service, joined: Joined) -> Result<Option<Any>> {
+    let parts = [("network_mode", joined.network), ("pid", joined.pid), ("ipc", joined.ipc)];
+    if let Some((field, _)) = parts.iter().find(|(_, pid)| *pid == Some(0)) {
+        return Err(Error::of_kind(
+            Kind::WrongState,
+            format!("{field}: cannot join a container that is not running"),
+        ));
+    }
+    match spec {
+        Some(spec) if parts.iter().any(|(_, pid)| pid.is_some()) => {
+            let mut value: serde_json::Value = spec.read_json()?;
+            spec::rejoin(&mut value, service, joined);
+            Any::json(SPEC_TYPE, &value).map(Some)
+        }
+        spec => Ok(spec),
+    }
+}
+
+/// Stores the spec, and tells the restart monitor what the user wants.
+pub async fn want(engine: &Engine, container: &Container, record: &Record, wanted: Wanted) -> Result<()> {
+    let labels = record.wanted(wanted);
+    let paths: Vec<String> = labels.iter().map(|(name, _)| format!("labels.{name}")).collect();
+    let mut mask: Vec<&str> = paths.iter().map(String::as_str).collect();
+    if wanted == Wanted::Starting && joins(&record.service) {
+        mask.push("spec");
+    }
+    if mask.is_empty() {
+        return Ok(());
+    }
+    let mut changed = container.clone();
+    changed.labels.extend(labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let update = UpdateContainer { container: Some(changed), update_mask: FieldMask::of(&mask) };
+    engine.call(update).await.at(&container.id).map(drop)
+}
+
+fn joins(service: &Service) -> bool {
+    let modes = [&service.network_mode, &service.pid, &service.ipc].into_iter().flatten();
+    modes.into_iter().any(|mode| mode.starts_with("container:"))
+}
+
+/// Removes a container with its task, its snapshot, its directory, and the volumes that are its own if `volumes`.
+///
+/// The order leaves nothing that nobody finds again: the record goes when the task is gone, and what only the record
+/// names goes after it, by the collector if not by us.
+pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: bool) -> Result<()> {
+    let id = observed.id();
+    if let Some(record) = &observed.record {
+        absent_is_fine(want(engine, &observed.container, record, Wanted::Stopped).await)?;
+    }
+    // Before the task: whoever is about to start the container again would make one that nobody removes.
+    end_keeper(disk, id)?;
+    task::remove(engine, id).await?;
+    absent_is_fine(engine.call(DeleteContainer { id: id.to_owned() }).await.at(id).map(drop))?;
+    let Container { snapshotter, snapshot_key, .. } = observed.container.clone();
+    if !snapshot_key.is_empty() {
+        let removed = engine.call(RemoveSnapshot { snapshotter, key: snapshot_key }).await;
+        absent_is_fine(removed.at(id).map(drop))?;
+    }
+    disk::remove_dir(&disk.running(id))?;
+    disk::remove_dir(&disk.container(id))?;
+    let mut own = observed.record.iter().filter(|_| volumes).flat_map(|record| &record.anonymous_volumes);
+    own.try_for_each(|name| absent_is_fine(volume::remove(disk, name)))
+}
+
+/// Ends the container's keeper, or whoever would start the container again.
+pub fn end_keeper(disk: &Disk, id: &str) -> Result<()> {
+    keep::State::load(&disk.running(id)).map(|state| state.unwrap_or_default().end_keeper())
+}
+
+fn absent_is_fine(removed: Result<()>) -> Result<()> {
+    match removed {
+        Err(err) if err.kind() == Kind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Cleaning up after a failure: the failure is what the user hears of.
+fn best_effort(done: Result<()>) {
+    drop(done);
+}

@@ -1,0 +1,253 @@
+//! Images: found by what people type, pulled, read.
+
+use serde::Deserialize;
+use tokio::process::Command;
+
+use super::unpack;
+use crate::engine::Engine;
+use crate::engine::images::{CreateImage, DeleteImage, GetImage, Image as Name, ListImages, UpdateImage};
+use crate::engine::types::{Descriptor, FieldMask};
+use crate::error::{Context, Error, Kind, Result};
+use crate::reference::Reference;
+use crate::spec::image::Image as Document;
+
+/// An image as it is used: whose name was typed, and what its manifest and config say.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The name in containerd.
+    pub name: String,
+    /// The config's digest, which is the image's id.
+    pub id: String,
+    /// The digest that the name stands for: of an index or a manifest.
+    pub target: String,
+    /// What the manifest lists.
+    pub layers: Vec<Descriptor>,
+    /// The config.
+    pub document: Document,
+}
+
+/// What a platform's images are called by. Rust's names are not Go's.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// An index or a manifest: a manifest has a config.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Manifest {
+    manifests: Vec<Entry>,
+    config: Option<Entry>,
+    layers: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Entry {
+    media_type: String,
+    digest: String,
+    size: i64,
+    platform: Option<Platform>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Platform {
+    os: String,
+    architecture: String,
+}
+
+impl From<Entry> for Descriptor {
+    fn from(entry: Entry) -> Descriptor {
+        let Entry { media_type, digest, size, .. } = entry;
+        Descriptor { media_type, digest, size, ..Descriptor::default() }
+    }
+}
+
+/// How an index may lead to another one.
+const INDEXES_MAX: usize = 4;
+
+impl Image {
+    /// Reads what a name stands for, on this machine's platform or on `platform`, `OS/ARCHITECTURE`.
+    pub async fn read(engine: &Engine, name: &Name, platform: Option<&str>) -> Result<Image> {
+        Image::of_name(engine, name, platform).await.at(&name.name)
+    }
+
+    async fn of_name(engine: &Engine, name: &Name, platform: Option<&str>) -> Result<Image> {
+        let target = name.target.as_ref().map(|target| target.digest.clone()).unwrap_or_default();
+        let architecture = platform.and_then(|platform| platform.split('/').nth(1)).unwrap_or(architecture());
+        let mut digest = target.clone();
+        for _ in 0..INDEXES_MAX {
+            let manifest: Manifest =
+                serde_json::from_slice(&engine.read_document(&digest).await?).at(&digest)?;
+            if let Some(config) = manifest.config {
+                let document = serde_json::from_slice(&engine.read_document(&config.digest).await?);
+                return Ok(Image {
+                    name: name.name.clone(),
+                    id: config.digest.clone(),
+                    target,
+                    layers: manifest.layers.into_iter().map(Descriptor::from).collect(),
+                    document: document.at(&config.digest)?,
+                });
+            }
+            let fits = |entry: &&Entry| {
+                entry
+                    .platform
+                    .as_ref()
+                    .is_none_or(|its| its.os == "linux" && its.architecture == architecture)
+            };
+            let fitting = manifest.manifests.iter().find(fits);
+            digest = fitting
+                .map(|entry| entry.digest.clone())
+                .ok_or_else(|| Error::new(format!("no image for linux/{architecture}")))?;
+        }
+        Err(Error::new("indexes of indexes without end"))
+    }
+
+    /// The bytes of what was pulled.
+    pub fn size(&self) -> i64 {
+        self.layers.iter().map(|layer| layer.size).sum()
+    }
+
+    /// The snapshot that containers begin from.
+    pub fn chain_id(&self) -> String {
+        unpack::chain_id(&self.document.rootfs.diff_ids)
+    }
+}
+
+/// Finds an image by its name, or by the beginning of its id.
+///
+/// Errors: NotFound, in Docker's words.
+pub async fn find(engine: &Engine, typed: &str, platform: Option<&str>) -> Result<Image> {
+    let reference = Reference::parse(typed.strip_prefix("sha256:").unwrap_or(typed));
+    if let Ok(reference) = &reference {
+        match engine.call(GetImage { name: reference.full() }).await {
+            Ok(answer) => return Image::read(engine, &answer.image.unwrap_or_default(), platform).await,
+            Err(err) if err.kind() == Kind::NotFound => {}
+            Err(err) => return Err(err),
+        }
+    }
+    match by_id(engine, typed).await?.into_iter().next() {
+        Some(image) => Ok(image),
+        None => {
+            let name = reference?.familiar();
+            Err(Error::of_kind(Kind::NotFound, format!("No such image: {name}")))
+        }
+    }
+}
+
+/// The names of the image whose id begins so. A beginning that is too short for an id is none.
+pub async fn by_id(engine: &Engine, typed: &str) -> Result<Vec<Image>> {
+    const DIGITS_MIN: usize = 4;
+    let typed = typed.strip_prefix("sha256:").unwrap_or(typed);
+    if typed.len() < DIGITS_MIN || !typed.chars().all(|digit| digit.is_ascii_hexdigit()) {
+        return Ok(Vec::new());
+    }
+    let images = all(engine).await?.into_iter();
+    Ok(images.filter(|image| image.id.trim_start_matches("sha256:").starts_with(typed)).collect())
+}
+
+/// All images that can be read. Of some, only another platform's part is here.
+pub async fn all(engine: &Engine) -> Result<Vec<Image>> {
+    let mut images = Vec::new();
+    for name in engine.call(ListImages { filters: Vec::new() }).await?.images {
+        images.extend(Image::read(engine, &name, None).await.ok());
+    }
+    Ok(images)
+}
+
+/// When an image is pulled: `run --pull`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Always,
+    Missing,
+    Never,
+}
+
+/// Finds an image, and pulls it before if that is asked for; says first that it pulls.
+pub async fn ensure(
+    engine: &Engine,
+    typed: &str,
+    when: When,
+    platform: Option<&str>,
+    shows: Shows,
+) -> Result<Image> {
+    match find(engine, typed, platform).await {
+        Ok(image) if when != When::Always => Ok(image),
+        Err(err) if when == When::Never || err.kind() != Kind::NotFound => Err(err),
+        _ => {
+            let reference = Reference::parse(typed)?;
+            if when == When::Missing {
+                eprintln!("Unable to find image '{}' locally", reference.familiar());
+            }
+            pull(engine, &reference, platform, shows).await?;
+            find(engine, typed, platform).await
+        }
+    }
+}
+
+/// What a pull shows meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    Progress,
+    Nothing,
+}
+
+/// Where people say which registries have mirrors, or speak plain HTTP.
+const HOSTS_DIR: &str = "/etc/containerd/certs.d";
+
+/// Pulls an image by `ctr`, which knows every containerd's way. Progress goes to standard error.
+pub async fn pull(
+    engine: &Engine,
+    reference: &Reference,
+    platform: Option<&str>,
+    shows: Shows,
+) -> Result<()> {
+    let name = reference.full();
+    let mut command = Command::new("ctr");
+    command.args(["--address", engine.address(), "--namespace", engine.namespace(), "images", "pull"]);
+    command.args(["--snapshotter", &unpack::snapshotter()]);
+    command.args(platform.iter().flat_map(|platform| ["--platform", platform]));
+    if std::path::Path::new(HOSTS_DIR).is_dir() {
+        command.args(["--hosts-dir", HOSTS_DIR]);
+    }
+    command
+        .arg(&name)
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    match shows {
+        // Its progress is on standard output, where ours has nothing to do.
+        Shows::Progress => command.stdout(std::io::stderr()),
+        Shows::Nothing => command.stdout(std::process::Stdio::null()),
+    };
+    let done = command.spawn().at("ctr")?.wait_with_output().await.at("ctr")?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    let last = said.lines().rev().find(|line| !line.is_empty()).unwrap_or("it failed");
+    Err(Error::new(format!("{}: {}", reference.familiar(), last.trim_start_matches("ctr: "))))
+}
+
+/// Gives an image one more name. A name that another image has moves.
+pub async fn tag(engine: &Engine, image: &Image, name: &Reference) -> Result<()> {
+    let source = engine.call(GetImage { name: image.name.clone() }).await.at(&image.name)?;
+    let target = source.image.and_then(|image| image.target);
+    let image = Name { name: name.full(), target, ..Name::default() };
+    match engine.call(CreateImage { image: Some(image.clone()) }).await {
+        Err(err) if err.kind() == Kind::AlreadyExists => {
+            let update = UpdateImage { image: Some(image), update_mask: FieldMask::of(&["target"]) };
+            engine.call(update).await.at(name.full()).map(drop)
+        }
+        created => created.at(name.full()).map(drop),
+    }
+}
+
+/// Takes a name away. What nothing else needs is gone when this comes back.
+pub async fn remove(engine: &Engine, name: &str) -> Result<()> {
+    engine.call(DeleteImage { name: name.to_owned(), sync: true }).await.at(name).map(drop)
+}

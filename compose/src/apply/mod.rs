@@ -1,0 +1,20 @@
+//! Effects: what is planned, done to containerd and to the disk.
+
+pub mod attach;
+pub mod container;
+pub mod host;
+pub mod image;
+pub mod keeper;
+pub mod member;
+pub mod mounted;
+pub mod project;
+pub mod record;
+pub mod resolved;
+pub mod stdio;
+pub mod sweep;
+pub mod task;
+pub mod terminal;
+pub mod unpack;
+pub mod user;
+pub mod volume;
+pub mod walk;

@@ -1,0 +1,141 @@
+//! An image's or a container's tree, for as long as a closure looks at it.
+//!
+//! The tree is mounted in a mount namespace that a thread of its own makes and that ends with the thread: a process
+//! that is killed leaves no mount behind. Nothing of a tree is trusted: a path in it is resolved with the tree as
+//! the root.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::Mode;
+
+use crate::disk;
+use crate::engine::types::Mount;
+use crate::error::{Context, Error, Result};
+
+/// A tree that is mounted, for this thread and its children alone.
+pub struct Tree {
+    root: OwnedFd,
+}
+
+/// Mounts a tree on the directory `at`, which is made and stays, and looks at it.
+pub async fn look<T: Send + 'static>(
+    mounts: Vec<Mount>,
+    at: &Path,
+    see: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let at = at.to_owned();
+    let (done, answer) = tokio::sync::oneshot::channel();
+    // Not one of tokio's threads: they live on and would take the namespace along to other work.
+    let thread = std::thread::Builder::new().name("tree".to_owned()).spawn(move || {
+        let seen = mounted(&mounts, &at).and_then(|tree| see(&tree));
+        // Nobody waits any more: the command was cancelled.
+        drop(done.send(seen));
+    });
+    thread.at("a thread")?;
+    answer.await.map_err(|_| Error::new("looking at a container's tree: the thread ended"))?
+}
+
+fn mounted(mounts: &[Mount], at: &Path) -> Result<Tree> {
+    disk::make_dir(at)?;
+    unshare(CloneFlags::CLONE_NEWNS).at("a mount namespace")?;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).at("private mounts")?;
+    mounts.iter().try_for_each(|layer| mount_layer(layer, at)).at(at.display())?;
+    Tree::at(at)
+}
+
+fn mount_layer(layer: &Mount, at: &Path) -> Result<()> {
+    let mut flags = MsFlags::empty();
+    let mut data = Vec::new();
+    for option in &layer.options {
+        match option.as_str() {
+            "ro" => flags |= MsFlags::MS_RDONLY,
+            "rw" => {}
+            "bind" => flags |= MsFlags::MS_BIND,
+            "rbind" => flags |= MsFlags::MS_BIND | MsFlags::MS_REC,
+            "nosuid" => flags |= MsFlags::MS_NOSUID,
+            "nodev" => flags |= MsFlags::MS_NODEV,
+            "noexec" => flags |= MsFlags::MS_NOEXEC,
+            option => data.push(option.to_owned()),
+        }
+    }
+    let data = shortened(data)?;
+    mount(Some(layer.source.as_str()), at, Some(layer.kind.as_str()), flags, Some(data.as_str()))
+        .at(format_args!("mount {}", layer.kind))
+}
+
+/// The kernel takes a page of options. The directories of many layers are named from their common parent, which this
+/// thread goes to.
+fn shortened(options: Vec<String>) -> Result<String> {
+    const PAGE: usize = 4096;
+    let whole = options.join(",");
+    let Some(lower) = options.iter().find_map(|option| option.strip_prefix("lowerdir=")) else {
+        return Ok(whole);
+    };
+    if whole.len() < PAGE {
+        return Ok(whole);
+    }
+    let dirs: Vec<&Path> = lower.split(':').map(Path::new).collect();
+    let is_common = |parent: &&Path| dirs.iter().all(|dir| dir.starts_with(parent));
+    let Some(parent) = dirs[0].ancestors().skip(1).find(is_common) else { return Ok(whole) };
+    nix::unistd::chdir(parent).at(parent.display())?;
+    let relative = dirs.iter().filter_map(|dir| dir.strip_prefix(parent).ok()?.to_str());
+    let relative = relative.collect::<Vec<_>>().join(":");
+    let rest = options.iter().filter(|option| !option.starts_with("lowerdir="));
+    let rest: Vec<&str> = rest.map(String::as_str).collect();
+    Ok([&[format!("lowerdir={relative}").as_str()], rest.as_slice()].concat().join(","))
+}
+
+impl Tree {
+    fn at(root: &Path) -> Result<Tree> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Tree { root: open(root, flags, Mode::empty()).at(root.display())? })
+    }
+
+    /// The tree that a process is in.
+    pub fn of_process(pid: u32) -> Result<Tree> {
+        Tree::at(Path::new(&format!("/proc/{pid}/root")))
+    }
+
+    /// Opens a path of the tree. A symbolic link in it leads nowhere but within the tree.
+    fn open(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        openat2(&self.root, path, how)
+    }
+
+    /// Reads a file. One that isn't there is empty.
+    ///
+    /// Errors: a file that is longer than `bytes_max`: no image may fill the memory of who reads it.
+    pub fn read(&self, path: &str, bytes_max: u64) -> Result<String> {
+        // A fifo would wait for ever, and a device would do what it does.
+        let file = match self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
+            Ok(file) => File::from(file),
+            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => return Ok(String::new()),
+            Err(errno) => return Err(errno).at(path),
+        };
+        if !file.metadata().at(path)?.is_file() {
+            return Err(Error::new(format!("{path}: not a file")));
+        }
+        let mut bytes = Vec::new();
+        file.take(bytes_max + 1).read_to_end(&mut bytes).at(path)?;
+        if bytes.len() as u64 > bytes_max {
+            return Err(Error::new(format!("{path}: longer than {bytes_max} bytes")));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A directory of the tree, if it is there.
+    pub fn directory(&self, path: &str) -> Result<Option<OwnedFd>> {
+        match self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => Ok(None),
+            Err(errno) => Err(errno).at(path),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The steps of a project's plan, each done to containerd and to the disk.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::container::{self, New};
+use super::image::Image;
+use super::member::{Member, object_labels};
+use super::volume::{self, Volume};
+use super::{resolved, stdio, task};
+use crate::disk::Disk;
+use crate::engine::Engine;
+use crate::engine::tasks::ResumeTask;
+use crate::error::{Context, Error, Kind, Result};
+use crate::keep;
+use crate::model::types::{Project, Service};
+use crate::model::values::Condition;
+use crate::net::network::{Network, Wanted};
+use crate::net::pool::Pool;
+use crate::observe::{self, Observed, State};
+use crate::plan::actual::Ingredients;
+use crate::plan::graph::{Action, AnonymousVolumes, Creation, Named, Step, Target};
+use crate::plan::wanted::{Facts, networks_of, volumes_of};
+use crate::{signals, time};
+
+/// How often a container that somebody waits for is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Carries out the steps of a project's plan.
+pub struct Performer<'a> {
+    engine: &'a Engine,
+    disk: &'a Disk,
+    project: &'a Project,
+    facts: &'a Facts,
+    /// The images of the services.
+    images: &'a BTreeMap<String, Image>,
+    /// How long a container has from its stop signal to SIGKILL, if somebody says.
+    stop_seconds: Option<i64>,
+    /// The ids of containers that were made, by name and generation.
+    made: RefCell<BTreeMap<(String, u64), String>>,
+}
+
+impl<'a> Performer<'a> {
+    pub fn new(
+        (engine, disk): (&'a Engine, &'a Disk),
+        (project, facts): (&'a Project, &'a Facts),
+        images: &'a BTreeMap<String, Image>,
+        stop_seconds: Option<i64>,
+    ) -> Performer<'a> {
+        Performer { engine, disk, project, facts, images, stop_seconds, made: RefCell::default() }
+    }
+
+    /// Carries out a step.
+    pub async fn perform(&self, step: Step) -> Result<()> {
+        match step.action {
+            Action::CreateNetwork(named) => self.create_network(&named),
+            Action::RemoveNetwork(named) => absent_is_fine(Network::remove(self.disk, &named.name)),
+            Action::CreateVolume(named) => self.create_volume(&named),
+            Action::RemoveVolume(named) => absent_is_fine(volume::remove(self.disk, &named.name)),
+            Action::Create(creation) => self.create(&creation).await.at(&creation.target.name),
+            Action::Start(target) => self.start(&target).await.at(&target.name),
+            Action::Await(target, condition) => self.wait_for(&target, condition).await,
+            Action::RunHook(target, ..) => {
+                Err(Error::new(format!("{}: hooks can't be run here yet", target.name)))
+            }
+            Action::Stop(target) => self.stop(&target).await.at(&target.name),
+            Action::Remove(target, volumes) => self.remove(&target, volumes).await.at(&target.name),
+        }
+    }
+
+    // ---- networks and volumes
+
+    fn create_network(&self, named: &Named) -> Result<()> {
+        let network = self.project.networks.get(&named.key).ok_or_else(|| unknown(&named.key))?;
+        let mut wanted = Wanted::of(network, now())?;
+        wanted.labels.extend(object_labels(
+            &self.project.name,
+            "network",
+            &named.key,
+            self.hash(&self.facts.networks, &named.key),
+        ));
+        match Network::create(self.disk, wanted, &Pool::default()) {
+            Err(err) if err.kind() != Kind::AlreadyExists => Err(err),
+            _ => Ok(()),
+        }
+    }
+
+    fn create_volume(&self, named: &Named) -> Result<()> {
+        let wanted = self.project.volumes.get(&named.key).ok_or_else(|| unknown(&named.key))?;
+        let ours = object_labels(
+            &self.project.name,
+            "volume",
+            &named.key,
+            self.hash(&self.facts.volumes, &named.key),
+        );
+        volume::ensure(
+            self.disk,
+            &Volume {
+                name: wanted.name.clone(),
+                driver: wanted.driver.clone().unwrap_or_else(|| "local".to_owned()),
+                options: wanted.driver_opts.clone(),
+                labels: wanted.labels.clone().into_iter().chain(ours).collect(),
+                ..Volume::default()
+            },
+        )
+    }
+
+    fn hash<'f>(&self, facts: &'f BTreeMap<String, String>, key: &str) -> &'f str {
+        facts.get(key).map_or("", String::as_str)
+    }
+
+    // ---- containers
+
+    async fn create(&self, creation: &Creation) -> Result<()> {
+        let target = &creation.target;
+        let service = self.service(target)?;
+        let image = self.images.get(&target.service).ok_or_else(|| Error::new("it has no image"))?;
+        let new = New {
+            name: Some(target.name.clone()),
+            service: resolved::service(self.project, &target.service, service),
+            image,
+            binds: resolved::files(self.disk, self.project, service)?,
+            auto_remove: false,
+            member: Some(self.member(target, service)?),
+            taken_over: creation.anonymous_volumes.clone(),
+        };
+        let id = container::create(self.engine, self.disk, new).await?;
+        self.made.borrow_mut().insert((target.name.clone(), target.generation), id);
+        Ok(())
+    }
+
+    fn member(&self, target: &Target, service: &Service) -> Result<Member> {
+        let fact = |facts: &BTreeMap<String, String>| self.hash(facts, &target.service).to_owned();
+        let mut networks = BTreeMap::new();
+        for name in networks_of(self.project, service) {
+            let id = Network::load(self.disk, &name)?.id;
+            networks.insert(name, id);
+        }
+        let mut volumes = BTreeMap::new();
+        for name in volumes_of(self.project, service) {
+            let found = volume::find(self.disk, &name)?;
+            volumes.insert(name, found.map(|volume| volume.created).unwrap_or_default());
+        }
+        let made_of = Ingredients {
+            config: fact(&self.facts.services),
+            image: fact(&self.facts.images),
+            files: fact(&self.facts.files),
+            networks,
+            volumes,
+        };
+        let files = self.project.files.iter().map(|file| file.to_string_lossy().into_owned());
+        let depends_on = service.depends_on.iter().map(|(name, dependency)| {
+            format!("{name}:{}:{}", condition_name(dependency.condition), dependency.restart)
+        });
+        Ok(Member {
+            project: self.project.name.clone(),
+            service: target.service.clone(),
+            number: target.number,
+            one_off: false,
+            generation: target.generation,
+            made_of,
+            directory: self.project.directory.to_string_lossy().into_owned(),
+            files: files.collect::<Vec<_>>().join(","),
+            depends_on: depends_on.collect::<Vec<_>>().join(","),
+        })
+    }
+
+    async fn start(&self, target: &Target) -> Result<()> {
+        let one = self.find(target).await?;
+        if one.state.is_up() {
+            return Ok(());
+        }
+        let streams = stdio::kept(&self.disk.container(one.id()), one.record()?.service.tty)?;
+        container::start(self.engine, &one, &streams).await
+    }
+
+    async fn stop(&self, target: &Target) -> Result<()> {
+        let one = self.find(target).await?;
+        let record = one.record()?;
+        // Before the signal: nobody may take the end for one that calls for a restart.
+        container::want(self.engine, &one.container, record, super::record::Wanted::Stopped).await?;
+        match one.state {
+            State::Running => {}
+            State::Paused => {
+                self.engine.call(ResumeTask { container_id: one.id().to_owned() }).await.map(drop)?;
+            }
+            State::Created | State::Restarting { .. } | State::Exited { .. } => return Ok(()),
+        }
+        let signal = Some(record.stop_signal.as_str()).filter(|signal| !signal.is_empty()).unwrap_or("TERM");
+        let seconds = match self.stop_seconds {
+            None => Some(record.stop_seconds()),
+            Some(seconds) => u64::try_from(seconds).ok(),
+        };
+        task::stop(self.engine, one.id(), signals::number(signal)?, seconds).await
+    }
+
+    async fn remove(&self, target: &Target, volumes: AnonymousVolumes) -> Result<()> {
+        match self.find(target).await {
+            Ok(one) => {
+                container::remove(self.engine, self.disk, &one, volumes == AnonymousVolumes::Remove).await
+            }
+            Err(err) if err.kind() == Kind::NotFound => Ok(()),
+            Err(err) => Err(err),
+        }
+    }
+
+    // ---- waiting
+
+    /// Waits until a container is that far.
+    ///
+    /// Errors: it will never be.
+    async fn wait_for(&self, target: &Target, condition: Condition) -> Result<()> {
+        let id = self.id(target);
+        loop {
+            let one = self.find(target).await.at(&target.name)?;
+            let state = keep::State::load(&self.disk.running(&id))?.unwrap_or_default();
+            let health = state.health.map(|health| health.status);
+            match (condition, one.state, health) {
+                (Condition::Started, State::Running | State::Paused, _) => return Ok(()),
+                (Condition::Healthy, _, Some(keep::Status::Healthy)) if one.state.is_up() => return Ok(()),
+                (Condition::Healthy, _, Some(keep::Status::Unhealthy)) => {
+                    return Err(self.never(target, "is unhealthy"));
+                }
+                (Condition::Healthy, State::Running, None) if !self.is_checked(target) => {
+                    return Err(self.never(target, "has no healthcheck configured"));
+                }
+                (Condition::CompletedSuccessfully, State::Exited { code: 0, .. }, _) => return Ok(()),
+                (Condition::CompletedSuccessfully, State::Exited { code, .. }, _) => {
+                    return Err(self.never(target, &format!("didn't complete successfully: exit {code}")));
+                }
+                (_, State::Exited { code, .. }, _) => {
+                    return Err(self.never(target, &format!("exited ({code})")));
+                }
+                _ => sleep(LOOK_AGAIN).await,
+            }
+        }
+    }
+
+    fn is_checked(&self, target: &Target) -> bool {
+        let of_image = |image: &Image| image.document.config.healthcheck.is_some();
+        let of_service = self.project.services.get(&target.service);
+        of_service.is_some_and(|service| service.healthcheck.is_some())
+            || self.images.get(&target.service).is_some_and(of_image)
+    }
+
+    fn never(&self, target: &Target, what: &str) -> Error {
+        Error::new(format!("dependency failed to start: container {} {what}", target.name))
+    }
+
+    // ---- containers that are there
+
+    async fn find(&self, target: &Target) -> Result<Observed> {
+        let id = self.id(target);
+        observe::find(&observe::containers(self.engine).await?, &id).cloned()
+    }
+
+    fn id(&self, target: &Target) -> String {
+        let made = self.made.borrow();
+        let made = made.get(&(target.name.clone(), target.generation)).cloned();
+        target.id.clone().or(made).unwrap_or_else(|| target.name.clone())
+    }
+
+    fn service(&self, target: &Target) -> Result<&'a Service> {
+        self.project.services.get(&target.service).ok_or_else(|| unknown(&target.service))
+    }
+}
+
+fn condition_name(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Started => "service_started",
+        Condition::Healthy => "service_healthy",
+        Condition::CompletedSuccessfully => "service_completed_successfully",
+    }
+}
+
+fn unknown(key: &str) -> Error {
+    Error::of_kind(Kind::NotFound, format!("{key}: not in the project"))
+}
+
+fn absent_is_fine(removed: Result<()>) -> Result<()> {
+    match removed {
+        Err(err) if err.kind() == Kind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn now() -> String {
+    time::rfc3339(time::now().as_secs() as i64, 0)
+}

@@ -1,0 +1,160 @@
+//! What a container's record in containerd says beside the spec: all that a later command has to know.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::member::Member;
+
+use crate::engine::containers::Container;
+use crate::engine::types::Any;
+use crate::error::{Context, Result};
+use crate::model::types::Service;
+use crate::model::values::Restart;
+
+/// The key of the extension, and its type.
+const EXTENSION: &str = "corten.compose/record";
+
+/// Labels, for what containerd filters by and its restart monitor reads.
+pub const NAME: &str = "corten.compose/name";
+const RESTART: &str = "corten.compose/restart";
+const STOP_SIGNAL: &str = "corten.compose/stop-signal";
+const STOP_TIMEOUT: &str = "corten.compose/stop-timeout";
+const STATUS: &str = "containerd.io/restart.status";
+const POLICY: &str = "containerd.io/restart.policy";
+/// Whether the user has stopped it, so that nobody is to start it again.
+pub const STOPPED_BY_USER: &str = "containerd.io/restart.explicitly-stopped";
+/// The URI of the log: the monitor's tasks get it as their streams.
+pub const LOG_URI: &str = "containerd.io/restart.loguri";
+
+/// How long a process has from the stop signal to SIGKILL.
+const STOP_SECONDS: u64 = 10;
+
+/// What an image may not set: labels that containerd and its clients act on (CVE-2026-53488).
+const RESERVED: [&str; 6] =
+    ["containerd.io/", "io.containerd", "io.cri-containerd", "nerdctl/", "com.docker.compose.", "corten."];
+
+/// The record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Its name, unique in the namespace.
+    pub name: String,
+    /// What it was asked to be.
+    pub service: Service,
+    /// The image as it was typed.
+    pub image: String,
+    /// The image's id.
+    pub image_id: String,
+    /// What runs, without an init before it.
+    pub command: Vec<String>,
+    /// The signal that stops it.
+    pub stop_signal: String,
+    /// Volumes that go with the container.
+    pub anonymous_volumes: Vec<String>,
+    /// The volume at each place, named or not.
+    pub volumes: BTreeMap<String, String>,
+    /// Whether it is removed at its end.
+    pub auto_remove: bool,
+    /// Which container of which project it is.
+    pub member: Option<Member>,
+}
+
+impl Record {
+    /// The record of a container, if the container is one of ours.
+    pub fn of(container: &Container) -> Result<Option<Record>> {
+        container.extensions.get(EXTENSION).map(Any::read_json).transpose().at(&container.id)
+    }
+
+    /// The record as containerd keeps it.
+    pub fn extensions(&self) -> Result<HashMap<String, Any>> {
+        Ok(HashMap::from([(EXTENSION.to_owned(), Any::json(EXTENSION, self)?)]))
+    }
+
+    /// How long the process has from the stop signal to SIGKILL.
+    pub fn stop_seconds(&self) -> u64 {
+        self.service.stop_grace_period.map_or(STOP_SECONDS, |period| period.0.as_secs())
+    }
+
+    /// The labels: the image's, the service's, and what others look for.
+    pub fn labels(&self, image: &BTreeMap<String, String>) -> HashMap<String, String> {
+        let is_free = |(name, _): &(&String, &String)| !RESERVED.iter().any(|start| name.starts_with(start));
+        let images = image.iter().filter(is_free).map(|(name, value)| (name.clone(), value.clone()));
+        let mut labels: HashMap<String, String> = images.chain(self.service.labels.clone()).collect();
+        let restart = self.service.restart.unwrap_or_default().to_string();
+        labels.extend([
+            (NAME.to_owned(), self.name.clone()),
+            (RESTART.to_owned(), restart.clone()),
+            (STOP_SIGNAL.to_owned(), self.stop_signal.clone()),
+            (STOP_TIMEOUT.to_owned(), self.stop_seconds().to_string()),
+        ]);
+        labels.extend(self.member.iter().flat_map(Member::labels));
+        if self.is_revived() {
+            labels.insert(POLICY.to_owned(), restart);
+        }
+        labels
+    }
+
+    /// Whether containerd's restart monitor brings it back, after a reboot and when its shim was killed.
+    ///
+    /// 1.6's monitor knows no policies and would restart what ended well. Where the namespaces of a second container
+    /// are joined, the spec is stale by then.
+    pub fn is_revived(&self) -> bool {
+        let service = &self.service;
+        let modes = [&service.network_mode, &service.pid, &service.ipc].into_iter().flatten();
+        let joins = modes.into_iter().any(|mode| mode.contains(':'));
+        let restarts = matches!(service.restart, Some(Restart::Always | Restart::UnlessStopped));
+        restarts && !joins && !self.auto_remove
+    }
+
+    /// The labels of one that is wanted to run, or isn't any more: for the keeper, and for the monitor.
+    pub fn wanted(&self, wanted: Wanted) -> Vec<(&'static str, &'static str)> {
+        let (status, stopped) = match wanted {
+            Wanted::Starting => ("created", "false"),
+            Wanted::Running => ("running", "false"),
+            Wanted::Stopped => ("stopped", "true"),
+        };
+        let restarts = self.service.restart.unwrap_or_default() != Restart::No;
+        let for_keeper = restarts.then_some((STOPPED_BY_USER, stopped));
+        let for_monitor = self.is_revived().then_some((STATUS, status));
+        for_keeper.into_iter().chain(for_monitor).collect()
+    }
+}
+
+/// What the user wants of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It is on its way. The monitor would take a task that isn't started yet for one that has ended.
+    Starting,
+    Running,
+    Stopped,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_sets_no_label_that_anybody_acts_on() {
+        let image = ["containerd.io/restart.loguri", "nerdctl/name", "corten.compose/name", "maintainer"];
+        let image = image.map(|name| (name.to_owned(), "evil".to_owned())).into_iter().collect();
+        let record = Record { name: "web".to_owned(), ..Record::default() };
+        let labels = record.labels(&image);
+        assert_eq!(labels.get("maintainer").map(String::as_str), Some("evil"));
+        assert_eq!(labels.get(NAME).map(String::as_str), Some("web"));
+        assert_eq!(labels.values().filter(|value| *value == "evil").count(), 1);
+    }
+
+    #[test]
+    fn a_restart_on_failure_is_the_keepers_alone_but_a_stop_is_told_to_all() {
+        let told = |restart| {
+            let service = Service { restart: Some(restart), ..Service::default() };
+            let labels = Record { service, ..Record::default() }.wanted(Wanted::Stopped);
+            labels.into_iter().map(|(label, _)| label).collect::<Vec<_>>()
+        };
+        assert_eq!(told(Restart::Always), [STOPPED_BY_USER, STATUS]);
+        assert_eq!(told(Restart::UnlessStopped), [STOPPED_BY_USER, STATUS]);
+        assert_eq!(told(Restart::OnFailure(None)), [STOPPED_BY_USER]);
+        assert!(told(Restart::No).is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! A container's task: made, started, waited for, stopped, deleted.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::stdio::Streams;
+use crate::engine::Engine;
+use crate::engine::containers::Container;
+use crate::engine::snapshots::Mounts;
+use crate::engine::tasks::{
+    CreateTask, DeleteResponse, DeleteTask, GetTask, Kill, Process, Start, Status, Wait,
+};
+use crate::error::{Context, Error, Kind, Result};
+
+/// How long a process may take to be gone after SIGKILL. One that waits for a disk takes its time.
+const KILLED_SECONDS: u64 = 10;
+
+/// How long containerd may take to remove the directory of a task that it has deleted, and how often it is asked again.
+const BUNDLE_SECONDS: u64 = 5;
+const BUNDLE_MILLISECONDS: u64 = 20;
+
+pub const SIGKILL: u32 = 9;
+
+/// The task of a container, if there is one.
+pub async fn get(engine: &Engine, id: &str) -> Result<Option<Process>> {
+    match engine.call(GetTask { container_id: id.to_owned(), ..GetTask::default() }).await {
+        Ok(answer) => Ok(answer.process),
+        Err(err) if err.kind() == Kind::NotFound => Ok(None),
+        Err(err) => Err(err).at(id),
+    }
+}
+
+/// Makes the task. The process is there, and waits for its start.
+pub async fn create(engine: &Engine, container: &Container, streams: &Streams) -> Result<u32> {
+    let Container { id, snapshotter, snapshot_key, .. } = container.clone();
+    let rootfs = engine.call(Mounts { snapshotter, key: snapshot_key }).await?.mounts;
+    let Streams { stdin, stdout, stderr, terminal } = streams.clone();
+    let create = CreateTask { container_id: id, rootfs, stdin, stdout, stderr, terminal, options: None };
+    let mut left = BUNDLE_SECONDS * 1000 / BUNDLE_MILLISECONDS;
+    loop {
+        match engine.call(create.clone()).await {
+            // The last task's directory goes a moment after the task.
+            Err(err) if left > 0 && err.to_string().ends_with("file exists") => left -= 1,
+            created => return created.map(|created| created.pid),
+        }
+        sleep(Duration::from_millis(BUNDLE_MILLISECONDS)).await;
+    }
+}
+
+pub async fn start(engine: &Engine, id: &str) -> Result<()> {
+    engine.call(Start { container_id: id.to_owned(), exec_id: String::new() }).await.map(drop)
+}
+
+/// Waits for the end, and gives the exit code. A task that isn't there has ended before.
+pub async fn wait(engine: &Engine, id: &str) -> Result<Option<u32>> {
+    match engine.call(Wait { container_id: id.to_owned(), exec_id: String::new() }).await {
+        Ok(exited) => Ok(Some(exited.exit_status)),
+        Err(err) if err.kind() == Kind::NotFound => Ok(None),
+        Err(err) => Err(err).at(id),
+    }
+}
+
+/// Sends a signal to the first process.
+///
+/// Errors: NotFound, if the process has ended.
+pub async fn kill(engine: &Engine, id: &str, signal: u32) -> Result<()> {
+    let kill = Kill { container_id: id.to_owned(), exec_id: String::new(), signal, all: false };
+    engine.call(kill).await.map(drop)
+}
+
+/// Stops the process: by `signal`, and by SIGKILL if it is still there after `seconds`. None: it may take for ever.
+pub async fn stop(engine: &Engine, id: &str, signal: u32, seconds: Option<u64>) -> Result<()> {
+    let ended = tokio::spawn({
+        let (engine, id) = (engine.clone(), id.to_owned());
+        async move { wait(&engine, &id).await }
+    });
+    tokio::pin!(ended);
+    if ended_already(kill(engine, id, signal).await)? {
+        return Ok(());
+    }
+    let patience = seconds.map_or(Duration::MAX, Duration::from_secs);
+    if timeout(patience, &mut ended).await.is_ok() {
+        return Ok(());
+    }
+    if ended_already(kill(engine, id, SIGKILL).await)? {
+        return Ok(());
+    }
+    let gone = timeout(Duration::from_secs(KILLED_SECONDS), &mut ended).await;
+    gone.map(drop).map_err(|_| Error::new(format!("{id}: still there {KILLED_SECONDS} s after SIGKILL")))
+}
+
+fn ended_already(killed: Result<()>) -> Result<bool> {
+    match killed {
+        Ok(()) => Ok(false),
+        Err(err) if err.kind() == Kind::NotFound => Ok(true),
+        Err(err) => Err(err),
+    }
+}
+
+/// Deletes a task that has ended. None: there was none.
+pub async fn delete(engine: &Engine, id: &str) -> Result<Option<DeleteResponse>> {
+    match engine.call(DeleteTask { container_id: id.to_owned() }).await {
+        Ok(deleted) => Ok(Some(deleted)),
+        Err(err) if err.kind() == Kind::NotFound => Ok(None),
+        Err(err) => Err(err).at(id),
+    }
+}
+
+/// Ends a task of whatever state, and deletes it.
+pub async fn remove(engine: &Engine, id: &str) -> Result<()> {
+    if get(engine, id).await?.is_some_and(|task| task.status() != Status::Stopped) {
+        stop(engine, id, SIGKILL, Some(KILLED_SECONDS)).await?;
+    }
+    delete(engine, id).await.map(drop)
+}

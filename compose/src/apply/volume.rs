@@ -1,0 +1,127 @@
+//! Volumes: directories on disk, filled from the image when they are new.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::mounted;
+use crate::disk::{self, Disk};
+use crate::engine::types::Mount as Layer;
+use crate::error::{Context, Error, Kind, Result};
+use crate::{id, time};
+
+/// What a volume's directory has beside the data.
+const RECORD: &str = "volume.json";
+const DATA: &str = "_data";
+
+/// A volume.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Volume {
+    pub name: String,
+    pub driver: String,
+    pub options: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    pub created: String,
+    /// Whether it goes with its container.
+    pub anonymous: bool,
+}
+
+/// A volume's directory of data.
+pub fn data(disk: &Disk, name: &str) -> PathBuf {
+    disk.volumes().join(name).join(DATA)
+}
+
+/// The volume of that name, if it is there.
+pub fn find(disk: &Disk, name: &str) -> Result<Option<Volume>> {
+    if !is_name(name) {
+        return Err(Error::new(format!("{name}: not a name of a volume: [a-zA-Z0-9][a-zA-Z0-9_.-]*")));
+    }
+    disk::read_json(&disk.volumes().join(name).join(RECORD))
+}
+
+/// Makes a volume, if there is none of that name. The record is written last: a volume without one is half made.
+pub fn ensure(disk: &Disk, wanted: &Volume) -> Result<()> {
+    let lock = disk.lock("volumes")?;
+    if find(disk, &wanted.name)?.is_none() {
+        disk::make_dir(&data(disk, &wanted.name))?;
+        let record = Volume { created: time::rfc3339(time::now().as_secs() as i64, 0), ..wanted.clone() };
+        disk::write_json(&disk.volumes().join(&wanted.name).join(RECORD), &record)?;
+    }
+    drop(lock);
+    Ok(())
+}
+
+/// Makes a volume of a name that nobody has.
+pub fn ensure_anonymous(disk: &Disk) -> Result<String> {
+    let name = id::random()?;
+    let volume =
+        Volume { name: name.clone(), driver: "local".to_owned(), anonymous: true, ..Volume::default() };
+    ensure(disk, &volume).map(|()| name)
+}
+
+/// Removes a volume with its data.
+///
+/// Errors: NotFound.
+pub fn remove(disk: &Disk, name: &str) -> Result<()> {
+    let lock = disk.lock("volumes")?;
+    if find(disk, name)?.is_none() {
+        return Err(Error::of_kind(Kind::NotFound, format!("{name}: no such volume")));
+    }
+    disk::remove_dir(&disk.volumes().join(name))?;
+    drop(lock);
+    Ok(())
+}
+
+/// Fills an empty volume with what the image has at `target`, with owners and permissions.
+pub async fn copy_up(disk: &Disk, name: &str, target: &str, layers: Vec<Layer>, at: &Path) -> Result<()> {
+    let data = data(disk, name);
+    if fs::read_dir(&data).at(data.display())?.next().is_some() {
+        return Ok(());
+    }
+    let target = target.trim_start_matches('/').to_owned();
+    let place = target.clone();
+    mounted::look(layers, at, move |tree| match tree.directory(&place)? {
+        Some(dir) => copy(dir.as_raw_fd(), &data),
+        None => Ok(()),
+    })
+    .await
+    .at(format_args!("volume {name}: /{target}"))
+}
+
+/// Copies a directory beside its place and moves it there: a copy that is cut short is none.
+fn copy(dir: i32, data: &Path) -> Result<()> {
+    let unfinished = data.with_file_name(format!("{DATA}.{}", std::process::id()));
+    disk::remove_dir(&unfinished)?;
+    disk::make_dir(&unfinished)?;
+    // `cp` is a child of this thread, in whose mount namespace the tree is.
+    let source = format!("/proc/{}/fd/{dir}/.", std::process::id());
+    let done =
+        Command::new("cp").arg("-a").arg(source).arg(&unfinished).stdin(Stdio::null()).output().at("cp")?;
+    if !done.status.success() {
+        disk::remove_dir(&unfinished)?;
+        return Err(Error::new(String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ")));
+    }
+    // Over the empty directory, which is as good as none.
+    fs::rename(&unfinished, data).at(data.display())
+}
+
+fn is_name(name: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric();
+    name.starts_with(is_letter) && name.len() > 1 && name.chars().all(|c| is_letter(c) || "_.-".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn a_name_leads_nowhere_else() {
+        assert!(["db", "a_b.c-d", "0x"].iter().all(|name| is_name(name)));
+        assert!(!["", "a", "..", ".a", "a/b", "../b", "-a", "é1"].iter().any(|name| is_name(name)));
+    }
+}

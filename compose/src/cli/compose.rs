@@ -1,0 +1,410 @@
+//! `corten-compose`: docker compose's commands and flags.
+
+use crate::commands::config::{self, Format, What};
+use crate::model::request::Request;
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::docker;
+use crate::apply::image::When;
+use crate::error::{Error, Result};
+use crate::plan;
+use crate::plan::up::Recreate;
+
+/// What the user asks for.
+#[derive(Debug)]
+pub struct Asked {
+    /// Of which project.
+    pub request: Request,
+    /// containerd's namespace, and its socket.
+    pub namespace: Option<String>,
+    pub address: Option<String>,
+    /// Whether plans are printed in place of being carried out.
+    pub dry_run: bool,
+    pub verb: Verb,
+}
+
+/// A command with what belongs to it.
+#[derive(Debug)]
+pub enum Verb {
+    Config(config::Options),
+    Up(Up),
+    Down(Down),
+    Start(Vec<String>),
+    Stop(StopServices),
+    Restart { stop: StopServices, no_deps: bool },
+    Ps(Ps),
+    Logs(Logs),
+    Ls(Ls),
+    Pull(Vec<String>),
+}
+
+/// `up`, `create`
+#[derive(Clone, Debug, Default)]
+pub struct Up {
+    pub plan: plan::up::Options,
+    pub detach: bool,
+    pub pull: Option<When>,
+    pub stop_seconds: Option<i64>,
+}
+
+/// `down`
+#[derive(Clone, Debug, Default)]
+pub struct Down {
+    pub plan: plan::down::Options,
+    pub stop_seconds: Option<i64>,
+}
+
+/// `stop`
+#[derive(Clone, Debug, Default)]
+pub struct StopServices {
+    pub services: Vec<String>,
+    /// How long before SIGKILL; -1: for ever.
+    pub seconds: Option<i64>,
+}
+
+/// `ps`
+#[derive(Clone, Debug, Default)]
+pub struct Ps {
+    pub services: Vec<String>,
+    pub all: bool,
+    pub quiet: bool,
+    pub format: Option<String>,
+}
+
+/// `logs`
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    pub services: Vec<String>,
+    pub no_prefix: bool,
+    pub logs: docker::Logs,
+}
+
+/// `ls`
+#[derive(Clone, Debug, Default)]
+pub struct Ls {
+    pub all: bool,
+    pub quiet: bool,
+    pub format: Option<String>,
+}
+
+/// The commands and their flags.
+pub fn command() -> Command {
+    Command::new("corten-compose")
+        .about("Compose projects on containerd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .args(project())
+        .args([
+            value("namespace", "NAME", "containerd's namespace [default: default]").short('n'),
+            value("address", "SOCKET", "containerd's socket").short('a'),
+            flag("dry-run", "Print the plan, and do nothing"),
+        ])
+        .subcommand(config())
+        .subcommands(life())
+        .subcommands(looks())
+}
+
+/// What the arguments mean, in a process that is at `here` with this environment.
+pub fn asked(
+    matches: &ArgMatches,
+    here: PathBuf,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Asked> {
+    let request = Request {
+        here,
+        environment: environment.collect(),
+        files: texts(matches, "file"),
+        env_files: texts(matches, "env-file"),
+        directory: matches.get_one("project-directory").cloned(),
+        name: matches.get_one("project-name").cloned(),
+        profiles: texts(matches, "profile"),
+    };
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let Some((name, of)) = matches.subcommand() else { return Err(Error::new("no command")) };
+    Ok(Asked {
+        request,
+        namespace: text("namespace"),
+        address: text("address"),
+        dry_run: matches.get_flag("dry-run") || has(of, "dry-run"),
+        verb: verb(name, of)?,
+    })
+}
+
+fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
+    Ok(match name {
+        "config" => Verb::Config(config_options(of)),
+        "up" => Verb::Up(up(of)?),
+        "create" => {
+            let up = up(of)?;
+            let plan = plan::up::Options { no_start: true, ..up.plan };
+            Verb::Up(Up { plan, detach: true, ..up })
+        }
+        "down" => Verb::Down(Down {
+            plan: plan::down::Options {
+                services: texts(of, "service"),
+                volumes: of.get_flag("volumes"),
+                remove_orphans: of.get_flag("remove-orphans"),
+            },
+            stop_seconds: seconds(of)?,
+        }),
+        "start" => Verb::Start(texts(of, "service")),
+        "stop" => Verb::Stop(stop(of)?),
+        "restart" => Verb::Restart { stop: stop(of)?, no_deps: of.get_flag("no-deps") },
+        "ps" => Verb::Ps(Ps {
+            services: texts(of, "service"),
+            all: of.get_flag("all"),
+            quiet: of.get_flag("quiet"),
+            format: of.get_one::<String>("format").cloned(),
+        }),
+        "logs" => Verb::Logs(logs(of)?),
+        "ls" => Verb::Ls(Ls {
+            all: of.get_flag("all"),
+            quiet: of.get_flag("quiet"),
+            format: of.get_one::<String>("format").cloned(),
+        }),
+        "pull" => Verb::Pull(texts(of, "service")),
+        other => return Err(Error::new(format!("{other}: no such command"))),
+    })
+}
+
+fn has(of: &ArgMatches, flag: &str) -> bool {
+    of.try_get_one::<bool>(flag).ok().flatten().copied().unwrap_or(false)
+}
+
+fn up(of: &ArgMatches) -> Result<Up> {
+    let mut scale = BTreeMap::new();
+    for typed in texts(of, "scale") {
+        let wrong = || Error::new(format!("--scale {typed}: must be SERVICE=NUMBER"));
+        let (service, count) = typed.split_once('=').ok_or_else(wrong)?;
+        scale.insert(service.to_owned(), count.parse().map_err(|_| wrong())?);
+    }
+    let no_deps = of.get_flag("no-deps");
+    let recreate = match (of.get_flag("force-recreate"), of.get_flag("no-recreate")) {
+        (true, true) => {
+            return Err(Error::new("--force-recreate and --no-recreate are incompatible"));
+        }
+        (true, false) if of.get_flag("always-recreate-deps") => Recreate::All,
+        (true, false) => Recreate::Asked,
+        (false, true) => Recreate::None,
+        (false, false) => Recreate::Changed,
+    };
+    let pull = match of.get_one::<String>("pull").map(String::as_str) {
+        None | Some("policy") => None,
+        Some("always") => Some(When::Always),
+        Some("missing") => Some(When::Missing),
+        Some("never") => Some(When::Never),
+        Some(other) => {
+            return Err(Error::new(format!("--pull {other}: must be always, missing, never or policy")));
+        }
+    };
+    let wait = of.get_flag("wait");
+    Ok(Up {
+        plan: plan::up::Options {
+            services: texts(of, "service"),
+            no_deps,
+            recreate,
+            no_start: of.get_flag("no-start"),
+            remove_orphans: of.get_flag("remove-orphans"),
+            scale,
+            renew_anonymous_volumes: of.get_flag("renew-anon-volumes"),
+            wait,
+        },
+        detach: of.get_flag("detach") || of.get_flag("no-start") || wait,
+        pull,
+        stop_seconds: seconds(of)?,
+    })
+}
+
+fn stop(of: &ArgMatches) -> Result<StopServices> {
+    Ok(StopServices { services: texts(of, "service"), seconds: seconds(of)? })
+}
+
+fn seconds(of: &ArgMatches) -> Result<Option<i64>> {
+    let typed = of.get_one::<String>("timeout");
+    let wrong = |typed: &String| Error::new(format!("--timeout {typed}: must be a number of seconds"));
+    typed.map(|typed| typed.parse().map_err(|_| wrong(typed))).transpose()
+}
+
+fn logs(of: &ArgMatches) -> Result<Logs> {
+    let text = |name: &str| of.get_one::<String>(name).cloned();
+    let wrong = |typed: &str| Error::new(format!("--tail {typed}: must be a number, or all"));
+    let tail = match text("tail").as_deref() {
+        None | Some("all") => None,
+        Some(typed) => Some(typed.parse().map_err(|_| wrong(typed))?),
+    };
+    Ok(Logs {
+        services: texts(of, "service"),
+        no_prefix: of.get_flag("no-log-prefix"),
+        logs: docker::Logs {
+            follow: of.get_flag("follow"),
+            tail,
+            since: text("since"),
+            until: text("until"),
+            timestamps: of.get_flag("timestamps"),
+        },
+    })
+}
+
+fn services() -> Arg {
+    Arg::new("service").value_name("SERVICE").num_args(0..).help("Only these")
+}
+
+fn timeout() -> Arg {
+    value("timeout", "SECONDS", "How long before SIGKILL; -1: for ever").short('t').allow_hyphen_values(true)
+}
+
+/// The commands that change what is there.
+fn life() -> Vec<Command> {
+    let making = |command: Command| {
+        command
+            .arg(flag("no-deps", "Leave alone what they depend on"))
+            .arg(flag("force-recreate", "Make containers anew though nothing has changed"))
+            .arg(flag("always-recreate-deps", "With --force-recreate: those that they depend on, too"))
+            .arg(flag("no-recreate", "Leave containers as they are though something has changed"))
+            .arg(flag("remove-orphans", "Remove containers of services that aren't in the project"))
+            .arg(
+                value("scale", "SERVICE=NUMBER", "How many containers a service has")
+                    .action(ArgAction::Append),
+            )
+            .arg(value("pull", "WHEN", "When images are pulled: always, missing, never, policy"))
+            .arg(flag("renew-anon-volumes", "Make anonymous volumes anew, too").short('V'))
+            .arg(flag("no-start", "Start nothing"))
+            .arg(flag("dry-run", "Print the plan, and do nothing"))
+            .arg(timeout())
+            .arg(services())
+    };
+    vec![
+        making(Command::new("up").about("Create and start what the project says"))
+            .arg(flag("detach", "Come back as soon as all runs").short('d'))
+            .arg(flag("wait", "Come back as soon as all runs and is healthy")),
+        making(Command::new("create").about("Create what the project says"))
+            .arg(flag("detach", "As always").hide(true))
+            .arg(flag("wait", "As always").hide(true)),
+        Command::new("down")
+            .about("Stop and remove what the project has made")
+            .arg(flag("volumes", "Remove volumes and what is in them, too").short('v'))
+            .arg(flag("remove-orphans", "Remove containers of services that aren't in the project"))
+            .arg(flag("dry-run", "Print the plan, and do nothing"))
+            .arg(timeout())
+            .arg(services()),
+        Command::new("start").about("Start containers that are there").arg(services()),
+        Command::new("stop").about("Stop containers").arg(timeout()).arg(services()),
+        Command::new("restart")
+            .about("Stop containers and start them again")
+            .arg(flag("no-deps", "Leave alone what depends on them"))
+            .arg(timeout())
+            .arg(services()),
+        Command::new("pull").about("Pull the services' images").arg(services()),
+    ]
+}
+
+/// The commands that only look.
+fn looks() -> Vec<Command> {
+    let format = || value("format", "FORMAT", "table, json, or a template of Go");
+    let quiet = || flag("quiet", "Print names or ids only").short('q');
+    vec![
+        Command::new("ps")
+            .about("List the project's containers")
+            .arg(flag("all", "Those that don't run, too").short('a'))
+            .arg(quiet())
+            .arg(format())
+            .arg(services()),
+        Command::new("logs")
+            .about("Show the output of containers")
+            .arg(flag("follow", "Go on as more comes").short('f'))
+            .arg(value("tail", "NUMBER", "So many lines from the end").short('n'))
+            .arg(value("since", "TIME", "Only what came since then"))
+            .arg(value("until", "TIME", "Only what came until then"))
+            .arg(flag("timestamps", "Show when each line came").short('t'))
+            .arg(flag("no-log-prefix", "Show lines without their container's name"))
+            .arg(services()),
+        Command::new("ls")
+            .about("List projects")
+            .arg(flag("all", "Those of which nothing runs, too").short('a'))
+            .arg(quiet())
+            .arg(format()),
+    ]
+}
+
+fn texts(matches: &ArgMatches, id: &str) -> Vec<String> {
+    matches.get_many(id).into_iter().flatten().cloned().collect()
+}
+
+fn value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+/// The flags that say which project is meant.
+fn project() -> [Arg; 5] {
+    [
+        value("file", "FILE", "Read this Compose file; may be given several times; - is standard input")
+            .short('f')
+            .action(ArgAction::Append),
+        value("project-name", "NAME", "Call the project so").short('p'),
+        value("profile", "NAME", "Switch on the services of this profile; may be given several times")
+            .action(ArgAction::Append),
+        value(
+            "env-file",
+            "FILE",
+            "Take variables from this file in place of .env; may be given several times",
+        )
+        .action(ArgAction::Append),
+        value("project-directory", "DIR", "Begin relative paths here; by default, where the first file is"),
+    ]
+}
+
+fn config() -> Command {
+    Command::new("config")
+        .visible_alias("convert")
+        .about("Print the project as it is understood")
+        .arg(
+            value("format", "FORMAT", "yaml or json")
+                .value_parser(PossibleValuesParser::new(["yaml", "json"])),
+        )
+        .arg(value("output", "FILE", "Write into this file").short('o'))
+        .arg(flag("quiet", "Print nothing, tell only what is wrong").short('q'))
+        .arg(flag("services", "Print the names of services"))
+        .arg(flag("networks", "Print the names of networks"))
+        .arg(flag("volumes", "Print the names of volumes"))
+        .arg(flag("profiles", "Print the names of profiles"))
+        .arg(flag("images", "Print the names of images"))
+        .arg(flag("environment", "Print the variables that a file may use"))
+        .arg(value("hash", "SERVICES", "Print the hashes of services: * for all, or names between commas"))
+        .arg(
+            Arg::new("service")
+                .value_name("SERVICE")
+                .num_args(0..)
+                .help("Only these, and what they depend on"),
+        )
+}
+
+fn config_options(matches: &ArgMatches) -> config::Options {
+    let what = [
+        ("services", What::Services),
+        ("networks", What::Networks),
+        ("volumes", What::Volumes),
+        ("profiles", What::Profiles),
+        ("images", What::Images),
+        ("environment", What::Environment),
+        ("quiet", What::Nothing),
+    ];
+    let asked = what.into_iter().find(|(flag, _)| matches.get_flag(flag)).map(|(_, what)| what);
+    let format = match matches.get_one::<String>("format").map(String::as_str) {
+        Some("json") => Format::Json,
+        _ => Format::Yaml,
+    };
+    let hashes = matches.get_one::<String>("hash").map(|names| What::Hashes(names.clone()));
+    config::Options {
+        what: hashes.or(asked).unwrap_or(What::Project(format)),
+        output: matches.get_one::<String>("output").map(PathBuf::from),
+        services: texts(matches, "service"),
+    }
+}

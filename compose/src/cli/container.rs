@@ -1,0 +1,569 @@
+//! Docker's flags of `run` and `create` → a Service, as a Compose file would have it.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::typed::{Typed, command_line, flag, value, values};
+use crate::apply::image::When;
+use crate::error::{Context, Error, Result};
+use crate::model::types::{
+    Attachment, BindOptions, BlkioConfig, Device, Healthcheck, Logging, Map, Mount, Port, Service,
+    TmpfsOptions, Ulimit, VolumeOptions,
+};
+use crate::model::values::{Duration, MountKind};
+
+/// A container as `run` and `create` ask for it.
+#[derive(Debug)]
+pub struct Asked {
+    pub name: Option<String>,
+    pub image: String,
+    pub service: Service,
+    pub pull: When,
+    pub quiet: bool,
+    pub cidfile: Option<String>,
+    pub auto_remove: bool,
+}
+
+/// The flags that `run` and `create` share.
+pub fn flags(command: Command) -> Command {
+    command
+        // `-h` is the host name here, as it is with Docker.
+        .disable_help_flag(true)
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
+        .args(what_runs())
+        .args(where_it_is())
+        .args(what_it_may())
+        .args(what_it_gets())
+        .args(how_it_is_kept())
+        .arg(command_line("IMAGE [COMMAND] [ARG...]", "The image, and what runs in place of its command"))
+}
+
+fn what_runs() -> Vec<Arg> {
+    vec![
+        value("name", "NAME", "The container's name"),
+        values("env", "KEY[=VALUE]", "Set a variable; without a value, take it from here").short('e'),
+        values("env-file", "FILE", "Read variables from FILE"),
+        value("workdir", "DIR", "The directory that it starts in").short('w'),
+        value("user", "USER[:GROUP]", "Who runs").short('u'),
+        values("group-add", "GROUP", "A group beside the user's"),
+        value("entrypoint", "PROGRAM", "What runs in place of the image's entrypoint"),
+        flag("init", "Run an init as process 1"),
+        flag("interactive", "Keep standard input open").short('i'),
+        flag("tty", "Give it a terminal").short('t'),
+        value("platform", "OS/ARCH", "The image's platform"),
+        value("pull", "always|missing|never", "When to pull the image [default: missing]"),
+        flag("quiet", "Show no progress of the pull").short('q'),
+    ]
+}
+
+fn where_it_is() -> Vec<Arg> {
+    vec![
+        value("network", "NETWORK", "The network: a name, host, none, container:NAME").alias("net"),
+        values("network-alias", "NAME", "A further name on the network").alias("net-alias"),
+        value("ip", "ADDRESS", "Its IPv4 address"),
+        value("ip6", "ADDRESS", "Its IPv6 address"),
+        value("mac-address", "ADDRESS", "Its hardware address"),
+        values("publish", "[IP:][HOST:]PORT[/PROTOCOL]", "Publish a port").short('p'),
+        values("expose", "PORT", "A port that others reach"),
+        value("hostname", "NAME", "Its host name").short('h'),
+        value("domainname", "NAME", "Its NIS domain name"),
+        values("add-host", "NAME:ADDRESS", "A line of /etc/hosts"),
+        values("dns", "ADDRESS", "A name server"),
+        values("dns-search", "DOMAIN", "A search domain"),
+        values("dns-option", "OPTION", "An option of resolv.conf").alias("dns-opt"),
+        value("pid", "MODE", "The PID namespace: host, container:NAME"),
+        value("ipc", "MODE", "The IPC namespace: host, none, private, shareable, container:NAME"),
+        value("uts", "MODE", "The UTS namespace: host"),
+        value("userns", "MODE", "The user namespace: host"),
+        value("cgroupns", "MODE", "The cgroup namespace: host, private"),
+        value("cgroup-parent", "CGROUP", "The cgroup above its own"),
+        value("runtime", "NAME", "The runtime: corten, runc, or a shim's whole name"),
+    ]
+}
+
+fn what_it_may() -> Vec<Arg> {
+    vec![
+        flag("privileged", "Let it do what the host can"),
+        values("cap-add", "CAPABILITY", "A capability beside the default ones"),
+        values("cap-drop", "CAPABILITY", "A default capability that it doesn't get"),
+        values("security-opt", "OPTION", "no-new-privileges, seccomp=unconfined, apparmor=PROFILE"),
+        flag("read-only", "Make its root filesystem read-only"),
+        values("device", "HOST[:CONTAINER][:rwm]", "A device of the host"),
+        values("device-cgroup-rule", "RULE", "A rule of its devices: c 42:* rwm"),
+        values("sysctl", "NAME=VALUE", "A parameter of the kernel"),
+        values("ulimit", "NAME=SOFT[:HARD]", "A resource limit of its processes"),
+        flag("oom-kill-disable", "Leave it alone when memory runs out"),
+        value("oom-score-adj", "NUMBER", "How gladly it is killed when memory runs out: -1000 to 1000")
+            .allow_hyphen_values(true),
+    ]
+}
+
+fn what_it_gets() -> Vec<Arg> {
+    vec![
+        value("memory", "BYTES", "Memory at most").short('m'),
+        value("memory-swap", "BYTES", "Memory and swap at most; -1: any amount of swap")
+            .allow_hyphen_values(true),
+        value("memory-reservation", "BYTES", "Memory that it keeps under pressure"),
+        value("memory-swappiness", "PERCENT", "How gladly its memory is swapped").allow_hyphen_values(true),
+        value("cpus", "NUMBER", "CPUs at most"),
+        value("cpu-shares", "WEIGHT", "Its weight among others").short('c'),
+        value("cpu-period", "MICROSECONDS", "Period of the CFS quota"),
+        value("cpu-quota", "MICROSECONDS", "CFS quota").allow_hyphen_values(true),
+        value("cpuset-cpus", "CPUS", "Which CPUs: 0-3, 0,1"),
+        value("blkio-weight", "WEIGHT", "Its weight among users of disks"),
+        value("pids-limit", "NUMBER", "Processes at most; -1: any number").allow_hyphen_values(true),
+        value("shm-size", "BYTES", "The size of /dev/shm"),
+        values("volume", "[SOURCE:]TARGET[:OPTIONS]", "Mount a volume or a path of the host").short('v'),
+        values("mount", "type=TYPE,source=SOURCE,target=TARGET,...", "Mount something"),
+        values("tmpfs", "TARGET[:OPTIONS]", "Mount memory"),
+        values("volumes-from", "CONTAINER[:ro]", "Mount what another container has"),
+    ]
+}
+
+fn how_it_is_kept() -> Vec<Arg> {
+    vec![
+        flag("rm", "Remove it when it ends"),
+        value("restart", "POLICY", "no, always, unless-stopped, on-failure[:TIMES]"),
+        value("stop-signal", "SIGNAL", "What stops it"),
+        value("stop-timeout", "SECONDS", "How long it has to stop"),
+        values("label", "KEY=VALUE", "A label").short('l'),
+        values("annotation", "KEY=VALUE", "An annotation for the runtime"),
+        value("health-cmd", "COMMAND", "How its health is probed"),
+        value("health-interval", "DURATION", "The pause between two probes"),
+        value("health-timeout", "DURATION", "How long a probe may take"),
+        value("health-retries", "NUMBER", "How many failures make it unhealthy"),
+        value("health-start-period", "DURATION", "For how long failures don't count"),
+        value("health-start-interval", "DURATION", "The pause meanwhile"),
+        flag("no-healthcheck", "Don't probe, whatever the image says"),
+        value("log-driver", "NAME", "Where output goes: json-file, none"),
+        values("log-opt", "KEY=VALUE", "max-size, max-file"),
+        value("cidfile", "FILE", "Write the container's id to FILE"),
+    ]
+}
+
+/// What is meant by the flags.
+///
+/// Errors: the flag, and why its value is none.
+pub fn asked(matches: &ArgMatches) -> Result<Asked> {
+    let typed = Typed(matches);
+    let mut words = typed.texts("IMAGE [COMMAND] [ARG...]").into_iter();
+    let image = words.next().unwrap_or_default();
+    let command: Vec<String> = words.collect();
+    let service = Service {
+        image: Some(image.clone()),
+        command: Some(command).filter(|command| !command.is_empty()),
+        ..service(&typed)?
+    };
+    let auto_remove = typed.flag("rm");
+    if auto_remove && service.restart.unwrap_or_default() != crate::model::values::Restart::No {
+        return Err(Error::new("conflicting options: cannot specify both --restart and --rm"));
+    }
+    Ok(Asked {
+        name: typed.text("name"),
+        image,
+        service,
+        pull: when(typed.text("pull").as_deref())?,
+        quiet: typed.flag("quiet"),
+        cidfile: typed.text("cidfile"),
+        auto_remove,
+    })
+}
+
+fn when(typed: Option<&str>) -> Result<When> {
+    match typed {
+        None | Some("missing") => Ok(When::Missing),
+        Some("always") => Ok(When::Always),
+        Some("never") => Ok(When::Never),
+        Some(other) => Err(Error::new(format!(
+            "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
+        ))),
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a table: each field and its flag")]
+fn service(typed: &Typed) -> Result<Service> {
+    let (network_mode, networks) = networks(typed);
+    Ok(Service {
+        entrypoint: typed
+            .text("entrypoint")
+            .map(|program| if program.is_empty() { Vec::new() } else { vec![program] }),
+        environment: environment(typed)?,
+        working_dir: typed.text("workdir"),
+        user: typed.text("user"),
+        group_add: typed.texts("group-add"),
+        init: typed.flag("init").then_some(true),
+        stdin_open: typed.flag("interactive"),
+        tty: typed.flag("tty"),
+        platform: typed.text("platform"),
+        network_mode,
+        networks,
+        ports: ports(typed)?,
+        expose: typed.texts("expose"),
+        hostname: typed.text("hostname"),
+        domainname: typed.text("domainname"),
+        mac_address: typed.text("mac-address"),
+        extra_hosts: typed.texts("add-host").iter().map(|host| host.replacen(':', "=", 1)).collect(),
+        dns: typed.texts("dns"),
+        dns_search: typed.texts("dns-search"),
+        dns_opt: typed.texts("dns-option"),
+        pid: typed.text("pid"),
+        ipc: typed.text("ipc"),
+        uts: typed.text("uts"),
+        userns_mode: typed.text("userns"),
+        cgroup: typed.text("cgroupns"),
+        cgroup_parent: typed.text("cgroup-parent"),
+        runtime: typed.text("runtime"),
+        privileged: typed.flag("privileged"),
+        cap_add: typed.texts("cap-add"),
+        cap_drop: typed.texts("cap-drop"),
+        security_opt: typed.texts("security-opt"),
+        read_only: typed.flag("read-only"),
+        devices: typed.texts("device").iter().map(|device| self::device(device)).collect(),
+        device_cgroup_rules: typed.texts("device-cgroup-rule"),
+        sysctls: typed.pairs("sysctl").collect(),
+        ulimits: ulimits(typed)?,
+        oom_kill_disable: typed.flag("oom-kill-disable"),
+        oom_score_adj: typed.read("oom-score-adj")?,
+        mem_limit: typed.read("memory")?,
+        memswap_limit: typed.read("memory-swap")?,
+        mem_reservation: typed.read("memory-reservation")?,
+        mem_swappiness: typed.read("memory-swappiness")?,
+        cpus: typed.read("cpus")?,
+        cpu_shares: typed.read("cpu-shares")?,
+        cpu_period: typed.read("cpu-period")?,
+        cpu_quota: typed.read("cpu-quota")?,
+        cpuset: typed.text("cpuset-cpus"),
+        blkio_config: typed
+            .read("blkio-weight")?
+            .map(|weight| BlkioConfig { weight: Some(weight), ..BlkioConfig::default() }),
+        pids_limit: typed.read("pids-limit")?,
+        shm_size: typed.read("shm-size")?,
+        volumes: volumes(typed)?,
+        tmpfs: typed.texts("tmpfs"),
+        volumes_from: typed.texts("volumes-from"),
+        restart: typed.read("restart")?,
+        stop_signal: typed.text("stop-signal"),
+        stop_grace_period: typed
+            .read("stop-timeout")?
+            .map(|seconds| Duration(std::time::Duration::from_secs(seconds))),
+        labels: typed.pairs("label").collect(),
+        annotations: typed.pairs("annotation").collect(),
+        healthcheck: healthcheck(typed)?,
+        logging: logging(typed),
+        ..Service::default()
+    })
+}
+
+/// The files' variables, then those of the command line. One without a value has ours, if we have it.
+pub(super) fn environment(typed: &Typed) -> Result<Map<Option<String>>> {
+    let mut lines = Vec::new();
+    for file in typed.texts("env-file") {
+        let text = std::fs::read_to_string(&file).at(&file)?;
+        let is_variable = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        lines.extend(text.lines().filter(is_variable).map(|line| line.trim_start().to_owned()));
+    }
+    lines.extend(typed.texts("env"));
+    let mut environment = Map::new();
+    for line in lines {
+        match line.split_once('=') {
+            Some((name, value)) => {
+                environment.insert(name.to_owned(), Some(value.to_owned()));
+            }
+            None => {
+                // One that we don't have either is left as the image has it.
+                if let Ok(value) = std::env::var(&line) {
+                    environment.insert(line, Some(value));
+                }
+            }
+        }
+    }
+    Ok(environment)
+}
+
+fn networks(typed: &Typed) -> (Option<String>, Map<Attachment>) {
+    let attachment = Attachment {
+        aliases: typed.texts("network-alias"),
+        ipv4_address: typed.text("ip"),
+        ipv6_address: typed.text("ip6"),
+        ..Attachment::default()
+    };
+    let named = typed.text("network").unwrap_or_else(|| "bridge".to_owned());
+    let is_mode = ["host", "none"].contains(&named.as_str()) || named.starts_with("container:");
+    match named.as_str() {
+        _ if is_mode => (Some(named), Map::new()),
+        "default" | "bridge" => (None, Map::from([("bridge".to_owned(), attachment)])),
+        _ => (None, Map::from([(named, attachment)])),
+    }
+}
+
+/// `[IP:][HOST:]PORT[/PROTOCOL]`, each of the ports a range maybe.
+fn ports(typed: &Typed) -> Result<Vec<Port>> {
+    let mut ports = Vec::new();
+    for text in typed.texts("publish") {
+        let wrong =
+            |why: &str| Error::new(format!("invalid argument \"{text}\" for \"-p, --publish\": {why}"));
+        let (rest, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
+        let (rest, container) = rest.rsplit_once(':').unwrap_or(("", rest));
+        let (ip, host) = match rest.rsplit_once(':') {
+            Some((ip, host)) => (Some(ip.trim_matches(['[', ']']).to_owned()), host),
+            None => (None, rest),
+        };
+        let container = range(container).ok_or_else(|| wrong("invalid containerPort"))?;
+        let host_range =
+            if host.is_empty() { None } else { Some(range(host).ok_or_else(|| wrong("invalid hostPort"))?) };
+        let count = container.1 - container.0;
+        let is_pool = host_range.is_some() && count == 0;
+        if host_range.is_some_and(|(from, to)| to - from != count) && !is_pool {
+            return Err(wrong("invalid ranges specified for container and host Ports"));
+        }
+        for at in 0..=count {
+            let published = if is_pool {
+                Some(host.to_owned())
+            } else {
+                host_range.map(|(from, _)| (from + at).to_string())
+            };
+            ports.push(Port {
+                host_ip: ip.clone(),
+                target: container.0 + at,
+                published,
+                protocol: Some(protocol.to_owned()),
+                ..Port::default()
+            });
+        }
+    }
+    Ok(ports)
+}
+
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+    (from <= to).then_some((from, to))
+}
+
+/// `HOST[:CONTAINER][:rwm]`
+fn device(text: &str) -> Device {
+    let mut parts = text.split(':');
+    let source = parts.next().unwrap_or_default().to_owned();
+    let (mut target, mut permissions) = (None, None);
+    for part in parts {
+        if part.chars().all(|letter| "rwm".contains(letter)) {
+            permissions = Some(part.to_owned());
+        } else {
+            target = Some(part.to_owned());
+        }
+    }
+    Device { source, target, permissions, ..Device::default() }
+}
+
+fn ulimits(typed: &Typed) -> Result<Map<Ulimit>> {
+    let limit = |(name, value): (String, String)| {
+        let (soft, hard) = value.split_once(':').unwrap_or((&value, &value));
+        let (soft, hard) = (typed.read_text("ulimit", soft)?, typed.read_text("ulimit", hard)?);
+        Ok((name, Ulimit { soft, hard, ..Ulimit::default() }))
+    };
+    typed.pairs("ulimit").map(limit).collect()
+}
+
+fn volumes(typed: &Typed) -> Result<Vec<Mount>> {
+    let short = typed.texts("volume").into_iter().map(|text| volume(&text));
+    let long = typed.texts("mount").into_iter().map(|text| mount(&text));
+    short.chain(long).collect()
+}
+
+/// `[SOURCE:]TARGET[:OPTIONS]`
+fn volume(text: &str) -> Result<Mount> {
+    let wrong = |why: &str| Error::new(format!("invalid volume specification: '{text}': {why}"));
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, options) = match parts.as_slice() {
+        [target] => (None, *target, ""),
+        [source, target] => (Some(*source), *target, ""),
+        [source, target, options] => (Some(*source), *target, *options),
+        _ => return Err(wrong("too many colons")),
+    };
+    if !target.starts_with('/') || target == "/" {
+        return Err(wrong("the destination must be an absolute path, not the root"));
+    }
+    let is_path = source.is_some_and(|source| source.starts_with(['/', '.', '~']));
+    let mut made = Mount {
+        kind: if is_path { MountKind::Bind } else { MountKind::Volume },
+        source: source
+            .map(|source| if is_path { absolute(source) } else { Ok(source.to_owned()) })
+            .transpose()?,
+        target: target.trim_end_matches('/').to_owned(),
+        ..Mount::default()
+    };
+    let (mut bind, mut volume) = (BindOptions::default(), VolumeOptions::default());
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => made.read_only = true,
+            "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
+            "nocopy" => volume.nocopy = true,
+            "rprivate" | "private" | "rshared" | "shared" | "rslave" | "slave" => {
+                bind.propagation = Some(option.to_owned());
+            }
+            _ => return Err(wrong(&format!("invalid mode: {option}"))),
+        }
+    }
+    made.bind = Some(bind).filter(|_| is_path);
+    made.volume = Some(volume).filter(|_| !is_path);
+    Ok(made)
+}
+
+/// `type=TYPE,source=SOURCE,target=TARGET,…`
+fn mount(text: &str) -> Result<Mount> {
+    let wrong = |why: String| Error::new(format!("invalid argument \"{text}\" for \"--mount\": {why}"));
+    let mut made = Mount::default();
+    // A bind that is written out is not made up.
+    let mut bind = BindOptions { create_host_path: Some(false), ..BindOptions::default() };
+    let (mut volume, mut tmpfs) = (VolumeOptions::default(), TmpfsOptions::default());
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').unwrap_or((field, "true"));
+        match key {
+            "type" => {
+                made.kind = match value {
+                    "bind" => MountKind::Bind,
+                    "volume" => MountKind::Volume,
+                    "tmpfs" => MountKind::Tmpfs,
+                    _ => return Err(wrong(format!("mount type unknown: \"{value}\""))),
+                }
+            }
+            "source" | "src" => made.source = Some(value.to_owned()),
+            "target" | "dst" | "destination" => made.target = value.to_owned(),
+            "readonly" | "ro" => made.read_only = value == "true" || value == "1",
+            "bind-propagation" => bind.propagation = Some(value.to_owned()),
+            "bind-recursive" => bind.recursive = Some(value.to_owned()),
+            "volume-nocopy" => volume.nocopy = value == "true" || value == "1",
+            "volume-subpath" => volume.subpath = Some(value.to_owned()),
+            "tmpfs-size" => tmpfs.size = Some(value.parse().map_err(wrong)?),
+            "tmpfs-mode" => {
+                tmpfs.mode = Some(u32::from_str_radix(value, 8).map_err(|err| wrong(err.to_string()))?)
+            }
+            _ => return Err(wrong(format!("unexpected key '{key}' in '{field}'"))),
+        }
+    }
+    if !made.target.starts_with('/') {
+        return Err(wrong("target is required, and absolute".to_owned()));
+    }
+    match made.kind {
+        MountKind::Bind => {
+            made.source = Some(absolute(made.source.as_deref().unwrap_or_default())?);
+            made.bind = Some(bind);
+        }
+        MountKind::Tmpfs => made.tmpfs = Some(tmpfs),
+        _ => made.volume = Some(volume),
+    }
+    Ok(made)
+}
+
+fn absolute(path: &str) -> Result<String> {
+    let path = std::path::absolute(path).at(path)?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+fn healthcheck(typed: &Typed) -> Result<Option<Healthcheck>> {
+    let check = Healthcheck {
+        test: typed
+            .text("health-cmd")
+            .map(|command| vec!["CMD-SHELL".to_owned(), command])
+            .unwrap_or_default(),
+        interval: typed.read("health-interval")?,
+        timeout: typed.read("health-timeout")?,
+        retries: typed.read("health-retries")?,
+        start_period: typed.read("health-start-period")?,
+        start_interval: typed.read("health-start-interval")?,
+        disable: typed.flag("no-healthcheck"),
+        ..Healthcheck::default()
+    };
+    Ok(Some(check).filter(|check| *check != Healthcheck::default()))
+}
+
+fn logging(typed: &Typed) -> Option<Logging> {
+    let logging = Logging {
+        driver: typed.text("log-driver"),
+        options: typed.pairs("log-opt").collect(),
+        ..Logging::default()
+    };
+    Some(logging).filter(|logging| *logging != Logging::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meant(line: &str) -> Result<Asked> {
+        let matches = flags(Command::new("run")).try_get_matches_from(line.split(' '));
+        asked(&matches.map_err(|err| Error::new(err.to_string()))?)
+    }
+
+    #[test]
+    fn flags_end_where_the_image_stands() {
+        let asked = meant("run -it --rm -e A=1 --name web busybox ls -l --name x").unwrap();
+        assert_eq!(asked.name.as_deref(), Some("web"));
+        assert_eq!(asked.image, "busybox");
+        assert_eq!(asked.service.command.unwrap(), ["ls", "-l", "--name", "x"]);
+        assert!(asked.auto_remove && asked.service.tty && asked.service.stdin_open);
+        assert_eq!(asked.service.environment["A"].as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn volumes_are_volumes_binds_or_anonymous() {
+        let asked =
+            meant("run -v /a:/b:ro -v db:/data -v /anon --mount type=tmpfs,target=/t,tmpfs-mode=1777 i")
+                .unwrap();
+        let volumes = asked.service.volumes;
+        let short: Vec<_> =
+            volumes.iter().map(|mount| (mount.kind, mount.source.as_deref(), mount.read_only)).collect();
+        assert_eq!(
+            short,
+            [
+                (MountKind::Bind, Some("/a"), true),
+                (MountKind::Volume, Some("db"), false),
+                (MountKind::Volume, None, false),
+                (MountKind::Tmpfs, None, false),
+            ]
+        );
+        assert!(meant("run -v a:b i").is_err());
+        assert!(meant("run -v /a:/b:what i").is_err());
+    }
+
+    #[test]
+    fn ports_come_one_by_one() {
+        let asked =
+            meant("run -p 127.0.0.1:8080:80 -p 53:53/udp -p 90 -p 7000-7001:80-81 -p [::1]:1:2 i").unwrap();
+        let ports = asked.service.ports.into_iter().map(|port| {
+            (
+                port.host_ip.unwrap_or_default(),
+                port.published.unwrap_or_default(),
+                port.target,
+                port.protocol.unwrap(),
+            )
+        });
+        let of = |ip: &str, host: &str, container, protocol: &str| {
+            (ip.to_owned(), host.to_owned(), container, protocol.to_owned())
+        };
+        assert_eq!(
+            ports.collect::<Vec<_>>(),
+            [
+                of("127.0.0.1", "8080", 80, "tcp"),
+                of("", "53", 53, "udp"),
+                of("", "", 90, "tcp"),
+                of("", "7000", 80, "tcp"),
+                of("", "7001", 81, "tcp"),
+                of("::1", "1", 2, "tcp"),
+            ]
+        );
+        assert!(meant("run -p 1-2:1-3 i").is_err());
+        assert!(meant("run -p 70000 i").is_err());
+    }
+
+    #[test]
+    fn limits_are_read_in_dockers_units() {
+        let asked =
+            meant("run -m 64m --memory-swap -1 --cpus 0.5 --pids-limit -1 --ulimit nofile=1:2 i").unwrap();
+        let service = asked.service;
+        assert_eq!((service.mem_limit.unwrap().0, service.memswap_limit.unwrap().0), (64 << 20, -1));
+        assert_eq!((service.cpus, service.pids_limit), (Some(0.5), Some(-1)));
+        assert_eq!((service.ulimits["nofile"].soft, service.ulimits["nofile"].hard), (1, 2));
+        let err = meant("run -m much i").unwrap_err().to_string();
+        assert!(err.starts_with("invalid argument \"much\" for \"--memory\""), "{err}");
+    }
+}

@@ -1,0 +1,365 @@
+//! Docker's tree: `cortenctl`.
+
+use clap::{ArgMatches, Command};
+
+use super::container::{self, Asked};
+use super::typed::{Typed, command_line, flag, operands, value, values};
+use crate::engine::DEFAULT_ADDRESS;
+use crate::error::{Error, Result};
+
+/// What is meant by a command line.
+#[derive(Debug)]
+pub struct Meant {
+    pub namespace: String,
+    pub address: String,
+    pub verb: Verb,
+}
+
+/// A verb with what belongs to it.
+#[derive(Debug)]
+pub enum Verb {
+    Run { asked: Box<Asked>, detach: bool },
+    Create(Box<Asked>),
+    Start { containers: Vec<String>, attach: bool, interactive: bool },
+    Stop { containers: Vec<String>, stop: Stop },
+    Restart { containers: Vec<String>, stop: Stop },
+    Kill { containers: Vec<String>, signal: String },
+    Pause { containers: Vec<String> },
+    Unpause { containers: Vec<String> },
+    Remove { containers: Vec<String>, force: bool, volumes: bool },
+    Wait { containers: Vec<String> },
+    Ps(Ps),
+    Exec(Exec),
+    Logs { container: String, logs: Logs },
+    Top { container: String, options: Vec<String> },
+    Inspect { names: Vec<String>, format: Option<String>, kind: Option<String> },
+    Images(Images),
+    Pull { image: String, platform: Option<String>, quiet: bool },
+    RemoveImages { images: Vec<String>, force: bool },
+    Tag { source: String, target: String },
+    Version { format: Option<String> },
+}
+
+/// How a process is stopped, where the container doesn't say.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    pub signal: Option<String>,
+    /// -1: it may take for ever.
+    pub seconds: Option<i64>,
+}
+
+/// `ps`
+#[derive(Clone, Debug, Default)]
+pub struct Ps {
+    pub all: bool,
+    pub quiet: bool,
+    pub no_trunc: bool,
+    pub last: Option<usize>,
+    pub filters: Vec<(String, String)>,
+    pub format: Option<String>,
+}
+
+/// `exec`
+#[derive(Clone, Debug, Default)]
+pub struct Exec {
+    pub container: String,
+    pub command: Vec<String>,
+    pub detach: bool,
+    pub interactive: bool,
+    pub tty: bool,
+    pub privileged: bool,
+    pub user: Option<String>,
+    pub directory: Option<String>,
+    pub environment: Vec<String>,
+}
+
+/// `logs`
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    pub follow: bool,
+    /// None: all.
+    pub tail: Option<usize>,
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub timestamps: bool,
+}
+
+/// `images`
+#[derive(Clone, Debug, Default)]
+pub struct Images {
+    pub reference: Option<String>,
+    pub quiet: bool,
+    pub no_trunc: bool,
+    pub digests: bool,
+    pub format: Option<String>,
+}
+
+/// The tree.
+pub fn tree() -> Command {
+    Command::new("cortenctl")
+        .about("Docker's everyday on containerd, without a daemon")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(value("namespace", "NAME", "containerd's namespace [default: default]").short('n'))
+        .arg(value("address", "SOCKET", "containerd's socket").short('a'))
+        .subcommands(lives())
+        .subcommands(looks())
+        .subcommands(images())
+        .subcommand(Command::new("version").about("Say which versions are at work").arg(format()))
+}
+
+/// What begins and ends containers.
+fn lives() -> Vec<Command> {
+    let some = || operands("CONTAINER", "Names or ids");
+    let time = || {
+        value("time", "SECONDS", "How long before SIGKILL; -1: for ever")
+            .short('t')
+            .alias("timeout")
+            .allow_hyphen_values(true)
+    };
+    let signal = || value("signal", "SIGNAL", "The signal").short('s');
+    vec![
+        container::flags(Command::new("run").about("Create and start a container"))
+            .arg(flag("detach", "Come back as soon as it runs, and print its id").short('d'))
+            .arg(flag("sig-proxy", "Give signals to it, as always").hide(true)),
+        container::flags(Command::new("create").about("Create a container that can be started")),
+        Command::new("start")
+            .about("Start containers")
+            .arg(flag("attach", "Show its output").short('a'))
+            .arg(flag("interactive", "Give it our standard input").short('i'))
+            .arg(some()),
+        Command::new("stop").about("Stop containers").arg(time()).arg(signal()).arg(some()),
+        Command::new("restart")
+            .about("Stop containers and start them again")
+            .arg(time())
+            .arg(signal())
+            .arg(some()),
+        Command::new("kill").about("Send a signal to containers").arg(signal()).arg(some()),
+        Command::new("pause").about("Freeze containers").arg(some()),
+        Command::new("unpause").about("Let frozen containers go on").arg(some()),
+        Command::new("rm")
+            .about("Remove containers")
+            .arg(flag("force", "Also those that run").short('f'))
+            .arg(flag("volumes", "With their anonymous volumes").short('v'))
+            .arg(some()),
+        Command::new("wait").about("Wait for the end of containers, and print their exit codes").arg(some()),
+    ]
+}
+
+/// What shows containers, or does something within them.
+fn looks() -> Vec<Command> {
+    vec![
+        Command::new("ps")
+            .about("List containers")
+            .visible_alias("list")
+            .arg(flag("all", "Also those that don't run").short('a'))
+            .arg(flag("quiet", "Only the ids").short('q'))
+            .arg(flag("no-trunc", "Nothing shortened"))
+            .arg(flag("latest", "Only the newest one").short('l'))
+            .arg(value("last", "NUMBER", "Only the newest ones").short('n').allow_hyphen_values(true))
+            .arg(
+                values("filter", "KEY=VALUE", "id, name, label, status, ancestor, exited, volume").short('f'),
+            )
+            .arg(format()),
+        Command::new("exec")
+            .about("Run a command in a container that runs")
+            .arg(flag("detach", "Come back as soon as it runs").short('d'))
+            .arg(flag("interactive", "Keep standard input open").short('i'))
+            .arg(flag("tty", "Give it a terminal").short('t'))
+            .arg(flag("privileged", "Let it do what the host can"))
+            .arg(value("user", "USER[:GROUP]", "Who runs").short('u'))
+            .arg(value("workdir", "DIR", "The directory that it starts in").short('w'))
+            .arg(values("env", "KEY=VALUE", "Set a variable").short('e'))
+            .arg(values("env-file", "FILE", "Read variables from FILE"))
+            .arg(command_line("CONTAINER COMMAND [ARG...]", "The container and what runs")),
+        Command::new("logs")
+            .about("Show what a container has put out")
+            .arg(flag("follow", "Show what comes, too").short('f'))
+            .arg(value("tail", "NUMBER", "Only the last lines").short('n'))
+            .arg(value("since", "TIME", "Only from then on: 2026-01-02T03:04:05Z, 10m"))
+            .arg(value("until", "TIME", "Only until then"))
+            .arg(flag("timestamps", "With the time of each line").short('t'))
+            .arg(operands("CONTAINER", "Name or id").num_args(1)),
+        Command::new("top").about("List a container's processes").arg(
+            command_line("CONTAINER [OPTIONS]", "The container, and options of ps").allow_hyphen_values(true),
+        ),
+        Command::new("inspect")
+            .about("Show all about containers and images")
+            .arg(value("type", "container|image", "Only of this kind"))
+            .arg(flag("size", "Also sizes").short('s').hide(true))
+            .arg(format().short('f'))
+            .arg(operands("NAME", "Names or ids")),
+    ]
+}
+
+fn images() -> Vec<Command> {
+    vec![
+        Command::new("images")
+            .about("List images")
+            .arg(flag("all", "All, as always").short('a').hide(true))
+            .arg(flag("quiet", "Only the ids").short('q'))
+            .arg(flag("no-trunc", "Nothing shortened"))
+            .arg(flag("digests", "With digests"))
+            .arg(format())
+            .arg(operands("REPOSITORY[:TAG]", "Only these").required(false).num_args(0..=1)),
+        Command::new("pull")
+            .about("Pull an image")
+            .arg(flag("quiet", "Only print the name").short('q'))
+            .arg(value("platform", "OS/ARCH", "The image's platform"))
+            .arg(operands("IMAGE", "The name").num_args(1)),
+        Command::new("rmi")
+            .about("Remove images")
+            .arg(flag("force", "Also what containers use").short('f'))
+            .arg(operands("IMAGE", "Names or ids")),
+        Command::new("tag")
+            .about("Give an image one more name")
+            .arg(operands("SOURCE", "Name or id").num_args(1))
+            .arg(operands("TARGET", "The name").num_args(1)),
+    ]
+}
+
+fn format() -> clap::Arg {
+    value("format", "FORMAT", "table, json, or a Go template: '{{.ID}}'")
+}
+
+/// What is meant by what was typed.
+///
+/// Errors: one line for the user.
+pub fn meant(matches: &ArgMatches) -> Result<Meant> {
+    let typed = Typed(matches);
+    // The variables are those of `ctr` and `nerdctl`.
+    let said = |flag: &str, variable: &str, default: &str| {
+        let said = typed.text(flag).or_else(|| std::env::var(variable).ok());
+        said.filter(|said| !said.is_empty()).unwrap_or_else(|| default.to_owned())
+    };
+    let (name, matches) = matches.subcommand().ok_or_else(|| Error::new("no command"))?;
+    Ok(Meant {
+        namespace: said("namespace", "CONTAINERD_NAMESPACE", "default"),
+        address: said("address", "CONTAINERD_ADDRESS", DEFAULT_ADDRESS),
+        verb: verb(name, matches)?,
+    })
+}
+
+#[expect(clippy::too_many_lines, reason = "a match over all verbs")]
+fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
+    let typed = Typed(matches);
+    let containers = || typed.texts("CONTAINER");
+    let first = |name: &str| typed.text(name).unwrap_or_default();
+    Ok(match name {
+        "run" => Verb::Run { asked: Box::new(container::asked(matches)?), detach: typed.flag("detach") },
+        "create" => Verb::Create(Box::new(container::asked(matches)?)),
+        "start" => Verb::Start {
+            containers: containers(),
+            attach: typed.flag("attach"),
+            interactive: typed.flag("interactive"),
+        },
+        "stop" => Verb::Stop { containers: containers(), stop: stop(&typed)? },
+        "restart" => Verb::Restart { containers: containers(), stop: stop(&typed)? },
+        "kill" => Verb::Kill {
+            containers: containers(),
+            signal: typed.text("signal").unwrap_or_else(|| "KILL".to_owned()),
+        },
+        "pause" => Verb::Pause { containers: containers() },
+        "unpause" => Verb::Unpause { containers: containers() },
+        "rm" => Verb::Remove {
+            containers: containers(),
+            force: typed.flag("force"),
+            volumes: typed.flag("volumes"),
+        },
+        "wait" => Verb::Wait { containers: containers() },
+        "ps" => Verb::Ps(ps(&typed)?),
+        "exec" => Verb::Exec(exec(&typed)?),
+        "logs" => Verb::Logs {
+            container: first("CONTAINER"),
+            logs: Logs {
+                follow: typed.flag("follow"),
+                // `all` and a negative number are all.
+                tail: typed.text("tail").and_then(|number| number.parse().ok()),
+                since: typed.text("since"),
+                until: typed.text("until"),
+                timestamps: typed.flag("timestamps"),
+            },
+        },
+        "top" => {
+            let mut words = typed.texts("CONTAINER [OPTIONS]").into_iter();
+            Verb::Top { container: words.next().unwrap_or_default(), options: words.collect() }
+        }
+        "inspect" => Verb::Inspect {
+            names: typed.texts("NAME"),
+            format: typed.text("format"),
+            kind: typed.text("type"),
+        },
+        "images" => Verb::Images(Images {
+            reference: typed.text("REPOSITORY[:TAG]"),
+            quiet: typed.flag("quiet"),
+            no_trunc: typed.flag("no-trunc"),
+            digests: typed.flag("digests"),
+            format: typed.text("format"),
+        }),
+        "pull" => {
+            Verb::Pull { image: first("IMAGE"), platform: typed.text("platform"), quiet: typed.flag("quiet") }
+        }
+        "rmi" => Verb::RemoveImages { images: typed.texts("IMAGE"), force: typed.flag("force") },
+        "tag" => Verb::Tag { source: first("SOURCE"), target: first("TARGET") },
+        "version" => Verb::Version { format: typed.text("format") },
+        other => return Err(Error::new(format!("{other}: no such command"))),
+    })
+}
+
+fn stop(typed: &Typed) -> Result<Stop> {
+    Ok(Stop { signal: typed.text("signal"), seconds: typed.read("time")? })
+}
+
+fn ps(typed: &Typed) -> Result<Ps> {
+    let last = typed.read::<i64>("last")?.and_then(|last| usize::try_from(last).ok());
+    Ok(Ps {
+        all: typed.flag("all"),
+        quiet: typed.flag("quiet"),
+        no_trunc: typed.flag("no-trunc"),
+        last: if typed.flag("latest") { Some(1) } else { last },
+        filters: typed.pairs("filter").collect(),
+        format: typed.text("format"),
+    })
+}
+
+fn exec(typed: &Typed) -> Result<Exec> {
+    let mut words = typed.texts("CONTAINER COMMAND [ARG...]").into_iter();
+    let container = words.next().unwrap_or_default();
+    let command: Vec<String> = words.collect();
+    if command.is_empty() {
+        return Err(Error::new("\"cortenctl exec\" requires at least 2 arguments"));
+    }
+    let environment = container::environment(typed)?;
+    Ok(Exec {
+        container,
+        command,
+        detach: typed.flag("detach"),
+        interactive: typed.flag("interactive"),
+        tty: typed.flag("tty"),
+        privileged: typed.flag("privileged"),
+        user: typed.text("user"),
+        directory: typed.text("workdir"),
+        environment: environment
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")))
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound_and_each_verb_is_meant() {
+        let tree = tree();
+        tree.clone().debug_assert();
+        for verb in tree.get_subcommands() {
+            let matches = tree.clone().try_get_matches_from(["cortenctl", verb.get_name(), "one", "two"]);
+            if let Ok(matches) = matches {
+                assert!(meant(&matches).is_ok(), "{}", verb.get_name());
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `down`.
+
+use std::collections::BTreeMap;
+
+use super::Session;
+use crate::apply::sweep::sweep;
+use crate::cli::compose::Down;
+use crate::commands::Ended;
+use crate::model::types::Project;
+use crate::plan::down::down as planned;
+use crate::plan::wanted::Facts;
+
+/// Removes what the project has made.
+pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
+    let _lock = session.lock(project).await?;
+    sweep(&session.engine, &session.disk).await?;
+    let actual = session.actual(project).await?;
+    let plan = planned(project, &actual, &asked.plan)?;
+    session.carry_out(project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds).await?;
+    if !session.dry_run && asked.plan.services.is_empty() {
+        crate::disk::remove_dir(&session.disk.project(&project.name))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,94 @@
+//! docker compose's commands: load → observe → plan → apply → print.
+
+use crate::actual;
+use crate::apply::image::Image;
+use crate::apply::project::Performer;
+use crate::apply::walk;
+use crate::cli::compose::{Asked, Verb};
+use crate::disk::Disk;
+use crate::engine::{DEFAULT_ADDRESS, Engine};
+use crate::error::Result;
+use crate::model::types::Project;
+use crate::plan::explain::explain;
+use crate::plan::graph::Plan;
+use crate::plan::wanted::Facts;
+
+use super::{Ended, config, print, project};
+
+mod down;
+mod facts;
+mod images;
+mod lifecycle;
+mod logs;
+mod ls;
+mod progress;
+mod ps;
+mod up;
+
+/// The namespace of a user who names none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Does what is asked.
+pub async fn perform(asked: Asked) -> Ended {
+    let Asked { request, namespace, address, dry_run, verb } = asked;
+    let open = async || -> Result<Session> {
+        let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
+        Ok(Session { disk: Disk::of(namespace), engine, dry_run })
+    };
+    let to_run = || project::to_run(&request).map(|loaded| loaded.project);
+    let to_look_at = || project::look_at(&request).map(|loaded| loaded.project);
+    match verb {
+        Verb::Config(options) => config::run(&request, &options).map(|()| 0),
+        Verb::Up(up) => up::up(&open().await?, &to_run()?, &up).await,
+        Verb::Down(down) => down::down(&open().await?, &to_look_at()?, &down).await,
+        Verb::Start(services) => lifecycle::start(&open().await?, &to_run()?, &services).await,
+        Verb::Stop(stop) => lifecycle::stop(&open().await?, &to_look_at()?, &stop).await,
+        Verb::Restart { stop, no_deps } => {
+            lifecycle::restart(&open().await?, &to_run()?, &stop, no_deps).await
+        }
+        Verb::Ps(ps) => ps::ps(&open().await?, &to_look_at()?, &ps).await,
+        Verb::Logs(asked) => logs::logs(&open().await?, &to_look_at()?, &asked).await,
+        Verb::Ls(asked) => ls::ls(&open().await?, &asked).await,
+        Verb::Pull(services) => images::pull(&open().await?, &to_run()?, &services).await,
+    }
+}
+
+/// What every command works with.
+pub struct Session {
+    pub engine: Engine,
+    pub disk: Disk,
+    /// Whether plans are printed in place of being carried out.
+    pub dry_run: bool,
+}
+
+impl Session {
+    /// Carries a plan out, or prints it, and says meanwhile what happens.
+    async fn carry_out(
+        &self,
+        project: &Project,
+        facts: &Facts,
+        images: &std::collections::BTreeMap<String, Image>,
+        plan: &Plan,
+        stop_seconds: Option<i64>,
+    ) -> Result<()> {
+        if self.dry_run {
+            print(&explain(plan));
+            return Ok(());
+        }
+        plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        let performer = Performer::new((&self.engine, &self.disk), (project, facts), images, stop_seconds);
+        walk::carry_out(plan, |step| performer.perform(step), progress::tell).await
+    }
+
+    /// Holds the project's lock: only one command at a time changes a project.
+    async fn lock(&self, project: &Project) -> Result<impl Drop + use<>> {
+        let (disk, name) = (self.disk.clone(), format!("project-{}", project.name));
+        let locked = tokio::task::spawn_blocking(move || disk.lock(&name)).await;
+        locked.map_err(|err| crate::error::Error::new(err.to_string()))?
+    }
+
+    async fn actual(&self, project: &Project) -> Result<crate::plan::actual::Actual> {
+        actual::of(&self.engine, &self.disk, project).await.map(|(actual, _)| actual)
+    }
+}

@@ -1,0 +1,50 @@
+//! `up` and `create`.
+
+use std::collections::BTreeSet;
+
+use super::{Session, facts, images, lifecycle, logs};
+use crate::apply::sweep::sweep;
+use crate::cli::compose::{Logs, StopServices, Up};
+use crate::cli::docker;
+use crate::commands::Ended;
+use crate::error::Result;
+use crate::model::types::Project;
+use crate::plan::selection;
+use crate::plan::up::up as planned;
+use crate::plan::wanted::Wanted;
+
+/// Brings a project up. In the foreground shows its output until somebody interrupts, and then stops it.
+pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
+    bring_up(session, project, asked).await?;
+    if asked.detach || session.dry_run {
+        return Ok(0);
+    }
+    let shown = Logs {
+        services: asked.plan.services.clone(),
+        logs: docker::Logs { follow: true, ..docker::Logs::default() },
+        ..Logs::default()
+    };
+    tokio::select! {
+        shown = logs::logs(session, project, &shown) => shown,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            let stop = StopServices { services: asked.plan.services.clone(), seconds: asked.stop_seconds };
+            lifecycle::stop(session, project, &stop).await?;
+            Ok(130)
+        }
+    }
+}
+
+async fn bring_up(session: &Session, project: &Project, asked: &Up) -> Result<()> {
+    let _lock = session.lock(project).await?;
+    sweep(&session.engine, &session.disk).await?;
+    let mut selected: BTreeSet<String> = selection::named(project, &asked.plan.services)?;
+    if !asked.plan.no_deps {
+        selected = selection::with_dependencies(project, selected);
+    }
+    let images = images::ensure(session, project, &selected, asked.pull).await?;
+    let facts = facts::of(project, &images)?;
+    let actual = session.actual(project).await?;
+    let plan = planned(Wanted { project, facts: &facts }, &actual, &asked.plan)?;
+    session.carry_out(project, &facts, &images, &plan, asked.stop_seconds).await
+}

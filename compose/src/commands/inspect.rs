@@ -1,0 +1,75 @@
+//! `inspect`
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Ended, Session, complain, print};
+use crate::apply::image::{self, Image};
+use crate::error::{Error, Kind, Result};
+use crate::observe::{self, Observed};
+use crate::reference::familiar;
+use crate::view;
+use crate::view::template::Template;
+
+pub async fn inspect(session: &Session, names: &[String], format: Option<&str>, kind: Option<&str>) -> Ended {
+    let containers = session.containers().await?;
+    let mut found = Vec::new();
+    let mut code = 0;
+    for name in names {
+        match about(session, &containers, name, kind).await {
+            Ok(about) => found.push(about),
+            Err(err) => {
+                complain(&err);
+                code = 1;
+            }
+        }
+    }
+    match format {
+        None | Some("json") => print(&pretty(&found)?),
+        Some(format) => {
+            let template = Template::parse(format)?;
+            for about in &found {
+                print(&(template.render(about)? + "\n"));
+            }
+        }
+    }
+    Ok(code)
+}
+
+async fn about(session: &Session, containers: &[Observed], name: &str, kind: Option<&str>) -> Result<Value> {
+    if kind != Some("image") {
+        match observe::find(containers, name) {
+            Ok(one) => return Ok(container(session, one).await),
+            Err(err) if kind == Some("container") || err.kind() != Kind::NotFound => return Err(err),
+            Err(_) => {}
+        }
+    }
+    match image::find(&session.engine, name, None).await {
+        Ok(found) => image(session, &found).await,
+        Err(err) if err.kind() == Kind::NotFound && kind.is_none() => {
+            Err(Error::of_kind(Kind::NotFound, format!("No such object: {name}")))
+        }
+        Err(err) => Err(err),
+    }
+}
+
+async fn container(session: &Session, one: &Observed) -> Value {
+    // An image that is gone takes nothing from the container.
+    let image = image::find(&session.engine, &one.container.image, None).await.ok();
+    view::inspect::container(one, &session.disk.container(one.id()), image.as_ref())
+}
+
+async fn image(session: &Session, found: &Image) -> Result<Value> {
+    let all = image::all(&session.engine).await?;
+    let names = all.iter().filter(|other| other.id == found.id).map(|other| familiar(&other.name));
+    Ok(view::inspect::image(found, &names.collect::<Vec<_>>()))
+}
+
+/// JSON with four spaces, as Docker's.
+fn pretty(values: &[Value]) -> Result<String> {
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    values.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
+    text.push(b'\n');
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}

@@ -1,0 +1,147 @@
+//! `start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`, `wait`.
+
+use super::{Ended, Session, run, say};
+use crate::apply::record::Wanted;
+use crate::apply::{container, stdio, task};
+use crate::cli::docker::Stop;
+use crate::engine::tasks::{PauseTask, ResumeTask};
+use crate::error::{Context, Error, Kind, Result};
+use crate::observe::{self, Observed, State};
+use crate::signals;
+
+pub async fn start(session: &Session, typed: &[String], attach: bool, interactive: bool) -> Ended {
+    if !attach && !interactive {
+        return session.each(typed, async |one| start_one(session, one).await).await;
+    }
+    let [typed] = typed else {
+        return Err(Error::new("you cannot start and attach multiple containers at once"));
+    };
+    let containers = session.containers().await?;
+    run::attached(session, observe::find(&containers, typed)?, Some(interactive)).await
+}
+
+async fn start_one(session: &Session, one: &Observed) -> Result<()> {
+    // Docker starts a container that runs without a word.
+    if one.state.is_up() {
+        return Ok(());
+    }
+    let streams = stdio::kept(&session.disk.container(one.id()), one.record()?.service.tty)?;
+    container::start(&session.engine, one, &streams).await
+}
+
+pub async fn stop(session: &Session, typed: &[String], stop: &Stop) -> Ended {
+    session.each(typed, async |one| stop_one(session, one, stop).await).await
+}
+
+pub async fn restart(session: &Session, typed: &[String], stop: &Stop) -> Ended {
+    session
+        .each(typed, async |one| {
+            stop_one(session, one, stop).await?;
+            let again = Observed { state: State::Created, ..one.clone() };
+            start_one(session, &again).await
+        })
+        .await
+}
+
+async fn stop_one(session: &Session, one: &Observed, stop: &Stop) -> Result<()> {
+    let engine = &session.engine;
+    let record = one.record.clone().unwrap_or_default();
+    // Before the signal: nobody may take the end for one that calls for a restart.
+    container::want(engine, &one.container, &record, Wanted::Stopped).await?;
+    match one.state {
+        State::Running => {}
+        State::Paused => resume(session, one).await?,
+        // Nobody is to start it again.
+        State::Restarting { .. } => return container::end_keeper(&session.disk, one.id()),
+        State::Created | State::Exited { .. } => return Ok(()),
+    }
+    let signal = stop.signal.as_deref().unwrap_or(&record.stop_signal);
+    let signal = signals::number(if signal.is_empty() { "TERM" } else { signal })?;
+    let seconds = match stop.seconds {
+        None => Some(record.stop_seconds()),
+        Some(seconds) => u64::try_from(seconds).ok(),
+    };
+    task::stop(engine, one.id(), signal, seconds).await
+}
+
+pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
+    let signal = signals::number(signal)?;
+    session
+        .each(typed, async |one| {
+            let is_running = one.state.is_up();
+            let killed = if is_running {
+                task::kill(&session.engine, one.id(), signal).await
+            } else {
+                Err(ended(one))
+            };
+            killed.at(format_args!("cannot kill container: {}", one.name()))
+        })
+        .await
+}
+
+pub async fn pause(session: &Session, typed: &[String]) -> Ended {
+    session
+        .each(typed, async |one| match one.state {
+            State::Running => session
+                .engine
+                .call(PauseTask { container_id: one.id().to_owned() })
+                .await
+                .at(one.name())
+                .map(drop),
+            State::Paused => {
+                Err(Error::of_kind(Kind::WrongState, format!("Container {} is already paused", one.id())))
+            }
+            _ => Err(ended(one)),
+        })
+        .await
+}
+
+pub async fn unpause(session: &Session, typed: &[String]) -> Ended {
+    session
+        .each(typed, async |one| match one.state {
+            State::Paused => resume(session, one).await,
+            _ => Err(Error::of_kind(Kind::WrongState, format!("Container {} is not paused", one.id()))),
+        })
+        .await
+}
+
+async fn resume(session: &Session, one: &Observed) -> Result<()> {
+    session.engine.call(ResumeTask { container_id: one.id().to_owned() }).await.at(one.name()).map(drop)
+}
+
+pub async fn remove(session: &Session, typed: &[String], force: bool, volumes: bool) -> Ended {
+    session
+        .each(typed, async |one| {
+            if one.state.is_up() && !force {
+                let state = one.state.name();
+                return Err(Error::of_kind(
+                    Kind::WrongState,
+                    format!(
+                        "cannot remove container \"/{}\": container is {state}: stop the container before removing or \
+                         force remove",
+                        one.name()
+                    ),
+                ));
+            }
+            container::remove(&session.engine, &session.disk, one, volumes).await
+        })
+        .await
+}
+
+pub async fn wait(session: &Session, typed: &[String]) -> Ended {
+    let containers = session.containers().await?;
+    for name in typed {
+        let one = observe::find(&containers, name)?;
+        let known = match one.state {
+            State::Exited { code, .. } | State::Restarting { code } => Some(code),
+            _ => None,
+        };
+        let code = task::wait(&session.engine, one.id()).await?;
+        say(code.or(known).unwrap_or(0));
+    }
+    Ok(0)
+}
+
+fn ended(one: &Observed) -> Error {
+    Error::of_kind(Kind::WrongState, format!("container {} is not running", one.id()))
+}

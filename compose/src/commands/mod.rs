@@ -1,0 +1,147 @@
+//! Commands: load → observe → apply → print.
+
+use std::future::poll_fn;
+use std::io::Write;
+use std::task::Poll;
+
+use crate::cli::docker::{Meant, Verb};
+use crate::disk::Disk;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::observe::{self, Observed};
+
+pub mod compose;
+pub mod config;
+mod exec;
+mod images;
+mod inspect;
+mod lifecycle;
+mod logs;
+pub mod project;
+mod ps;
+mod run;
+mod top;
+mod version;
+
+/// What every command works with.
+pub struct Session {
+    pub engine: Engine,
+    pub disk: Disk,
+}
+
+/// How a command ends that has not failed: with the exit code of this program.
+pub type Ended = Result<u8>;
+
+/// Whatever Docker's daemon would refuse.
+pub const REFUSED: u8 = 125;
+/// A program that may not be run.
+const NOT_EXECUTABLE: u8 = 126;
+/// A program that isn't there.
+const NOT_FOUND: u8 = 127;
+
+/// Does what is meant.
+pub async fn perform(meant: Meant) -> Ended {
+    let engine = Engine::connect(&meant.address, &meant.namespace).await?;
+    let session = Session { disk: Disk::of(&meant.namespace), engine };
+    match meant.verb {
+        Verb::Run { asked, detach } => Ok(run::run(&session, *asked, detach).await),
+        Verb::Create(asked) => run::create(&session, *asked).await,
+        Verb::Start { containers, attach, interactive } => {
+            lifecycle::start(&session, &containers, attach, interactive).await
+        }
+        Verb::Stop { containers, stop } => lifecycle::stop(&session, &containers, &stop).await,
+        Verb::Restart { containers, stop } => lifecycle::restart(&session, &containers, &stop).await,
+        Verb::Kill { containers, signal } => lifecycle::kill(&session, &containers, &signal).await,
+        Verb::Pause { containers } => lifecycle::pause(&session, &containers).await,
+        Verb::Unpause { containers } => lifecycle::unpause(&session, &containers).await,
+        Verb::Remove { containers, force, volumes } => {
+            lifecycle::remove(&session, &containers, force, volumes).await
+        }
+        Verb::Wait { containers } => lifecycle::wait(&session, &containers).await,
+        Verb::Ps(ps) => ps::ps(&session, &ps).await,
+        Verb::Exec(exec) => exec::exec(&session, &exec).await,
+        Verb::Logs { container, logs } => logs::logs(&session, &container, &logs).await,
+        Verb::Top { container, options } => top::top(&session, &container, &options).await,
+        Verb::Inspect { names, format, kind } => {
+            inspect::inspect(&session, &names, format.as_deref(), kind.as_deref()).await
+        }
+        Verb::Images(images) => images::list(&session, &images).await,
+        Verb::Pull { image, platform, quiet } => {
+            images::pull(&session, &image, platform.as_deref(), quiet).await
+        }
+        Verb::RemoveImages { images, force } => images::remove(&session, &images, force).await,
+        Verb::Tag { source, target } => images::tag(&session, &source, &target).await,
+        Verb::Version { format } => version::version(&session, format.as_deref()).await,
+    }
+}
+
+impl Session {
+    /// All containers of the namespace.
+    async fn containers(&self) -> Result<Vec<Observed>> {
+        observe::containers(&self.engine).await
+    }
+
+    /// Does something to each of the containers that were named, to all at once, and prints each name. One that fails
+    /// stops no other.
+    async fn each(&self, typed: &[String], act: impl AsyncFn(&Observed) -> Result<()>) -> Ended {
+        let containers = self.containers().await?;
+        let acts = typed.iter().map(|name| {
+            let found = observe::find(&containers, name);
+            async { act(found?).await }
+        });
+        let mut code = 0;
+        for (name, done) in typed.iter().zip(all(acts.collect()).await) {
+            match done {
+                Ok(()) => say(name),
+                Err(err) => {
+                    complain(&err);
+                    code = 1;
+                }
+            }
+        }
+        Ok(code)
+    }
+}
+
+/// Waits for all of them at once.
+async fn all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut pending: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|context| {
+        for (future, done) in pending.iter_mut().filter(|(_, done)| done.is_none()) {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                *done = Some(output);
+            }
+        }
+        if pending.iter().all(|(_, done)| done.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    pending.into_iter().filter_map(|(_, done)| done).collect()
+}
+
+/// A line on standard output. Who doesn't want to read it has gone.
+fn say(line: impl std::fmt::Display) {
+    drop(writeln!(std::io::stdout(), "{line}"));
+}
+
+/// Text on standard output.
+fn print(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+/// A failure on standard error.
+pub fn complain(err: &Error) {
+    eprintln!("cortenctl: {err}");
+}
+
+/// The exit code for a program that could not be started, by what the runtime says.
+fn code_of(err: &Error) -> u8 {
+    let said = err.to_string();
+    let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
+    if has(&["executable file not found", "no such file or directory"]) {
+        NOT_FOUND
+    } else if has(&["permission denied", "is a directory", "exec format error"]) {
+        NOT_EXECUTABLE
+    } else {
+        REFUSED
+    }
+}

@@ -1,0 +1,39 @@
+//! The project that a command is for.
+
+use crate::error::{Error, Result};
+use crate::model::load::{Files, Loaded, load};
+use crate::model::request::Request;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The files of the disk, and standard input as `-`.
+struct OnDisk;
+
+impl Files for OnDisk {
+    fn read(&self, file: &Path) -> io::Result<String> {
+        if file == Path::new("-") {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).map(|_| text)
+        } else {
+            std::fs::read_to_string(file)
+        }
+    }
+}
+
+/// Loads the project for a command that only looks at it, and tells the user what to know of it.
+pub fn look_at(request: &Request) -> Result<Loaded> {
+    let loaded = load(&OnDisk, request)?;
+    loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(loaded)
+}
+
+/// Loads the project for a command that runs it.
+///
+/// Errors: what the project asks for and can't be had.
+pub fn to_run(request: &Request) -> Result<Loaded> {
+    let loaded = look_at(request)?;
+    match loaded.refusals.as_slice() {
+        [] => Ok(loaded),
+        refusals => Err(Error::new(refusals.join("\n"))),
+    }
+}

@@ -1,0 +1,74 @@
+//! `top`: what the host's `ps` says of the container's processes.
+
+use std::process::Command;
+
+use super::{Ended, Session, print};
+use crate::engine::tasks::ListPids;
+use crate::error::{Context, Error, Result};
+use crate::observe;
+use crate::view::table::aligned;
+
+pub async fn top(session: &Session, typed: &str, options: &[String]) -> Ended {
+    let containers = session.containers().await?;
+    let one = observe::find(&containers, typed)?;
+    if !one.state.is_up() {
+        return Err(Error::new(format!("container {} is not running", one.id())));
+    }
+    let pids =
+        session.engine.call(ListPids { container_id: one.id().to_owned() }).await.at(one.name())?.processes;
+    let pids: Vec<String> = pids.iter().map(|process| process.pid.to_string()).collect();
+    let usual = ["-ef".to_owned()];
+    let options = if options.is_empty() { &usual } else { options };
+    let said = Command::new("ps").args(options).output().at("ps")?;
+    if !said.status.success() {
+        return Err(Error::new(String::from_utf8_lossy(&said.stderr).trim().to_owned())).at("ps");
+    }
+    print(&table(&String::from_utf8_lossy(&said.stdout), &pids)?);
+    Ok(0)
+}
+
+/// The lines of these processes, and the headings.
+fn table(said: &str, pids: &[String]) -> Result<String> {
+    let mut lines = said.lines();
+    let headings: Vec<String> =
+        lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let column = headings.iter().position(|heading| heading == "PID");
+    let column = column.ok_or_else(|| Error::new("Couldn't find PID field in ps output"))?;
+    let count = headings.len();
+    let mut table = vec![headings];
+    for line in lines {
+        let cells = cells(line, count);
+        if cells.get(column).is_some_and(|pid| pids.contains(pid)) {
+            table.push(cells);
+        }
+    }
+    Ok(aligned(&table))
+}
+
+/// As many cells as there are headings: the last one may have spaces.
+fn cells(line: &str, count: usize) -> Vec<String> {
+    let mut rest = line.trim_start();
+    let mut cells = Vec::new();
+    while cells.len() + 1 < count {
+        let Some((cell, after)) = rest.split_once(char::is_whitespace) else { break };
+        cells.push(cell.to_owned());
+        rest = after.trim_start();
+    }
+    cells.push(rest.to_owned());
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn only_the_containers_processes_are_listed() {
+        let said = "UID PID CMD\nroot 1 init x\nroot 7 sleep 1000\n";
+        assert_eq!(
+            table(said, &["7".to_owned()]).unwrap(),
+            "UID       PID       CMD\nroot      7         sleep 1000\n"
+        );
+        assert!(table("CMD\n", &[]).is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! What is on disk: paths, files that are there whole or not at all, and locks.
+//!
+//! What lasts is under `/var/lib/corten-compose/NS`: networks, volumes, and a directory for each container. What ends
+//! with a boot is under `/run/corten-compose/NS`.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Context, Error, Kind, Result};
+
+const LASTING: &str = "/var/lib/corten-compose";
+const RUNNING: &str = "/run/corten-compose";
+
+/// The directories of a namespace.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    lasting: PathBuf,
+    running: PathBuf,
+}
+
+impl Disk {
+    /// Those of a containerd namespace.
+    pub fn of(namespace: &str) -> Disk {
+        Disk { lasting: Path::new(LASTING).join(namespace), running: Path::new(RUNNING).join(namespace) }
+    }
+
+    /// The directory of a container that lasts: its log, `hosts`, `resolv.conf`, `hostname`, its last exit.
+    pub fn container(&self, id: &str) -> PathBuf {
+        self.lasting.join("containers").join(id)
+    }
+
+    /// The directory of a container that ends with a boot: sockets, fifos, state.
+    pub fn running(&self, id: &str) -> PathBuf {
+        self.running.join(id)
+    }
+
+    /// The directory of a project's secrets and configs that are no files of the user's.
+    pub fn project(&self, name: &str) -> PathBuf {
+        self.lasting.join("projects").join(name)
+    }
+
+    /// The directory that has those which end with a boot.
+    pub fn all_running(&self) -> PathBuf {
+        self.running.clone()
+    }
+
+    /// The directory of all volumes.
+    pub fn volumes(&self) -> PathBuf {
+        self.lasting.join("volumes")
+    }
+
+    /// The directory of all networks' records.
+    pub fn networks(&self) -> PathBuf {
+        self.lasting.join("networks")
+    }
+
+    /// The directory of what each network has at the moment.
+    pub fn endpoints(&self) -> PathBuf {
+        self.running.join("net")
+    }
+
+    /// Waits for the namespace's lock of that name, and holds it until the result is dropped.
+    pub fn lock(&self, name: &str) -> Result<Flock<File>> {
+        make_dir(&self.running)?;
+        lock(&self.running.join(format!("{name}.lock")))
+    }
+}
+
+/// The directories of all namespaces that have anything on disk.
+pub fn namespaces() -> Result<Vec<Disk>> {
+    let mut names = BTreeSet::new();
+    for root in [LASTING, RUNNING] {
+        let dirs = list(Path::new(root))?;
+        names.extend(dirs.iter().filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned())));
+    }
+    Ok(names.iter().map(|name| Disk::of(name)).collect())
+}
+
+/// A file or directory of the whole host that ends with a boot. Its name begins with a dot, as no namespace's does.
+pub fn of_host(name: &str) -> PathBuf {
+    Path::new(RUNNING).join(format!(".{name}"))
+}
+
+/// Waits for the host's lock of that name, and holds it until the result is dropped.
+pub fn lock_host(name: &str) -> Result<Flock<File>> {
+    make_dir(Path::new(RUNNING))?;
+    lock(&of_host(&format!("{name}.lock")))
+}
+
+fn lock(path: &Path) -> Result<Flock<File>> {
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file = file.at(path.display())?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).at(path.display())
+}
+
+/// What is in a directory, by name, but for what begins with a dot: unfinished files. A directory that isn't there has
+/// nothing.
+pub fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(err) => return Err(err).at(dir.display()),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut paths = paths.at(dir.display())?;
+    paths.retain(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
+    paths.sort();
+    Ok(paths)
+}
+
+/// Makes a directory with its parents, all of them root's alone.
+pub fn make_dir(dir: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o711).create(dir).at(dir.display())
+}
+
+/// Removes a directory with all in it. A directory that isn't there is fine.
+pub fn remove_dir(dir: &Path) -> Result<()> {
+    absent_is_fine(fs::remove_dir_all(dir)).at(dir.display())
+}
+
+/// Removes a file. A file that isn't there is fine.
+pub fn remove_file(path: &Path) -> Result<()> {
+    absent_is_fine(fs::remove_file(path)).at(path.display())
+}
+
+fn absent_is_fine(removed: std::io::Result<()>) -> std::io::Result<()> {
+    match removed {
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Writes a file so that a reader sees the old content or the new one, whoever is killed meanwhile.
+pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let mut options = File::options();
+    let file = options.create(true).truncate(true).write(true).mode(0o644).open(&unfinished);
+    let written = file.and_then(|mut file| file.write_all(content));
+    written.and_then(|()| fs::rename(&unfinished, path)).at(path.display())
+}
+
+/// Writes a file in place: who has it bind-mounted sees the new content.
+pub fn write_in_place(path: &Path, content: &[u8]) -> Result<()> {
+    fs::write(path, content).at(path.display())
+}
+
+/// Writes a record as JSON, as [`write`] does.
+pub fn write_json(path: &Path, record: &impl Serialize) -> Result<()> {
+    write(path, &serde_json::to_vec(record).at(path.display())?)
+}
+
+/// Reads a record, if its file is there.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match fs::read(path).map_err(Error::from) {
+        Ok(content) => serde_json::from_slice(&content).map(Some).at(path.display()),
+        Err(err) if err.kind() == Kind::NotFound => Ok(None),
+        Err(err) => Err(err).at(path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_an_absent_one_is_none() {
+        let dir = std::env::temp_dir().join(format!("corten-compose-disk-{}", std::process::id()));
+        make_dir(&dir).unwrap();
+        let path = dir.join("record.json");
+        assert_eq!(read_json::<Vec<u32>>(&path).unwrap(), None);
+        write_json(&path, &vec![1, 2]).unwrap();
+        assert_eq!(read_json(&path).unwrap(), Some(vec![1, 2]));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing unfinished stays");
+        remove_dir(&dir).unwrap();
+        remove_dir(&dir).unwrap();
+    }
+}

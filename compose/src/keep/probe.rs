@@ -1,0 +1,201 @@
+//! Probes a container's health by its check's program, as one more process of the task.
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use serde_json::Value;
+use tokio::net::unix::pipe;
+use tokio::time::{sleep, timeout};
+
+use super::control::Keeper;
+use super::health::{OUTPUT_MAX, ProbeResult, TOO_SLOW};
+use super::settings::Check;
+use crate::disk;
+use crate::engine::Engine;
+use crate::engine::containers::GetContainer;
+use crate::engine::tasks::{DeleteProcess, Exec, GetTask, Kill, Start, Status, Wait};
+use crate::engine::types::Any;
+use crate::error::{Context, Error, Kind, Result};
+
+/// How long a probe may take to start.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a killed probe may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+
+/// Probes for as long as the keeper lives.
+pub async fn repeat(keeper: Rc<Keeper>, check: Check) {
+    for number in 0_u64.. {
+        let state = keeper.state().await;
+        let started = state.started.unwrap_or(SystemTime::UNIX_EPOCH);
+        let lived = started.elapsed().unwrap_or_default();
+        sleep(state.health.unwrap_or_default().pause(&check, lived)).await;
+        // Where nobody could be asked, nothing is known.
+        if let Ok(Some(result)) = probe(&keeper, &check, number).await {
+            let noted = keeper.change(|state| {
+                state.health.get_or_insert_default().note(&check, started, result);
+            });
+            drop(noted.await);
+        }
+    }
+}
+
+/// Nothing if the task doesn't run.
+async fn probe(keeper: &Keeper, check: &Check, number: u64) -> Result<Option<ProbeResult>> {
+    let settings = &keeper.settings;
+    let engine = Engine::connect(&settings.address, &settings.namespace).await?;
+    let task = engine.call(GetTask { container_id: settings.id.clone(), exec_id: String::new() }).await?;
+    if task.process.is_none_or(|process| process.status != Status::Running as i32) {
+        return Ok(None);
+    }
+    let container =
+        engine.call(GetContainer { id: settings.id.clone() }).await?.container.unwrap_or_default();
+    let process = process(&container.spec.unwrap_or_default(), &check.args)?;
+    let exec = Execution {
+        engine: &engine,
+        container: settings.id.clone(),
+        // A process of an earlier keeper may be left.
+        id: format!("health-{}-{number}", std::process::id()),
+    };
+    let output = Output::open(&keeper.running, &exec.id)?;
+    let start = SystemTime::now();
+    let started = timeout(START_PATIENCE, exec.start(process, &output.path)).await;
+    let result = match started {
+        Ok(Err(err)) if err.kind() == Kind::Unavailable => Err(err),
+        Ok(Err(err)) => exec.failed(start, err.to_string()).await,
+        Err(_) => exec.failed(start, "the probe did not start".to_owned()).await,
+        // The shim has handed on all output once the process is deleted.
+        Ok(Ok(())) => output.read_while(exec.end_and_delete(start, check.timeout)).await,
+    };
+    result.map(Some)
+}
+
+/// The container's own process with other arguments, and without its terminal.
+fn process(spec: &Any, args: &[String]) -> Result<Any> {
+    let mut spec: Value = spec.read_json()?;
+    let mut process = spec["process"].take();
+    if !process.is_object() {
+        return Err(Error::new("the container's spec has no process"));
+    }
+    process["args"] = args.into();
+    process["terminal"] = false.into();
+    Any::json(PROCESS_TYPE, &process)
+}
+
+/// One more process of the task.
+struct Execution<'a> {
+    engine: &'a Engine,
+    container: String,
+    id: String,
+}
+
+impl Execution<'_> {
+    async fn start(&self, process: Any, output: &Path) -> Result<()> {
+        let output = output.to_string_lossy().into_owned();
+        let exec = Exec {
+            container_id: self.container.clone(),
+            exec_id: self.id.clone(),
+            stdout: output.clone(),
+            stderr: output,
+            spec: Some(process),
+            ..Exec::default()
+        };
+        self.engine.call(exec).await?;
+        self.engine.call(Start { container_id: self.container.clone(), exec_id: self.id.clone() }).await?;
+        Ok(())
+    }
+
+    /// The result of a probe that has never run.
+    async fn failed(&self, start: SystemTime, output: String) -> Result<ProbeResult> {
+        self.delete().await;
+        Ok(ProbeResult { start, end: SystemTime::now(), exit_code: TOO_SLOW, output })
+    }
+
+    async fn end_and_delete(&self, start: SystemTime, patience: Duration) -> Result<ProbeResult> {
+        let result = self.end(start, patience).await;
+        self.delete().await;
+        result
+    }
+
+    /// The result, without output. Who is too slow is killed.
+    async fn end(&self, start: SystemTime, patience: Duration) -> Result<ProbeResult> {
+        if let Ok(waited) = timeout(patience, self.wait()).await {
+            let exit_code = i32::try_from(waited?).unwrap_or(i32::MAX);
+            return Ok(ProbeResult { start, end: SystemTime::now(), exit_code, output: String::new() });
+        }
+        let kill = Kill {
+            container_id: self.container.clone(),
+            exec_id: self.id.clone(),
+            signal: Signal::SIGKILL as u32,
+            all: false,
+        };
+        drop(self.engine.call(kill).await);
+        drop(timeout(END_PATIENCE, self.wait()).await);
+        Ok(ProbeResult::too_slow(start, SystemTime::now(), patience))
+    }
+
+    async fn wait(&self) -> Result<u32> {
+        let wait = Wait { container_id: self.container.clone(), exec_id: self.id.clone() };
+        Ok(self.engine.call(wait).await?.exit_status)
+    }
+
+    async fn delete(&self) {
+        let delete = DeleteProcess { container_id: self.container.clone(), exec_id: self.id.clone() };
+        // A process that has never been is gone as well.
+        drop(timeout(END_PATIENCE, self.engine.call(delete)).await);
+    }
+}
+
+/// A fifo for both of a probe's streams. It goes with this value.
+struct Output {
+    path: PathBuf,
+    pipe: pipe::Receiver,
+}
+
+impl Output {
+    fn open(running: &Path, id: &str) -> Result<Output> {
+        let path = running.join(id);
+        mkfifo(&path, Mode::from_bits_truncate(0o600)).at(path.display())?;
+        // Opened for writing too, so that there is no end before the first writer comes.
+        let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(&path).at(path.display())?;
+        Ok(Output { path, pipe })
+    }
+
+    /// Reads on while the probe runs, so that it is never held up, and keeps the beginning.
+    async fn read_while(&self, probe: impl Future<Output = Result<ProbeResult>>) -> Result<ProbeResult> {
+        let mut kept = Vec::new();
+        let mut probe = pin!(probe);
+        let result = loop {
+            tokio::select! {
+                result = &mut probe => break result,
+                _ = self.pipe.readable() => drop(self.read(&mut kept)),
+            }
+        };
+        while self.read(&mut kept) {}
+        let mut result = result?;
+        if result.exit_code != TOO_SLOW {
+            result.output = String::from_utf8_lossy(&kept).into_owned();
+        }
+        Ok(result)
+    }
+
+    /// Whether there was something.
+    fn read(&self, kept: &mut Vec<u8>) -> bool {
+        let mut chunk = Vec::with_capacity(OUTPUT_MAX);
+        let length = self.pipe.try_read_buf(&mut chunk).unwrap_or(0);
+        let room = OUTPUT_MAX - kept.len();
+        kept.extend(chunk.iter().take(room));
+        length > 0
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        drop(disk::remove_file(&self.path));
+    }
+}

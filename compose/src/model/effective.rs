@@ -1,0 +1,42 @@
+//! What a service's old fields and those of `deploy` say together.
+
+use super::types::Service;
+use super::values::Restart;
+
+impl Service {
+    /// How many containers it has.
+    pub fn replicas(&self) -> u32 {
+        self.scale.or(self.deploy.as_ref().and_then(|deploy| deploy.replicas)).unwrap_or(1)
+    }
+
+    /// What happens when a container ends. As in docker compose, `deploy.restart_policy` goes before `restart`.
+    pub fn restart_policy(&self) -> Restart {
+        let Some(policy) = self.deploy.as_ref().and_then(|deploy| deploy.restart_policy.as_ref()) else {
+            return self.restart.unwrap_or_default();
+        };
+        let times = policy.max_attempts.map(|times| u32::try_from(times).unwrap_or(u32::MAX));
+        match policy.condition.as_deref() {
+            Some("any" | "always") => Restart::Always,
+            Some("unless-stopped") => Restart::UnlessStopped,
+            Some("on-failure") => Restart::OnFailure(times.filter(|times| *times > 0)),
+            _ => Restart::No,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Restart;
+    use crate::model::types::{Deploy, RestartPolicy, Service};
+
+    #[test]
+    fn the_restart_policy_of_deploy_goes_first() {
+        let mut service = Service { restart: Some(Restart::UnlessStopped), ..Service::default() };
+        assert_eq!(service.restart_policy(), Restart::UnlessStopped);
+        let condition = Some("on-failure".to_owned());
+        let policy = RestartPolicy { condition, max_attempts: Some(3), ..RestartPolicy::default() };
+        service.deploy =
+            Some(Deploy { restart_policy: Some(policy), replicas: Some(2), ..Deploy::default() });
+        assert_eq!((service.restart_policy(), service.replicas()), (Restart::OnFailure(Some(3)), 2));
+    }
+}

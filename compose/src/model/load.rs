@@ -1,0 +1,276 @@
+//! Files → Model: which files, in which order, and every step from text to a project that fits together.
+
+use super::canonical::canonical;
+use super::complete::complete;
+use super::extends::{Extender, Source};
+use super::interpolate::Variables;
+use super::merge::{merge, settled, unique};
+use super::node::{Mapping, Node, Path, Place, unknown_key};
+use super::paths::Base;
+use super::request::Request;
+use super::types::{Config, Extensions, LanguageModel, Map, Network, Project, Secret, Service, Volume};
+use super::{check, dotenv, environment, include, name, read, required, unsupported, yaml};
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::path::{Path as FilePath, PathBuf};
+use std::rc::Rc;
+
+/// What reads files: the disk for programs, a map for tests.
+pub trait Files {
+    /// The text of a file, or of standard input if it is `-`.
+    fn read(&self, file: &FilePath) -> io::Result<String>;
+}
+
+/// A project, and what its user should know of it.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The project.
+    pub project: Project,
+    /// What we make do without, a line each.
+    pub warnings: Vec<String>,
+    /// What we can't run without, a line each: it could mean less security, or lost data.
+    pub refusals: Vec<String>,
+}
+
+/// Loads the project that the request means.
+///
+/// Errors: `FILE:LINE:COLUMN: FIELD: what is wrong`.
+pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
+    let here = &request.here;
+    let mut loader = Loader { files, here, known: HashMap::new(), unset: BTreeSet::new(), included: 0 };
+    let mut layers = request.layers(&mut loader)?;
+    let name = name::of_project(&mut loader, request, &layers)?;
+    layers.environment.entry("COMPOSE_PROJECT_NAME".to_owned()).or_insert_with(|| name.clone());
+    let mut tree = loader.layers(&layers, None)?;
+    environment::read_files(&mut loader, &mut tree, &layers.environment)?;
+    required::check(&tree, &Path::default())?;
+    let mut project = read_project(&tree, name)?;
+    project.directory = layers.directory;
+    project.files = layers.files;
+    project.environment = layers.environment;
+    complete(&mut project);
+    project.switch_off(&request.active_profiles(&project.environment));
+    if let Some((path, what)) = check::check(&project) {
+        return Err(tree.locate(&path).wrong(&path, what));
+    }
+    let mut loaded = Loaded { project, ..Loaded::default() };
+    let unset = loader.unset.iter();
+    loaded.warnings.extend(unset.map(|name| format!("the variable {name} isn't set, and is taken as empty")));
+    for unsupported in unsupported::unsupported(&tree) {
+        let line = tree.locate(&unsupported.path).wrong(&unsupported.path, unsupported.what).to_string();
+        if unsupported.refused { loaded.refusals.push(line) } else { loaded.warnings.push(line) }
+    }
+    for (path, what) in check::check_to_run(&loaded.project) {
+        loaded.refusals.push(tree.locate(&path).wrong(&path, what).to_string());
+    }
+    Ok(loaded)
+}
+
+/// Files that are merged into one project, an included one or the whole.
+pub struct Layers {
+    /// The files, absolute, a later one over an earlier one.
+    pub files: Vec<PathBuf>,
+    /// Where their relative paths begin.
+    pub directory: PathBuf,
+    /// The variables.
+    pub environment: Map<String>,
+    /// The files by whose `include` we came here.
+    pub including: Vec<PathBuf>,
+}
+
+/// What reads and keeps files while a project is loaded.
+pub struct Loader<'files> {
+    files: &'files dyn Files,
+    here: &'files FilePath,
+    /// The documents of each file, as they are in it.
+    known: HashMap<PathBuf, Rc<Vec<Node>>>,
+    /// The variables that were asked for in vain.
+    unset: BTreeSet<String>,
+    /// How many projects were included.
+    pub included: usize,
+}
+
+/// Who asks for a file, so that the user learns why it is read.
+type Asked<'a> = Option<(&'a Place, &'a Path)>;
+
+impl Loader<'_> {
+    /// Reads files into one tree in its long form, with absolute paths.
+    pub fn layers(&mut self, layers: &Layers, asked: Asked) -> Result<Node> {
+        let mut whole: Option<Node> = None;
+        let home = layers.environment.get("HOME").map(String::as_str);
+        for file in &layers.files {
+            for mut tree in self.documents(file, &layers.environment, asked)? {
+                let services = tree.get("services").and_then(Node::as_mapping).cloned().unwrap_or_default();
+                let source = Source { file: file.clone(), directory: layers.directory.clone(), services };
+                Extender::new(self, &layers.environment).apply(&mut tree, &source)?;
+                Base { directory: &layers.directory, home }.apply(&mut tree, &Path::default());
+                include::apply(self, &mut tree, layers)?;
+                whole = Some(match whole {
+                    Some(whole) => settled(merge(whole, tree, &Path::default())?),
+                    None => settled(tree),
+                });
+            }
+        }
+        let file = layers.files.first().map(|file| self.told(file)).unwrap_or_default();
+        let mut whole = whole.ok_or_else(|| Error::new(format!("{file}: says nothing")))?;
+        known_sections(&whole)?;
+        unique(&mut whole, &Path::default());
+        environment::resolve(&mut whole, &layers.environment);
+        Ok(whole)
+    }
+
+    /// The documents of a file in their long form, with values in place of variables.
+    pub fn documents(
+        &mut self,
+        file: &FilePath,
+        environment: &Map<String>,
+        asked: Asked,
+    ) -> Result<Vec<Node>> {
+        let lookup = |name: &str| environment.get(name).cloned();
+        let mut variables = Variables::new(&lookup);
+        let mut documents = Vec::new();
+        for document in self.raw(file, asked)?.iter() {
+            let mut document = document.clone();
+            variables.fill(&mut document, &Path::default())?;
+            documents.push(canonical(&document)?);
+        }
+        self.unset.append(&mut variables.unset);
+        Ok(documents)
+    }
+
+    /// The documents of a file as they are in it.
+    pub fn raw(&mut self, file: &FilePath, asked: Asked) -> Result<Rc<Vec<Node>>> {
+        if let Some(known) = self.known.get(file) {
+            return Ok(known.clone());
+        }
+        let name = self.told(file);
+        let text = self.files.read(file).map_err(|error| {
+            let line = format!("{name}: {}", words(&error));
+            asked.map_or_else(|| Error::new(line.clone()), |(place, path)| place.wrong(path, &line))
+        })?;
+        let documents = yaml::parse(&name, &text)?;
+        for document in &documents {
+            if document.as_mapping().is_none() {
+                return Err(document.place.wrong(&Path::default(), "must be a mapping"));
+            }
+        }
+        let documents = Rc::new(documents);
+        self.known.insert(file.to_owned(), documents.clone());
+        Ok(documents)
+    }
+
+    /// Puts values in place of the variables of a text.
+    pub fn expand(&mut self, text: &str, environment: &Map<String>) -> Result<String, String> {
+        let lookup = |name: &str| environment.get(name).cloned();
+        let mut variables = Variables::new(&lookup);
+        let expanded = variables.expand(text);
+        self.unset.append(&mut variables.unset);
+        expanded
+    }
+
+    /// The variables of files, whose own variables are those of `outside`, and of the files before.
+    pub fn variables(&mut self, files: &[PathBuf], outside: &Map<String>) -> Result<Map<String>> {
+        let mut found: Map<String> = Map::new();
+        for file in files {
+            let known = |name: &str| outside.get(name).or_else(|| found.get(name)).cloned();
+            let file = environment::File { path: file.to_string_lossy().into_owned(), ..Default::default() };
+            let more = self.variables_of(&file, &known).map_err(Error::new)?;
+            found.extend(more);
+        }
+        Ok(found)
+    }
+
+    /// The variables of a directory's `.env`, if it has one.
+    pub fn default_variables(&mut self, directory: &FilePath, outside: &Map<String>) -> Result<Map<String>> {
+        let file = directory.join(".env").to_string_lossy().into_owned();
+        let file = environment::File { path: file, required: false, format: None };
+        self.variables_of(&file, &|name| outside.get(name).cloned()).map_err(Error::new)
+    }
+
+    /// The variables of a file.
+    ///
+    /// Errors: `FILE:LINE: what is wrong`.
+    pub fn variables_of(
+        &mut self,
+        file: &environment::File,
+        outside: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Map<String>, String> {
+        let name = self.told(FilePath::new(&file.path));
+        let text = match self.files.read(FilePath::new(&file.path)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !file.required => return Ok(Map::new()),
+            Err(error) => return Err(format!("{name}: {}", words(&error))),
+        };
+        match file.format.as_deref() {
+            None => dotenv::parse(&text, outside).map_err(|what| format!("{name}:{what}")),
+            Some("raw") => Ok(dotenv::parse_raw(&text)),
+            Some(format) => Err(format!("{name}: has the format {format:?}, which isn't known")),
+        }
+    }
+
+    /// Tells whether a file is there and can be read.
+    pub fn is_there(&self, file: &FilePath) -> bool {
+        self.files.read(file).is_ok()
+    }
+
+    /// A file as the user is told of it: from where the user is, if it is below.
+    pub fn told(&self, file: &FilePath) -> String {
+        file.strip_prefix(self.here).unwrap_or(file).display().to_string()
+    }
+}
+
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::InvalidData => "isn't UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A whole file.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Document {
+    services: Map<Service>,
+    networks: Map<Network>,
+    volumes: Map<Volume>,
+    secrets: Map<Secret>,
+    configs: Map<Config>,
+    models: Map<LanguageModel>,
+    #[serde(rename = "x-*")]
+    extensions: Extensions,
+    // What else a file may say is already seen to.
+    #[allow(dead_code)]
+    name: Option<serde::de::IgnoredAny>,
+    #[allow(dead_code)]
+    version: Option<serde::de::IgnoredAny>,
+}
+
+/// Tells of keys that no file has, of an included one too.
+fn known_sections(tree: &Node) -> Result<()> {
+    const SECTIONS: [&str; 9] =
+        ["configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes"];
+    let unknown = |key: &&String| !SECTIONS.contains(&key.as_str()) && !key.starts_with("x-");
+    let mapping = tree.as_mapping().into_iter();
+    match mapping.flat_map(Mapping::iter).find(|(key, _)| unknown(key)) {
+        Some((key, entry)) => Err(entry.key.wrong(&Path::of(&[key]), unknown_key(key, &SECTIONS))),
+        None => Ok(()),
+    }
+}
+
+fn read_project(tree: &Node, name: String) -> Result<Project> {
+    let document: Document = read::read(tree, &Path::default())?;
+    Ok(Project {
+        name,
+        services: document.services,
+        networks: document.networks,
+        volumes: document.volumes,
+        secrets: document.secrets,
+        configs: document.configs,
+        models: document.models,
+        extensions: document.extensions,
+        ..Project::default()
+    })
+}

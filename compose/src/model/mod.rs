@@ -1,0 +1,35 @@
+//! Input, pure: Compose files → the Model.
+//!
+//! ```text
+//! files ─load─▶ text ─yaml─▶ tree ─interpolate─▶ ─canonical─▶ long forms ─extends, include, merge─▶ one tree
+//!                                                              one tree ─read, complete, check─▶ Project ─print─▶ text
+//! ```
+
+pub mod load;
+pub mod print;
+pub mod types;
+pub mod values;
+
+mod canonical;
+mod check;
+mod complete;
+mod dotenv;
+mod effective;
+mod environment;
+mod extends;
+pub mod hash;
+mod include;
+mod interpolate;
+mod merge;
+mod name;
+mod node;
+mod paths;
+mod read;
+pub mod request;
+mod required;
+mod select;
+mod short;
+#[cfg(test)]
+mod tests;
+mod unsupported;
+mod yaml;

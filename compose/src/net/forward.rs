@@ -1,0 +1,59 @@
+//! Hosts whose `FORWARD` chain of iptables drops what nobody there has accepted, as an installed Docker makes it.
+//!
+//! A packet passes only if each table lets it pass, so our own table can't help. Two rules for each bridge can.
+
+use std::process::{Command, Stdio};
+
+/// Both families' programs.
+const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
+/// A hook may have no PATH.
+const PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
+
+/// The rules of a bridge: what leaves it passes, and what comes to it if it is an answer or was published.
+fn rules(bridge: &str) -> [Vec<&str>; 2] {
+    [
+        vec!["FORWARD", "-i", bridge, "-j", "ACCEPT"],
+        vec![
+            "FORWARD",
+            "-o",
+            bridge,
+            "-m",
+            "conntrack",
+            "--ctstate",
+            "DNAT,RELATED,ESTABLISHED",
+            "-j",
+            "ACCEPT",
+        ],
+    ]
+}
+
+/// Lets a bridge's packets pass, if the chain drops others. Our own table still says which networks may meet.
+pub fn permit(bridge: &str) {
+    for program in PROGRAMS.into_iter().filter(|program| drops(program)) {
+        for rule in rules(bridge) {
+            if !run(program, "-C", &rule) {
+                run(program, "-I", &rule);
+            }
+        }
+    }
+}
+
+/// Takes the rules of a bridge back.
+pub fn revoke(bridge: &str) {
+    for program in PROGRAMS.into_iter().filter(|program| drops(program)) {
+        for rule in rules(bridge) {
+            run(program, "-D", &rule);
+        }
+    }
+}
+
+fn drops(program: &str) -> bool {
+    let listed = Command::new(program).env("PATH", PATH).args(["-w", "-S", "FORWARD"]).output();
+    listed.is_ok_and(|output| output.stdout.starts_with(b"-P FORWARD DROP"))
+}
+
+fn run(program: &str, operation: &str, rule: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.env("PATH", PATH).args(["-w", operation]).args(rule);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}

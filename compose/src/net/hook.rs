@@ -1,0 +1,223 @@
+//! The hooks that the runtime calls: `createRuntime` once the namespaces are there, `poststop` once they are gone.
+//!
+//! Whoever starts the container, it gets its network here. The list of endpoints is on disk before anything is made, so
+//! whatever is killed in between, the next start or the end takes it back.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::cni::{Client, Target};
+use super::endpoint::{Endpoint, Endpoints, Made};
+use super::handshake::{self, Opened};
+use super::network::{Network, Publisher};
+use super::request::{Attachment, Request};
+use super::{files, firewall, flows, namespace, nft};
+use crate::disk::{self, Disk};
+use crate::error::{Context, Error, Result};
+use crate::id;
+use crate::process::Process;
+
+/// The annotation that has the container's containerd namespace.
+pub const NAMESPACE: &str = "corten.compose/namespace";
+
+/// The state of a container, as runtimes give it to hooks.
+#[derive(Deserialize)]
+struct State {
+    id: String,
+    #[serde(default)]
+    pid: i32,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// Runs `hook create` or `hook delete`, with the state on stdin.
+pub fn run(operation: &str) -> Result<()> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).at("stdin")?;
+    let state: State = serde_json::from_str(&text).at("state on stdin")?;
+    let namespace = state.annotations.get(NAMESPACE);
+    let namespace =
+        namespace.ok_or_else(|| Error::new(format!("{}: annotation {NAMESPACE} is missing", state.id)))?;
+    let container = Container { disk: Disk::of(namespace), id: state.id, client: Client::new() };
+    match operation {
+        "create" => container.create(state.pid),
+        "delete" => container.delete(),
+        _ => Err(Error::new(format!("hook {operation:?} is neither create nor delete"))),
+    }
+    .at(format!("network of {}", container.id))
+}
+
+/// Takes back what containers have that have no process any more, and makes the firewall anew.
+///
+/// Errors: the first one. All containers are tried nevertheless.
+pub fn sweep(disk: &Disk) -> Result<()> {
+    let mut swept = Ok(());
+    for running in disk::list(&disk.all_running())? {
+        let id = running.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let has_ended = Endpoints::load(disk, &id)?.is_some_and(|list| !list.init.is_alive());
+        if has_ended {
+            let container = Container { disk: disk.clone(), id, client: Client::new() };
+            swept = swept.and(container.delete().at(format!("network of {}", container.id)));
+        }
+    }
+    swept.and(firewall::renew())
+}
+
+struct Container {
+    disk: Disk,
+    id: String,
+    client: Client,
+}
+
+impl Container {
+    fn create(&self, pid: i32) -> Result<()> {
+        self.delete()?;
+        let init = Process::of(pid).ok_or_else(|| Error::new(format!("process {pid} is gone")))?;
+        let request = Request::load(&self.disk.container(&self.id))?.unwrap_or_default();
+        let mut list = Endpoints { init, names_at: None, endpoints: self.plan(&request)? };
+        list.save(&self.disk, &self.id)?;
+        let created = self.attach(&request, &mut list);
+        if created.is_err() {
+            // The failure above is what the user should read.
+            drop(self.delete());
+        }
+        created
+    }
+
+    /// Takes back whatever the container has by its list.
+    fn delete(&self) -> Result<()> {
+        let Some(list) = Endpoints::load(&self.disk, &self.id)? else { return Ok(()) };
+        for made in list.endpoints.iter().rev() {
+            made.endpoint.remove(&self.disk)?;
+            let netns = list.init.is_alive().then(|| namespace::of(list.init.pid));
+            let target =
+                Target { container: &self.id, netns: netns.as_deref(), interface: &made.endpoint.interface };
+            self.client.delete(&target, &made.plugins, &made.result).at(&made.endpoint.network)?;
+        }
+        firewall::follow()?;
+        flows::forget(list.ports());
+        Endpoints::remove(&self.disk, &self.id)
+    }
+
+    /// What will be made, without addresses.
+    fn plan(&self, request: &Request) -> Result<Vec<Made>> {
+        let publisher = firewall::publisher();
+        let mut networks = Vec::new();
+        for attachment in &request.attachments {
+            networks.push((attachment, Network::load(&self.disk, &attachment.network)?));
+        }
+        let outer = outer(&networks);
+        let plan = networks.iter().enumerate().map(|(index, (attachment, network))| {
+            let is_outer = outer == Some(index);
+            let ports =
+                if is_outer && network.bridge().is_some() { request.ports.clone() } else { Vec::new() };
+            let names = [request.name.clone(), id::short(&self.id).to_owned()];
+            let endpoint = Endpoint {
+                network: network.name.clone(),
+                container: self.id.clone(),
+                name: request.name.clone(),
+                names: names.into_iter().chain(attachment.aliases.iter().cloned()).collect(),
+                interface: attachment.interface.clone().unwrap_or_else(|| format!("eth{index}")),
+                gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
+                bridge: network.bridge().map(str::to_owned),
+                subnets: network.subnets.iter().map(|subnet| subnet.subnet).collect(),
+                internal: network.internal,
+                ports,
+                ..Endpoint::default()
+            };
+            let plugins = network.plugins(attachment, is_outer, publisher, &endpoint.ports);
+            Made { endpoint, plugins, result: Value::Null, publisher }
+        });
+        Ok(plan.collect())
+    }
+
+    /// Makes what is planned. The table in the container's namespace and the interfaces need nothing of each other, so
+    /// they are made at once.
+    fn attach(&self, request: &Request, list: &mut Endpoints) -> Result<()> {
+        let opened = handshake::ask(&self.disk.running(&self.id))?;
+        if let Some(opened) = &opened {
+            list.take_over(opened);
+        }
+        let (pid, names_at) = (list.init.pid, list.names_at);
+        std::thread::scope(|scope| {
+            let redirected = scope.spawn(move || redirect_names(pid, names_at));
+            list.endpoints.iter_mut().try_for_each(|made| self.add(pid, made))?;
+            redirected.join().unwrap_or_else(|_| Err(Error::new("the thread of the redirection failed")))
+        })?;
+        list.save(&self.disk, &self.id)?;
+        if !list.endpoints.is_empty() {
+            let endpoints = list.endpoints.iter().map(|made| &made.endpoint).collect::<Vec<_>>();
+            files::write(&self.disk.container(&self.id), request, &endpoints, list.names_at.is_some())?;
+            firewall::follow()?;
+            flows::forget(list.ports());
+        }
+        Ok(())
+    }
+
+    fn add(&self, pid: i32, made: &mut Made) -> Result<()> {
+        let endpoint = &mut made.endpoint;
+        let netns = namespace::of(pid);
+        let target = Target { container: &self.id, netns: Some(&netns), interface: &endpoint.interface };
+        let added = self.client.add(&target, &made.plugins).at(format!("network {}", endpoint.network))?;
+        endpoint.addresses = added.addresses;
+        endpoint.mac = added.mac;
+        made.result = added.result;
+        if let (Some(bridge), Publisher::Nft) = (&endpoint.bridge, made.publisher) {
+            let_loopback_through(bridge)?;
+        }
+        endpoint.save(&self.disk)
+    }
+}
+
+impl Endpoints {
+    /// What the keeper holds is what is published, under the numbers that it has found.
+    fn take_over(&mut self, opened: &Opened) {
+        self.names_at = opened.names_at;
+        for made in &mut self.endpoints {
+            if made.endpoint.ports.is_empty() {
+                continue;
+            }
+            made.endpoint.ports.clone_from(&opened.ports);
+            made.number_ports();
+        }
+    }
+}
+
+impl Made {
+    /// Tells `portmap` the numbers that ports have got.
+    fn number_ports(&mut self) {
+        for plugin in self.plugins.iter_mut().filter(|plugin| plugin["type"] == "portmap") {
+            for (index, port) in self.endpoint.ports.iter().enumerate() {
+                plugin["runtimeConfig"]["portMappings"][index]["hostPort"] = port.host_port.into();
+            }
+        }
+    }
+}
+
+/// The network that leads outside: the first of those with the highest priority.
+fn outer(networks: &[(&Attachment, Network)]) -> Option<usize> {
+    let open = networks.iter().enumerate().filter(|(_, (_, network))| !network.internal);
+    open.rev().max_by_key(|(_, (attachment, _))| attachment.gateway_priority).map(|(index, _)| index)
+}
+
+/// Without `nft` the sockets are at port 53 itself.
+fn redirect_names(pid: i32, names_at: Option<(u16, u16)>) -> Result<()> {
+    match (names_at, firewall::publisher()) {
+        (Some((udp, tcp)), Publisher::Nft) => {
+            namespace::within(pid, || nft::perform(&nft::render_names(udp, tcp), Stdio::null()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Packets of 127.0.0.0/8 may leave by a bridge: that is how a published port is reached at localhost.
+fn let_loopback_through(bridge: &str) -> Result<()> {
+    let path = PathBuf::from(format!("/proc/sys/net/ipv4/conf/{bridge}/route_localnet"));
+    fs::write(&path, "1").at(path.display())
+}

@@ -1,0 +1,21 @@
+//! The network of containers: interfaces and addresses by CNI plugins, published ports and isolation by one table of
+//! nftables that is a function of all endpoints.
+//!
+//! `request` is what a container asks for, `network` what it asks it of, `endpoint` what it has got. The runtime calls
+//! `hook` for each start and end, so a container has its network whoever starts it.
+
+pub mod cni;
+pub mod endpoint;
+pub mod files;
+pub mod firewall;
+pub mod flows;
+pub mod forward;
+mod from_model;
+pub mod handshake;
+pub mod hook;
+pub mod namespace;
+pub mod network;
+pub mod nft;
+pub mod pool;
+pub mod request;
+pub mod sockets;

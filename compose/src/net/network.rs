@@ -1,0 +1,374 @@
+//! Networks: their records on disk, and what CNI plugins are told of them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::cni;
+use super::pool::{self, Pool};
+use super::request::{Attachment, Port};
+use crate::disk::{self, Disk};
+use crate::error::{Context, Error, Kind, Result};
+
+/// A network, as its record says.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Network {
+    /// Its name, unique in the namespace.
+    pub name: String,
+    /// What it is known by beside its name.
+    pub id: String,
+    /// How containers are connected.
+    #[serde(flatten)]
+    pub driver: Driver,
+    /// Whether it leads nowhere but to its containers.
+    #[serde(default)]
+    pub internal: bool,
+    /// At most one of each family.
+    pub subnets: Vec<Subnet>,
+    /// The largest packet, unless the default is right.
+    #[serde(default)]
+    pub mtu: Option<u32>,
+    /// What its creator says of it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// When it was created, as RFC 3339.
+    #[serde(default)]
+    pub created: String,
+}
+
+/// How containers are connected, by which interface of the host.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "driver", rename_all = "lowercase")]
+pub enum Driver {
+    /// By a bridge that is the network's own.
+    Bridge {
+        /// The bridge.
+        bridge: String,
+    },
+    /// By interfaces with hardware addresses of their own upon one of the host.
+    Macvlan {
+        /// The interface of the host.
+        parent: String,
+    },
+    /// By interfaces with the hardware address of the host's.
+    Ipvlan {
+        /// The interface of the host.
+        parent: String,
+    },
+}
+
+/// Addresses that a network may give.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Subnet {
+    /// All addresses.
+    pub subnet: IpNet,
+    /// The host's own.
+    pub gateway: IpAddr,
+    /// Those which are given to containers that don't insist on one, unless all.
+    #[serde(default)]
+    pub range: Option<IpNet>,
+}
+
+/// A network that somebody wants.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// How containers are connected: nothing or `bridge`, `macvlan`, `ipvlan`.
+    pub driver: Option<String>,
+    /// The host's interface: a bridge's name, or what macvlan and ipvlan build upon.
+    pub interface: Option<String>,
+    /// Whether it leads nowhere.
+    pub internal: bool,
+    /// Whether it has addresses of IPv6.
+    pub ipv6: bool,
+    /// Subnets, with gateway and range where somebody cares.
+    pub subnets: Vec<(IpNet, Option<IpAddr>, Option<IpNet>)>,
+    /// The largest packet.
+    pub mtu: Option<u32>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it is created, as RFC 3339.
+    pub created: String,
+}
+
+/// What publishes ports and masquerades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Publisher {
+    /// The table of nftables.
+    Nft,
+    /// The plugins, by iptables.
+    Plugins,
+}
+
+impl Network {
+    /// The network's record.
+    ///
+    /// Errors: `NotFound` if there is none.
+    pub fn load(disk: &Disk, name: &str) -> Result<Network> {
+        let record = disk::read_json(&path(disk, name)?)?;
+        record.ok_or_else(|| Error::of_kind(Kind::NotFound, format!("network {name}: not found")))
+    }
+
+    /// All networks of the namespace, by name.
+    pub fn list(disk: &Disk) -> Result<Vec<Network>> {
+        let mut networks = Vec::new();
+        for path in disk::list(&disk.networks())? {
+            if path.extension().is_some_and(|extension| extension == "json") {
+                networks.extend(disk::read_json(&path)?);
+            }
+        }
+        networks.sort_by(|one: &Network, other: &Network| one.name.cmp(&other.name));
+        Ok(networks)
+    }
+
+    /// Creates the network, with subnets of the pool where it names none. Nothing but the record is made: interfaces
+    /// come with the first container.
+    ///
+    /// Errors: `AlreadyExists`; a subnet that a network or a route of the host has already.
+    pub fn create(disk: &Disk, wanted: Wanted, pool: &Pool) -> Result<Network> {
+        let path = path(disk, &wanted.name)?;
+        // Over all namespaces, because the host's addresses are.
+        let _lock = disk::lock_host("networks")?;
+        if path.exists() {
+            let line = format!("network {}: exists already", wanted.name);
+            return Err(Error::of_kind(Kind::AlreadyExists, line));
+        }
+        let mut taken = pool::host_routes()?;
+        for disk in disk::namespaces()? {
+            let networks = Network::list(&disk)?;
+            taken.extend(networks.iter().flat_map(|network| &network.subnets).map(|subnet| subnet.subnet));
+        }
+        let object = format!("network {}", wanted.name);
+        let id = id_of(&path.display().to_string(), &wanted.created);
+        let network = Network::planned(wanted, id, pool, &taken).at(object)?;
+        disk::make_dir(&disk.networks())?;
+        disk::write_json(&path, &network)?;
+        Ok(network)
+    }
+
+    /// The network that is wanted, where these subnets are taken.
+    fn planned(wanted: Wanted, id: String, pool: &Pool, taken: &[IpNet]) -> Result<Network> {
+        let driver = driver(wanted.driver.as_deref(), wanted.interface, &id)?;
+        let mut subnets = Vec::new();
+        for (subnet, gateway, range) in wanted.subnets {
+            // What macvlan and ipvlan have is the network of the host's interface, to which the host has a route.
+            let is_own = matches!(driver, Driver::Bridge { .. });
+            if let Some(other) = taken.iter().find(|other| is_own && pool::overlap(&subnet, other)) {
+                return Err(Error::new(format!("subnet {subnet} overlaps with {other}, which is in use")));
+            }
+            let subnet = subnet.trunc();
+            subnets.push(Subnet { subnet, gateway: gateway.unwrap_or(pool::first_host(&subnet)), range });
+        }
+        let of_pool = |subnet: IpNet| Subnet { subnet, gateway: pool::first_host(&subnet), range: None };
+        if !subnets.iter().any(|subnet| is_v4(&subnet.subnet)) {
+            subnets.insert(0, of_pool(pool.free_v4(taken)?));
+        }
+        if wanted.ipv6 && subnets.iter().all(|subnet| is_v4(&subnet.subnet)) {
+            subnets.push(of_pool(pool::v6_of(&id)));
+        }
+        let Wanted { name, internal, mtu, labels, created, .. } = wanted;
+        Ok(Network { name, id, driver, internal, subnets, mtu, labels, created })
+    }
+
+    /// Removes the record, and the bridge if it is the network's own.
+    pub fn remove(disk: &Disk, name: &str) -> Result<()> {
+        let network = Network::load(disk, name)?;
+        if let Some(bridge) = network.bridge() {
+            // A bridge that isn't there is as it should be.
+            drop(Command::new("ip").args(["link", "delete", bridge]).output());
+        }
+        disk::remove_dir(&disk.endpoints().join(name))?;
+        disk::remove_file(&path(disk, name)?)
+    }
+
+    /// The network's own bridge.
+    pub fn bridge(&self) -> Option<&str> {
+        match &self.driver {
+            Driver::Bridge { bridge } => Some(bridge),
+            Driver::Macvlan { .. } | Driver::Ipvlan { .. } => None,
+        }
+    }
+
+    /// What the plugins are told for one container.
+    pub fn plugins(
+        &self,
+        attachment: &Attachment,
+        has_default_route: bool,
+        publisher: Publisher,
+        ports: &[Port],
+    ) -> Vec<Value> {
+        let mut main = match &self.driver {
+            Driver::Bridge { bridge } => json!({
+                "type": "bridge",
+                "bridge": bridge,
+                "isGateway": true,
+                "hairpinMode": true,
+                "ipMasq": publisher == Publisher::Plugins && !self.internal,
+            }),
+            Driver::Macvlan { parent } => json!({"type": "macvlan", "master": parent, "mode": "bridge"}),
+            Driver::Ipvlan { parent } => json!({"type": "ipvlan", "master": parent, "mode": "l2"}),
+        };
+        main["cniVersion"] = cni::VERSION.into();
+        main["name"] = self.id.as_str().into();
+        main["ipam"] = self.addresses(has_default_route);
+        if let Some(mtu) = self.mtu {
+            main["mtu"] = mtu.into();
+        }
+        if let Some(mac) = &attachment.mac {
+            main["runtimeConfig"] = json!({"mac": mac});
+        }
+        if !attachment.addresses.is_empty() {
+            main["args"] = json!({"cni": {"ips": attachment.addresses}});
+        }
+        let mut plugins = vec![main];
+        if publisher == Publisher::Plugins && self.bridge().is_some() && !ports.is_empty() {
+            plugins.push(self.port_map(ports));
+        }
+        plugins
+    }
+
+    fn addresses(&self, has_default_route: bool) -> Value {
+        let range = |subnet: &Subnet| {
+            let mut range = json!({"subnet": subnet.subnet, "gateway": subnet.gateway});
+            if let Some(given) = subnet.range {
+                range["rangeStart"] = json!(pool::first_host(&given));
+                range["rangeEnd"] = json!(given.broadcast());
+            }
+            json!([range])
+        };
+        let route = |subnet: &Subnet| match subnet.subnet {
+            IpNet::V4(_) => json!({"dst": "0.0.0.0/0"}),
+            IpNet::V6(_) => json!({"dst": "::/0"}),
+        };
+        let routes = self.subnets.iter().filter(|_| has_default_route).map(route).collect::<Vec<_>>();
+        let ranges = self.subnets.iter().map(range).collect::<Vec<_>>();
+        // Which addresses are taken is forgotten with the boot, as the interfaces are.
+        let data = disk::of_host("addresses");
+        json!({"type": "host-local", "dataDir": data, "ranges": ranges, "routes": routes})
+    }
+
+    fn port_map(&self, ports: &[Port]) -> Value {
+        let mapping = |port: &Port| {
+            json!({
+                "hostPort": port.host_port,
+                "containerPort": port.container_port,
+                "protocol": port.protocol,
+                "hostIP": port.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            })
+        };
+        json!({
+            "cniVersion": cni::VERSION,
+            "name": self.id,
+            "type": "portmap",
+            "snat": true,
+            "runtimeConfig": {"portMappings": ports.iter().map(mapping).collect::<Vec<_>>()},
+        })
+    }
+}
+
+fn is_v4(net: &IpNet) -> bool {
+    matches!(net, IpNet::V4(_))
+}
+
+fn driver(wanted: Option<&str>, interface: Option<String>, id: &str) -> Result<Driver> {
+    let parent = |driver: &str| {
+        Error::new(format!("driver {driver} needs the option parent: an interface of the host"))
+    };
+    match wanted {
+        None | Some("bridge" | "default") => {
+            Ok(Driver::Bridge { bridge: interface.unwrap_or_else(|| format!("ct-{}", &id[..12])) })
+        }
+        Some("macvlan") => Ok(Driver::Macvlan { parent: interface.ok_or_else(|| parent("macvlan"))? }),
+        Some("ipvlan") => Ok(Driver::Ipvlan { parent: interface.ok_or_else(|| parent("ipvlan"))? }),
+        Some(driver) => Err(Error::new(format!("driver {driver} is none of bridge, macvlan, ipvlan"))),
+    }
+}
+
+/// A name becomes part of a path, so it is checked wherever it comes from.
+fn path(disk: &Disk, name: &str) -> Result<PathBuf> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) || !name.bytes().all(fits) {
+        return Err(Error::new(format!("network {name:?}: a name has letters, digits, and inside _ . -")));
+    }
+    Ok(disk.networks().join(format!("{name}.json")))
+}
+
+fn id_of(name: &str, created: &str) -> String {
+    let digest = Sha256::digest(format!("{name} {created}"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::super::request::Protocol;
+    use super::*;
+
+    fn planned(wanted: Wanted, taken: &[&str]) -> Result<Network> {
+        let taken: Vec<IpNet> = taken.iter().map(|net| net.parse().unwrap()).collect();
+        Network::planned(wanted, id_of("app_default", ""), &Pool::default(), &taken)
+    }
+
+    #[test]
+    fn a_network_without_a_subnet_gets_one_of_the_pool() {
+        let network = planned(Wanted { ipv6: true, ..Wanted::default() }, &["10.72.0.0/24"]).unwrap();
+        assert_eq!(network.subnets[0].subnet.to_string(), "10.72.1.0/24");
+        assert_eq!(network.subnets[0].gateway.to_string(), "10.72.1.1");
+        assert_eq!(network.subnets[1].subnet.prefix_len(), 64);
+        assert!(network.bridge().unwrap().len() <= 15, "the kernel takes no longer names of interfaces");
+    }
+
+    #[test]
+    fn a_subnet_in_use_is_refused_with_what_uses_it() {
+        let wanted =
+            Wanted { subnets: vec![("10.1.0.0/16".parse().unwrap(), None, None)], ..Wanted::default() };
+        let err = planned(wanted.clone(), &["10.1.2.0/24"]).unwrap_err().to_string();
+        assert_eq!(err, "subnet 10.1.0.0/16 overlaps with 10.1.2.0/24, which is in use");
+        let macvlan = Wanted { driver: Some("macvlan".into()), interface: Some("eth0".into()), ..wanted };
+        planned(macvlan, &["10.1.2.0/24"]).unwrap();
+    }
+
+    #[test]
+    fn drivers_that_we_do_not_have_are_named() {
+        let err = planned(Wanted { driver: Some("overlay".into()), ..Wanted::default() }, &[]).unwrap_err();
+        assert_eq!(err.to_string(), "driver overlay is none of bridge, macvlan, ipvlan");
+    }
+
+    #[test]
+    fn names_that_would_leave_the_directory_are_refused() {
+        for name in ["", "..", "../x", "a/b", "-x", "a b"] {
+            assert!(Network::load(&Disk::of("default"), name).unwrap_err().kind() == Kind::Other, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn plugins_publish_only_where_the_table_does_not() {
+        let network = planned(Wanted::default(), &[]).unwrap();
+        let port = Port {
+            host_ip: None,
+            host_port: 8080,
+            host_port_last: None,
+            container_port: 80,
+            protocol: Protocol::Tcp,
+        };
+        let ports = [port];
+        let attachment =
+            Attachment { addresses: vec!["10.72.0.9".parse().unwrap()], ..Attachment::default() };
+        let plugins = network.plugins(&attachment, true, Publisher::Nft, &ports);
+        assert_eq!(plugins.len(), 1);
+        assert_eq!(plugins[0]["ipMasq"], false);
+        assert_eq!(plugins[0]["args"]["cni"]["ips"][0], "10.72.0.9");
+        assert_eq!(plugins[0]["ipam"]["routes"][0]["dst"], "0.0.0.0/0");
+        let plugins = network.plugins(&attachment, false, Publisher::Plugins, &ports);
+        assert_eq!(plugins[0]["ipMasq"], true);
+        assert_eq!(plugins[0]["ipam"]["routes"], json!([]));
+        assert_eq!(plugins[1]["runtimeConfig"]["portMappings"][0]["hostPort"], 8080);
+    }
+}

@@ -1,0 +1,155 @@
+//! What is there: the containers of a namespace with their tasks, by one List of each.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::apply::record::{self, Record};
+use crate::disk::Disk;
+use crate::engine::Engine;
+use crate::engine::containers::{Container, ListContainers};
+use crate::engine::tasks::{ListTasks, Process, Status};
+use crate::engine::types::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::keep;
+use crate::net::endpoint::{Endpoint, Endpoints};
+
+/// A container, whoever made it.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub container: Container,
+    pub task: Option<Process>,
+    pub state: State,
+    /// What we know of it beside, if it is one of ours.
+    pub record: Option<Record>,
+    /// What its keeper says.
+    pub kept: keep::State,
+    /// How it ended the last time.
+    pub exit: Option<keep::Exit>,
+    /// What it has got of networks, while it runs.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// What a container is doing. Moments are since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Created,
+    Running,
+    Paused,
+    Restarting { code: u32 },
+    Exited { code: u32, at: Duration },
+}
+
+impl State {
+    fn of(task: Option<&Process>, is_awaited: bool, exit: Option<&keep::Exit>) -> State {
+        match (task.map(Process::status), task, exit) {
+            (Some(Status::Running | Status::Unknown), _, _) => State::Running,
+            (Some(Status::Paused | Status::Pausing), _, _) => State::Paused,
+            (Some(Status::Created), _, _) => State::Created,
+            (_, Some(task), _) => State::Exited { code: task.exit_status, at: moment(task.exited_at) },
+            (_, None, Some(exit)) if is_awaited => State::Restarting { code: exit.code },
+            (_, None, Some(exit)) => State::Exited { code: exit.code, at: since_1970(exit.ended) },
+            (_, None, None) => State::Created,
+        }
+    }
+
+    /// Docker's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Created => "created",
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Restarting { .. } => "restarting",
+            State::Exited { .. } => "exited",
+        }
+    }
+
+    /// Whether it is in the list of those that run.
+    pub fn is_listed(self) -> bool {
+        self.is_up() || matches!(self, State::Restarting { .. })
+    }
+
+    /// Whether there is a process.
+    pub fn is_up(self) -> bool {
+        matches!(self, State::Running | State::Paused)
+    }
+}
+
+/// Whether somebody is there to start it again, and the user hasn't stopped it meanwhile.
+fn is_awaited(container: &Container, kept: &keep::State) -> bool {
+    let is_stopped = container.labels.get(record::STOPPED_BY_USER).is_some_and(|stopped| stopped == "true");
+    !is_stopped && kept.next_restart.is_some() && kept.keeper.is_some_and(|keeper| keeper.is_alive())
+}
+
+/// A moment of containerd's.
+pub fn moment(at: Option<Timestamp>) -> Duration {
+    let at = at.unwrap_or_default();
+    Duration::new(u64::try_from(at.seconds).unwrap_or_default(), u32::try_from(at.nanos).unwrap_or_default())
+}
+
+fn since_1970(at: SystemTime) -> Duration {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+impl Observed {
+    pub fn id(&self) -> &str {
+        &self.container.id
+    }
+
+    /// Its name. Those that others made have one of theirs, or their id.
+    pub fn name(&self) -> &str {
+        let labels = &self.container.labels;
+        let named = labels.get(record::NAME).or_else(|| labels.get("nerdctl/name"));
+        named.map_or(&self.container.id, String::as_str)
+    }
+
+    /// When its process started, or has last been started.
+    pub fn started(&self) -> Option<Duration> {
+        let last = self.exit.as_ref().and_then(|exit| exit.started);
+        self.kept.started.filter(|_| self.state.is_up()).or(last).map(since_1970)
+    }
+
+    /// What we know of it.
+    ///
+    /// Errors: a container that we didn't make.
+    pub fn record(&self) -> Result<&Record> {
+        self.record.as_ref().ok_or_else(|| Error::new(format!("{}: not made by cortenctl", self.name())))
+    }
+}
+
+/// All containers of the namespace, the newest first.
+pub async fn containers(engine: &Engine) -> Result<Vec<Observed>> {
+    let (containers, tasks) =
+        tokio::join!(engine.call(ListContainers { filters: Vec::new() }), engine.call(ListTasks {}));
+    let disk = Disk::of(engine.namespace());
+    let mut tasks = tasks?.tasks;
+    let mut observed = Vec::new();
+    for container in containers?.containers {
+        let task = tasks.iter().position(|task| task.id == container.id).map(|at| tasks.swap_remove(at));
+        // What a later version wrote is as good as nothing.
+        let record = Record::of(&container).ok().flatten();
+        let kept = keep::State::load(&disk.running(&container.id)).ok().flatten().unwrap_or_default();
+        let exit = keep::Exit::load(&disk.container(&container.id)).ok().flatten();
+        let state = State::of(task.as_ref(), is_awaited(&container, &kept), exit.as_ref());
+        let endpoints = Endpoints::load(&disk, &container.id).ok().flatten().filter(|_| state.is_up());
+        let endpoints =
+            endpoints.into_iter().flat_map(|list| list.endpoints).map(|made| made.endpoint).collect();
+        observed.push(Observed { container, task, state, record, kept, exit, endpoints });
+    }
+    observed.sort_by_key(|one| std::cmp::Reverse(one.container.created_at));
+    Ok(observed)
+}
+
+/// The container of that id or name, or the only one whose id begins so.
+///
+/// Errors: NotFound, in Docker's words.
+pub fn find<'a>(observed: &'a [Observed], typed: &str) -> Result<&'a Observed> {
+    let typed = typed.strip_prefix('/').unwrap_or(typed);
+    let exact = observed.iter().find(|one| one.id() == typed || one.name() == typed);
+    let mut beginning = observed.iter().filter(|one| !typed.is_empty() && one.id().starts_with(typed));
+    match (exact, beginning.next(), beginning.next()) {
+        (Some(one), _, _) | (None, Some(one), None) => Ok(one),
+        (None, Some(_), Some(_)) => {
+            Err(Error::new(format!("multiple IDs found with provided prefix: {typed}")))
+        }
+        (None, None, _) => Err(Error::of_kind(Kind::NotFound, format!("No such container: {typed}"))),
+    }
+}

@@ -1,0 +1,98 @@
+//! `start`, `stop` and `restart`: containers that are there, in the order of their services.
+
+use std::collections::BTreeMap;
+
+use super::actual::{Actual, Container};
+use super::down::stop_in_order;
+use super::graph::{Action, Cause, Plan, StepId, Turn};
+use super::selection;
+use super::up::target_of;
+use crate::error::Result;
+use crate::model::types::Project;
+use crate::model::values::Condition;
+
+/// Plans `stop` of those services, or of all.
+///
+/// Errors: there is no such service.
+pub fn stop(project: &Project, actual: &Actual, services: &[String]) -> Result<Plan> {
+    let mut plan = Plan::default();
+    stop_in_order(project, &containers_of(project, actual, services)?, Cause::Asked, &mut plan);
+    Ok(plan)
+}
+
+/// Plans `start` of those services, or of all.
+///
+/// Errors: there is no such service.
+pub fn start(project: &Project, actual: &Actual, services: &[String]) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let containers = containers_of(project, actual, services)?;
+    let still: Vec<&Container> =
+        containers.into_iter().filter(|container| !container.state.is_live()).collect();
+    start_in_order(project, &still, &BTreeMap::new(), &mut plan);
+    Ok(plan)
+}
+
+/// Plans `restart` of those services, or of all, and unless `no_deps` of those that depend on them and ask for it.
+///
+/// Errors: there is no such service.
+pub fn restart(project: &Project, actual: &Actual, services: &[String], no_deps: bool) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let mut names: Vec<String> = selection::named(project, services)?.into_iter().collect();
+    if !no_deps {
+        let asks = |name: &&String| {
+            let depends_on = &project.services[*name].depends_on;
+            names
+                .iter()
+                .any(|restarted| depends_on.get(restarted).is_some_and(|dependency| dependency.restart))
+        };
+        let more: Vec<String> = project.services.keys().filter(asks).cloned().collect();
+        names.extend(more);
+    }
+    let containers = containers_of(project, actual, &names)?;
+    let stopped = stop_in_order(project, &containers, Cause::Asked, &mut plan);
+    start_in_order(project, &containers, &stopped, &mut plan);
+    Ok(plan)
+}
+
+fn containers_of<'a>(
+    project: &Project,
+    actual: &'a Actual,
+    services: &[String],
+) -> Result<Vec<&'a Container>> {
+    let selected = selection::named(project, services)?;
+    let is_meant = |container: &&Container| !container.one_off && selected.contains(&container.service);
+    Ok(actual.containers.iter().filter(is_meant).collect())
+}
+
+/// Starts containers, each behind its own stop and behind what its service depends on as far as that is started, too.
+fn start_in_order(
+    project: &Project,
+    containers: &[&Container],
+    stopped: &BTreeMap<&str, StepId>,
+    plan: &mut Plan,
+) {
+    let mut started: BTreeMap<&str, Vec<(&Container, StepId)>> = BTreeMap::new();
+    for name in selection::in_order(project) {
+        let service = &project.services[name];
+        let mut ready = Vec::new();
+        for (dependency, how) in &service.depends_on {
+            for (container, step) in started.get(dependency.as_str()).into_iter().flatten() {
+                ready.push(match how.condition {
+                    Condition::Started => *step,
+                    condition => {
+                        plan.add(Action::Await(target_of(container), condition), Cause::Needed, [*step])
+                    }
+                });
+            }
+        }
+        for container in containers.iter().filter(|container| container.service == name) {
+            let after = ready.iter().copied().chain(stopped.get(container.id.as_str()).copied());
+            let mut last = plan.add(Action::Start(target_of(container)), Cause::Asked, after);
+            for index in 0..service.post_start.len() {
+                let run = Action::RunHook(target_of(container), Turn::PostStart, index);
+                last = plan.add(run, Cause::Needed, [last]);
+            }
+            started.entry(name).or_default().push((container, last));
+        }
+    }
+}

@@ -1,0 +1,560 @@
+//! `up`: what is wanted comes to be, and what is that already stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::actual::{Actual, Container, Health, State};
+use super::graph::{Action, AnonymousVolumes, Cause, Creation, Named, Plan, StepId, Target, Turn};
+use super::selection;
+use super::wanted::{Wanted, container_name, namespace_parents, networks_of, parents, volumes_of};
+use crate::error::{Error, Result};
+use crate::model::types::Service;
+use crate::model::values::Condition;
+
+/// How `up` and `create` are asked.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The services, and with them those that they depend on; none: all.
+    pub services: Vec<String>,
+    /// Leaves alone what they depend on.
+    pub no_deps: bool,
+    /// Which containers are made anew though nothing has changed.
+    pub recreate: Recreate,
+    /// Starts nothing.
+    pub no_start: bool,
+    /// Removes containers of services that aren't in the project.
+    pub remove_orphans: bool,
+    /// How many containers a service has, in place of what the project says.
+    pub scale: BTreeMap<String, u32>,
+    /// Makes anonymous volumes anew, too.
+    pub renew_anonymous_volumes: bool,
+    /// Waits until all services run, or are healthy if they have a health check.
+    pub wait: bool,
+}
+
+/// Which containers are made anew.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Recreate {
+    /// Those that aren't what is wanted any more.
+    #[default]
+    Changed,
+    /// Those of the services that were asked for, and of the others those that aren't what is wanted any more.
+    Asked,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+/// Plans `up`.
+///
+/// Errors: there is no such service; an external network or volume isn't there.
+pub fn up(wanted: Wanted<'_>, actual: &Actual, options: &Options) -> Result<Plan> {
+    let asked = selection::named(wanted.project, &options.services)?;
+    if let Some(unknown) = options.scale.keys().find(|name| !wanted.project.services.contains_key(*name)) {
+        return Err(Error::new(format!("no such service: {unknown}")));
+    }
+    let selected = if options.no_deps {
+        asked.clone()
+    } else {
+        selection::with_dependencies(wanted.project, asked.clone())
+    };
+    let mut up = Up {
+        wanted,
+        actual,
+        options,
+        asked,
+        selected,
+        plan: Plan::default(),
+        made: BTreeMap::new(),
+        gone: BTreeMap::new(),
+        duplicates: BTreeMap::new(),
+        awaited: Vec::new(),
+        containers: BTreeMap::new(),
+    };
+    up.networks()?;
+    up.volumes()?;
+    for name in selection::in_order(wanted.project) {
+        if up.selected.contains(name) {
+            up.service(name, &wanted.project.services[name]);
+        }
+    }
+    up.orphans();
+    if options.wait {
+        up.wait_for_all();
+    }
+    Ok(up.plan)
+}
+
+struct Up<'a> {
+    wanted: Wanted<'a>,
+    actual: &'a Actual,
+    options: &'a Options,
+    asked: BTreeSet<String>,
+    selected: BTreeSet<String>,
+    plan: Plan,
+    /// The steps that make networks and volumes, by their names on the host.
+    made: BTreeMap<String, StepId>,
+    /// Containers that are removed already, by their ids, with the steps that do so.
+    gone: BTreeMap<String, StepId>,
+    /// The steps that remove the others of a number, by service and number.
+    duplicates: BTreeMap<(String, u32), Vec<StepId>>,
+    /// The steps that wait for a container, by its name.
+    awaited: Vec<(String, Condition, StepId)>,
+    /// What was planned for the containers of each service.
+    containers: BTreeMap<String, Vec<Planned>>,
+}
+
+/// What was planned for a container that is wanted.
+struct Planned {
+    target: Target,
+    /// The container that is there and stays.
+    stays: Option<(State, Option<Health>)>,
+    /// The last step of its start, if it is started.
+    started: Option<StepId>,
+    /// Whether it is another container than before.
+    replaced: bool,
+}
+
+impl<'a> Up<'a> {
+    // ---- networks and volumes
+
+    fn networks(&mut self) -> Result<()> {
+        self.select_all_on_changed_networks();
+        for (key, network) in &self.wanted.project.networks {
+            if !self.is_used(key) {
+                continue;
+            }
+            let named = Named { key: key.clone(), name: network.name.clone() };
+            let (cause, after) = match self.actual.networks.get(&network.name) {
+                None if network.external => {
+                    return Err(Error::new(format!("network {}: external, and not there", network.name)));
+                }
+                None => (Cause::Missing, None),
+                Some(_) if self.has_changed(key) => (Cause::ConfigChanged, Some(self.remove_network(&named))),
+                Some(_) => continue,
+            };
+            let step = self.plan.add(Action::CreateNetwork(named), cause, after);
+            self.made.insert(network.name.clone(), step);
+        }
+        Ok(())
+    }
+
+    fn is_used(&self, network: &str) -> bool {
+        let services = self.selected.iter().filter_map(|name| self.wanted.project.services.get(name));
+        services.into_iter().any(|service| service.networks.contains_key(network))
+    }
+
+    /// Whether the project has made the network by another definition.
+    fn has_changed(&self, key: &str) -> bool {
+        let Some(network) = self.wanted.project.networks.get(key) else { return false };
+        let Some(found) = self.actual.networks.get(&network.name) else { return false };
+        let wanted = self.wanted.facts.networks.get(key);
+        !network.external && !found.hash.is_empty() && wanted.is_some_and(|hash| *hash != found.hash)
+    }
+
+    /// Containers on a network that is made anew are made anew, whose ever they are.
+    fn select_all_on_changed_networks(&mut self) {
+        let project = self.wanted.project;
+        loop {
+            let changed =
+                project.networks.iter().filter(|(key, _)| self.is_used(key) && self.has_changed(key));
+            let changed: Vec<&str> = changed.map(|(_, network)| network.name.as_str()).collect();
+            let is_on_one = |container: &&Container| {
+                changed.iter().any(|name| container.made_of.networks.contains_key(*name))
+            };
+            let before = self.selected.len();
+            let on_one = self.actual.containers.iter().filter(is_on_one).map(|container| &container.service);
+            self.selected.extend(on_one.filter(|name| project.services.contains_key(*name)).cloned());
+            if self.selected.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// A network goes behind all containers that are on it.
+    fn remove_network(&mut self, network: &Named) -> StepId {
+        let actual = self.actual;
+        let on_it = actual.containers.iter();
+        let on_it = on_it.filter(|container| container.made_of.networks.contains_key(&network.name));
+        let cause = || Cause::NetworkChanged(network.name.clone());
+        let after: Vec<StepId> =
+            on_it.map(|container| self.remove_once(container, cause(), AnonymousVolumes::Keep)).collect();
+        self.plan.add(Action::RemoveNetwork(network.clone()), Cause::ConfigChanged, after)
+    }
+
+    fn volumes(&mut self) -> Result<()> {
+        let services = self.selected.iter().filter_map(|name| self.wanted.project.services.get(name));
+        let used: BTreeSet<&str> = services
+            .flat_map(|service| &service.volumes)
+            .filter_map(|mount| mount.source.as_deref())
+            .collect();
+        for (key, volume) in self.wanted.project.volumes.iter().filter(|(key, _)| used.contains(key.as_str()))
+        {
+            let wanted = self.wanted.facts.volumes.get(key).cloned().unwrap_or_default();
+            match self.actual.volumes.get(&volume.name) {
+                None if volume.external => {
+                    return Err(Error::new(format!("volume {}: external, and not there", volume.name)));
+                }
+                None => {
+                    let named = Named { key: key.clone(), name: volume.name.clone() };
+                    let step = self.plan.add(Action::CreateVolume(named), Cause::Missing, []);
+                    self.made.insert(volume.name.clone(), step);
+                }
+                Some(found) if volume.external || found.hash.is_empty() || found.hash == wanted => {}
+                // What is in it is worth more than what is written about it.
+                Some(_) => self.plan.warnings.push(format!(
+                    "volume {}: its definition has changed; it stays as it is until it is removed",
+                    volume.name
+                )),
+            }
+        }
+        Ok(())
+    }
+
+    // ---- services
+
+    fn service(&mut self, name: &'a str, service: &'a Service) {
+        let wanted = self.options.scale.get(name).copied().unwrap_or(service.replicas());
+        let mut kept = self.newest_of_each_number(name);
+        let too_many: Vec<u32> = kept.keys().copied().skip(wanted as usize).collect();
+        for number in too_many {
+            if let Some(container) = kept.remove(&number) {
+                self.remove_once(container, Cause::TooMany, AnonymousVolumes::Remove);
+            }
+        }
+        let missing = wanted as usize - kept.len();
+        let free: Vec<u32> = (1..).filter(|number| !kept.contains_key(number)).take(missing).collect();
+        for container in kept.into_values() {
+            let planned = self.existing(name, service, container);
+            self.containers.entry(name.to_owned()).or_default().push(planned);
+        }
+        for number in free {
+            let target = self.target(name, service, number, 0);
+            let planned = self.new_container(service, target, Cause::Missing, BTreeMap::new(), []);
+            self.containers.entry(name.to_owned()).or_default().push(planned);
+        }
+    }
+
+    /// Of the containers of each number the one that stays; the others are removed. An interrupted replacement leaves two.
+    fn newest_of_each_number(&mut self, name: &str) -> BTreeMap<u32, &'a Container> {
+        let actual = self.actual;
+        let config = self.wanted.facts.services.get(name);
+        let mut newest: BTreeMap<u32, &'a Container> = BTreeMap::new();
+        let rank = |container: &Container| (Some(&container.made_of.config) == config, container.generation);
+        for container in
+            actual.containers.iter().filter(|container| container.service == name && !container.one_off)
+        {
+            let other = newest.insert(container.number, container);
+            let Some(other) = other else { continue };
+            let (stays, goes) =
+                if rank(other) > rank(container) { (other, container) } else { (container, other) };
+            newest.insert(stays.number, stays);
+            let removed = self.remove_once(goes, Cause::Duplicate, AnonymousVolumes::Keep);
+            self.duplicates.entry((name.to_owned(), goes.number)).or_default().push(removed);
+        }
+        newest
+    }
+
+    /// A container that is there.
+    fn existing(&mut self, name: &str, service: &'a Service, container: &'a Container) -> Planned {
+        let gone = self.gone.get(&container.id).copied();
+        let cause = self.difference(name, service, container);
+        if let (None, Some(cause)) = (gone, &cause) {
+            return self.replace(name, service, container, cause.clone());
+        }
+        if let Some(gone) = gone {
+            let target = self.target(name, service, container.number, container.generation + 1);
+            let cause = cause.unwrap_or(Cause::Missing);
+            return self.new_container(service, target, cause, self.taken_over(container), [gone]);
+        }
+        let target = target_of(container);
+        let mut planned = Planned {
+            target: target.clone(),
+            stays: Some((container.state, container.health)),
+            started: None,
+            replaced: false,
+        };
+        if self.options.no_start {
+            return planned;
+        }
+        let (cause, after) = match self.restart_cause(service) {
+            Some(cause) if container.state.is_live() => {
+                let stopped = self.stop(service, container, cause.clone(), []);
+                (cause, vec![stopped])
+            }
+            _ if container.state.is_live() => return planned,
+            _ => (Cause::NotRunning, Vec::new()),
+        };
+        planned.started = Some(self.start(service, &target, cause, after));
+        planned
+    }
+
+    /// Why the container can't stay, if it can't.
+    fn difference(&self, name: &str, service: &Service, container: &Container) -> Option<Cause> {
+        let facts = self.wanted.facts;
+        let is =
+            |wanted: &BTreeMap<String, String>, found: &str| wanted.get(name).is_none_or(|it| it == found);
+        let made_of = &container.made_of;
+        match self.options.recreate {
+            Recreate::None => return None,
+            Recreate::All => return Some(Cause::Forced),
+            Recreate::Asked if self.asked.contains(name) => return Some(Cause::Forced),
+            Recreate::Asked | Recreate::Changed => {}
+        }
+        if !is(&facts.services, &made_of.config) {
+            return Some(Cause::ConfigChanged);
+        }
+        if !is(&facts.images, &made_of.image) {
+            return Some(Cause::ImageChanged);
+        }
+        if !is(&facts.files, &made_of.files) {
+            return Some(Cause::FilesChanged);
+        }
+        let project = self.wanted.project;
+        let another = |names: Vec<String>,
+                       found: &BTreeMap<String, String>,
+                       there: &BTreeMap<_, super::actual::Object>| {
+            names.into_iter().find(|name| {
+                there.get(name).map(|object| &object.id) != found.get(name) || self.made.contains_key(name)
+            })
+        };
+        if let Some(name) = another(networks_of(project, service), &made_of.networks, &self.actual.networks) {
+            return Some(Cause::NetworkChanged(name));
+        }
+        if let Some(name) = another(volumes_of(project, service), &made_of.volumes, &self.actual.volumes) {
+            return Some(Cause::VolumeChanged(name));
+        }
+        let replaced = |parent: &&str| {
+            self.containers.get(*parent).into_iter().flatten().any(|planned| planned.replaced)
+        };
+        parents(service).into_iter().find(replaced).map(|parent| Cause::ParentReplaced(parent.to_owned()))
+    }
+
+    /// Why the container has to be started again though it stays, if it has to.
+    fn restart_cause(&self, service: &Service) -> Option<Cause> {
+        let starts = |name: &str| {
+            self.containers.get(name).into_iter().flatten().any(|planned| planned.started.is_some())
+        };
+        let asked = service
+            .depends_on
+            .iter()
+            .filter(|(_, dependency)| dependency.restart)
+            .map(|(name, _)| name.as_str());
+        let mut all = asked.chain(namespace_parents(service));
+        all.find(|name| starts(name)).map(|name| Cause::DependencyRestarted(name.to_owned()))
+    }
+
+    /// Another container takes the place of one that is there: made before that one is stopped, started once it is gone.
+    fn replace(
+        &mut self,
+        name: &str,
+        service: &'a Service,
+        container: &'a Container,
+        cause: Cause,
+    ) -> Planned {
+        let target = self.target(name, service, container.number, container.generation + 1);
+        let (volumes, keep) = (self.taken_over(container), self.what_becomes_of_volumes());
+        let created = self.create(service, &target, cause, volumes, []);
+        let stopped = self.stop_if_live(service, container, Cause::Replaced, [created]);
+        let removed = self.plan.add(Action::Remove(target_of(container), keep), Cause::Replaced, [stopped]);
+        self.gone.insert(container.id.clone(), removed);
+        self.started(service, target, removed, true)
+    }
+
+    fn new_container(
+        &mut self,
+        service: &'a Service,
+        target: Target,
+        cause: Cause,
+        volumes: BTreeMap<String, String>,
+        after: impl IntoIterator<Item = StepId>,
+    ) -> Planned {
+        let created = self.create(service, &target, cause, volumes, after);
+        self.started(service, target, created, true)
+    }
+
+    fn started(&mut self, service: &'a Service, target: Target, after: StepId, replaced: bool) -> Planned {
+        let started =
+            (!self.options.no_start).then(|| self.start(service, &target, Cause::NotRunning, vec![after]));
+        Planned { target, stays: None, started, replaced }
+    }
+
+    fn taken_over(&self, container: &Container) -> BTreeMap<String, String> {
+        match self.what_becomes_of_volumes() {
+            AnonymousVolumes::Keep => container.anonymous_volumes.clone(),
+            AnonymousVolumes::Remove => BTreeMap::new(),
+        }
+    }
+
+    fn what_becomes_of_volumes(&self) -> AnonymousVolumes {
+        if self.options.renew_anonymous_volumes { AnonymousVolumes::Remove } else { AnonymousVolumes::Keep }
+    }
+
+    // ---- steps
+
+    fn create(
+        &mut self,
+        service: &Service,
+        target: &Target,
+        cause: Cause,
+        anonymous_volumes: BTreeMap<String, String>,
+        after: impl IntoIterator<Item = StepId>,
+    ) -> StepId {
+        let project = self.wanted.project;
+        let objects = networks_of(project, service).into_iter().chain(volumes_of(project, service));
+        let made: Vec<StepId> = objects.filter_map(|name| self.made.get(&name).copied()).collect();
+        // The specification of a container names the processes whose namespaces it shares.
+        let shared = parents(service).into_iter().filter_map(|parent| self.containers.get(parent)).flatten();
+        let shared: Vec<StepId> = shared.filter_map(|planned| planned.started).collect();
+        let creation = Creation { target: target.clone(), anonymous_volumes };
+        self.plan.add(Action::Create(creation), cause, after.into_iter().chain(made).chain(shared))
+    }
+
+    /// Starts a container once all that it depends on is as far as it should be. Returns the last step.
+    fn start(&mut self, service: &Service, target: &Target, cause: Cause, mut after: Vec<StepId>) -> StepId {
+        after.extend(self.dependencies(service));
+        let number = (target.service.clone(), target.number);
+        after.extend(self.duplicates.get(&number).into_iter().flatten());
+        for (index, hook) in service.pre_start.iter().enumerate() {
+            if hook.per_replica || target.number == 1 {
+                let run = Action::RunHook(target.clone(), Turn::PreStart, index);
+                after = vec![self.plan.add(run, Cause::Needed, after)];
+            }
+        }
+        let mut last = self.plan.add(Action::Start(target.clone()), cause, after);
+        for index in 0..service.post_start.len() {
+            let run = Action::RunHook(target.clone(), Turn::PostStart, index);
+            last = self.plan.add(run, Cause::Needed, [last]);
+        }
+        last
+    }
+
+    /// The steps that have to be done before a service starts.
+    fn dependencies(&mut self, service: &Service) -> Vec<StepId> {
+        let mut steps = Vec::new();
+        for (name, dependency) in &service.depends_on {
+            for index in 0..self.containers.get(name).map_or(0, Vec::len) {
+                steps.extend(self.condition(name, index, dependency.condition));
+            }
+        }
+        steps
+    }
+
+    /// The step after which a container is that far, if it isn't now.
+    fn condition(&mut self, service: &str, index: usize, condition: Condition) -> Option<StepId> {
+        let planned = &self.containers[service][index];
+        let holds = match (condition, planned.stays) {
+            (_, None) => false,
+            (Condition::Started, Some(_)) => true,
+            (Condition::Healthy, Some((_, health))) => health == Some(Health::Healthy),
+            (Condition::CompletedSuccessfully, Some((state, _))) => state == State::Exited(0),
+        };
+        let (target, started) = (planned.target.clone(), planned.started);
+        match (started, condition) {
+            (None, _) if holds => None,
+            (started, Condition::Started) => started,
+            (started, _) => Some(self.wait_for(target, condition, started)),
+        }
+    }
+
+    fn wait_for(&mut self, target: Target, condition: Condition, after: Option<StepId>) -> StepId {
+        let known = self.awaited.iter().find(|(name, known, _)| *name == target.name && *known == condition);
+        if let Some((_, _, step)) = known {
+            return *step;
+        }
+        let name = target.name.clone();
+        let step = self.plan.add(Action::Await(target, condition), Cause::Needed, after);
+        self.awaited.push((name, condition, step));
+        step
+    }
+
+    /// `--wait`: healthy where there is a check; where the plan starts something, running.
+    fn wait_for_all(&mut self) {
+        let checked = |name: &String| {
+            let service = &self.wanted.project.services[name];
+            service.healthcheck.as_ref().is_some_and(|check| !check.disable)
+        };
+        let names: Vec<(String, bool)> =
+            self.selected.iter().map(|name| (name.clone(), checked(name))).collect();
+        for (name, is_checked) in names {
+            let condition = if is_checked { Condition::Healthy } else { Condition::Started };
+            for index in 0..self.containers.get(&name).map_or(0, Vec::len) {
+                self.condition(&name, index, condition);
+            }
+        }
+    }
+
+    fn stop(
+        &mut self,
+        service: &Service,
+        container: &Container,
+        cause: Cause,
+        after: impl IntoIterator<Item = StepId>,
+    ) -> StepId {
+        let mut after: Vec<StepId> = after.into_iter().collect();
+        for index in 0..service.pre_stop.len() {
+            let run = Action::RunHook(target_of(container), Turn::PreStop, index);
+            after = vec![self.plan.add(run, Cause::Needed, after)];
+        }
+        self.plan.add(Action::Stop(target_of(container)), cause, after)
+    }
+
+    fn stop_if_live(
+        &mut self,
+        service: &Service,
+        container: &Container,
+        cause: Cause,
+        after: [StepId; 1],
+    ) -> StepId {
+        if container.state.is_live() { self.stop(service, container, cause, after) } else { after[0] }
+    }
+
+    /// Stops and removes a container, whoever else may want that.
+    fn remove_once(&mut self, container: &Container, cause: Cause, volumes: AnonymousVolumes) -> StepId {
+        if let Some(step) = self.gone.get(&container.id) {
+            return *step;
+        }
+        let unknown = Service::default();
+        let service = self.wanted.project.services.get(&container.service).unwrap_or(&unknown);
+        let stopped = container.state.is_live().then(|| self.stop(service, container, cause.clone(), []));
+        let removed = self.plan.add(Action::Remove(target_of(container), volumes), cause, stopped);
+        self.gone.insert(container.id.clone(), removed);
+        removed
+    }
+
+    fn orphans(&mut self) {
+        let project = self.wanted.project;
+        let is_known =
+            |name: &String| project.services.contains_key(name) || project.disabled.contains_key(name);
+        let orphans = self.actual.containers.iter();
+        let orphans: Vec<&Container> =
+            orphans.filter(|container| !container.one_off && !is_known(&container.service)).collect();
+        if self.options.remove_orphans {
+            orphans.into_iter().for_each(|orphan| {
+                self.remove_once(orphan, Cause::Orphan, AnonymousVolumes::Keep);
+            });
+        } else if !orphans.is_empty() {
+            let names: Vec<&str> = orphans.iter().map(|container| container.name.as_str()).collect();
+            self.plan.warnings.push(format!(
+                "containers of services that aren't in the project: {} (--remove-orphans removes them)",
+                names.join(", ")
+            ));
+        }
+    }
+
+    fn target(&self, service: &str, definition: &Service, number: u32, generation: u64) -> Target {
+        let name = container_name(self.wanted.project, service, definition, number);
+        Target { name, service: service.to_owned(), number, generation, id: None }
+    }
+}
+
+/// A container that is there.
+pub fn target_of(container: &Container) -> Target {
+    Target {
+        name: container.name.clone(),
+        service: container.service.clone(),
+        number: container.number,
+        generation: container.generation,
+        id: Some(container.id.clone()),
+    }
+}

@@ -1,0 +1,62 @@
+//! Processes that outlive what knows of them: a pid alone may be another process's by now.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+/// A process, for ever.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Process {
+    /// Its pid while it lives.
+    pub pid: i32,
+    /// When it started, in the kernel's ticks since the boot.
+    pub started: u64,
+}
+
+impl Process {
+    /// The process that has this pid now, if there is one that isn't a zombie.
+    pub fn of(pid: i32) -> Option<Process> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Some(Process { pid, started: started(&stat)? })
+    }
+
+    /// This very process.
+    pub fn own() -> Option<Process> {
+        Process::of(std::process::id().try_into().ok()?)
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&self) -> bool {
+        Process::of(self.pid) == Some(*self)
+    }
+}
+
+/// The command's name stands in parentheses and may have any character. State is the field behind it, and the start the
+/// 19th after the state.
+fn started(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    let state = fields.next()?;
+    let started = fields.nth(18)?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some(started)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_itself_and_no_other_of_its_pid() {
+        let own = Process::own().unwrap();
+        assert!(own.is_alive());
+        assert!(!Process { started: own.started + 1, ..own }.is_alive());
+    }
+
+    #[test]
+    fn names_with_parentheses_and_zombies_are_told_apart() {
+        let fields = "1 ".repeat(18);
+        assert_eq!(started(&format!("7 (a) Z (b) S {fields}42 0")), Some(42));
+        assert_eq!(started(&format!("7 (a) Z {fields}42 0")), None);
+        assert_eq!(started("7"), None);
+    }
+}

@@ -1,0 +1,7 @@
+//! Values → text or JSON. Pure.
+
+pub mod images;
+pub mod inspect;
+pub mod ps;
+pub mod table;
+pub mod template;

@@ -1,0 +1,160 @@
+//! The functions of templates: Go's own, and those that Docker adds.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::render::printed;
+
+/// What `if` and `and` take for true: anything but nothing.
+pub fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(items) => !items.is_empty(),
+    }
+}
+
+/// Calls a function.
+///
+/// Errors: a function that isn't known, arguments that don't fit it.
+pub fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
+    let texts: Vec<String> = arguments.iter().map(printed).collect();
+    Ok(match (name, arguments.as_slice()) {
+        ("json", [value]) => value.to_string().into(),
+        ("upper", [_]) => texts[0].to_uppercase().into(),
+        ("lower", [_]) => texts[0].to_lowercase().into(),
+        ("title", [_]) => title(&texts[0]).into(),
+        ("print", _) => texts.concat().into(),
+        ("println", _) => (texts.join(" ") + "\n").into(),
+        ("printf", [Value::String(format), values @ ..]) => printf(format, values)?.into(),
+        ("html" | "js" | "urlquery", [value]) => value.clone(),
+        ("len", [value]) => length(value)?.into(),
+        ("join", [Value::Array(items), Value::String(between)]) => {
+            items.iter().map(printed).collect::<Vec<_>>().join(between).into()
+        }
+        ("join", [Value::Null, _]) => "".into(),
+        ("split", [Value::String(text), Value::String(at)]) => text.split(at.as_str()).collect(),
+        ("truncate", [Value::String(text), Value::Number(length)]) => {
+            text.chars().take(length.as_u64().unwrap_or_default() as usize).collect::<String>().into()
+        }
+        ("pad", [Value::String(text), _, _]) if text.is_empty() => "".into(),
+        ("pad", [Value::String(text), before, after]) => {
+            let spaces = |count: &Value| " ".repeat(count.as_u64().unwrap_or_default().min(1000) as usize);
+            (spaces(before) + text + &spaces(after)).into()
+        }
+        ("index", [value, path @ ..]) => index(value, path)?,
+        ("slice", [Value::String(text), bounds @ ..]) => slice(text, bounds)?.into(),
+        ("not", [value]) => (!is_true(value)).into(),
+        ("and", [.., last]) => arguments.iter().find(|value| !is_true(value)).unwrap_or(last).clone(),
+        ("or", [.., last]) => arguments.iter().find(|value| is_true(value)).unwrap_or(last).clone(),
+        ("eq", [first, others @ ..]) if !others.is_empty() => {
+            others.iter().any(|other| other == first).into()
+        }
+        ("ne", [first, second]) => (first != second).into(),
+        ("lt" | "le" | "gt" | "ge", [first, second]) => {
+            let order = compare(first, second).ok_or("incompatible types for comparison")?;
+            match name {
+                "lt" => order.is_lt(),
+                "le" => order.is_le(),
+                "gt" => order.is_gt(),
+                _ => order.is_ge(),
+            }
+            .into()
+        }
+        _ if FUNCTIONS.contains(&name) => return Err(format!("wrong arguments for {name}")),
+        _ => return Err(format!("function {name:?} not defined")),
+    })
+}
+
+const FUNCTIONS: [&str; 24] = [
+    "json", "upper", "lower", "title", "print", "println", "printf", "len", "join", "split", "truncate",
+    "pad", "index", "slice", "not", "and", "or", "eq", "ne", "lt", "le", "gt", "ge", "html",
+];
+
+fn title(text: &str) -> String {
+    let mut starts = true;
+    let raised = text.chars().map(|character| {
+        let raised = if starts { character.to_ascii_uppercase() } else { character };
+        starts = character.is_whitespace();
+        raised
+    });
+    raised.collect()
+}
+
+fn length(value: &Value) -> Result<usize, String> {
+    match value {
+        Value::String(text) => Ok(text.len()),
+        Value::Array(items) => Ok(items.len()),
+        Value::Object(items) => Ok(items.len()),
+        value => Err(format!("len of {}", printed(value))),
+    }
+}
+
+/// A map gives nothing for a key that isn't there; a list has to have the place.
+fn index(value: &Value, path: &[Value]) -> Result<Value, String> {
+    path.iter().try_fold(value.clone(), |value, key| match (&value, key) {
+        (Value::Array(items), Value::Number(at)) => {
+            let at = at.as_u64().and_then(|at| usize::try_from(at).ok());
+            at.and_then(|at| items.get(at)).cloned().ok_or_else(|| format!("index out of range: {key}"))
+        }
+        (Value::Object(items), Value::String(key)) => {
+            Ok(items.get(key).cloned().unwrap_or_else(|| "".into()))
+        }
+        (Value::Null, _) => Ok("".into()),
+        _ => Err(format!("can't index {} by {}", printed(&value), printed(key))),
+    })
+}
+
+fn slice(text: &str, bounds: &[Value]) -> Result<String, String> {
+    let bound = |at: usize, default: usize| match bounds.get(at) {
+        Some(bound) => {
+            bound.as_u64().and_then(|bound| usize::try_from(bound).ok()).ok_or("slice: not a number")
+        }
+        None => Ok(default),
+    };
+    let (from, to) = (bound(0, 0)?, bound(1, text.len())?);
+    text.get(from..to).map(str::to_owned).ok_or_else(|| format!("slice: out of range: {from}:{to}"))
+}
+
+fn compare(first: &Value, second: &Value) -> Option<Ordering> {
+    match (first, second) {
+        (Value::Number(first), Value::Number(second)) => first.as_f64()?.partial_cmp(&second.as_f64()?),
+        (Value::String(first), Value::String(second)) => Some(first.cmp(second)),
+        _ => None,
+    }
+}
+
+/// `%s`, `%v`, `%d`, `%q`, `%t`, `%f`, with a width.
+fn printf(format: &str, values: &[Value]) -> Result<String, String> {
+    let mut values = values.iter();
+    let mut text = String::new();
+    let mut rest = format;
+    while let Some((before, after)) = rest.split_once('%') {
+        text.push_str(before);
+        let end = after
+            .find(|c: char| !c.is_ascii_digit() && c != '-' && c != '.')
+            .ok_or("printf: % at the end")?;
+        let (width, after) = after.split_at(end);
+        let verb = after.chars().next().unwrap_or_default();
+        rest = &after[verb.len_utf8()..];
+        if verb == '%' {
+            text.push('%');
+            continue;
+        }
+        let value = values.next().ok_or("printf: too few arguments")?;
+        let shown = if verb == 'q' { format!("{:?}", printed(value)) } else { printed(value) };
+        let columns =
+            width.trim_start_matches('-').split('.').next().unwrap_or_default().parse().unwrap_or(0usize);
+        let columns = columns.min(1000);
+        if width.starts_with('-') {
+            text.push_str(&format!("{shown:<columns$}"));
+        } else {
+            text.push_str(&format!("{shown:>columns$}"));
+        }
+    }
+    Ok(text + rest)
+}

@@ -1,0 +1,44 @@
+//! `--format`: Go's templates, as far as people use them, over JSON.
+//!
+//! `{{.Names}}`, `{{json .}}`, `{{range $name, $network := .NetworkSettings.Networks}}…{{end}}`, `{{if}}`,
+//! `{{with}}`, pipelines, variables, and Docker's functions. Pure.
+//!
+//! Source: Go's `text/template`; docker/cli's `templates`.
+
+use serde_json::Value;
+
+use self::parse::{Node, parse};
+use crate::error::{Error, Result};
+
+mod functions;
+mod parse;
+mod render;
+
+#[cfg(test)]
+mod tests;
+
+/// A template that was read.
+#[derive(Clone, Debug)]
+pub struct Template {
+    nodes: Vec<Node>,
+}
+
+impl Template {
+    /// Errors: what is no template, in one line that says where.
+    pub fn parse(text: &str) -> Result<Template> {
+        let nodes = parse(text).map_err(|why| Error::new(format!("template: {text}: {why}")))?;
+        Ok(Template { nodes })
+    }
+
+    /// The text for one value.
+    ///
+    /// Errors: a field that the value doesn't have.
+    pub fn render(&self, value: &Value) -> Result<String> {
+        render::render(&self.nodes, value).map_err(|why| Error::new(format!("template: {why}")))
+    }
+
+    /// The fields that stand alone in `{{.Field}}`, in their order: a table's columns.
+    pub fn columns(&self) -> Vec<&str> {
+        self.nodes.iter().filter_map(Node::only_field).collect()
+    }
+}

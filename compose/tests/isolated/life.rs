@@ -1,0 +1,129 @@
+//! Keeper and hooks with a real containerd: whoever starts a container, it has network, log, health and restarts.
+
+use serde_json::json;
+
+use crate::engine::{self, Containerd, exit, state};
+use crate::host::{CONTAINERS, isolated, log, program, sh, try_sh, until};
+use crate::world::{get, network};
+
+fn runs(id: &str) -> usize {
+    log(id).iter().filter(|(_, text)| text == "run\n").count()
+}
+
+#[test]
+fn what_ends_is_started_again_with_growing_pauses_until_the_user_stops_it() {
+    if !isolated() {
+        return;
+    }
+    let _containerd = Containerd::start();
+    engine::run(
+        "c1",
+        "echo run; exit 3",
+        json!({"restart": {"name": "always"}}),
+        json!({"name": "c1", "hostname": "c1"}),
+    );
+    until("it was started three times", || runs("c1") == 3);
+    assert_eq!(exit("c1")["code"], 3);
+    assert!(state("c1")["restarts"]["count"].as_u64().unwrap() >= 2);
+    sh("ctr containers label c1 containerd.io/restart.explicitly-stopped=true");
+    until("nobody starts it any more", || {
+        state("c1")["next_restart"].is_null() && state("c1")["keeper"].is_null()
+    });
+    assert!(try_sh("ctr tasks ls -q").stdout.is_empty());
+}
+
+#[test]
+fn what_has_failed_often_enough_is_left_and_no_shim_stays() {
+    if !isolated() {
+        return;
+    }
+    let _containerd = Containerd::start();
+    let request = json!({"name": "c1", "hostname": "c1"});
+    let restart = json!({"restart": {"name": "on-failure", "retries_max": 2}});
+    engine::run("c1", "echo run; exit 3", restart, request.clone());
+    engine::run("c2", "echo run; exit 0", json!({"restart": {"name": "on-failure"}}), request);
+    until("two more times", || runs("c1") == 3 && state("c1")["keeper"].is_null());
+    until("the tasks are gone", || try_sh("ctr tasks ls -q").stdout.is_empty());
+    assert_eq!((runs("c1"), runs("c2")), (3, 1));
+    assert_eq!((exit("c1")["code"].clone(), exit("c2")["code"].clone()), (json!(3), json!(0)));
+}
+
+#[test]
+fn health_is_probed_and_told() {
+    if !isolated() {
+        return;
+    }
+    let _containerd = Containerd::start();
+    let ms = |ms: u64| json!({"secs": 0, "nanos": ms * 1_000_000});
+    let check =
+        json!({"args": ["sh", "-c", "echo looking; test -e /well"], "interval": ms(100), "retries": 2});
+    engine::run("c1", "exec sleep 1000", json!({"health": check}), json!({"name": "c1", "hostname": "c1"}));
+    let health = |key: &str| state("c1")["health"][key].clone();
+    until("it is unhealthy", || health("status") == "unhealthy");
+    assert_eq!(health("results")[0]["exit_code"], 1);
+    assert_eq!(health("results")[0]["output"], "looking\n");
+    std::fs::write("/run/rootfs/well", "").unwrap();
+    until("it is healthy", || health("status") == "healthy");
+    until("old results go", || health("results").as_array().unwrap().len() == 5);
+    assert_eq!(health("failing_streak"), 0);
+    let slow = json!({"args": ["sleep", "100"], "interval": ms(50), "timeout": ms(100), "retries": 1});
+    engine::run("c2", "exec sleep 1000", json!({"health": slow}), json!({"name": "c2", "hostname": "c2"}));
+    until("what is too slow is unhealthy", || state("c2")["health"]["status"] == "unhealthy");
+    assert_eq!(state("c2")["health"]["results"][0]["output"], "Health check exceeded timeout (100ms)");
+}
+
+#[test]
+fn a_container_that_ctr_starts_has_its_network() {
+    if !isolated() {
+        return;
+    }
+    network("front", 0, false);
+    let _containerd = Containerd::start();
+    let front = json!([{"network": "front"}]);
+    let request =
+        |name: &str, ports| json!({"name": name, "hostname": name, "attachments": front, "ports": ports});
+    let ports = json!([{"host_port": 8080, "container_port": 80, "protocol": "tcp"}]);
+    let server = "mkdir -p /www/cgi-bin; printf '#!/bin/sh\\necho\\necho here\\n' > /www/cgi-bin/client; \
+        chmod +x /www/cgi-bin/client; exec httpd -f -p 80 -h /www";
+    engine::run("web", server, json!({}), request("web", ports));
+    until("the published port is reached", || get(None, "http://127.0.0.1:8080").as_deref() == Some("here"));
+    engine::run(
+        "client",
+        "nslookup web; wget -qO- http://web/cgi-bin/client",
+        json!({}),
+        request("client", json!([])),
+    );
+    until("the name is reached", || log("client").last().is_some_and(|(_, text)| text == "here\n"));
+    sh("ctr tasks kill -s SIGKILL web");
+    until("the task is deleted at its end", || try_sh("ctr tasks ls -q").stdout.is_empty());
+    assert_eq!(exit("web")["code"], 137);
+    until("the network is gone with it", || !sh("nft list tables").contains(" corten\n"));
+}
+
+#[test]
+fn a_killed_shim_brings_everything_back_by_containerds_monitor() {
+    if !isolated() {
+        return;
+    }
+    network("front", 0, false);
+    let _containerd = Containerd::start();
+    let request = json!({"name": "c1", "hostname": "c1", "attachments": [{"network": "front"}]});
+    engine::run("c1", "echo run; exec sleep 1000", json!({"restart": {"name": "always"}}), request);
+    until("it has run", || runs("c1") == 1);
+    let keeper = state("c1")["keeper"]["pid"].as_i64().unwrap();
+    let shim = sh(&format!("ps -o ppid= -p {keeper}"));
+    let uri = format!("binary://{}?keep={}/c1", program(), CONTAINERS);
+    sh(&format!(
+        "ctr containers label c1 containerd.io/restart.loguri='{uri}' containerd.io/restart.status=running"
+    ));
+    sh(&format!("kill -9 {shim}"));
+    until("it runs again", || runs("c1") == 2);
+    assert_ne!(state("c1")["keeper"]["pid"], keeper);
+    until("the keeper of the dead one has ended", || {
+        !std::path::Path::new(&format!("/proc/{keeper}")).exists()
+    });
+    let address = sh(&format!("nsenter -t {} -n ip -4 -o addr show eth0", state("c1")["init"]["pid"]));
+    assert!(address.contains("10.72.0."), "{address}");
+    assert_eq!(sh("ls /run/corten-compose/.addresses/id-of-front | grep -c '^10'").trim(), "1");
+    sh("ctr containers label c1 containerd.io/restart.status=stopped");
+}

@@ -1,0 +1,18 @@
+//! The keeper and the network, each test in namespaces of its own. They need root, and Debian's `busybox-static`,
+//! `containerd`, `runc`, `containernetworking-plugins`, `nftables`, `iptables`, `iproute2`.
+
+#[cfg(test)]
+mod docker;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod keep;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod net;
+mod project;
+#[cfg(test)]
+mod world;

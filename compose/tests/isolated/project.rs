@@ -1,0 +1,186 @@
+//! `corten-compose` with a real containerd, its runc and Corten's own shim: projects come up, change and go, and whoever
+//! is killed meanwhile leaves nothing that the next `up` or `down` doesn't mend.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::docker::{Docker, cgroup, nothing_is_left, with_each_runtime};
+use crate::host::program;
+
+/// A project in a directory of its own.
+struct Project<'a> {
+    docker: &'a Docker,
+}
+
+/// What a command has come to.
+struct Said {
+    stdout: String,
+    stderr: String,
+    code: i32,
+}
+
+impl<'a> Project<'a> {
+    /// Of these services, each with the runtime of the test.
+    fn new(docker: &'a Docker, services: &str) -> Project<'a> {
+        let project = Project { docker };
+        project.write(services);
+        project
+    }
+
+    /// Changes the file.
+    fn write(&self, services: &str) {
+        let common = format!("image: box, runtime: {}, cgroup_parent: {}", self.docker.runtime, cgroup());
+        fs::create_dir_all("/run/shop").unwrap();
+        fs::write("/run/shop/compose.yaml", services.replace("COMMON", &common)).unwrap();
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.arg0("corten-compose").current_dir("/run/shop").args(words).stdin(Stdio::null());
+        command
+    }
+
+    fn says(&self, words: &[&str]) -> Said {
+        let output = self.command(words).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or(-1);
+        Said { stdout: text(&output.stdout), stderr: text(&output.stderr), code }
+    }
+
+    /// What it says on standard output, if it succeeds.
+    fn ok(&self, words: &[&str]) -> Said {
+        let said = self.says(words);
+        assert_eq!(said.code, 0, "{words:?}: {}{}", said.stdout, said.stderr);
+        said
+    }
+
+    /// The names of the containers that run.
+    fn running(&self) -> Vec<String> {
+        let listed = self.ok(&["ps", "--format", "{{.Name}} {{.State}}"]).stdout;
+        let names = listed.lines().filter_map(|line| line.strip_suffix(" running").map(str::to_owned));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    fn is_gone(&self) {
+        self.ok(&["down", "-v", "--remove-orphans", "-t", "1"]);
+        nothing_is_left();
+    }
+}
+
+/// A database with a check, a job behind it, a web server behind both.
+fn shop(answer: &str) -> String {
+    format!(
+        "
+services:
+  db:
+    <<: &common {{COMMON, init: true}}
+    command: sh -c 'sleep 0.5; touch /data/ready; echo ready; sleep 1000'
+    volumes: [data:/data]
+    healthcheck: {{test: test -e /data/ready, interval: 1s, start_period: 20s, start_interval: 100ms}}
+  job:
+    <<: *common
+    command: echo the job is done
+    depends_on: {{db: {{condition: service_healthy}}}}
+  web:
+    <<: *common
+    command: sh -c 'mkdir -p /www; echo {answer} > /www/index.html; exec httpd -f -p 80 -h /www'
+    ports: ['8080:80']
+    volumes: [/state]
+    depends_on: {{db: {{condition: service_healthy}}, job: {{condition: service_completed_successfully}}}}
+volumes: {{data: }}
+"
+    )
+}
+
+#[test]
+fn a_project_comes_up_in_order_changes_and_goes() {
+    with_each_runtime(|docker| {
+        let project = Project::new(docker, &shop("one"));
+        let first = project.ok(&["up", "-d"]).stderr;
+        let place = |line: &str| first.find(line).unwrap_or_else(|| panic!("no {line} in {first}"));
+        assert!(place("shop-db-1  Healthy") < place("shop-job-1  Starting"));
+        assert!(place("shop-job-1  Exited") < place("shop-web-1  Starting"));
+        assert_eq!(project.running(), ["shop-db-1", "shop-web-1"]);
+        let page = || docker.ok(&["exec", "shop-db-1", "wget", "-qO-", "http://web/"]).trim().to_owned();
+        crate::host::until("the server answers", || {
+            docker.says(&["exec", "shop-db-1", "wget", "-qO-", "http://web/"]).2 == 0
+        });
+        assert_eq!(page(), "one");
+        assert!(project.ok(&["logs", "job"]).stdout.contains("job-1  | the job is done"));
+        let again = project.ok(&["up", "-d"]).stderr;
+        assert!(!again.contains("db-1") && !again.contains("web-1"), "{again}");
+
+        let id = |name: &str| docker.ok(&["inspect", "-f", "{{.Id}}", name]);
+        let (db, web) = (id("shop-db-1"), id("shop-web-1"));
+        docker.ok(&["exec", "shop-web-1", "touch", "/state/kept"]);
+        project.write(&shop("two"));
+        project.ok(&["up", "-d"]);
+        assert_eq!(id("shop-db-1"), db);
+        assert_ne!(id("shop-web-1"), web);
+        docker.ok(&["exec", "shop-web-1", "test", "-e", "/state/kept"]);
+        crate::host::until("the new server answers", || page() == "two");
+        project.ok(&["stop", "-t", "1"]);
+        assert_eq!(project.running(), [""; 0]);
+        project.ok(&["start"]);
+        assert_eq!(project.running(), ["shop-db-1", "shop-web-1"]);
+        project.is_gone();
+    });
+}
+
+#[test]
+fn what_waits_for_something_that_fails_is_not_started() {
+    with_each_runtime(|docker| {
+        let project = Project::new(
+            docker,
+            "
+services:
+  job: {COMMON, command: sh -c 'exit 3'}
+  web: {COMMON, command: sleep 1000, depends_on: {job: {condition: service_completed_successfully}}}
+",
+        );
+        let said = project.says(&["up", "-d"]);
+        assert_eq!(said.code, 1);
+        assert!(
+            said.stderr.contains("container shop-job-1 didn't complete successfully: exit 3"),
+            "{}",
+            said.stderr
+        );
+        assert_eq!(project.running(), [""; 0]);
+        project.is_gone();
+    });
+}
+
+#[test]
+fn a_scale_grows_and_shrinks() {
+    with_each_runtime(|docker| {
+        let project = Project::new(docker, "services: {web: {COMMON, init: true, command: sleep 1000}}\n");
+        project.ok(&["up", "-d", "--scale", "web=3"]);
+        assert_eq!(project.running(), ["shop-web-1", "shop-web-2", "shop-web-3"]);
+        project.ok(&["up", "-d", "-t", "1"]);
+        assert_eq!(project.running(), ["shop-web-1"]);
+        project.is_gone();
+    });
+}
+
+/// `kill -9` at any moment: the next `up` makes what is missing, the next `down` leaves nothing.
+#[test]
+fn a_killed_up_is_mended_by_the_next_one() {
+    with_each_runtime(|docker| {
+        let project = Project::new(docker, &shop("one"));
+        for round in 0..8_u64 {
+            let mut up = project.command(&["up", "-d"]).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(40 + round * 110));
+            up.kill().unwrap();
+            up.wait().unwrap();
+            if round % 2 == 0 {
+                project.ok(&["up", "-d"]);
+                assert_eq!(project.running(), ["shop-db-1", "shop-web-1"], "round {round}");
+            }
+            project.is_gone();
+        }
+    });
+}
