@@ -86,8 +86,11 @@ mod tests {
     fn run(plan: &Plan, fails: &str) -> (Result<()>, Vec<String>) {
         let told = RefCell::new(Vec::new());
         let perform = |step: Step| async move {
+            if name(&step) == fails {
+                return Err(Error::new("fault"));
+            }
             tokio::task::yield_now().await;
-            if name(&step) == fails { Err(Error::new("fault")) } else { Ok(()) }
+            Ok(())
         };
         let tell = |step: &Step, progress| told.borrow_mut().push(format!("{} {progress:?}", name(step)));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

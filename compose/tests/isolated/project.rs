@@ -32,8 +32,8 @@ impl<'a> Project<'a> {
     /// Changes the file.
     fn write(&self, services: &str) {
         let common = format!("image: box, runtime: {}, cgroup_parent: {}", self.docker.runtime, cgroup());
-        fs::create_dir_all("/run/shop").unwrap();
-        fs::write("/run/shop/compose.yaml", services.replace("COMMON", &common)).unwrap();
+        fs::create_dir_all("/run/shop").expect("a directory");
+        fs::write("/run/shop/compose.yaml", services.replace("COMMON", &common)).expect("a file");
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -43,7 +43,7 @@ impl<'a> Project<'a> {
     }
 
     fn says(&self, words: &[&str]) -> Said {
-        let output = self.command(words).output().unwrap();
+        let output = self.command(words).output().expect("the program");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
         Said { stdout: text(&output.stdout), stderr: text(&output.stderr), code }
