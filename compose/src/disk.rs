@@ -26,7 +26,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Those of a containerd namespace.
+    /// The directories of a containerd namespace.
     pub fn of(namespace: &str) -> Disk {
         Disk { lasting: Path::new(LASTING).join(namespace), running: Path::new(RUNNING).join(namespace) }
     }

@@ -11,9 +11,9 @@ pub enum Kind {
     AlreadyExists,
     /// The object is not in a state that allows the operation.
     WrongState,
-    /// The other side can't be reached now.
+    /// Who is asked can't be reached now.
     Unavailable,
-    /// The other side knows no such operation.
+    /// Who is asked knows no such operation.
     Unimplemented,
     /// Anything else.
     Other,

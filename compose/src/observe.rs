@@ -94,7 +94,7 @@ impl Observed {
         &self.container.id
     }
 
-    /// Its name. Those that others made have one of theirs, or their id.
+    /// Its name. What others made has a name of theirs, or its id.
     pub fn name(&self) -> &str {
         let labels = &self.container.labels;
         let named = labels.get(record::NAME).or_else(|| labels.get("nerdctl/name"));

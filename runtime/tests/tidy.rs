@@ -190,10 +190,19 @@ fn sources() -> Vec<Source> {
         let source = |(file, text): &(String, String)| Source::of(&format!("{directory}/{file}"), text);
         files.iter().map(source).collect::<Vec<_>>()
     };
-    ["runtime/src", "runtime/tests", "shim/src", "shim/tests", "spec-tests/src", "spec-tests/tests"]
-        .into_iter()
-        .flat_map(of)
-        .collect()
+    [
+        "compose/src",
+        "compose/tests",
+        "runtime/src",
+        "runtime/tests",
+        "shim/src",
+        "shim/tests",
+        "spec-tests/src",
+        "spec-tests/tests",
+    ]
+    .into_iter()
+    .flat_map(of)
+    .collect()
 }
 
 /// A source file, by its path from the top of the repository.

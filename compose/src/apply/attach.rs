@@ -26,7 +26,7 @@ pub struct Target {
     pub exec: String,
 }
 
-/// Our ends of a process's streams. Those of fifos are opened before the process is made, so that nothing is lost.
+/// Our ends of a process's streams. Ends of fifos are opened before the process is made, so that nothing is lost.
 pub struct Ends {
     stdin: Option<Sender>,
     output: Output,

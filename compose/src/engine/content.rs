@@ -62,7 +62,7 @@ pub struct ReadResponse {
     pub data: Vec<u8>,
 }
 
-/// What a manifest or a config may have. Those that people make have some KiB.
+/// What a manifest or a config may have. What people make has some KiB.
 const DOCUMENT_BYTES_MAX: usize = 8 << 20;
 
 impl Engine {

@@ -30,7 +30,7 @@ pub fn listen(path: &Path) -> Result<UnixListener> {
     Ok(listener)
 }
 
-/// Those who watch now.
+/// Everybody who watches now.
 pub struct Clients {
     listener: UnixListener,
     clients: Vec<UnixStream>,

@@ -38,7 +38,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Those of a container.
+    /// The names that a container asks for.
     pub fn of(disk: Disk, container: &str) -> Rc<Names> {
         let container = container.to_owned();
         Rc::new(Names { disk, container, turn: Cell::new(0), asked: Semaphore::new(ASKED_MAX) })

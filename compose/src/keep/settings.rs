@@ -101,7 +101,7 @@ impl Check {
 }
 
 impl Settings {
-    /// Those of the container whose directory this is.
+    /// The settings of the container whose directory this is.
     pub fn load(container: &Path) -> Result<Settings> {
         let path = container.join(FILE);
         let settings = disk::read_json(&path)?;

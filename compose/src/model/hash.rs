@@ -7,7 +7,8 @@ use crate::error::{Context, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// The hash of what a container is made of: not how its image comes to be, how many there are, or which services go before.
+/// The hash of what a container is made of: not how its image comes to be, how many containers there are, or which
+/// services go before.
 pub fn service(service: &Service) -> Result<String> {
     let mut service = service.clone();
     service.build = None;

@@ -70,7 +70,7 @@ pub struct Subnet {
     pub subnet: IpNet,
     /// The host's own.
     pub gateway: IpAddr,
-    /// Those which are given to containers that don't insist on one, unless all.
+    /// The addresses that are given to containers that don't insist on one, unless all.
     #[serde(default)]
     pub range: Option<IpNet>,
 }

@@ -34,10 +34,10 @@ pub struct Options {
 /// Which containers are made anew.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Recreate {
-    /// Those that aren't what is wanted any more.
+    /// Containers that aren't what is wanted any more.
     #[default]
     Changed,
-    /// Those of the services that were asked for, and of the others those that aren't what is wanted any more.
+    /// All of the services that were asked for; of other services what isn't as it is wanted any more.
     Asked,
     /// All.
     All,
@@ -235,7 +235,8 @@ impl<'a> Up<'a> {
         }
     }
 
-    /// Of the containers of each number the one that stays; the others are removed. An interrupted replacement leaves two.
+    /// Of the containers of each number the one that stays; the others are removed. An interrupted replacement leaves
+    /// two.
     fn newest_of_each_number(&mut self, name: &str) -> BTreeMap<u32, &'a Container> {
         let actual = self.actual;
         let config = self.wanted.facts.services.get(name);
@@ -344,7 +345,8 @@ impl<'a> Up<'a> {
         all.find(|name| starts(name)).map(|name| Cause::DependencyRestarted(name.to_owned()))
     }
 
-    /// Another container takes the place of one that is there: made before that one is stopped, started once it is gone.
+    /// Another container takes the place of one that is there: made before the old one is stopped, started once the old
+    /// one is gone.
     fn replace(
         &mut self,
         name: &str,

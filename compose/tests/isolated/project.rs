@@ -1,5 +1,5 @@
-//! `corten-compose` with a real containerd, its runc and Corten's own shim: projects come up, change and go, and whoever
-//! is killed meanwhile leaves nothing that the next `up` or `down` doesn't mend.
+//! `corten-compose` with a real containerd, its runc and Corten's own shim: projects come up, change and go. Whoever is
+//! killed meanwhile leaves nothing that the next `up` or `down` doesn't mend.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
