@@ -75,7 +75,7 @@ pub fn up(wanted: Wanted<'_>, actual: &Actual, options: &Options) -> Result<Plan
     up.volumes()?;
     for name in selection::in_order(wanted.project) {
         if up.selected.contains(name) {
-            up.service(name, &wanted.project.services[name]);
+            up.service(name, &wanted.project.services[name])?;
         }
     }
     up.orphans();
@@ -213,8 +213,9 @@ impl<'a> Up<'a> {
 
     // ---- services
 
-    fn service(&mut self, name: &'a str, service: &'a Service) {
+    fn service(&mut self, name: &'a str, service: &'a Service) -> Result<()> {
         let wanted = self.options.scale.get(name).copied().unwrap_or(service.replicas());
+        refuse_what_only_one_can_have(name, service, wanted)?;
         let mut kept = self.newest_of_each_number(name);
         let too_many: Vec<u32> = kept.keys().copied().skip(wanted as usize).collect();
         for number in too_many {
@@ -233,6 +234,7 @@ impl<'a> Up<'a> {
             let planned = self.new_container(service, target, Cause::Missing, BTreeMap::new(), []);
             self.containers.entry(name.to_owned()).or_default().push(planned);
         }
+        Ok(())
     }
 
     /// Of the containers of each number the one that stays; the others are removed. An interrupted replacement leaves
@@ -547,6 +549,23 @@ impl<'a> Up<'a> {
     fn target(&self, service: &str, definition: &Service, number: u32, generation: u64) -> Target {
         let name = container_name(self.wanted.project, service, definition, number);
         Target { name, service: service.to_owned(), number, generation, id: None }
+    }
+}
+
+/// A name, and a port of the host, is one container's.
+fn refuse_what_only_one_can_have(name: &str, service: &Service, count: u32) -> Result<()> {
+    if count < 2 {
+        return Ok(());
+    }
+    if let Some(own) = &service.container_name {
+        return Err(Error::new(format!("services.{name}: {count} containers can't all have the name {own}")));
+    }
+    let fixed = service.ports.iter().filter_map(|port| port.published.as_deref());
+    match fixed.into_iter().find(|port| !port.is_empty() && !port.contains('-')) {
+        Some(port) => Err(Error::new(format!(
+            "services.{name}: {count} containers can't all have port {port} of the host"
+        ))),
+        None => Ok(()),
     }
 }
 

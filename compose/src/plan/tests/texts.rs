@@ -9,7 +9,7 @@ use super::super::up::{Options, Recreate, up};
 use super::super::wanted::Wanted;
 use super::world::World;
 use super::{facts, project, service};
-use crate::model::types::{Hook, Project};
+use crate::model::types::{Hook, Port, Project};
 use crate::model::values::Condition;
 
 /// A project of three: a database with a check and a volume, a job, and a web server behind both.
@@ -217,8 +217,19 @@ fn flags_of_up() {
          3  wait until p-a-1 is healthy after 2  (waited for)",
     );
     let unknown = Options { services: vec!["nobody".into()], ..Options::default() };
-    let facts = facts(&project, |_| 1);
-    let refused = up(Wanted { project: &project, facts: &facts }, &world.actual, &unknown);
+    let refused_of = |project: &Project, options: &Options| {
+        let facts = facts(project, |_| 1);
+        up(Wanted { project, facts: &facts }, &world.actual, options)
+    };
+    let mut published = super::project([("a", service().times(2))]);
+    let port = Port { target: 80, published: Some("8080".into()), ..Port::default() };
+    published.services.get_mut("a").unwrap().ports.push(port);
+    let refused = refused_of(&published, &Options::default());
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "services.a: 2 containers can't all have port 8080 of the host"
+    );
+    let refused = refused_of(&project, &unknown);
     assert_eq!(refused.unwrap_err().to_string(), "no such service: nobody");
 }
 
