@@ -1,5 +1,7 @@
 //! Images: found by what people type, pulled, read.
 
+use std::io::IsTerminal;
+
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -220,9 +222,9 @@ pub async fn pull(
         .stderr(std::process::Stdio::piped())
         .kill_on_drop(true);
     match shows {
-        // Its progress is on standard output, where ours has nothing to do.
-        Shows::Progress => command.stdout(std::io::stderr()),
-        Shows::Nothing => command.stdout(std::process::Stdio::null()),
+        // Its progress is on standard output, where ours has nothing to do. It paints, so it needs a terminal.
+        Shows::Progress if std::io::stderr().is_terminal() => command.stdout(std::io::stderr()),
+        Shows::Progress | Shows::Nothing => command.stdout(std::process::Stdio::null()),
     };
     let done = command.spawn().at("ctr")?.wait_with_output().await.at("ctr")?;
     if done.status.success() {
