@@ -17,6 +17,9 @@ use crate::error::{Context, Error, Kind, Result};
 
 const LASTING: &str = "/var/lib/corten-compose";
 const RUNNING: &str = "/run/corten-compose";
+/// How often a directory is removed into which somebody writes, and after which pause.
+const REMOVALS_MAX: usize = 50;
+const REMOVED_AGAIN: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// The directories of a namespace.
 #[derive(Clone, Debug)]
@@ -121,8 +124,17 @@ pub fn make_dir(dir: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o711).create(dir).at(dir.display())
 }
 
-/// Removes a directory with all in it. A directory that isn't there is fine.
+/// Removes a directory with all in it. A directory that isn't there is fine. A keeper that is about to end may write a
+/// last file meanwhile.
 pub fn remove_dir(dir: &Path) -> Result<()> {
+    for _ in 0..REMOVALS_MAX {
+        match fs::remove_dir_all(dir) {
+            Err(err) if err.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                std::thread::sleep(REMOVED_AGAIN);
+            }
+            removed => return absent_is_fine(removed).at(dir.display()),
+        }
+    }
     absent_is_fine(fs::remove_dir_all(dir)).at(dir.display())
 }
 

@@ -54,6 +54,14 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What was to be removed, and wasn't there, is removed.
+pub fn absent_is_fine(removed: Result<()>) -> Result<()> {
+    match removed {
+        Err(err) if err.kind() == Kind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 /// Says of a failure what it happened to.
 pub trait Context<T> {
     /// Puts the object, or what was done to it, before the line.

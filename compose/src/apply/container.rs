@@ -18,13 +18,13 @@ use crate::engine::containers::{
 };
 use crate::engine::snapshots::{Prepare, RemoveSnapshot};
 use crate::engine::types::{Any, FieldMask, Mount as Layer};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::model::types::{Mount, Service};
 use crate::model::values::MountKind;
 use crate::net::hook::NAMESPACE;
-use crate::observe::{self, Observed};
+use crate::observe::{self, Observed, State};
 use crate::spec::{self, Bind, Inputs, Joined};
-use crate::{id, keep, names};
+use crate::{id, keep, names, signals};
 
 const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 const RUNC_OPTIONS_TYPE: &str = "containerd.runc.v1.Options";
@@ -422,6 +422,33 @@ fn joins(service: &Service) -> bool {
     modes.into_iter().any(|mode| mode.starts_with("container:"))
 }
 
+/// Stops a container, by its own signal and with its own patience unless somebody says otherwise; -1: for ever.
+pub async fn stop(
+    engine: &Engine,
+    disk: &Disk,
+    one: &Observed,
+    signal: Option<&str>,
+    seconds: Option<i64>,
+) -> Result<()> {
+    let record = one.record.clone().unwrap_or_default();
+    // Before the signal: nobody may take the end for one that calls for a restart.
+    want(engine, &one.container, &record, Wanted::Stopped).await?;
+    match one.state {
+        State::Running => {}
+        State::Paused => task::resume(engine, one.id()).await?,
+        // Nobody is to start it again.
+        State::Restarting { .. } => return end_keeper(disk, one.id()),
+        State::Created | State::Exited { .. } => return Ok(()),
+    }
+    let signal = signal.unwrap_or(&record.stop_signal);
+    let signal = signals::number(if signal.is_empty() { STOP_SIGNAL } else { signal })?;
+    let seconds = match seconds {
+        None => Some(record.stop_seconds()),
+        Some(seconds) => u64::try_from(seconds).ok(),
+    };
+    task::stop(engine, one.id(), signal, seconds).await
+}
+
 /// Removes a container with its task, its snapshot, its directory, and the volumes that are its own if `volumes`.
 ///
 /// The order leaves nothing that nobody finds again: the record goes when the task is gone, and what only the record
@@ -449,13 +476,6 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
 /// Ends the container's keeper, or whoever would start the container again.
 pub fn end_keeper(disk: &Disk, id: &str) -> Result<()> {
     keep::State::load(&disk.running(id)).map(|state| state.unwrap_or_default().end_keeper())
-}
-
-fn absent_is_fine(removed: Result<()>) -> Result<()> {
-    match removed {
-        Err(err) if err.kind() == Kind::NotFound => Ok(()),
-        removed => removed,
-    }
 }
 
 /// Cleaning up after a failure: the failure is what the user hears of.

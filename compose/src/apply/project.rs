@@ -10,11 +10,10 @@ use super::container::{self, New};
 use super::image::Image;
 use super::member::{Member, object_labels};
 use super::volume::{self, Volume};
-use super::{resolved, stdio, task};
+use super::{resolved, stdio};
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::engine::tasks::ResumeTask;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::keep;
 use crate::model::types::{Project, Service};
 use crate::model::values::Condition;
@@ -24,7 +23,7 @@ use crate::observe::{self, Observed, State};
 use crate::plan::actual::Ingredients;
 use crate::plan::graph::{Action, AnonymousVolumes, Creation, Named, Step, Target};
 use crate::plan::wanted::{Facts, networks_of, volumes_of};
-use crate::{signals, time};
+use crate::time;
 
 /// How often a container that somebody waits for is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -179,22 +178,7 @@ impl<'a> Performer<'a> {
 
     async fn stop(&self, target: &Target) -> Result<()> {
         let one = self.find(target).await?;
-        let record = one.record()?;
-        // Before the signal: nobody may take the end for one that calls for a restart.
-        container::want(self.engine, &one.container, record, super::record::Wanted::Stopped).await?;
-        match one.state {
-            State::Running => {}
-            State::Paused => {
-                self.engine.call(ResumeTask { container_id: one.id().to_owned() }).await.map(drop)?;
-            }
-            State::Created | State::Restarting { .. } | State::Exited { .. } => return Ok(()),
-        }
-        let signal = Some(record.stop_signal.as_str()).filter(|signal| !signal.is_empty()).unwrap_or("TERM");
-        let seconds = match self.stop_seconds {
-            None => Some(record.stop_seconds()),
-            Some(seconds) => u64::try_from(seconds).ok(),
-        };
-        task::stop(self.engine, one.id(), signals::number(signal)?, seconds).await
+        container::stop(self.engine, self.disk, &one, None, self.stop_seconds).await
     }
 
     async fn remove(&self, target: &Target, volumes: AnonymousVolumes) -> Result<()> {
@@ -278,13 +262,6 @@ fn condition_name(condition: Condition) -> &'static str {
 
 fn unknown(key: &str) -> Error {
     Error::of_kind(Kind::NotFound, format!("{key}: not in the project"))
-}
-
-fn absent_is_fine(removed: Result<()>) -> Result<()> {
-    match removed {
-        Err(err) if err.kind() == Kind::NotFound => Ok(()),
-        removed => removed,
-    }
 }
 
 fn now() -> String {

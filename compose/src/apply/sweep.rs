@@ -8,9 +8,12 @@ use super::volume;
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::engine::containers::ListContainers;
-use crate::error::{Kind, Result};
+use crate::error::{Result, absent_is_fine};
+use crate::keep;
 use crate::process::Process;
 
+/// The length of the ids that we give.
+const ID_LENGTH: usize = 64;
 /// In a container's directory while the container is being made.
 const MAKING: &str = "making.json";
 
@@ -35,8 +38,8 @@ impl Making {
     }
 }
 
-/// Takes away what dead processes have left: their leases, and the directories and anonymous volumes of containers that
-/// they haven't come to register.
+/// Takes away what dead processes have left: their leases, the directories and anonymous volumes of containers that
+/// they haven't come to register, and what a keeper has written after its container was removed.
 pub async fn sweep(engine: &Engine, disk: &Disk) -> Result<()> {
     engine.drop_dead_leases().await?;
     let mut unfinished = Vec::new();
@@ -48,12 +51,19 @@ pub async fn sweep(engine: &Engine, disk: &Disk) -> Result<()> {
                 .map(|making| (dir, making)),
         );
     }
-    if unfinished.is_empty() {
+    let mut unkept = Vec::new();
+    for dir in disk::list(&disk.all_running())?.into_iter().filter(|dir| is_containers(dir)) {
+        let state = keep::State::load(&dir)?.unwrap_or_default();
+        unkept.extend((!state.keeper.is_some_and(|keeper| keeper.is_alive())).then_some(dir));
+    }
+    if unfinished.is_empty() && unkept.is_empty() {
         return Ok(());
     }
     let containers = engine.call(ListContainers { filters: Vec::new() }).await?.containers;
+    let is_there = |dir: &Path| containers.iter().any(|container| dir.ends_with(&container.id));
+    unkept.iter().filter(|dir| !is_there(dir)).try_for_each(|dir| disk::remove_dir(dir))?;
     for (dir, making) in unfinished {
-        if containers.iter().any(|container| dir.ends_with(&container.id)) {
+        if is_there(&dir) {
             Making::done(&dir)?;
             continue;
         }
@@ -63,9 +73,8 @@ pub async fn sweep(engine: &Engine, disk: &Disk) -> Result<()> {
     Ok(())
 }
 
-fn absent_is_fine(removed: Result<()>) -> Result<()> {
-    match removed {
-        Err(err) if err.kind() == Kind::NotFound => Ok(()),
-        removed => removed,
-    }
+/// Whether the directory is named by a container's id: locks and networks are beside it.
+fn is_containers(dir: &Path) -> bool {
+    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() == ID_LENGTH && name.bytes().all(|byte| byte.is_ascii_hexdigit()) && dir.is_dir()
 }

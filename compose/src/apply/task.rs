@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::engine::containers::Container;
 use crate::engine::snapshots::Mounts;
 use crate::engine::tasks::{
-    CreateTask, DeleteResponse, DeleteTask, GetTask, Kill, Process, Start, Status, Wait,
+    CreateTask, DeleteResponse, DeleteTask, GetTask, Kill, Process, ResumeTask, Start, Status, Wait,
 };
 use crate::error::{Context, Error, Kind, Result};
 
@@ -59,6 +59,11 @@ pub async fn wait(engine: &Engine, id: &str) -> Result<Option<u32>> {
         Err(err) if err.kind() == Kind::NotFound => Ok(None),
         Err(err) => Err(err).at(id),
     }
+}
+
+/// Lets a frozen task go on.
+pub async fn resume(engine: &Engine, id: &str) -> Result<()> {
+    engine.call(ResumeTask { container_id: id.to_owned() }).await.map(drop)
 }
 
 /// Sends a signal to the first process.

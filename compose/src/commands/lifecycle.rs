@@ -1,10 +1,9 @@
 //! `start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`, `wait`.
 
 use super::{Ended, Session, run, say};
-use crate::apply::record::Wanted;
 use crate::apply::{container, stdio, task};
 use crate::cli::docker::Stop;
-use crate::engine::tasks::{PauseTask, ResumeTask};
+use crate::engine::tasks::PauseTask;
 use crate::error::{Context, Error, Kind, Result};
 use crate::observe::{self, Observed, State};
 use crate::signals;
@@ -44,24 +43,7 @@ pub async fn restart(session: &Session, typed: &[String], stop: &Stop) -> Ended 
 }
 
 async fn stop_one(session: &Session, one: &Observed, stop: &Stop) -> Result<()> {
-    let engine = &session.engine;
-    let record = one.record.clone().unwrap_or_default();
-    // Before the signal: nobody may take the end for one that calls for a restart.
-    container::want(engine, &one.container, &record, Wanted::Stopped).await?;
-    match one.state {
-        State::Running => {}
-        State::Paused => resume(session, one).await?,
-        // Nobody is to start it again.
-        State::Restarting { .. } => return container::end_keeper(&session.disk, one.id()),
-        State::Created | State::Exited { .. } => return Ok(()),
-    }
-    let signal = stop.signal.as_deref().unwrap_or(&record.stop_signal);
-    let signal = signals::number(if signal.is_empty() { "TERM" } else { signal })?;
-    let seconds = match stop.seconds {
-        None => Some(record.stop_seconds()),
-        Some(seconds) => u64::try_from(seconds).ok(),
-    };
-    task::stop(engine, one.id(), signal, seconds).await
+    container::stop(&session.engine, &session.disk, one, stop.signal.as_deref(), stop.seconds).await
 }
 
 pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
@@ -99,14 +81,10 @@ pub async fn pause(session: &Session, typed: &[String]) -> Ended {
 pub async fn unpause(session: &Session, typed: &[String]) -> Ended {
     session
         .each(typed, async |one| match one.state {
-            State::Paused => resume(session, one).await,
+            State::Paused => task::resume(&session.engine, one.id()).await.at(one.name()),
             _ => Err(Error::of_kind(Kind::WrongState, format!("Container {} is not paused", one.id()))),
         })
         .await
-}
-
-async fn resume(session: &Session, one: &Observed) -> Result<()> {
-    session.engine.call(ResumeTask { container_id: one.id().to_owned() }).await.at(one.name()).map(drop)
 }
 
 pub async fn remove(session: &Session, typed: &[String], force: bool, volumes: bool) -> Ended {

@@ -122,6 +122,15 @@ pub fn with_each_runtime(test: impl Fn(&Docker)) {
     }
 }
 
+/// The next command takes away what killed ones have left.
+pub fn nothing_is_left_by_the_killed() {
+    until("no keeper runs", || !keepers());
+    let next =
+        |words: &[&str]| Command::new(program()).arg0("cortenctl").args(words).status().expect("it runs");
+    assert!(next(&["create", "--name", "next", "box"]).success() && next(&["rm", "-v", "next"]).success());
+    nothing_is_left();
+}
+
 /// Nothing is left of containers but the image and the networks.
 pub fn nothing_is_left() {
     until("no keeper runs", || !keepers());

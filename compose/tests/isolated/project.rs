@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::docker::{Docker, cgroup, nothing_is_left, with_each_runtime};
+use crate::docker::{Docker, cgroup, nothing_is_left, nothing_is_left_by_the_killed, with_each_runtime};
 use crate::host::program;
 
 /// A project in a directory of its own.
@@ -180,7 +180,8 @@ fn a_killed_up_is_mended_by_the_next_one() {
                 project.ok(&["up", "-d"]);
                 assert_eq!(project.running(), ["shop-db-1", "shop-web-1"], "round {round}");
             }
-            project.is_gone();
+            project.ok(&["down", "-v", "-t", "1"]);
+            nothing_is_left_by_the_killed();
         }
     });
 }
