@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -26,8 +27,8 @@ use crate::stdio::ForProcess;
 const LOG_BYTES_MAX: u64 = 64 * 1024;
 /// How long a command may take to undo what it has begun.
 const UNDOING: Duration = Duration::from_secs(5);
-/// The status of a command that a signal has ended is this number and the signal's.
-const BY_SIGNAL: u32 = 128;
+/// The statuses of commands that a signal has ended: 128 and its number. A runtime may refuse with 255.
+const BY_SIGNAL: RangeInclusive<u32> = 129..=192;
 
 impl Site {
     /// `create`; gives the pid of init.
@@ -46,7 +47,7 @@ impl Site {
         let created = log.verdict(ended).map_err(|refusal| failed("create", refusal));
         let created = created.and_then(|()| read_pid(&pid_file));
         // A runtime that refuses has undone what it has made; and what it has found is another's.
-        if created.is_err() && (ended.status == 0 || ended.status > BY_SIGNAL) {
+        if created.is_err() && (ended.status == 0 || BY_SIGNAL.contains(&ended.status)) {
             self.undo().await;
         }
         created
