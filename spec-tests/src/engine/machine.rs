@@ -23,11 +23,22 @@ pub const REMAP_USER: &str = "remap";
 pub const REMAP_FIRST_ID: u32 = 100_000;
 
 /// `/etc` is the real one under a writable layer. The layer is on tmpfs, which serves as one wherever `/tmp` is.
+/// Three device nodes are the machine's own: crun gives `/dev/null` away to the user of a container, and everybody may
+/// open the others, as on a host with udev.
 const BOOT: &str = r#"
 set -e
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/etc/upper /run/etc/work
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
+device() {
+    [ -e "/dev/$1" ] || return 0
+    mkdir -p "$(dirname "/run/devices/$1")"
+    mknod -m 666 "/run/devices/$1" c "$2" "$3"
+    mount --bind "/run/devices/$1" "/dev/$1"
+}
+device null 1 3
+device fuse 10 229
+device net/tun 10 200
 eval "$VIEW"
 mkdir -p /etc/docker
 rm -f /etc/docker/key.json
