@@ -57,7 +57,7 @@ containerd: ## Only the tests of the shim with a real containerd
 cri: ## Only the tests of the shim with pods, through containerd's CRI
 	CORTEN_BIN="$$(scripts/build quick)" CORTEN_SHIM="$$(scripts/build quick shim)" $(CARGO) test -p spec-tests --test cri
 
-engines: ## The tests with containerd, pods and Docker, on the engines of newer Debians: 1.7 and 2.1, 26.1 and 28.5
+engines: ## The tests with containerd, pods, Docker and compose, on the engines of newer Debians: 1.7 and 2.1, 26.1 and 28.5
 	scripts/engines
 
 vm: ## Only the tests on a machine of cgroup v2 alone, with every controller
@@ -72,11 +72,18 @@ systemd: ## Only the tests of cgroups that systemd makes, on machines with syste
 	    "target.\"cfg(unix)\".runner = [\"$(CURDIR)/scripts/systemd\", \"$$machine\"]" || exit; \
 	done
 
-bench: ## Compare with crun, runc and youki, and the shim with containerd's; prints ratios, writes target/bench*.json
+bench: ## Compare with crun, runc and youki, the shim with containerd's, compose with Docker's; writes target/bench*.json
 	CORTEN_BIN="$$(scripts/build release)" $(CARGO) run --release -p spec-tests --bin bench -- \
 		--peers "$$(scripts/bench-peers)"
 	CORTEN_BIN="$$(scripts/build release)" CORTEN_SHIM="$$(scripts/build release shim)" \
 	$(CARGO) run --release -p spec-tests --bin bench -- --shims --json target/bench-shims.json
+	@export CORTEN_BIN="$$(scripts/build release)" CORTEN_SHIM="$$(scripts/build release shim)" \
+		CORTEN_COMPOSE_BIN="$$(scripts/build release compose)"; \
+	$(CARGO) run --release -p spec-tests --bin bench \
+		--config 'target."cfg(unix)".runner = ["$(CURDIR)/scripts/engine", "sid"]' -- \
+		--compose --json target/bench-compose.json; code=$$?; \
+	[ $$code -ne 69 ] || { code=0; echo "bench: compose isn't measured: no Docker of Debian sid (see above)"; }; \
+	[ $$code -eq 0 ] || exit $$code
 	@export CORTEN_BIN="$$(scripts/build release)" CORTEN_CGROUP_MANAGER=systemd; \
 	$(CARGO) run --release -p spec-tests --bin bench \
 		--config 'target."cfg(unix)".runner = ["$(CURDIR)/scripts/systemd", "v2"]' -- \

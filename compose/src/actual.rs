@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::apply::member;
 use crate::apply::volume;
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
@@ -12,6 +11,7 @@ use crate::model::types::Project;
 use crate::net::network::Network;
 use crate::observe::{self, Observed};
 use crate::plan::actual::{Actual, Container, Health, Object, State};
+use crate::record::member;
 
 /// What is there of a project, and its containers as they were seen.
 pub async fn of(engine: &Engine, disk: &Disk, project: &Project) -> Result<(Actual, Vec<Observed>)> {

@@ -36,6 +36,7 @@ mod observe;
 #[allow(dead_code)]
 mod plan;
 mod process;
+mod record;
 mod reference;
 mod signals;
 mod spec;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::apply::record::{self, Record};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::engine::containers::{Container, ListContainers};
@@ -11,6 +10,7 @@ use crate::engine::types::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::keep;
 use crate::net::endpoint::{Endpoint, Endpoints};
+use crate::record::{self, Record};
 
 /// A container, whoever made it.
 #[derive(Clone, Debug)]

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 
 use super::image::Image;
 use super::keeper::{self, Told};
-use super::member::Member;
-use super::record::{self, Record, Wanted};
 use super::stdio::Streams;
 use super::sweep::Making;
 use super::volume::Volume;
@@ -23,6 +21,8 @@ use crate::model::types::{Mount, Service};
 use crate::model::values::MountKind;
 use crate::net::hook::NAMESPACE;
 use crate::observe::{self, Observed, State};
+use crate::record::member::Member;
+use crate::record::{self, Record, Wanted};
 use crate::spec::{self, Bind, Inputs, Joined};
 use crate::{id, keep, names, signals};
 

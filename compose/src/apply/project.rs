@@ -8,7 +8,6 @@ use tokio::time::sleep;
 
 use super::container::{self, New};
 use super::image::Image;
-use super::member::{Member, object_labels};
 use super::volume::{self, Volume};
 use super::{resolved, stdio};
 use crate::disk::Disk;
@@ -23,6 +22,7 @@ use crate::observe::{self, Observed, State};
 use crate::plan::actual::Ingredients;
 use crate::plan::graph::{Action, AnonymousVolumes, Creation, Named, Step, Target};
 use crate::plan::wanted::{Facts, networks_of, volumes_of};
+use crate::record::member::{Member, object_labels};
 use crate::time;
 
 /// How often a container that somebody waits for is looked at.

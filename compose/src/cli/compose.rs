@@ -1,6 +1,6 @@
 //! `corten-compose`: docker compose's commands and flags.
 
-use crate::commands::config::{self, Format, What};
+use super::config::{self, Format, What};
 use crate::model::request::Request;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};

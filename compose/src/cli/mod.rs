@@ -1,6 +1,7 @@
 //! Command lines: both trees, and what is meant by what was typed.
 
 pub mod compose;
+pub mod config;
 pub mod container;
 pub mod docker;
 mod typed;

@@ -99,7 +99,7 @@ async fn remove_one(session: &Session, typed: &str, force: bool) -> Result<()> {
 
 async fn refuse_used(session: &Session, image: &Image, typed: &str) -> Result<()> {
     let containers = session.containers().await?;
-    let uses = |record: &crate::apply::record::Record| record.image_id == image.id;
+    let uses = |record: &crate::record::Record| record.image_id == image.id;
     match containers.iter().find(|one| one.record.as_ref().is_some_and(uses)) {
         None => Ok(()),
         Some(user) => Err(Error::of_kind(

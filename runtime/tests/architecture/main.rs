@@ -1,9 +1,10 @@
 //! The shape of the source, held to what ARCHITECTURE.md says of it: what may import what, and where I/O, `unsafe`,
-//! threads and the environment may stand. `runtime` and `shim` have the tables and tests of a crate each; the checks
+//! threads and the environment may stand. `runtime`, `shim` and `compose` have the tables and tests of a crate each; the checks
 //! that both are given stand here.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod compose;
 mod runtime;
 mod shim;
 mod source;

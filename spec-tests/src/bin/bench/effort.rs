@@ -14,6 +14,7 @@ pub struct Effort {
     pub limit: LimitSearch,
     pub calls: Calls,
     pub shims: Shims,
+    pub projects: Projects,
 }
 
 pub struct Parallel {
@@ -32,6 +33,12 @@ pub struct Calls {
     pub rounds: usize,
     pub batches: usize,
     pub calls_per_batch: usize,
+}
+
+pub struct Projects {
+    pub rounds: usize,
+    /// How often a full host's containers are listed.
+    pub lists: usize,
 }
 
 pub struct Shims {
@@ -62,6 +69,7 @@ impl Effort {
                 memory_rounds: 1,
                 crowds: 3,
             },
+            projects: Projects { rounds: 9, lists: 20 },
         }
     }
 
@@ -79,6 +87,7 @@ impl Effort {
                 memory_rounds: 1,
                 crowds: 2,
             },
+            projects: Projects { rounds: 1, lists: 1 },
         }
     }
 }

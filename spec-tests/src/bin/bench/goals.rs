@@ -61,6 +61,19 @@ pub const OF_SHIMS: Goals = Goals {
     ],
 };
 
+pub const OF_PROJECTS: Goals = Goals {
+    yardsticks: ["docker", "nerdctl"],
+    targets: &[
+        ratio("up", None, "docker", Bound::AtMost(0.5)),
+        ratio("up-again", None, "docker", Bound::AtMost(0.5)),
+        ratio("down", None, "docker", Bound::AtMost(0.5)),
+        median("up-again", Bound::AtMost(40.0)),
+        median("ps-200", Bound::AtMost(30.0)),
+        median("keeper-rss", Bound::AtMost(2560.0)),
+        median("keeper-private-dirty", Bound::AtMost(410.0)),
+    ],
+};
+
 const fn ratio(measure: &'static str, view: Option<View>, to: &'static str, bound: Bound) -> Target {
     Target { measure, view, to: Some(to), bound }
 }

@@ -8,6 +8,7 @@
 //! `scripts/bench-peers` has fetched. The runtimes take turns, so that whatever else the machine does hits all alike;
 //! absolute figures drift, ratios hold. Needs root, and leaves nothing behind but the JSON.
 
+mod compose;
 mod conditions;
 mod container;
 mod effort;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Ok(Typed::Run(options)) if options.shims => shims::bench(&options),
+        Ok(Typed::Run(options)) if options.projects => compose::bench(&options),
         Ok(Typed::Run(options)) => bench(&options),
         Err(error) => Err(error),
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use spec_tests::view::View;
 
 use crate::effort::Effort;
-use crate::{Result, measures, shims};
+use crate::{Result, compose, measures, shims};
 
 pub const HELP: &str = "\
 Usage: bench [OPTIONS]
@@ -16,9 +16,11 @@ Usage: bench [OPTIONS]
   --rest MS           how long the machine rests before each sample (0)
   --quick             few rounds of everything, to see that the bench works
   --shims             measures shims under a containerd of the bench's own, in place of runtimes by themselves
+  --compose           measures projects of corten-compose beside docker compose's, in place of runtimes
   --view VIEW         only this view of cgroups: v1 or v2; may be repeated
   --only MEASURE      only this measure: run, lifecycle, exec, parallel, grace-periods, peak-memory, memory-limit,
-                      calls; of shims: start, run, exec, memory, parallel, short; may be repeated
+                      calls; of shims: start, run, exec, memory, parallel, short;
+                      of projects: project, list, keepers; may be repeated
   --beside NAME=PATH  a further runtime; may be repeated
   --peers DIR         what scripts/bench-peers has made: its crun and runc are taken where they are newer than those
                       on PATH; none if empty
@@ -26,7 +28,7 @@ Usage: bench [OPTIONS]
   --help              prints this
 
 CORTEN_BIN names the Corten to measure; else it is release/corten in the target directory that holds the bench.
-CORTEN_SHIM names its shim; else it stands beside it.
+CORTEN_SHIM names its shim, CORTEN_COMPOSE_BIN its corten-compose; else they stand beside it.
 CORTEN_CGROUP_MANAGER=systemd measures --systemd-cgroup, where systemd runs (scripts/systemd).
 ";
 
@@ -39,6 +41,7 @@ pub enum Typed {
 pub struct Options {
     pub effort: Effort,
     pub shims: bool,
+    pub projects: bool,
     pub views: Vec<View>,
     /// Names of measures; none stands for all.
     pub only: Vec<String>,
@@ -52,6 +55,7 @@ impl Options {
         let mut options = Options {
             effort: Effort::full(),
             shims: false,
+            projects: false,
             views: Vec::new(),
             only: Vec::new(),
             beside: Vec::new(),
@@ -66,6 +70,7 @@ impl Options {
                 "--quick" => options.effort = Effort::quick(),
                 "--rounds" => rounds = Some(number::<usize>(&value()?)?.max(1)),
                 "--shims" => options.shims = true,
+                "--compose" => options.projects = true,
                 "--rest" => rest = Some(Duration::from_millis(number(&value()?)?)),
                 "--view" => options.views.push(view(&value()?)?),
                 "--only" => options.only.push(measure(value()?)?),
@@ -99,7 +104,9 @@ fn view(text: &str) -> Result<View> {
 
 fn measure(text: String) -> Result<String> {
     let of_runtimes = measures::ALL.iter().map(|measure| measure.name);
-    if of_runtimes.chain(shims::MEASURES.iter().map(|measure| measure.name)).any(|name| name == text) {
+    let of_shims = shims::MEASURES.iter().map(|measure| measure.name);
+    let of_projects = compose::MEASURES.iter().map(|measure| measure.name);
+    if of_runtimes.chain(of_shims).chain(of_projects).any(|name| name == text) {
         return Ok(text);
     }
     Err(format!("there is no measure {text}; --help lists them").into())

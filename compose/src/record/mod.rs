@@ -1,16 +1,17 @@
 //! What a container's record in containerd says beside the spec: all that a later command has to know.
 
+pub mod member;
+
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
-
-use super::member::Member;
 
 use crate::engine::containers::Container;
 use crate::engine::types::Any;
 use crate::error::{Context, Result};
 use crate::model::types::Service;
 use crate::model::values::Restart;
+use member::Member;
 
 /// The key of the extension, and its type.
 const EXTENSION: &str = "corten.compose/record";
