@@ -1,6 +1,6 @@
 //! The shape of the source, held to what ARCHITECTURE.md says of it: what may import what, and where I/O, `unsafe`,
-//! threads and the environment may stand. `runtime`, `shim` and `compose` have the tables and tests of a crate each; the checks
-//! that both are given stand here.
+//! threads and the environment may stand. `runtime`, `shim` and `compose` have the tables and tests of a crate each;
+//! the checks that they share stand here.
 
 #[path = "../common/mod.rs"]
 mod common;

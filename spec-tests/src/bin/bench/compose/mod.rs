@@ -1,5 +1,5 @@
-//! Compose projects: how long a user of `corten-compose` waits, beside docker compose and nerdctl compose where they are
-//! at hand.
+//! Compose projects: how long a user of `corten-compose` waits, beside docker compose and nerdctl compose where they
+//! are at hand.
 //!
 //! containerd and dockerd run on a machine each, with the same view of the cgroups and the same image.
 
