@@ -11,6 +11,7 @@ mod actual;
 // Until its callers are here.
 #[allow(dead_code)]
 mod apply;
+mod changes;
 mod cli;
 mod commands;
 // Until its callers are here.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::announce::Done;
 use super::image::Image;
 use super::keeper::{self, Told};
 use super::member::Member;
@@ -446,7 +447,9 @@ pub async fn stop(
         None => Some(record.stop_seconds()),
         Some(seconds) => u64::try_from(seconds).ok(),
     };
-    task::stop(engine, one.id(), signal, seconds).await
+    task::stop(engine, one.id(), signal, seconds).await?;
+    Done::to(one.id(), "stop").announce(engine).await;
+    Ok(())
 }
 
 /// Removes a container with its task, its snapshot, its directory, and the volumes that are its own if `volumes`.

@@ -1,5 +1,6 @@
 //! Effects: what is planned, done to containerd and to the disk.
 
+pub mod announce;
 pub mod attach;
 pub mod container;
 pub mod host;

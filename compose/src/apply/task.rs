@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::announce::Done;
 use super::stdio::Streams;
 use crate::engine::Engine;
 use crate::engine::containers::Container;
 use crate::engine::snapshots::Mounts;
 use crate::engine::tasks::{
-    CreateTask, DeleteResponse, DeleteTask, GetTask, Kill, Process, ResumeTask, Start, Status, Wait,
+    CreateTask, DeleteResponse, DeleteTask, GetTask, Kill, PauseTask, Process, ResumeTask, Start, Status, Wait,
 };
 use crate::error::{Context, Error, Kind, Result};
+use crate::observe::{Observed, State};
 
 /// How long a process may take to be gone after SIGKILL. One that waits for a disk takes its time.
 const KILLED_SECONDS: u64 = 10;
@@ -61,6 +63,34 @@ pub async fn wait(engine: &Engine, id: &str) -> Result<Option<u32>> {
     }
 }
 
+/// Freezes the processes of a container.
+///
+/// Errors: in Docker's words, if there is nothing to freeze.
+pub async fn pause(engine: &Engine, one: &Observed) -> Result<()> {
+    match one.state {
+        State::Running => engine.call(PauseTask { container_id: one.id().to_owned() }).await.map(drop),
+        State::Paused => {
+            Err(Error::of_kind(Kind::WrongState, format!("Container {} is already paused", one.id())))
+        }
+        _ => Err(not_running(one)),
+    }
+}
+
+/// Lets the frozen processes of a container go on.
+///
+/// Errors: in Docker's words, if there is nothing frozen.
+pub async fn unpause(engine: &Engine, one: &Observed) -> Result<()> {
+    match one.state {
+        State::Paused => resume(engine, one.id()).await,
+        _ => Err(Error::of_kind(Kind::WrongState, format!("Container {} is not paused", one.id()))),
+    }
+}
+
+/// What Docker says of a container without processes.
+pub fn not_running(one: &Observed) -> Error {
+    Error::of_kind(Kind::WrongState, format!("container {} is not running", one.id()))
+}
+
 /// Lets a frozen task go on.
 pub async fn resume(engine: &Engine, id: &str) -> Result<()> {
     engine.call(ResumeTask { container_id: id.to_owned() }).await.map(drop)
@@ -71,7 +101,9 @@ pub async fn resume(engine: &Engine, id: &str) -> Result<()> {
 /// Errors: NotFound, if the process has ended.
 pub async fn kill(engine: &Engine, id: &str, signal: u32) -> Result<()> {
     let kill = Kill { container_id: id.to_owned(), exec_id: String::new(), signal, all: false };
-    engine.call(kill).await.map(drop)
+    engine.call(kill).await?;
+    Done::to(id, "kill").with("signal", signal).announce(engine).await;
+    Ok(())
 }
 
 /// Stops the process: by `signal`, and by SIGKILL if it is still there after `seconds`. None: it may take for ever.

@@ -1,9 +1,9 @@
 //! `start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`, `wait`.
 
 use super::{Ended, Session, run, say};
+use crate::apply::announce::Done;
 use crate::apply::{container, stdio, task};
 use crate::cli::docker::Stop;
-use crate::engine::tasks::PauseTask;
 use crate::error::{Context, Error, Kind, Result};
 use crate::observe::{self, Observed, State};
 use crate::signals;
@@ -37,7 +37,9 @@ pub async fn restart(session: &Session, typed: &[String], stop: &Stop) -> Ended 
         .each(typed, async |one| {
             stop_one(session, one, stop).await?;
             let again = Observed { state: State::Created, ..one.clone() };
-            start_one(session, &again).await
+            start_one(session, &again).await?;
+            Done::to(one.id(), "restart").announce(&session.engine).await;
+            Ok(())
         })
         .await
 }
@@ -50,11 +52,10 @@ pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
     let signal = signals::number(signal)?;
     session
         .each(typed, async |one| {
-            let is_running = one.state.is_up();
-            let killed = if is_running {
+            let killed = if one.state.is_up() {
                 task::kill(&session.engine, one.id(), signal).await
             } else {
-                Err(ended(one))
+                Err(task::not_running(one))
             };
             killed.at(format_args!("cannot kill container: {}", one.name()))
         })
@@ -62,29 +63,11 @@ pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
 }
 
 pub async fn pause(session: &Session, typed: &[String]) -> Ended {
-    session
-        .each(typed, async |one| match one.state {
-            State::Running => session
-                .engine
-                .call(PauseTask { container_id: one.id().to_owned() })
-                .await
-                .at(one.name())
-                .map(drop),
-            State::Paused => {
-                Err(Error::of_kind(Kind::WrongState, format!("Container {} is already paused", one.id())))
-            }
-            _ => Err(ended(one)),
-        })
-        .await
+    session.each(typed, async |one| task::pause(&session.engine, one).await.at(one.name())).await
 }
 
 pub async fn unpause(session: &Session, typed: &[String]) -> Ended {
-    session
-        .each(typed, async |one| match one.state {
-            State::Paused => task::resume(&session.engine, one.id()).await.at(one.name()),
-            _ => Err(Error::of_kind(Kind::WrongState, format!("Container {} is not paused", one.id()))),
-        })
-        .await
+    session.each(typed, async |one| task::unpause(&session.engine, one).await.at(one.name())).await
 }
 
 pub async fn remove(session: &Session, typed: &[String], force: bool, volumes: bool) -> Ended {
@@ -118,8 +101,4 @@ pub async fn wait(session: &Session, typed: &[String]) -> Ended {
         say(code.or(known).unwrap_or(0));
     }
     Ok(0)
-}
-
-fn ended(one: &Observed) -> Error {
-    Error::of_kind(Kind::WrongState, format!("container {} is not running", one.id()))
 }

@@ -2,37 +2,44 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::{Ended, Session};
 use crate::apply::task;
+use crate::changes::Changes;
 use crate::cli::docker::Logs;
 use crate::error::{Context, Error, Result};
 use crate::{keep, observe, time};
 
-/// How often a log that is followed is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
 pub async fn logs(session: &Session, typed: &str, logs: &Logs) -> Ended {
     let containers = session.containers().await?;
     let one = observe::find(&containers, typed)?;
-    let mut log = Log::of(keep::log_path(&session.disk.container(one.id())));
+    // Nobody keeps the output of what others have made.
+    one.record()?;
+    let dir = session.disk.container(one.id());
+    let mut log = Log::of(keep::log_path(&dir));
     let show = Show::of(logs)?;
-    show.last(&log.all()?, logs.tail);
+    let changes = Changes::of([dir.as_path()])?;
+    let mut is_read = show.last(&log.all()?, logs.tail);
     if !logs.follow || !one.state.is_up() {
         return Ok(0);
     }
-    let ended = task::wait(&session.engine, one.id());
+    let running = session.disk.running(one.id());
+    let ended = async {
+        task::wait(&session.engine, one.id()).await?;
+        // Until then the keeper may still write what was put out last.
+        keep::settled(&running).await
+    };
     tokio::pin!(ended);
-    loop {
-        let is_over = tokio::time::timeout(LOOK_AGAIN, &mut ended).await.is_ok();
-        show.last(&log.rest()?, None);
-        if is_over {
-            return Ok(0);
-        }
+    while is_read {
+        let is_over = tokio::select! {
+            ended = &mut ended => ended.map(|()| true)?,
+            changed = changes.next() => changed.map(|()| false)?,
+        };
+        is_read = show.last(&log.rest()?, None) && !is_over;
     }
+    Ok(0)
 }
 
 /// A line of the log.
@@ -118,26 +125,28 @@ impl Show {
         Ok(Show { since: moment(&logs.since)?, until: moment(&logs.until)?, timestamps: logs.timestamps })
     }
 
-    fn last(&self, entries: &[Entry], count: Option<usize>) {
-        self.last_behind("", entries, count);
+    fn last(&self, entries: &[Entry], count: Option<usize>) -> bool {
+        self.last_behind("", entries, count)
     }
 
-    /// Shows the last entries, each behind that prefix.
-    pub(super) fn last_behind(&self, prefix: &str, entries: &[Entry], count: Option<usize>) {
+    /// Shows the last entries, each behind that prefix. Returns whether somebody still reads them.
+    pub(super) fn last_behind(&self, prefix: &str, entries: &[Entry], count: Option<usize>) -> bool {
         let shown: Vec<&Entry> = entries.iter().filter(|entry| self.has(entry)).collect();
         let from = count.map_or(0, |count| shown.len().saturating_sub(count));
         let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
         for entry in &shown[from..] {
             let time = if self.timestamps { format!("{} ", entry.time) } else { String::new() };
             let text = format!("{prefix}{time}{}", entry.log);
-            // Who doesn't want to read it has gone.
-            drop(if entry.stream == "stderr" {
+            let written = if entry.stream == "stderr" {
                 stderr.write_all(text.as_bytes())
             } else {
                 stdout.write_all(text.as_bytes())
-            });
+            };
+            if written.is_err() {
+                return false;
+            }
         }
-        drop(stdout.flush());
+        stdout.flush().is_ok()
     }
 
     fn has(&self, entry: &Entry) -> bool {

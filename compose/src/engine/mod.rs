@@ -28,6 +28,7 @@ pub mod images;
 pub mod introspection;
 pub mod lease;
 pub mod leases;
+pub mod metrics;
 pub mod namespaces;
 pub mod snapshots;
 pub mod tasks;
