@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
-use crate::apply::announce::{Done, TOPIC};
 use crate::apply::record;
 use crate::engine::Engine;
+use crate::engine::announce::{Done, TOPIC};
 use crate::engine::containers::{Container, GetContainer, ListContainers};
 use crate::engine::events::{Envelope, OfObject, OfProcess, Subscription, TaskExit};
 use crate::error::Result;

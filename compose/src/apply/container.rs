@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::announce::Done;
 use super::image::Image;
 use super::keeper::{self, Told};
 use super::member::Member;
@@ -14,6 +13,7 @@ use super::volume::Volume;
 use super::{host, task, unpack, user, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
+use crate::engine::announce::Done;
 use crate::engine::containers::{
     Container, CreateContainer, DeleteContainer, RuncOptions, Runtime, UpdateContainer,
 };
@@ -132,9 +132,7 @@ impl Maker<'_> {
         systemd: bool,
     ) -> Result<()> {
         let New { service, image, .. } = &self.new;
-        let disk = self.disk.clone();
-        let lock = tokio::task::spawn_blocking(move || disk.lock("names")).await;
-        let lock = lock.map_err(|err| Error::new(err.to_string())).at("the lock of names")??;
+        let lock = lock_names(self.disk).await?;
         let name = match &self.new.name {
             Some(name) => {
                 refuse_taken(engine, name, self.new.member.as_ref()).await?;
@@ -305,10 +303,17 @@ async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
     Ok(Joined { network: pid(names[0])?, pid: pid(names[1])?, ipc: pid(names[2])? })
 }
 
+/// Holds the lock of whoever gives a container its name, or changes its record.
+pub async fn lock_names(disk: &Disk) -> Result<impl Drop + use<>> {
+    let disk = disk.clone();
+    let lock = tokio::task::spawn_blocking(move || disk.lock("names")).await;
+    lock.map_err(|err| Error::new(err.to_string())).at("the lock of names")?
+}
+
 /// Whoever replaces a container of a project has its name beside it for a while.
 ///
 /// Errors: AlreadyExists, in Docker's words.
-async fn refuse_taken(engine: &Engine, name: &str, member: Option<&Member>) -> Result<()> {
+pub async fn refuse_taken(engine: &Engine, name: &str, member: Option<&Member>) -> Result<()> {
     let is_replaced = |one: &Observed| {
         let other = one.record.as_ref().and_then(|record| record.member.as_ref());
         member.zip(other).is_some_and(|(member, other)| member.replaces(other))

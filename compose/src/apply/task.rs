@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::announce::Done;
 use super::stdio::Streams;
 use crate::engine::Engine;
+use crate::engine::announce::Done;
 use crate::engine::containers::Container;
 use crate::engine::snapshots::Mounts;
 use crate::engine::tasks::{

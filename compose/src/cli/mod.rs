@@ -3,4 +3,6 @@
 pub mod compose;
 pub mod container;
 pub mod docker;
+pub mod members;
+pub mod observe;
 mod typed;

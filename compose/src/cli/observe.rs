@@ -4,7 +4,7 @@ use clap::Command;
 
 use super::typed::{Typed, flag, operands, value, values};
 use crate::error::{Error, Result};
-use crate::model::values::{Bytes, Restart};
+use crate::spec::update::Change;
 
 /// A verb of `cortenctl`'s.
 #[derive(Debug)]
@@ -36,22 +36,6 @@ pub struct Events {
     pub until: Option<String>,
     pub filters: Vec<(String, String)>,
     pub format: Option<String>,
-}
-
-/// `update`: what isn't named stays.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Change {
-    pub restart: Option<Restart>,
-    pub memory: Option<Bytes>,
-    pub memory_swap: Option<Bytes>,
-    pub memory_reservation: Option<Bytes>,
-    pub cpus: Option<f64>,
-    pub cpu_shares: Option<i64>,
-    pub cpu_period: Option<i64>,
-    pub cpu_quota: Option<i64>,
-    pub cpuset_cpus: Option<String>,
-    pub pids_limit: Option<i64>,
-    pub blkio_weight: Option<u16>,
 }
 
 /// The flags of `stats`, which both trees have.

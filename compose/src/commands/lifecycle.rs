@@ -1,9 +1,10 @@
 //! `start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`, `wait`.
 
 use super::{Ended, Session, run, say};
-use crate::apply::announce::Done;
 use crate::apply::{container, stdio, task};
 use crate::cli::docker::Stop;
+use crate::engine::Engine;
+use crate::engine::announce::Done;
 use crate::error::{Context, Error, Kind, Result};
 use crate::observe::{self, Observed, State};
 use crate::signals;
@@ -93,12 +94,16 @@ pub async fn wait(session: &Session, typed: &[String]) -> Ended {
     let containers = session.containers().await?;
     for name in typed {
         let one = observe::find(&containers, name)?;
-        let known = match one.state {
-            State::Exited { code, .. } | State::Restarting { code } => Some(code),
-            _ => None,
-        };
-        let code = task::wait(&session.engine, one.id()).await?;
-        say(code.or(known).unwrap_or(0));
+        say(code_of_end(&session.engine, one).await?);
     }
     Ok(0)
+}
+
+/// Waits for the end of a container, and gives its exit code. One that was never started has none, which is 0.
+pub async fn code_of_end(engine: &Engine, one: &Observed) -> Result<u32> {
+    let known = match one.state {
+        State::Exited { code, .. } | State::Restarting { code } => Some(code),
+        _ => None,
+    };
+    Ok(task::wait(engine, one.id()).await?.or(known).unwrap_or(0))
 }

@@ -65,7 +65,7 @@ impl Docker {
         command
     }
 
-    fn spawn(&self, words: &[&str]) -> Child {
+    pub fn spawn(&self, words: &[&str]) -> Child {
         self.command(words).stdin(Stdio::piped()).spawn().unwrap()
     }
 

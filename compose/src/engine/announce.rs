@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Engine;
-use crate::engine::events::Publish;
-use crate::engine::types::Any;
+use super::Engine;
+use super::events::Publish;
+use super::types::Any;
 
 /// What the topics begin with. An action follows, without what it says behind a colon.
 pub const TOPIC: &str = "/corten-compose/container/";
