@@ -8,14 +8,15 @@ use prost::Message;
 use crate::apply::record;
 use crate::engine::Engine;
 use crate::engine::announce::{Done, TOPIC};
-use crate::engine::containers::{Container, GetContainer, ListContainers};
+use crate::engine::containers::{Container, GetContainer};
 use crate::engine::events::{Envelope, OfObject, OfProcess, Subscription, TaskExit};
 use crate::error::Result;
 use crate::reference::familiar;
 use crate::view::events::Event;
 
 /// Labels that are nobody's but containerd's and its clients'.
-const HIDDEN: [&str; 5] = ["containerd.io/", "io.containerd", "io.cri-containerd", "nerdctl/", "corten.compose/"];
+const HIDDEN: [&str; 5] =
+    ["containerd.io/", "io.containerd", "io.cri-containerd", "nerdctl/", "corten.compose/"];
 
 /// Events from a moment on, with what is known of the containers that they are about.
 pub struct Happenings {
@@ -51,7 +52,7 @@ impl Happenings {
     /// All that happens from now on.
     pub async fn of(engine: &Engine) -> Result<Happenings> {
         let subscription = engine.subscribe().await?;
-        let containers = engine.call(ListContainers { filters: Vec::new() }).await?.containers;
+        let containers = engine.containers().await?;
         let known = containers.iter().map(|container| (container.id.clone(), About::of(container)));
         Ok(Happenings { engine: engine.clone(), subscription, known: known.collect() })
     }
@@ -169,7 +170,8 @@ mod tests {
     #[test]
     fn the_end_of_a_container_is_told_apart_from_that_of_its_processes() {
         let exit = |id: &str| {
-            let exit = TaskExit { container_id: "c".into(), id: id.into(), exit_status: 3, ..TaskExit::default() };
+            let exit =
+                TaskExit { container_id: "c".into(), id: id.into(), exit_status: 3, ..TaskExit::default() };
             told(&envelope("/tasks/exit", &exit)).unwrap()
         };
         assert_eq!((exit("c").action.as_str(), exit("c").attributes["exitCode"].as_str()), ("die", "3"));
@@ -183,7 +185,10 @@ mod tests {
         let event = Some(Any::json("", &done).unwrap());
         let topic = format!("{TOPIC}health_status");
         let told_of = told(&Envelope { topic: topic.clone(), event, ..Envelope::default() }).unwrap();
-        assert_eq!((told_of.action.as_str(), told_of.attributes["a"].as_str()), ("health_status: healthy", "1"));
+        assert_eq!(
+            (told_of.action.as_str(), told_of.attributes["a"].as_str()),
+            ("health_status: healthy", "1")
+        );
         assert_eq!(told(&envelope(&topic, &OfObject { id: "no json".into() })), None);
         assert_eq!(told(&envelope("/snapshot/prepare", &OfObject::default())), None);
         assert_eq!(told(&Envelope { topic: "/tasks/start".into(), ..Envelope::default() }), None);

@@ -7,7 +7,7 @@ use crate::apply::record::{self, Record};
 use crate::apply::task;
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::engine::containers::{Container, GetContainer, ListContainers};
+use crate::engine::containers::{Container, GetContainer};
 use crate::engine::tasks::{ListTasks, Process, Status};
 use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Kind, Result};
@@ -123,13 +123,11 @@ impl Observed {
 
 /// All containers of the namespace, the newest first.
 pub async fn containers(engine: &Engine) -> Result<Vec<Observed>> {
-    let (containers, tasks) =
-        tokio::join!(engine.call(ListContainers { filters: Vec::new() }), engine.call(ListTasks {}));
+    let (containers, tasks) = tokio::join!(engine.containers(), engine.call(ListTasks {}));
     let disk = Disk::of(engine.namespace());
     let mut tasks: HashMap<String, Process> =
         tasks?.tasks.into_iter().map(|task| (task.id.clone(), task)).collect();
     let mut observed: Vec<Observed> = containers?
-        .containers
         .into_iter()
         .map(|container| {
             let task = tasks.remove(&container.id);
@@ -162,8 +160,7 @@ fn observed_as(disk: &Disk, container: Container, task: Option<Process>) -> Obse
     let exit = keep::Exit::load(&disk.container(&container.id)).ok().flatten();
     let state = State::of(task.as_ref(), is_awaited(&container, &kept), exit.as_ref());
     let endpoints = state.is_up().then(|| Endpoints::load(disk, &container.id).ok().flatten()).flatten();
-    let endpoints =
-        endpoints.into_iter().flat_map(|list| list.endpoints).map(|made| made.endpoint).collect();
+    let endpoints = endpoints.into_iter().flat_map(|list| list.endpoints).map(|made| made.endpoint).collect();
     Observed { container, task, state, record, kept, exit, endpoints }
 }
 

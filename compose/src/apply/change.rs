@@ -13,11 +13,11 @@ use crate::engine::types::{Any, FieldMask};
 use crate::error::{Context, Error, Kind, Result};
 use crate::keep::Settings;
 use crate::model::types::{BlkioConfig, Service};
+use crate::names;
 use crate::net::endpoint::Endpoints;
 use crate::net::request::Request;
 use crate::observe::{self, Observed};
 use crate::spec::update::{self as limits, Change};
-use crate::names;
 
 const RESOURCES_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 
@@ -92,8 +92,7 @@ async fn changed_spec(engine: &Engine, one: &Observed, change: &Change) -> Resul
     let told = limits::resources(&mut spec, change)?;
     if one.state.is_up() {
         let resources = Some(Any::json(RESOURCES_TYPE, &told)?);
-        let update =
-            UpdateTask { container_id: one.id().to_owned(), resources, ..UpdateTask::default() };
+        let update = UpdateTask { container_id: one.id().to_owned(), resources, ..UpdateTask::default() };
         engine.call(update).await.at(format_args!("Cannot update container {}", one.id()))?;
     }
     Any::json(&old.type_url, &spec)

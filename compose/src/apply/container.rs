@@ -457,6 +457,25 @@ pub async fn stop(
     Ok(())
 }
 
+/// Sends a signal to a container. One that is meant to end it is the user's stop: nobody starts the container again.
+///
+/// Errors: in Docker's words, if it doesn't run.
+pub async fn kill(engine: &Engine, one: &Observed, signal: u32) -> Result<()> {
+    if !one.state.is_up() {
+        return Err(task::not_running(one));
+    }
+    let record = one.record.clone().unwrap_or_default();
+    let is_stop = signals::number(&record.stop_signal).is_ok_and(|stop| stop == signal);
+    if signal != task::SIGKILL && !is_stop {
+        return task::kill(engine, one.id(), signal).await;
+    }
+    // Before the signal: nobody may take the end for one that calls for a restart.
+    want(engine, &one.container, &record, Wanted::Stopped).await?;
+    task::kill(engine, one.id(), signal).await?;
+    // What is frozen would end only once it goes on.
+    if one.state == State::Paused { task::resume(engine, one.id()).await } else { Ok(()) }
+}
+
 /// Removes a container with its task, its snapshot, its directory, and the volumes that are its own if `volumes`.
 ///
 /// The order leaves nothing that nobody finds again: the record goes when the task is gone, and what only the record

@@ -2,8 +2,11 @@
 //! archive.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
 
 use super::mounted::{self, Kind, Tree};
 use crate::disk::{self, Disk};
@@ -31,6 +34,10 @@ impl Change {
         }
     }
 }
+
+/// What every start makes for its mounts. Docker has it in a layer of its own, so that no container has added it.
+const MOUNT_POINTS: [&str; 7] =
+    ["/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab"];
 
 /// How many paths are told. A container that has changed more has them all in its upper directory.
 const PATHS_MAX: usize = 1_000_000;
@@ -77,11 +84,15 @@ pub async fn archive(engine: &Engine, disk: &Disk, one: &Observed, output: Stdio
 
 fn tar(root: &Path, output: Stdio) -> Result<()> {
     let mut tar = Command::new("tar");
-    tar.args(["--create", "--file=-", "--numeric-owner", "--one-file-system", "--directory"]).arg(root).arg(".");
+    tar.args(["--create", "--file=-", "--numeric-owner", "--one-file-system", "--directory"])
+        .arg(root)
+        .arg(".");
     let status = tar.stdin(Stdio::null()).stdout(output).status().at("tar")?;
-    match status.code() {
+    match (status.code(), status.signal()) {
         // A file that changes while it is read is none the worse for a container that runs.
-        Some(0 | 1) => Ok(()),
+        (Some(0 | 1), _) => Ok(()),
+        // Who doesn't want to read the rest has gone.
+        (_, Some(signal)) if signal == Signal::SIGPIPE as i32 => Ok(()),
         _ => Err(Error::new(format!("tar: {status}"))),
     }
 }
@@ -141,6 +152,9 @@ impl Walk<'_> {
         let hides = new || self.upper.is_opaque(path)?;
         for name in &names {
             let inside = format!("{path}/{name}");
+            if MOUNT_POINTS.contains(&inside.as_str()) {
+                continue;
+            }
             let Some(kind) = self.upper.kind(&inside)? else { continue };
             let below = if new { None } else { self.lower.kind(&inside)? };
             let below = below.filter(|kind| *kind != Kind::Whiteout);
@@ -149,7 +163,10 @@ impl Walk<'_> {
                 (Kind::Whiteout, Some(_)) => self.note(Change::Deleted, path, &inside)?,
                 (Kind::Directory, Some(Kind::Directory)) => {
                     // One that only leads to what has changed is noted by what has changed in it.
-                    if !self.upper.is_same(self.lower, &inside)? {
+                    let has_mount_points = MOUNT_POINTS
+                        .iter()
+                        .any(|point| Path::new(point).parent() == Some(Path::new(&inside)));
+                    if !has_mount_points && !self.upper.is_same(self.lower, &inside)? {
                         self.note(Change::Changed, path, &inside)?;
                     }
                     self.directory(&inside, false)?;
@@ -179,7 +196,10 @@ impl Walk<'_> {
             return Err(Error::new(format!("more than {PATHS_MAX} paths have changed")));
         }
         let known = [Change::Added, Change::Changed].map(|change| (parent.to_owned(), change));
-        if change != Change::Changed && !parent.is_empty() && !known.iter().any(|known| self.found.contains(known)) {
+        if change != Change::Changed
+            && !parent.is_empty()
+            && !known.iter().any(|known| self.found.contains(known))
+        {
             self.found.insert((parent.to_owned(), Change::Changed));
         }
         self.found.insert((path.to_owned(), change));

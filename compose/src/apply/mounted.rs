@@ -166,7 +166,9 @@ impl Tree {
 
     /// The names in a directory, in their order. Of a directory that isn't there: none.
     pub fn names(&self, path: &str) -> Result<Vec<String>> {
-        let Some(dir) = self.itself(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)? else { return Ok(Vec::new()) };
+        let Some(dir) = self.itself(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)? else {
+            return Ok(Vec::new());
+        };
         let entries = std::fs::read_dir(format!("/proc/self/fd/{}", dir.as_raw_fd())).at(path)?;
         let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
         let mut names = names.collect::<std::io::Result<Vec<_>>>().at(path)?;

@@ -186,7 +186,7 @@ impl<'a> Performer<'a> {
     }
 
     async fn kill(&self, target: &Target, signal: &str) -> Result<()> {
-        task::kill(self.engine, self.find(target).await?.id(), signals::number(signal)?).await
+        container::kill(self.engine, &self.find(target).await?, signals::number(signal)?).await
     }
 
     async fn pause(&self, target: &Target) -> Result<()> {

@@ -10,7 +10,8 @@ use crate::engine::announce::Done;
 use crate::engine::containers::Container;
 use crate::engine::snapshots::Mounts;
 use crate::engine::tasks::{
-    CreateTask, DeleteResponse, DeleteTask, GetTask, Kill, PauseTask, Process, ResumeTask, Start, Status, Wait,
+    CreateTask, DeleteResponse, DeleteTask, GetTask, Kill, PauseTask, Process, ResumeTask, Start, Status,
+    Wait,
 };
 use crate::error::{Context, Error, Kind, Result};
 use crate::observe::{Observed, State};

@@ -138,11 +138,9 @@ pub fn verb(name: &str, typed: &Typed) -> Result<Option<Verb>> {
             since: typed.text("since"),
             until: typed.text("until"),
         }),
-        "images" => Verb::Images {
-            services: services(),
-            quiet: typed.flag("quiet"),
-            format: typed.text("format"),
-        },
+        "images" => {
+            Verb::Images { services: services(), quiet: typed.flag("quiet"), format: typed.text("format") }
+        }
         "port" => Verb::Port(Port {
             service: first("SERVICE"),
             number: port(&first("PRIVATE_PORT"))?,
@@ -150,12 +148,12 @@ pub fn verb(name: &str, typed: &Typed) -> Result<Option<Verb>> {
             index: typed.read::<u32>("index")?.filter(|&index| index != 0),
         }),
         "wait" => Verb::Wait { services: services(), down: typed.flag("down-project") },
-        "volumes" => Verb::Volumes {
-            services: services(),
-            quiet: typed.flag("quiet"),
-            format: typed.text("format"),
-        },
-        "scale" => Verb::Scale { counts: counts(&typed.texts("SERVICE=NUMBER"))?, no_deps: typed.flag("no-deps") },
+        "volumes" => {
+            Verb::Volumes { services: services(), quiet: typed.flag("quiet"), format: typed.text("format") }
+        }
+        "scale" => {
+            Verb::Scale { counts: counts(&typed.texts("SERVICE=NUMBER"))?, no_deps: typed.flag("no-deps") }
+        }
         "rm" => Verb::Remove(Remove {
             services: services(),
             stop: typed.flag("stop"),

@@ -13,7 +13,8 @@ pub async fn diff(session: &Session, typed: &str) -> Ended {
     let containers = session.containers().await?;
     let one = observe::find(&containers, typed)?;
     let changes = filesystem::paths(&session.engine, &session.disk, one).await.at(one.name())?;
-    let lines: Vec<String> = changes.iter().map(|(kind, path)| format!("{} {path}\n", kind.letter())).collect();
+    let lines: Vec<String> =
+        changes.iter().map(|(kind, path)| format!("{} {path}\n", kind.letter())).collect();
     print(&lines.concat());
     Ok(0)
 }

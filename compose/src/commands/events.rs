@@ -67,7 +67,9 @@ impl Span {
         let until = until.map(moment).transpose()?;
         let now = i64::try_from(time::now().as_secs()).unwrap_or(i64::MAX);
         if since.is_some_and(|(seconds, _)| seconds < now) {
-            return Err(Error::new("--since: containerd keeps no past events: only what is to come can be shown"));
+            return Err(Error::new(
+                "--since: containerd keeps no past events: only what is to come can be shown",
+            ));
         }
         Ok(Span { since, until })
     }

@@ -53,11 +53,7 @@ pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
     let signal = signals::number(signal)?;
     session
         .each(typed, async |one| {
-            let killed = if one.state.is_up() {
-                task::kill(&session.engine, one.id(), signal).await
-            } else {
-                Err(task::not_running(one))
-            };
+            let killed = container::kill(&session.engine, one, signal).await;
             killed.at(format_args!("cannot kill container: {}", one.name()))
         })
         .await

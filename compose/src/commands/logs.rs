@@ -21,7 +21,7 @@ pub async fn logs(session: &Session, typed: &str, logs: &Logs) -> Ended {
     let mut log = Log::of(keep::log_path(&dir));
     let show = Show::of(logs)?;
     let changes = Changes::of([dir.as_path()])?;
-    let mut is_read = show.last(&log.all()?, logs.tail);
+    let mut is_read = show.last(&log.begin(logs)?, logs.tail);
     if !logs.follow || !one.state.is_up() {
         return Ok(0);
     }
@@ -76,6 +76,32 @@ impl Log {
         Ok(entries.into_iter().chain(self.rest()?).collect())
     }
 
+    /// The last lines, so many at least if there are. The files are read from their ends.
+    pub(super) fn last(&mut self, count: usize) -> Result<Vec<Entry>> {
+        let (newest, read) = end_of(&self.path, count)?;
+        self.shown = read;
+        let mut text = newest;
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        self.unfinished = text.split_off(whole);
+        let older = (1..).map(|number| PathBuf::from(format!("{}.{number}", self.path.display())));
+        for path in older.take_while(|path| path.exists()) {
+            let missing = count.saturating_sub(text.lines().count());
+            if missing == 0 {
+                break;
+            }
+            text.insert_str(0, &end_of(&path, missing)?.0);
+        }
+        Ok(entries(&text))
+    }
+
+    /// What there is, as far as it is shown: all, if it is chosen by time.
+    pub(super) fn begin(&mut self, logs: &Logs) -> Result<Vec<Entry>> {
+        match logs.tail {
+            Some(count) if logs.since.is_none() && logs.until.is_none() => self.last(count),
+            _ => self.all(),
+        }
+    }
+
     /// What has come since.
     pub(super) fn rest(&mut self) -> Result<Vec<Entry>> {
         let length = std::fs::metadata(&self.path).map_or(0, |about| about.len());
@@ -92,6 +118,32 @@ impl Log {
         self.unfinished = text.split_off(whole);
         Ok(entries(&text))
     }
+}
+
+/// The last lines of a file, so many at most, and the file's length. One that isn't there is empty.
+fn end_of(path: &Path, count: usize) -> Result<(String, u64)> {
+    use std::os::unix::fs::FileExt;
+    const CHUNK: u64 = 64 << 10;
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok((String::new(), 0)),
+        Err(err) => return Err(err).at(path.display()),
+    };
+    let length = file.metadata().at(path.display())?.len();
+    let (mut from, mut chunks, mut newlines) = (length, Vec::new(), 0);
+    // The newline of the line before the first one is looked for, too.
+    while from > 0 && newlines <= count {
+        let mut chunk = vec![0; usize::try_from(CHUNK.min(from)).unwrap_or_default()];
+        from -= chunk.len() as u64;
+        file.read_exact_at(&mut chunk, from).at(path.display())?;
+        newlines += chunk.iter().filter(|byte| **byte == b'\n').count();
+        chunks.push(chunk);
+    }
+    chunks.reverse();
+    let bytes = chunks.concat();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    Ok((lines[lines.len().saturating_sub(count)..].concat(), length))
 }
 
 /// A file from a place on. One that isn't there is empty. What the keeper writes is UTF-8.
@@ -166,4 +218,36 @@ pub(super) fn moment(typed: &str) -> Result<(i64, u32)> {
         .or_else(|| seconds(typed).map(|seconds| (seconds, 0)))
         .or_else(|| back().map(|back| (now - back.0.as_secs() as i64, 0)))
         .ok_or_else(|| Error::new(format!("invalid value for \"since\": {typed:?} is no time")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> String {
+        format!("{{\"log\":\"{text}\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-26T10:00:00Z\"}}\n")
+    }
+
+    #[test]
+    fn the_last_lines_are_read_from_the_end_of_all_files() {
+        let dir = std::env::temp_dir().join(format!("corten-compose-logs-{}", std::process::id()));
+        crate::disk::make_dir(&dir).unwrap();
+        let path = dir.join("log.json");
+        let many: String = (0..3000).map(|number| line(&number.to_string())).collect();
+        std::fs::write(dir.join("log.json.2"), line("oldest")).unwrap();
+        std::fs::write(dir.join("log.json.1"), &many).unwrap();
+        std::fs::write(&path, line("a") + &line("b") + "{\"log\":\"torn").unwrap();
+        let last = |count| {
+            let entries = Log::of(path.clone()).last(count).unwrap();
+            entries.iter().map(|entry| entry.log.trim().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(last(4)[..], ["2998", "2999", "a", "b"]);
+        let all = last(usize::MAX);
+        assert_eq!((all.len(), all[0].as_str()), (3003, "oldest"));
+        let mut log = Log::of(path.clone());
+        assert_eq!(log.last(2).unwrap().len(), 1, "a torn line is the last one");
+        std::fs::write(&path, line("a") + &line("b") + &line("torn")).unwrap();
+        assert_eq!(log.rest().unwrap()[0].log, "torn\n");
+        crate::disk::remove_dir(&dir).unwrap();
+    }
 }

@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::io::Write;
 use std::task::Poll;
 
-use crate::cli::docker::{Meant, Verb};
 use crate::cli;
+use crate::cli::docker::{Meant, Verb};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{Error, Result};

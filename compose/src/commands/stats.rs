@@ -126,11 +126,8 @@ async fn samples(
     let filters = if up.len() > NAMED_MAX { Vec::new() } else { named.collect() };
     let answer = engine.call(Metrics { filters }).await?;
     let at = begun.elapsed();
-    let used: HashMap<String, metrics::Used> = answer
-        .metrics
-        .into_iter()
-        .filter_map(|metric| Some((metric.id, Used::of(&metric.data?)?)))
-        .collect();
+    let used: HashMap<String, metrics::Used> =
+        answer.metrics.into_iter().filter_map(|metric| Some((metric.id, Used::of(&metric.data?)?))).collect();
     let samples = up.into_iter().filter_map(|one| {
         let used = *used.get(one.id())?;
         let (received_bytes, sent_bytes) = network(one.task.as_ref()?.pid).unwrap_or_default();

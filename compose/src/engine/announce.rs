@@ -41,8 +41,8 @@ impl Done {
     /// Publishes it. What is done is done, whether somebody hears of it or not.
     pub async fn announce(self, engine: &Engine) {
         let word = self.action.split(':').next().unwrap_or_default();
-        let publish =
-            Any::json(TYPE, &self).map(|event| Publish { topic: format!("{TOPIC}{word}"), event: Some(event) });
+        let publish = Any::json(TYPE, &self)
+            .map(|event| Publish { topic: format!("{TOPIC}{word}"), event: Some(event) });
         if let Ok(publish) = publish {
             drop(engine.call(publish).await);
         }

@@ -48,7 +48,9 @@ pub fn resources(spec: &mut Value, change: &Change) -> Result<Value> {
     let linux = spec.entry("linux").or_insert_with(|| json!({}));
     let Some(linux) = linux.as_object_mut() else { return Err(Error::new("linux: no object")) };
     let resources = linux.entry("resources").or_insert_with(|| json!({}));
-    let Some(resources) = resources.as_object_mut() else { return Err(Error::new("linux.resources: no object")) };
+    let Some(resources) = resources.as_object_mut() else {
+        return Err(Error::new("linux.resources: no object"));
+    };
     memory(resources, change)?;
     cpu(resources, change)?;
     if let Some(limit) = change.pids_limit {
@@ -96,7 +98,9 @@ fn memory(resources: &mut Map<String, Value>, change: &Change) -> Result<()> {
     let effective = limit.or(present("limit"));
     match (swap, effective) {
         (Some(swap), None) if swap > 0 => {
-            return Err(Error::new("You should always set the Memory limit when using Memoryswap limit, see usage"));
+            return Err(Error::new(
+                "You should always set the Memory limit when using Memoryswap limit, see usage",
+            ));
         }
         (Some(swap), Some(limit)) if swap > 0 && swap < limit => {
             return Err(Error::new("Minimum memoryswap limit should be larger than memory limit, see usage"));
@@ -105,7 +109,9 @@ fn memory(resources: &mut Map<String, Value>, change: &Change) -> Result<()> {
     }
     let reserved = reservation.or(present("reservation"));
     if effective.zip(reserved).is_some_and(|(limit, reserved)| limit > 0 && limit < reserved) {
-        return Err(Error::new("Minimum memory limit can not be less than memory reservation limit, see usage"));
+        return Err(Error::new(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+        ));
     }
     for (key, bytes) in [("limit", limit), ("swap", swap), ("reservation", reservation)] {
         if let Some(bytes) = bytes {
@@ -122,7 +128,8 @@ fn cpu(resources: &mut Map<String, Value>, change: &Change) -> Result<()> {
         if !cpus.is_finite() || cpus < 0.01 || cpus > 1e6 {
             return Err(Error::new("Range of CPUs is from 0.01"));
         }
-        let both = |other| Error::new(format!("Conflicting options: Nano CPUs and CPU {other} cannot both be set"));
+        let both =
+            |other| Error::new(format!("Conflicting options: Nano CPUs and CPU {other} cannot both be set"));
         match (period, quota) {
             (Some(_), _) => return Err(both("Period")),
             (_, Some(_)) => return Err(both("Quota")),
@@ -132,7 +139,9 @@ fn cpu(resources: &mut Map<String, Value>, change: &Change) -> Result<()> {
         set(resources, "cpu", "period", CPU_PERIOD);
     }
     if period.is_some_and(|period| !(1000..=1_000_000).contains(&period)) {
-        return Err(Error::new("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"));
+        return Err(Error::new(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        ));
     }
     if quota.is_some_and(|quota| quota > 0 && quota < 1000) {
         return Err(Error::new("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
@@ -189,7 +198,11 @@ mod tests {
         assert_eq!(told, expected);
         assert_eq!(spec["linux"]["resources"]["devices"], json!([{"allow": false}]));
         assert_eq!(spec["linux"]["resources"]["memory"], expected["memory"]);
-        assert_eq!(resources(&mut json!({}), &Change { pids_limit: Some(7), ..Change::default() }).unwrap()["pids"]["limit"], 7);
+        assert_eq!(
+            resources(&mut json!({}), &Change { pids_limit: Some(7), ..Change::default() }).unwrap()["pids"]
+                ["limit"],
+            7
+        );
     }
 
     #[test]
@@ -198,7 +211,9 @@ mod tests {
         let none = Change::default;
         assert!(refused(Change { memory: memory(1), ..none() }).contains("6MB"));
         assert!(refused(Change { memory: memory(256 * MIB), ..none() }).contains("update the memoryswap"));
-        assert!(refused(Change { memory_swap: memory(32 * MIB), ..none() }).contains("larger than memory limit"));
+        assert!(
+            refused(Change { memory_swap: memory(32 * MIB), ..none() }).contains("larger than memory limit")
+        );
         assert!(refused(Change { cpus: Some(1.0), cpu_quota: Some(5000), ..none() }).contains("Nano CPUs"));
         for cpus in [-1.0, f64::NAN, f64::INFINITY] {
             assert!(refused(Change { cpus: Some(cpus), ..none() }).contains("0.01"));

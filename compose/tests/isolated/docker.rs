@@ -82,7 +82,7 @@ impl Docker {
     }
 
     /// The state of a container.
-    fn state(&self, name: &str) -> String {
+    pub fn state(&self, name: &str) -> String {
         self.ok(&["inspect", "-f", "{{.State.Status}}", name]).trim().to_owned()
     }
 }

@@ -4,6 +4,7 @@ use super::Session;
 use crate::actual::{member_of, members};
 use crate::changes::Changes;
 use crate::cli::compose::Logs;
+use crate::cli::docker;
 use crate::commands::Ended;
 use crate::commands::logs::{Log, Show};
 use crate::engine::events::Subscription;
@@ -106,7 +107,8 @@ impl Shown<'_> {
                 self.logs.push((one.id().to_owned(), log));
             }
             let log = &mut self.logs[at].1;
-            let entries = if known.is_none() { log.all()? } else { log.rest()? };
+            let begins = docker::Logs { tail: self.tail, ..self.asked.logs.clone() };
+            let entries = if known.is_none() { log.begin(&begins)? } else { log.rest()? };
             let prefix =
                 if self.asked.no_prefix { String::new() } else { format!("{:width$}  | ", label(one)) };
             if !show.last_behind(&prefix, &entries, self.tail) {

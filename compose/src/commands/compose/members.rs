@@ -48,7 +48,11 @@ pub async fn top(session: &Session, project: &Project, services: &[String]) -> E
         let Ok(processes) = top::processes(&session.engine, one, &[]).await else { continue };
         let (service, number) = (service_of(one).to_owned(), number_of(one).to_string());
         for (at, cells) in processes.into_iter().enumerate() {
-            let before = if at == 0 { ["SERVICE".to_owned(), "#".to_owned()] } else { [service.clone(), number.clone()] };
+            let before = if at == 0 {
+                ["SERVICE".to_owned(), "#".to_owned()]
+            } else {
+                [service.clone(), number.clone()]
+            };
             // The headings are the same for all.
             if at > 0 || lines.is_empty() {
                 lines.push(before.into_iter().chain(cells).collect::<Vec<_>>());
@@ -81,7 +85,9 @@ pub async fn events(session: &Session, project: &Project, asked: &Events) -> End
         let own = |name: &str| event.attributes.get(&format!("{OWN_LABELS}{name}")).cloned();
         let service = own("service").unwrap_or_default();
         let is_meant = asked.services.is_empty() || selected.contains(&service);
-        if own("project").as_ref() != Some(&project.name) || own("oneoff").is_some_and(|is| is == "True") || !is_meant
+        if own("project").as_ref() != Some(&project.name)
+            || own("oneoff").is_some_and(|is| is == "True")
+            || !is_meant
         {
             continue;
         }
@@ -192,7 +198,8 @@ pub async fn wait(session: &Session, project: &Project, services: &[String], is_
     if containers.is_empty() {
         return Err(Error::new(format!("no containers for project {:?}", project.name)));
     }
-    let ends = containers.iter().map(|one| async { (one.id(), lifecycle::code_of_end(&session.engine, one).await) });
+    let ends =
+        containers.iter().map(|one| async { (one.id(), lifecycle::code_of_end(&session.engine, one).await) });
     let mut ends: FuturesUnordered<_> = ends.collect();
     let mut last = 0;
     while let Some((id, code)) = ends.next().await {
@@ -226,7 +233,8 @@ pub fn volumes(
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(found) = volume::find(&session.disk, name)? else { continue };
         if member::is_of(&project.name, &found.labels) && is_used(name) {
-            let labels: Vec<String> = found.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let labels: Vec<String> =
+                found.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             rows.push(json!({
                 "Driver": found.driver,
                 "Labels": labels.join(","),

@@ -37,7 +37,12 @@ pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
 }
 
 /// `scale`: as `up`, with other numbers.
-pub async fn scale(session: &Session, project: &Project, counts: BTreeMap<String, u32>, no_deps: bool) -> Ended {
+pub async fn scale(
+    session: &Session,
+    project: &Project,
+    counts: BTreeMap<String, u32>,
+    no_deps: bool,
+) -> Ended {
     let services = counts.keys().cloned().collect();
     let plan = plan::up::Options { services, scale: counts, no_deps, ..plan::up::Options::default() };
     let asked = Up { plan, detach: true, ..Up::default() };
