@@ -15,6 +15,11 @@ pub fn random() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// Whether it is an id with all its digits.
+pub fn is_whole(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The first digits of an id.
 pub fn short(id: &str) -> &str {
     id.get(..SHORT).unwrap_or(id)

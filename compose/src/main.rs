@@ -11,6 +11,7 @@ mod actual;
 // Until its callers are here.
 #[allow(dead_code)]
 mod apply;
+mod changes;
 mod cli;
 mod commands;
 // Until its callers are here.
@@ -20,6 +21,7 @@ mod disk;
 #[allow(dead_code)]
 mod engine;
 mod error;
+mod happenings;
 mod id;
 // Until its callers are here.
 #[allow(dead_code, unused_imports)]

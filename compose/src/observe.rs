@@ -1,16 +1,17 @@
 //! What is there: the containers of a namespace with their tasks, by one List of each.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::engine::containers::{Container, ListContainers};
-use crate::engine::tasks::{ListTasks, Process, Status};
+use crate::engine::containers::{Container, GetContainer};
+use crate::engine::tasks::{GetTask, ListTasks, Process, Status};
 use crate::engine::types::Timestamp;
-use crate::error::{Error, Kind, Result};
-use crate::keep;
+use crate::error::{Context, Error, Kind, Result};
 use crate::net::endpoint::{Endpoint, Endpoints};
 use crate::record::{self, Record};
+use crate::{keep, process};
 
 /// A container, whoever made it.
 #[derive(Clone, Debug)]
@@ -101,10 +102,14 @@ impl Observed {
         named.map_or(&self.container.id, String::as_str)
     }
 
-    /// When its process started, or has last been started.
+    /// When its process started, or has last been started. Of a process without a keeper the kernel knows it.
     pub fn started(&self) -> Option<Duration> {
         let last = self.exit.as_ref().and_then(|exit| exit.started);
-        self.kept.started.filter(|_| self.state.is_up()).or(last).map(since_1970)
+        if !self.state.is_up() {
+            return last.map(since_1970);
+        }
+        let of_process = || process::Process::of(self.task.as_ref()?.pid.try_into().ok()?)?.start();
+        self.kept.started.or_else(of_process).or(last).map(since_1970)
     }
 
     /// What we know of it.
@@ -117,25 +122,49 @@ impl Observed {
 
 /// All containers of the namespace, the newest first.
 pub async fn containers(engine: &Engine) -> Result<Vec<Observed>> {
-    let (containers, tasks) =
-        tokio::join!(engine.call(ListContainers { filters: Vec::new() }), engine.call(ListTasks {}));
+    let (containers, tasks) = tokio::join!(engine.containers(), engine.call(ListTasks {}));
     let disk = Disk::of(engine.namespace());
-    let mut tasks = tasks?.tasks;
-    let mut observed = Vec::new();
-    for container in containers?.containers {
-        let task = tasks.iter().position(|task| task.id == container.id).map(|at| tasks.swap_remove(at));
-        // What a later version wrote is as good as nothing.
-        let record = Record::of(&container).ok().flatten();
-        let kept = keep::State::load(&disk.running(&container.id)).ok().flatten().unwrap_or_default();
-        let exit = keep::Exit::load(&disk.container(&container.id)).ok().flatten();
-        let state = State::of(task.as_ref(), is_awaited(&container, &kept), exit.as_ref());
-        let endpoints = Endpoints::load(&disk, &container.id).ok().flatten().filter(|_| state.is_up());
-        let endpoints =
-            endpoints.into_iter().flat_map(|list| list.endpoints).map(|made| made.endpoint).collect();
-        observed.push(Observed { container, task, state, record, kept, exit, endpoints });
-    }
+    let mut tasks: HashMap<String, Process> =
+        tasks?.tasks.into_iter().map(|task| (task.id.clone(), task)).collect();
+    let mut observed: Vec<Observed> = containers?
+        .into_iter()
+        .map(|container| {
+            let task = tasks.remove(&container.id);
+            observed_as(&disk, container, task)
+        })
+        .collect();
     observed.sort_by_key(|one| std::cmp::Reverse(one.container.created_at));
     Ok(observed)
+}
+
+/// The container of that id.
+///
+/// Errors: NotFound, in Docker's words.
+pub async fn one(engine: &Engine, id: &str) -> Result<Observed> {
+    let get = GetContainer { id: id.to_owned() };
+    let (container, task) = tokio::join!(engine.call(get), task(engine, id));
+    let container = match container {
+        Err(err) if err.kind() == Kind::NotFound => None,
+        answer => answer.at(id)?.container,
+    };
+    let container = container.ok_or_else(|| no_such(id))?;
+    Ok(observed_as(&Disk::of(engine.namespace()), container, task?))
+}
+
+/// A container and its task, with what is on disk of both.
+fn observed_as(disk: &Disk, container: Container, task: Option<Process>) -> Observed {
+    // What a later version wrote is as good as nothing.
+    let record = Record::of(&container).ok().flatten();
+    let kept = keep::State::load(&disk.running(&container.id)).ok().flatten().unwrap_or_default();
+    let exit = keep::Exit::load(&disk.container(&container.id)).ok().flatten();
+    let state = State::of(task.as_ref(), is_awaited(&container, &kept), exit.as_ref());
+    let endpoints = state.is_up().then(|| Endpoints::load(disk, &container.id).ok().flatten()).flatten();
+    let endpoints = endpoints.into_iter().flat_map(|list| list.endpoints).map(|made| made.endpoint).collect();
+    Observed { container, task, state, record, kept, exit, endpoints }
+}
+
+fn no_such(typed: &str) -> Error {
+    Error::of_kind(Kind::NotFound, format!("No such container: {typed}"))
 }
 
 /// The container of that id or name, or the only one whose id begins so.
@@ -150,6 +179,15 @@ pub fn find<'a>(observed: &'a [Observed], typed: &str) -> Result<&'a Observed> {
         (None, Some(_), Some(_)) => {
             Err(Error::new(format!("multiple IDs found with provided prefix: {typed}")))
         }
-        (None, None, _) => Err(Error::of_kind(Kind::NotFound, format!("No such container: {typed}"))),
+        (None, None, _) => Err(no_such(typed)),
+    }
+}
+
+/// The task of a container, if there is one.
+pub async fn task(engine: &Engine, id: &str) -> Result<Option<Process>> {
+    match engine.call(GetTask { container_id: id.to_owned(), ..GetTask::default() }).await {
+        Ok(answer) => Ok(answer.process),
+        Err(err) if err.kind() == Kind::NotFound => Ok(None),
+        Err(err) => Err(err).at(id),
     }
 }

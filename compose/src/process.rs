@@ -1,6 +1,7 @@
 //! Processes that outlive what knows of them: a pid alone may be another process's by now.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,16 @@ impl Process {
     /// This very process.
     pub fn own() -> Option<Process> {
         Process::of(std::process::id().try_into().ok()?)
+    }
+
+    /// When it started, as the clock goes now. The kernel counts from the boot, in hundredths of a second.
+    pub fn start(&self) -> Option<SystemTime> {
+        const TICK: Duration = Duration::from_millis(10);
+        let uptime = fs::read_to_string("/proc/uptime").ok()?;
+        let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+        let since_boot = TICK.checked_mul(self.started.try_into().ok()?)?;
+        let lived = Duration::try_from_secs_f64(uptime).ok()?.saturating_sub(since_boot);
+        SystemTime::now().checked_sub(lived)
     }
 
     /// Whether it still runs.
@@ -50,6 +61,8 @@ mod tests {
         let own = Process::own().unwrap();
         assert!(own.is_alive());
         assert!(!Process { started: own.started + 1, ..own }.is_alive());
+        let lived = own.start().unwrap().elapsed().unwrap();
+        assert!(lived < Duration::from_secs(3600), "{lived:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::volume::Volume;
 use super::{host, task, unpack, user, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
+use crate::engine::announce::Done;
 use crate::engine::containers::{
     Container, CreateContainer, DeleteContainer, RuncOptions, Runtime, UpdateContainer,
 };
@@ -131,9 +132,7 @@ impl Maker<'_> {
         systemd: bool,
     ) -> Result<()> {
         let New { service, image, .. } = &self.new;
-        let disk = self.disk.clone();
-        let lock = tokio::task::spawn_blocking(move || disk.lock("names")).await;
-        let lock = lock.map_err(|err| Error::new(err.to_string())).at("the lock of names")??;
+        let lock = lock_names(self.disk).await?;
         let name = match &self.new.name {
             Some(name) => {
                 refuse_taken(engine, name, self.new.member.as_ref()).await?;
@@ -304,10 +303,17 @@ async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
     Ok(Joined { network: pid(names[0])?, pid: pid(names[1])?, ipc: pid(names[2])? })
 }
 
+/// Holds the lock of whoever gives a container its name, or changes its record.
+pub async fn lock_names(disk: &Disk) -> Result<impl Drop + use<>> {
+    let disk = disk.clone();
+    let lock = tokio::task::spawn_blocking(move || disk.lock("names")).await;
+    lock.map_err(|err| Error::new(err.to_string())).at("the lock of names")?
+}
+
 /// Whoever replaces a container of a project has its name beside it for a while.
 ///
 /// Errors: AlreadyExists, in Docker's words.
-async fn refuse_taken(engine: &Engine, name: &str, member: Option<&Member>) -> Result<()> {
+pub async fn refuse_taken(engine: &Engine, name: &str, member: Option<&Member>) -> Result<()> {
     let is_replaced = |one: &Observed| {
         let other = one.record.as_ref().and_then(|record| record.member.as_ref());
         member.zip(other).is_some_and(|(member, other)| member.replaces(other))
@@ -446,7 +452,28 @@ pub async fn stop(
         None => Some(record.stop_seconds()),
         Some(seconds) => u64::try_from(seconds).ok(),
     };
-    task::stop(engine, one.id(), signal, seconds).await
+    task::stop(engine, one.id(), signal, seconds).await?;
+    Done::to(one.id(), "stop").announce(engine).await;
+    Ok(())
+}
+
+/// Sends a signal to a container. One that is meant to end it is the user's stop: nobody starts the container again.
+///
+/// Errors: in Docker's words, if it doesn't run.
+pub async fn kill(engine: &Engine, one: &Observed, signal: u32) -> Result<()> {
+    if !one.state.is_up() {
+        return Err(task::not_running(one));
+    }
+    let record = one.record.clone().unwrap_or_default();
+    let is_stop = signals::number(&record.stop_signal).is_ok_and(|stop| stop == signal);
+    if signal != task::SIGKILL && !is_stop {
+        return task::kill(engine, one.id(), signal).await;
+    }
+    // Before the signal: nobody may take the end for one that calls for a restart.
+    want(engine, &one.container, &record, Wanted::Stopped).await?;
+    task::kill(engine, one.id(), signal).await?;
+    // What is frozen would end only once it goes on.
+    if one.state == State::Paused { task::resume(engine, one.id()).await } else { Ok(()) }
 }
 
 /// Removes a container with its task, its snapshot, its directory, and the volumes that are its own if `volumes`.

@@ -1,7 +1,9 @@
 //! Effects: what is planned, done to containerd and to the disk.
 
 pub mod attach;
+pub mod change;
 pub mod container;
+pub mod diff;
 pub mod host;
 pub mod image;
 pub mod keeper;

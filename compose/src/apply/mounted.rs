@@ -6,13 +6,14 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::disk;
 use crate::engine::types::Mount;
@@ -21,6 +22,15 @@ use crate::error::{Context, Error, Result};
 /// A tree that is mounted, for this thread and its children alone.
 pub struct Tree {
     root: OwnedFd,
+}
+
+/// What is at a path, as far as overlays tell things apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Directory,
+    /// A layer's mark that the layers below have nothing here any more.
+    Whiteout,
+    Other,
 }
 
 /// Mounts a tree on the directory `at`, which is made and stays, and looks at it.
@@ -93,7 +103,8 @@ fn shortened(options: Vec<String>) -> Result<String> {
 }
 
 impl Tree {
-    fn at(root: &Path) -> Result<Tree> {
+    /// The tree below a directory.
+    pub fn at(root: &Path) -> Result<Tree> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Tree { root: open(root, flags, Mode::empty()).at(root.display())? })
     }
@@ -116,7 +127,7 @@ impl Tree {
         // A fifo would wait for ever, and a device would do what it does.
         let file = match self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
             Ok(file) => File::from(file),
-            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => return Ok(String::new()),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(String::new()),
             Err(errno) => return Err(errno).at(path),
         };
         if !file.metadata().at(path)?.is_file() {
@@ -130,11 +141,64 @@ impl Tree {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Opens a path itself: nothing if a part of it isn't there, or is a symbolic link to somewhere else.
+    fn itself(&self, path: &str, flags: OFlag) -> Result<Option<OwnedFd>> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        match openat2(&self.root, if path.is_empty() { "." } else { path }, how) {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(errno) => Err(errno).at(path),
+        }
+    }
+
+    /// What is at a path, if anything is.
+    pub fn kind(&self, path: &str) -> Result<Option<Kind>> {
+        let Some(file) = self.itself(path, OFlag::O_PATH)? else { return Ok(None) };
+        let about = fstat(&file).at(path)?;
+        Ok(Some(match SFlag::from_bits_truncate(about.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFDIR => Kind::Directory,
+            SFlag::S_IFCHR if about.st_rdev == 0 => Kind::Whiteout,
+            _ => Kind::Other,
+        }))
+    }
+
+    /// The names in a directory, in their order. Of a directory that isn't there: none.
+    pub fn names(&self, path: &str) -> Result<Vec<String>> {
+        let Some(dir) = self.itself(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)? else {
+            return Ok(Vec::new());
+        };
+        let entries = std::fs::read_dir(format!("/proc/self/fd/{}", dir.as_raw_fd())).at(path)?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        let mut names = names.collect::<std::io::Result<Vec<_>>>().at(path)?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Whether an overlay's directory hides what the layers below have in it.
+    pub fn is_opaque(&self, path: &str) -> Result<bool> {
+        let Some(dir) = self.itself(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)? else { return Ok(false) };
+        let mut value = [0_u8; 2];
+        let length = rustix::fs::fgetxattr(&dir, "trusted.overlay.opaque", &mut value[..]);
+        Ok(length.is_ok_and(|length| value.get(..length) == Some(b"y")))
+    }
+
+    /// Whether a directory is as that of the other tree: of the same owner, rights and time.
+    pub fn is_same(&self, other: &Tree, path: &str) -> Result<bool> {
+        let about = |tree: &Tree| -> Result<_> {
+            let file = tree.itself(path, OFlag::O_PATH)?;
+            let about = file.map(|file| fstat(&file)).transpose().at(path)?;
+            Ok(about.map(|it| (it.st_mode, it.st_uid, it.st_gid, it.st_mtime, it.st_mtime_nsec)))
+        };
+        Ok(about(self)? == about(other)?)
+    }
+
     /// A directory of the tree, if it is there.
     pub fn directory(&self, path: &str) -> Result<Option<OwnedFd>> {
         match self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             Ok(dir) => Ok(Some(dir)),
-            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => Ok(None),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
             Err(errno) => Err(errno).at(path),
         }
     }

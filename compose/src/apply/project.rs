@@ -9,7 +9,8 @@ use tokio::time::sleep;
 use super::container::{self, New};
 use super::image::Image;
 use super::volume::{self, Volume};
-use super::{resolved, stdio};
+use super::{resolved, stdio, task};
+use crate::changes::Changes;
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result, absent_is_fine};
@@ -23,10 +24,10 @@ use crate::plan::actual::Ingredients;
 use crate::plan::graph::{Action, AnonymousVolumes, Creation, Named, Step, Target};
 use crate::plan::wanted::{Facts, networks_of, volumes_of};
 use crate::record::member::{Member, object_labels};
-use crate::time;
+use crate::{id, signals, time};
 
-/// How often a container that somebody waits for is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often a container that somebody waits for is looked at, though nothing has told of a change.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Carries out the steps of a project's plan.
 pub struct Performer<'a> {
@@ -65,6 +66,9 @@ impl<'a> Performer<'a> {
             Action::RunHook(target, ..) => {
                 Err(Error::new(format!("{}: hooks can't be run here yet", target.name)))
             }
+            Action::Kill(target, signal) => self.kill(&target, &signal).await.at(&target.name),
+            Action::Pause(target) => self.pause(&target).await.at(&target.name),
+            Action::Unpause(target) => self.unpause(&target).await.at(&target.name),
             Action::Stop(target) => self.stop(&target).await.at(&target.name),
             Action::Remove(target, volumes) => self.remove(&target, volumes).await.at(&target.name),
         }
@@ -181,6 +185,18 @@ impl<'a> Performer<'a> {
         container::stop(self.engine, self.disk, &one, None, self.stop_seconds).await
     }
 
+    async fn kill(&self, target: &Target, signal: &str) -> Result<()> {
+        container::kill(self.engine, &self.find(target).await?, signals::number(signal)?).await
+    }
+
+    async fn pause(&self, target: &Target) -> Result<()> {
+        task::pause(self.engine, &self.find(target).await?).await
+    }
+
+    async fn unpause(&self, target: &Target) -> Result<()> {
+        task::unpause(self.engine, &self.find(target).await?).await
+    }
+
     async fn remove(&self, target: &Target, volumes: AnonymousVolumes) -> Result<()> {
         match self.find(target).await {
             Ok(one) => {
@@ -197,11 +213,18 @@ impl<'a> Performer<'a> {
     ///
     /// Errors: it will never be.
     async fn wait_for(&self, target: &Target, condition: Condition) -> Result<()> {
-        let id = self.id(target);
+        let id = self.find(target).await.at(&target.name)?.id().to_owned();
+        let (running, lasting) = (self.disk.running(&id), self.disk.container(&id));
+        let changes = Changes::of([running.as_path(), lasting.as_path()])?;
+        // The end of a task that has no keeper is told by nobody but the task.
+        let ended = task::wait(self.engine, &id);
+        tokio::pin!(ended);
+        let mut has_ended = false;
         loop {
+            // Since the first look there may be a directory that there wasn't.
+            changes.watch(&running)?;
             let one = self.find(target).await.at(&target.name)?;
-            let state = keep::State::load(&self.disk.running(&id))?.unwrap_or_default();
-            let health = state.health.map(|health| health.status);
+            let health = one.kept.health.as_ref().map(|health| health.status);
             match (condition, one.state, health) {
                 (Condition::Started, State::Running | State::Paused, _) => return Ok(()),
                 (Condition::Healthy, _, Some(keep::Status::Healthy)) if one.state.is_up() => return Ok(()),
@@ -218,7 +241,11 @@ impl<'a> Performer<'a> {
                 (_, State::Exited { code, .. }, _) => {
                     return Err(self.never(target, &format!("exited ({code})")));
                 }
-                _ => sleep(LOOK_AGAIN).await,
+                _ => tokio::select! {
+                    changed = changes.next() => changed?,
+                    _ = &mut ended, if !has_ended => has_ended = true,
+                    () = sleep(LOOK_AGAIN) => {}
+                },
             }
         }
     }
@@ -237,8 +264,11 @@ impl<'a> Performer<'a> {
     // ---- containers that are there
 
     async fn find(&self, target: &Target) -> Result<Observed> {
-        let id = self.id(target);
-        observe::find(&observe::containers(self.engine).await?, &id).cloned()
+        let typed = self.id(target);
+        if id::is_whole(&typed) {
+            return observe::one(self.engine, &typed).await;
+        }
+        observe::find(&observe::containers(self.engine).await?, &typed).cloned()
     }
 
     fn id(&self, target: &Target) -> String {

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::volume;
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
-use crate::engine::containers::ListContainers;
 use crate::error::{Result, absent_is_fine};
 use crate::keep;
 use crate::process::Process;
@@ -59,7 +58,7 @@ pub async fn sweep(engine: &Engine, disk: &Disk) -> Result<()> {
     if unfinished.is_empty() && unkept.is_empty() {
         return Ok(());
     }
-    let containers = engine.call(ListContainers { filters: Vec::new() }).await?.containers;
+    let containers = engine.containers().await?;
     let is_there = |dir: &Path| containers.iter().any(|container| dir.ends_with(&container.id));
     unkept.iter().filter(|dir| !is_there(dir)).try_for_each(|dir| disk::remove_dir(dir))?;
     for (dir, making) in unfinished {

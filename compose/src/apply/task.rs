@@ -6,12 +6,14 @@ use tokio::time::{sleep, timeout};
 
 use super::stdio::Streams;
 use crate::engine::Engine;
+use crate::engine::announce::Done;
 use crate::engine::containers::Container;
 use crate::engine::snapshots::Mounts;
 use crate::engine::tasks::{
-    CreateTask, DeleteResponse, DeleteTask, GetTask, Kill, Process, ResumeTask, Start, Status, Wait,
+    CreateTask, DeleteResponse, DeleteTask, Kill, PauseTask, ResumeTask, Start, Status, Wait,
 };
 use crate::error::{Context, Error, Kind, Result};
+use crate::observe::{self, Observed, State};
 
 /// How long a process may take to be gone after SIGKILL. One that waits for a disk takes its time.
 const KILLED_SECONDS: u64 = 10;
@@ -21,15 +23,6 @@ const BUNDLE_SECONDS: u64 = 5;
 const BUNDLE_MILLISECONDS: u64 = 20;
 
 pub const SIGKILL: u32 = 9;
-
-/// The task of a container, if there is one.
-pub async fn get(engine: &Engine, id: &str) -> Result<Option<Process>> {
-    match engine.call(GetTask { container_id: id.to_owned(), ..GetTask::default() }).await {
-        Ok(answer) => Ok(answer.process),
-        Err(err) if err.kind() == Kind::NotFound => Ok(None),
-        Err(err) => Err(err).at(id),
-    }
-}
 
 /// Makes the task. The process is there, and waits for its start.
 pub async fn create(engine: &Engine, container: &Container, streams: &Streams) -> Result<u32> {
@@ -61,6 +54,34 @@ pub async fn wait(engine: &Engine, id: &str) -> Result<Option<u32>> {
     }
 }
 
+/// Freezes the processes of a container.
+///
+/// Errors: in Docker's words, if there is nothing to freeze.
+pub async fn pause(engine: &Engine, one: &Observed) -> Result<()> {
+    match one.state {
+        State::Running => engine.call(PauseTask { container_id: one.id().to_owned() }).await.map(drop),
+        State::Paused => {
+            Err(Error::of_kind(Kind::WrongState, format!("Container {} is already paused", one.id())))
+        }
+        _ => Err(not_running(one)),
+    }
+}
+
+/// Lets the frozen processes of a container go on.
+///
+/// Errors: in Docker's words, if there is nothing frozen.
+pub async fn unpause(engine: &Engine, one: &Observed) -> Result<()> {
+    match one.state {
+        State::Paused => resume(engine, one.id()).await,
+        _ => Err(Error::of_kind(Kind::WrongState, format!("Container {} is not paused", one.id()))),
+    }
+}
+
+/// What Docker says of a container without processes.
+pub fn not_running(one: &Observed) -> Error {
+    Error::of_kind(Kind::WrongState, format!("container {} is not running", one.id()))
+}
+
 /// Lets a frozen task go on.
 pub async fn resume(engine: &Engine, id: &str) -> Result<()> {
     engine.call(ResumeTask { container_id: id.to_owned() }).await.map(drop)
@@ -71,7 +92,9 @@ pub async fn resume(engine: &Engine, id: &str) -> Result<()> {
 /// Errors: NotFound, if the process has ended.
 pub async fn kill(engine: &Engine, id: &str, signal: u32) -> Result<()> {
     let kill = Kill { container_id: id.to_owned(), exec_id: String::new(), signal, all: false };
-    engine.call(kill).await.map(drop)
+    engine.call(kill).await?;
+    Done::to(id, "kill").with("signal", signal).announce(engine).await;
+    Ok(())
 }
 
 /// Stops the process: by `signal`, and by SIGKILL if it is still there after `seconds`. None: it may take for ever.
@@ -120,7 +143,7 @@ pub async fn delete(engine: &Engine, id: &str) -> Result<Option<DeleteResponse>>
 
 /// Ends a task of whatever state, and deletes it.
 pub async fn remove(engine: &Engine, id: &str) -> Result<()> {
-    if get(engine, id).await?.is_some_and(|task| task.status() != Status::Stopped) {
+    if observe::task(engine, id).await?.is_some_and(|task| task.status() != Status::Stopped) {
         stop(engine, id, SIGKILL, Some(KILLED_SECONDS)).await?;
     }
     delete(engine, id).await.map(drop)

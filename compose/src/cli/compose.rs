@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::docker;
+use super::members;
+use super::typed::Typed;
 use crate::apply::image::When;
 use crate::error::{Error, Result};
 use crate::plan;
@@ -39,6 +41,7 @@ pub enum Verb {
     Logs(Logs),
     Ls(Ls),
     Pull(Vec<String>),
+    Members(members::Verb),
 }
 
 /// `up`, `create`
@@ -106,6 +109,7 @@ pub fn command() -> Command {
         .subcommand(config())
         .subcommands(life())
         .subcommands(looks())
+        .subcommands(members::commands())
 }
 
 /// What the arguments mean, in a process that is at `here` with this environment.
@@ -167,7 +171,10 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
             format: of.get_one::<String>("format").cloned(),
         }),
         "pull" => Verb::Pull(texts(of, "service")),
-        other => return Err(Error::new(format!("{other}: no such command"))),
+        other => match members::verb(other, &Typed(of))? {
+            Some(verb) => Verb::Members(verb),
+            None => return Err(Error::new(format!("{other}: no such command"))),
+        },
     })
 }
 

@@ -3,6 +3,7 @@
 use clap::{ArgMatches, Command};
 
 use super::container::{self, Asked};
+use super::observe;
 use super::typed::{Typed, command_line, flag, operands, value, values};
 use crate::engine::DEFAULT_ADDRESS;
 use crate::error::{Error, Result};
@@ -38,6 +39,7 @@ pub enum Verb {
     RemoveImages { images: Vec<String>, force: bool },
     Tag { source: String, target: String },
     Version { format: Option<String> },
+    Observe(observe::Verb),
 }
 
 /// How a process is stopped, where the container doesn't say.
@@ -105,6 +107,7 @@ pub fn tree() -> Command {
         .arg(value("address", "SOCKET", "containerd's socket").short('a'))
         .subcommands(lives())
         .subcommands(looks())
+        .subcommands(observe::commands())
         .subcommands(images())
         .subcommand(Command::new("version").about("Say which versions are at work").arg(format()))
 }
@@ -303,7 +306,10 @@ fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
         "rmi" => Verb::RemoveImages { images: typed.texts("IMAGE"), force: typed.flag("force") },
         "tag" => Verb::Tag { source: first("SOURCE"), target: first("TARGET") },
         "version" => Verb::Version { format: typed.text("format") },
-        other => return Err(Error::new(format!("{other}: no such command"))),
+        other => match observe::verb(other, &typed)? {
+            Some(verb) => Verb::Observe(verb),
+            None => return Err(Error::new(format!("{other}: no such command"))),
+        },
     })
 }
 

@@ -4,4 +4,6 @@ pub mod compose;
 pub mod config;
 pub mod container;
 pub mod docker;
+pub mod members;
+pub mod observe;
 mod typed;

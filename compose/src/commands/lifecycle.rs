@@ -3,7 +3,8 @@
 use super::{Ended, Session, run, say};
 use crate::apply::{container, stdio, task};
 use crate::cli::docker::Stop;
-use crate::engine::tasks::PauseTask;
+use crate::engine::Engine;
+use crate::engine::announce::Done;
 use crate::error::{Context, Error, Kind, Result};
 use crate::observe::{self, Observed, State};
 use crate::signals;
@@ -37,7 +38,9 @@ pub async fn restart(session: &Session, typed: &[String], stop: &Stop) -> Ended 
         .each(typed, async |one| {
             stop_one(session, one, stop).await?;
             let again = Observed { state: State::Created, ..one.clone() };
-            start_one(session, &again).await
+            start_one(session, &again).await?;
+            Done::to(one.id(), "restart").announce(&session.engine).await;
+            Ok(())
         })
         .await
 }
@@ -50,41 +53,18 @@ pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
     let signal = signals::number(signal)?;
     session
         .each(typed, async |one| {
-            let is_running = one.state.is_up();
-            let killed = if is_running {
-                task::kill(&session.engine, one.id(), signal).await
-            } else {
-                Err(ended(one))
-            };
+            let killed = container::kill(&session.engine, one, signal).await;
             killed.at(format_args!("cannot kill container: {}", one.name()))
         })
         .await
 }
 
 pub async fn pause(session: &Session, typed: &[String]) -> Ended {
-    session
-        .each(typed, async |one| match one.state {
-            State::Running => session
-                .engine
-                .call(PauseTask { container_id: one.id().to_owned() })
-                .await
-                .at(one.name())
-                .map(drop),
-            State::Paused => {
-                Err(Error::of_kind(Kind::WrongState, format!("Container {} is already paused", one.id())))
-            }
-            _ => Err(ended(one)),
-        })
-        .await
+    session.each(typed, async |one| task::pause(&session.engine, one).await.at(one.name())).await
 }
 
 pub async fn unpause(session: &Session, typed: &[String]) -> Ended {
-    session
-        .each(typed, async |one| match one.state {
-            State::Paused => task::resume(&session.engine, one.id()).await.at(one.name()),
-            _ => Err(Error::of_kind(Kind::WrongState, format!("Container {} is not paused", one.id()))),
-        })
-        .await
+    session.each(typed, async |one| task::unpause(&session.engine, one).await.at(one.name())).await
 }
 
 pub async fn remove(session: &Session, typed: &[String], force: bool, volumes: bool) -> Ended {
@@ -110,16 +90,16 @@ pub async fn wait(session: &Session, typed: &[String]) -> Ended {
     let containers = session.containers().await?;
     for name in typed {
         let one = observe::find(&containers, name)?;
-        let known = match one.state {
-            State::Exited { code, .. } | State::Restarting { code } => Some(code),
-            _ => None,
-        };
-        let code = task::wait(&session.engine, one.id()).await?;
-        say(code.or(known).unwrap_or(0));
+        say(code_of_end(&session.engine, one).await?);
     }
     Ok(0)
 }
 
-fn ended(one: &Observed) -> Error {
-    Error::of_kind(Kind::WrongState, format!("container {} is not running", one.id()))
+/// Waits for the end of a container, and gives its exit code. One that was never started has none, which is 0.
+pub async fn code_of_end(engine: &Engine, one: &Observed) -> Result<u32> {
+    let known = match one.state {
+        State::Exited { code, .. } | State::Restarting { code } => Some(code),
+        _ => None,
+    };
+    Ok(task::wait(engine, one.id()).await?.or(known).unwrap_or(0))
 }

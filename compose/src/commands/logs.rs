@@ -2,37 +2,44 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::{Ended, Session};
 use crate::apply::task;
+use crate::changes::Changes;
 use crate::cli::docker::Logs;
 use crate::error::{Context, Error, Result};
 use crate::{keep, observe, time};
 
-/// How often a log that is followed is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
 pub async fn logs(session: &Session, typed: &str, logs: &Logs) -> Ended {
     let containers = session.containers().await?;
     let one = observe::find(&containers, typed)?;
-    let mut log = Log::of(keep::log_path(&session.disk.container(one.id())));
+    // Nobody keeps the output of what others have made.
+    one.record()?;
+    let dir = session.disk.container(one.id());
+    let mut log = Log::of(keep::log_path(&dir));
     let show = Show::of(logs)?;
-    show.last(&log.all()?, logs.tail);
+    let changes = Changes::of([dir.as_path()])?;
+    let mut is_read = show.last(&log.begin(logs)?, logs.tail);
     if !logs.follow || !one.state.is_up() {
         return Ok(0);
     }
-    let ended = task::wait(&session.engine, one.id());
+    let running = session.disk.running(one.id());
+    let ended = async {
+        task::wait(&session.engine, one.id()).await?;
+        // Until then the keeper may still write what was put out last.
+        keep::settled(&running).await
+    };
     tokio::pin!(ended);
-    loop {
-        let is_over = tokio::time::timeout(LOOK_AGAIN, &mut ended).await.is_ok();
-        show.last(&log.rest()?, None);
-        if is_over {
-            return Ok(0);
-        }
+    while is_read {
+        let is_over = tokio::select! {
+            ended = &mut ended => ended.map(|()| true)?,
+            changed = changes.next() => changed.map(|()| false)?,
+        };
+        is_read = show.last(&log.rest()?, None) && !is_over;
     }
+    Ok(0)
 }
 
 /// A line of the log.
@@ -69,6 +76,32 @@ impl Log {
         Ok(entries.into_iter().chain(self.rest()?).collect())
     }
 
+    /// The last lines, so many at least if there are. The files are read from their ends.
+    pub(super) fn last(&mut self, count: usize) -> Result<Vec<Entry>> {
+        let (newest, read) = end_of(&self.path, count)?;
+        self.shown = read;
+        let mut text = newest;
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        self.unfinished = text.split_off(whole);
+        let older = (1..).map(|number| PathBuf::from(format!("{}.{number}", self.path.display())));
+        for path in older.take_while(|path| path.exists()) {
+            let missing = count.saturating_sub(text.lines().count());
+            if missing == 0 {
+                break;
+            }
+            text.insert_str(0, &end_of(&path, missing)?.0);
+        }
+        Ok(entries(&text))
+    }
+
+    /// What there is, as far as it is shown: all, if it is chosen by time.
+    pub(super) fn begin(&mut self, logs: &Logs) -> Result<Vec<Entry>> {
+        match logs.tail {
+            Some(count) if logs.since.is_none() && logs.until.is_none() => self.last(count),
+            _ => self.all(),
+        }
+    }
+
     /// What has come since.
     pub(super) fn rest(&mut self) -> Result<Vec<Entry>> {
         let length = std::fs::metadata(&self.path).map_or(0, |about| about.len());
@@ -85,6 +118,32 @@ impl Log {
         self.unfinished = text.split_off(whole);
         Ok(entries(&text))
     }
+}
+
+/// The last lines of a file, so many at most, and the file's length. One that isn't there is empty.
+fn end_of(path: &Path, count: usize) -> Result<(String, u64)> {
+    use std::os::unix::fs::FileExt;
+    const CHUNK: u64 = 64 << 10;
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok((String::new(), 0)),
+        Err(err) => return Err(err).at(path.display()),
+    };
+    let length = file.metadata().at(path.display())?.len();
+    let (mut from, mut chunks, mut newlines) = (length, Vec::new(), 0);
+    // The newline of the line before the first one is looked for, too.
+    while from > 0 && newlines <= count {
+        let mut chunk = vec![0; usize::try_from(CHUNK.min(from)).unwrap_or_default()];
+        from -= chunk.len() as u64;
+        file.read_exact_at(&mut chunk, from).at(path.display())?;
+        newlines += chunk.iter().filter(|byte| **byte == b'\n').count();
+        chunks.push(chunk);
+    }
+    chunks.reverse();
+    let bytes = chunks.concat();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    Ok((lines[lines.len().saturating_sub(count)..].concat(), length))
 }
 
 /// A file from a place on. One that isn't there is empty. What the keeper writes is UTF-8.
@@ -118,26 +177,28 @@ impl Show {
         Ok(Show { since: moment(&logs.since)?, until: moment(&logs.until)?, timestamps: logs.timestamps })
     }
 
-    fn last(&self, entries: &[Entry], count: Option<usize>) {
-        self.last_behind("", entries, count);
+    fn last(&self, entries: &[Entry], count: Option<usize>) -> bool {
+        self.last_behind("", entries, count)
     }
 
-    /// Shows the last entries, each behind that prefix.
-    pub(super) fn last_behind(&self, prefix: &str, entries: &[Entry], count: Option<usize>) {
+    /// Shows the last entries, each behind that prefix. Returns whether somebody still reads them.
+    pub(super) fn last_behind(&self, prefix: &str, entries: &[Entry], count: Option<usize>) -> bool {
         let shown: Vec<&Entry> = entries.iter().filter(|entry| self.has(entry)).collect();
         let from = count.map_or(0, |count| shown.len().saturating_sub(count));
         let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
         for entry in &shown[from..] {
             let time = if self.timestamps { format!("{} ", entry.time) } else { String::new() };
             let text = format!("{prefix}{time}{}", entry.log);
-            // Who doesn't want to read it has gone.
-            drop(if entry.stream == "stderr" {
+            let written = if entry.stream == "stderr" {
                 stderr.write_all(text.as_bytes())
             } else {
                 stdout.write_all(text.as_bytes())
-            });
+            };
+            if written.is_err() {
+                return false;
+            }
         }
-        drop(stdout.flush());
+        stdout.flush().is_ok()
     }
 
     fn has(&self, entry: &Entry) -> bool {
@@ -147,7 +208,7 @@ impl Show {
 }
 
 /// RFC 3339, a date, seconds since 1970, or a duration back from now: `1h30m`.
-fn moment(typed: &str) -> Result<(i64, u32)> {
+pub(super) fn moment(typed: &str) -> Result<(i64, u32)> {
     let now = time::now().as_secs() as i64;
     let back = || typed.parse::<crate::model::values::Duration>().ok();
     let seconds = |typed: &str| typed.split('.').next().and_then(|whole| whole.parse().ok());
@@ -157,4 +218,36 @@ fn moment(typed: &str) -> Result<(i64, u32)> {
         .or_else(|| seconds(typed).map(|seconds| (seconds, 0)))
         .or_else(|| back().map(|back| (now - back.0.as_secs() as i64, 0)))
         .ok_or_else(|| Error::new(format!("invalid value for \"since\": {typed:?} is no time")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> String {
+        format!("{{\"log\":\"{text}\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-26T10:00:00Z\"}}\n")
+    }
+
+    #[test]
+    fn the_last_lines_are_read_from_the_end_of_all_files() {
+        let dir = std::env::temp_dir().join(format!("corten-compose-logs-{}", std::process::id()));
+        crate::disk::make_dir(&dir).unwrap();
+        let path = dir.join("log.json");
+        let many: String = (0..3000).map(|number| line(&number.to_string())).collect();
+        std::fs::write(dir.join("log.json.2"), line("oldest")).unwrap();
+        std::fs::write(dir.join("log.json.1"), &many).unwrap();
+        std::fs::write(&path, line("a") + &line("b") + "{\"log\":\"torn").unwrap();
+        let last = |count| {
+            let entries = Log::of(path.clone()).last(count).unwrap();
+            entries.iter().map(|entry| entry.log.trim().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(last(4)[..], ["2998", "2999", "a", "b"]);
+        let all = last(usize::MAX);
+        assert_eq!((all.len(), all[0].as_str()), (3003, "oldest"));
+        let mut log = Log::of(path.clone());
+        assert_eq!(log.last(2).unwrap().len(), 1, "a torn line is the last one");
+        std::fs::write(&path, line("a") + &line("b") + &line("torn")).unwrap();
+        assert_eq!(log.rest().unwrap()[0].log, "torn\n");
+        crate::disk::remove_dir(&dir).unwrap();
+    }
 }

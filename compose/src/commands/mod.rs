@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io::Write;
 use std::task::Poll;
 
+use crate::cli;
 use crate::cli::docker::{Meant, Verb};
 use crate::disk::Disk;
 use crate::engine::Engine;
@@ -12,15 +13,20 @@ use crate::observe::{self, Observed};
 
 pub mod compose;
 pub mod config;
+mod diff;
+mod events;
 mod exec;
 mod images;
 mod inspect;
 mod lifecycle;
 mod logs;
+mod port;
 pub mod project;
 mod ps;
 mod run;
+mod stats;
 mod top;
+mod update;
 mod version;
 
 /// What every command works with.
@@ -71,7 +77,21 @@ pub async fn perform(meant: Meant) -> Ended {
         }
         Verb::RemoveImages { images, force } => images::remove(&session, &images, force).await,
         Verb::Tag { source, target } => images::tag(&session, &source, &target).await,
+        Verb::Observe(verb) => observed(&session, verb).await,
         Verb::Version { format } => version::version(&session, format.as_deref()).await,
+    }
+}
+
+async fn observed(session: &Session, verb: cli::observe::Verb) -> Ended {
+    use cli::observe::Verb;
+    match verb {
+        Verb::Stats(asked) => stats::stats(session, &asked).await,
+        Verb::Port { container, port } => port::port(session, &container, port.as_deref()).await,
+        Verb::Update { containers, change } => update::update(session, &containers, &change).await,
+        Verb::Events(asked) => events::events(session, &asked).await,
+        Verb::Rename { container, name } => update::rename(session, &container, &name).await,
+        Verb::Diff { container } => diff::diff(session, &container).await,
+        Verb::Export { container, output } => diff::export(session, &container, output.as_deref()).await,
     }
 }
 
@@ -121,6 +141,12 @@ async fn all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
 /// A line on standard output. Who doesn't want to read it has gone.
 fn say(line: impl std::fmt::Display) {
     drop(writeln!(std::io::stdout(), "{line}"));
+}
+
+/// A line on standard output, at once. Returns whether somebody may read the next one.
+fn written(line: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
 }
 
 /// Text on standard output.

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use prost::Message;
 
-use super::calls;
 use super::types::{Any, Empty, FieldMask, Timestamp};
+use super::{Engine, calls};
+use crate::error::Result;
 
 calls! { "containers.v1.Containers":
     "Get": GetContainer => ContainerResponse,
-    "List": ListContainers => ListContainersResponse,
+    "ListStream": ListContainers => ListedContainer,
     "Create": CreateContainer => ContainerResponse,
     "Update": UpdateContainer => ContainerResponse,
     "Delete": DeleteContainer => Empty,
@@ -73,9 +74,21 @@ pub struct ListContainers {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct ListContainersResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub containers: Vec<Container>,
+pub struct ListedContainer {
+    #[prost(message, optional, tag = "1")]
+    pub container: Option<Container>,
+}
+
+impl Engine {
+    /// All containers of the namespace. They come one by one: a message has room for the specs of some hundreds alone.
+    pub async fn containers(&self) -> Result<Vec<Container>> {
+        let mut answers = self.follow(ListContainers { filters: Vec::new() }).await?;
+        let mut containers = Vec::new();
+        while let Some(listed) = answers.next().await? {
+            containers.extend(listed.container);
+        }
+        Ok(containers)
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -20,6 +20,7 @@ use tower::service_fn;
 
 use crate::error::{Context, Error, Kind, Result};
 
+pub mod announce;
 pub mod containers;
 pub mod content;
 pub mod diff;
@@ -28,6 +29,7 @@ pub mod images;
 pub mod introspection;
 pub mod lease;
 pub mod leases;
+pub mod metrics;
 pub mod namespaces;
 pub mod snapshots;
 pub mod tasks;

@@ -41,6 +41,17 @@ pub enum Status {
     Unhealthy,
 }
 
+impl Status {
+    /// Docker's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Starting => "starting",
+            Status::Healthy => "healthy",
+            Status::Unhealthy => "unhealthy",
+        }
+    }
+}
+
 /// What a probe has said.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct ProbeResult {

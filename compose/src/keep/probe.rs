@@ -13,12 +13,13 @@ use tokio::net::unix::pipe;
 use tokio::time::{sleep, timeout};
 
 use super::control::Keeper;
-use super::health::{OUTPUT_MAX, ProbeResult, TOO_SLOW};
+use super::health::{OUTPUT_MAX, ProbeResult, Status, TOO_SLOW};
 use super::settings::Check;
 use crate::disk;
 use crate::engine::Engine;
+use crate::engine::announce::Done;
 use crate::engine::containers::GetContainer;
-use crate::engine::tasks::{DeleteProcess, Exec, GetTask, Kill, Start, Status, Wait};
+use crate::engine::tasks::{DeleteProcess, Exec, GetTask, Kill, Start, Status as TaskStatus, Wait};
 use crate::engine::types::Any;
 use crate::error::{Context, Error, Kind, Result};
 
@@ -37,11 +38,26 @@ pub async fn repeat(keeper: Rc<Keeper>, check: Check) {
         sleep(state.health.unwrap_or_default().pause(&check, lived)).await;
         // Where nobody could be asked, nothing is known.
         if let Ok(Some(result)) = probe(&keeper, &check, number).await {
+            let before = keeper.state().await.health.map(|health| health.status);
             let noted = keeper.change(|state| {
                 state.health.get_or_insert_default().note(&check, started, result);
             });
             drop(noted.await);
+            let now = keeper.state().await.health.map(|health| health.status);
+            if let Some(status) = now.filter(|_| now != before) {
+                announce(&keeper, status).await;
+            }
         }
+    }
+}
+
+/// Says to all who listen to containerd's events that the health is another one.
+async fn announce(keeper: &Keeper, status: Status) {
+    let settings = &keeper.settings;
+    // Those who are not reached read it in the state.
+    if let Ok(engine) = Engine::connect(&settings.address, &settings.namespace).await {
+        let word = status.word();
+        Done::to(&settings.id, format!("health_status: {word}")).announce(&engine).await;
     }
 }
 
@@ -50,7 +66,7 @@ async fn probe(keeper: &Keeper, check: &Check, number: u64) -> Result<Option<Pro
     let settings = &keeper.settings;
     let engine = Engine::connect(&settings.address, &settings.namespace).await?;
     let task = engine.call(GetTask { container_id: settings.id.clone(), exec_id: String::new() }).await?;
-    if task.process.is_none_or(|process| process.status != Status::Running as i32) {
+    if task.process.is_none_or(|process| process.status != TaskStatus::Running as i32) {
         return Ok(None);
     }
     let container =

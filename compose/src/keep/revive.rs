@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::unistd::setsid;
 use tokio::time::sleep;
 
-use super::restart::{End, History};
+use super::restart::{End, History, Policy};
 use super::settings::Settings;
 use super::state::{Exit, State};
 use crate::disk::Disk;
@@ -66,10 +66,14 @@ impl Reviver {
         let mut history = state.restarts;
         self.delete().await?;
         state.end_keeper();
-        while let Some(next) = history.after(self.settings.restart, end) {
+        while let Some(next) = history.after(self.policy(), end) {
             history = next;
             if !self.wait(history).await? {
                 return Ok(());
+            }
+            // The user may have changed the policy meanwhile.
+            if self.policy() == Policy::No {
+                break;
             }
             match self.start(&task).await {
                 Ok(()) => return Ok(()),
@@ -135,6 +139,11 @@ impl Reviver {
         }
         let keeper = next_restart.and_then(|_| Process::own());
         State { keeper, init: None, restarts, next_restart, ..last }.save(&self.running)
+    }
+
+    /// The policy, as it is by now.
+    fn policy(&self) -> Policy {
+        Settings::load(&self.container).map_or(self.settings.restart, |settings| settings.restart)
     }
 
     async fn exit(&self, state: &State) -> Result<Exit> {

@@ -1,7 +1,7 @@
 //! What a keeper tells others: files that are there whole or not at all.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::Health;
 use super::restart::History;
+use crate::changes::Changes;
 use crate::disk;
 use crate::error::Result;
 use crate::process::Process;
@@ -76,14 +77,19 @@ impl State {
 /// Waits until nobody is busy with the last end of the container any more: a task that is being deleted is in the way
 /// of the next one. Of whom nobody takes care, because the keeper was killed too, isn't waited for long.
 pub async fn settled(running: &Path) -> Result<()> {
-    const LOOK: Duration = Duration::from_millis(5);
     const PATIENCE: Duration = Duration::from_secs(3);
-    let begun = Instant::now();
-    let is_busy = |state: &State| state.init.is_some_and(|init| !init.is_alive());
-    while State::load(running)?.as_ref().is_some_and(is_busy) && begun.elapsed() < PATIENCE {
-        tokio::time::sleep(LOOK).await;
+    let is_busy = |state: State| state.init.is_some_and(|init| !init.is_alive());
+    if !State::load(running)?.is_some_and(is_busy) {
+        return Ok(());
     }
-    Ok(())
+    let changes = Changes::of([running])?;
+    let settled = async {
+        while State::load(running)?.is_some_and(is_busy) {
+            changes.next().await?;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(PATIENCE, settled).await.unwrap_or(Ok(()))
 }
 
 impl Exit {

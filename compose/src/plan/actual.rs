@@ -66,6 +66,11 @@ pub enum State {
 }
 
 impl State {
+    /// Whether it has processes.
+    pub fn is_up(self) -> bool {
+        matches!(self, State::Running | State::Paused)
+    }
+
     /// Whether it has processes, or will have by itself.
     pub fn is_live(self) -> bool {
         matches!(self, State::Running | State::Paused | State::Restarting)

@@ -48,6 +48,9 @@ pub fn action(action: &Action) -> String {
             };
             format!("run {turn}[{index}] of {}", target.name)
         }
+        Action::Kill(target, signal) => format!("send {signal} to {}", target.name),
+        Action::Pause(target) => format!("freeze {}", target.name),
+        Action::Unpause(target) => format!("let {} go on", target.name),
         Action::Stop(target) => format!("stop {}", target.name),
         Action::Remove(target, volumes) => {
             let with = match volumes {

@@ -81,6 +81,12 @@ pub enum Action {
     Await(Target, Condition),
     /// Runs one of a service's hooks.
     RunHook(Target, Turn, usize),
+    /// Sends a signal to a container. The signal as it was typed.
+    Kill(Target, String),
+    /// Freezes a container.
+    Pause(Target),
+    /// Lets a frozen container go on.
+    Unpause(Target),
     /// Stops a container.
     Stop(Target),
     /// Removes a container, and its anonymous volumes unless another container has them now.

@@ -1,10 +1,11 @@
-//! `start`, `stop` and `restart`: containers that are there, in the order of their services.
+//! `start`, `stop`, `restart`, `kill`, `pause`, `unpause` and `rm`: containers that are there, in the order of their
+//! services.
 
 use std::collections::BTreeMap;
 
 use super::actual::{Actual, Container};
 use super::down::stop_in_order;
-use super::graph::{Action, Cause, Plan, StepId, Turn};
+use super::graph::{Action, AnonymousVolumes, Cause, Plan, StepId, Target, Turn};
 use super::selection;
 use super::up::target_of;
 use crate::error::Result;
@@ -51,6 +52,77 @@ pub fn restart(project: &Project, actual: &Actual, services: &[String], no_deps:
     let containers = containers_of(project, actual, &names)?;
     let stopped = stop_in_order(project, &containers, Cause::Asked, &mut plan);
     start_in_order(project, &containers, &stopped, &mut plan);
+    Ok(plan)
+}
+
+/// Plans `kill` of those services, or of all, and of services that aren't in the project if `orphans` go along.
+///
+/// Errors: there is no such service.
+pub fn kill(
+    project: &Project,
+    actual: &Actual,
+    services: &[String],
+    (signal, orphans): (&str, bool),
+) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let is_orphan = |container: &&Container| {
+        orphans && !container.one_off && !project.services.contains_key(&container.service)
+    };
+    let more = actual.containers.iter().filter(is_orphan);
+    for container in containers_of(project, actual, services)?.into_iter().chain(more) {
+        if container.state.is_up() {
+            plan.add(Action::Kill(target_of(container), signal.to_owned()), Cause::Asked, []);
+        }
+    }
+    Ok(plan)
+}
+
+/// Plans `pause` of those services that run, or of all.
+///
+/// Errors: there is no such service.
+pub fn pause(project: &Project, actual: &Actual, services: &[String]) -> Result<Plan> {
+    each_up(project, actual, services, Action::Pause)
+}
+
+/// Plans `unpause` of those services that run, or of all.
+///
+/// Errors: there is no such service.
+pub fn unpause(project: &Project, actual: &Actual, services: &[String]) -> Result<Plan> {
+    each_up(project, actual, services, Action::Unpause)
+}
+
+fn each_up(
+    project: &Project,
+    actual: &Actual,
+    services: &[String],
+    action: fn(Target) -> Action,
+) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let containers = containers_of(project, actual, services)?;
+    for container in containers.iter().filter(|container| container.state.is_up()) {
+        plan.add(action(target_of(container)), Cause::Asked, []);
+    }
+    Ok(plan)
+}
+
+/// Plans `rm` of the containers of those services, or of all: of containers that don't run, and if `stops` of all, which
+/// are stopped before.
+///
+/// Errors: there is no such service.
+pub fn remove(
+    project: &Project,
+    actual: &Actual,
+    services: &[String],
+    (stops, volumes): (bool, AnonymousVolumes),
+) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let mut containers = containers_of(project, actual, services)?;
+    containers.retain(|container| stops || !container.state.is_live());
+    let stopped = stop_in_order(project, &containers, Cause::Asked, &mut plan);
+    for container in containers {
+        let after = stopped.get(container.id.as_str()).copied();
+        plan.add(Action::Remove(target_of(container), volumes), Cause::Asked, after);
+    }
     Ok(plan)
 }
 

@@ -72,6 +72,31 @@ impl Record {
         Ok(HashMap::from([(EXTENSION.to_owned(), Any::json(EXTENSION, self)?)]))
     }
 
+    /// Stores the record in a container, and gives the name of the field for an update.
+    pub fn store(&self, container: &mut Container) -> Result<String> {
+        container.extensions.insert(EXTENSION.to_owned(), Any::json(EXTENSION, self)?);
+        Ok(format!("extensions.{EXTENSION}"))
+    }
+
+    /// The labels of the restart policy, for a container that `runs` or doesn't, whose log is at `log_uri`. An empty one
+    /// is none.
+    pub fn restart_labels(&self, runs: bool, log_uri: &str) -> Vec<(&'static str, String)> {
+        let policy = self.service.restart.unwrap_or_default().to_string();
+        let if_revived = |value: &str| if self.is_revived() { value.to_owned() } else { String::new() };
+        let mut labels = vec![
+            (RESTART, policy.clone()),
+            (POLICY, if_revived(&policy)),
+            (LOG_URI, if_revived(log_uri)),
+            (STATUS, String::new()),
+            (STOPPED_BY_USER, String::new()),
+        ];
+        for (name, value) in self.wanted(if runs { Wanted::Running } else { Wanted::Stopped }) {
+            labels.retain(|(other, _)| *other != name);
+            labels.push((name, value.to_owned()));
+        }
+        labels
+    }
+
     /// How long the process has from the stop signal to SIGKILL.
     pub fn stop_seconds(&self) -> u64 {
         self.service.stop_grace_period.map_or(STOP_SECONDS, |period| period.0.as_secs())
@@ -144,6 +169,22 @@ mod tests {
         assert_eq!(labels.get("maintainer").map(String::as_str), Some("evil"));
         assert_eq!(labels.get(NAME).map(String::as_str), Some("web"));
         assert_eq!(labels.values().filter(|value| *value == "evil").count(), 1);
+    }
+
+    #[test]
+    fn another_policy_takes_the_labels_of_the_last_one_along() {
+        let labels = |restart, runs| {
+            let service = Service { restart: Some(restart), ..Service::default() };
+            let labels = Record { service, ..Record::default() }.restart_labels(runs, "uri");
+            labels.into_iter().filter(|(_, value)| !value.is_empty()).collect::<HashMap<_, _>>()
+        };
+        let always = labels(Restart::Always, true);
+        assert_eq!((always[STATUS].as_str(), always[LOG_URI].as_str()), ("running", "uri"));
+        assert_eq!(labels(Restart::Always, false)[STATUS], "stopped");
+        assert_eq!(labels(Restart::No, true), HashMap::from([(RESTART, "no".to_owned())]));
+        let on_failure = labels(Restart::OnFailure(Some(3)), false);
+        assert_eq!(on_failure[STOPPED_BY_USER], "true");
+        assert!(!on_failure.contains_key(STATUS) && !on_failure.contains_key(POLICY));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::error::{Context, Result};
 use crate::model::types::{BlkioConfig, Resource, Service, ThrottleDevice};
 
 /// Microseconds, against which a share of CPUs is a quota.
-const CPU_PERIOD: u64 = 100_000;
+pub const CPU_PERIOD: u64 = 100_000;
 
 /// Character devices of every container: null, zero, random, urandom, tty, console.
 const DEVICES: [(i64, i64); 6] = [(1, 5), (1, 3), (1, 9), (1, 8), (5, 0), (5, 1)];

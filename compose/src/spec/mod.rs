@@ -16,6 +16,7 @@ pub mod capabilities;
 pub mod image;
 pub mod oci;
 pub mod seccomp;
+pub mod update;
 pub mod user;
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Values → text or JSON. Pure.
 
+pub mod events;
 pub mod images;
 pub mod inspect;
 pub mod ps;
+pub mod stats;
 pub mod table;
 pub mod template;

@@ -102,6 +102,27 @@ pub fn bytes(bytes: i64) -> String {
     format!("{number}{}", UNITS[unit])
 }
 
+/// Bytes as Docker writes memory, in powers of 1024 with four digits: `1.944GiB`.
+pub fn binary_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    while size >= 1024.0 && unit < UNITS.len() - 1 {
+        size /= 1024.0;
+        unit += 1;
+    }
+    let digits = match size {
+        size if unit == 0 || size >= 999.95 => 0,
+        size if size >= 99.995 => 1,
+        size if size >= 9.9995 => 2,
+        _ => 3,
+    };
+    let number = format!("{size:.digits$}");
+    let number =
+        if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
+    format!("{number}{}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -127,6 +148,20 @@ mod tests {
     fn json_and_templates_have_a_line_for_each_row() {
         assert_eq!(listed(Some("json")), "{\"ID\":\"0123456789ab\",\"Names\":\"web\"}\n");
         assert_eq!(listed(Some("{{.Names}}: {{.ID}}")), "web: 0123456789ab\n");
+    }
+
+    #[test]
+    fn memory_has_four_digits_of_powers_of_two() {
+        for (size, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1KiB"),
+            (1_536, "1.5KiB"),
+            (2_087_321_600, "1.944GiB"),
+            (u64::MAX, "16384PiB"),
+        ] {
+            assert_eq!(binary_bytes(size), text);
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Docker {
         command
     }
 
-    fn spawn(&self, words: &[&str]) -> Child {
+    pub fn spawn(&self, words: &[&str]) -> Child {
         self.command(words).stdin(Stdio::piped()).spawn().unwrap()
     }
 
@@ -82,7 +82,7 @@ impl Docker {
     }
 
     /// The state of a container.
-    fn state(&self, name: &str) -> String {
+    pub fn state(&self, name: &str) -> String {
         self.ok(&["inspect", "-f", "{{.State.Status}}", name]).trim().to_owned()
     }
 }

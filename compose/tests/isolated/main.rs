@@ -13,6 +13,8 @@ mod keep;
 mod life;
 #[cfg(test)]
 mod net;
+#[cfg(test)]
+mod observe;
 mod project;
 #[cfg(test)]
 mod world;

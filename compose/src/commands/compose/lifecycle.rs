@@ -1,14 +1,16 @@
-//! `start`, `stop`, `restart`.
+//! `start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`.
 
 use std::collections::BTreeMap;
 
 use super::Session;
 use crate::cli::compose::StopServices;
+use crate::cli::members::Remove;
 use crate::commands::Ended;
 use crate::model::types::Project;
-use crate::plan::graph::Plan;
+use crate::plan::graph::{Action, AnonymousVolumes, Plan};
 use crate::plan::lifecycle;
 use crate::plan::wanted::Facts;
+use crate::signals;
 
 pub async fn start(session: &Session, project: &Project, services: &[String]) -> Ended {
     let _lock = session.lock(project).await?;
@@ -26,6 +28,62 @@ pub async fn restart(session: &Session, project: &Project, asked: &StopServices,
     let _lock = session.lock(project).await?;
     let plan = lifecycle::restart(project, &session.actual(project).await?, &asked.services, no_deps)?;
     carry_out(session, project, &plan, asked.seconds).await
+}
+
+pub async fn kill(
+    session: &Session,
+    project: &Project,
+    services: &[String],
+    (signal, orphans): (&str, bool),
+) -> Ended {
+    signals::number(signal)?;
+    let _lock = session.lock(project).await?;
+    let plan = lifecycle::kill(project, &session.actual(project).await?, services, (signal, orphans))?;
+    if plan.is_empty() {
+        eprintln!("No container to kill");
+    }
+    carry_out(session, project, &plan, None).await
+}
+
+pub async fn pause(session: &Session, project: &Project, services: &[String]) -> Ended {
+    let _lock = session.lock(project).await?;
+    let plan = lifecycle::pause(project, &session.actual(project).await?, services)?;
+    carry_out(session, project, &plan, None).await
+}
+
+pub async fn unpause(session: &Session, project: &Project, services: &[String]) -> Ended {
+    let _lock = session.lock(project).await?;
+    let plan = lifecycle::unpause(project, &session.actual(project).await?, services)?;
+    carry_out(session, project, &plan, None).await
+}
+
+pub async fn remove(session: &Session, project: &Project, asked: &Remove) -> Ended {
+    let _lock = session.lock(project).await?;
+    let volumes = if asked.volumes { AnonymousVolumes::Remove } else { AnonymousVolumes::Keep };
+    let actual = session.actual(project).await?;
+    let plan = lifecycle::remove(project, &actual, &asked.services, (asked.stop, volumes))?;
+    let removed = plan.steps().iter().filter_map(|step| match &step.action {
+        Action::Remove(target, _) => Some(target.name.as_str()),
+        _ => None,
+    });
+    let removed: Vec<&str> = removed.collect();
+    if removed.is_empty() {
+        eprintln!("No stopped containers");
+        return Ok(0);
+    }
+    if !asked.force && !session.dry_run && !is_agreed(&format!("Going to remove {}", removed.join(", "))) {
+        return Ok(0);
+    }
+    carry_out(session, project, &plan, None).await
+}
+
+/// Asks whoever types.
+fn is_agreed(question: &str) -> bool {
+    eprint!("? {question} Are you sure? [yN] ");
+    let mut answer = String::new();
+    // Who can't answer hasn't agreed.
+    drop(std::io::stdin().read_line(&mut answer));
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 async fn carry_out(session: &Session, project: &Project, plan: &Plan, seconds: Option<i64>) -> Ended {

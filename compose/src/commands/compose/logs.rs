@@ -1,48 +1,59 @@
 //! `logs`: the output of a project's containers, each line behind its container's name.
 
-use std::time::Duration;
-
 use super::Session;
 use crate::actual::{member_of, members};
+use crate::changes::Changes;
 use crate::cli::compose::Logs;
+use crate::cli::docker;
 use crate::commands::Ended;
 use crate::commands::logs::{Log, Show};
+use crate::engine::events::Subscription;
 use crate::error::Result;
 use crate::keep;
 use crate::model::types::Project;
 use crate::observe::Observed;
 use crate::plan::selection;
 
-/// How often logs that are followed are looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
 /// Shows the output, and if it is followed until no container is left that can write more.
 pub async fn logs(session: &Session, project: &Project, asked: &Logs) -> Ended {
     let selected = selection::named(project, &asked.services)?;
     let is_meant = |one: &Observed| member_of(one).is_some_and(|member| selected.contains(&member.service));
-    let mut shown: Vec<(String, Log)> = Vec::new();
-    let mut tail = asked.logs.tail;
+    let changes = Changes::new()?;
+    // From before the first look, so that no container is missed.
+    let mut events = if asked.logs.follow { Some(session.engine.subscribe().await?) } else { None };
+    let mut shown = Shown { asked, tail: asked.logs.tail, logs: Vec::new() };
     loop {
-        let containers = members(&session.engine, &project.name).await?;
-        let containers: Vec<&Observed> = containers.iter().filter(|one| is_meant(one)).collect();
-        let width = containers.iter().map(|one| label(one).len()).max().unwrap_or_default();
+        let mut containers = settled(session, project).await?;
+        containers.retain(is_meant);
         for one in &containers {
-            let known = shown.iter().position(|(id, _)| id == one.id());
-            let at = known.unwrap_or_else(|| {
-                let log = Log::of(keep::log_path(&session.disk.container(one.id())));
-                shown.push((one.id().to_owned(), log));
-                shown.len() - 1
-            });
-            let prefix = if asked.no_prefix { String::new() } else { format!("{:width$}  | ", label(one)) };
-            show(asked, &prefix, &mut shown[at].1, tail.filter(|_| known.is_none()), known.is_none())?;
+            changes.watch(&session.disk.container(one.id()))?;
+            changes.watch(&session.disk.running(one.id()))?;
         }
-        let is_over = !containers.iter().any(|one| one.state.is_up() || one.kept.next_restart.is_some());
-        if !asked.logs.follow || is_over {
+        let is_read = shown.show(session, &containers)?;
+        let is_over = !containers.iter().any(may_write);
+        let Some(events) = events.as_mut().filter(|_| is_read && !is_over) else { return Ok(0) };
+        if !shown.follow(session, &containers, &changes, events).await? {
             return Ok(0);
         }
-        tail = None;
-        tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+/// Whether it runs, or will again.
+fn may_write(one: &Observed) -> bool {
+    one.state.is_up() || one.kept.next_restart.is_some()
+}
+
+/// The project's containers, none of which has a keeper that is busy with its end.
+async fn settled(session: &Session, project: &Project) -> Result<Vec<Observed>> {
+    let containers = members(&session.engine, &project.name).await?;
+    let mut busy = containers.iter().filter(|one| !one.state.is_up() && one.kept.init.is_some()).peekable();
+    if busy.peek().is_none() {
+        return Ok(containers);
+    }
+    for one in busy {
+        keep::settled(&session.disk.running(one.id())).await?;
+    }
+    members(&session.engine, &project.name).await
 }
 
 /// What docker compose puts before a line: the name without the project.
@@ -50,8 +61,61 @@ fn label(one: &Observed) -> String {
     member_of(one).map(|member| format!("{}-{}", member.service, member.number)).unwrap_or_default()
 }
 
-fn show(asked: &Logs, prefix: &str, log: &mut Log, tail: Option<usize>, is_new: bool) -> Result<()> {
-    let entries = if is_new { log.all()? } else { log.rest()? };
-    Show::of(&asked.logs)?.last_behind(prefix, &entries, tail);
-    Ok(())
+/// The logs that have been shown up to some place, by the containers' ids.
+struct Shown<'a> {
+    asked: &'a Logs,
+    /// How many lines of a container are shown that is there from the beginning.
+    tail: Option<usize>,
+    logs: Vec<(String, Log)>,
+}
+
+impl Shown<'_> {
+    /// Shows new lines until a container begins, ends or goes. Returns whether somebody still reads them.
+    async fn follow(
+        &mut self,
+        session: &Session,
+        containers: &[Observed],
+        changes: &Changes,
+        events: &mut Subscription,
+    ) -> Result<bool> {
+        loop {
+            tokio::select! {
+                changed = changes.next() => changed?,
+                event = events.next() => {
+                    let topic = event?.topic;
+                    if topic.starts_with("/containers/") || topic.starts_with("/tasks/") {
+                        return Ok(true);
+                    }
+                    continue;
+                }
+            }
+            if !self.show(session, containers)? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Shows the lines that weren't shown yet. Returns whether somebody still reads them.
+    fn show(&mut self, session: &Session, containers: &[Observed]) -> Result<bool> {
+        let show = Show::of(&self.asked.logs)?;
+        let width = containers.iter().map(|one| label(one).len()).max().unwrap_or_default();
+        for one in containers {
+            let known = self.logs.iter().position(|(id, _)| id == one.id());
+            let at = known.unwrap_or(self.logs.len());
+            if known.is_none() {
+                let log = Log::of(keep::log_path(&session.disk.container(one.id())));
+                self.logs.push((one.id().to_owned(), log));
+            }
+            let log = &mut self.logs[at].1;
+            let begins = docker::Logs { tail: self.tail, ..self.asked.logs.clone() };
+            let entries = if known.is_none() { log.begin(&begins)? } else { log.rest()? };
+            let prefix =
+                if self.asked.no_prefix { String::new() } else { format!("{:width$}  | ", label(one)) };
+            if !show.last_behind(&prefix, &entries, self.tail) {
+                return Ok(false);
+            }
+        }
+        self.tail = None;
+        Ok(true)
+    }
 }

@@ -5,6 +5,7 @@ use crate::apply::image::Image;
 use crate::apply::project::Performer;
 use crate::apply::walk;
 use crate::cli::compose::{Asked, Verb};
+use crate::cli::members::Verb as Members;
 use crate::disk::Disk;
 use crate::engine::{DEFAULT_ADDRESS, Engine};
 use crate::error::Result;
@@ -21,6 +22,7 @@ mod images;
 mod lifecycle;
 mod logs;
 mod ls;
+mod members;
 mod progress;
 mod ps;
 mod up;
@@ -50,7 +52,36 @@ pub async fn perform(asked: Asked) -> Ended {
         Verb::Ps(ps) => ps::ps(&open().await?, &to_look_at()?, &ps).await,
         Verb::Logs(asked) => logs::logs(&open().await?, &to_look_at()?, &asked).await,
         Verb::Ls(asked) => ls::ls(&open().await?, &asked).await,
+        Verb::Members(Members::Version { short, format }) => members::version(short, format.as_deref()),
+        // To change what runs, and to make more of it, the project has to be one that can be run.
+        Verb::Members(Members::Scale { counts, no_deps }) => {
+            up::scale(&open().await?, &to_run()?, counts, no_deps).await
+        }
+        Verb::Members(verb) => observed(&open().await?, &to_look_at()?, verb).await,
         Verb::Pull(services) => images::pull(&open().await?, &to_run()?, &services).await,
+    }
+}
+
+async fn observed(session: &Session, project: &Project, verb: Members) -> Ended {
+    match verb {
+        Members::Top(services) => members::top(session, project, &services).await,
+        Members::Stats(asked) => members::stats(session, project, &asked).await,
+        Members::Kill { services, signal, orphans } => {
+            lifecycle::kill(session, project, &services, (&signal, orphans)).await
+        }
+        Members::Pause(services) => lifecycle::pause(session, project, &services).await,
+        Members::Unpause(services) => lifecycle::unpause(session, project, &services).await,
+        Members::Events(asked) => members::events(session, project, &asked).await,
+        Members::Images { services, quiet, format } => {
+            members::images(session, project, &services, (quiet, format.as_deref())).await
+        }
+        Members::Port(asked) => members::port(session, project, &asked).await,
+        Members::Wait { services, down } => members::wait(session, project, &services, down).await,
+        Members::Volumes { services, quiet, format } => {
+            members::volumes(session, project, &services, (quiet, format.as_deref()))
+        }
+        Members::Remove(asked) => lifecycle::remove(session, project, &asked).await,
+        Members::Scale { .. } | Members::Version { .. } => Ok(0),
     }
 }
 

@@ -25,6 +25,9 @@ fn words(action: &Action) -> (String, [&'static str; 2]) {
         }
         Action::Create(creation) => (format!("Container {}", creation.target.name), ["Creating", "Created"]),
         Action::Start(target) => (format!("Container {}", target.name), ["Starting", "Started"]),
+        Action::Kill(target, _) => (format!("Container {}", target.name), ["Killing", "Killed"]),
+        Action::Pause(target) => (format!("Container {}", target.name), ["Pausing", "Paused"]),
+        Action::Unpause(target) => (format!("Container {}", target.name), ["Unpausing", "Unpaused"]),
         Action::Stop(target) => (format!("Container {}", target.name), ["Stopping", "Stopped"]),
         Action::Remove(target, _) => (format!("Container {}", target.name), ["Removing", "Removed"]),
         Action::RunHook(target, ..) => (format!("Container {}", target.name), ["Running hook", "Hook done"]),

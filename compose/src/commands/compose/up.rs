@@ -1,6 +1,6 @@
 //! `up` and `create`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Session, facts, images, lifecycle, logs};
 use crate::apply::sweep::sweep;
@@ -9,6 +9,7 @@ use crate::cli::docker;
 use crate::commands::Ended;
 use crate::error::Result;
 use crate::model::types::Project;
+use crate::plan;
 use crate::plan::selection;
 use crate::plan::up::up as planned;
 use crate::plan::wanted::Wanted;
@@ -33,6 +34,19 @@ pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
             Ok(130)
         }
     }
+}
+
+/// `scale`: as `up`, with other numbers.
+pub async fn scale(
+    session: &Session,
+    project: &Project,
+    counts: BTreeMap<String, u32>,
+    no_deps: bool,
+) -> Ended {
+    let services = counts.keys().cloned().collect();
+    let plan = plan::up::Options { services, scale: counts, no_deps, ..plan::up::Options::default() };
+    let asked = Up { plan, detach: true, ..Up::default() };
+    bring_up(session, project, &asked).await.map(|()| 0)
 }
 
 async fn bring_up(session: &Session, project: &Project, asked: &Up) -> Result<()> {

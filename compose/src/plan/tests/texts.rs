@@ -3,8 +3,8 @@
 use super::super::actual::Actual;
 use super::super::down::{self, down};
 use super::super::explain::{action, explain};
-use super::super::graph::{Action, Plan};
-use super::super::lifecycle::{restart, start, stop};
+use super::super::graph::{Action, AnonymousVolumes, Plan};
+use super::super::lifecycle::{kill, pause, remove, restart, start, stop};
 use super::super::up::{Options, Recreate, up};
 use super::super::wanted::Wanted;
 use super::world::World;
@@ -307,4 +307,32 @@ fn restart_stops_backwards_and_starts_forwards() {
          4  start p-web-1 after 1, 3  (asked for)",
     );
     assert!(start(&project, &world.actual, &[]).unwrap().is_empty());
+}
+
+#[test]
+fn signals_go_to_what_runs_and_rm_takes_what_does_not() {
+    let project = shop();
+    let mut world = brought_up(&project);
+    assert_plan(
+        &kill(&project, &world.actual, &["db".to_owned()], ("HUP", false)).unwrap(),
+        "1  send HUP to p-db-1  (asked for)",
+    );
+    assert_plan(
+        &pause(&project, &world.actual, &[]).unwrap(),
+        "1  freeze p-db-1  (asked for)
+         2  freeze p-web-1  (asked for)",
+    );
+    assert_plan(
+        &remove(&project, &world.actual, &[], (false, AnonymousVolumes::Keep)).unwrap(),
+        "1  remove p-job-1  (asked for)",
+    );
+    assert_plan(
+        &remove(&project, &world.actual, &["web".to_owned()], (true, AnonymousVolumes::Remove)).unwrap(),
+        "1  stop p-web-1  (asked for)
+         2  remove p-web-1 with its anonymous volumes after 1  (asked for)",
+    );
+    world.actual.containers[0].service = "gone".to_owned();
+    let orphans = kill(&project, &world.actual, &["web".to_owned()], ("KILL", true)).unwrap();
+    assert_eq!(orphans.steps().len(), 2);
+    assert!(kill(&project, &world.actual, &["nobody".to_owned()], ("KILL", true)).is_err());
 }

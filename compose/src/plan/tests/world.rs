@@ -70,7 +70,7 @@ impl World {
                 let found = self.find(target);
                 assert!(is_met(found, *condition), "{} would wait for ever", action(&step.action));
             }
-            Action::RunHook(..) => {}
+            Action::RunHook(..) | Action::Kill(..) | Action::Pause(..) | Action::Unpause(..) => {}
             Action::Stop(target) => {
                 let found = self.find(target);
                 assert!(found.state.is_live(), "{} isn't live", target.name);

@@ -1,0 +1,18 @@
+//! `update`, `rename`.
+
+use super::{Ended, Session};
+use crate::apply::change;
+use crate::error::Context;
+use crate::observe;
+use crate::spec::update::Change;
+
+pub async fn update(session: &Session, typed: &[String], asked: &Change) -> Ended {
+    session.each(typed, async |one| change::update(&session.engine, &session.disk, one, asked).await).await
+}
+
+pub async fn rename(session: &Session, typed: &str, name: &str) -> Ended {
+    let containers = session.containers().await?;
+    let one = observe::find(&containers, typed)?;
+    change::rename(&session.engine, &session.disk, one, name).await.at(one.name())?;
+    Ok(0)
+}
