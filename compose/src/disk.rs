@@ -76,6 +76,18 @@ impl Disk {
     }
 }
 
+impl Disk {
+    /// Holds the namespace's lock of that name, unless another process holds it.
+    pub fn try_lock(&self, name: &str) -> Result<Option<Flock<File>>> {
+        let path = self.running.join(format!("{name}.lock"));
+        match Flock::lock(lock_file(&path)?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(errno).at(path.display()),
+        }
+    }
+}
+
 /// The directories of all namespaces that have anything on disk.
 pub fn namespaces() -> Result<Vec<Disk>> {
     let mut names = BTreeSet::new();
@@ -97,11 +109,12 @@ pub fn lock_host(name: &str) -> Result<Flock<File>> {
     lock(&of_host(&format!("{name}.lock")))
 }
 
+fn lock_file(path: &Path) -> Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path).at(path.display())
+}
+
 fn lock(path: &Path) -> Result<Flock<File>> {
-    let mut options = File::options();
-    let file = options.create(true).truncate(false).write(true).mode(0o600).open(path);
-    let file = file.at(path.display())?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).at(path.display())
+    Flock::lock(lock_file(path)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno).at(path.display())
 }
 
 /// What is in a directory, by name, but for what begins with a dot: unfinished files. A directory that isn't there has

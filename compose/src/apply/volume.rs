@@ -1,15 +1,20 @@
 //! Volumes: directories on disk, filled from the image when they are new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
 use super::mounted;
+use super::record::Record;
+use super::sweep::Used;
 use crate::disk::{self, Disk};
+use crate::engine::Engine;
+use crate::engine::containers::ListContainers;
 use crate::engine::types::Mount as Layer;
 use crate::error::{Context, Error, Kind, Result};
 use crate::{id, time};
@@ -38,9 +43,7 @@ pub fn data(disk: &Disk, name: &str) -> PathBuf {
 
 /// The volume of that name, if it is there.
 pub fn find(disk: &Disk, name: &str) -> Result<Option<Volume>> {
-    if !is_name(name) {
-        return Err(Error::new(format!("{name}: not a name of a volume: [a-zA-Z0-9][a-zA-Z0-9_.-]*")));
-    }
+    check(name)?;
     disk::read_json(&disk.volumes().join(name).join(RECORD))
 }
 
@@ -62,6 +65,77 @@ pub fn ensure_anonymous(disk: &Disk) -> Result<String> {
     let volume =
         Volume { name: name.clone(), driver: "local".to_owned(), anonymous: true, ..Volume::default() };
     ensure(disk, &volume).map(|()| name)
+}
+
+/// All volumes, by name. One without a record is half made.
+pub fn all(disk: &Disk) -> Result<Vec<Volume>> {
+    let mut volumes = Vec::new();
+    for path in disk::list(&disk.volumes())? {
+        volumes.extend(disk::read_json(&path.join(RECORD))?);
+    }
+    Ok(volumes)
+}
+
+/// The containers of each volume that has any. Read under the lock of volumes, it is true for as long as that is held:
+/// whoever makes a container says so before it looks for its volumes.
+pub async fn users(engine: &Engine, disk: &Disk) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut users = BTreeMap::<String, Vec<String>>::new();
+    // Before the records: whoever has come to register meanwhile is found there.
+    for name in Used::by_makers(disk)?.volumes {
+        users.entry(name).or_default();
+    }
+    for container in engine.call(ListContainers { filters: Vec::new() }).await?.containers {
+        let record = Record::of(&container).ok().flatten().unwrap_or_default();
+        for name in record.volumes.into_values().chain(record.anonymous_volumes) {
+            let users = users.entry(name).or_default();
+            if !users.contains(&container.id) {
+                users.push(container.id.clone());
+            }
+        }
+    }
+    Ok(users)
+}
+
+/// Removes a volume that no container uses.
+///
+/// Errors: NotFound and WrongState, in Docker's words.
+pub async fn remove_unused(engine: &Engine, disk: &Disk, name: &str) -> Result<()> {
+    let lock = locked(disk).await?;
+    if find(disk, name).ok().flatten().is_none() {
+        return Err(Error::of_kind(Kind::NotFound, format!("get {name}: no such volume")));
+    }
+    if let Some(users) = users(engine, disk).await?.get(name) {
+        let line = format!("remove {name}: volume is in use - [{}]", users.join(", "));
+        return Err(Error::of_kind(Kind::WrongState, line));
+    }
+    disk::remove_dir(&disk.volumes().join(name))?;
+    drop(lock);
+    Ok(())
+}
+
+/// Waits for the lock of volumes.
+async fn locked(disk: &Disk) -> Result<impl Drop + use<>> {
+    let disk = disk.clone();
+    let locked = tokio::task::spawn_blocking(move || disk.lock("volumes")).await;
+    locked.map_err(|err| Error::new(err.to_string())).at("the lock of volumes")?
+}
+
+/// The bytes of a volume's files. What goes meanwhile has none.
+pub fn size(disk: &Disk, name: &str) -> u64 {
+    let mut seen = BTreeSet::new();
+    let mut dirs = vec![data(disk, name)];
+    let mut size = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(about) if about.is_dir() => dirs.push(entry.path()),
+                // A file with several names is there once.
+                Ok(about) if seen.insert((about.dev(), about.ino())) => size += about.len(),
+                _ => {}
+            }
+        }
+    }
+    size
 }
 
 /// Removes a volume with its data.
@@ -108,6 +182,22 @@ fn copy(dir: i32, data: &Path) -> Result<()> {
     }
     // Over the empty directory, which is as good as none.
     fs::rename(&unfinished, data).at(data.display())
+}
+
+/// Errors: what is no name, in Docker's words.
+fn check(name: &str) -> Result<()> {
+    if name.len() == 1 {
+        return Err(Error::new(
+            "volume name is too short, names should be at least two alphanumeric characters",
+        ));
+    }
+    if is_name(name) {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
+         \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+    )))
 }
 
 fn is_name(name: &str) -> bool {

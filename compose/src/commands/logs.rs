@@ -147,7 +147,7 @@ impl Show {
 }
 
 /// RFC 3339, a date, seconds since 1970, or a duration back from now: `1h30m`.
-fn moment(typed: &str) -> Result<(i64, u32)> {
+pub(super) fn moment(typed: &str) -> Result<(i64, u32)> {
     let now = time::now().as_secs() as i64;
     let back = || typed.parse::<crate::model::values::Duration>().ok();
     let seconds = |typed: &str| typed.split('.').next().and_then(|whole| whole.parse().ok());

@@ -17,6 +17,7 @@ mod images;
 mod inspect;
 mod lifecycle;
 mod logs;
+mod manage;
 pub mod project;
 mod ps;
 mod run;
@@ -41,6 +42,9 @@ const NOT_FOUND: u8 = 127;
 
 /// Does what is meant.
 pub async fn perform(meant: Meant) -> Ended {
+    if let Verb::Local(local) = &meant.verb {
+        return manage::perform_alone(local, &meant.address, &meant.namespace).await;
+    }
     let engine = Engine::connect(&meant.address, &meant.namespace).await?;
     let session = Session { disk: Disk::of(&meant.namespace), engine };
     match meant.verb {
@@ -71,6 +75,9 @@ pub async fn perform(meant: Meant) -> Ended {
         }
         Verb::RemoveImages { images, force } => images::remove(&session, &images, force).await,
         Verb::Tag { source, target } => images::tag(&session, &source, &target).await,
+        Verb::Managed(managed) => manage::perform(&session, managed).await,
+        // They have come back above.
+        Verb::Local(_) => Ok(0),
         Verb::Version { format } => version::version(&session, format.as_deref()).await,
     }
 }

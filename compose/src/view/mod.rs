@@ -2,6 +2,7 @@
 
 pub mod images;
 pub mod inspect;
+pub mod network;
 pub mod ps;
 pub mod table;
 pub mod template;
