@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::OFlag;
 
 use super::image::Image;
 use super::{ctr, unpack};
@@ -12,6 +16,15 @@ use crate::engine::Engine;
 use crate::engine::images::ListImages;
 use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Result};
+
+/// How compressed archives begin, and what unpacks them: `ctr` of containerd 1.6 doesn't.
+const UNPACKERS: [(&[u8], &str); 4] = [
+    (&[0x1f, 0x8b], "gzip"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
+    (&[0xfd, b'7', b'z', b'X', b'Z'], "xz"),
+    (b"BZh", "bzip2"),
+];
+const MAGIC_BYTES_MAX: u64 = 5;
 
 /// Writes images into an archive; none: standard output. A file is there whole or not at all.
 pub async fn save(
@@ -54,19 +67,46 @@ fn unfinished(to: &Path) -> Result<PathBuf> {
 
 /// Reads images from an archive, compressed or not; none: standard input. Gives the names that it had.
 pub async fn load(engine: &Engine, from: Option<&Path>) -> Result<Vec<String>> {
-    let stdin = match from {
-        Some(path) => File::open(path).at(path.display())?.into(),
-        None => Stdio::inherit(),
+    let mut archive: Box<dyn Read + Send> = match from {
+        Some(path) => Box::new(File::open(path).at(path.display())?),
+        None => Box::new(std::io::stdin()),
     };
+    let mut head = Vec::new();
+    let read = archive.by_ref().take(MAGIC_BYTES_MAX).read_to_end(&mut head);
+    read.at(from.map_or("stdin".to_owned(), |path| path.display().to_string()))?;
+    let head = std::io::Cursor::new(head);
+    let unpacker =
+        UNPACKERS.iter().find(|(magic, _)| head.get_ref().starts_with(magic)).map(|(_, program)| *program);
     let before = names(engine).await?;
     let mut command =
         ctr::command(engine, &["images", "import", "--snapshotter", &unpack::snapshotter(), "-"]);
-    command.stdin(stdin).stdout(Stdio::null());
-    ctr::run(command).await?;
+    command.stdout(Stdio::null());
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).at("a pipe")?;
+    // Not one of tokio's threads: nobody waits for an input that has no end.
+    std::thread::spawn(move || std::io::copy(&mut head.chain(archive), &mut File::from(write)));
+    let mut unpacker =
+        unpacker.map(|program| unpack_by(program, &read).map(|child| (program, child))).transpose()?;
+    let unpacked = unpacker.as_mut().and_then(|(_, child)| child.stdout.take());
+    command.stdin(unpacked.map_or_else(|| Stdio::from(read), Stdio::from));
+    let loaded = ctr::run(command).await;
+    if let Some((program, mut child)) = unpacker {
+        let ended = child.wait().at(program)?;
+        // What it could not unpack is why `ctr` has failed, or should have.
+        if !ended.success() {
+            return Err(Error::new(format!("{program}: not a whole archive ({ended})")));
+        }
+    }
+    loaded?;
     let after = names(engine).await?;
     // What was read is written anew, also where it is the same as before.
     let is_read = |name: &String, at: &Option<Timestamp>| before.get(name) != Some(at);
     Ok(after.into_iter().filter(|(name, at)| is_read(name, at)).map(|(name, _)| name).collect())
+}
+
+fn unpack_by(program: &str, archive: &OwnedFd) -> Result<Child> {
+    let mut command = Command::new(program);
+    command.arg("-dc").stdin(archive.try_clone().at("a pipe")?).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.spawn().at(program)
 }
 
 /// When each name was written.

@@ -12,7 +12,11 @@ mod keep;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod manage;
+#[cfg(test)]
 mod net;
 mod project;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod world;

@@ -20,7 +20,8 @@ const IMAGE: [&str; 11] =
 
 /// The names in a group of what has another name at the top.
 const RENAMED: [(&str, &str, &str, &[&str]); 3] = [
-    ("container", "ps", "ls", &["list", "ps"]),
+    // Its second name, `list`, comes along.
+    ("container", "ps", "ls", &["ps"]),
     ("image", "images", "ls", &["list"]),
     ("image", "rmi", "rm", &["remove"]),
 ];
