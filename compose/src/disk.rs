@@ -72,7 +72,7 @@ impl Disk {
     /// Waits for the namespace's lock of that name, and holds it until the result is dropped.
     pub fn lock(&self, name: &str) -> Result<Flock<File>> {
         make_dir(&self.running)?;
-        lock(&self.running.join(format!("{name}.lock")))
+        lock_at(&self.running.join(format!("{name}.lock")))
     }
 }
 
@@ -106,14 +106,15 @@ pub fn of_host(name: &str) -> PathBuf {
 /// Waits for the host's lock of that name, and holds it until the result is dropped.
 pub fn lock_host(name: &str) -> Result<Flock<File>> {
     make_dir(Path::new(RUNNING))?;
-    lock(&of_host(&format!("{name}.lock")))
+    lock_at(&of_host(&format!("{name}.lock")))
 }
 
 fn lock_file(path: &Path) -> Result<File> {
     File::options().create(true).truncate(false).write(true).mode(0o600).open(path).at(path.display())
 }
 
-fn lock(path: &Path) -> Result<Flock<File>> {
+/// Waits for the lock of a file, which is made if need be, and holds it until the result is dropped.
+pub fn lock_at(path: &Path) -> Result<Flock<File>> {
     Flock::lock(lock_file(path)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno).at(path.display())
 }
 

@@ -205,7 +205,7 @@ impl Maker<'_> {
                 MountKind::Bind => bind_source(&mount)?,
                 MountKind::Volume => {
                     let name = self.volume(&mount, layers, anonymous).await?;
-                    let data = volume::data(self.disk, &name);
+                    let data = volume::source(self.disk, &name)?;
                     volumes.insert(mount.target.clone(), name);
                     let subpath = mount.volume.as_ref().and_then(|options| options.subpath.as_deref());
                     subpath.map_or(data.clone(), |subpath| data.join(subpath)).to_string_lossy().into_owned()

@@ -41,6 +41,45 @@ pub fn data(disk: &Disk, name: &str) -> PathBuf {
     disk.volumes().join(name).join(DATA)
 }
 
+/// What is mounted: the volume's data, or the directory of the host that its options bind.
+///
+/// Errors: options that can't be done, a directory that isn't there.
+pub fn source(disk: &Disk, name: &str) -> Result<PathBuf> {
+    let volume = find(disk, name)?.unwrap_or_default();
+    match bound(&volume.options).at(format_args!("volume {name}"))? {
+        None => Ok(data(disk, name)),
+        Some(dir) if dir.is_dir() => Ok(dir),
+        Some(dir) => {
+            Err(Error::new(format!("failed to mount local volume: {}: no such directory", dir.display())))
+        }
+    }
+}
+
+/// The directory that a volume's options bind: `type=none`, `o=bind`, `device=/DIR`.
+///
+/// Errors: options that can't be done.
+fn bound(options: &BTreeMap<String, String>) -> Result<Option<PathBuf>> {
+    if options.is_empty() {
+        return Ok(None);
+    }
+    for (key, value) in options {
+        let is_done = match key.as_str() {
+            "type" => ["none", "bind"].contains(&value.as_str()),
+            "o" => ["bind", "rbind"].contains(&value.as_str()),
+            "device" => value.starts_with('/'),
+            _ => false,
+        };
+        if !is_done {
+            let how = "only a directory can be bound: type=none, o=bind, device=/DIR";
+            return Err(Error::new(format!("option {key}={value} can't be done here: {how}")));
+        }
+    }
+    match (options.get("o"), options.get("device")) {
+        (Some(_), Some(device)) => Ok(Some(PathBuf::from(device))),
+        _ => Err(Error::new("options o and device: both or none")),
+    }
+}
+
 /// The volume of that name, if it is there.
 pub fn find(disk: &Disk, name: &str) -> Result<Option<Volume>> {
     check(name)?;
@@ -49,6 +88,7 @@ pub fn find(disk: &Disk, name: &str) -> Result<Option<Volume>> {
 
 /// Makes a volume, if there is none of that name. The record is written last: a volume without one is half made.
 pub fn ensure(disk: &Disk, wanted: &Volume) -> Result<()> {
+    bound(&wanted.options).at(format_args!("volume {}", wanted.name))?;
     let lock = disk.lock("volumes")?;
     if find(disk, &wanted.name)?.is_none() {
         disk::make_dir(&data(disk, &wanted.name))?;
@@ -151,9 +191,13 @@ pub fn remove(disk: &Disk, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fills an empty volume with what the image has at `target`, with owners and permissions.
+/// Fills an empty volume with what the image has at `target`, with owners and permissions. A directory of the host is
+/// left as it is.
 pub async fn copy_up(disk: &Disk, name: &str, target: &str, layers: Vec<Layer>, at: &Path) -> Result<()> {
     let data = data(disk, name);
+    if source(disk, name)? != data {
+        return Ok(());
+    }
     if fs::read_dir(&data).at(data.display())?.next().is_some() {
         return Ok(());
     }
@@ -207,7 +251,25 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_name;
+    use super::*;
+
+    #[test]
+    fn options_bind_a_directory_or_nothing() {
+        let said = |options: &[(&str, &str)]| {
+            bound(&options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        };
+        assert_eq!(said(&[]), Ok(None));
+        assert_eq!(said(&[("type", "none"), ("o", "bind"), ("device", "/srv")]), Ok(Some("/srv".into())));
+        for wrong in [
+            &[("type", "nfs"), ("o", "addr=10.0.0.1"), ("device", ":/x")][..],
+            &[("o", "bind"), ("device", "srv")],
+            &[("device", "/srv")],
+            &[("o", "bind,ro"), ("device", "/srv")],
+            &[("size", "1g")],
+        ] {
+            assert!(said(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn a_name_leads_nowhere_else() {

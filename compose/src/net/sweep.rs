@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::cni::Client;
 use super::endpoint::Endpoints;
@@ -99,11 +100,22 @@ fn forget_addresses() -> Result<()> {
         }
     }
     for (file, text) in files {
-        let owner = text.lines().next().unwrap_or_default().trim();
+        let owner = owner(&text);
         // A file without an owner is just being written.
         if !owner.is_empty() && !known.contains(owner) {
-            disk::remove_file(file)?;
+            free(file, owner)?;
         }
     }
     Ok(())
+}
+
+fn owner(text: &str) -> &str {
+    text.lines().next().unwrap_or_default().trim()
+}
+
+/// Frees an address under the plugin's own lock, unless somebody else has got it meanwhile.
+fn free(file: &Path, former: &str) -> Result<()> {
+    let _lock = disk::lock_at(&file.with_file_name("lock"))?;
+    let text = fs::read_to_string(file).unwrap_or_default();
+    if owner(&text) == former { disk::remove_file(file) } else { Ok(()) }
 }

@@ -144,7 +144,8 @@ async fn containers(session: &Session, asked: &Prune) -> Result<Pruned> {
     let (mut removed, mut bytes) = (Vec::new(), 0);
     for one in session.containers().await? {
         let created = moment(one.container.created_at).as_secs() as i64;
-        let is_ended = matches!(one.state, State::Created | State::Exited { .. });
+        // What other clients have made is theirs to remove.
+        let is_ended = one.record.is_some() && matches!(one.state, State::Created | State::Exited { .. });
         if !is_ended || !is_pruned(&asked.filters, Some(created), one.container.labels.iter())? {
             continue;
         }

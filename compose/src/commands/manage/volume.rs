@@ -33,15 +33,12 @@ pub fn create(session: &Session, new: NewVolume) -> Ended {
             new.name.unwrap_or_default()
         )));
     }
-    if let Some((key, value)) = new.options.first() {
-        return Err(Error::new(format!(
-            "option {key}={value}: can't be done here: bind a directory by -v /DIR:/DIR"
-        )));
-    }
     let anonymous = new.name.is_none();
     let name = new.name.map_or_else(id::random, Ok)?;
     let labels = new.labels.into_iter().collect();
-    let volume = Volume { name: name.clone(), driver: new.driver, labels, anonymous, ..Volume::default() };
+    let options = new.options.into_iter().collect();
+    let volume =
+        Volume { name: name.clone(), driver: new.driver, labels, options, anonymous, ..Volume::default() };
     volume::ensure(&session.disk, &volume)?;
     say(name);
     Ok(0)
