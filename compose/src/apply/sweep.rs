@@ -13,6 +13,7 @@ use crate::error::{Result, absent_is_fine};
 use crate::model::types::Service;
 use crate::model::values::MountKind;
 use crate::net::endpoint::Endpoints;
+use crate::net::request::Request;
 use crate::net::sweep::Care;
 use crate::process::Process;
 use crate::{keep, net};
@@ -92,17 +93,22 @@ pub async fn sweep(engine: &Engine, disk: &Disk, care: Care) -> Result<()> {
         eprintln!("warning: {err}");
     }
     let mut unfinished = Vec::new();
+    let mut finished = Vec::new();
     for dir in disk::list(&disk.container(""))? {
-        let making: Option<Making> = disk::read_json(&dir.join(MAKING))?;
-        unfinished.extend(making.filter(|making| !making.is_going_on()).map(|making| (dir, making)));
+        match disk::read_json::<Making>(&dir.join(MAKING))? {
+            Some(making) if making.is_going_on() => {}
+            Some(making) => unfinished.push((dir, making)),
+            // `up` again is to be quick, and has no need of it.
+            None if care != Care::Checked && Request::is_in(&dir) => finished.push(dir),
+            None => {}
+        }
     }
     let mut unkept = Vec::new();
     for dir in disk::list(&disk.all_running())?.into_iter().filter(|dir| is_containers(dir)) {
-        let state = keep::State::load(&dir)?.unwrap_or_default();
-        let is_kept = state.keeper.is_some_and(|keeper| keeper.is_alive()) || Endpoints::is_in(&dir);
+        let is_kept = has_keeper(&dir)? || Endpoints::is_in(&dir);
         unkept.extend((!is_kept).then_some(dir));
     }
-    if unfinished.is_empty() && unkept.is_empty() {
+    if unfinished.is_empty() && finished.is_empty() && unkept.is_empty() {
         return Ok(());
     }
     let containers = engine.call(ListContainers { filters: Vec::new() }).await?.containers;
@@ -116,7 +122,19 @@ pub async fn sweep(engine: &Engine, disk: &Disk, care: Care) -> Result<()> {
         making.volumes.iter().try_for_each(|name| absent_is_fine(volume::remove(disk, name)))?;
         disk::remove_dir(&dir)?;
     }
+    // Somebody has removed these by another client.
+    for dir in finished.iter().filter(|dir| !is_there(dir)) {
+        let id = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !has_keeper(&disk.running(id))? {
+            disk::remove_dir(dir)?;
+        }
+    }
     Ok(())
+}
+
+fn has_keeper(running: &Path) -> Result<bool> {
+    let state = keep::State::load(running)?.unwrap_or_default();
+    Ok(state.keeper.is_some_and(|keeper| keeper.is_alive()))
 }
 
 /// Whether the directory is named by a container's id: locks and networks are beside it.

@@ -153,7 +153,11 @@ fn what_nobody_uses_is_pruned_and_what_runs_stays() {
         let pruned = ok(docker, "system prune -a --volumes -f");
         assert!(pruned.starts_with(&format!("Deleted Containers:\n{ended}\nDeleted Volumes:\n")), "{pruned}");
         assert_eq!(ok(docker, "container ls --format {{.Names}}"), "web\n");
-        assert_eq!(ok(docker, "image ls --format {{.Repository}}").lines().count(), 2, "its image has both names");
+        assert_eq!(
+            ok(docker, "image ls --format {{.Repository}}").lines().count(),
+            2,
+            "its image has both names"
+        );
         ok(docker, "rm -f web");
         let pruned = ok(docker, "system prune -a -f");
         assert!(
