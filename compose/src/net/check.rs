@@ -21,8 +21,11 @@ pub fn interface(name: &str) -> Result<()> {
     if is_name { Ok(()) } else { Err(Error::new(format!("{name:?}: not a name of an interface"))) }
 }
 
+/// A subnet, with its gateway and the range that is given out, where somebody cares.
+pub type Asked = (IpNet, Option<IpAddr>, Option<IpNet>);
+
 /// Subnets with gateways and ranges: at most one of each family.
-pub fn subnets(subnets: &[(IpNet, Option<IpAddr>, Option<IpNet>)]) -> Result<()> {
+pub fn subnets(subnets: &[Asked]) -> Result<()> {
     for (at, (subnet, gateway, range)) in subnets.iter().enumerate() {
         let (longest, family) =
             if subnet.addr().is_ipv4() { (PREFIX_MAX_V4, "IPv4") } else { (PREFIX_MAX_V6, "IPv6") };
@@ -31,7 +34,7 @@ pub fn subnets(subnets: &[(IpNet, Option<IpAddr>, Option<IpNet>)]) -> Result<()>
                 "invalid subnet {subnet}: no room for a gateway and a container"
             )));
         }
-        let is_same = |(other, ..): &(IpNet, _, _)| other.addr().is_ipv4() == subnet.addr().is_ipv4();
+        let is_same = |(other, ..): &Asked| other.addr().is_ipv4() == subnet.addr().is_ipv4();
         if subnets[..at].iter().any(is_same) {
             return Err(Error::new(format!("subnet {subnet}: a second one of {family} can't be had here")));
         }
@@ -52,11 +55,7 @@ fn is_host(subnet: &IpNet, address: IpAddr) -> bool {
 }
 
 /// Subnets as people type them, each with the gateway and the range that lie in it.
-pub fn matched(
-    subnets: &[String],
-    gateways: &[String],
-    ranges: &[String],
-) -> Result<Vec<(IpNet, Option<IpAddr>, Option<IpNet>)>> {
+pub fn matched(subnets: &[String], gateways: &[String], ranges: &[String]) -> Result<Vec<Asked>> {
     if subnets.is_empty() && !(gateways.is_empty() && ranges.is_empty()) {
         return Err(Error::new("every ip-range or gateway must have a corresponding subnet"));
     }

@@ -98,7 +98,7 @@ pub struct Wanted {
     /// Whether it has addresses of IPv6.
     pub ipv6: bool,
     /// Subnets, with gateway and range where somebody cares.
-    pub subnets: Vec<(IpNet, Option<IpAddr>, Option<IpNet>)>,
+    pub subnets: Vec<check::Asked>,
     /// The largest packet.
     pub mtu: Option<u32>,
     /// Labels.

@@ -58,10 +58,7 @@ fn images_are_pushed_and_pulled_by_whom_has_logged_in() {
         let _registry = registry();
         let image = format!("{SERVER}/shop/box:1");
         docker.ok(&["tag", "box", &image]);
-        let refused = |words: &[&str], why: &str| {
-            let (_, said, code) = docker.says(words);
-            assert!(code == 1 && said.contains(why), "{words:?}: {code}: {said}");
-        };
+        let refused = |words: &[&str], why: &str| refused(docker, words, why);
         refused(&["push", &image], "401 Unauthorized");
         refused(&["push", "nothing"], "An image does not exist locally with the tag: nothing");
         refused(&["login", SERVER], "Cannot perform an interactive login from a non TTY device");
@@ -94,28 +91,37 @@ fn images_are_pushed_and_pulled_by_whom_has_logged_in() {
         let calls = sh("umount $(readlink -f $(command -v ctr)); cat /run/ctr.log");
         assert!(calls.contains("--user=me") && !calls.contains(PASSWORD), "{calls}");
 
-        // A helper keeps it in place of the file.
-        docker.ok(&["tag", &image, "box"]);
-        assert_eq!(docker.ok(&["logout", SERVER]), format!("Removing login credentials for {SERVER}\n"));
-        assert_eq!(docker.ok(&["logout", SERVER]), format!("Not logged in to {SERVER}\n"));
-        refused(&["pull", &image], "401 Unauthorized");
-        let helper = "#!/bin/sh\ncase $1 in store) cat > /run/kept;; erase) rm /run/kept;; \
-            get) cat /run/kept 2>/dev/null || { echo credentials not found in native keychain; exit 1; };; esac\n";
-        fs::write("/run/helper", helper).expect("it is written");
-        sh(
-            "chmod +x /run/helper && mount -t tmpfs none /usr/local/bin && ln -s /run/helper /usr/local/bin/docker-credential-kept",
-        );
-        fs::write("/run/docker/config.json", r#"{"credsStore":"kept"}"#).expect("it is written");
-        refused(&["pull", &image], "401 Unauthorized");
-        assert_eq!(log_in(docker, PASSWORD).2, 0);
-        assert!(!fs::read_to_string("/run/docker/config.json").expect("it is there").contains("\"auth\""));
-        docker.ok(&["pull", "-q", &image]);
-        docker.ok(&["logout", SERVER]);
-        assert!(!fs::exists("/run/kept").expect("it can be looked at"));
-        fs::write("/run/docker/config.json", r#"{"credsStore":"../kept"}"#).expect("it is written");
-        refused(&["pull", &image], "docker-credential-../kept: not a name of a program");
-        sh("umount /usr/local/bin; rm -r /run/docker");
+        a_helper_keeps_it_in_place_of_the_file(docker, &image);
         docker.ok(&["rmi", &image]);
         nothing_is_left();
     });
+}
+
+fn refused(docker: &Docker, words: &[&str], why: &str) {
+    let (_, said, code) = docker.says(words);
+    assert!(code == 1 && said.contains(why), "{words:?}: {code}: {said}");
+}
+
+fn a_helper_keeps_it_in_place_of_the_file(docker: &Docker, image: &str) {
+    let refused = |words: &[&str], why: &str| refused(docker, words, why);
+    docker.ok(&["tag", image, "box"]);
+    assert_eq!(docker.ok(&["logout", SERVER]), format!("Removing login credentials for {SERVER}\n"));
+    assert_eq!(docker.ok(&["logout", SERVER]), format!("Not logged in to {SERVER}\n"));
+    refused(&["pull", image], "401 Unauthorized");
+    let helper = "#!/bin/sh\ncase $1 in store) cat > /run/kept;; erase) rm /run/kept;; \
+        get) cat /run/kept 2>/dev/null || { echo credentials not found in native keychain; exit 1; };; esac\n";
+    fs::write("/run/helper", helper).expect("it is written");
+    sh(
+        "chmod +x /run/helper && mount -t tmpfs none /usr/local/bin && ln -s /run/helper /usr/local/bin/docker-credential-kept",
+    );
+    fs::write("/run/docker/config.json", r#"{"credsStore":"kept"}"#).expect("it is written");
+    refused(&["pull", image], "401 Unauthorized");
+    assert_eq!(log_in(docker, PASSWORD).2, 0);
+    assert!(!fs::read_to_string("/run/docker/config.json").expect("it is there").contains("\"auth\""));
+    docker.ok(&["pull", "-q", image]);
+    docker.ok(&["logout", SERVER]);
+    assert!(!fs::exists("/run/kept").expect("it can be looked at"));
+    fs::write("/run/docker/config.json", r#"{"credsStore":"../kept"}"#).expect("it is written");
+    refused(&["pull", image], "docker-credential-../kept: not a name of a program");
+    sh("umount /usr/local/bin; rm -r /run/docker");
 }

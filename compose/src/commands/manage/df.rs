@@ -182,7 +182,7 @@ fn build_cache() -> (i64, i64) {
     (told(&said, "Total:"), told(&said, "Reclaimable:"))
 }
 
-/// The bytes behind a word at the beginning of a line: `Total:	1.2MB`.
+/// The bytes behind a word at the beginning of a line: `Total: 1.2MB`.
 fn told(text: &str, word: &str) -> i64 {
     const UNITS: [(&str, f64); 5] = [("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("B", 1.0)];
     let line = text.lines().rev().find_map(|line| line.trim().strip_prefix(word));
