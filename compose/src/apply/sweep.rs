@@ -84,8 +84,8 @@ impl Making {
 }
 
 /// Takes away what dead processes have left: their leases, the directories and anonymous volumes of containers that
-/// they haven't come to register, what a keeper has written after its container was removed, and what containers have
-/// got of networks that have no process any more.
+/// they haven't come to register, and what a keeper has written after its container was removed. What containers have
+/// got of networks that have no process any more is taken back too.
 pub async fn sweep(engine: &Engine, disk: &Disk, care: Care) -> Result<()> {
     engine.drop_dead_leases().await?;
     // Before the directories, where it stands what takes the rest back. Nothing else waits for it.
