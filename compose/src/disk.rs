@@ -72,7 +72,19 @@ impl Disk {
     /// Waits for the namespace's lock of that name, and holds it until the result is dropped.
     pub fn lock(&self, name: &str) -> Result<Flock<File>> {
         make_dir(&self.running)?;
-        lock(&self.running.join(format!("{name}.lock")))
+        lock_at(&self.running.join(format!("{name}.lock")))
+    }
+}
+
+impl Disk {
+    /// Holds the namespace's lock of that name, unless another process holds it.
+    pub fn try_lock(&self, name: &str) -> Result<Option<Flock<File>>> {
+        let path = self.running.join(format!("{name}.lock"));
+        match Flock::lock(lock_file(&path)?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(errno).at(path.display()),
+        }
     }
 }
 
@@ -94,14 +106,16 @@ pub fn of_host(name: &str) -> PathBuf {
 /// Waits for the host's lock of that name, and holds it until the result is dropped.
 pub fn lock_host(name: &str) -> Result<Flock<File>> {
     make_dir(Path::new(RUNNING))?;
-    lock(&of_host(&format!("{name}.lock")))
+    lock_at(&of_host(&format!("{name}.lock")))
 }
 
-fn lock(path: &Path) -> Result<Flock<File>> {
-    let mut options = File::options();
-    let file = options.create(true).truncate(false).write(true).mode(0o600).open(path);
-    let file = file.at(path.display())?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).at(path.display())
+fn lock_file(path: &Path) -> Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path).at(path.display())
+}
+
+/// Waits for the lock of a file, which is made if need be, and holds it until the result is dropped.
+pub fn lock_at(path: &Path) -> Result<Flock<File>> {
+    Flock::lock(lock_file(path)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno).at(path.display())
 }
 
 /// What is in a directory, by name, but for what begins with a dot: unfinished files. A directory that isn't there has

@@ -70,6 +70,11 @@ impl Reference {
         }
     }
 
+    /// The registry: a host, with a port maybe.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
     /// The name within its registry.
     pub fn path(&self) -> &str {
         &self.path

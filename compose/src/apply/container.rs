@@ -59,7 +59,7 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
         refuse_taken(engine, name, maker.new.member.as_ref()).await?;
     }
     disk::make_dir(&maker.dir)?;
-    Making::note(&maker.dir, &[])?;
+    Making::note(&maker.dir, &maker.new.service, &[])?;
     let mut anonymous = Vec::new();
     let made = engine.leased(async |engine| maker.make(engine, &mut anonymous).await).await;
     if made.is_err() {
@@ -204,7 +204,7 @@ impl Maker<'_> {
                 MountKind::Bind => bind_source(&mount)?,
                 MountKind::Volume => {
                     let name = self.volume(&mount, layers, anonymous).await?;
-                    let data = volume::data(self.disk, &name);
+                    let data = volume::source(self.disk, &name)?;
                     volumes.insert(mount.target.clone(), name);
                     let subpath = mount.volume.as_ref().and_then(|options| options.subpath.as_deref());
                     subpath.map_or(data.clone(), |subpath| data.join(subpath)).to_string_lossy().into_owned()
@@ -239,7 +239,7 @@ impl Maker<'_> {
             None => {
                 let name = volume::ensure_anonymous(self.disk)?;
                 anonymous.push(name.clone());
-                Making::note(&self.dir, anonymous)?;
+                Making::note(&self.dir, &self.new.service, anonymous)?;
                 name
             }
         };
@@ -494,10 +494,19 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
         let removed = engine.call(RemoveSnapshot { snapshotter, key: snapshot_key }).await;
         absent_is_fine(removed.at(id).map(drop))?;
     }
-    disk::remove_dir(&disk.running(id))?;
+    // The last hook has done it, unless it failed. What can't be taken back now is at the next sweep, by its list.
+    if crate::net::sweep::release(disk, id).is_ok() {
+        disk::remove_dir(&disk.running(id))?;
+    }
     disk::remove_dir(&disk.container(id))?;
-    let mut own = observed.record.iter().filter(|_| volumes).flat_map(|record| &record.anonymous_volumes);
-    own.try_for_each(|name| absent_is_fine(volume::remove(disk, name)))
+    for name in observed.record.iter().filter(|_| volumes).flat_map(|record| &record.anonymous_volumes) {
+        match volume::remove_unused(engine, disk, name).await {
+            // A container that was given its name has it, or it is gone.
+            Err(err) if !matches!(err.kind(), Kind::WrongState | Kind::NotFound) => return Err(err),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Ends the container's keeper, or whoever would start the container again.

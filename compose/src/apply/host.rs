@@ -39,6 +39,12 @@ pub fn runtime() -> &'static str {
     installed.map_or(RUNTIMES[1].1, |(_, runtime)| runtime)
 }
 
+/// The runtimes that are installed, by preference.
+pub fn runtimes() -> Vec<&'static str> {
+    let installed = RUNTIMES.iter().filter(|(shim, _)| on_path(shim).is_some());
+    installed.map(|(_, runtime)| *runtime).collect()
+}
+
 /// The runtime's whole name: people say `runc` and `corten`.
 pub fn runtime_named(typed: &str) -> String {
     if typed.contains(['.', '/']) { typed.to_owned() } else { format!("io.containerd.{typed}.v2") }

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::unpack;
+use super::{credentials, ctr, unpack};
 use crate::engine::Engine;
 use crate::engine::images::{CreateImage, DeleteImage, GetImage, Image as Name, ListImages, UpdateImage};
 use crate::engine::types::{Descriptor, FieldMask};
@@ -22,6 +22,10 @@ pub struct Image {
     pub id: String,
     /// The digest that the name stands for: of an index or a manifest.
     pub target: String,
+    /// Whether that is an index, which may name other platforms' images.
+    pub is_index: bool,
+    /// The manifest's digest.
+    pub manifest: String,
     /// What the manifest lists.
     pub layers: Vec<Descriptor>,
     /// The config.
@@ -35,6 +39,11 @@ fn architecture() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
+}
+
+/// This machine's platform.
+pub fn own_platform() -> String {
+    format!("linux/{}", architecture())
 }
 
 /// An index or a manifest: a manifest has a config.
@@ -90,6 +99,8 @@ impl Image {
                 return Ok(Image {
                     name: name.name.clone(),
                     id: config.digest.clone(),
+                    is_index: digest != target,
+                    manifest: digest,
                     target,
                     layers: manifest.layers.into_iter().map(Descriptor::from).collect(),
                     document: document.at(&config.digest)?,
@@ -208,31 +219,51 @@ pub async fn pull(
     platform: Option<&str>,
     shows: Shows,
 ) -> Result<()> {
-    let name = reference.full();
-    let mut command = Command::new("ctr");
-    command.args(["--address", engine.address(), "--namespace", engine.namespace(), "images", "pull"]);
-    command.args(["--snapshotter", &unpack::snapshotter()]);
+    let mut command = ctr::command(engine, &["images", "pull", "--snapshotter", &unpack::snapshotter()]);
     command.args(platform.iter().flat_map(|platform| ["--platform", platform]));
-    if std::path::Path::new(HOSTS_DIR).is_dir() {
-        command.args(["--hosts-dir", HOSTS_DIR]);
-    }
-    command
-        .arg(&name)
-        .stdin(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .kill_on_drop(true);
     match shows {
         // Its progress is on standard output, where ours has nothing to do. It paints, so it needs a terminal.
         Shows::Progress if std::io::stderr().is_terminal() => command.stdout(std::io::stderr()),
         Shows::Progress | Shows::Nothing => command.stdout(std::process::Stdio::null()),
     };
-    let done = command.spawn().at("ctr")?.wait_with_output().await.at("ctr")?;
-    if done.status.success() {
-        return Ok(());
+    with_registry(command, reference).await
+}
+
+/// Pushes an image. Of one for several platforms only `platform`'s part goes, or all that its index names.
+pub async fn push(engine: &Engine, reference: &Reference, platform: Option<&str>) -> Result<()> {
+    let mut command = ctr::command(engine, &["images", "push"]);
+    command.args(platform.iter().flat_map(|platform| ["--platform", platform]));
+    command.stdout(std::process::Stdio::null());
+    with_registry(command, reference).await
+}
+
+/// The digest and the size of what was pushed: of the manifest of one platform, or of all that the name stands for.
+pub async fn pushed(engine: &Engine, image: &Image, of_platform: bool) -> Result<(String, usize)> {
+    let digest = if of_platform { &image.manifest } else { &image.target };
+    let document = engine.read_document(digest).await.at(digest)?;
+    Ok((digest.clone(), document.len()))
+}
+
+/// Has `ctr` speak to the registry of an image, as whom the user has logged in.
+async fn with_registry(mut command: Command, reference: &Reference) -> Result<()> {
+    let credentials = credentials::of_registry(reference.registry())?;
+    if std::path::Path::new(HOSTS_DIR).is_dir() {
+        command.args(["--hosts-dir", HOSTS_DIR]);
     }
-    let said = String::from_utf8_lossy(&done.stderr);
-    let last = said.lines().rev().find(|line| !line.is_empty()).unwrap_or("it failed");
-    Err(Error::new(format!("{}: {}", reference.familiar(), last.trim_start_matches("ctr: "))))
+    let done = match credentials {
+        Some(credentials) if credentials.user.contains(':') => {
+            Err(Error::new("a user's name with a colon can't be given to ctr"))
+        }
+        Some(credentials) => {
+            command.arg(format!("--user={}", credentials.user)).arg(reference.full());
+            ctr::run_as(command, &credentials).await
+        }
+        None => {
+            command.arg(reference.full());
+            ctr::run(command).await
+        }
+    };
+    done.at(reference.familiar())
 }
 
 /// Gives an image one more name. A name that another image has moves.

@@ -22,7 +22,7 @@ use crate::spec::oci::{Hook, Hooks};
 use crate::time;
 
 /// The network of containers that name none.
-const DEFAULT_NETWORK: &str = "bridge";
+pub const DEFAULT_NETWORK: &str = "bridge";
 
 /// A hook that hangs would hold up the start of its container for ever.
 const HOOK_SECONDS: i64 = 60;
@@ -62,7 +62,7 @@ pub fn tell(engine: &Engine, disk: &Disk, told: &Told) -> Result<()> {
 }
 
 /// The default network is there as soon as somebody wants it.
-fn ensure_network(disk: &Disk, name: &str) -> Result<()> {
+pub fn ensure_network(disk: &Disk, name: &str) -> Result<()> {
     match Network::load(disk, name) {
         Err(err) if err.kind() == Kind::NotFound && name == DEFAULT_NETWORK => {
             let created = time::rfc3339(time::now().as_secs() as i64, 0);

@@ -57,9 +57,9 @@ impl<'a> Performer<'a> {
     pub async fn perform(&self, step: Step) -> Result<()> {
         match step.action {
             Action::CreateNetwork(named) => self.create_network(&named),
-            Action::RemoveNetwork(named) => absent_is_fine(Network::remove(self.disk, &named.name)),
+            Action::RemoveNetwork(named) => self.remove_network(&named),
             Action::CreateVolume(named) => self.create_volume(&named),
-            Action::RemoveVolume(named) => absent_is_fine(volume::remove(self.disk, &named.name)),
+            Action::RemoveVolume(named) => self.remove_volume(&named).await,
             Action::Create(creation) => self.create(&creation).await.at(&creation.target.name),
             Action::Start(target) => self.start(&target).await.at(&target.name),
             Action::Await(target, condition) => self.wait_for(&target, condition).await,
@@ -88,6 +88,28 @@ impl<'a> Performer<'a> {
         match Network::create(self.disk, wanted, &Pool::default()) {
             Err(err) if err.kind() != Kind::AlreadyExists => Err(err),
             _ => Ok(()),
+        }
+    }
+
+    /// A network that others use stays, as it does with docker compose.
+    fn remove_network(&self, named: &Named) -> Result<()> {
+        match Network::remove(self.disk, &named.name) {
+            Err(err) if err.kind() == Kind::WrongState => {
+                eprintln!("warning: network {}: resource is still in use", named.name);
+                Ok(())
+            }
+            removed => absent_is_fine(removed),
+        }
+    }
+
+    /// The same for a volume.
+    async fn remove_volume(&self, named: &Named) -> Result<()> {
+        match volume::remove_unused(self.engine, self.disk, &named.name).await {
+            Err(err) if err.kind() == Kind::WrongState => {
+                eprintln!("warning: volume {}: resource is still in use", named.name);
+                Ok(())
+            }
+            removed => absent_is_fine(removed),
         }
     }
 

@@ -1,17 +1,21 @@
 //! Volumes: directories on disk, filled from the image when they are new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
 use super::mounted;
+use super::sweep::Used;
 use crate::disk::{self, Disk};
+use crate::engine::Engine;
 use crate::engine::types::Mount as Layer;
 use crate::error::{Context, Error, Kind, Result};
+use crate::record::Record;
 use crate::{id, time};
 
 /// What a volume's directory has beside the data.
@@ -36,16 +40,54 @@ pub fn data(disk: &Disk, name: &str) -> PathBuf {
     disk.volumes().join(name).join(DATA)
 }
 
+/// What is mounted: the volume's data, or the directory of the host that its options bind.
+///
+/// Errors: options that can't be done, a directory that isn't there.
+pub fn source(disk: &Disk, name: &str) -> Result<PathBuf> {
+    let volume = find(disk, name)?.unwrap_or_default();
+    match bound(&volume.options).at(format_args!("volume {name}"))? {
+        None => Ok(data(disk, name)),
+        Some(dir) if dir.is_dir() => Ok(dir),
+        Some(dir) => {
+            Err(Error::new(format!("failed to mount local volume: {}: no such directory", dir.display())))
+        }
+    }
+}
+
+/// The directory that a volume's options bind: `type=none`, `o=bind`, `device=/DIR`.
+///
+/// Errors: options that can't be done.
+fn bound(options: &BTreeMap<String, String>) -> Result<Option<PathBuf>> {
+    if options.is_empty() {
+        return Ok(None);
+    }
+    for (key, value) in options {
+        let is_done = match key.as_str() {
+            "type" => ["none", "bind"].contains(&value.as_str()),
+            "o" => ["bind", "rbind"].contains(&value.as_str()),
+            "device" => value.starts_with('/'),
+            _ => false,
+        };
+        if !is_done {
+            let how = "only a directory can be bound: type=none, o=bind, device=/DIR";
+            return Err(Error::new(format!("option {key}={value} can't be done here: {how}")));
+        }
+    }
+    match (options.get("o"), options.get("device")) {
+        (Some(_), Some(device)) => Ok(Some(PathBuf::from(device))),
+        _ => Err(Error::new("options o and device: both or none")),
+    }
+}
+
 /// The volume of that name, if it is there.
 pub fn find(disk: &Disk, name: &str) -> Result<Option<Volume>> {
-    if !is_name(name) {
-        return Err(Error::new(format!("{name}: not a name of a volume: [a-zA-Z0-9][a-zA-Z0-9_.-]*")));
-    }
+    check(name)?;
     disk::read_json(&disk.volumes().join(name).join(RECORD))
 }
 
 /// Makes a volume, if there is none of that name. The record is written last: a volume without one is half made.
 pub fn ensure(disk: &Disk, wanted: &Volume) -> Result<()> {
+    bound(&wanted.options).at(format_args!("volume {}", wanted.name))?;
     let lock = disk.lock("volumes")?;
     if find(disk, &wanted.name)?.is_none() {
         disk::make_dir(&data(disk, &wanted.name))?;
@@ -64,6 +106,77 @@ pub fn ensure_anonymous(disk: &Disk) -> Result<String> {
     ensure(disk, &volume).map(|()| name)
 }
 
+/// All volumes, by name. One without a record is half made.
+pub fn all(disk: &Disk) -> Result<Vec<Volume>> {
+    let mut volumes = Vec::new();
+    for path in disk::list(&disk.volumes())? {
+        volumes.extend(disk::read_json(&path.join(RECORD))?);
+    }
+    Ok(volumes)
+}
+
+/// The containers of each volume that has any. Read under the lock of volumes, it is true for as long as that is held:
+/// whoever makes a container says so before it looks for its volumes.
+pub async fn users(engine: &Engine, disk: &Disk) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut users = BTreeMap::<String, Vec<String>>::new();
+    // Before the records: whoever has come to register meanwhile is found there.
+    for name in Used::by_makers(disk)?.volumes {
+        users.entry(name).or_default();
+    }
+    for container in engine.containers().await? {
+        let record = Record::of(&container).ok().flatten().unwrap_or_default();
+        for name in record.volumes.into_values().chain(record.anonymous_volumes) {
+            let users = users.entry(name).or_default();
+            if !users.contains(&container.id) {
+                users.push(container.id.clone());
+            }
+        }
+    }
+    Ok(users)
+}
+
+/// Removes a volume that no container uses.
+///
+/// Errors: NotFound and WrongState, in Docker's words.
+pub async fn remove_unused(engine: &Engine, disk: &Disk, name: &str) -> Result<()> {
+    let lock = locked(disk).await?;
+    if find(disk, name).ok().flatten().is_none() {
+        return Err(Error::of_kind(Kind::NotFound, format!("get {name}: no such volume")));
+    }
+    if let Some(users) = users(engine, disk).await?.get(name) {
+        let line = format!("remove {name}: volume is in use - [{}]", users.join(", "));
+        return Err(Error::of_kind(Kind::WrongState, line));
+    }
+    disk::remove_dir(&disk.volumes().join(name))?;
+    drop(lock);
+    Ok(())
+}
+
+/// Waits for the lock of volumes.
+async fn locked(disk: &Disk) -> Result<impl Drop + use<>> {
+    let disk = disk.clone();
+    let locked = tokio::task::spawn_blocking(move || disk.lock("volumes")).await;
+    locked.map_err(|err| Error::new(err.to_string())).at("the lock of volumes")?
+}
+
+/// The bytes of a volume's files. What goes meanwhile has none.
+pub fn size(disk: &Disk, name: &str) -> u64 {
+    let mut seen = BTreeSet::new();
+    let mut dirs = vec![data(disk, name)];
+    let mut size = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(about) if about.is_dir() => dirs.push(entry.path()),
+                // A file with several names is there once.
+                Ok(about) if seen.insert((about.dev(), about.ino())) => size += about.len(),
+                _ => {}
+            }
+        }
+    }
+    size
+}
+
 /// Removes a volume with its data.
 ///
 /// Errors: NotFound.
@@ -77,9 +190,13 @@ pub fn remove(disk: &Disk, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fills an empty volume with what the image has at `target`, with owners and permissions.
+/// Fills an empty volume with what the image has at `target`, with owners and permissions. A directory of the host is
+/// left as it is.
 pub async fn copy_up(disk: &Disk, name: &str, target: &str, layers: Vec<Layer>, at: &Path) -> Result<()> {
     let data = data(disk, name);
+    if source(disk, name)? != data {
+        return Ok(());
+    }
     if fs::read_dir(&data).at(data.display())?.next().is_some() {
         return Ok(());
     }
@@ -110,6 +227,22 @@ fn copy(dir: i32, data: &Path) -> Result<()> {
     fs::rename(&unfinished, data).at(data.display())
 }
 
+/// Errors: what is no name, in Docker's words.
+fn check(name: &str) -> Result<()> {
+    if name.len() == 1 {
+        return Err(Error::new(
+            "volume name is too short, names should be at least two alphanumeric characters",
+        ));
+    }
+    if is_name(name) {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
+         \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+    )))
+}
+
 fn is_name(name: &str) -> bool {
     let is_letter = |c: char| c.is_ascii_alphanumeric();
     name.starts_with(is_letter) && name.len() > 1 && name.chars().all(|c| is_letter(c) || "_.-".contains(c))
@@ -117,7 +250,25 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_name;
+    use super::*;
+
+    #[test]
+    fn options_bind_a_directory_or_nothing() {
+        let said = |options: &[(&str, &str)]| {
+            bound(&options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        };
+        assert_eq!(said(&[]), Ok(None));
+        assert_eq!(said(&[("type", "none"), ("o", "bind"), ("device", "/srv")]), Ok(Some("/srv".into())));
+        for wrong in [
+            &[("type", "nfs"), ("o", "addr=10.0.0.1"), ("device", ":/x")][..],
+            &[("o", "bind"), ("device", "srv")],
+            &[("device", "/srv")],
+            &[("o", "bind,ro"), ("device", "/srv")],
+            &[("size", "1g")],
+        ] {
+            assert!(said(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn a_name_leads_nowhere_else() {

@@ -3,6 +3,7 @@
 use clap::{ArgMatches, Command};
 
 use super::container::{self, Asked};
+use super::manage::{self, Local, Managed};
 use super::observe;
 use super::typed::{Typed, command_line, flag, operands, value, values};
 use crate::engine::DEFAULT_ADDRESS;
@@ -19,27 +20,79 @@ pub struct Meant {
 /// A verb with what belongs to it.
 #[derive(Debug)]
 pub enum Verb {
-    Run { asked: Box<Asked>, detach: bool },
+    Run {
+        asked: Box<Asked>,
+        detach: bool,
+    },
     Create(Box<Asked>),
-    Start { containers: Vec<String>, attach: bool, interactive: bool },
-    Stop { containers: Vec<String>, stop: Stop },
-    Restart { containers: Vec<String>, stop: Stop },
-    Kill { containers: Vec<String>, signal: String },
-    Pause { containers: Vec<String> },
-    Unpause { containers: Vec<String> },
-    Remove { containers: Vec<String>, force: bool, volumes: bool },
-    Wait { containers: Vec<String> },
+    Start {
+        containers: Vec<String>,
+        attach: bool,
+        interactive: bool,
+    },
+    Stop {
+        containers: Vec<String>,
+        stop: Stop,
+    },
+    Restart {
+        containers: Vec<String>,
+        stop: Stop,
+    },
+    Kill {
+        containers: Vec<String>,
+        signal: String,
+    },
+    Pause {
+        containers: Vec<String>,
+    },
+    Unpause {
+        containers: Vec<String>,
+    },
+    Remove {
+        containers: Vec<String>,
+        force: bool,
+        volumes: bool,
+    },
+    Wait {
+        containers: Vec<String>,
+    },
     Ps(Ps),
     Exec(Exec),
-    Logs { container: String, logs: Logs },
-    Top { container: String, options: Vec<String> },
-    Inspect { names: Vec<String>, format: Option<String>, kind: Option<String> },
+    Logs {
+        container: String,
+        logs: Logs,
+    },
+    Top {
+        container: String,
+        options: Vec<String>,
+    },
+    Inspect {
+        names: Vec<String>,
+        format: Option<String>,
+        kind: Option<String>,
+    },
     Images(Images),
-    Pull { image: String, platform: Option<String>, quiet: bool },
-    RemoveImages { images: Vec<String>, force: bool },
-    Tag { source: String, target: String },
-    Version { format: Option<String> },
     Observe(observe::Verb),
+    Pull {
+        image: String,
+        platform: Option<String>,
+        quiet: bool,
+    },
+    RemoveImages {
+        images: Vec<String>,
+        force: bool,
+    },
+    Tag {
+        source: String,
+        target: String,
+    },
+    Version {
+        format: Option<String>,
+    },
+    /// What is managed beside.
+    Managed(Managed),
+    /// What needs no containerd.
+    Local(Local),
 }
 
 /// How a process is stopped, where the container doesn't say.
@@ -98,6 +151,12 @@ pub struct Images {
 
 /// The tree.
 pub fn tree() -> Command {
+    let tree = verbs();
+    let groups = manage::groups(&tree);
+    tree.subcommands(groups)
+}
+
+fn verbs() -> Command {
     Command::new("cortenctl")
         .about("Docker's everyday on containerd, without a daemon")
         .version(env!("CARGO_PKG_VERSION"))
@@ -109,6 +168,7 @@ pub fn tree() -> Command {
         .subcommands(looks())
         .subcommands(observe::commands())
         .subcommands(images())
+        .subcommands(manage::tree())
         .subcommand(Command::new("version").about("Say which versions are at work").arg(format()))
 }
 
@@ -188,8 +248,8 @@ fn looks() -> Vec<Command> {
             command_line("CONTAINER [OPTIONS]", "The container, and options of ps").allow_hyphen_values(true),
         ),
         Command::new("inspect")
-            .about("Show all about containers and images")
-            .arg(value("type", "container|image", "Only of this kind"))
+            .about("Show all about containers, images, networks and volumes")
+            .arg(value("type", "container|image|network|volume", "Only of this kind"))
             .arg(flag("size", "Also sizes").short('s').hide(true))
             .arg(format().short('f'))
             .arg(operands("NAME", "Names or ids")),
@@ -222,7 +282,7 @@ fn images() -> Vec<Command> {
     ]
 }
 
-fn format() -> clap::Arg {
+pub(super) fn format() -> clap::Arg {
     value("format", "FORMAT", "table, json, or a Go template: '{{.ID}}'")
 }
 
@@ -245,7 +305,7 @@ pub fn meant(matches: &ArgMatches) -> Result<Meant> {
 }
 
 #[expect(clippy::too_many_lines, reason = "a match over all verbs")]
-fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
+pub(super) fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
     let typed = Typed(matches);
     let containers = || typed.texts("CONTAINER");
     let first = |name: &str| typed.text(name).unwrap_or_default();
@@ -308,7 +368,7 @@ fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
         "version" => Verb::Version { format: typed.text("format") },
         other => match observe::verb(other, &typed)? {
             Some(verb) => Verb::Observe(verb),
-            None => return Err(Error::new(format!("{other}: no such command"))),
+            None => return manage::verb(other, matches),
         },
     })
 }

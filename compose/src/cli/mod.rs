@@ -4,6 +4,7 @@ pub mod compose;
 pub mod config;
 pub mod container;
 pub mod docker;
+pub mod manage;
 pub mod members;
 pub mod observe;
 mod typed;

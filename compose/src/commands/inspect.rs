@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::manage::{network, volume};
 use super::{Ended, Session, complain, print};
 use crate::apply::image::{self, Image};
 use crate::error::{Error, Kind, Result};
@@ -24,32 +25,50 @@ pub async fn inspect(session: &Session, names: &[String], format: Option<&str>, 
             }
         }
     }
-    match format {
-        None | Some("json") => print(&pretty(&found)?),
-        Some(format) => {
-            let template = Template::parse(format)?;
-            for about in &found {
-                print(&(template.render(about)? + "\n"));
-            }
-        }
-    }
+    print(&shown_in_full(&found, format)?);
     Ok(code)
 }
 
+/// What was found as `--format` asks for it: a list in JSON, or a template for each.
+pub(super) fn shown_in_full(found: &[Value], format: Option<&str>) -> Result<String> {
+    match format {
+        None | Some("" | "json") => pretty(found),
+        Some(format) => {
+            let template = Template::parse(format)?;
+            found.iter().map(|about| template.render(about).map(|text| text + "\n")).collect()
+        }
+    }
+}
+
 async fn about(session: &Session, containers: &[Observed], name: &str, kind: Option<&str>) -> Result<Value> {
-    if kind != Some("image") {
+    if kind.is_none_or(|kind| kind == "container") {
         match observe::find(containers, name) {
             Ok(one) => return Ok(container(session, one).await),
             Err(err) if kind == Some("container") || err.kind() != Kind::NotFound => return Err(err),
             Err(_) => {}
         }
     }
-    match image::find(&session.engine, name, None).await {
-        Ok(found) => image(session, &found).await,
-        Err(err) if err.kind() == Kind::NotFound && kind.is_none() => {
-            Err(Error::of_kind(Kind::NotFound, format!("No such object: {name}")))
+    let none = || Error::of_kind(Kind::NotFound, format!("No such object: {name}"));
+    if kind.is_none_or(|kind| kind == "image") {
+        match image::find(&session.engine, name, None).await {
+            Ok(found) => return image(session, &found).await,
+            Err(err) if kind == Some("image") || err.kind() != Kind::NotFound => return Err(err),
+            Err(_) => {}
         }
-        Err(err) => Err(err),
+    }
+    if kind.is_none_or(|kind| kind == "network") {
+        match network::about(session, containers, name) {
+            Ok(found) => return Ok(found),
+            Err(err) if kind == Some("network") || err.kind() != Kind::NotFound => return Err(err),
+            Err(_) => {}
+        }
+    }
+    match kind {
+        None | Some("volume") => match volume::about(session, name) {
+            Err(err) if kind.is_none() && err.kind() == Kind::NotFound => Err(none()),
+            about => about,
+        },
+        Some(kind) => Err(Error::new(format!("\"{kind}\" is not a valid value for --type"))),
     }
 }
 

@@ -20,6 +20,7 @@ mod images;
 mod inspect;
 mod lifecycle;
 mod logs;
+mod manage;
 mod port;
 pub mod project;
 mod ps;
@@ -47,6 +48,9 @@ const NOT_FOUND: u8 = 127;
 
 /// Does what is meant.
 pub async fn perform(meant: Meant) -> Ended {
+    if let Verb::Local(local) = &meant.verb {
+        return manage::perform_alone(local, &meant.address, &meant.namespace).await;
+    }
     let engine = Engine::connect(&meant.address, &meant.namespace).await?;
     let session = Session { disk: Disk::of(&meant.namespace), engine };
     match meant.verb {
@@ -78,6 +82,9 @@ pub async fn perform(meant: Meant) -> Ended {
         Verb::RemoveImages { images, force } => images::remove(&session, &images, force).await,
         Verb::Tag { source, target } => images::tag(&session, &source, &target).await,
         Verb::Observe(verb) => observed(&session, verb).await,
+        Verb::Managed(managed) => manage::perform(&session, managed).await,
+        // They have come back above.
+        Verb::Local(_) => Ok(0),
         Verb::Version { format } => version::version(&session, format.as_deref()).await,
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::container::Asked;
 use crate::disk;
 use crate::error::{Context, Error, Result};
 use crate::keep::attach_socket;
+use crate::net::sweep::Care;
 use crate::observe::{self, Observed};
 
 /// The exit code is the container's, or one of Docker's if it has none.
@@ -60,7 +61,7 @@ async fn make(session: &Session, asked: Asked) -> Result<Observed> {
             )));
         }
     }
-    sweep(engine, disk).await?;
+    sweep(engine, disk, Care::Quick).await?;
     let new = New {
         name: asked.name,
         service: asked.service,

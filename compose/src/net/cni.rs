@@ -129,6 +129,11 @@ impl Client {
         serde_json::from_slice(&output.stdout).at(&object)
     }
 
+    /// Whether a plugin is there.
+    pub fn has(&self, kind: &str) -> bool {
+        self.find(kind).is_ok()
+    }
+
     fn find(&self, kind: &str) -> Result<PathBuf> {
         let found = self.dirs.iter().map(|dir| dir.join(kind)).find(|path| path.is_file());
         found.ok_or_else(|| {

@@ -2,6 +2,7 @@
 //! from, and the container's own list, by which everything is taken back.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -123,6 +124,11 @@ impl Endpoints {
     /// The container's list, if it has one.
     pub fn load(disk: &Disk, container: &str) -> Result<Option<Endpoints>> {
         disk::read_json(&disk.running(container).join(LIST))
+    }
+
+    /// Whether a container's directory below /run has a list.
+    pub fn is_in(running: &Path) -> bool {
+        running.join(LIST).exists()
     }
 
     /// Writes the list.

@@ -48,6 +48,12 @@ pub fn follow() -> Result<()> {
     if last == wanted { Ok(()) } else { wanted.perform(&last, &lock) }
 }
 
+/// Makes the firewall what the endpoints need, if it is something else, or if somebody has flushed the tables.
+pub fn heal() -> Result<()> {
+    let is_flushed = Firewall::last().script.contains(nft::BEGINNING) && !nft::has_table();
+    if is_flushed { renew() } else { follow() }
+}
+
 impl Firewall {
     fn wanted() -> Result<Firewall> {
         let endpoints = Endpoint::list_all()?;

@@ -47,6 +47,11 @@ pub fn revoke(bridge: &str) {
     }
 }
 
+/// Whether the chain of either family drops what nobody accepts.
+pub fn drops_any() -> bool {
+    PROGRAMS.into_iter().any(drops)
+}
+
 fn drops(program: &str) -> bool {
     let listed = Command::new(program).env("PATH", PATH).args(["-w", "-S", "FORWARD"]).output();
     listed.is_ok_and(|output| output.stdout.starts_with(b"-P FORWARD DROP"))

@@ -9,7 +9,7 @@ use crate::error::{Context, Error, Result};
 use crate::model::types::{self as model, Service};
 
 /// Options of drivers by Docker's names.
-mod option {
+pub mod option {
     pub const BRIDGE: &str = "com.docker.network.bridge.name";
     pub const MTU: &str = "com.docker.network.driver.mtu";
     pub const PARENT: &str = "parent";
@@ -39,6 +39,7 @@ impl Wanted {
             mtu: option(option::MTU).map(|mtu| read(&mtu)).transpose().at(option::MTU)?,
             labels: labels.collect(),
             created,
+            options: network.driver_opts.clone(),
         })
     }
 }

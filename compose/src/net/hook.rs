@@ -9,13 +9,14 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use nix::fcntl::Flock;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::cni::{Client, Target};
 use super::endpoint::{Endpoint, Endpoints, Made};
 use super::handshake::{self, Opened};
-use super::network::{Network, Publisher};
+use super::network::{self, Network, Publisher};
 use super::request::{Attachment, Request};
 use super::{files, firewall, flows, namespace, nft};
 use crate::disk::{self, Disk};
@@ -53,45 +54,58 @@ pub fn run(operation: &str) -> Result<()> {
     .at(format!("network of {}", container.id))
 }
 
-/// Takes back what containers have that have no process any more, and makes the firewall anew.
-///
-/// Errors: the first one. All containers are tried nevertheless.
-pub fn sweep(disk: &Disk) -> Result<()> {
-    let mut swept = Ok(());
-    for running in disk::list(&disk.all_running())? {
-        let id = running.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let has_ended = Endpoints::load(disk, &id)?.is_some_and(|list| !list.init.is_alive());
-        if has_ended {
-            let container = Container { disk: disk.clone(), id, client: Client::new() };
-            swept = swept.and(container.delete().at(format!("network of {}", container.id)));
-        }
-    }
-    swept.and(firewall::renew())
-}
-
-struct Container {
-    disk: Disk,
-    id: String,
-    client: Client,
+/// A container, as far as its network goes.
+pub(super) struct Container {
+    pub disk: Disk,
+    pub id: String,
+    pub client: Client,
 }
 
 impl Container {
     fn create(&self, pid: i32) -> Result<()> {
-        self.delete()?;
+        let _lock = self.lock()?;
+        self.take_back()?;
         let init = Process::of(pid).ok_or_else(|| Error::new(format!("process {pid} is gone")))?;
         let request = Request::load(&self.disk.container(&self.id))?.unwrap_or_default();
-        let mut list = Endpoints { init, names_at: None, endpoints: self.plan(&request)? };
-        list.save(&self.disk, &self.id)?;
+        let mut list = self.list(&request, init)?;
         let created = self.attach(&request, &mut list);
         if created.is_err() {
             // The failure above is what the user should read.
-            drop(self.delete());
+            drop(self.take_back());
         }
         created
     }
 
-    /// Takes back whatever the container has by its list.
+    /// Writes down what will be made. Whoever removes a network looks at all lists under the same lock.
+    fn list(&self, request: &Request, init: Process) -> Result<Endpoints> {
+        let _networks = disk::lock_host(network::LOCK)?;
+        let list = Endpoints { init, names_at: None, endpoints: self.plan(request)? };
+        list.save(&self.disk, &self.id)?;
+        Ok(list)
+    }
+
+    /// Takes back what the container has, if it has anything.
     fn delete(&self) -> Result<()> {
+        if Endpoints::load(&self.disk, &self.id)?.is_none() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        self.take_back()
+    }
+
+    /// One process at a time changes what a container has.
+    pub fn lock(&self) -> Result<Flock<fs::File>> {
+        disk::make_dir(&self.disk.running(&self.id))?;
+        self.disk.lock(&self.lock_name())
+    }
+
+    /// The name of that lock.
+    pub fn lock_name(&self) -> String {
+        format!("{}/network", self.id)
+    }
+
+    /// Takes back whatever the container has by its list. The caller holds the container's lock.
+    pub fn take_back(&self) -> Result<()> {
         let Some(list) = Endpoints::load(&self.disk, &self.id)? else { return Ok(()) };
         for made in list.endpoints.iter().rev() {
             made.endpoint.remove(&self.disk)?;
@@ -106,7 +120,7 @@ impl Container {
     }
 
     /// What will be made, without addresses.
-    fn plan(&self, request: &Request) -> Result<Vec<Made>> {
+    pub fn plan(&self, request: &Request) -> Result<Vec<Made>> {
         let publisher = firewall::publisher();
         let mut networks = Vec::new();
         for attachment in &request.attachments {
@@ -160,7 +174,7 @@ impl Container {
         Ok(())
     }
 
-    fn add(&self, pid: i32, made: &mut Made) -> Result<()> {
+    pub fn add(&self, pid: i32, made: &mut Made) -> Result<()> {
         let endpoint = &mut made.endpoint;
         let netns = namespace::of(pid);
         let target = Target { container: &self.id, netns: Some(&netns), interface: &endpoint.interface };

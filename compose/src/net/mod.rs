@@ -4,13 +4,15 @@
 //! `request` is what a container asks for, `network` what it asks it of, `endpoint` what it has got. The runtime calls
 //! `hook` for each start and end, so a container has its network whoever starts it.
 
+pub mod check;
 pub mod cni;
+pub mod connect;
 pub mod endpoint;
 pub mod files;
 pub mod firewall;
 pub mod flows;
 pub mod forward;
-mod from_model;
+pub mod from_model;
 pub mod handshake;
 pub mod hook;
 pub mod namespace;
@@ -19,3 +21,4 @@ pub mod nft;
 pub mod pool;
 pub mod request;
 pub mod sockets;
+pub mod sweep;

@@ -6,15 +6,21 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use ipnet::IpNet;
+use nix::net::if_::if_nametoindex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::cni;
+use super::endpoint::{Endpoint, Endpoints};
 use super::pool::{self, Pool};
 use super::request::{Attachment, Port};
+use super::{check, cni, sweep};
 use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Kind, Result};
+use crate::id;
+
+/// The host's lock under which networks are made, removed, and given to containers.
+pub const LOCK: &str = "networks";
 
 /// A network, as its record says.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -40,6 +46,9 @@ pub struct Network {
     /// When it was created, as RFC 3339.
     #[serde(default)]
     pub created: String,
+    /// The driver's options as its creator gave them.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
 }
 
 /// How containers are connected, by which interface of the host.
@@ -89,13 +98,15 @@ pub struct Wanted {
     /// Whether it has addresses of IPv6.
     pub ipv6: bool,
     /// Subnets, with gateway and range where somebody cares.
-    pub subnets: Vec<(IpNet, Option<IpAddr>, Option<IpNet>)>,
+    pub subnets: Vec<check::Asked>,
     /// The largest packet.
     pub mtu: Option<u32>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// When it is created, as RFC 3339.
     pub created: String,
+    /// The driver's options as they were given.
+    pub options: BTreeMap<String, String>,
 }
 
 /// What publishes ports and masquerades.
@@ -136,19 +147,25 @@ impl Network {
     pub fn create(disk: &Disk, wanted: Wanted, pool: &Pool) -> Result<Network> {
         let path = path(disk, &wanted.name)?;
         // Over all namespaces, because the host's addresses are.
-        let _lock = disk::lock_host("networks")?;
+        let _lock = disk::lock_host(LOCK)?;
         if path.exists() {
-            let line = format!("network {}: exists already", wanted.name);
+            let line = format!("network with name {} already exists", wanted.name);
             return Err(Error::of_kind(Kind::AlreadyExists, line));
         }
         let mut taken = pool::host_routes()?;
         for disk in disk::namespaces()? {
             let networks = Network::list(&disk)?;
+            refuse_shared(wanted.interface.as_deref(), &networks)
+                .at(format_args!("network {}", wanted.name))?;
             taken.extend(networks.iter().flat_map(|network| &network.subnets).map(|subnet| subnet.subnet));
         }
         let object = format!("network {}", wanted.name);
         let id = id_of(&path.display().to_string(), &wanted.created);
-        let network = Network::planned(wanted, id, pool, &taken).at(object)?;
+        let network = Network::planned(wanted, id, pool, &taken).at(&object)?;
+        // A bridge goes with its network, so it must not be somebody's interface.
+        if let Some(bridge) = network.bridge().filter(|bridge| if_nametoindex(*bridge).is_ok()) {
+            return Err(Error::new(format!("interface {bridge} is there already"))).at(object);
+        }
         disk::make_dir(&disk.networks())?;
         disk::write_json(&path, &network)?;
         Ok(network)
@@ -157,6 +174,8 @@ impl Network {
     /// The network that is wanted, where these subnets are taken.
     fn planned(wanted: Wanted, id: String, pool: &Pool, taken: &[IpNet]) -> Result<Network> {
         let driver = driver(wanted.driver.as_deref(), wanted.interface, &id)?;
+        check::interface(driver.interface())?;
+        check::subnets(&wanted.subnets)?;
         let mut subnets = Vec::new();
         for (subnet, gateway, range) in wanted.subnets {
             // What macvlan and ipvlan have is the network of the host's interface, to which the host has a route.
@@ -174,13 +193,52 @@ impl Network {
         if wanted.ipv6 && subnets.iter().all(|subnet| is_v4(&subnet.subnet)) {
             subnets.push(of_pool(pool::v6_of(&id)));
         }
-        let Wanted { name, internal, mtu, labels, created, .. } = wanted;
-        Ok(Network { name, id, driver, internal, subnets, mtu, labels, created })
+        let Wanted { name, internal, mtu, labels, created, options, .. } = wanted;
+        Ok(Network { name, id, driver, internal, subnets, mtu, labels, created, options })
+    }
+
+    /// The network of that name or id, or the only one whose id begins so.
+    ///
+    /// Errors: `NotFound` if there is none.
+    pub fn find(disk: &Disk, typed: &str) -> Result<Network> {
+        let networks = Network::list(disk)?;
+        let exact = networks.iter().find(|one| one.name == typed || one.id == typed);
+        let mut beginning = networks.iter().filter(|one| !typed.is_empty() && one.id.starts_with(typed));
+        match (exact, beginning.next(), beginning.next()) {
+            (Some(one), _, _) | (None, Some(one), None) => Ok(one.clone()),
+            (None, Some(_), Some(_)) => {
+                Err(Error::new(format!("network {typed} is ambiguous: several have ids that begin so")))
+            }
+            (None, None, _) => Err(Error::of_kind(Kind::NotFound, format!("network {typed} not found"))),
+        }
+    }
+
+    /// What containers that run have got of the network, or are about to get.
+    pub fn endpoints(disk: &Disk, name: &str) -> Result<Vec<Endpoint>> {
+        let mut endpoints = Vec::new();
+        for id in sweep::containers(disk)? {
+            let list = Endpoints::load(disk, &id)?.filter(|list| list.init.is_alive());
+            let all = list.into_iter().flat_map(|list| list.endpoints).map(|made| made.endpoint);
+            endpoints.extend(all.filter(|endpoint| endpoint.network == name));
+        }
+        Ok(endpoints)
     }
 
     /// Removes the record, and the bridge if it is the network's own.
+    ///
+    /// Errors: `NotFound`; `WrongState` if a container that runs has it, in Docker's words.
     pub fn remove(disk: &Disk, name: &str) -> Result<()> {
+        let _lock = disk::lock_host(LOCK)?;
         let network = Network::load(disk, name)?;
+        let endpoints = Network::endpoints(disk, name)?;
+        if !endpoints.is_empty() {
+            let users = endpoints
+                .iter()
+                .map(|one| format!("name:\"{}\" id:\"{}\"", one.name, id::short(&one.container)));
+            let users = users.collect::<Vec<_>>().join(", ");
+            let line = format!("network {name} id {} has active endpoints ({users})", network.id);
+            return Err(Error::of_kind(Kind::WrongState, line)).at("error while removing network");
+        }
         if let Some(bridge) = network.bridge() {
             // A bridge that isn't there is as it should be.
             drop(Command::new("ip").args(["link", "delete", bridge]).output());
@@ -271,6 +329,34 @@ impl Network {
             "snat": true,
             "runtimeConfig": {"portMappings": ports.iter().map(mapping).collect::<Vec<_>>()},
         })
+    }
+}
+
+impl Driver {
+    /// The host's interface.
+    fn interface(&self) -> &str {
+        match self {
+            Driver::Bridge { bridge } => bridge,
+            Driver::Macvlan { parent } | Driver::Ipvlan { parent } => parent,
+        }
+    }
+
+    /// Docker's word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Driver::Bridge { .. } => "bridge",
+            Driver::Macvlan { .. } => "macvlan",
+            Driver::Ipvlan { .. } => "ipvlan",
+        }
+    }
+}
+
+/// Two networks with one bridge would be one.
+fn refuse_shared(interface: Option<&str>, networks: &[Network]) -> Result<()> {
+    let shares = |network: &&Network| network.bridge().is_some_and(|bridge| Some(bridge) == interface);
+    match networks.iter().find(shares) {
+        Some(other) => Err(Error::new(format!("its bridge is that of the network {}", other.name))),
+        None => Ok(()),
     }
 }
 

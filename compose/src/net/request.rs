@@ -99,6 +99,12 @@ impl Request {
         disk::read_json(&container.join(FILE))
     }
 
+    /// Whether the container whose directory this is has a request: whoever makes a container writes it before the
+    /// container's record.
+    pub fn is_in(container: &Path) -> bool {
+        container.join(FILE).exists()
+    }
+
     /// Writes the request into the container's directory.
     pub fn save(&self, container: &Path) -> Result<()> {
         disk::write_json(&container.join(FILE), self)

@@ -16,6 +16,19 @@ pub struct Image {
     pub author: Option<String>,
     pub config: Config,
     pub rootfs: Rootfs,
+    #[serde(deserialize_with = "or_default")]
+    pub history: Vec<Step>,
+}
+
+/// A step of an image's making.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Step {
+    pub created: Option<String>,
+    pub created_by: String,
+    pub comment: String,
+    /// Whether the step made no layer.
+    pub empty_layer: bool,
 }
 
 /// How containers of the image run, unless somebody says otherwise. The names are Docker's in both directions.

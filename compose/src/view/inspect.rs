@@ -175,18 +175,46 @@ fn mounts(observed: &Observed, spec: &Value) -> Vec<Value> {
 /// All about an image, whose further names are in `names`.
 pub fn image(image: &Image, names: &[String]) -> Value {
     let tags: Vec<&String> = names.iter().filter(|name| !name.contains('@')).collect();
+    let size = image.size();
     json!({
         "Id": image.id,
         "RepoTags": tags,
         "RepoDigests": names.iter().map(|name| format!("{}@{}", repository(name), image.target)).collect::<Vec<_>>(),
-        "Created": image.document.created,
-        "Author": image.document.author,
+        "Parent": "",
+        "Comment": image.document.history.last().map_or("", |step| step.comment.as_str()),
+        "Created": image.document.created.as_deref().unwrap_or(NEVER),
+        "DockerVersion": "",
+        "Author": image.document.author.as_deref().unwrap_or_default(),
         "Architecture": image.document.architecture,
         "Os": image.document.os,
-        "Size": image.size(),
-        "Config": image.document.config,
+        "Size": size,
+        "VirtualSize": size,
+        "GraphDriver": { "Data": null, "Name": crate::apply::unpack::snapshotter() },
+        "Config": config_of(image),
         "RootFS": { "Type": "layers", "Layers": image.document.rootfs.diff_ids },
+        "Metadata": { "LastTagTime": NEVER },
     })
+}
+
+/// What an image doesn't say is null with Docker, or not there.
+fn config_of(image: &Image) -> Value {
+    const LEFT_OUT: [&str; 4] = ["ExposedPorts", "Healthcheck", "Shell", "StopSignal"];
+    let mut config = json!(image.document.config);
+    if let Some(fields) = config.as_object_mut() {
+        let is_empty = |value: &Value| match value {
+            Value::Null => true,
+            Value::Array(items) => items.is_empty(),
+            Value::Object(items) => items.is_empty(),
+            Value::String(text) => text.is_empty(),
+            _ => false,
+        };
+        fields.retain(|name, value| !(LEFT_OUT.contains(&name.as_str()) && is_empty(value)));
+        fields
+            .values_mut()
+            .filter(|value| !value.is_string() && is_empty(value))
+            .for_each(|value| *value = Value::Null);
+    }
+    config
 }
 
 fn repository(name: &str) -> String {

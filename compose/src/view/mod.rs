@@ -3,6 +3,7 @@
 pub mod events;
 pub mod images;
 pub mod inspect;
+pub mod network;
 pub mod ps;
 pub mod stats;
 pub mod table;

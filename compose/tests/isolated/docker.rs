@@ -56,6 +56,7 @@ impl Docker {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.arg0("cortenctl").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("DOCKER_CONFIG", "/run/docker");
         match words.split_first() {
             Some((verb @ (&"run" | &"create"), rest)) => {
                 command.arg(verb).args(["--runtime", self.runtime, "--cgroup-parent", &cgroup()]).args(rest)
@@ -81,6 +82,27 @@ impl Docker {
         stdout
     }
 
+    /// Kills containerd, the container and all that would take back what it has, and starts containerd without it: a
+    /// crash that leaves /run.
+    pub fn crash(&self, id: &str) -> Containerd {
+        let init = self.ok(&["inspect", "-f", "{{.State.Pid}}", id]);
+        let is_engine = |words: &[String]| {
+            words[0].contains("containerd") || words.get(1).is_some_and(|word| word == "keep")
+        };
+        let engine = own_processes().into_iter().filter(|(_, words)| is_engine(words)).map(|(pid, _)| pid);
+        for pid in engine.chain([init.trim().parse().expect("a pid")]) {
+            kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+        }
+        let bundle = format!("/run/containerd/io.containerd.runtime.v2.task/default/{id}");
+        until("all have ended", || {
+            try_sh(&format!("umount {bundle}/rootfs; rm -r {bundle}")).status.success()
+        });
+        try_sh(&format!("rmdir /sys/fs/cgroup{0}/{id} /sys/fs/cgroup/*{0}/{id}", cgroup()));
+        let again = Containerd::start();
+        sh(&format!("ctr containers rm {id}"));
+        again
+    }
+
     /// The state of a container.
     pub fn state(&self, name: &str) -> String {
         self.ok(&["inspect", "-f", "{{.State.Status}}", name]).trim().to_owned()
@@ -103,7 +125,7 @@ impl Drop for Docker {
     }
 }
 
-fn said(output: &Output) -> (String, String, i32) {
+pub fn said(output: &Output) -> (String, String, i32) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
 }

@@ -12,9 +12,13 @@ mod keep;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod manage;
+#[cfg(test)]
 mod net;
 #[cfg(test)]
 mod observe;
 mod project;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod world;

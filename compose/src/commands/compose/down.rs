@@ -7,13 +7,14 @@ use crate::apply::sweep::sweep;
 use crate::cli::compose::Down;
 use crate::commands::Ended;
 use crate::model::types::Project;
+use crate::net::sweep::Care;
 use crate::plan::down::down as planned;
 use crate::plan::wanted::Facts;
 
 /// Removes what the project has made.
 pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     let _lock = session.lock(project).await?;
-    sweep(&session.engine, &session.disk).await?;
+    sweep(&session.engine, &session.disk, Care::Anew).await?;
     let actual = session.actual(project).await?;
     let plan = planned(project, &actual, &asked.plan)?;
     session.carry_out(project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds).await?;

@@ -9,6 +9,7 @@ use crate::cli::docker;
 use crate::commands::Ended;
 use crate::error::Result;
 use crate::model::types::Project;
+use crate::net::sweep::Care;
 use crate::plan;
 use crate::plan::selection;
 use crate::plan::up::up as planned;
@@ -51,7 +52,7 @@ pub async fn scale(
 
 async fn bring_up(session: &Session, project: &Project, asked: &Up) -> Result<()> {
     let _lock = session.lock(project).await?;
-    sweep(&session.engine, &session.disk).await?;
+    sweep(&session.engine, &session.disk, Care::Checked).await?;
     let mut selected: BTreeSet<String> = selection::named(project, &asked.plan.services)?;
     if !asked.plan.no_deps {
         selected = selection::with_dependencies(project, selected);

@@ -1,0 +1,121 @@
+//! What containers have left that have no process any more: addresses, names, rules. The runtime's last hook takes it
+//! back as a rule; whatever was killed before it did, the next command does.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::cni::Client;
+use super::endpoint::Endpoints;
+use super::firewall;
+use super::hook::Container;
+use crate::disk::{self, Disk};
+use crate::error::{Context, Result};
+
+/// How much is looked at. All of it finds what dead containers have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// The firewall is as it was made the last time.
+    Quick,
+    /// Somebody may have flushed its tables.
+    Checked,
+    /// It is made anew.
+    Anew,
+}
+
+/// Takes back what containers of the namespace have that have no process any more, and addresses of the host's that
+/// nobody has.
+///
+/// Errors: the first one. All containers are tried nevertheless.
+pub fn sweep(disk: &Disk, care: Care) -> Result<()> {
+    let mut swept = Ok(());
+    for id in containers(disk)? {
+        swept = swept.and(release(disk, &id));
+    }
+    forget_names(disk)?;
+    forget_addresses()?;
+    let healed = match care {
+        Care::Quick => firewall::follow(),
+        Care::Checked => firewall::heal(),
+        Care::Anew => firewall::renew(),
+    };
+    swept.and(healed)
+}
+
+/// Takes back what a container has, if its process has ended.
+pub fn release(disk: &Disk, id: &str) -> Result<()> {
+    let has_ended = || Endpoints::load(disk, id).map(|list| list.is_some_and(|list| !list.init.is_alive()));
+    if !has_ended()? {
+        return Ok(());
+    }
+    let container = Container { disk: disk.clone(), id: id.to_owned(), client: Client::new() };
+    // Whoever holds the lock starts the container or takes back what it has.
+    let Some(_lock) = disk.try_lock(&container.lock_name())? else { return Ok(()) };
+    // It may have been started since.
+    if has_ended()? { container.take_back().at(format_args!("network of {id}")) } else { Ok(()) }
+}
+
+/// Who may have a list: the namespace's locks are files beside the containers' directories.
+pub fn containers(disk: &Disk) -> Result<Vec<String>> {
+    let dirs = disk::list(&disk.all_running())?.into_iter().filter(|dir| dir.is_dir());
+    Ok(dirs.filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned())).collect())
+}
+
+/// Takes the names of containers off that have no list: the list is written first and removed last.
+fn forget_names(disk: &Disk) -> Result<()> {
+    for network in disk::list(&disk.endpoints())? {
+        for record in disk::list(&network)? {
+            let id = record.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if Endpoints::load(disk, id)?.is_none() {
+                disk::remove_file(&record)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Frees the addresses of containers that have no list. The plugin `host-local` has a file for each address, whose
+/// first line is the container's id.
+fn forget_addresses() -> Result<()> {
+    let mut addresses = Vec::new();
+    for network in disk::list(&disk::of_host("addresses"))? {
+        let files = disk::list(&network)?.into_iter();
+        let is_address =
+            |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<IpAddr>().is_ok());
+        addresses.extend(files.filter(|file| file.file_name().is_some_and(is_address)));
+    }
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    // Before the lists are looked at: who has a file by now has its list already.
+    let files: Vec<_> =
+        addresses.iter().map(|file| (file, fs::read_to_string(file).unwrap_or_default())).collect();
+    let mut known = BTreeSet::new();
+    for disk in disk::namespaces()? {
+        for id in containers(&disk)? {
+            if Endpoints::load(&disk, &id)?.is_some() {
+                known.insert(id);
+            }
+        }
+    }
+    for (file, text) in files {
+        let owner = owner(&text);
+        // A file without an owner is just being written.
+        if !owner.is_empty() && !known.contains(owner) {
+            free(file, owner)?;
+        }
+    }
+    Ok(())
+}
+
+fn owner(text: &str) -> &str {
+    text.lines().next().unwrap_or_default().trim()
+}
+
+/// Frees an address under the plugin's own lock, unless somebody else has got it meanwhile.
+fn free(file: &Path, former: &str) -> Result<()> {
+    let _lock = disk::lock_at(&file.with_file_name("lock"))?;
+    let text = fs::read_to_string(file).unwrap_or_default();
+    if owner(&text) == former { disk::remove_file(file) } else { Ok(()) }
+}
