@@ -11,6 +11,7 @@ mod actual;
 // Until its callers are here.
 #[allow(dead_code)]
 mod apply;
+mod build;
 mod cli;
 mod commands;
 // Until its callers are here.
@@ -36,6 +37,7 @@ mod observe;
 #[allow(dead_code)]
 mod plan;
 mod process;
+mod proxies;
 mod reference;
 mod signals;
 mod spec;

@@ -2,6 +2,7 @@
 
 use clap::{ArgMatches, Command};
 
+use super::build::{self, Build};
 use super::container::{self, Asked};
 use super::typed::{Typed, command_line, flag, operands, value, values};
 use crate::engine::DEFAULT_ADDRESS;
@@ -35,6 +36,7 @@ pub enum Verb {
     Inspect { names: Vec<String>, format: Option<String>, kind: Option<String> },
     Images(Images),
     Pull { image: String, platform: Option<String>, quiet: bool },
+    Build(Box<Build>),
     RemoveImages { images: Vec<String>, force: bool },
     Tag { source: String, target: String },
     Version { format: Option<String> },
@@ -208,6 +210,7 @@ fn images() -> Vec<Command> {
             .arg(flag("quiet", "Only print the name").short('q'))
             .arg(value("platform", "OS/ARCH", "The image's platform"))
             .arg(operands("IMAGE", "The name").num_args(1)),
+        build::docker(),
         Command::new("rmi")
             .about("Remove images")
             .arg(flag("force", "Also what containers use").short('f'))
@@ -300,6 +303,7 @@ fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
         "pull" => {
             Verb::Pull { image: first("IMAGE"), platform: typed.text("platform"), quiet: typed.flag("quiet") }
         }
+        "build" => Verb::Build(Box::new(build::of_docker(matches)?)),
         "rmi" => Verb::RemoveImages { images: typed.texts("IMAGE"), force: typed.flag("force") },
         "tag" => Verb::Tag { source: first("SOURCE"), target: first("TARGET") },
         "version" => Verb::Version { format: typed.text("format") },

@@ -15,6 +15,7 @@ use crate::plan::wanted::Facts;
 
 use super::{Ended, config, print, project};
 
+mod build;
 mod down;
 mod facts;
 mod images;
@@ -50,6 +51,7 @@ pub async fn perform(asked: Asked) -> Ended {
         Verb::Ps(ps) => ps::ps(&open().await?, &to_look_at()?, &ps).await,
         Verb::Logs(asked) => logs::logs(&open().await?, &to_look_at()?, &asked).await,
         Verb::Ls(asked) => ls::ls(&open().await?, &asked).await,
+        Verb::Build(asked) => build::build(&open().await?, &to_run()?, &asked).await,
         Verb::Pull(services) => images::pull(&open().await?, &to_run()?, &services).await,
     }
 }
