@@ -25,6 +25,8 @@ mod id;
 // Until its callers are here.
 #[allow(dead_code, unused_imports)]
 mod keep;
+#[cfg(feature = "manual")]
+mod manual;
 // Until its callers are here.
 #[allow(dead_code)]
 mod model;
@@ -66,6 +68,8 @@ fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
             keep::run(Path::new(container), fifos).map(|()| 0)
         }
         ["hook", operation] => net::hook::run(operation).map(|()| 0),
+        #[cfg(feature = "manual")]
+        ["manual", share] => manual::write(Path::new(share)).map(|()| 0),
         ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
         _ if program == "cortenctl" => docker(),
         _ => compose(),

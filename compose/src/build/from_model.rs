@@ -195,3 +195,116 @@ fn of_secret(project: &Project, reference: &FileReference) -> Result<(String, Op
         (None, None) => Err(Error::new(format!("secret {source}: a build needs its file or its variable"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::build::arguments::{Exporter, Staged, words};
+    use crate::model::load::{Files, load};
+    use crate::model::request;
+
+    struct Text(&'static str);
+
+    impl Files for Text {
+        fn read(&self, file: &Path) -> std::io::Result<String> {
+            let is_it = file == Path::new("/srv/shop/compose.yaml");
+            is_it.then(|| self.0.to_owned()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        }
+    }
+
+    fn project(text: &'static str) -> Project {
+        let environment = [("TOKEN".to_owned(), "t".to_owned())].into();
+        let request = request::Request { here: "/srv/shop".into(), environment, ..Default::default() };
+        load(&Text(text), &request).unwrap().project
+    }
+
+    fn of(project: &Project, name: &str, options: &Options) -> Request {
+        let service = &project.services[name];
+        request(project, name, service, service.build.as_ref().unwrap(), options).unwrap()
+    }
+
+    const SHOP: &str = "
+services:
+  base: {build: {context: base, dockerfile_inline: FROM scratch}}
+  web:
+    image: shop/web:2
+    platform: linux/amd64
+    build:
+      context: web
+      dockerfile: ../Other
+      args: {A: one, B: }
+      additional_contexts: {base: 'service:base', shared: shared}
+      extra_hosts: ['six=[2001:db8::1]']
+      labels: {l: v}
+      network: host
+      no_cache: true
+      platforms: [linux/amd64, linux/arm64]
+      privileged: true
+      pull: true
+      provenance: mode=max
+      sbom: false
+      secrets: [token, {source: file, target: other}]
+      shm_size: 1k
+      ssh: [default]
+      tags: ['shop/web:latest']
+      target: stage
+      ulimits: {nofile: {soft: 1, hard: 2}}
+  far: {build: {context: 'https://example.com/a.git', dockerfile: sub/Dockerfile}}
+secrets: {token: {environment: TOKEN}, file: {file: ./secret}}
+";
+
+    #[test]
+    fn each_field_of_build_reaches_the_request() {
+        let project = project(SHOP);
+        let options = Options {
+            args: vec![("A".into(), "two".into())],
+            proxies: vec![("A".into(), "p".into()), ("http_proxy".into(), "q".into())],
+            all_platforms: true,
+            ..Options::default()
+        };
+        let request = of(&project, "web", &options);
+        assert_eq!(request.environment, [("TOKEN".to_owned(), "t".to_owned())]);
+        let words = words(&request, &Staged::default(), Exporter::Shared).unwrap().join(" ");
+        let expected = "--frontend dockerfile.v0 --local context=/srv/shop/web --local dockerfile=/srv/shop/web/.. \
+             --opt filename=Other --opt target=stage --opt build-arg:http_proxy=q --opt build-arg:A=two \
+             --opt label:l=v --opt label:com.docker.compose.project=shop --opt label:com.docker.compose.service=web \
+             --opt attest:provenance=mode=max --opt platform=linux/amd64,linux/arm64 --no-cache \
+             --opt force-network-mode=host --opt add-hosts=six=2001:db8::1 --opt shm-size=1024 \
+             --opt ulimit=nofile=1:2 --opt image-resolve-mode=pull \
+             --opt context:base=docker-image://docker.io/library/shop-base:latest \
+             --opt context:shared=local:further-1 --local further-1=/srv/shop/shared \
+             --secret id=token,env=TOKEN --secret id=other,src=/srv/shop/secret --ssh default \
+             --allow network.host --allow security.insecure \
+             --output type=image,\"name=docker.io/shop/web:2,docker.io/shop/web:latest\"";
+        assert_eq!(words, expected);
+        let running = of(&project, "web", &Options::default());
+        assert_eq!(running.platforms, ["linux/amd64"]);
+    }
+
+    #[test]
+    fn what_is_fetched_and_what_is_inline_is_told_apart() {
+        let project = project(SHOP);
+        let far = of(&project, "far", &Options::default());
+        assert_eq!(far.context, Source::Elsewhere("https://example.com/a.git".into()));
+        assert_eq!(far.dockerfile, Dockerfile::File("sub/Dockerfile".into()));
+        assert_eq!(
+            of(&project, "base", &Options::default()).dockerfile,
+            Dockerfile::Text("FROM scratch".into())
+        );
+    }
+
+    #[test]
+    fn what_others_are_built_from_is_built_first() {
+        let wanted = BTreeSet::from(["web".to_owned()]);
+        assert_eq!(in_order(&project(SHOP), &wanted).unwrap(), ["base", "web"]);
+        let circle = "
+services:
+  a: {build: {additional_contexts: {x: 'service:b'}}}
+  b: {build: {additional_contexts: {x: 'service:a'}}}
+";
+        let wanted = BTreeSet::from(["a".to_owned()]);
+        assert!(in_order(&project(circle), &wanted).unwrap_err().to_string().contains("a → b → a"));
+    }
+}

@@ -141,7 +141,9 @@ pub fn of_docker(matches: &ArgMatches) -> Result<Build> {
     let file = typed.text("file");
     let stdin = match (context.as_str(), file.as_deref()) {
         ("-", Some("-")) => {
-            return Err(Error::new("invalid argument: can't use stdin for both build context and dockerfile"));
+            return Err(Error::new(
+                "invalid argument: can't use stdin for both build context and dockerfile",
+            ));
         }
         ("-", _) => Stdin::Context,
         (_, Some("-")) => Stdin::Dockerfile,
