@@ -153,14 +153,14 @@ fn further(words: &mut Words, request: &Request, staged: &Staged) {
                 words.option(&key, &format!("local:{local}"));
                 words.flag("local", &format!("{local}={}", directory.display()));
             }
-            Further::Image(image) => match staged.layouts.iter().find(|(of, ..)| of == name) {
-                None => words.option(&key, &format!("docker-image://{image}")),
-                Some((_, directory, digest)) => {
-                    let layout = format!("layout-{index}");
-                    words.option(&key, &format!("oci-layout://{layout}@{digest}"));
-                    words.flag("oci-layout", &format!("{layout}={}", directory.display()));
-                }
-            },
+            Further::Image(_) | Further::Layout(..) => {}
+        }
+        if let Some((_, directory, digest)) = staged.layouts.iter().find(|(of, ..)| of == name) {
+            let layout = format!("layout-{index}");
+            words.option(&key, &format!("oci-layout://{layout}@{digest}"));
+            words.flag("oci-layout", &format!("{layout}={}", directory.display()));
+        } else if let Further::Image(image) = source {
+            words.option(&key, &format!("docker-image://{image}"));
         }
     }
 }

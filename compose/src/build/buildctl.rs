@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde::Deserialize;
@@ -144,14 +144,18 @@ impl Buildctl {
             Dockerfile::File(_) => None,
         };
         let mut layouts = Vec::new();
-        // Whoever asks a registry for all images would ask for these, too.
-        if !self.shares || request.pull {
-            for (name, further) in &request.contexts {
-                if let Further::Image(image) = further {
-                    let (dir, digest) = layout(engine, stage, image, layouts.len()).await.at(image)?;
-                    layouts.push((name.clone(), dir, digest));
+        for (name, further) in &request.contexts {
+            let (dir, digest) = match further {
+                // Whoever asks a registry for all images would ask for these, too.
+                Further::Image(image) if !self.shares || request.pull => {
+                    let dir = layout(engine, stage, image, layouts.len()).await.at(image)?;
+                    (dir, None)
                 }
-            }
+                Further::Layout(dir, digest) => (dir.clone(), digest.clone()),
+                Further::Image(_) | Further::Source(_) => continue,
+            };
+            let digest = digest.map_or_else(|| first_of(&dir), Ok)?;
+            layouts.push((name.clone(), dir, digest));
         }
         Ok(Staged { dockerfile, layouts })
     }
@@ -182,7 +186,10 @@ impl Buildctl {
             (true, _) => Ok(()),
             (false, true) => Err(Error::new(format!("the build has failed: {}", done.status))),
             (false, false) => {
-                eprint!("{}", String::from_utf8_lossy(&done.stderr));
+                let said = String::from_utf8_lossy(&done.stderr);
+                // The last line is the error, which is told by whoever has asked for the build.
+                let before = said.trim_end().rsplit_once('\n').map_or("", |(before, _)| before);
+                eprintln!("{before}");
                 Err(Error::new(last_line(&done.stderr)))
             }
         }
@@ -220,21 +227,21 @@ async fn import(engine: &Engine, archive: &Path, is_nameless: bool) -> Result<()
     succeed(command.arg(archive)).await
 }
 
-/// An image of containerd as a layout of OCI, with the digest of what it is.
-async fn layout(
-    engine: &Engine,
-    stage: &Stage,
-    name: &str,
-    index: usize,
-) -> Result<(std::path::PathBuf, String)> {
+/// An image of containerd as a layout of OCI.
+async fn layout(engine: &Engine, stage: &Stage, name: &str, index: usize) -> Result<PathBuf> {
     let name = image::find(engine, name, None).await?.name;
     let archive = stage.path("layout.tar");
     succeed(ctr(engine).args(["images", "export"]).arg(&archive).arg(&name)).await?;
     let dir = stage.unpack(&format!("layout-{index}"), &archive)?;
     disk::remove_file(&archive)?;
+    Ok(dir)
+}
+
+/// The digest of what comes first in a layout of OCI.
+fn first_of(dir: &Path) -> Result<String> {
     let layout: Layout = disk::read_json(&dir.join("index.json"))?.unwrap_or_default();
-    let digest = layout.manifests.into_iter().next().map(|entry| entry.digest);
-    Ok((dir, digest.ok_or_else(|| Error::new("the export has no manifest"))?))
+    let first = layout.manifests.into_iter().next().map(|entry| entry.digest);
+    first.ok_or_else(|| Error::new("no layout of OCI with an image in it")).at(dir.display())
 }
 
 fn ctr(engine: &Engine) -> Command {

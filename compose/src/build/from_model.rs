@@ -160,7 +160,7 @@ fn platforms(service: &Service, build: &Build, options: &Options) -> Vec<String>
 }
 
 fn further(project: &Project, source: &str) -> Result<Further> {
-    let Some(name) = source.strip_prefix("service:") else { return Ok(Further::Source(Source::of(source))) };
+    let Some(name) = source.strip_prefix("service:") else { return Ok(Further::of(source)) };
     let service = project.services.get(name).ok_or_else(|| Error::new(format!("no such service: {name}")))?;
     Ok(Further::Image(Reference::parse(&image_name(project, name, service))?.full()))
 }

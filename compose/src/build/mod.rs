@@ -108,6 +108,21 @@ pub enum Further {
     Source(Source),
     /// An image of containerd, by its whole name.
     Image(String),
+    /// A directory that is a layout of OCI, with the digest of what is meant in it. None: what comes first.
+    Layout(PathBuf, Option<String>),
+}
+
+impl Further {
+    /// What is meant by a text.
+    pub fn of(text: &str) -> Further {
+        let Some(layout) = text.strip_prefix("oci-layout://") else {
+            return Further::Source(Source::of(text));
+        };
+        match layout.split_once('@') {
+            Some((directory, digest)) => Further::Layout(directory.into(), Some(digest.to_owned())),
+            None => Further::Layout(layout.into(), None),
+        }
+    }
 }
 
 /// What is shown of a build meanwhile: `auto`, `plain`, `tty`, `rawjson`, and `quiet` for nothing unless it fails.

@@ -123,12 +123,8 @@ fn common() -> [clap::Arg; 7] {
         flag("quiet", "Show nothing unless the build fails").short('q'),
         values("ssh", "default|ID=PATH", "An SSH agent or key of RUN instructions"),
         flag("push", "Push the image to its registry"),
-        value("provenance", "true|false|KEY=VALUE", "A provenance attestation")
-            .num_args(0..=1)
-            .default_missing_value("true"),
-        value("sbom", "true|false|KEY=VALUE", "An SBOM attestation")
-            .num_args(0..=1)
-            .default_missing_value("true"),
+        value("provenance", "true|false|KEY=VALUE", "A provenance attestation"),
+        value("sbom", "true|false|KEY=VALUE", "An SBOM attestation"),
     ]
 }
 
@@ -163,7 +159,7 @@ pub fn of_docker(matches: &ArgMatches) -> Result<Build> {
         args: proxies::variables().into_iter().chain(args(&typed)).collect(),
         labels: typed.pairs("label").collect(),
         annotations: typed.pairs("annotation").collect(),
-        contexts: typed.pairs("build-context").map(|(name, source)| (name, further(&source))).collect(),
+        contexts: typed.pairs("build-context").map(|(name, source)| (name, Further::of(&source))).collect(),
         platforms: platforms.iter().flat_map(|some| some.split(',')).map(str::to_owned).collect(),
         cache_from: typed.texts("cache-from"),
         cache_to: typed.texts("cache-to"),
@@ -244,14 +240,6 @@ fn dockerfile(context: &Source, file: Option<&str>) -> Result<Dockerfile> {
         (Source::Elsewhere(_), file) => {
             Ok(Dockerfile::File(Path::new(file.unwrap_or("Dockerfile")).to_owned()))
         }
-    }
-}
-
-fn further(source: &str) -> Further {
-    match source.strip_prefix("oci-layout://") {
-        // A layout is a directory of this machine: BuildKit gets it as one of buildctl's.
-        Some(_) => Further::Source(Source::Elsewhere(source.to_owned())),
-        None => Further::Source(Source::of(source)),
     }
 }
 

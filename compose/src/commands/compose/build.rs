@@ -54,10 +54,15 @@ pub async fn services(
     }
     let buildctl = Buildctl::find(&session.engine).await?;
     for (image, request, at) in &requests {
-        eprintln!(" Image {image}  Building");
+        let tell = |what: &str| {
+            if !progress.is_quiet() {
+                eprintln!(" Image {image}  {what}");
+            }
+        };
+        tell("Building");
         let built = buildctl.build(&session.engine, &session.disk, request, progress).await;
-        built.inspect_err(|_| eprintln!(" Image {image}  Error")).at(at)?;
-        eprintln!(" Image {image}  Built");
+        built.inspect_err(|_| tell("Error")).at(at)?;
+        tell("Built");
     }
     Ok(())
 }
