@@ -77,21 +77,28 @@ fn adjust(docker: &Docker, directory: &str, services: &[&str]) {
     .expect("a file");
 }
 
+/// A project with a service that is built, before there is a BuildKit.
+fn shop(docker: &Docker) {
+    sh("rm -rf /run/shop /run/tools && mkdir -p /run/shop/web /run/docker-config");
+    let proxies = r#"{"proxies": {"default": {"httpProxy": "http://proxy:1"}}}"#;
+    fs::write("/run/docker-config/config.json", proxies).expect("a file");
+    let dockerfile = "FROM box\nCOPY page /page\nCMD [\"sleep\",\"1000\"]\n";
+    fs::write("/run/shop/web/Dockerfile", dockerfile).expect("a file");
+    fs::write("/run/shop/web/page", "one").expect("a file");
+    let file = "services: {web: {build: {context: web, args: {A: 1}}, stop_grace_period: 0s}}\n";
+    fs::write("/run/shop/compose.yaml", file).expect("a file");
+    adjust(docker, "/run/shop", &["web"]);
+}
+
+fn compose(words: &[&str]) -> String {
+    ok("corten-compose", "/run/shop", words)
+}
+
 #[test]
 fn up_builds_what_is_missing_and_what_is_built_anew_is_seen() {
     with_each_runtime(|docker| {
-        sh("rm -rf /run/shop /run/tools && mkdir -p /run/shop/web /run/docker-config");
-        let proxies = r#"{"proxies": {"default": {"httpProxy": "http://proxy:1"}}}"#;
-        fs::write("/run/docker-config/config.json", proxies).expect("a file");
-        fs::write("/run/shop/web/Dockerfile", "FROM box\nCOPY page /page\nCMD [\"sleep\",\"1000\"]\n")
-            .expect("a file");
-        fs::write("/run/shop/web/page", "one").expect("a file");
-        let file = "services: {web: {build: {context: web, args: {A: 1}}, stop_grace_period: 0s}}\n";
-        fs::write("/run/shop/compose.yaml", file).expect("a file");
-        adjust(docker, "/run/shop", &["web"]);
-        let compose = |words: &[&str]| ok("corten-compose", "/run/shop", words);
+        shop(docker);
         let page = || docker.ok(&["exec", "shop-web-1", "cat", "/page"]);
-
         let (said, code) = says("corten-compose", "/run/shop", &["up", "-d"], "");
         assert!(code == 1 && said.contains("buildctl isn't on PATH") && said.lines().count() == 1, "{said}");
         stand_in();
@@ -101,19 +108,14 @@ fn up_builds_what_is_missing_and_what_is_built_anew_is_seen() {
         assert_eq!(asked(), "");
         compose(&["up", "-d"]);
         let first = asked();
-        assert!(
-            first.contains("build-arg:A=1") && first.contains("build-arg:http_proxy=http://proxy:1"),
-            "{first}"
-        );
-        assert!(
-            first.contains("--output type=oci,name=docker.io/library/shop-web:latest,dest=/var/lib/"),
-            "{first}"
-        );
+        for word in ["build-arg:A=1", "build-arg:http_proxy=http://proxy:1", "dest=/var/lib/corten-compose/"]
+        {
+            assert!(first.contains(word), "no {word} in {first}");
+        }
+        assert!(first.contains("--output type=oci,name=docker.io/library/shop-web:latest,"), "{first}");
         assert_eq!(page(), "one");
-        assert_eq!(
-            docker.ok(&["exec", "shop-web-1", "sh", "-c", "echo $HTTP_PROXY"]).trim(),
-            "http://proxy:1"
-        );
+        let proxy = docker.ok(&["exec", "shop-web-1", "sh", "-c", "echo $HTTP_PROXY"]);
+        assert_eq!(proxy.trim(), "http://proxy:1");
         assert!(!compose(&["up", "-d"]).contains("web") && asked().is_empty());
 
         worker(true);
@@ -121,6 +123,18 @@ fn up_builds_what_is_missing_and_what_is_built_anew_is_seen() {
         assert!(compose(&["up", "-d", "--build"]).contains("shop-web-1  Recreated"));
         assert!(asked().contains("--output type=image,name=docker.io/library/shop-web:latest"));
         assert_eq!(page(), "two");
+        compose(&["down", "-v"]);
+        docker.ok(&["rmi", "shop-web"]);
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn builds_are_asked_for_in_dockers_words() {
+    with_each_runtime(|docker| {
+        shop(docker);
+        stand_in();
+        worker(true);
         compose(&["build", "--no-cache", "--pull", "--build-arg", "A=3", "-q", "web"]);
         let again = asked();
         for word in
@@ -136,16 +150,13 @@ fn up_builds_what_is_missing_and_what_is_built_anew_is_seen() {
         let id = ctl(&["build", "-q", "-t", "page:1", "--iidfile", "/run/iid", "web"]).trim().to_owned();
         assert_eq!(docker.ok(&["inspect", "-f", "{{.Id}}", "page:1"]).trim(), id);
         assert_eq!(fs::read_to_string("/run/iid").expect("the id"), id);
-        let piped = says(
-            "cortenctl",
-            "/run/shop",
-            &["build", "-t", "piped", "-"],
-            "FROM box\nCMD [\"echo\",\"piped\"]\n",
-        );
-        assert_eq!(piped.1, 0, "{}", piped.0);
+        let dockerfile = "FROM box\nCMD [\"echo\",\"piped\"]\n";
+        let (said, code) = says("cortenctl", "/run/shop", &["build", "-t", "piped", "-"], dockerfile);
+        assert_eq!(code, 0, "{said}");
         assert_eq!(docker.ok(&["run", "--rm", "piped"]), "piped\n");
-        assert!(!Path::new("/var/lib/corten-compose/default/builds").exists(), "what was staged is gone");
-        compose(&["down", "-v"]);
+        let builds = Path::new("/var/lib/corten-compose/default/builds");
+        assert!(!builds.exists(), "what was staged is gone");
+        docker.ok(&["rmi", "page:1", "piped", "shop-web"]);
         nothing_is_left();
     });
 }
