@@ -25,10 +25,14 @@ install: ## Build the release and put it into $(PREFIX)/bin, man pages and compl
 	install -D -m 0755 "$$(scripts/build release compose)" $(DESTDIR)$(PREFIX)/bin/corten-compose
 	ln -sf corten-compose $(DESTDIR)$(PREFIX)/bin/cortenctl
 	umask 022 && $(CARGO) run -q -p corten --example manual -- $(DESTDIR)$(PREFIX)/share
+	umask 022 && $(CARGO) run -q -p corten-compose --features manual -- manual $(DESTDIR)$(PREFIX)/share
 
 uninstall: ## Take it out again
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,corten containerd-shim-corten-v2 corten-compose cortenctl) $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/corten.1 man/man1/corten-*.1 \
-	  bash-completion/completions/corten.bash zsh/site-functions/_corten fish/vendor_completions.d/corten.fish)
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,corten containerd-shim-corten-v2 corten-compose cortenctl)
+	share=$(DESTDIR)$(PREFIX)/share; for name in corten corten-compose cortenctl; do \
+	  rm -f $$share/man/man1/$$name.1 $$share/man/man1/$$name-*.1 $$share/bash-completion/completions/$$name.bash \
+	    $$share/zsh/site-functions/_$$name $$share/fish/vendor_completions.d/$$name.fish; \
+	done
 
 run: ## Set up what is needed and run a container with Corten alone
 	scripts/run-example

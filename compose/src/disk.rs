@@ -54,6 +54,11 @@ impl Disk {
         self.running.clone()
     }
 
+    /// The directory of what builds have lying ready.
+    pub fn builds(&self) -> PathBuf {
+        self.lasting.join("builds")
+    }
+
     /// The directory of all volumes.
     pub fn volumes(&self) -> PathBuf {
         self.lasting.join("volumes")

@@ -11,6 +11,7 @@ mod actual;
 // Until its callers are here.
 #[allow(dead_code)]
 mod apply;
+mod build;
 mod changes;
 mod cli;
 mod commands;
@@ -26,6 +27,8 @@ mod id;
 // Until its callers are here.
 #[allow(dead_code, unused_imports)]
 mod keep;
+#[cfg(feature = "manual")]
+mod manual;
 // Until its callers are here.
 #[allow(dead_code)]
 mod model;
@@ -38,6 +41,7 @@ mod observe;
 #[allow(dead_code)]
 mod plan;
 mod process;
+mod proxies;
 mod record;
 mod reference;
 mod signals;
@@ -67,6 +71,8 @@ fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
             keep::run(Path::new(container), fifos).map(|()| 0)
         }
         ["hook", operation] => net::hook::run(operation).map(|()| 0),
+        #[cfg(feature = "manual")]
+        ["manual", share] => manual::write(Path::new(share)).map(|()| 0),
         ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
         _ if program == "cortenctl" => docker(),
         _ => compose(),

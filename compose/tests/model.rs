@@ -207,3 +207,17 @@ fn docker_compose_understands_the_same() {
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
+
+/// The examples load without a word, and docker compose takes them, too.
+#[test]
+fn the_examples_are_projects_for_both() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/compose");
+    let judges = [Some(ours()), std::env::var_os("CORTEN_DOCKER_COMPOSE").map(PathBuf::from)];
+    for example in fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path()) {
+        for judge in judges.iter().flatten() {
+            let output = program(judge, &example).args(["config", "--quiet"]).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && said.is_empty(), "{}: {said}", example.display());
+        }
+    }
+}

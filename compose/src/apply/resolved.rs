@@ -3,11 +3,13 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use crate::build::from_model::image_name;
 use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Result};
 use crate::model::types::{FileReference, Project, Service};
 use crate::model::values::MountKind;
 use crate::plan::wanted::container_name;
+use crate::proxies;
 use crate::spec::Bind;
 
 /// Permissions of a secret or config whose user says nothing else.
@@ -36,8 +38,8 @@ pub fn service(project: &Project, name: &str, definition: &Service) -> Service {
             *mode = Some(format!("container:{}", container_name(project, parent, definition, 1)));
         }
     }
-    let own = format!("{}-{name}", project.name);
-    service.image.get_or_insert(own);
+    service.image = Some(image_name(project, name, definition));
+    proxies::give(&mut service);
     service.secrets.clear();
     service.configs.clear();
     service

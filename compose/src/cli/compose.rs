@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::build::{self, BuildServices};
 use super::docker;
 use super::members;
 use super::typed::Typed;
@@ -42,6 +43,7 @@ pub enum Verb {
     Ls(Ls),
     Pull(Vec<String>),
     Members(members::Verb),
+    Build(BuildServices),
 }
 
 /// `up`, `create`
@@ -50,7 +52,20 @@ pub struct Up {
     pub plan: plan::up::Options,
     pub detach: bool,
     pub pull: Option<When>,
+    pub building: Building,
     pub stop_seconds: Option<i64>,
+}
+
+/// Which services `up` builds, of those that can be built.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Building {
+    /// Where the image isn't there, or the service's policy says so.
+    #[default]
+    Missing,
+    /// All of them.
+    All,
+    /// None.
+    None,
 }
 
 /// `down`
@@ -171,6 +186,7 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
             format: of.get_one::<String>("format").cloned(),
         }),
         "pull" => Verb::Pull(texts(of, "service")),
+        "build" => Verb::Build(build::of_compose(of)),
         other => match members::verb(other, &Typed(of))? {
             Some(verb) => Verb::Members(verb),
             None => return Err(Error::new(format!("{other}: no such command"))),
@@ -208,6 +224,12 @@ fn up(of: &ArgMatches) -> Result<Up> {
             return Err(Error::new(format!("--pull {other}: must be always, missing, never or policy")));
         }
     };
+    let building = match (of.get_flag("build"), of.get_flag("no-build")) {
+        (true, true) => return Err(Error::new("--build and --no-build are incompatible")),
+        (true, false) => Building::All,
+        (false, true) => Building::None,
+        (false, false) => Building::Missing,
+    };
     let wait = of.get_flag("wait");
     Ok(Up {
         plan: plan::up::Options {
@@ -222,6 +244,7 @@ fn up(of: &ArgMatches) -> Result<Up> {
         },
         detach: of.get_flag("detach") || of.get_flag("no-start") || wait,
         pull,
+        building,
         stop_seconds: seconds(of)?,
     })
 }
@@ -278,6 +301,8 @@ fn life() -> Vec<Command> {
                     .action(ArgAction::Append),
             )
             .arg(value("pull", "WHEN", "When images are pulled: always, missing, never, policy"))
+            .arg(flag("build", "Build images before"))
+            .arg(flag("no-build", "Build nothing though an image is missing"))
             .arg(flag("renew-anon-volumes", "Make anonymous volumes anew, too").short('V'))
             .arg(flag("no-start", "Start nothing"))
             .arg(flag("dry-run", "Print the plan, and do nothing"))
@@ -306,6 +331,7 @@ fn life() -> Vec<Command> {
             .arg(timeout())
             .arg(services()),
         Command::new("pull").about("Pull the services' images").arg(services()),
+        build::compose(),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use clap::{ArgMatches, Command};
 
+use super::build::{self, Build};
 use super::container::{self, Asked};
 use super::manage::{self, Local, Managed};
 use super::observe;
@@ -93,6 +94,7 @@ pub enum Verb {
     Managed(Managed),
     /// What needs no containerd.
     Local(Local),
+    Build(Box<Build>),
 }
 
 /// How a process is stopped, where the container doesn't say.
@@ -271,6 +273,7 @@ fn images() -> Vec<Command> {
             .arg(flag("quiet", "Only print the name").short('q'))
             .arg(value("platform", "OS/ARCH", "The image's platform"))
             .arg(operands("IMAGE", "The name").num_args(1)),
+        build::docker(),
         Command::new("rmi")
             .about("Remove images")
             .arg(flag("force", "Also what containers use").short('f'))
@@ -363,6 +366,7 @@ pub(super) fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
         "pull" => {
             Verb::Pull { image: first("IMAGE"), platform: typed.text("platform"), quiet: typed.flag("quiet") }
         }
+        "build" => Verb::Build(Box::new(build::of_docker(matches)?)),
         "rmi" => Verb::RemoveImages { images: typed.texts("IMAGE"), force: typed.flag("force") },
         "tag" => Verb::Tag { source: first("SOURCE"), target: first("TARGET") },
         "version" => Verb::Version { format: typed.text("format") },

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::observe::{self, Observed};
 
+mod build;
 pub mod compose;
 pub mod config;
 mod diff;
@@ -79,6 +80,7 @@ pub async fn perform(meant: Meant) -> Ended {
         Verb::Pull { image, platform, quiet } => {
             images::pull(&session, &image, platform.as_deref(), quiet).await
         }
+        Verb::Build(asked) => build::build(&session, *asked).await,
         Verb::RemoveImages { images, force } => images::remove(&session, &images, force).await,
         Verb::Tag { source, target } => images::tag(&session, &source, &target).await,
         Verb::Observe(verb) => observed(&session, verb).await,

@@ -14,6 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::keep::attach_socket;
 use crate::net::sweep::Care;
 use crate::observe::{self, Observed};
+use crate::proxies;
 
 /// The exit code is the container's, or one of Docker's if it has none.
 pub async fn run(session: &Session, asked: Asked, detach: bool) -> u8 {
@@ -50,6 +51,8 @@ pub async fn create(session: &Session, asked: Asked) -> Ended {
 
 async fn make(session: &Session, asked: Asked) -> Result<Observed> {
     let Session { engine, disk } = session;
+    let mut asked = asked;
+    proxies::give(&mut asked.service);
     let platform = asked.service.platform.clone();
     // What is not shown is not pulled with progress either.
     let shows = if asked.quiet { image::Shows::Nothing } else { image::Shows::Progress };

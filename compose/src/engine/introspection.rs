@@ -6,12 +6,23 @@ use super::calls;
 
 calls! { "introspection.v1.Introspection":
     "Plugins": Plugins => PluginsResponse,
+    "Server": Server => ServerResponse,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Plugins {
     #[prost(string, repeated, tag = "1")]
     pub filters: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Server {}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ServerResponse {
+    /// One for each containerd's root directory.
+    #[prost(string, tag = "1")]
+    pub uuid: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

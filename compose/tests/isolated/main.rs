@@ -2,6 +2,8 @@
 //! `containerd`, `runc`, `containernetworking-plugins`, `nftables`, `iptables`, `iproute2`.
 
 #[cfg(test)]
+mod build;
+#[cfg(test)]
 mod docker;
 #[cfg(test)]
 mod engine;

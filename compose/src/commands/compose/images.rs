@@ -1,48 +1,93 @@
-//! The images of a project's services: found, or pulled before anything is planned.
+//! The images of a project's services: found, pulled or built before anything is planned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Session;
+use super::{Session, build};
 use crate::apply::image::{self, Image, Shows, When};
-use crate::commands::Ended;
+use crate::build::Progress;
+use crate::build::from_model::{Options, image_name};
+use crate::cli::compose::Building;
+use crate::commands::{Ended, say};
 use crate::error::{Error, Kind, Result};
 use crate::model::types::{Project, Service};
 use crate::model::values::PullPolicy;
+use crate::proxies;
 
-/// The image of each of the services, pulled where its policy or `always` says so.
+/// The image of each of the services, pulled or built where its policy or `policy` says so, or where it isn't there.
 pub async fn ensure(
     session: &Session,
     project: &Project,
     services: &BTreeSet<String>,
     policy: Option<When>,
 ) -> Result<BTreeMap<String, Image>> {
+    ensure_built(session, project, services, policy, Building::Missing).await
+}
+
+/// The same, where `building` says what is built.
+pub async fn ensure_built(
+    session: &Session,
+    project: &Project,
+    services: &BTreeSet<String>,
+    policy: Option<When>,
+    building: Building,
+) -> Result<BTreeMap<String, Image>> {
+    let mut wanted = BTreeSet::new();
+    for (name, service) in project.services.iter().filter(|(name, _)| services.contains(*name)) {
+        if service.build.is_some() && is_to_build(session, project, (name, service), policy, building).await?
+        {
+            wanted.insert(name.clone());
+        }
+    }
+    let options = Options { proxies: proxies::variables(), ..Options::default() };
+    build::services(session, project, &wanted, &options, &Progress::of(None, false)).await?;
     let mut images = BTreeMap::new();
     for (name, service) in project.services.iter().filter(|(name, _)| services.contains(*name)) {
-        let typed = name_of(project, name, service);
-        let when = policy.unwrap_or(when(service));
+        let typed = image_name(project, name, service);
+        let when = if service.build.is_some() { When::Never } else { policy.unwrap_or(when(service)) };
+        let when = if session.dry_run { When::Never } else { when };
         let platform = service.platform.as_deref();
         let found = image::ensure(&session.engine, &typed, when, platform, Shows::Progress).await;
-        let image = found.map_err(|err| match (&service.build, err.kind()) {
-            (Some(_), Kind::NotFound) => Error::new(format!(
-                "services.{name}: {typed} isn't there, and is to be built: building can't be done here yet"
-            )),
-            _ => Error::of_kind(err.kind(), format!("services.{name}: {err}")),
-        })?;
-        images.insert(name.clone(), image);
+        match found {
+            Ok(image) => drop(images.insert(name.clone(), image)),
+            Err(err) if session.dry_run && err.kind() == Kind::NotFound => {
+                if service.build.is_none() {
+                    say(format_args!("     pull {typed}  (not there)"));
+                }
+            }
+            Err(err) => return Err(Error::of_kind(err.kind(), format!("services.{name}: {err}"))),
+        }
     }
     Ok(images)
 }
 
-/// The image's name as the service has it, or the name of what it builds.
-pub fn name_of(project: &Project, name: &str, service: &Service) -> String {
-    service.image.clone().unwrap_or_else(|| format!("{}-{name}", project.name))
+/// Whether a service that can be built has to be.
+async fn is_to_build(
+    session: &Session,
+    project: &Project,
+    (name, service): (&str, &Service),
+    policy: Option<When>,
+    building: Building,
+) -> Result<bool> {
+    let is_asked = building == Building::All || service.pull_policy == Some(PullPolicy::Build);
+    if building == Building::None || is_asked {
+        return Ok(building != Building::None);
+    }
+    let typed = image_name(project, name, service);
+    let platform = service.platform.as_deref();
+    let is_pulled = service.image.is_some() && policy.unwrap_or(when(service)) == When::Always;
+    let when = if is_pulled && !session.dry_run { When::Always } else { When::Never };
+    match image::ensure(&session.engine, &typed, when, platform, Shows::Progress).await {
+        Ok(_) => Ok(false),
+        // As docker compose does: what can't be pulled is built.
+        Err(err) if is_pulled || err.kind() == Kind::NotFound => Ok(true),
+        Err(err) => Err(err),
+    }
 }
 
 fn when(service: &Service) -> When {
     match service.pull_policy {
         Some(PullPolicy::Always | PullPolicy::Every(_)) => When::Always,
         Some(PullPolicy::Never | PullPolicy::Build) => When::Never,
-        Some(PullPolicy::Missing) | None if service.build.is_some() => When::Never,
         Some(PullPolicy::Missing) | None => When::Missing,
     }
 }

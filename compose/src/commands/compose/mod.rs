@@ -16,6 +16,7 @@ use crate::plan::wanted::Facts;
 
 use super::{Ended, config, print, project};
 
+mod build;
 mod down;
 mod facts;
 mod images;
@@ -58,6 +59,7 @@ pub async fn perform(asked: Asked) -> Ended {
             up::scale(&open().await?, &to_run()?, counts, no_deps).await
         }
         Verb::Members(verb) => observed(&open().await?, &to_look_at()?, verb).await,
+        Verb::Build(asked) => build::build(&open().await?, &to_run()?, &asked).await,
         Verb::Pull(services) => images::pull(&open().await?, &to_run()?, &services).await,
     }
 }

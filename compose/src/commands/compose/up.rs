@@ -57,7 +57,7 @@ async fn bring_up(session: &Session, project: &Project, asked: &Up) -> Result<()
     if !asked.plan.no_deps {
         selected = selection::with_dependencies(project, selected);
     }
-    let images = images::ensure(session, project, &selected, asked.pull).await?;
+    let images = images::ensure_built(session, project, &selected, asked.pull, asked.building).await?;
     let facts = facts::of(project, &images)?;
     let actual = session.actual(project).await?;
     let plan = planned(Wanted { project, facts: &facts }, &actual, &asked.plan)?;
