@@ -175,8 +175,8 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn of(logs: &Logs) -> Result<Show> {
-        let moment = |typed: &Option<String>| typed.as_deref().map(moment).transpose();
-        Ok(Show { since: moment(&logs.since)?, until: moment(&logs.until)?, timestamps: logs.timestamps })
+        let (since, until) = (moment("since", &logs.since)?, moment("until", &logs.until)?);
+        Ok(Show { since, until, timestamps: logs.timestamps })
     }
 
     fn last(&self, entries: &[Entry], count: Option<usize>) -> bool {
@@ -210,7 +210,8 @@ impl Show {
 }
 
 /// RFC 3339, a date, seconds since 1970, or a duration back from now: `1h30m`.
-pub(super) fn moment(typed: &str) -> Result<(i64, u32)> {
+pub(super) fn moment(flag: &str, typed: &Option<String>) -> Result<Option<(i64, u32)>> {
+    let Some(typed) = typed else { return Ok(None) };
     let now = time::now().as_secs() as i64;
     let back = || typed.parse::<crate::model::values::Duration>().ok();
     let seconds = |typed: &str| typed.split('.').next().and_then(|whole| whole.parse().ok());
@@ -219,7 +220,8 @@ pub(super) fn moment(typed: &str) -> Result<(i64, u32)> {
         .or_else(|| time::parse_rfc3339(&format!("{typed}T00:00:00Z")))
         .or_else(|| seconds(typed).map(|seconds| (seconds, 0)))
         .or_else(|| back().map(|back| (now - back.0.as_secs() as i64, 0)))
-        .ok_or_else(|| Error::new(format!("invalid value for \"since\": {typed:?} is no time")))
+        .map(Some)
+        .ok_or_else(|| Error::new(format!("invalid value for \"{flag}\": {typed:?} is no time")))
 }
 
 #[cfg(test)]
