@@ -1,5 +1,5 @@
-//! The commands of `corten-compose` that look at a project's containers while they run, or change what they do: flags, and
-//! what is meant by them.
+//! The commands of `corten-compose` that look at a project's containers while they run, or change what they do: flags,
+//! and what is meant by them.
 
 use std::collections::BTreeMap;
 

@@ -152,7 +152,8 @@ fn limits_and_policies_change_and_a_restart_keeps_them() {
 #[test]
 fn names_ports_and_changed_paths_are_told() {
     with_each_runtime(|docker| {
-        let change = "echo x > /new; mkdir /dir; echo y > /dir/in; rm /etc/group; echo z >> /etc/passwd; exec sleep 1000";
+        let change = "echo x > /new; mkdir /dir; echo y > /dir/in; rm /etc/group; echo z >> /etc/passwd; \
+            exec sleep 1000";
         let ports = ["-p", "8080:80", "-p", "127.0.0.1:5353:53/udp"];
         docker.ok(&[&["run", "-d", "--name", "web"], &ports[..], &["box", "sh", "-c", change]].concat());
         let all = "53/udp -> 127.0.0.1:5353\n80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n";
