@@ -1,5 +1,5 @@
-//! The commands of `corten-compose` that look at a project's containers while they run, or change what they do: flags, and
-//! what is meant by them.
+//! The commands of `corten-compose` that look at a project's containers while they run, or change what they do: flags,
+//! and what is meant by them.
 
 use std::collections::BTreeMap;
 
@@ -176,4 +176,33 @@ fn counts(typed: &[String]) -> Result<BTreeMap<String, u32>> {
         Ok((service.to_owned(), count.parse().map_err(|_| wrong())?))
     };
     typed.iter().map(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::compose::{asked, command};
+
+    #[test]
+    fn the_tree_is_sound_and_what_is_typed_is_meant() {
+        command().debug_assert();
+        let meant = |typed: &[&str]| {
+            let words = ["corten-compose"].into_iter().chain(typed.iter().copied());
+            let matches = command().try_get_matches_from(words).map_err(|err| Error::new(err.to_string()))?;
+            asked(&matches, "/".into(), std::iter::empty()).map(|asked| format!("{:?}", asked.verb))
+        };
+        for verb in commands() {
+            let typed: &[&str] = match verb.get_name() {
+                "port" => &["port", "web", "80"],
+                "scale" => &["scale", "web=3", "db=0"],
+                name => &[name, "web"],
+            };
+            let is_alone = verb.get_name() == "version";
+            assert!(meant(if is_alone { &typed[..1] } else { typed }).is_ok(), "{typed:?}");
+        }
+        assert!(meant(&["kill", "-s", "HUP"]).unwrap().contains("signal: \"HUP\""));
+        for wrong in [&["scale", "web"][..], &["scale", "web=-1"], &["port", "web", "65536"], &["wait"]] {
+            assert!(meant(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use clap::Command;
 
 use super::typed::{Typed, flag, operands, value, values};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::spec::update::Change;
 
 /// A verb of `cortenctl`'s.
@@ -136,7 +136,7 @@ pub fn verb(name: &str, typed: &Typed) -> Result<Option<Verb>> {
 }
 
 fn change(typed: &Typed) -> Result<Change> {
-    let change = Change {
+    Ok(Change {
         restart: typed.read("restart")?,
         memory: typed.read("memory")?,
         memory_swap: typed.read("memory-swap")?,
@@ -148,9 +148,5 @@ fn change(typed: &Typed) -> Result<Change> {
         cpuset_cpus: typed.text("cpuset-cpus"),
         pids_limit: typed.read("pids-limit")?,
         blkio_weight: typed.read("blkio-weight")?,
-    };
-    if change == Change::default() {
-        return Err(Error::new("you must provide one or more flags when using this command"));
-    }
-    Ok(change)
+    })
 }

@@ -16,7 +16,7 @@ use super::logs::moment;
 pub async fn events(session: &Session, asked: &Events) -> Ended {
     let format = Format::of(asked.format.as_deref())?;
     asked.filters.iter().try_for_each(|(key, _)| check(key))?;
-    let span = Span::of(asked.since.as_deref(), asked.until.as_deref())?;
+    let span = Span::of(&asked.since, &asked.until)?;
     let mut happenings = Happenings::of(&session.engine).await?;
     while let Some(event) = span.next(&mut happenings).await? {
         if passes(&event, &asked.filters) && !written(&format.line(&event)?) {
@@ -62,9 +62,8 @@ impl Span {
     /// What `--since` and `--until` say.
     ///
     /// Errors: a moment that is over. containerd keeps nothing of what has happened.
-    pub fn of(since: Option<&str>, until: Option<&str>) -> Result<Span> {
-        let since = since.map(moment).transpose()?;
-        let until = until.map(moment).transpose()?;
+    pub fn of(since: &Option<String>, until: &Option<String>) -> Result<Span> {
+        let (since, until) = (moment("since", since)?, moment("until", until)?);
         let now = i64::try_from(time::now().as_secs()).unwrap_or(i64::MAX);
         if since.is_some_and(|(seconds, _)| seconds < now) {
             return Err(Error::new(
@@ -162,8 +161,11 @@ mod tests {
 
     #[test]
     fn what_is_over_can_not_be_shown() {
-        assert!(Span::of(Some("10m"), None).is_err());
-        assert!(Span::of(None, Some("10m")).is_ok());
-        assert!(Span::of(Some("never"), None).is_err());
+        let typed = |text: &str| Some(text.to_owned());
+        assert!(Span::of(&typed("10m"), &None).is_err());
+        assert!(Span::of(&None, &typed("10m")).is_ok());
+        assert!(
+            Span::of(&None, &typed("never")).err().is_some_and(|err| err.to_string().contains("\"until\""))
+        );
     }
 }

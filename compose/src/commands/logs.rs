@@ -143,7 +143,9 @@ fn end_of(path: &Path, count: usize) -> Result<(String, u64)> {
     let bytes = chunks.concat();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    Ok((lines[lines.len().saturating_sub(count)..].concat(), length))
+    // A line that isn't whole yet is none of them.
+    let torn = usize::from(!text.is_empty() && !text.ends_with('\n'));
+    Ok((lines[lines.len().saturating_sub(count.saturating_add(torn))..].concat(), length))
 }
 
 /// A file from a place on. One that isn't there is empty. What the keeper writes is UTF-8.
@@ -173,8 +175,8 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn of(logs: &Logs) -> Result<Show> {
-        let moment = |typed: &Option<String>| typed.as_deref().map(moment).transpose();
-        Ok(Show { since: moment(&logs.since)?, until: moment(&logs.until)?, timestamps: logs.timestamps })
+        let (since, until) = (moment("since", &logs.since)?, moment("until", &logs.until)?);
+        Ok(Show { since, until, timestamps: logs.timestamps })
     }
 
     fn last(&self, entries: &[Entry], count: Option<usize>) -> bool {
@@ -208,7 +210,8 @@ impl Show {
 }
 
 /// RFC 3339, a date, seconds since 1970, or a duration back from now: `1h30m`.
-pub(super) fn moment(typed: &str) -> Result<(i64, u32)> {
+pub(super) fn moment(flag: &str, typed: &Option<String>) -> Result<Option<(i64, u32)>> {
+    let Some(typed) = typed else { return Ok(None) };
     let now = time::now().as_secs() as i64;
     let back = || typed.parse::<crate::model::values::Duration>().ok();
     let seconds = |typed: &str| typed.split('.').next().and_then(|whole| whole.parse().ok());
@@ -217,7 +220,8 @@ pub(super) fn moment(typed: &str) -> Result<(i64, u32)> {
         .or_else(|| time::parse_rfc3339(&format!("{typed}T00:00:00Z")))
         .or_else(|| seconds(typed).map(|seconds| (seconds, 0)))
         .or_else(|| back().map(|back| (now - back.0.as_secs() as i64, 0)))
-        .ok_or_else(|| Error::new(format!("invalid value for \"since\": {typed:?} is no time")))
+        .map(Some)
+        .ok_or_else(|| Error::new(format!("invalid value for \"{flag}\": {typed:?} is no time")))
 }
 
 #[cfg(test)]
@@ -245,7 +249,7 @@ mod tests {
         let all = last(usize::MAX);
         assert_eq!((all.len(), all[0].as_str()), (3003, "oldest"));
         let mut log = Log::of(path.clone());
-        assert_eq!(log.last(2).unwrap().len(), 1, "a torn line is the last one");
+        assert_eq!(log.last(2).unwrap()[0].log, "a\n", "a torn line is none yet");
         std::fs::write(&path, line("a") + &line("b") + &line("torn")).unwrap();
         assert_eq!(log.rest().unwrap()[0].log, "torn\n");
         crate::disk::remove_dir(&dir).unwrap();

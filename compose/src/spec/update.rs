@@ -125,7 +125,7 @@ fn cpu(resources: &mut Map<String, Value>, change: &Change) -> Result<()> {
     let given = |number: Option<i64>| number.filter(|&number| number != 0);
     let (period, quota) = (given(change.cpu_period), given(change.cpu_quota));
     if let Some(cpus) = change.cpus.filter(|&cpus| cpus != 0.0) {
-        if !cpus.is_finite() || cpus < 0.01 || cpus > 1e6 {
+        if !(0.01..=1e6).contains(&cpus) {
             return Err(Error::new("Range of CPUs is from 0.01"));
         }
         let both =

@@ -79,7 +79,7 @@ const OWN_LABELS: &str = "com.docker.compose.";
 
 pub async fn events(session: &Session, project: &Project, asked: &Events) -> Ended {
     let selected = selection::named(project, &asked.services)?;
-    let span = Span::of(asked.since.as_deref(), asked.until.as_deref())?;
+    let span = Span::of(&asked.since, &asked.until)?;
     let mut happenings = Happenings::of(&session.engine).await?;
     while let Some(mut event) = span.next(&mut happenings).await? {
         let own = |name: &str| event.attributes.get(&format!("{OWN_LABELS}{name}")).cloned();
