@@ -1,15 +1,16 @@
 //! A command's own streams and a process's, tied together for as long as the process lives.
 
 use std::io::{Read, Write, stdin};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::detach::Keys;
 use super::stdio::Fifos;
 use super::terminal::{self, Raw};
 use crate::engine::Engine;
@@ -31,8 +32,23 @@ pub struct Ends {
     stdin: Option<Sender>,
     output: Output,
     terminal: bool,
+    /// What is typed to leave the process alone.
+    keys: Keys,
+    /// Whether the process hears of the end of our standard input.
+    ends_input: bool,
+    /// Whether the process gets our signals.
+    gives_signals: bool,
     // The fifos go when nobody needs them any more.
     _fifos: Option<Fifos>,
+}
+
+/// How it ended that streams were tied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The process has ended with this exit code.
+    Ended(u8),
+    /// The user has typed the keys, and the process goes on.
+    Detached,
 }
 
 /// Where a process's output comes from.
@@ -49,26 +65,48 @@ impl Ends {
         let receiver = |path: &String| OpenOptions::new().open_receiver(path).at(path);
         let stderr = Some(&streams.stderr).filter(|path| !path.is_empty());
         let output = Output::Fifos(receiver(&streams.stdout)?, stderr.map(receiver).transpose()?);
-        Ok(Ends { stdin: sender(&streams.stdin)?, output, terminal: streams.terminal, _fifos: Some(fifos) })
+        Ok(Ends::new(sender(&streams.stdin)?, output, streams.terminal, Some(fifos)))
     }
 
     /// Of a container whose keeper shows the output, at the socket, and that reads from the fifo, if there is one.
     pub fn of_keeper(socket: PathBuf, terminal: bool, input: Option<Fifos>) -> Result<Ends> {
         let stdin = input.as_ref().map(|fifos| sender(&fifos.streams.stdin)).transpose()?.flatten();
-        Ok(Ends { stdin, output: Output::Keeper(socket), terminal, _fifos: input })
+        Ok(Ends::new(stdin, Output::Keeper(socket), terminal, input))
+    }
+
+    /// Of a container that runs, whose others may type too: its input goes on when ours has ended.
+    pub fn of_running(socket: PathBuf, terminal: bool, input: Option<&Path>) -> Result<Ends> {
+        let stdin = input.map(|path| sender(&path.to_string_lossy())).transpose()?.flatten();
+        let ends = Ends::new(stdin, Output::Keeper(socket), terminal, None);
+        Ok(Ends { ends_input: false, ..ends })
+    }
+
+    fn new(stdin: Option<Sender>, output: Output, terminal: bool, fifos: Option<Fifos>) -> Ends {
+        let (keys, ends_input, gives_signals) = (Keys::default(), true, true);
+        Ends { stdin, output, terminal, keys, ends_input, gives_signals, _fifos: fifos }
+    }
+
+    /// With other keys to leave the process alone.
+    pub fn detached_by(self, keys: Keys) -> Ends {
+        Ends { keys, ..self }
+    }
+
+    /// Without our signals for the process: they end this program.
+    pub fn without_signals(self) -> Ends {
+        Ends { gives_signals: false, ..self }
     }
 
     /// Ties the streams together until the process has ended and all its output is shown. To be called when the process
     /// was made: from then on the end of a stream is the end of the output. `start` starts the process.
     ///
-    /// Gives the exit code.
+    /// Gives the exit code, unless the user leaves the process alone meanwhile.
     pub async fn tie(
         self,
         engine: &Engine,
         target: &Target,
         start: impl Future<Output = Result<()>>,
-    ) -> Result<u32> {
-        let Ends { stdin, output, terminal, _fifos } = self;
+    ) -> Result<Outcome> {
+        let Ends { stdin, output, terminal, keys, ends_input, gives_signals, _fifos: fifos } = self;
         let raw = if terminal && stdin.is_some() { Raw::enter()? } else { None };
         let wait = Wait { container_id: target.container.clone(), exec_id: target.exec.clone() };
         // From before the start, so that the shortest life is seen.
@@ -76,22 +114,40 @@ impl Ends {
             let engine = engine.clone();
             async move { engine.call(wait).await }
         });
-        let input = tokio::spawn(feed(engine.clone(), target.clone(), stdin));
-        let forwarding = tokio::spawn(forward(engine.clone(), target.clone(), terminal));
+        let (detach, detached) = oneshot::channel();
+        let keys = if terminal { keys } else { Keys::none() };
+        let input =
+            Input { engine: engine.clone(), target: target.clone(), to: stdin, keys, ends: ends_input };
+        let input = tokio::spawn(input.feed(detach));
+        let forwarding = tokio::spawn(forward(engine.clone(), target.clone(), terminal, gives_signals));
         let shown = output.open().await?;
-        let ended = async {
+        let to_the_end = async {
             start.await?;
             if terminal {
                 resize(engine, target).await;
             }
             let exited = waiting.await.map_err(|err| Error::new(err.to_string())).at("waiting")??;
-            Ok(exited.exit_status)
+            Ok(Outcome::Ended(u8::try_from(exited.exit_status).unwrap_or(u8::MAX)))
         };
-        let ended = shown_to_the_end(ended, shown.show()).await;
+        let ended = tokio::select! {
+            ended = shown_to_the_end(to_the_end, shown.show()) => ended,
+            () = told(detached) => Ok(Outcome::Detached),
+        };
         input.abort();
         forwarding.abort();
         drop(raw);
+        if matches!(ended, Ok(Outcome::Detached)) {
+            // Whoever attaches next types into them.
+            fifos.map(Fifos::leave);
+        }
         ended
+    }
+}
+
+/// Waits for a message. One that nobody can send any more never comes.
+async fn told(message: oneshot::Receiver<()>) {
+    if message.await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -126,13 +182,14 @@ impl Shown {
                 tokio::join!(show(stdout, std::io::stdout()), show_some(stderr));
             }
             // The keeper may be killed in the middle of a frame: then that was all.
-            Shown::Frames(stream) => drop(show_frames(stream).await),
+            Shown::Frames(stream) => drop(frames(stream, put_frame).await),
         }
     }
 }
 
-/// Each chunk has Docker's header before it: the stream, three bytes of nothing, and the length.
-async fn show_frames(mut from: UnixStream) -> std::io::Result<()> {
+/// Hands on what a keeper's socket shows, until the keeper ends: each chunk, and whether the chunk is of standard error.
+/// It has Docker's header before it: the stream, three bytes of nothing, and the length.
+pub async fn frames(mut from: UnixStream, mut take: impl FnMut(bool, &[u8])) -> std::io::Result<()> {
     const STDERR: u8 = 2;
     loop {
         let mut header = [0; 8];
@@ -140,12 +197,12 @@ async fn show_frames(mut from: UnixStream) -> std::io::Result<()> {
         let [stream, _, _, _, length @ ..] = header;
         let mut chunk = vec![0; u32::from_be_bytes(length) as usize];
         from.read_exact(&mut chunk).await?;
-        if stream == STDERR {
-            put(&mut std::io::stderr(), &chunk)
-        } else {
-            put(&mut std::io::stdout(), &chunk)
-        }
+        take(stream == STDERR, &chunk);
     }
+}
+
+fn put_frame(is_error: bool, chunk: &[u8]) {
+    if is_error { put(&mut std::io::stderr(), chunk) } else { put(&mut std::io::stdout(), chunk) }
 }
 
 /// Who doesn't want to see it, as `head`, has gone; the process goes on.
@@ -184,19 +241,40 @@ async fn show(mut from: Receiver, mut to: impl Write) {
     }
 }
 
-/// Gives our standard input to the process, and then tells of the end of it.
-async fn feed(engine: Engine, target: Target, to: Option<Sender>) {
-    let Some(mut to) = to else { return };
-    let mut typed = standard_input();
-    while let Some(chunk) = typed.recv().await {
-        if to.write_all(&chunk).await.is_err() {
-            return;
+/// Our standard input, on its way to the process.
+struct Input {
+    engine: Engine,
+    target: Target,
+    to: Option<Sender>,
+    keys: Keys,
+    /// Whether the process hears of the end.
+    ends: bool,
+}
+
+impl Input {
+    /// Gives what is typed to the process, until the end or until the keys are typed, which `detach` tells of.
+    async fn feed(self, detach: oneshot::Sender<()>) {
+        let Input { engine, target, to, mut keys, ends } = self;
+        let Some(mut to) = to else { return };
+        let mut typed = standard_input();
+        while let Some(chunk) = typed.recv().await {
+            let (chunk, leaves) = keys.take(&chunk);
+            if to.write_all(&chunk).await.is_err() {
+                return;
+            }
+            if leaves {
+                // Who waits for it may have ended meanwhile.
+                let _ = detach.send(());
+                return;
+            }
+        }
+        drop(to);
+        if ends {
+            let close = CloseIo { container_id: target.container, exec_id: target.exec, stdin: true };
+            // A process that has ended meanwhile reads no more.
+            drop(engine.call(close).await);
         }
     }
-    drop(to);
-    let close = CloseIo { container_id: target.container, exec_id: target.exec, stdin: true };
-    // A process that has ended meanwhile reads no more.
-    drop(engine.call(close).await);
 }
 
 /// Standard input may be a file, which no poll takes, or a terminal, which nobody wakes at the end: a thread reads it,
@@ -222,16 +300,17 @@ fn standard_input() -> mpsc::Receiver<Vec<u8>> {
 }
 
 /// Gives signals to the process, and tells its terminal of our terminal's size.
-async fn forward(engine: Engine, target: Target, terminal: bool) {
-    let kinds = [
+async fn forward(engine: Engine, target: Target, terminal: bool, gives_signals: bool) {
+    let signals = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
         SignalKind::quit(),
         SignalKind::hangup(),
         SignalKind::user_defined1(),
         SignalKind::user_defined2(),
-        SignalKind::window_change(),
     ];
+    let signals = signals.into_iter().filter(|_| gives_signals);
+    let kinds = signals.chain([SignalKind::window_change()]);
     let (sender, mut caught) = mpsc::channel(1);
     let mut watching = JoinSet::new();
     for kind in kinds {

@@ -2,11 +2,17 @@
 
 pub mod attach;
 pub mod container;
+pub mod copy;
+pub mod detach;
+pub mod exec;
+pub mod hook;
 pub mod host;
 pub mod image;
+pub mod inside;
 pub mod keeper;
 pub mod member;
 pub mod mounted;
+pub mod pre_start;
 pub mod project;
 pub mod record;
 pub mod resolved;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::docker;
+use super::inside::{self, Attach, CopyServices, ExecService, RunService};
 use crate::apply::image::When;
 use crate::error::{Error, Result};
 use crate::plan;
@@ -39,6 +40,10 @@ pub enum Verb {
     Logs(Logs),
     Ls(Ls),
     Pull(Vec<String>),
+    Exec(Box<ExecService>),
+    Run(Box<RunService>),
+    Attach(Attach),
+    Copy(CopyServices),
 }
 
 /// `up`, `create`
@@ -106,6 +111,7 @@ pub fn command() -> Command {
         .subcommand(config())
         .subcommands(life())
         .subcommands(looks())
+        .subcommands(inside::commands())
 }
 
 /// What the arguments mean, in a process that is at `here` with this environment.
@@ -167,6 +173,10 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
             format: of.get_one::<String>("format").cloned(),
         }),
         "pull" => Verb::Pull(texts(of, "service")),
+        "exec" => Verb::Exec(Box::new(inside::exec_service(of)?)),
+        "run" => Verb::Run(Box::new(inside::run_service(of)?)),
+        "attach" => Verb::Attach(inside::attach_service(of)?),
+        "cp" => Verb::Copy(inside::copy_services(of)?),
         other => return Err(Error::new(format!("{other}: no such command"))),
     })
 }

@@ -3,4 +3,5 @@
 pub mod compose;
 pub mod container;
 pub mod docker;
+pub mod inside;
 mod typed;

@@ -65,7 +65,7 @@ impl Docker {
         command
     }
 
-    fn spawn(&self, words: &[&str]) -> Child {
+    pub fn spawn(&self, words: &[&str]) -> Child {
         self.command(words).stdin(Stdio::piped()).spawn().unwrap()
     }
 
@@ -82,7 +82,7 @@ impl Docker {
     }
 
     /// The state of a container.
-    fn state(&self, name: &str) -> String {
+    pub fn state(&self, name: &str) -> String {
         self.ok(&["inspect", "-f", "{{.State.Status}}", name]).trim().to_owned()
     }
 }
@@ -103,7 +103,7 @@ impl Drop for Docker {
     }
 }
 
-fn said(output: &Output) -> (String, String, i32) {
+pub fn said(output: &Output) -> (String, String, i32) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
 }

@@ -8,6 +8,8 @@ mod engine;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
+mod inside;
+#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod life;

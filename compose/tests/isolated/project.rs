@@ -10,39 +10,39 @@ use crate::docker::{Docker, cgroup, nothing_is_left, nothing_is_left_by_the_kill
 use crate::host::program;
 
 /// A project in a directory of its own.
-struct Project<'a> {
+pub struct Project<'a> {
     docker: &'a Docker,
 }
 
 /// What a command has come to.
-struct Said {
-    stdout: String,
-    stderr: String,
-    code: i32,
+pub struct Said {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: i32,
 }
 
 impl<'a> Project<'a> {
     /// Of these services, each with the runtime of the test.
-    fn new(docker: &'a Docker, services: &str) -> Project<'a> {
+    pub fn new(docker: &'a Docker, services: &str) -> Project<'a> {
         let project = Project { docker };
         project.write(services);
         project
     }
 
     /// Changes the file.
-    fn write(&self, services: &str) {
+    pub fn write(&self, services: &str) {
         let common = format!("image: box, runtime: {}, cgroup_parent: {}", self.docker.runtime, cgroup());
         fs::create_dir_all("/run/shop").expect("a directory");
         fs::write("/run/shop/compose.yaml", services.replace("COMMON", &common)).expect("a file");
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.arg0("corten-compose").current_dir("/run/shop").args(words).stdin(Stdio::null());
         command
     }
 
-    fn says(&self, words: &[&str]) -> Said {
+    pub fn says(&self, words: &[&str]) -> Said {
         let output = self.command(words).output().expect("the program");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
@@ -50,14 +50,14 @@ impl<'a> Project<'a> {
     }
 
     /// What it says on standard output, if it succeeds.
-    fn ok(&self, words: &[&str]) -> Said {
+    pub fn ok(&self, words: &[&str]) -> Said {
         let said = self.says(words);
         assert_eq!(said.code, 0, "{words:?}: {}{}", said.stdout, said.stderr);
         said
     }
 
     /// The names of the containers that run.
-    fn running(&self) -> Vec<String> {
+    pub fn running(&self) -> Vec<String> {
         let listed = self.ok(&["ps", "--format", "{{.Name}} {{.State}}"]).stdout;
         let names = listed.lines().filter_map(|line| line.strip_suffix(" running").map(str::to_owned));
         let mut names: Vec<String> = names.collect();
@@ -65,7 +65,7 @@ impl<'a> Project<'a> {
         names
     }
 
-    fn is_gone(&self) {
+    pub fn is_gone(&self) {
         self.ok(&["down", "-v", "--remove-orphans", "-t", "1"]);
         nothing_is_left();
     }

@@ -16,12 +16,13 @@ pub async fn ensure(
     services: &BTreeSet<String>,
     policy: Option<When>,
 ) -> Result<BTreeMap<String, Image>> {
+    let shows = if session.quiet_pull { Shows::Nothing } else { Shows::Progress };
     let mut images = BTreeMap::new();
     for (name, service) in project.services.iter().filter(|(name, _)| services.contains(*name)) {
         let typed = name_of(project, name, service);
         let when = policy.unwrap_or(when(service));
         let platform = service.platform.as_deref();
-        let found = image::ensure(&session.engine, &typed, when, platform, Shows::Progress).await;
+        let found = image::ensure(&session.engine, &typed, when, platform, shows).await;
         let image = found.map_err(|err| match (&service.build, err.kind()) {
             (Some(_), Kind::NotFound) => Error::new(format!(
                 "services.{name}: {typed} isn't there, and is to be built: building can't be done here yet"

@@ -19,7 +19,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Shows the output, and if it is followed until no container is left that can write more.
 pub async fn logs(session: &Session, project: &Project, asked: &Logs) -> Ended {
     let selected = selection::named(project, &asked.services)?;
-    let is_meant = |one: &Observed| member_of(one).is_some_and(|member| selected.contains(&member.service));
+    let is_meant = |one: &Observed| {
+        member_of(one).is_some_and(|member| !member.one_off && selected.contains(&member.service))
+    };
     let mut shown: Vec<(String, Log)> = Vec::new();
     let mut tail = asked.logs.tail;
     loop {
