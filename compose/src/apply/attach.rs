@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::detach::Keys;
@@ -49,7 +49,13 @@ pub enum Outcome {
     Ended(u8),
     /// The user has typed the keys, and the process goes on.
     Detached,
+    /// Nobody reads our standard output any more, and the container goes on.
+    Unread,
 }
+
+/// The exit code of who is ended by SIGPIPE, as Docker's client is when nobody reads what it shows.
+pub const UNREAD: u8 = 141;
+const SIGPIPE: u32 = 13;
 
 /// Where a process's output comes from.
 enum Output {
@@ -129,14 +135,16 @@ impl Ends {
             let exited = waiting.await.map_err(|err| Error::new(err.to_string())).at("waiting")??;
             Ok(Outcome::Ended(u8::try_from(exited.exit_status).unwrap_or(u8::MAX)))
         };
+        let unread = Notify::new();
         let ended = tokio::select! {
-            ended = shown_to_the_end(to_the_end, shown.show()) => ended,
+            ended = shown_to_the_end(to_the_end, shown.show(&unread)) => ended,
             () = told(detached) => Ok(Outcome::Detached),
+            () = left_by_readers(engine, target, &unread) => Ok(Outcome::Unread),
         };
         input.abort();
         forwarding.abort();
         drop(raw);
-        if matches!(ended, Ok(Outcome::Detached)) {
+        if matches!(ended, Ok(Outcome::Detached | Outcome::Unread)) {
             // Whoever attaches next types into them.
             fifos.map(Fifos::leave);
         }
@@ -149,6 +157,18 @@ async fn told(message: oneshot::Receiver<()>) {
     if message.await.is_err() {
         std::future::pending().await
     }
+}
+
+/// Waits until nobody reads what a container shows. A process that was added is for its reader alone, and hears of it.
+async fn left_by_readers(engine: &Engine, target: &Target, unread: &Notify) {
+    unread.notified().await;
+    if target.exec.is_empty() {
+        return;
+    }
+    let Target { container, exec } = target.clone();
+    // A process that has ended meanwhile needs none.
+    drop(engine.call(Kill { container_id: container, exec_id: exec, signal: SIGPIPE, all: false }).await);
+    std::future::pending().await
 }
 
 /// The shim opens its end of the input later: who opens to write alone would have to wait for it.
@@ -175,19 +195,28 @@ enum Shown {
 }
 
 impl Shown {
-    /// Shows what comes, until nothing more can come.
-    async fn show(self) {
+    /// Shows what comes, until nothing more can come, and tells when nobody reads it any more.
+    async fn show(self, unread: &Notify) {
         match self {
             Shown::Streams(stdout, stderr) => {
-                tokio::join!(show(stdout, std::io::stdout()), show_some(stderr));
+                tokio::join!(show(stdout, std::io::stdout(), unread), show_some(stderr));
             }
             // The keeper may be killed in the middle of a frame: then that was all.
-            Shown::Frames(stream) => drop(frames(stream, put_frame).await),
+            Shown::Frames(stream) => drop(
+                frames(stream, |is_error, chunk| {
+                    if is_error {
+                        put(&mut std::io::stderr(), chunk, &Notify::new());
+                    } else {
+                        put(&mut std::io::stdout(), chunk, unread);
+                    }
+                })
+                .await,
+            ),
         }
     }
 }
 
-/// Hands on what a keeper's socket shows, until the keeper ends: each chunk, and whether the chunk is of standard error.
+/// Hands on what a keeper's socket shows, until the keeper ends: whether a chunk is of standard error, and the chunk.
 /// It has Docker's header before it: the stream, three bytes of nothing, and the length.
 pub async fn frames(mut from: UnixStream, mut take: impl FnMut(bool, &[u8])) -> std::io::Result<()> {
     const STDERR: u8 = 2;
@@ -201,13 +230,12 @@ pub async fn frames(mut from: UnixStream, mut take: impl FnMut(bool, &[u8])) -> 
     }
 }
 
-fn put_frame(is_error: bool, chunk: &[u8]) {
-    if is_error { put(&mut std::io::stderr(), chunk) } else { put(&mut std::io::stdout(), chunk) }
-}
-
-/// Who doesn't want to see it, as `head`, has gone; the process goes on.
-fn put(to: &mut impl Write, chunk: &[u8]) {
-    drop(to.write_all(chunk).and_then(|()| to.flush()));
+/// What can't be shown is lost.
+fn put(to: &mut impl Write, chunk: &[u8], unread: &Notify) {
+    let shown = to.write_all(chunk).and_then(|()| to.flush());
+    if shown.is_err_and(|err| err.kind() == std::io::ErrorKind::BrokenPipe) {
+        unread.notify_one();
+    }
 }
 
 /// Shows the output meanwhile, and after the end what is still to come. Of a process that didn't start nothing comes.
@@ -226,18 +254,18 @@ async fn shown_to_the_end<T>(ended: impl Future<Output = Result<T>>, output: imp
 
 async fn show_some(from: Option<Receiver>) {
     if let Some(from) = from {
-        show(from, std::io::stderr()).await;
+        show(from, std::io::stderr(), &Notify::new()).await;
     }
 }
 
 /// Shows what comes, until nobody can write any more.
-async fn show(mut from: Receiver, mut to: impl Write) {
+async fn show(mut from: Receiver, mut to: impl Write, unread: &Notify) {
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(length) = from.read(&mut chunk).await {
         if length == 0 {
             break;
         }
-        put(&mut to, &chunk[..length]);
+        put(&mut to, &chunk[..length], unread);
     }
 }
 

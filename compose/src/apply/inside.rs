@@ -67,7 +67,7 @@ fn parts(spec: &Value) -> Vec<Part> {
             mount["options"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let is_bind =
             mount["type"] == "bind" || options.iter().any(|option| ["bind", "rbind"].contains(option));
-        // Those of processes are gone with the processes.
+        // What belongs to a process is gone with the process.
         let source = mount["source"].as_str().filter(|source| is_bind && !source.starts_with("/proc/"))?;
         let read_only = options.iter().any(|option| ["ro", "rro"].contains(option));
         Some(Part { source: source.into(), target: mount["destination"].as_str()?.to_owned(), read_only })

@@ -121,7 +121,7 @@ fn service(service: Service, hook: &Hook, one: &Observed) -> Result<Service> {
     for mount in volumes.iter_mut().filter(|mount| mount.kind == MountKind::Volume) {
         mount.source = mount.source.take().or_else(|| kept.get(&mount.target).cloned());
     }
-    // Those that only the image names.
+    // Volumes that only the image names.
     for (target, source) in kept {
         if !volumes.iter().any(|mount| mount.target == *target) {
             let (target, source) = (target.clone(), Some(source.clone()));

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use super::{Ended, Session};
-use crate::apply::attach::{Ends, Outcome, Target};
+use crate::apply::attach::{Ends, Outcome, Target, UNREAD};
 use crate::apply::stdio;
 use crate::cli::inside::Attach;
 use crate::error::{Error, Kind, Result};
@@ -32,6 +32,7 @@ pub async fn tied(session: &Session, one: &Observed, asked: &Attach) -> Ended {
     let target = Target { container: one.id().to_owned(), exec: String::new() };
     match ends.tie(&session.engine, &target, async { Ok(()) }).await? {
         Outcome::Ended(code) => Ok(code),
+        Outcome::Unread => Ok(UNREAD),
         Outcome::Detached => Err(Error::new("read escape sequence")),
     }
 }

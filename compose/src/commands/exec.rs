@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use serde_json::Value;
 
 use super::{Ended, Session, code_of, complain};
-use crate::apply::attach::{Ends, Outcome, Target};
+use crate::apply::attach::{Ends, Outcome, Target, UNREAD};
 use crate::apply::exec::{self, Addition};
 use crate::apply::stdio::{Fifos, Streams};
 use crate::cli::docker::Exec;
@@ -60,7 +60,11 @@ async fn attached(session: &Session, asked: &Exec, target: &Target, process: Val
     let ends = Ends::of_fifos(fifos)?.detached_by(asked.detach_keys.clone());
     exec::add(engine, target, process, &streams).await?;
     match ends.tie(engine, target, exec::start(engine, target)).await {
-        Ok(Outcome::Detached) => Err(Error::new("read escape sequence")),
+        Ok(Outcome::Detached) => {
+            eprintln!("read escape sequence");
+            Ok(1)
+        }
+        Ok(Outcome::Unread) => Ok(UNREAD),
         Ok(Outcome::Ended(code)) => {
             exec::delete(engine, target).await;
             Ok(code)

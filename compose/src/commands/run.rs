@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use super::{Ended, REFUSED, Session, code_of, complain, say};
-use crate::apply::attach::{Ends, Outcome, Target};
+use crate::apply::attach::{Ends, Outcome, Target, UNREAD};
 use crate::apply::container::{self, New};
 use crate::apply::stdio::{self, Fifos};
 use crate::apply::sweep::sweep;
@@ -29,7 +29,7 @@ pub async fn run(session: &Session, asked: Asked, detach: bool) -> u8 {
     } else {
         attached(session, &made, None, container::begin(&session.engine, &made)).await
     };
-    let goes_on = detach || matches!(ended, Ok(Outcome::Detached));
+    let goes_on = detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
     let removes = auto_remove && (!goes_on || ended.is_err());
     let removed =
         if removes { container::remove(&session.engine, &session.disk, &made, true).await } else { Ok(()) };
@@ -43,10 +43,11 @@ pub async fn run(session: &Session, asked: Asked, detach: bool) -> u8 {
 }
 
 /// Who leaves a container alone has started it well.
-fn code(outcome: Outcome) -> u8 {
-    match outcome {
+pub fn code(ended: Outcome) -> u8 {
+    match ended {
         Outcome::Ended(code) => code,
         Outcome::Detached => 0,
+        Outcome::Unread => UNREAD,
     }
 }
 

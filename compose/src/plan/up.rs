@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::actual::{Actual, Container, Health, State};
 use super::graph::{Action, AnonymousVolumes, Cause, Creation, Named, Plan, StepId, Target, Turn};
-use super::wanted::{Wanted, container_name, namespace_parents, networks_of, parents, volumes_of};
+use super::wanted::{
+    Wanted, container_name, namespace_parents, networks_of, parents, refuse_what_only_one_can_have,
+    volumes_of,
+};
 use super::{lifecycle, selection};
 use crate::error::{Error, Result};
 use crate::model::types::Service;
@@ -566,23 +569,6 @@ impl<'a> Up<'a> {
     fn target(&self, service: &str, definition: &Service, number: u32, generation: u64) -> Target {
         let name = container_name(self.wanted.project, service, definition, number);
         Target { name, service: service.to_owned(), number, generation, id: None }
-    }
-}
-
-/// A name, and a port of the host, is one container's.
-fn refuse_what_only_one_can_have(name: &str, service: &Service, count: u32) -> Result<()> {
-    if count < 2 {
-        return Ok(());
-    }
-    if let Some(own) = &service.container_name {
-        return Err(Error::new(format!("services.{name}: {count} containers can't all have the name {own}")));
-    }
-    let fixed = service.ports.iter().filter_map(|port| port.published.as_deref());
-    match fixed.into_iter().find(|port| !port.is_empty() && !port.contains('-')) {
-        Some(port) => Err(Error::new(format!(
-            "services.{name}: {count} containers can't all have port {port} of the host"
-        ))),
-        None => Ok(()),
     }
 }
 

@@ -14,8 +14,9 @@ use crate::project::Project;
 
 /// A server behind a database with a check.
 const SHOP: &str = "
+x-often: &often {test: 'true', interval: 1s, start_period: 20s, start_interval: 100ms}
 services:
-  db: {COMMON, init: true, command: sleep 1000, healthcheck: {test: 'true', interval: 1s, start_period: 20s, start_interval: 100ms}}
+  db: {COMMON, init: true, command: sleep 1000, healthcheck: *often}
   web:
     <<: {COMMON}
     init: true
@@ -51,7 +52,7 @@ fn run_makes_a_container_beside_the_services_own() {
         assert!(project.ok(&["ps", "-a", "--format", "{{.Name}}"]).stdout.contains("job\n"));
         for (words, code, why) in [
             (&["run", "--rm", "nobody"][..], 1, "no such service: nobody"),
-            (&["run", "--rm", "--no-deps", "web", "nothing"], 127, "executable file not found"),
+            (&["run", "--rm", "--no-deps", "web", "nothing"], 127, "nothing"),
             (&["run", "--name", "job", "web"], 1, "is already in use by container"),
             (&["exec", "nobody", "true"], 1, "no such service: nobody"),
             (&["exec", "web", "nothing"], 127, "executable file not found"),
@@ -121,12 +122,14 @@ volumes: {{data: }}
         let said = project.says(&["up", "-d"]);
         assert_eq!(said.code, 1);
         assert!(said.stderr.contains("web hook exited with status 9: why"), "{}", said.stderr);
+        project.is_gone();
         project.write(&service("    pre_stop: [{command: [nothing]}]"));
-        project.ok(&["up", "-d", "-t", "1"]);
+        project.ok(&["up", "-d"]);
         let said = project.says(&["down", "-t", "1"]);
         assert!(said.code == 1 && said.stderr.contains("web hook exited with status 127"), "{}", said.stderr);
         assert_eq!(project.running(), ["shop-web-1"]);
         project.write(&service("    pre_start: [{command: [sh, -c, 'echo why; exit 17']}]"));
+        project.ok(&["down", "-t", "1"]);
         for _ in 0..2 {
             let said = project.says(&["up", "-d", "-t", "1"]);
             assert_eq!(said.code, 1);

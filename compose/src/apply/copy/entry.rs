@@ -30,7 +30,7 @@ pub enum Kind<'a> {
 
 /// Where entries go.
 pub trait Sink {
-    /// Takes an entry. Those in a directory come behind the directory. An empty path is the place itself.
+    /// Takes an entry. What is in a directory comes behind the directory. An empty path is the place itself.
     fn take(&mut self, path: &Path, about: &About, kind: Kind) -> Result<()>;
 
     /// Does what can only be done once all are there.

@@ -33,16 +33,16 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     /// Hands on what has that name in the directory, with all that is below it, as `path`.
     pub fn over(&mut self, dir: BorrowedFd, name: &OsStr, path: &Path) -> Result<()> {
-        self.entry(dir, name, path, 0).at(path.display())?;
+        self.entry(dir, name, path, 0)?;
         self.sink.finish()
     }
 
     fn entry(&mut self, dir: BorrowedFd, name: &OsStr, path: &Path, depth: usize) -> Result<()> {
-        let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).at(path.display())?;
         match kind_of(&stat) {
             SFlag::S_IFDIR => self.directory(dir, name, path, depth),
             SFlag::S_IFLNK => {
-                let to = PathBuf::from(readlinkat(dir, name)?);
+                let to = PathBuf::from(readlinkat(dir, name).at(path.display())?);
                 self.sink.take(path, &about(&stat), Kind::Symlink(to))
             }
             SFlag::S_IFREG => self.file(dir, name, path),
@@ -54,18 +54,18 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     fn directory(&mut self, dir: BorrowedFd, name: &OsStr, path: &Path, depth: usize) -> Result<()> {
         if depth == DEPTH_MAX {
-            return Err(Error::new(format!("more than {DEPTH_MAX} directories deep")));
+            return Err(Error::new(format!("{}: more than {DEPTH_MAX} directories deep", path.display())));
         }
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let opened = openat(dir, name, flags, Mode::empty())?;
+        let opened = openat(dir, name, flags, Mode::empty()).at(path.display())?;
         self.sink.take(path, &about(&fstat(&opened)?), Kind::Directory)?;
-        for name in names(opened.as_fd())? {
+        for name in names(opened.as_fd()).at(path.display())? {
             let path = path.join(&name);
             match self.entry(opened.as_fd(), &name, &path, depth + 1) {
                 Ok(()) => {}
                 // It has been removed meanwhile.
                 Err(err) if is_gone(opened.as_fd(), &name) => drop(err),
-                Err(err) => return Err(err).at(Path::new(&name).display()),
+                Err(err) => return Err(err),
             }
         }
         Ok(())
@@ -75,10 +75,10 @@ impl<'a, S: Sink> Walk<'a, S> {
         // What is another thing by now, a fifo say, is not waited for.
         let flags =
             OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let file = File::from(openat(dir, name, flags, Mode::empty())?);
+        let file = File::from(openat(dir, name, flags, Mode::empty()).at(path.display())?);
         let stat = fstat(&file)?;
         if kind_of(&stat) != SFlag::S_IFREG {
-            return Err(Error::new("it has just become another thing"));
+            return Err(Error::new(format!("{}: it has just become another thing", path.display())));
         }
         if stat.st_nlink > 1 {
             if let Some(first) = self.seen.get(&(stat.st_dev, stat.st_ino)) {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::types::Project;
 use crate::observe::Observed;
 
-/// The container of a service that runs: of that number, or the first one. Those of `run` come last.
+/// The container of a service that runs: of that number, or the first one. Containers of `run` come last.
 ///
 /// Errors: in docker compose's words.
 pub async fn running(

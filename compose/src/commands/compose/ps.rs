@@ -26,7 +26,7 @@ const COLUMNS: [Column; 7] = [
 pub async fn ps(session: &Session, project: &Project, asked: &Ps) -> Ended {
     let selected = selection::named(project, &asked.services)?;
     let mut containers = members(&session.engine, &project.name).await?;
-    // Those of `run` are none of the service's own.
+    // Containers of `run` are none of the service's own.
     let is_own = |one: &Observed| member_of(one).is_some_and(|member| !member.one_off);
     containers.retain(|one| asked.all || (one.state.is_up() && is_own(one)));
     containers.retain(|one| {

@@ -29,13 +29,12 @@ pub async fn run(session: &Session, project: &Project, asked: &RunService) -> En
     } else {
         attached(session, &made, service, &asked.service).await
     };
-    let goes_on = asked.detach || matches!(ended, Ok(Outcome::Detached));
+    let goes_on = asked.detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
     if asked.auto_remove && (!goes_on || ended.is_err()) {
         container::remove(&session.engine, &session.disk, &made, true).await?;
     }
     match ended {
-        Ok(Outcome::Ended(code)) => Ok(code),
-        Ok(Outcome::Detached) => Ok(0),
+        Ok(ended) => Ok(run::code(ended)),
         Err(err) if code_of(&err) == REFUSED => Err(err),
         Err(err) => {
             eprintln!("{err}");
