@@ -216,6 +216,16 @@ fn attach_types_shows_and_gives_signals() {
             let (stdout, _, _) = said(&attached.wait_with_output().expect("it ends"));
             assert_eq!(stdout, text);
         }
+        // Who is no longer read ends, and so does what it has added; a container goes on.
+        for words in [&["exec", "cat", "yes"][..], &["run", "--rm", "--name", "yes", "box", "yes"]] {
+            let mut yes = docker.spawn(words);
+            drop(yes.stdout.take());
+            assert_eq!(yes.wait().expect("it ends").code(), Some(141), "{words:?}");
+        }
+        assert_eq!(docker.says(&["exec", "cat", "pidof", "yes"]).2, 1);
+        assert_eq!(docker.state("yes"), "running");
+        docker.ok(&["stop", "-t", "0", "yes"]);
+        until("it is removed", || docker.ok(&["ps", "-aq", "--filter", "name=yes"]).is_empty());
         let trap = "trap 'echo got; exit 7' TERM; echo begun; while :; do sleep 0.05; done";
         docker.ok(&["run", "-d", "--name", "trap", "box", "sh", "-c", trap]);
         until("it traps", || docker.ok(&["logs", "trap"]) == "begun\n");
