@@ -51,7 +51,7 @@ fn changed(project: &Project, asked: &RunService) -> Result<Project> {
         return Err(Error::new(format!("no such service: {}", asked.service)));
     }
     let mut project = project.clone();
-    project.select(&[asked.service.clone()], !asked.no_deps)?;
+    project.select(std::slice::from_ref(&asked.service), !asked.no_deps)?;
     let environment = project.environment.clone();
     let variable = |line: &String| match line.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), Some(value.to_owned()))),
