@@ -8,37 +8,23 @@ use crate::error::{Context, Result};
 use crate::keep::HandedOver;
 
 mod actual;
-// Until its callers are here.
-#[allow(dead_code)]
 mod apply;
 mod build;
 mod changes;
 mod cli;
 mod commands;
-// Until its callers are here.
-#[allow(dead_code)]
 mod disk;
-// Until its callers are here.
-#[allow(dead_code)]
 mod engine;
 mod error;
 mod happenings;
 mod id;
-// Until its callers are here.
-#[allow(dead_code, unused_imports)]
 mod keep;
 #[cfg(feature = "manual")]
 mod manual;
-// Until its callers are here.
-#[allow(dead_code)]
 mod model;
 mod names;
-// Until its callers are here.
-#[allow(dead_code)]
 mod net;
 mod observe;
-// Until its callers are here.
-#[allow(dead_code)]
 mod plan;
 mod process;
 mod proxies;

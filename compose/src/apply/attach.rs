@@ -1,15 +1,16 @@
 //! A command's own streams and a process's, tied together for as long as the process lives.
 
 use std::io::{Read, Write, stdin};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::detach::Keys;
 use super::stdio::Fifos;
 use super::terminal::{self, Raw};
 use crate::engine::Engine;
@@ -31,9 +32,30 @@ pub struct Ends {
     stdin: Option<Sender>,
     output: Output,
     terminal: bool,
+    /// What is typed to leave the process alone.
+    keys: Keys,
+    /// Whether the process hears of the end of our standard input.
+    ends_input: bool,
+    /// Whether the process gets our signals.
+    gives_signals: bool,
     // The fifos go when nobody needs them any more.
     _fifos: Option<Fifos>,
 }
+
+/// How it ended that streams were tied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The process has ended with this exit code.
+    Ended(u8),
+    /// The user has typed the keys, and the process goes on.
+    Detached,
+    /// Nobody reads our standard output any more, and the container goes on.
+    Unread,
+}
+
+/// The exit code of who is ended by SIGPIPE, as Docker's client is when nobody reads what it shows.
+pub const UNREAD: u8 = 141;
+const SIGPIPE: u32 = 13;
 
 /// Where a process's output comes from.
 enum Output {
@@ -49,26 +71,48 @@ impl Ends {
         let receiver = |path: &String| OpenOptions::new().open_receiver(path).at(path);
         let stderr = Some(&streams.stderr).filter(|path| !path.is_empty());
         let output = Output::Fifos(receiver(&streams.stdout)?, stderr.map(receiver).transpose()?);
-        Ok(Ends { stdin: sender(&streams.stdin)?, output, terminal: streams.terminal, _fifos: Some(fifos) })
+        Ok(Ends::new(sender(&streams.stdin)?, output, streams.terminal, Some(fifos)))
     }
 
     /// Of a container whose keeper shows the output, at the socket, and that reads from the fifo, if there is one.
     pub fn of_keeper(socket: PathBuf, terminal: bool, input: Option<Fifos>) -> Result<Ends> {
         let stdin = input.as_ref().map(|fifos| sender(&fifos.streams.stdin)).transpose()?.flatten();
-        Ok(Ends { stdin, output: Output::Keeper(socket), terminal, _fifos: input })
+        Ok(Ends::new(stdin, Output::Keeper(socket), terminal, input))
+    }
+
+    /// Of a container that runs, whose others may type too: its input goes on when ours has ended.
+    pub fn of_running(socket: PathBuf, terminal: bool, input: Option<&Path>) -> Result<Ends> {
+        let stdin = input.map(|path| sender(&path.to_string_lossy())).transpose()?.flatten();
+        let ends = Ends::new(stdin, Output::Keeper(socket), terminal, None);
+        Ok(Ends { ends_input: false, ..ends })
+    }
+
+    fn new(stdin: Option<Sender>, output: Output, terminal: bool, fifos: Option<Fifos>) -> Ends {
+        let (keys, ends_input, gives_signals) = (Keys::default(), true, true);
+        Ends { stdin, output, terminal, keys, ends_input, gives_signals, _fifos: fifos }
+    }
+
+    /// With other keys to leave the process alone.
+    pub fn detached_by(self, keys: Keys) -> Ends {
+        Ends { keys, ..self }
+    }
+
+    /// Without our signals for the process: they end this program.
+    pub fn without_signals(self) -> Ends {
+        Ends { gives_signals: false, ..self }
     }
 
     /// Ties the streams together until the process has ended and all its output is shown. To be called when the process
     /// was made: from then on the end of a stream is the end of the output. `start` starts the process.
     ///
-    /// Gives the exit code.
+    /// Gives the exit code, unless the user leaves the process alone meanwhile.
     pub async fn tie(
         self,
         engine: &Engine,
         target: &Target,
         start: impl Future<Output = Result<()>>,
-    ) -> Result<u32> {
-        let Ends { stdin, output, terminal, _fifos } = self;
+    ) -> Result<Outcome> {
+        let Ends { stdin, output, terminal, keys, ends_input, gives_signals, _fifos: fifos } = self;
         let raw = if terminal && stdin.is_some() { Raw::enter()? } else { None };
         let wait = Wait { container_id: target.container.clone(), exec_id: target.exec.clone() };
         // From before the start, so that the shortest life is seen.
@@ -76,23 +120,55 @@ impl Ends {
             let engine = engine.clone();
             async move { engine.call(wait).await }
         });
-        let input = tokio::spawn(feed(engine.clone(), target.clone(), stdin));
-        let forwarding = tokio::spawn(forward(engine.clone(), target.clone(), terminal));
+        let (detach, detached) = oneshot::channel();
+        let keys = if terminal { keys } else { Keys::none() };
+        let input =
+            Input { engine: engine.clone(), target: target.clone(), to: stdin, keys, ends: ends_input };
+        let input = tokio::spawn(input.feed(detach));
+        let forwarding = tokio::spawn(forward(engine.clone(), target.clone(), terminal, gives_signals));
         let shown = output.open().await?;
-        let ended = async {
+        let to_the_end = async {
             start.await?;
             if terminal {
                 resize(engine, target).await;
             }
             let exited = waiting.await.map_err(|err| Error::new(err.to_string())).at("waiting")??;
-            Ok(exited.exit_status)
+            Ok(Outcome::Ended(u8::try_from(exited.exit_status).unwrap_or(u8::MAX)))
         };
-        let ended = shown_to_the_end(ended, shown.show()).await;
+        let unread = Notify::new();
+        let ended = tokio::select! {
+            ended = shown_to_the_end(to_the_end, shown.show(&unread)) => ended,
+            () = told(detached) => Ok(Outcome::Detached),
+            () = left_by_readers(engine, target, &unread) => Ok(Outcome::Unread),
+        };
         input.abort();
         forwarding.abort();
         drop(raw);
+        if matches!(ended, Ok(Outcome::Detached | Outcome::Unread)) {
+            // Whoever attaches next types into them.
+            fifos.map(Fifos::leave);
+        }
         ended
     }
+}
+
+/// Waits for a message. One that nobody can send any more never comes.
+async fn told(message: oneshot::Receiver<()>) {
+    if message.await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Waits until nobody reads what a container shows. A process that was added is for its reader alone, and hears of it.
+async fn left_by_readers(engine: &Engine, target: &Target, unread: &Notify) {
+    unread.notified().await;
+    if target.exec.is_empty() {
+        return;
+    }
+    let Target { container, exec } = target.clone();
+    // A process that has ended meanwhile needs none.
+    drop(engine.call(Kill { container_id: container, exec_id: exec, signal: SIGPIPE, all: false }).await);
+    std::future::pending().await
 }
 
 /// The shim opens its end of the input later: who opens to write alone would have to wait for it.
@@ -119,20 +195,30 @@ enum Shown {
 }
 
 impl Shown {
-    /// Shows what comes, until nothing more can come.
-    async fn show(self) {
+    /// Shows what comes, until nothing more can come, and tells when nobody reads it any more.
+    async fn show(self, unread: &Notify) {
         match self {
             Shown::Streams(stdout, stderr) => {
-                tokio::join!(show(stdout, std::io::stdout()), show_some(stderr));
+                tokio::join!(show(stdout, std::io::stdout(), unread), show_some(stderr));
             }
             // The keeper may be killed in the middle of a frame: then that was all.
-            Shown::Frames(stream) => drop(show_frames(stream).await),
+            Shown::Frames(stream) => drop(
+                frames(stream, |is_error, chunk| {
+                    if is_error {
+                        put(&mut std::io::stderr(), chunk, &Notify::new());
+                    } else {
+                        put(&mut std::io::stdout(), chunk, unread);
+                    }
+                })
+                .await,
+            ),
         }
     }
 }
 
-/// Each chunk has Docker's header before it: the stream, three bytes of nothing, and the length.
-async fn show_frames(mut from: UnixStream) -> std::io::Result<()> {
+/// Hands on what a keeper's socket shows, until the keeper ends: whether a chunk is of standard error, and the chunk.
+/// It has Docker's header before it: the stream, three bytes of nothing, and the length.
+pub async fn frames(mut from: UnixStream, mut take: impl FnMut(bool, &[u8])) -> std::io::Result<()> {
     const STDERR: u8 = 2;
     loop {
         let mut header = [0; 8];
@@ -140,17 +226,16 @@ async fn show_frames(mut from: UnixStream) -> std::io::Result<()> {
         let [stream, _, _, _, length @ ..] = header;
         let mut chunk = vec![0; u32::from_be_bytes(length) as usize];
         from.read_exact(&mut chunk).await?;
-        if stream == STDERR {
-            put(&mut std::io::stderr(), &chunk)
-        } else {
-            put(&mut std::io::stdout(), &chunk)
-        }
+        take(stream == STDERR, &chunk);
     }
 }
 
-/// Who doesn't want to see it, as `head`, has gone; the process goes on.
-fn put(to: &mut impl Write, chunk: &[u8]) {
-    drop(to.write_all(chunk).and_then(|()| to.flush()));
+/// What can't be shown is lost.
+fn put(to: &mut impl Write, chunk: &[u8], unread: &Notify) {
+    let shown = to.write_all(chunk).and_then(|()| to.flush());
+    if shown.is_err_and(|err| err.kind() == std::io::ErrorKind::BrokenPipe) {
+        unread.notify_one();
+    }
 }
 
 /// Shows the output meanwhile, and after the end what is still to come. Of a process that didn't start nothing comes.
@@ -169,34 +254,55 @@ async fn shown_to_the_end<T>(ended: impl Future<Output = Result<T>>, output: imp
 
 async fn show_some(from: Option<Receiver>) {
     if let Some(from) = from {
-        show(from, std::io::stderr()).await;
+        show(from, std::io::stderr(), &Notify::new()).await;
     }
 }
 
 /// Shows what comes, until nobody can write any more.
-async fn show(mut from: Receiver, mut to: impl Write) {
+async fn show(mut from: Receiver, mut to: impl Write, unread: &Notify) {
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(length) = from.read(&mut chunk).await {
         if length == 0 {
             break;
         }
-        put(&mut to, &chunk[..length]);
+        put(&mut to, &chunk[..length], unread);
     }
 }
 
-/// Gives our standard input to the process, and then tells of the end of it.
-async fn feed(engine: Engine, target: Target, to: Option<Sender>) {
-    let Some(mut to) = to else { return };
-    let mut typed = standard_input();
-    while let Some(chunk) = typed.recv().await {
-        if to.write_all(&chunk).await.is_err() {
-            return;
+/// Our standard input, on its way to the process.
+struct Input {
+    engine: Engine,
+    target: Target,
+    to: Option<Sender>,
+    keys: Keys,
+    /// Whether the process hears of the end.
+    ends: bool,
+}
+
+impl Input {
+    /// Gives what is typed to the process, until the end or until the keys are typed, which `detach` tells of.
+    async fn feed(self, detach: oneshot::Sender<()>) {
+        let Input { engine, target, to, mut keys, ends } = self;
+        let Some(mut to) = to else { return };
+        let mut typed = standard_input();
+        while let Some(chunk) = typed.recv().await {
+            let (chunk, leaves) = keys.take(&chunk);
+            if to.write_all(&chunk).await.is_err() {
+                return;
+            }
+            if leaves {
+                // Who waits for it may have ended meanwhile.
+                let _ = detach.send(());
+                return;
+            }
+        }
+        drop(to);
+        if ends {
+            let close = CloseIo { container_id: target.container, exec_id: target.exec, stdin: true };
+            // A process that has ended meanwhile reads no more.
+            drop(engine.call(close).await);
         }
     }
-    drop(to);
-    let close = CloseIo { container_id: target.container, exec_id: target.exec, stdin: true };
-    // A process that has ended meanwhile reads no more.
-    drop(engine.call(close).await);
 }
 
 /// Standard input may be a file, which no poll takes, or a terminal, which nobody wakes at the end: a thread reads it,
@@ -222,16 +328,17 @@ fn standard_input() -> mpsc::Receiver<Vec<u8>> {
 }
 
 /// Gives signals to the process, and tells its terminal of our terminal's size.
-async fn forward(engine: Engine, target: Target, terminal: bool) {
-    let kinds = [
+async fn forward(engine: Engine, target: Target, terminal: bool, gives_signals: bool) {
+    let signals = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
         SignalKind::quit(),
         SignalKind::hangup(),
         SignalKind::user_defined1(),
         SignalKind::user_defined2(),
-        SignalKind::window_change(),
     ];
+    let signals = signals.into_iter().filter(|_| gives_signals);
+    let kinds = signals.chain([SignalKind::window_change()]);
     let (sender, mut caught) = mpsc::channel(1);
     let mut watching = JoinSet::new();
     for kind in kinds {

@@ -119,7 +119,12 @@ fn apply_to(service: &mut Service, change: &Change) {
     service.cpus = change.cpus.filter(|&cpus| cpus != 0.0).or(service.cpus);
     service.cpuset = change.cpuset_cpus.clone().filter(|cpus| !cpus.is_empty()).or(service.cpuset.take());
     service.pids_limit = change.pids_limit.or(service.pids_limit);
-    service.restart = change.restart.or(service.restart);
+    if change.restart.is_some() {
+        service.restart = change.restart;
+        if let Some(deploy) = &mut service.deploy {
+            deploy.restart_policy = None;
+        }
+    }
     if let Some(weight) = change.blkio_weight.filter(|&weight| weight != 0) {
         service.blkio_config.get_or_insert_with(BlkioConfig::default).weight = Some(weight);
     }

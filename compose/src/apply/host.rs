@@ -16,11 +16,12 @@ const RECURSIVE_READONLY_SINCE: (u32, u32) = (5, 12);
 /// Programs that are an init for containers.
 const INITS: [&str; 4] = ["docker-init", "tini-static", "tini", "catatonit"];
 
+/// Corten's own shim.
+pub const CORTEN: &str = "io.containerd.corten.v2";
+
 /// The runtimes by preference, with the shim that each is.
-const RUNTIMES: [(&str, &str); 2] = [
-    ("containerd-shim-corten-v2", "io.containerd.corten.v2"),
-    ("containerd-shim-runc-v2", "io.containerd.runc.v2"),
-];
+const RUNTIMES: [(&str, &str); 2] =
+    [("containerd-shim-corten-v2", CORTEN), ("containerd-shim-runc-v2", "io.containerd.runc.v2")];
 
 /// Looks at this host.
 pub fn look() -> Host {

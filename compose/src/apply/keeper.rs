@@ -6,17 +6,20 @@ use std::process::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use super::stdio::Streams;
+use super::host;
+use super::stdio::{self, Fifos, Streams};
 
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::keep::{self, Check, Log, Settings};
 use crate::model::types::Service;
+use crate::model::values::Restart;
 use crate::net::files;
 use crate::net::network::{Network, Wanted};
 use crate::net::pool::Pool;
 use crate::net::request::Request;
+use crate::observe::Observed;
 use crate::spec::image;
 use crate::spec::oci::{Hook, Hooks};
 use crate::time;
@@ -55,7 +58,7 @@ pub fn tell(engine: &Engine, disk: &Disk, told: &Told) -> Result<()> {
         address: engine.address().to_owned(),
         log: Log::of(service.logging.as_ref())?,
         health: Check::merged(service.healthcheck.as_ref(), of_image(image), &image.shell),
-        restart: service.restart.unwrap_or_default().into(),
+        restart: service.restart_policy().into(),
         auto_remove,
     };
     settings.save(&dir)
@@ -122,6 +125,26 @@ pub async fn start(dir: &Path, streams: &Streams) -> Result<()> {
         None => Ok(()),
         Some(status) => Err(Error::new(format!("its keeper: ended at once, {status}"))),
     }
+}
+
+/// The streams of a container that nobody is attached to. If it reads, whoever attaches later types into a fifo.
+pub async fn streams(disk: &Disk, one: &Observed) -> Result<Streams> {
+    let service = &one.record()?.service;
+    let dir = disk.container(one.id());
+    let kept = stdio::kept(&dir, service.tty)?;
+    let place = stdio::place(&disk.running(one.id()));
+    // Corten's shim gives input to any process. Others give none to one that they start a keeper for, but for a
+    // terminal, and a keeper that they don't start is gone when the container comes back.
+    let by_shim = one.container.runtime.as_ref().is_some_and(|runtime| runtime.name == host::CORTEN);
+    let comes_back = service.restart_policy() != Restart::No;
+    if service.stdin_open && (service.tty || by_shim) {
+        return Fifos::for_input(&place, kept).map(Fifos::leave);
+    }
+    if !service.stdin_open || comes_back {
+        return Ok(kept);
+    }
+    let streams = Fifos::for_all(&place, true, false)?.leave();
+    start(&dir, &streams).await.map(|()| streams)
 }
 
 /// The URI of a container's output, by which its shim starts the keeper.

@@ -7,13 +7,14 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
+use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 
 use crate::disk;
 use crate::engine::types::Mount;
@@ -39,11 +40,32 @@ pub async fn look<T: Send + 'static>(
     at: &Path,
     see: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    look_at_all(mounts, Vec::new(), at, see).await
+}
+
+/// A directory or a file of the host that is a part of a tree.
+pub struct Part {
+    pub source: PathBuf,
+    /// Its place in the tree.
+    pub target: String,
+    pub read_only: bool,
+}
+
+/// The same with parts of the host in it, whose places are made.
+pub async fn look_at_all<T: Send + 'static>(
+    mounts: Vec<Mount>,
+    parts: Vec<Part>,
+    at: &Path,
+    see: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
+) -> Result<T> {
     let at = at.to_owned();
     let (done, answer) = tokio::sync::oneshot::channel();
     // Not one of tokio's threads: they live on and would take the namespace along to other work.
     let thread = std::thread::Builder::new().name("tree".to_owned()).spawn(move || {
-        let seen = mounted(&mounts, &at).and_then(|tree| see(&tree));
+        let whole = mounted(&mounts, &at).and_then(|tree| {
+            parts.iter().try_for_each(|part| tree.add(part).at(&part.target)).map(|()| tree)
+        });
+        let seen = whole.and_then(|tree| see(&tree));
         // Nobody waits any more: the command was cancelled.
         drop(done.send(seen));
     });
@@ -115,7 +137,7 @@ impl Tree {
     }
 
     /// Opens a path of the tree. A symbolic link in it leads nowhere but within the tree.
-    fn open(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
+    pub fn open<P: NixPath + ?Sized>(&self, path: &P, flags: OFlag) -> nix::Result<OwnedFd> {
         let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
         openat2(&self.root, path, how)
     }
@@ -202,4 +224,44 @@ impl Tree {
             Err(errno) => Err(errno).at(path),
         }
     }
+
+    /// Mounts a part into the tree. What is not there on the host, or has no place in a tree that can't be written to,
+    /// is left out.
+    fn add(&self, part: &Part) -> Result<()> {
+        let is_dir = match std::fs::metadata(&part.source) {
+            Ok(about) => about.is_dir(),
+            Err(_) => return Ok(()),
+        };
+        if is_dir && self.make_dirs(&part.target).is_err() {
+            return Ok(());
+        }
+        let Ok(place) = self.open(part.target.as_str(), OFlag::O_PATH) else { return Ok(()) };
+        let none = None::<&str>;
+        let bind = MsFlags::MS_BIND;
+        mount(Some(&part.source), &path_of(&place), none, bind | MsFlags::MS_REC, none)?;
+        if part.read_only {
+            let place = self.open(part.target.as_str(), OFlag::O_PATH)?;
+            mount(none, &path_of(&place), none, bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a directory, and those above it, where they aren't there.
+    fn make_dirs(&self, path: &str) -> nix::Result<()> {
+        let mut done = PathBuf::from("/");
+        for name in Path::new(path).components() {
+            let Component::Normal(name) = name else { continue };
+            let parent = self.open(&done, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+            match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
+                Ok(()) | Err(nix::errno::Errno::EEXIST) => done.push(name),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path by which the kernel knows a descriptor of this thread.
+fn path_of(fd: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/thread-self/fd/{}", fd.as_raw_fd()))
 }

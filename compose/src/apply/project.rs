@@ -2,14 +2,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::container::{self, New};
 use super::image::Image;
+use super::pre_start::PreStart;
 use super::volume::{self, Volume};
-use super::{resolved, stdio, task};
+use super::{hook, keeper, resolved, task};
 use crate::changes::Changes;
 use crate::disk::Disk;
 use crate::engine::Engine;
@@ -21,7 +23,7 @@ use crate::net::network::{Network, Wanted};
 use crate::net::pool::Pool;
 use crate::observe::{self, Observed, State};
 use crate::plan::actual::Ingredients;
-use crate::plan::graph::{Action, AnonymousVolumes, Creation, Named, Step, Target};
+use crate::plan::graph::{Action, AnonymousVolumes, Creation, Named, Step, Target, Turn};
 use crate::plan::wanted::{Facts, networks_of, volumes_of};
 use crate::record::member::{Member, object_labels};
 use crate::{id, signals, time};
@@ -39,6 +41,8 @@ pub struct Performer<'a> {
     images: &'a BTreeMap<String, Image>,
     /// How long a container has from its stop signal to SIGKILL, if somebody says.
     stop_seconds: Option<i64>,
+    /// Whether the user reads what hooks put out.
+    shows_hooks: bool,
     /// The ids of containers that were made, by name and generation.
     made: RefCell<BTreeMap<(String, u64), String>>,
 }
@@ -50,7 +54,13 @@ impl<'a> Performer<'a> {
         images: &'a BTreeMap<String, Image>,
         stop_seconds: Option<i64>,
     ) -> Performer<'a> {
-        Performer { engine, disk, project, facts, images, stop_seconds, made: RefCell::default() }
+        let (shows_hooks, made) = (false, RefCell::default());
+        Performer { engine, disk, project, facts, images, stop_seconds, shows_hooks, made }
+    }
+
+    /// With what hooks put out for the user, or without.
+    pub fn showing_hooks(self, shows_hooks: bool) -> Performer<'a> {
+        Performer { shows_hooks, ..self }
     }
 
     /// Carries out a step.
@@ -63,12 +73,10 @@ impl<'a> Performer<'a> {
             Action::Create(creation) => self.create(&creation).await.at(&creation.target.name),
             Action::Start(target) => self.start(&target).await.at(&target.name),
             Action::Await(target, condition) => self.wait_for(&target, condition).await,
-            Action::RunHook(target, ..) => {
-                Err(Error::new(format!("{}: hooks can't be run here yet", target.name)))
-            }
             Action::Kill(target, signal) => self.kill(&target, &signal).await.at(&target.name),
             Action::Pause(target) => self.pause(&target).await.at(&target.name),
             Action::Unpause(target) => self.unpause(&target).await.at(&target.name),
+            Action::RunHook(target, turn, index) => self.run_hook(&target, turn, index).await,
             Action::Stop(target) => self.stop(&target).await.at(&target.name),
             Action::Remove(target, volumes) => self.remove(&target, volumes).await.at(&target.name),
         }
@@ -157,6 +165,33 @@ impl<'a> Performer<'a> {
         Ok(())
     }
 
+    /// Makes a container of `run`, and gives its id. It answers to its service's name only if somebody asks for that.
+    pub async fn create_one_off(&self, one_off: OneOff<'_>) -> Result<String> {
+        let OneOff { service: key, name, slug, auto_remove, use_aliases } = one_off;
+        let target =
+            Target { name: name.to_owned(), service: key.to_owned(), number: 1, generation: 0, id: None };
+        let definition = self.service(&target)?;
+        let image = self.images.get(key).ok_or_else(|| Error::new("it has no image"))?;
+        let mut service = resolved::service(self.project, key, definition);
+        if !use_aliases {
+            service.networks.values_mut().for_each(|attachment| attachment.aliases.clear());
+        }
+        let new = New {
+            name: Some(target.name.clone()),
+            service,
+            image,
+            binds: resolved::files(self.disk, self.project, definition)?,
+            auto_remove,
+            member: Some(Member {
+                one_off: true,
+                slug: slug.to_owned(),
+                ..self.member(&target, definition)?
+            }),
+            taken_over: BTreeMap::new(),
+        };
+        container::create(self.engine, self.disk, new).await
+    }
+
     fn member(&self, target: &Target, service: &Service) -> Result<Member> {
         let fact = |facts: &BTreeMap<String, String>| self.hash(facts, &target.service).to_owned();
         let mut networks = BTreeMap::new();
@@ -185,6 +220,7 @@ impl<'a> Performer<'a> {
             service: target.service.clone(),
             number: target.number,
             one_off: false,
+            slug: String::new(),
             generation: target.generation,
             made_of,
             directory: self.project.directory.to_string_lossy().into_owned(),
@@ -198,8 +234,37 @@ impl<'a> Performer<'a> {
         if one.state.is_up() {
             return Ok(());
         }
-        let streams = stdio::kept(&self.disk.container(one.id()), one.record()?.service.tty)?;
+        let streams = keeper::streams(self.disk, &one).await?;
         container::start(self.engine, &one, &streams).await
+    }
+
+    /// Runs a hook. What doesn't run is stopped without one.
+    async fn run_hook(&self, target: &Target, turn: Turn, index: usize) -> Result<()> {
+        let service = self.service(target)?;
+        let one = match self.find(target).await {
+            Err(err) if turn == Turn::PreStop && err.kind() == Kind::NotFound => return Ok(()),
+            found => found?,
+        };
+        let show = |line: &str| {
+            if self.shows_hooks {
+                // Who doesn't want to read it has gone.
+                let (service, number) = (&target.service, target.number);
+                drop(writeln!(std::io::stdout(), "{service}-{number} ->  | {line}"));
+            }
+        };
+        let of_turn = match turn {
+            Turn::PreStart => {
+                let image = self.images.get(&target.service).ok_or_else(|| Error::new("it has no image"))?;
+                let member = self.member(target, service)?;
+                let hook = PreStart { project: self.project, target, one: &one, index, image, member };
+                return hook.run(self.engine, self.disk, show).await;
+            }
+            Turn::PreStop if one.state != State::Running => return Ok(()),
+            Turn::PreStop => &service.pre_stop,
+            Turn::PostStart => &service.post_start,
+        };
+        let hook = of_turn.get(index).ok_or_else(|| unknown(&target.service))?;
+        hook::run((self.engine, self.disk), &one, (&target.service, hook), show).await
     }
 
     async fn stop(&self, target: &Target) -> Result<()> {
@@ -302,6 +367,17 @@ impl<'a> Performer<'a> {
     fn service(&self, target: &Target) -> Result<&'a Service> {
         self.project.services.get(&target.service).ok_or_else(|| unknown(&target.service))
     }
+}
+
+/// A container of `run`.
+pub struct OneOff<'a> {
+    pub service: &'a str,
+    pub name: &'a str,
+    /// What tells it from others of the service.
+    pub slug: &'a str,
+    pub auto_remove: bool,
+    /// Whether it answers to its service's name.
+    pub use_aliases: bool,
 }
 
 fn condition_name(condition: Condition) -> &'static str {

@@ -25,6 +25,19 @@ pub fn kept(dir: &Path, terminal: bool) -> Result<Streams> {
     Ok(Streams { stdin: String::new(), stdout: uri, stderr, terminal })
 }
 
+/// Where a container's own fifos are, in its directory below /run.
+pub fn place(running: &Path) -> PathBuf {
+    running.join("stdio")
+}
+
+/// The fifo by which a container that runs is typed to, if it reads.
+pub fn input(running: &Path) -> Option<PathBuf> {
+    Some(place(running).join(STDIN)).filter(|path| path.exists())
+}
+
+/// The name of the fifo for the input.
+const STDIN: &str = "stdin";
+
 /// Fifos in a directory, for a process that somebody is attached to. They go when this is dropped.
 #[derive(Debug)]
 pub struct Fifos {
@@ -36,7 +49,7 @@ impl Fifos {
     /// Makes one for the input, in a directory of its own, beside what is there for the output.
     pub fn for_input(dir: &Path, output: Streams) -> Result<Fifos> {
         let mut made = Fifos::empty(dir)?;
-        made.streams = Streams { stdin: made.fifo("stdin")?, ..output };
+        made.streams = Streams { stdin: made.fifo(STDIN)?, ..output };
         Ok(made)
     }
 
@@ -44,12 +57,19 @@ impl Fifos {
     pub fn for_all(dir: &Path, reads: bool, terminal: bool) -> Result<Fifos> {
         let mut made = Fifos::empty(dir)?;
         made.streams = Streams {
-            stdin: if reads { made.fifo("stdin")? } else { String::new() },
+            stdin: if reads { made.fifo(STDIN)? } else { String::new() },
             stdout: made.fifo("stdout")?,
             stderr: if terminal { String::new() } else { made.fifo("stderr")? },
             terminal,
         };
         Ok(made)
+    }
+
+    /// Leaves them where they are, for as long as the container's directory below /run is there.
+    pub fn leave(self) -> Streams {
+        let streams = self.streams.clone();
+        std::mem::forget(self);
+        streams
     }
 
     fn empty(dir: &Path) -> Result<Fifos> {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::build::{self, BuildServices};
 use super::docker;
+use super::inside::{self, Attach, CopyServices, ExecService, RunService};
 use super::members;
 use super::typed::Typed;
 use crate::apply::image::When;
@@ -44,6 +45,10 @@ pub enum Verb {
     Pull(Vec<String>),
     Members(members::Verb),
     Build(BuildServices),
+    Exec(Box<ExecService>),
+    Run(Box<RunService>),
+    Attach(Attach),
+    Copy(CopyServices),
 }
 
 /// `up`, `create`
@@ -125,6 +130,7 @@ pub fn command() -> Command {
         .subcommands(life())
         .subcommands(looks())
         .subcommands(members::commands())
+        .subcommands(inside::commands())
 }
 
 /// What the arguments mean, in a process that is at `here` with this environment.
@@ -186,6 +192,10 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
             format: of.get_one::<String>("format").cloned(),
         }),
         "pull" => Verb::Pull(texts(of, "service")),
+        "exec" => Verb::Exec(Box::new(inside::exec_service(of)?)),
+        "run" => Verb::Run(Box::new(inside::run_service(of)?)),
+        "attach" => Verb::Attach(inside::attach_service(of)?),
+        "cp" => Verb::Copy(inside::copy_services(of)?),
         "build" => Verb::Build(build::of_compose(of)),
         other => match members::verb(other, &Typed(of))? {
             Some(verb) => Verb::Members(verb),

@@ -296,7 +296,7 @@ fn networks(typed: &Typed) -> (Option<String>, Map<Attachment>) {
 }
 
 /// `[IP:][HOST:]PORT[/PROTOCOL]`, each of the ports a range maybe.
-fn ports(typed: &Typed) -> Result<Vec<Port>> {
+pub(super) fn ports(typed: &Typed) -> Result<Vec<Port>> {
     let mut ports = Vec::new();
     for text in typed.texts("publish") {
         let wrong =
@@ -370,7 +370,7 @@ fn volumes(typed: &Typed) -> Result<Vec<Mount>> {
 }
 
 /// `[SOURCE:]TARGET[:OPTIONS]`
-fn volume(text: &str) -> Result<Mount> {
+pub(super) fn volume(text: &str) -> Result<Mount> {
     let wrong = |why: &str| Error::new(format!("invalid volume specification: '{text}': {why}"));
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts.as_slice() {

@@ -4,9 +4,12 @@ use clap::{ArgMatches, Command};
 
 use super::build::{self, Build};
 use super::container::{self, Asked};
+use super::inside::{self, Attach, Copy};
 use super::manage::{self, Local, Managed};
 use super::observe;
 use super::typed::{Typed, command_line, flag, operands, value, values};
+use crate::apply::detach::Keys;
+use crate::apply::exec::Addition;
 use crate::engine::DEFAULT_ADDRESS;
 use crate::error::{Error, Result};
 
@@ -59,6 +62,8 @@ pub enum Verb {
     },
     Ps(Ps),
     Exec(Exec),
+    Attach(Attach),
+    Copy(Copy),
     Logs {
         container: String,
         logs: Logs,
@@ -120,14 +125,10 @@ pub struct Ps {
 #[derive(Clone, Debug, Default)]
 pub struct Exec {
     pub container: String,
-    pub command: Vec<String>,
+    pub process: Addition,
     pub detach: bool,
     pub interactive: bool,
-    pub tty: bool,
-    pub privileged: bool,
-    pub user: Option<String>,
-    pub directory: Option<String>,
-    pub environment: Vec<String>,
+    pub detach_keys: Keys,
 }
 
 /// `logs`
@@ -237,7 +238,13 @@ fn looks() -> Vec<Command> {
             .arg(value("workdir", "DIR", "The directory that it starts in").short('w'))
             .arg(values("env", "KEY=VALUE", "Set a variable").short('e'))
             .arg(values("env-file", "FILE", "Read variables from FILE"))
+            .arg(inside::detach_keys_flag())
             .arg(command_line("CONTAINER COMMAND [ARG...]", "The container and what runs")),
+        inside::attach_flags(
+            Command::new("attach").about("Tie our streams to those of a container that runs"),
+        )
+        .arg(operands("CONTAINER", "Name or id").num_args(1)),
+        inside::copy_flags(Command::new("cp").about("Copy files between a container and the host")),
         Command::new("logs")
             .about("Show what a container has put out")
             .arg(flag("follow", "Show what comes, too").short('f'))
@@ -336,6 +343,8 @@ pub(super) fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
         "wait" => Verb::Wait { containers: containers() },
         "ps" => Verb::Ps(ps(&typed)?),
         "exec" => Verb::Exec(exec(&typed)?),
+        "attach" => Verb::Attach(inside::attach(&typed, "CONTAINER")?),
+        "cp" => Verb::Copy(inside::copy(&typed)),
         "logs" => Verb::Logs {
             container: first("CONTAINER"),
             logs: Logs {
@@ -400,20 +409,21 @@ fn exec(typed: &Typed) -> Result<Exec> {
     if command.is_empty() {
         return Err(Error::new("\"cortenctl exec\" requires at least 2 arguments"));
     }
-    let environment = container::environment(typed)?;
+    let environment = container::environment(typed)?.into_iter();
+    let set = |(name, value): (String, Option<String>)| value.map(|value| format!("{name}={value}"));
     Ok(Exec {
         container,
-        command,
+        process: Addition {
+            command,
+            tty: typed.flag("tty"),
+            privileged: typed.flag("privileged"),
+            user: typed.text("user"),
+            directory: typed.text("workdir"),
+            environment: environment.filter_map(set).collect(),
+        },
         detach: typed.flag("detach"),
         interactive: typed.flag("interactive"),
-        tty: typed.flag("tty"),
-        privileged: typed.flag("privileged"),
-        user: typed.text("user"),
-        directory: typed.text("workdir"),
-        environment: environment
-            .into_iter()
-            .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")))
-            .collect(),
+        detach_keys: inside::detach_keys(typed)?,
     })
 }
 

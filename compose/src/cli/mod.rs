@@ -5,6 +5,7 @@ pub mod compose;
 pub mod config;
 pub mod container;
 pub mod docker;
+pub mod inside;
 pub mod manage;
 pub mod members;
 pub mod observe;

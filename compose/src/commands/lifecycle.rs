@@ -1,7 +1,7 @@
 //! `start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`, `wait`.
 
 use super::{Ended, Session, run, say};
-use crate::apply::{container, stdio, task};
+use crate::apply::{container, keeper, task};
 use crate::cli::docker::Stop;
 use crate::engine::Engine;
 use crate::engine::announce::Done;
@@ -17,7 +17,7 @@ pub async fn start(session: &Session, typed: &[String], attach: bool, interactiv
         return Err(Error::new("you cannot start and attach multiple containers at once"));
     };
     let containers = session.containers().await?;
-    run::attached(session, observe::find(&containers, typed)?, Some(interactive)).await
+    run::started(session, observe::find(&containers, typed)?, interactive).await
 }
 
 async fn start_one(session: &Session, one: &Observed) -> Result<()> {
@@ -25,7 +25,7 @@ async fn start_one(session: &Session, one: &Observed) -> Result<()> {
     if one.state.is_up() {
         return Ok(());
     }
-    let streams = stdio::kept(&session.disk.container(one.id()), one.record()?.service.tty)?;
+    let streams = keeper::streams(&session.disk, one).await?;
     container::start(&session.engine, one, &streams).await
 }
 

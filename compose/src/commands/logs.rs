@@ -209,9 +209,15 @@ impl Show {
     }
 }
 
-/// RFC 3339, a date, seconds since 1970, or a duration back from now: `1h30m`.
+/// The moment that a flag names, if it is typed.
 pub(super) fn moment(flag: &str, typed: &Option<String>) -> Result<Option<(i64, u32)>> {
     let Some(typed) = typed else { return Ok(None) };
+    let found = moment_of(typed);
+    found.map(Some).ok_or_else(|| Error::new(format!("invalid value for \"{flag}\": {typed:?} is no time")))
+}
+
+/// RFC 3339, a date, seconds since 1970, or a duration back from now: `1h30m`.
+pub(super) fn moment_of(typed: &str) -> Option<(i64, u32)> {
     let now = time::now().as_secs() as i64;
     let back = || typed.parse::<crate::model::values::Duration>().ok();
     let seconds = |typed: &str| typed.split('.').next().and_then(|whole| whole.parse().ok());
@@ -220,8 +226,6 @@ pub(super) fn moment(flag: &str, typed: &Option<String>) -> Result<Option<(i64, 
         .or_else(|| time::parse_rfc3339(&format!("{typed}T00:00:00Z")))
         .or_else(|| seconds(typed).map(|seconds| (seconds, 0)))
         .or_else(|| back().map(|back| (now - back.0.as_secs() as i64, 0)))
-        .map(Some)
-        .ok_or_else(|| Error::new(format!("invalid value for \"{flag}\": {typed:?} is no time")))
 }
 
 #[cfg(test)]

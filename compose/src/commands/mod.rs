@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::io::Write;
 use std::task::Poll;
 
+pub use crate::apply::exec::REFUSED;
+use crate::apply::exec::code_of;
 use crate::cli;
 use crate::cli::docker::{Meant, Verb};
 use crate::disk::Disk;
@@ -11,9 +13,11 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::observe::{self, Observed};
 
+mod attach;
 mod build;
 pub mod compose;
 pub mod config;
+mod cp;
 mod diff;
 mod events;
 mod exec;
@@ -40,13 +44,6 @@ pub struct Session {
 /// How a command ends that has not failed: with the exit code of this program.
 pub type Ended = Result<u8>;
 
-/// Whatever Docker's daemon would refuse.
-pub const REFUSED: u8 = 125;
-/// A program that may not be run.
-const NOT_EXECUTABLE: u8 = 126;
-/// A program that isn't there.
-const NOT_FOUND: u8 = 127;
-
 /// Does what is meant.
 pub async fn perform(meant: Meant) -> Ended {
     if let Verb::Local(local) = &meant.verb {
@@ -71,6 +68,8 @@ pub async fn perform(meant: Meant) -> Ended {
         Verb::Wait { containers } => lifecycle::wait(&session, &containers).await,
         Verb::Ps(ps) => ps::ps(&session, &ps).await,
         Verb::Exec(exec) => exec::exec(&session, &exec).await,
+        Verb::Attach(attach) => attach::attach(&session, &attach).await,
+        Verb::Copy(copy) => cp::cp(&session, &copy).await,
         Verb::Logs { container, logs } => logs::logs(&session, &container, &logs).await,
         Verb::Top { container, options } => top::top(&session, &container, &options).await,
         Verb::Inspect { names, format, kind } => {
@@ -166,17 +165,4 @@ fn print(text: &str) {
 /// A failure on standard error.
 pub fn complain(err: &Error) {
     eprintln!("cortenctl: {err}");
-}
-
-/// The exit code for a program that could not be started, by what the runtime says.
-fn code_of(err: &Error) -> u8 {
-    let said = err.to_string();
-    let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
-    if has(&["executable file not found", "no such file or directory"]) {
-        NOT_FOUND
-    } else if has(&["permission denied", "is a directory", "exec format error"]) {
-        NOT_EXECUTABLE
-    } else {
-        REFUSED
-    }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use super::{Ended, REFUSED, Session, code_of, complain, say};
-use crate::apply::attach::{Ends, Target};
+use crate::apply::attach::{Ends, Outcome, Target, UNREAD};
 use crate::apply::container::{self, New};
 use crate::apply::stdio::{self, Fifos};
 use crate::apply::sweep::sweep;
@@ -26,21 +26,30 @@ pub async fn run(session: &Session, asked: Asked, detach: bool) -> u8 {
             return REFUSED;
         }
     };
-    let ended =
-        if detach { start(session, &made).await.map(|()| 0) } else { attached(session, &made, None).await };
-    let removes = auto_remove && (!detach || ended.is_err());
+    let ended = if detach {
+        start(session, &made).await.map(|()| Outcome::Ended(0))
+    } else {
+        attached(session, &made, None, container::begin(&session.engine, &made)).await
+    };
+    let goes_on = detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
+    let removes = auto_remove && (!goes_on || ended.is_err());
     let removed =
         if removes { container::remove(&session.engine, &session.disk, &made, true).await } else { Ok(()) };
-    match (ended, removed) {
-        (Err(err), _) => {
-            complain(&err);
-            code_of(&err)
-        }
-        (Ok(code), Ok(())) => code,
-        (Ok(code), Err(err)) => {
-            complain(&err);
-            code
-        }
+    if let Err(err) = removed {
+        complain(&err);
+    }
+    ended.map(code).unwrap_or_else(|err| {
+        complain(&err);
+        code_of(&err)
+    })
+}
+
+/// Who leaves a container alone has started it well.
+pub fn code(ended: Outcome) -> u8 {
+    match ended {
+        Outcome::Ended(code) => code,
+        Outcome::Detached => 0,
+        Outcome::Unread => UNREAD,
     }
 }
 
@@ -82,15 +91,20 @@ async fn make(session: &Session, asked: Asked) -> Result<Observed> {
 }
 
 async fn start(session: &Session, made: &Observed) -> Result<()> {
-    let streams = stdio::kept(&session.disk.container(made.id()), made.record()?.service.tty)?;
+    let streams = keeper::streams(&session.disk, made).await?;
     container::start(&session.engine, made, &streams).await?;
     say(made.id());
     Ok(())
 }
 
-/// Starts a container with our streams, and gives its exit code. `stdin` says whether it gets ours; none: as it was
-/// asked for.
-pub async fn attached(session: &Session, made: &Observed, stdin: Option<bool>) -> Ended {
+/// Starts a container with our streams, by `start`, and gives its exit code unless the user leaves it alone meanwhile.
+/// `stdin` says whether it gets ours; none: as it was asked for.
+pub async fn attached(
+    session: &Session,
+    made: &Observed,
+    stdin: Option<bool>,
+    start: impl Future<Output = Result<()>>,
+) -> Result<Outcome> {
     let Session { engine, disk } = session;
     let service = &made.record()?.service;
     let (reads, terminal) = (stdin.unwrap_or(service.stdin_open), service.tty);
@@ -102,12 +116,12 @@ pub async fn attached(session: &Session, made: &Observed, stdin: Option<bool>) -
     let (streams, ends) = match (reads, terminal) {
         (false, _) => (kept, Ends::of_keeper(attach_socket(&running), terminal, None)?),
         (true, true) => {
-            let fifos = Fifos::for_input(&running.join("stdio"), kept)?;
+            let fifos = Fifos::for_input(&stdio::place(&running), kept)?;
             (fifos.streams.clone(), Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
         }
         // A shim gives no input to a process that it starts a keeper for, but for a terminal.
         (true, false) => {
-            let fifos = Fifos::for_all(&running.join("stdio"), true, false)?;
+            let fifos = Fifos::for_all(&stdio::place(&running), true, false)?;
             let streams = fifos.streams.clone();
             keeper::start(&disk.container(made.id()), &streams).await?;
             (streams, Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
@@ -115,12 +129,14 @@ pub async fn attached(session: &Session, made: &Observed, stdin: Option<bool>) -
     };
     container::prepare(engine, made, &streams).await?;
     let target = Target { container: made.id().to_owned(), exec: String::new() };
-    let ended = ends.tie(engine, &target, container::begin(engine, made)).await;
-    match ended {
-        Ok(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
-        Err(err) => {
-            container::give_up(engine, made).await;
-            Err(err)
-        }
+    let ended = ends.tie(engine, &target, start).await;
+    if ended.is_err() {
+        container::give_up(engine, made).await;
     }
+    ended
+}
+
+/// Starts a container that is there with our streams.
+pub async fn started(session: &Session, one: &Observed, stdin: bool) -> Ended {
+    attached(session, one, Some(stdin), container::begin(&session.engine, one)).await.map(code)
 }

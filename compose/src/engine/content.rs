@@ -9,7 +9,6 @@ use super::{Engine, calls};
 use crate::error::{Context, Error, Result};
 
 calls! { "content.v1.Content":
-    "Info": InfoOf => InfoResponse,
     "Update": UpdateInfo => InfoResponse,
     "Read": Read => ReadResponse,
 }
@@ -22,12 +21,6 @@ pub struct Info {
     pub size: i64,
     #[prost(map = "string, string", tag = "5")]
     pub labels: HashMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct InfoOf {
-    #[prost(string, tag = "1")]
-    pub digest: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

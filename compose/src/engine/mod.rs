@@ -30,7 +30,6 @@ pub mod introspection;
 pub mod lease;
 pub mod leases;
 pub mod metrics;
-pub mod namespaces;
 pub mod snapshots;
 pub mod tasks;
 pub mod types;

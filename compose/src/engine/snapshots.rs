@@ -9,7 +9,6 @@ use super::types::{Empty, Mount};
 
 calls! { "snapshots.v1.Snapshots":
     "Prepare": Prepare => MountsResponse,
-    "View": ViewSnapshot => MountsResponse,
     "Mounts": Mounts => MountsResponse,
     "Commit": Commit => Empty,
     "Remove": RemoveSnapshot => Empty,
@@ -20,19 +19,6 @@ calls! { "snapshots.v1.Snapshots":
 /// Makes a writable snapshot on a committed one.
 #[derive(Clone, PartialEq, Message)]
 pub struct Prepare {
-    #[prost(string, tag = "1")]
-    pub snapshotter: String,
-    #[prost(string, tag = "2")]
-    pub key: String,
-    #[prost(string, tag = "3")]
-    pub parent: String,
-    #[prost(map = "string, string", tag = "4")]
-    pub labels: HashMap<String, String>,
-}
-
-/// Makes a read-only snapshot on a committed one.
-#[derive(Clone, PartialEq, Message)]
-pub struct ViewSnapshot {
     #[prost(string, tag = "1")]
     pub snapshotter: String,
     #[prost(string, tag = "2")]

@@ -86,14 +86,3 @@ pub struct Descriptor {
     #[prost(map = "string, string", tag = "5")]
     pub annotations: HashMap<String, String>,
 }
-
-/// An operating system and a machine.
-#[derive(Clone, PartialEq, Message)]
-pub struct Platform {
-    #[prost(string, tag = "1")]
-    pub os: String,
-    #[prost(string, tag = "2")]
-    pub architecture: String,
-    #[prost(string, tag = "3")]
-    pub variant: String,
-}

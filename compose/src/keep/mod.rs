@@ -34,9 +34,8 @@ use tokio::task::LocalSet;
 
 pub use attach::socket as attach_socket;
 pub use from_model::command as check_command;
-pub use health::{Health, ProbeResult, Status};
+pub use health::Status;
 pub use log::path as log_path;
-pub use restart::{History, Policy};
 pub use revive::revive;
 pub use settings::{Check, Log, Settings};
 pub use state::{Exit, State, settled};

@@ -28,7 +28,7 @@ mod read;
 pub mod request;
 mod required;
 mod select;
-mod short;
+pub mod short;
 #[cfg(test)]
 mod tests;
 mod unsupported;

@@ -107,13 +107,6 @@ impl Client {
         all
     }
 
-    /// Asks the plugins whether an interface is still as they have made it.
-    pub fn check(&self, target: &Target, plugins: &[Value], result: &Value) -> Result<()> {
-        plugins
-            .iter()
-            .try_for_each(|plugin| self.call("CHECK", target, with_previous(plugin, result)).map(drop))
-    }
-
     fn call(&self, command: &str, target: &Target, config: Value) -> Result<Value> {
         let kind = config["type"].as_str().unwrap_or_default().to_owned();
         let object = format!("CNI plugin {kind}");

@@ -111,14 +111,6 @@ impl Request {
     }
 }
 
-impl Port {
-    /// Whether a packet to this address of the host is meant.
-    pub fn is_at(&self, address: IpAddr) -> bool {
-        self.host_ip
-            .is_none_or(|ip| ip.is_unspecified() && ip.is_ipv4() == address.is_ipv4() || ip == address)
-    }
-}
-
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ip = self.host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());

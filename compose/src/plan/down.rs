@@ -109,7 +109,9 @@ pub fn stop_in_order<'a>(
             .filter(|(_, service)| service.depends_on.contains_key(&container.service));
         let mut after: Vec<StepId> =
             dependents.filter_map(|(name, _)| of_service.get(name.as_str())).flatten().copied().collect();
-        let hooks = project.services.get(&container.service).map_or(0, |service| service.pre_stop.len());
+        // Containers of `run` and of hooks are none that the service's hooks are for.
+        let service = project.services.get(&container.service).filter(|_| !container.one_off);
+        let hooks = service.map_or(0, |service| service.pre_stop.len());
         for index in 0..hooks {
             let run = Action::RunHook(target_of(container), Turn::PreStop, index);
             after = vec![plan.add(run, Cause::Needed, after)];

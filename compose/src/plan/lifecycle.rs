@@ -9,7 +9,7 @@ use super::graph::{Action, AnonymousVolumes, Cause, Plan, StepId, Target, Turn};
 use super::selection;
 use super::up::target_of;
 use crate::error::Result;
-use crate::model::types::Project;
+use crate::model::types::{Hook, Project, Service};
 use crate::model::values::Condition;
 
 /// Plans `stop` of those services, or of all.
@@ -29,7 +29,7 @@ pub fn start(project: &Project, actual: &Actual, services: &[String]) -> Result<
     let containers = containers_of(project, actual, services)?;
     let still: Vec<&Container> =
         containers.into_iter().filter(|container| !container.state.is_live()).collect();
-    start_in_order(project, &still, &BTreeMap::new(), &mut plan);
+    start_in_order(project, &still, &BTreeMap::new(), |service| &service.pre_start, &mut plan);
     Ok(plan)
 }
 
@@ -51,7 +51,8 @@ pub fn restart(project: &Project, actual: &Actual, services: &[String], no_deps:
     }
     let containers = containers_of(project, actual, &names)?;
     let stopped = stop_in_order(project, &containers, Cause::Asked, &mut plan);
-    start_in_order(project, &containers, &stopped, &mut plan);
+    // What has run before is prepared.
+    start_in_order(project, &containers, &stopped, |_| &[], &mut plan);
     Ok(plan)
 }
 
@@ -126,6 +127,17 @@ pub fn remove(
     Ok(plan)
 }
 
+/// Plans the hooks that go before the start of a container, and gives the steps that the start waits for.
+pub fn pre_start(hooks: &[Hook], target: &Target, mut after: Vec<StepId>, plan: &mut Plan) -> Vec<StepId> {
+    for (index, hook) in hooks.iter().enumerate() {
+        if hook.per_replica || target.number == 1 {
+            let run = Action::RunHook(target.clone(), Turn::PreStart, index);
+            after = vec![plan.add(run, Cause::Needed, after)];
+        }
+    }
+    after
+}
+
 fn containers_of<'a>(
     project: &Project,
     actual: &'a Actual,
@@ -141,6 +153,7 @@ fn start_in_order(
     project: &Project,
     containers: &[&Container],
     stopped: &BTreeMap<&str, StepId>,
+    hooks: fn(&Service) -> &[Hook],
     plan: &mut Plan,
 ) {
     let mut started: BTreeMap<&str, Vec<(&Container, StepId)>> = BTreeMap::new();
@@ -159,6 +172,7 @@ fn start_in_order(
         }
         for container in containers.iter().filter(|container| container.service == name) {
             let after = ready.iter().copied().chain(stopped.get(container.id.as_str()).copied());
+            let after = pre_start(hooks(service), &target_of(container), after.collect(), plan);
             let mut last = plan.add(Action::Start(target_of(container)), Cause::Asked, after);
             for index in 0..service.post_start.len() {
                 let run = Action::RunHook(target_of(container), Turn::PostStart, index);

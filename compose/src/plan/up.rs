@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::actual::{Actual, Container, Health, State};
 use super::graph::{Action, AnonymousVolumes, Cause, Creation, Named, Plan, StepId, Target, Turn};
-use super::selection;
-use super::wanted::{Wanted, container_name, namespace_parents, networks_of, parents, volumes_of};
+use super::wanted::{
+    Wanted, container_name, namespace_parents, networks_of, parents, refuse_what_only_one_can_have,
+    volumes_of,
+};
+use super::{lifecycle, selection};
 use crate::error::{Error, Result};
 use crate::model::types::Service;
 use crate::model::values::Condition;
@@ -45,6 +48,24 @@ pub enum Recreate {
     None,
 }
 
+/// Plans what has to be there before `run` makes a container of a service: networks, volumes, and unless `no_deps` the
+/// services that it depends on, as far as it asks.
+///
+/// Errors: there is no such service; an external network or volume isn't there.
+pub fn before_run(wanted: Wanted<'_>, actual: &Actual, service: &str, options: &Options) -> Result<Plan> {
+    let mut up = Up::of(wanted, actual, options, selection::named(wanted.project, &[service.to_owned()])?);
+    up.networks()?;
+    up.volumes()?;
+    for name in selection::in_order(wanted.project) {
+        if name != service && up.selected.contains(name) {
+            up.service(name, &wanted.project.services[name])?;
+        }
+    }
+    up.orphans();
+    up.dependencies(&wanted.project.services[service]);
+    Ok(up.plan)
+}
+
 /// Plans `up`.
 ///
 /// Errors: there is no such service; an external network or volume isn't there.
@@ -53,24 +74,7 @@ pub fn up(wanted: Wanted<'_>, actual: &Actual, options: &Options) -> Result<Plan
     if let Some(unknown) = options.scale.keys().find(|name| !wanted.project.services.contains_key(*name)) {
         return Err(Error::new(format!("no such service: {unknown}")));
     }
-    let selected = if options.no_deps {
-        asked.clone()
-    } else {
-        selection::with_dependencies(wanted.project, asked.clone())
-    };
-    let mut up = Up {
-        wanted,
-        actual,
-        options,
-        asked,
-        selected,
-        plan: Plan::default(),
-        made: BTreeMap::new(),
-        gone: BTreeMap::new(),
-        duplicates: BTreeMap::new(),
-        awaited: Vec::new(),
-        containers: BTreeMap::new(),
-    };
+    let mut up = Up::of(wanted, actual, options, asked);
     up.networks()?;
     up.volumes()?;
     for name in selection::in_order(wanted.project) {
@@ -116,6 +120,27 @@ struct Planned {
 }
 
 impl<'a> Up<'a> {
+    fn of(wanted: Wanted<'a>, actual: &'a Actual, options: &'a Options, asked: BTreeSet<String>) -> Up<'a> {
+        let selected = if options.no_deps {
+            asked.clone()
+        } else {
+            selection::with_dependencies(wanted.project, asked.clone())
+        };
+        Up {
+            wanted,
+            actual,
+            options,
+            asked,
+            selected,
+            plan: Plan::default(),
+            made: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            duplicates: BTreeMap::new(),
+            awaited: Vec::new(),
+            containers: BTreeMap::new(),
+        }
+    }
+
     // ---- networks and volumes
 
     fn networks(&mut self) -> Result<()> {
@@ -419,12 +444,7 @@ impl<'a> Up<'a> {
         after.extend(self.dependencies(service));
         let number = (target.service.clone(), target.number);
         after.extend(self.duplicates.get(&number).into_iter().flatten());
-        for (index, hook) in service.pre_start.iter().enumerate() {
-            if hook.per_replica || target.number == 1 {
-                let run = Action::RunHook(target.clone(), Turn::PreStart, index);
-                after = vec![self.plan.add(run, Cause::Needed, after)];
-            }
-        }
+        after = lifecycle::pre_start(&service.pre_start, target, after, &mut self.plan);
         let mut last = self.plan.add(Action::Start(target.clone()), cause, after);
         for index in 0..service.post_start.len() {
             let run = Action::RunHook(target.clone(), Turn::PostStart, index);
@@ -549,23 +569,6 @@ impl<'a> Up<'a> {
     fn target(&self, service: &str, definition: &Service, number: u32, generation: u64) -> Target {
         let name = container_name(self.wanted.project, service, definition, number);
         Target { name, service: service.to_owned(), number, generation, id: None }
-    }
-}
-
-/// A name, and a port of the host, is one container's.
-fn refuse_what_only_one_can_have(name: &str, service: &Service, count: u32) -> Result<()> {
-    if count < 2 {
-        return Ok(());
-    }
-    if let Some(own) = &service.container_name {
-        return Err(Error::new(format!("services.{name}: {count} containers can't all have the name {own}")));
-    }
-    let fixed = service.ports.iter().filter_map(|port| port.published.as_deref());
-    match fixed.into_iter().find(|port| !port.is_empty() && !port.contains('-')) {
-        Some(port) => Err(Error::new(format!(
-            "services.{name}: {count} containers can't all have port {port} of the host"
-        ))),
-        None => Ok(()),
     }
 }
 

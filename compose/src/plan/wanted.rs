@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::{Error, Result};
 use crate::model::types::{Project, Service};
 
 /// What is wanted.
@@ -60,4 +61,21 @@ pub fn parents(service: &Service) -> Vec<&str> {
 pub fn namespace_parents(service: &Service) -> Vec<&str> {
     let shared = [&service.network_mode, &service.pid, &service.ipc];
     shared.into_iter().flatten().filter_map(|mode| mode.strip_prefix("service:")).collect()
+}
+
+/// A name, and a port of the host, is one container's.
+pub fn refuse_what_only_one_can_have(name: &str, service: &Service, count: u32) -> Result<()> {
+    if count < 2 {
+        return Ok(());
+    }
+    if let Some(own) = &service.container_name {
+        return Err(Error::new(format!("services.{name}: {count} containers can't all have the name {own}")));
+    }
+    let fixed = service.ports.iter().filter_map(|port| port.published.as_deref());
+    match fixed.into_iter().find(|port| !port.is_empty() && !port.contains('-')) {
+        Some(port) => Err(Error::new(format!(
+            "services.{name}: {count} containers can't all have port {port} of the host"
+        ))),
+        None => Ok(()),
+    }
 }

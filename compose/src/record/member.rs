@@ -12,6 +12,7 @@ mod label {
     pub const SERVICE: &str = "com.docker.compose.service";
     pub const NUMBER: &str = "com.docker.compose.container-number";
     pub const ONE_OFF: &str = "com.docker.compose.oneoff";
+    pub const SLUG: &str = "com.docker.compose.slug";
     pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
     pub const IMAGE: &str = "com.docker.compose.image";
     pub const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
@@ -31,6 +32,8 @@ pub struct Member {
     pub number: u32,
     /// Whether `run` has made it.
     pub one_off: bool,
+    /// What tells a container of `run` from others.
+    pub slug: String,
     /// How often the container of this number was replaced.
     pub generation: u64,
     pub made_of: Ingredients,
@@ -63,8 +66,9 @@ impl Member {
             (label::CONFIG_FILES, self.files.clone()),
             (label::DEPENDS_ON, self.depends_on.clone()),
         ];
+        let slug = Some((label::SLUG, self.slug.clone())).filter(|(_, slug)| !slug.is_empty());
         let fits = |(key, value): &(&str, String)| key.len() + value.len() <= LABEL_BYTES_MAX;
-        all.into_iter().filter(fits).map(|(key, value)| (key.to_owned(), value)).collect()
+        all.into_iter().chain(slug).filter(fits).map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 

@@ -81,7 +81,7 @@ impl Record {
     /// The labels of the restart policy, for a container that `runs` or doesn't, whose log is at `log_uri`. An empty one
     /// is none.
     pub fn restart_labels(&self, runs: bool, log_uri: &str) -> Vec<(&'static str, String)> {
-        let policy = self.service.restart.unwrap_or_default().to_string();
+        let policy = self.service.restart_policy().to_string();
         let if_revived = |value: &str| if self.is_revived() { value.to_owned() } else { String::new() };
         let mut labels = vec![
             (RESTART, policy.clone()),
@@ -107,7 +107,7 @@ impl Record {
         let is_free = |(name, _): &(&String, &String)| !RESERVED.iter().any(|start| name.starts_with(start));
         let images = image.iter().filter(is_free).map(|(name, value)| (name.clone(), value.clone()));
         let mut labels: HashMap<String, String> = images.chain(self.service.labels.clone()).collect();
-        let restart = self.service.restart.unwrap_or_default().to_string();
+        let restart = self.service.restart_policy().to_string();
         labels.extend([
             (NAME.to_owned(), self.name.clone()),
             (RESTART.to_owned(), restart.clone()),
@@ -129,7 +129,7 @@ impl Record {
         let service = &self.service;
         let modes = [&service.network_mode, &service.pid, &service.ipc].into_iter().flatten();
         let joins = modes.into_iter().any(|mode| mode.contains(':'));
-        let restarts = matches!(service.restart, Some(Restart::Always | Restart::UnlessStopped));
+        let restarts = matches!(service.restart_policy(), Restart::Always | Restart::UnlessStopped);
         restarts && !joins && !self.auto_remove
     }
 
@@ -140,7 +140,7 @@ impl Record {
             Wanted::Running => ("running", "false"),
             Wanted::Stopped => ("stopped", "true"),
         };
-        let restarts = self.service.restart.unwrap_or_default() != Restart::No;
+        let restarts = self.service.restart_policy() != Restart::No;
         let for_keeper = restarts.then_some((STOPPED_BY_USER, stopped));
         let for_monitor = self.is_revived().then_some((STATUS, status));
         for_keeper.into_iter().chain(for_monitor).collect()

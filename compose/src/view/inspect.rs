@@ -90,7 +90,7 @@ fn state(observed: &Observed) -> Value {
 fn host_config(observed: &Observed) -> Value {
     let record = observed.record.clone().unwrap_or_default();
     let service = record.service;
-    let restart = service.restart.unwrap_or_default().to_string();
+    let restart = service.restart_policy().to_string();
     let (policy, times) = restart.split_once(':').unwrap_or((&restart, "0"));
     json!({
         "NetworkMode": service.network_mode.as_deref().unwrap_or("bridge"),

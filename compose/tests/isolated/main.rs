@@ -10,6 +10,8 @@ mod engine;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
+mod inside;
+#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod life;

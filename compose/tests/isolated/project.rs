@@ -30,7 +30,7 @@ impl<'a> Project<'a> {
     }
 
     /// Changes the file.
-    fn write(&self, services: &str) {
+    pub fn write(&self, services: &str) {
         let common = format!("image: box, runtime: {}, cgroup_parent: {}", self.docker.runtime, cgroup());
         fs::create_dir_all("/run/shop").expect("a directory");
         fs::write("/run/shop/compose.yaml", services.replace("COMMON", &common)).expect("a file");

@@ -40,13 +40,14 @@ pub async fn ensure_built(
     }
     let options = Options { proxies: proxies::variables(), ..Options::default() };
     build::services(session, project, &wanted, &options, &Progress::of(None, false)).await?;
+    let shows = if session.quiet_pull { Shows::Nothing } else { Shows::Progress };
     let mut images = BTreeMap::new();
     for (name, service) in project.services.iter().filter(|(name, _)| services.contains(*name)) {
         let typed = image_name(project, name, service);
         let when = if service.build.is_some() { When::Never } else { policy.unwrap_or(when(service)) };
         let when = if session.dry_run { When::Never } else { when };
         let platform = service.platform.as_deref();
-        let found = image::ensure(&session.engine, &typed, when, platform, Shows::Progress).await;
+        let found = image::ensure(&session.engine, &typed, when, platform, shows).await;
         match found {
             Ok(image) => drop(images.insert(name.clone(), image)),
             Err(err) if session.dry_run && err.kind() == Kind::NotFound => {

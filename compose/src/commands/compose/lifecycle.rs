@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use super::Session;
+use super::{Session, facts, images};
 use crate::cli::compose::StopServices;
 use crate::cli::members::Remove;
 use crate::commands::Ended;
 use crate::model::types::Project;
 use crate::plan::graph::{Action, AnonymousVolumes, Plan};
-use crate::plan::lifecycle;
 use crate::plan::wanted::Facts;
+use crate::plan::{lifecycle, selection};
 use crate::signals;
 
 pub async fn start(session: &Session, project: &Project, services: &[String]) -> Ended {
     let _lock = session.lock(project).await?;
     let plan = lifecycle::start(project, &session.actual(project).await?, services)?;
-    carry_out(session, project, &plan, None).await
+    // Hooks before the start run in containers of their own, which are made of images.
+    let mut hooked = selection::named(project, services)?;
+    hooked.retain(|name| !project.services[name].pre_start.is_empty());
+    let images = images::ensure(session, project, &hooked, None).await?;
+    let facts = facts::of(project, &images)?;
+    session.carry_out(project, &facts, &images, &plan, None).await.map(|()| 0)
 }
 
 pub async fn stop(session: &Session, project: &Project, asked: &StopServices) -> Ended {

@@ -17,7 +17,9 @@ use crate::plan::selection;
 /// Shows the output, and if it is followed until no container is left that can write more.
 pub async fn logs(session: &Session, project: &Project, asked: &Logs) -> Ended {
     let selected = selection::named(project, &asked.services)?;
-    let is_meant = |one: &Observed| member_of(one).is_some_and(|member| selected.contains(&member.service));
+    let is_meant = |one: &Observed| {
+        member_of(one).is_some_and(|member| !member.one_off && selected.contains(&member.service))
+    };
     let changes = Changes::new()?;
     // From before the first look, so that no container is missed.
     let mut events = if asked.logs.follow { Some(session.engine.subscribe().await?) } else { None };

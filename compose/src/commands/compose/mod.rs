@@ -16,8 +16,12 @@ use crate::plan::wanted::Facts;
 
 use super::{Ended, config, print, project};
 
+mod attach;
 mod build;
+mod chosen;
+mod cp;
 mod down;
+mod exec;
 mod facts;
 mod images;
 mod lifecycle;
@@ -26,6 +30,7 @@ mod ls;
 mod members;
 mod progress;
 mod ps;
+mod run;
 mod up;
 
 /// The namespace of a user who names none.
@@ -34,10 +39,13 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// Does what is asked.
 pub async fn perform(asked: Asked) -> Ended {
     let Asked { request, namespace, address, dry_run, verb } = asked;
+    // Who comes back at once reads no output.
+    let shows_hooks = matches!(&verb, Verb::Up(up) if !up.detach);
+    let quiet_pull = matches!(&verb, Verb::Run(run) if run.quiet_pull);
     let open = async || -> Result<Session> {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
-        Ok(Session { disk: Disk::of(namespace), engine, dry_run })
+        Ok(Session { disk: Disk::of(namespace), engine, dry_run, shows_hooks, quiet_pull })
     };
     let to_run = || project::to_run(&request).map(|loaded| loaded.project);
     let to_look_at = || project::look_at(&request).map(|loaded| loaded.project);
@@ -60,6 +68,10 @@ pub async fn perform(asked: Asked) -> Ended {
         }
         Verb::Members(verb) => observed(&open().await?, &to_look_at()?, verb).await,
         Verb::Build(asked) => build::build(&open().await?, &to_run()?, &asked).await,
+        Verb::Exec(asked) => exec::exec(&open().await?, &to_look_at()?, &asked).await,
+        Verb::Run(asked) => run::run(&open().await?, &to_run()?, &asked).await,
+        Verb::Attach(asked) => attach::attach(&open().await?, &to_look_at()?, &asked).await,
+        Verb::Copy(asked) => cp::cp(&open().await?, &to_look_at()?, &asked).await,
         Verb::Pull(services) => images::pull(&open().await?, &to_run()?, &services).await,
     }
 }
@@ -93,6 +105,10 @@ pub struct Session {
     pub disk: Disk,
     /// Whether plans are printed in place of being carried out.
     pub dry_run: bool,
+    /// Whether the user reads what hooks put out.
+    pub shows_hooks: bool,
+    /// Whether pulls show no progress.
+    pub quiet_pull: bool,
 }
 
 impl Session {
@@ -110,8 +126,14 @@ impl Session {
             return Ok(());
         }
         plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-        let performer = Performer::new((&self.engine, &self.disk), (project, facts), images, stop_seconds);
+        let performer = Performer::new((&self.engine, &self.disk), (project, facts), images, stop_seconds)
+            .showing_hooks(self.shows_hooks);
         walk::carry_out(plan, |step| performer.perform(step), progress::tell).await
+    }
+
+    /// The same for a single container.
+    fn of_one(&self) -> super::Session {
+        super::Session { engine: self.engine.clone(), disk: self.disk.clone() }
     }
 
     /// Holds the project's lock: only one command at a time changes a project.

@@ -26,7 +26,9 @@ const COLUMNS: [Column; 7] = [
 pub async fn ps(session: &Session, project: &Project, asked: &Ps) -> Ended {
     let selected = selection::named(project, &asked.services)?;
     let mut containers = members(&session.engine, &project.name).await?;
-    containers.retain(|one| asked.all || one.state.is_up());
+    // Containers of `run` are none of the service's own.
+    let is_own = |one: &Observed| member_of(one).is_some_and(|member| !member.one_off);
+    containers.retain(|one| asked.all || (one.state.is_up() && is_own(one)));
     containers.retain(|one| {
         let service = member_of(one).map(|member| member.service.as_str()).unwrap_or_default();
         asked.services.is_empty() || selected.contains(service)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::is_refused;
-use crate::commands::logs::moment;
+use crate::commands::logs::moment_of;
 use crate::error::{Error, Result};
 
 /// Whether a thing passes. Values of one key are alternatives, but all labels have to be there.
@@ -57,9 +57,8 @@ pub fn check(filters: &[(String, String)], keys: &[&str]) -> Result<()> {
 }
 
 fn until(value: &str) -> Result<i64> {
-    moment(value)
-        .map(|(seconds, _)| seconds)
-        .map_err(|_| Error::new(format!("invalid filter 'until={value}': no time")))
+    let found = moment_of(value).map(|(seconds, _)| seconds);
+    found.ok_or_else(|| Error::new(format!("invalid filter 'until={value}': no time")))
 }
 
 /// `true`, `1`, `false`, `0`.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::filters::{has_label, passes, shown, truth};
 use super::{Ended, Session, complain, is_refused, now, print, say};
 use crate::apply::keeper::{DEFAULT_NETWORK, ensure_network};
+use crate::apply::membership;
 use crate::cli::manage::{Connect, List, NewNetwork};
 use crate::commands::inspect::shown_in_full;
 use crate::error::{Context, Error, Kind, Result};
@@ -18,7 +19,6 @@ use crate::net::from_model::option;
 use crate::net::network::{Network, Wanted};
 use crate::net::pool::Pool;
 use crate::observe::{self, Observed};
-use crate::apply::membership;
 use crate::view::{self, table};
 
 /// Networks that need no record, with their drivers.

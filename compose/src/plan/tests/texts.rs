@@ -5,7 +5,7 @@ use super::super::down::{self, down};
 use super::super::explain::{action, explain};
 use super::super::graph::{Action, AnonymousVolumes, Plan};
 use super::super::lifecycle::{kill, pause, remove, restart, start, stop};
-use super::super::up::{Options, Recreate, up};
+use super::super::up::{Options, Recreate, before_run, up};
 use super::super::wanted::Wanted;
 use super::world::World;
 use super::{facts, project, service};
@@ -74,6 +74,34 @@ fn everything_is_made_in_its_order() {
          10  wait until p-job-1 has completed after 8  (waited for)
          11  start p-web-1 after 7, 9, 10  (not running)",
     );
+}
+
+#[test]
+fn run_has_all_before_it_that_its_service_asks_for_and_nothing_of_the_service() {
+    let project = shop();
+    let facts = facts(&project, |_| 1);
+    let wanted = Wanted { project: &project, facts: &facts };
+    let plan = |world: &World, no_deps| {
+        before_run(wanted, &world.actual, "web", &Options { no_deps, ..Options::default() }).unwrap()
+    };
+    assert_plan(
+        &plan(&World::empty(), false),
+        "1  create network p_back  (not there)
+         2  create network p_front  (not there)
+         3  create volume p_data  (not there)
+         4  create p-db-1 after 1, 3  (not there)
+         5  start p-db-1 after 4  (not running)
+         6  create p-job-1 after 1  (not there)
+         7  wait until p-db-1 is healthy after 5  (waited for)
+         8  start p-job-1 after 6, 7  (not running)
+         9  wait until p-job-1 has completed after 8  (waited for)",
+    );
+    assert_plan(
+        &plan(&World::empty(), true),
+        "1  create network p_back  (not there)
+         2  create network p_front  (not there)",
+    );
+    assert!(plan(&brought_up(&project), true).is_empty());
 }
 
 #[test]

@@ -1,0 +1,191 @@
+//! A service's hooks that run in its container: `post_start`, `pre_stop`.
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use tokio::net::unix::pipe;
+
+use super::attach::Target;
+use super::exec::{self, Addition};
+use super::stdio::Streams;
+use crate::disk::{self, Disk};
+use crate::engine::Engine;
+use crate::engine::tasks::Wait;
+use crate::error::{Context, Error, Result};
+use crate::id;
+use crate::model::types::Hook;
+use crate::observe::Observed;
+
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// Runs a hook of the service in a container that runs, to the hook's end. `show` gets each line that the hook puts
+/// out.
+///
+/// Errors: the container doesn't run; the hook's exit code, with the last line that it has put out.
+pub async fn run(
+    (engine, disk): (&Engine, &Disk),
+    one: &Observed,
+    (service, hook): (&str, &Hook),
+    show: impl FnMut(&str),
+) -> Result<()> {
+    exec::check_runs(one)?;
+    let process = exec::process(one, &addition(hook))?;
+    let target = Target { container: one.id().to_owned(), exec: id::random()? };
+    let output = Output::open(&disk.running(one.id()), &target.exec)?;
+    let path = output.path.to_string_lossy().into_owned();
+    // Both streams in one, so that lines stay in their order.
+    let streams = Streams { stdout: path.clone(), stderr: path, ..Streams::default() };
+    exec::add(engine, &target, process, &streams).await?;
+    let ended = async {
+        let code = to_the_end(engine, &target).await;
+        // The shim has handed on all output once the process is deleted.
+        exec::delete(engine, &target).await;
+        code
+    };
+    let mut lines = Lines::to(show);
+    let ended = output.read_while(ended, &mut lines).await;
+    let last = lines.finish();
+    match ended {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(failed(service, code, &last)),
+        Err(err) => match exec::code_of(&err) {
+            exec::REFUSED => Err(err),
+            code => Err(failed(service, code.into(), &err.to_string())),
+        },
+    }
+}
+
+fn failed(service: &str, code: u32, why: &str) -> Error {
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    Error::new(format!("{service} hook exited with status {code}{why}"))
+}
+
+fn addition(hook: &Hook) -> Addition {
+    let set =
+        |(name, value): (&String, &Option<String>)| value.as_ref().map(|value| format!("{name}={value}"));
+    Addition {
+        command: hook.command.clone().unwrap_or_default(),
+        tty: false,
+        privileged: hook.privileged,
+        user: hook.user.clone(),
+        directory: hook.working_dir.clone(),
+        environment: hook.environment.iter().filter_map(set).collect(),
+    }
+}
+
+async fn to_the_end(engine: &Engine, target: &Target) -> Result<u32> {
+    exec::start(engine, target).await?;
+    let wait = Wait { container_id: target.container.clone(), exec_id: target.exec.clone() };
+    Ok(engine.call(wait).await?.exit_status)
+}
+
+/// A fifo for both streams of a hook. It goes with this value.
+struct Output {
+    path: PathBuf,
+    pipe: pipe::Receiver,
+}
+
+impl Output {
+    fn open(running: &Path, id: &str) -> Result<Output> {
+        let path = running.join(id);
+        mkfifo(&path, Mode::from_bits_truncate(0o600)).at(path.display())?;
+        // Opened for writing too: there is no end before the first writer comes, and none that a child of the hook's
+        // holds up.
+        let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(&path).at(path.display())?;
+        Ok(Output { path, pipe })
+    }
+
+    /// Reads on until `ended`, and then what is there still.
+    async fn read_while<T>(&self, ended: impl Future<Output = T>, lines: &mut Lines<impl FnMut(&str)>) -> T {
+        let mut ended = pin!(ended);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut ended => break ended,
+                _ = self.pipe.readable() => drop(self.read(lines)),
+            }
+        };
+        // No more than the pipe held by then: a child of the hook's may write for ever.
+        let mut left = PIPE_BYTES / CHUNK_BYTES;
+        while left > 0 && self.read(lines) {
+            left -= 1;
+        }
+        ended
+    }
+
+    /// Whether there was something.
+    fn read(&self, lines: &mut Lines<impl FnMut(&str)>) -> bool {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let length = self.pipe.try_read_buf(&mut chunk).unwrap_or(0);
+        lines.take(&chunk);
+        length > 0
+    }
+}
+
+/// What a pipe holds at most, unless somebody has asked for more.
+const PIPE_BYTES: usize = 64 << 10;
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        drop(disk::remove_file(&self.path));
+    }
+}
+
+/// Chunks of bytes on their way to lines of text.
+pub struct Lines<F> {
+    show: F,
+    unfinished: Vec<u8>,
+    last: String,
+}
+
+impl<F: FnMut(&str)> Lines<F> {
+    /// Each line goes to `show`, without its end.
+    pub fn to(show: F) -> Lines<F> {
+        Lines { show, unfinished: Vec::new(), last: String::new() }
+    }
+
+    /// Takes a chunk. A line that is longer than a chunk is shown in pieces.
+    pub fn take(&mut self, chunk: &[u8]) {
+        for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
+            self.unfinished.extend(piece);
+            if piece.ends_with(b"\n") || self.unfinished.len() >= CHUNK_BYTES {
+                self.end_line();
+            }
+        }
+    }
+
+    /// Shows what has no end yet, and gives the last line that says something.
+    pub fn finish(mut self) -> String {
+        if !self.unfinished.is_empty() {
+            self.end_line();
+        }
+        self.last
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.unfinished);
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end_matches(['\n', '\r']);
+        (self.show)(line);
+        if !line.trim().is_empty() {
+            line.clone_into(&mut self.last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lines;
+
+    #[test]
+    fn chunks_become_lines_wherever_they_are_cut() {
+        let mut shown = Vec::new();
+        let mut lines = Lines::to(|line: &str| shown.push(line.to_owned()));
+        for chunk in [&b"on"[..], b"e\r\ntwo\n\nthr", b"ee"] {
+            lines.take(chunk);
+        }
+        assert_eq!(lines.finish(), "three");
+        assert_eq!(shown, ["one", "two", "", "three"]);
+    }
+}

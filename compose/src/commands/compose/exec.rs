@@ -1,0 +1,15 @@
+//! `exec`: one more process in a service's container.
+
+use super::{Session, chosen};
+use crate::cli::inside::ExecService;
+use crate::commands::{Ended, code_of, exec};
+use crate::model::types::Project;
+
+pub async fn exec(session: &Session, project: &Project, asked: &ExecService) -> Ended {
+    let one = chosen::running(session, project, &asked.service, asked.index).await?;
+    exec::ready(&one, &asked.exec)?;
+    exec::within(&session.of_one(), &one, &asked.exec).await.or_else(|err| {
+        eprintln!("{err}");
+        Ok(code_of(&err))
+    })
+}

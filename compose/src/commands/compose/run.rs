@@ -1,0 +1,162 @@
+//! `run`: a command in a new container of a service.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use super::{Session, facts, images};
+use crate::apply::attach::Outcome;
+use crate::apply::exec::REFUSED;
+use crate::apply::project::{OneOff, Performer};
+use crate::apply::sweep::sweep;
+use crate::apply::{container, hook, keeper};
+use crate::cli::compose::Building;
+use crate::cli::inside::RunService;
+use crate::commands::{Ended, code_of, run, say};
+use crate::error::{Error, Result};
+use crate::id;
+use crate::model::types::{Deploy, Project, Service};
+use crate::net::sweep::Care;
+use crate::observe::{self, Observed};
+use crate::plan::selection;
+use crate::plan::up::{self, Recreate};
+use crate::plan::wanted::Wanted;
+
+/// Runs the command, and gives its exit code.
+pub async fn run(session: &Session, project: &Project, asked: &RunService) -> Ended {
+    let project = changed(project, asked)?;
+    let Some(made) = make(session, &project, asked).await? else { return Ok(0) };
+    let service = &project.services[&asked.service];
+    let ended = if asked.detach {
+        start(session, &made, service, &asked.service).await.map(|()| Outcome::Ended(0))
+    } else {
+        attached(session, &made, service, &asked.service).await
+    };
+    let goes_on = asked.detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
+    if asked.auto_remove && (!goes_on || ended.is_err()) {
+        container::remove(&session.engine, &session.disk, &made, true).await?;
+    }
+    match ended {
+        Ok(ended) => Ok(run::code(ended)),
+        Err(err) if code_of(&err) == REFUSED => Err(err),
+        Err(err) => {
+            eprintln!("{err}");
+            Ok(code_of(&err))
+        }
+    }
+}
+
+/// The project as far as the command needs it, with the service as the command line has it.
+fn changed(project: &Project, asked: &RunService) -> Result<Project> {
+    let is_known =
+        project.services.contains_key(&asked.service) || project.disabled.contains_key(&asked.service);
+    if !is_known {
+        return Err(Error::new(format!("no such service: {}", asked.service)));
+    }
+    let mut project = project.clone();
+    project.select(std::slice::from_ref(&asked.service), !asked.no_deps)?;
+    let environment = project.environment.clone();
+    let variable = |line: &String| match line.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), Some(value.to_owned()))),
+        None => environment.get(line).map(|value| (line.clone(), Some(value.clone()))),
+    };
+    let Some(service) = project.services.get_mut(&asked.service) else { return Ok(project) };
+    service.environment.extend(asked.environment.iter().filter_map(variable));
+    service.labels.extend(asked.labels.iter().cloned());
+    service.volumes.retain(|mount| !asked.volumes.iter().any(|added| added.target == mount.target));
+    service.volumes.extend(asked.volumes.iter().cloned());
+    if !asked.service_ports {
+        service.ports.clone_from(&asked.ports);
+    }
+    if let Some(entrypoint) = &asked.entrypoint {
+        // The image's CMD belongs to the image's ENTRYPOINT.
+        (service.entrypoint, service.command) = (Some(entrypoint.clone()), Some(Vec::new()));
+    }
+    if !asked.command.is_empty() {
+        service.command = Some(asked.command.clone());
+    }
+    *service = Service {
+        user: asked.user.clone().or(service.user.take()),
+        working_dir: asked.directory.clone().or(service.working_dir.take()),
+        stdin_open: asked.interactive,
+        tty: asked.tty,
+        container_name: None,
+        restart: None,
+        deploy: service.deploy.take().map(|deploy| Deploy { restart_policy: None, ..deploy }),
+        scale: Some(1),
+        ..std::mem::take(service)
+    };
+    Ok(project)
+}
+
+/// Makes the container, once all that it needs is there and as far as it asks. Nothing, if the plan is only printed.
+async fn make(session: &Session, project: &Project, asked: &RunService) -> Result<Option<Observed>> {
+    let Session { engine, disk, .. } = session;
+    let _lock = session.lock(project).await?;
+    sweep(engine, disk, Care::Quick).await?;
+    let mut selected = BTreeSet::from([asked.service.clone()]);
+    if !asked.no_deps {
+        selected = selection::with_dependencies(project, selected);
+    }
+    if asked.build {
+        let own = BTreeSet::from([asked.service.clone()]);
+        images::ensure_built(session, project, &own, None, Building::All).await?;
+    }
+    let images = images::ensure(session, project, &selected, None).await?;
+    let facts = facts::of(project, &images)?;
+    let options = up::Options {
+        no_deps: asked.no_deps,
+        recreate: Recreate::Changed,
+        remove_orphans: asked.remove_orphans,
+        ..up::Options::default()
+    };
+    let actual = session.actual(project).await?;
+    let wanted = Wanted { project, facts: &facts };
+    let plan = up::before_run(wanted, &actual, &asked.service, &options)?;
+    session.carry_out(project, &facts, &images, &plan, None).await?;
+    if session.dry_run {
+        return Ok(None);
+    }
+    let slug = id::random()?;
+    let own = format!("{}-{}-run-{}", project.name, asked.service, id::short(&slug));
+    let performer = Performer::new((engine, disk), (project, &facts), &images, None);
+    let one_off = OneOff {
+        service: &asked.service,
+        name: asked.name.as_ref().unwrap_or(&own),
+        slug: &slug,
+        auto_remove: asked.auto_remove,
+        use_aliases: asked.use_aliases,
+    };
+    let made = performer.create_one_off(one_off).await?;
+    observe::find(&observe::containers(engine).await?, &made).cloned().map(Some)
+}
+
+async fn start(session: &Session, made: &Observed, service: &Service, key: &str) -> Result<()> {
+    let streams = keeper::streams(&session.disk, made).await?;
+    container::start(&session.engine, made, &streams).await?;
+    post_start(session, made, service, key).await?;
+    say(made.name());
+    Ok(())
+}
+
+/// Shows the output to the end. A hook that fails lets the command come to its end.
+async fn attached(session: &Session, made: &Observed, service: &Service, key: &str) -> Result<Outcome> {
+    let failed = RefCell::new(None);
+    let start = async {
+        container::begin(&session.engine, made).await?;
+        if let Err(err) = post_start(session, made, service, key).await {
+            failed.replace(Some(err));
+        }
+        Ok(())
+    };
+    let ended = run::attached(&session.of_one(), made, None, start).await?;
+    failed.into_inner().map_or(Ok(ended), Err)
+}
+
+async fn post_start(session: &Session, made: &Observed, service: &Service, key: &str) -> Result<()> {
+    let Session { engine, disk, .. } = session;
+    for hook in &service.post_start {
+        let one = observe::find(&observe::containers(engine).await?, made.id()).cloned()?;
+        hook::run((engine, disk), &one, (key, hook), |_| ()).await?;
+    }
+    Ok(())
+}
