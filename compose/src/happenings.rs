@@ -1,5 +1,5 @@
-//! What happens to containers and images: containerd's events, and what our own commands and keepers announce, in Docker's
-//! words.
+//! What happens to containers and images: containerd's events, and what our own commands and keepers announce, in
+//! Docker's words.
 
 use std::collections::{BTreeMap, HashMap};
 

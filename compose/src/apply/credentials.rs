@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::disk;
 use crate::error::{Context, Error, Kind, Result};
+use crate::{client_config, disk};
 
 /// Docker Hub's registry in images' names, and its key in the file.
 const HUB: &str = "docker.io";
@@ -66,16 +66,9 @@ fn host_of(server: &str) -> &str {
 }
 
 impl Store {
-    /// Reads `config.json` of `DOCKER_CONFIG`, or of the user's own directory. A file that isn't there is empty.
+    /// Reads the configuration of Docker's client. A file that isn't there is empty.
     pub fn open() -> Result<Store> {
-        let dir = match std::env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()) {
-            Some(dir) => PathBuf::from(dir),
-            None => {
-                let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
-                Path::new(&home.unwrap_or_else(|| "/root".into())).join(".docker")
-            }
-        };
-        Store::at(dir.join("config.json"))
+        Store::at(client_config::file())
     }
 
     fn at(path: PathBuf) -> Result<Store> {

@@ -1,5 +1,5 @@
-//! What a container has changed in its filesystem, as the upper directory of its overlay has it, and the whole of it as an
-//! archive.
+//! What a container has changed in its filesystem, as the upper directory of its overlay has it, and the whole of it as
+//! an archive.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;

@@ -3,13 +3,13 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::build::from_model::image_name;
+use crate::client_config::proxies;
 use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Result};
+use crate::model::effective::image_name;
 use crate::model::types::{FileReference, Project, Service};
 use crate::model::values::MountKind;
 use crate::plan::wanted::container_name;
-use crate::proxies;
 use crate::spec::Bind;
 
 /// Permissions of a secret or config whose user says nothing else.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Dockerfile, Further, Request, Source};
 use crate::error::{Context, Error, Result};
+use crate::model::effective::image_name;
 use crate::model::types::{Build, FileReference, Project, Service};
 use crate::reference::Reference;
 
@@ -22,11 +23,6 @@ pub struct Options {
     pub proxies: Vec<(String, String)>,
     /// Whether the image is for all platforms of the service. Else it is for the one that the service runs on.
     pub all_platforms: bool,
-}
-
-/// The name of a service's image: its own, or one of the project and the service.
-pub fn image_name(project: &Project, name: &str, service: &Service) -> String {
-    service.image.clone().unwrap_or_else(|| format!("{}-{name}", project.name))
 }
 
 /// The request of a service that is built.

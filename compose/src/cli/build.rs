@@ -7,9 +7,9 @@ use clap::{ArgMatches, Command};
 use super::typed::{Typed, flag, operands, value, values};
 use crate::build::from_model::{Options, attestation};
 use crate::build::{Dockerfile, Further, Progress, Request, Source};
+use crate::client_config::proxies;
 use crate::error::{Context, Error, Result};
 use crate::model::values::Bytes;
-use crate::proxies;
 use crate::reference::Reference;
 
 /// `cortenctl build`

@@ -9,12 +9,12 @@ use crate::apply::stdio::{self, Fifos};
 use crate::apply::sweep::sweep;
 use crate::apply::{image, keeper};
 use crate::cli::container::Asked;
+use crate::client_config::proxies;
 use crate::disk;
 use crate::error::{Context, Error, Result};
 use crate::keep::attach_socket;
 use crate::net::sweep::Care;
 use crate::observe::{self, Observed};
-use crate::proxies;
 
 /// The exit code is the container's, or one of Docker's if it has none.
 pub async fn run(session: &Session, asked: Asked, detach: bool) -> u8 {

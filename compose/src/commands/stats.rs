@@ -34,7 +34,7 @@ pub async fn stats(session: &Session, asked: &Stats) -> Ended {
         for (name, found) in named {
             match found {
                 Ok(one) => chosen.push((name, one.clone())),
-                // Those that go later are not shown any more.
+                // A container that goes later is not shown any more.
                 Err(err) if is_first => return Err(err),
                 Err(_) => {}
             }

@@ -1,5 +1,5 @@
-//! What containerd has no event for: what a client has done to a container, or its keeper has found out. It is published
-//! by way of containerd, for all who listen to its events.
+//! What containerd has no event for: what a client has done to a container, or its keeper has found out. It is
+//! published by way of containerd, for all who listen to its events.
 
 use std::collections::BTreeMap;
 

@@ -54,7 +54,7 @@ pub async fn repeat(keeper: Rc<Keeper>, check: Check) {
 /// Says to all who listen to containerd's events that the health is another one.
 async fn announce(keeper: &Keeper, status: Status) {
     let settings = &keeper.settings;
-    // Those who are not reached read it in the state.
+    // Whoever is not reached reads it in the state.
     if let Ok(engine) = Engine::connect(&settings.address, &settings.namespace).await {
         let word = status.word();
         Done::to(&settings.id, format!("health_status: {word}")).announce(&engine).await;

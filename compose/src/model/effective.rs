@@ -1,7 +1,12 @@
 //! What a service's old fields and those of `deploy` say together.
 
-use super::types::Service;
+use super::types::{Project, Service};
 use super::values::Restart;
+
+/// The name of a service's image: its own, or one of the project and the service.
+pub fn image_name(project: &Project, name: &str, service: &Service) -> String {
+    service.image.clone().unwrap_or_else(|| format!("{}-{name}", project.name))
+}
 
 impl Service {
     /// How many containers it has.

@@ -14,7 +14,7 @@ mod canonical;
 mod check;
 mod complete;
 mod dotenv;
-mod effective;
+pub mod effective;
 mod environment;
 mod extends;
 pub mod hash;

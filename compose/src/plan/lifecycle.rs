@@ -106,8 +106,8 @@ fn each_up(
     Ok(plan)
 }
 
-/// Plans `rm` of the containers of those services, or of all: of containers that don't run, and if `stops` of all, which
-/// are stopped before.
+/// Plans `rm` of the containers of those services, or of all: of containers that don't run, and if `stops` of all,
+/// which are stopped before.
 ///
 /// Errors: there is no such service.
 pub fn remove(

@@ -78,8 +78,8 @@ impl Record {
         Ok(format!("extensions.{EXTENSION}"))
     }
 
-    /// The labels of the restart policy, for a container that `runs` or doesn't, whose log is at `log_uri`. An empty one
-    /// is none.
+    /// The labels of the restart policy, for a container that `runs` or doesn't, whose log is at `log_uri`. An empty
+    /// one is none.
     pub fn restart_labels(&self, runs: bool, log_uri: &str) -> Vec<(&'static str, String)> {
         let policy = self.service.restart_policy().to_string();
         let if_revived = |value: &str| if self.is_revived() { value.to_owned() } else { String::new() };

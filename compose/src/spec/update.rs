@@ -1,5 +1,5 @@
-//! Limits that change while a container is there: what a spec says of its resources, with what is asked for in its place.
-//! Pure.
+//! Limits that change while a container is there: what a spec says of its resources, with what is asked for in its
+//! place. Pure.
 
 use serde_json::{Map, Value, json};
 

@@ -3,7 +3,7 @@
 use super::source::Source;
 use super::{Check, assert_clean, assert_environment, assert_imports_point_one_way, sources};
 
-const MODULES: [(&str, &[&str]); 21] = [
+const MODULES: [(&str, &[&str]); 26] = [
     ("error", &[]),
     ("process", &[]),
     ("time", &[]),
@@ -12,17 +12,21 @@ const MODULES: [(&str, &[&str]); 21] = [
     ("reference", &["error"]),
     ("signals", &["error"]),
     ("disk", &["error"]),
+    ("changes", &["disk", "error"]),
     ("model", &["error"]),
+    ("client_config", &["model"]),
     ("plan", &["error", "model"]),
     ("spec", &["error", "model"]),
     ("engine", &["error", "id", "process", "time"]),
     ("net", &["disk", "error", "id", "model", "process"]),
-    ("keep", &["disk", "engine", "error", "model", "net", "process", "time"]),
+    ("keep", &["changes", "disk", "engine", "error", "model", "net", "process", "time"]),
     ("record", &["engine", "error", "model", "plan"]),
-    ("observe", &["disk", "engine", "error", "keep", "net", "record"]),
+    ("observe", &["disk", "engine", "error", "keep", "net", "process", "record"]),
     (
         "apply",
         &[
+            "changes",
+            "client_config",
             "disk",
             "engine",
             "error",
@@ -41,24 +45,46 @@ const MODULES: [(&str, &[&str]); 21] = [
             "time",
         ],
     ),
+    ("build", &["apply", "disk", "engine", "error", "id", "model", "process", "reference"]),
     ("actual", &["apply", "disk", "engine", "error", "keep", "model", "net", "observe", "plan", "record"]),
-    ("view", &["apply", "error", "id", "keep", "net", "observe", "record", "reference", "time"]),
-    ("cli", &["apply", "engine", "error", "model", "plan", "signals"]),
+    ("view", &["apply", "engine", "error", "id", "keep", "net", "observe", "record", "reference", "time"]),
+    ("happenings", &["engine", "error", "record", "reference", "view"]),
+    (
+        "cli",
+        &[
+            "apply",
+            "build",
+            "client_config",
+            "engine",
+            "error",
+            "model",
+            "plan",
+            "reference",
+            "signals",
+            "spec",
+        ],
+    ),
+    ("manual", &["cli", "error"]),
     (
         "commands",
         &[
             "actual",
             "apply",
+            "build",
+            "changes",
             "cli",
+            "client_config",
             "disk",
             "engine",
             "error",
+            "happenings",
             "id",
             "keep",
             "model",
             "net",
             "observe",
             "plan",
+            "process",
             "record",
             "reference",
             "signals",
@@ -94,14 +120,21 @@ const PLAIN_STD: [&str; 13] = [
 const OUTSIDE: [&str; 5] = ["nix", "prost", "tokio", "tonic", "tower"];
 
 /// Who reads which part of the environment.
-const ENVIRONMENT: [(&str, &str); 15] = [
+const ENVIRONMENT: [(&str, &str); 22] = [
+    ("apply/copy/mod.rs", "current_dir"),
     ("apply/host.rs", "split_paths"),
     ("apply/host.rs", "var_os PATH"),
     ("apply/image.rs", "consts::ARCH"),
     ("apply/keeper.rs", "current_exe"),
     ("apply/unpack.rs", "var CONTAINERD_SNAPSHOTTER"),
+    ("build/buildctl.rs", "var"),
+    ("build/mod.rs", "var BUILDKIT_PROGRESS"),
+    ("cli/build.rs", "var"),
     ("cli/container.rs", "var"),
     ("cli/docker.rs", "var"),
+    ("cli/inside.rs", "var"),
+    ("client_config/mod.rs", "var_os"),
+    ("commands/manage/doctor.rs", "var BUILDKIT_HOST"),
     ("commands/version.rs", "consts::ARCH"),
     ("main.rs", "args_os"),
     ("main.rs", "current_dir"),
@@ -113,7 +146,8 @@ const ENVIRONMENT: [(&str, &str); 15] = [
 ];
 
 /// The files that start threads.
-const THREADS: [&str; 4] = ["apply/attach.rs", "apply/mounted.rs", "net/hook.rs", "net/namespace.rs"];
+const THREADS: [&str; 5] =
+    ["apply/archive.rs", "apply/attach.rs", "apply/mounted.rs", "net/hook.rs", "net/namespace.rs"];
 
 #[test]
 fn imports_point_one_way() {

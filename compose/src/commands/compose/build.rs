@@ -9,6 +9,7 @@ use crate::build::from_model::{self, Options};
 use crate::cli::build::BuildServices;
 use crate::commands::{Ended, say};
 use crate::error::{Context, Result};
+use crate::model::effective::image_name;
 use crate::model::types::Project;
 use crate::plan::selection;
 
@@ -41,7 +42,7 @@ pub async fn services(
         let Some(build) = &service.build else { continue };
         let request = from_model::request(project, &name, service, build, options);
         let at = format!("services.{name}.build");
-        requests.push((from_model::image_name(project, &name, service), request.at(&at)?, at));
+        requests.push((image_name(project, &name, service), request.at(&at)?, at));
     }
     if requests.is_empty() {
         return Ok(());

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Session, build};
 use crate::apply::image::{self, Image, Shows, When};
 use crate::build::Progress;
-use crate::build::from_model::{Options, image_name};
+use crate::build::from_model::Options;
 use crate::cli::compose::Building;
+use crate::client_config::proxies;
 use crate::commands::{Ended, say};
 use crate::error::{Error, Kind, Result};
+use crate::model::effective::image_name;
 use crate::model::types::{Project, Service};
 use crate::model::values::PullPolicy;
-use crate::proxies;
 
 /// The image of each of the services, pulled or built where its policy or `policy` says so, or where it isn't there.
 pub async fn ensure(

@@ -1,7 +1,6 @@
 //! The proxies that the configuration of Docker's client names: containers and builds get them as variables.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -27,7 +26,7 @@ struct Proxies {
 
 /// The variables, each in both of its spellings. A configuration that can't be read is told of, and has none.
 pub fn variables() -> Vec<(String, String)> {
-    let Some(file) = file() else { return Vec::new() };
+    let file = super::file();
     match std::fs::read_to_string(&file) {
         Err(_) => Vec::new(),
         Ok(text) => of(&text).unwrap_or_else(|err| {
@@ -42,12 +41,6 @@ pub fn give(service: &mut Service) {
     for (name, value) in variables() {
         service.environment.entry(name).or_insert(Some(value));
     }
-}
-
-fn file() -> Option<PathBuf> {
-    let directory = std::env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
-    directory.or_else(home).map(|directory| directory.join("config.json"))
 }
 
 fn of(text: &str) -> serde_json::Result<Vec<(String, String)>> {
