@@ -42,7 +42,7 @@ fn print_measured(measured: &Measured, yardsticks: &[&str; 2]) {
     let more = if figures.better == Better::More { "; more is better" } else { "" };
     let title = format!("{}: {}, {}{more}", measured.view, figures.title, unit(figures.unit));
     let [first, second] = yardsticks.map(|to| format!("× {to}"));
-    println!("\n{title:<56}{:>9}{:>9}{:>9}{first:>10}{second:>9}", "median", "p10", "p90");
+    println!("\n{title:<56}{:>9}{:>9}{:>9}{first:>11}{second:>11}", "median", "p10", "p90");
     for figure in &figures.runtimes {
         print_figure(measured, figure, yardsticks);
     }
@@ -64,7 +64,7 @@ fn print_figure(measured: &Measured, figure: &Figure, yardsticks: &[&str; 2]) {
     let summary = &figure.summary;
     let [first, second] = yardsticks.map(ratio);
     println!(
-        "  {:<54}{:>9}{:>9}{:>9}{first:>10}{second:>9}",
+        "  {:<54}{:>9}{:>9}{:>9}{first:>11}{second:>11}",
         figure.runtime,
         number(summary.median),
         number(summary.p10),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use spec_tests::engine::containerd::{Client, Containerd};
 use spec_tests::engine::dockerd::{CLIENT, Dockerd, Setup};
-use spec_tests::engine::image::{BUSYBOX, busybox_archive, image_archive};
+use spec_tests::engine::image::{BUSYBOX, image_archive};
 use spec_tests::engine::process::run;
 use spec_tests::engine::role::Runtimes;
 use spec_tests::engine::sandbox::Sandbox;
@@ -84,7 +84,8 @@ impl OnContainerd {
     pub fn start(sandbox: &Sandbox, shim: &Path, program: PathBuf) -> Outcome<OnContainerd> {
         let containerd = Containerd::start(sandbox, "projects", Client::Ctr, View::Plain, shim)?;
         containerd.machine().shell(PREPARE)?.ok()?;
-        let archive = image_archive(&busybox_archive(containerd.dir())?, IMAGE, &["sh"])?;
+        // What the rootfs of containers without an image was made from.
+        let archive = image_archive(&containerd.dir().join("busybox.tar"), IMAGE, &["sh"])?;
         let import = ["-n", "default", "images", "import", &archive.to_string_lossy()].map(String::from);
         run(containerd.machine().command("ctr").args(import), None)?.ok()?;
         // The name of the program decides whose commands it has.
