@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -21,6 +21,11 @@ use crate::{id, time};
 /// What a volume's directory has beside the data.
 const RECORD: &str = "volume.json";
 const DATA: &str = "_data";
+/// What is on the way into a new volume: not yet whole, and whole.
+const UNFINISHED: &str = "_data.unfinished";
+const COPIED: &str = "_data.copied";
+/// Held by who fills the volume.
+const LOCK: &str = ".lock";
 
 /// A volume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -197,22 +202,31 @@ pub async fn copy_up(disk: &Disk, name: &str, target: &str, layers: Vec<Layer>, 
     if source(disk, name)? != data {
         return Ok(());
     }
-    if fs::read_dir(&data).at(data.display())?.next().is_some() {
+    if !is_empty(&data)? && !data.with_file_name(COPIED).exists() {
         return Ok(());
     }
     let target = target.trim_start_matches('/').to_owned();
     let place = target.clone();
-    mounted::look(layers, at, move |tree| match tree.directory(&place)? {
-        Some(dir) => copy(dir.as_raw_fd(), &data),
-        None => Ok(()),
+    mounted::look(layers, at, move |tree| {
+        // Several containers may be made with the volume at once.
+        let _lock = disk::lock_at(&data.with_file_name(LOCK))?;
+        move_in(&data)?;
+        match tree.directory(&place)? {
+            Some(dir) if is_empty(&data)? => copy(dir.as_raw_fd(), &data),
+            _ => Ok(()),
+        }
     })
     .await
     .at(format_args!("volume {name}: /{target}"))
 }
 
-/// Copies a directory beside its place and moves it there: a copy that is cut short is none.
+fn is_empty(dir: &Path) -> Result<bool> {
+    Ok(fs::read_dir(dir).at(dir.display())?.next().is_none())
+}
+
+/// Copies a directory beside its place, and moves in what it has: a copy that is cut short is none.
 fn copy(dir: i32, data: &Path) -> Result<()> {
-    let unfinished = data.with_file_name(format!("{DATA}.{}", std::process::id()));
+    let unfinished = data.with_file_name(UNFINISHED);
     disk::remove_dir(&unfinished)?;
     disk::make_dir(&unfinished)?;
     // `cp` is a child of this thread, in whose mount namespace the tree is.
@@ -223,8 +237,32 @@ fn copy(dir: i32, data: &Path) -> Result<()> {
         disk::remove_dir(&unfinished)?;
         return Err(Error::new(String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ")));
     }
-    // Over the empty directory, which is as good as none.
-    fs::rename(&unfinished, data).at(data.display())
+    fs::rename(&unfinished, data.with_file_name(COPIED)).at(data.display())?;
+    move_in(data)
+}
+
+/// Moves what was copied into the volume's directory, which itself stays: a container that runs may have it mounted, and
+/// what such a container has written goes first. If it is cut short, the next call goes on.
+fn move_in(data: &Path) -> Result<()> {
+    let copied = data.with_file_name(COPIED);
+    let Some(made) = absent_is_none(fs::metadata(&copied)).at(copied.display())? else { return Ok(()) };
+    for entry in fs::read_dir(&copied).at(copied.display())? {
+        let entry = entry.at(copied.display())?;
+        let place = data.join(entry.file_name());
+        if fs::symlink_metadata(&place).is_err() {
+            fs::rename(entry.path(), &place).at(place.display())?;
+        }
+    }
+    chown(data, Some(made.uid()), Some(made.gid())).at(data.display())?;
+    fs::set_permissions(data, made.permissions()).at(data.display())?;
+    disk::remove_dir(&copied)
+}
+
+fn absent_is_none<T>(found: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match found {
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Errors: what is no name, in Docker's words.

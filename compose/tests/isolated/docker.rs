@@ -329,6 +329,32 @@ fn volumes_begin_with_what_the_image_has_and_stay() {
 }
 
 #[test]
+fn a_volume_is_filled_once_and_stays_the_one_that_containers_have() {
+    with_each_runtime(|docker| {
+        let of = |volume: &str| format!("{volume}:/data");
+        // Both are made at once.
+        let shared = of("shared");
+        let wait = |child: std::process::Child| child.wait_with_output().expect("cortenctl");
+        let both = [0, 1].map(|_| docker.spawn(&["run", "--rm", "-v", &shared, "box", "cat", "/data/file"]));
+        for output in both.map(wait) {
+            assert_eq!(said(&output), ("from the image\n".to_owned(), String::new(), 0));
+        }
+        // A container that runs has the volume, still empty, at a place where its image has nothing.
+        docker.ok(&["run", "-d", "--name", "first", "-v", "late:/mnt", "box", "sleep", "100"]);
+        docker.ok(&["run", "--rm", "-v", &of("late"), "box", "true"]);
+        assert_eq!(docker.ok(&["exec", "first", "cat", "/mnt/file"]), "from the image\n");
+        // What was on the way in when somebody was killed comes in.
+        sh(
+            "cd /var/lib/corten-compose/default/volumes/late && mkdir _data.copied && echo more > _data.copied/more",
+        );
+        docker.ok(&["run", "--rm", "-v", &of("late"), "box", "true"]);
+        assert_eq!(docker.ok(&["exec", "first", "cat", "/mnt/more", "/mnt/file"]), "more\nfrom the image\n");
+        docker.ok(&["rm", "-f", "first"]);
+        nothing_is_left();
+    });
+}
+
+#[test]
 fn published_ports_and_names_are_reached() {
     with_each_runtime(|docker| {
         let serve = "mkdir -p /tmp/w && echo served > /tmp/w/x && exec httpd -f -p 80 -h /tmp/w";
