@@ -35,10 +35,21 @@ pub async fn create(engine: &Engine, container: &Container, streams: &Streams) -
         match engine.call(create.clone()).await {
             // The last task's directory goes a moment after the task.
             Err(err) if left > 0 && err.to_string().ends_with("file exists") => left -= 1,
-            created => return created.map(|created| created.pid),
+            created => {
+                return created.map(|created| created.pid).map_err(|err| said_by_hook(&err).unwrap_or(err));
+            }
         }
         sleep(Duration::from_millis(BUNDLE_MILLISECONDS)).await;
     }
+}
+
+/// What our own hook has to say of the network, without what the shim and the runtime say around it.
+fn said_by_hook(err: &Error) -> Option<Error> {
+    let said = err.to_string();
+    let (_, said) = said.split_once("stderr: corten-compose: network of ")?;
+    let (_, said) = said.split_once(": ")?;
+    let said = said.trim_end().trim_end_matches(": unknown").trim_end();
+    Some(Error::of_kind(err.kind(), said))
 }
 
 pub async fn start(engine: &Engine, id: &str) -> Result<()> {

@@ -15,7 +15,7 @@ pub async fn diff(session: &Session, typed: &str) -> Ended {
     let changes = filesystem::paths(&session.engine, &session.disk, one).await.at(one.name())?;
     let lines: Vec<String> =
         changes.iter().map(|(kind, path)| format!("{} {path}\n", kind.letter())).collect();
-    print(&lines.concat());
+    print(&lines.concat())?;
     Ok(0)
 }
 

@@ -24,7 +24,7 @@ pub async fn list(session: &Session, images: &Images) -> Ended {
     let rows: Vec<_> = shown.iter().map(|image| view::images::row(image, now, images.no_trunc)).collect();
     let all = &view::images::COLUMNS_WITH_DIGESTS;
     let columns: &[_] = if images.digests { all } else { &view::images::COLUMNS };
-    print(&table::list(&rows, columns, all, images.format.as_deref())?);
+    print(&table::list(&rows, columns, all, images.format.as_deref())?)?;
     Ok(0)
 }
 

@@ -25,7 +25,7 @@ pub async fn inspect(session: &Session, names: &[String], format: Option<&str>, 
             }
         }
     }
-    print(&shown_in_full(&found, format)?);
+    print(&shown_in_full(&found, format)?)?;
     Ok(code)
 }
 

@@ -10,7 +10,7 @@ use crate::cli;
 use crate::cli::docker::{Meant, Verb};
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::observe::{self, Observed};
 
 mod attach;
@@ -157,9 +157,15 @@ fn written(line: &str) -> bool {
     writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
 }
 
-/// Text on standard output.
-fn print(text: &str) {
-    drop(std::io::stdout().write_all(text.as_bytes()));
+/// Text on standard output. Who doesn't want to read it has gone.
+///
+/// Errors: it could not be written for another reason: a full disk.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => Err(err).at("standard output"),
+        _ => Ok(()),
+    }
 }
 
 /// A failure on standard error.

@@ -24,7 +24,7 @@ pub async fn ps(session: &Session, ps: &Ps) -> Ended {
     }
     let now = time::now();
     let rows: Vec<_> = shown.iter().map(|one| view::ps::row(one, now, ps.no_trunc)).collect();
-    print(&table::list(&rows, &view::ps::COLUMNS, &view::ps::HEADINGS, ps.format.as_deref())?);
+    print(&table::list(&rows, &view::ps::COLUMNS, &view::ps::HEADINGS, ps.format.as_deref())?)?;
     Ok(0)
 }
 

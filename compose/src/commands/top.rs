@@ -13,7 +13,7 @@ use crate::view::table::aligned;
 pub async fn top(session: &Session, typed: &str, options: &[String]) -> Ended {
     let containers = session.containers().await?;
     let one = observe::find(&containers, typed)?;
-    print(&aligned(&processes(&session.engine, one, options).await?));
+    print(&aligned(&processes(&session.engine, one, options).await?))?;
     Ok(0)
 }
 

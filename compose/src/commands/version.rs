@@ -16,7 +16,7 @@ pub async fn version(session: &Session, format: Option<&str>) -> Ended {
     });
     match format {
         Some("json") => say(about),
-        Some(format) => print(&(Template::parse(format)?.render(&about)? + "\n")),
+        Some(format) => print(&(Template::parse(format)?.render(&about)? + "\n"))?,
         None => {
             say(format_args!("Client:\n Version:  {}\n", env!("CARGO_PKG_VERSION")));
             say(format_args!(

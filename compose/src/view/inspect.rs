@@ -36,7 +36,7 @@ pub fn container(observed: &Observed, dir: &std::path::Path, image: Option<&Imag
         "HostsPath": path("hosts"),
         "LogPath": keep::log_path(dir),
         "Name": format!("/{}", observed.name()),
-        "RestartCount": 0,
+        "RestartCount": observed.kept.restarts.count,
         "Driver": observed.container.snapshotter,
         "Platform": "linux",
         "HostConfig": host_config(observed),

@@ -329,6 +329,32 @@ fn volumes_begin_with_what_the_image_has_and_stay() {
 }
 
 #[test]
+fn what_was_tried_and_failed_is_told() {
+    with_each_runtime(|docker| {
+        docker.ok(&["run", "-d", "--name", "web", "-p", "8080:80", "box", "sleep", "100"]);
+        let (_, said, code) = docker.says(&["run", "--rm", "-p", "8080:80", "box", "true"]);
+        let taken = "cortenctl: port 0.0.0.0:8080/tcp: in use by corten-compose (pid ";
+        assert!(code == 125 && said.starts_with(taken) && said.lines().count() == 1, "{code}: {said}");
+        docker.ok(&["run", "-d", "--name", "again", "--restart", "on-failure:2", "box", "false"]);
+        let count = ["inspect", "-f", "{{.RestartCount}} {{.State.Status}}", "again"];
+        until("two restarts", || docker.ok(&count) == "2 exited\n");
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+        let output = docker.command(&["ps", "-a"]).stdout(full).output().expect("cortenctl");
+        assert_eq!(
+            said_of(&output),
+            (String::from("cortenctl: standard output: No space left on device (os error 28)\n"), 1)
+        );
+        docker.ok(&["rm", "-f", "web", "again"]);
+        nothing_is_left();
+    });
+}
+
+fn said_of(output: &Output) -> (String, i32) {
+    let (_, stderr, code) = said(output);
+    (stderr, code)
+}
+
+#[test]
 fn a_volume_is_filled_once_and_stays_the_one_that_containers_have() {
     with_each_runtime(|docker| {
         let of = |volume: &str| format!("{volume}:/data");

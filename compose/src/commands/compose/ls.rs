@@ -38,7 +38,9 @@ pub async fn ls(session: &Session, asked: &Ls) -> Ended {
         .collect();
     match asked.format.as_deref() {
         Some("json") => say(Value::from(rows)),
-        format => print(&table::list(&rows, &COLUMNS, &COLUMNS, format.filter(|format| *format != "table"))?),
+        format => {
+            print(&table::list(&rows, &COLUMNS, &COLUMNS, format.filter(|format| *format != "table"))?)?
+        }
     }
     Ok(0)
 }

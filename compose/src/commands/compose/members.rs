@@ -59,7 +59,7 @@ pub async fn top(session: &Session, project: &Project, services: &[String]) -> E
             }
         }
     }
-    print(&table::aligned(&lines));
+    print(&table::aligned(&lines))?;
     Ok(0)
 }
 
@@ -133,7 +133,7 @@ pub async fn images(
         return Ok(0);
     }
     let format = format.filter(|format| *format != "table");
-    print(&table::list(&rows, &IMAGE_COLUMNS, &IMAGE_COLUMNS, format)?);
+    print(&table::list(&rows, &IMAGE_COLUMNS, &IMAGE_COLUMNS, format)?)?;
     Ok(0)
 }
 
@@ -249,7 +249,7 @@ pub fn volumes(
         return Ok(0);
     }
     let format = format.filter(|format| *format != "table");
-    print(&table::list(&rows, &VOLUME_COLUMNS, &VOLUME_COLUMNS, format)?);
+    print(&table::list(&rows, &VOLUME_COLUMNS, &VOLUME_COLUMNS, format)?)?;
     Ok(0)
 }
 

@@ -122,7 +122,7 @@ impl Session {
         stop_seconds: Option<i64>,
     ) -> Result<()> {
         if self.dry_run {
-            print(&explain(plan));
+            print(&explain(plan))?;
             return Ok(());
         }
         plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));

@@ -40,7 +40,9 @@ pub async fn ps(session: &Session, project: &Project, asked: &Ps) -> Ended {
     let rows: Vec<Value> = containers.iter().map(row).collect();
     match asked.format.as_deref() {
         Some("json") => rows.iter().for_each(say),
-        format => print(&table::list(&rows, &COLUMNS, &COLUMNS, format.filter(|format| *format != "table"))?),
+        format => {
+            print(&table::list(&rows, &COLUMNS, &COLUMNS, format.filter(|format| *format != "table"))?)?
+        }
     }
     Ok(0)
 }

@@ -60,9 +60,9 @@ struct Room {
 pub async fn df(session: &Session, verbose: bool, format: Option<&str>) -> Ended {
     let room = measure(session).await?;
     if verbose && format.is_none() {
-        print(&each(session, &room).await?);
+        print(&each(session, &room).await?)?;
     } else {
-        print(&table::list(&summary(&room), &COLUMNS, &COLUMNS, format)?);
+        print(&table::list(&summary(&room), &COLUMNS, &COLUMNS, format)?)?;
     }
     Ok(0)
 }

@@ -28,7 +28,7 @@ pub async fn history(session: &Session, name: &str, list: &List) -> Ended {
     if list.quiet {
         rows.iter().for_each(|row| say(row["ID"].as_str().unwrap_or_default()));
     } else {
-        print(&table::list(&rows, &COLUMNS, &COLUMNS, list.format.as_deref())?);
+        print(&table::list(&rows, &COLUMNS, &COLUMNS, list.format.as_deref())?)?;
     }
     Ok(0)
 }

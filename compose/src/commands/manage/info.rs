@@ -16,8 +16,8 @@ pub async fn info(session: &Session, format: Option<&str>) -> Ended {
     let about = about(session).await?;
     match format {
         Some("json") => say(about),
-        Some(format) => print(&(Template::parse(format)?.render(&about)? + "\n")),
-        None => print(&lines(&about)),
+        Some(format) => print(&(Template::parse(format)?.render(&about)? + "\n"))?,
+        None => print(&lines(&about))?,
     }
     Ok(0)
 }

@@ -62,7 +62,7 @@ fn credentials(asked: &Login, server: &str, store: &Store) -> Result<Credentials
     let user = match &asked.user {
         Some(user) => user.clone(),
         None => {
-            print("Username: ");
+            print("Username: ")?;
             line()?
         }
     };
@@ -98,7 +98,7 @@ fn unseen(prompt: &str) -> Result<String> {
     quiet.local_flags.remove(LocalFlags::ECHO);
     quiet.local_flags.insert(LocalFlags::ECHONL);
     tcsetattr(&stdin, SetArg::TCSANOW, &quiet).at("the terminal")?;
-    print(prompt);
+    print(prompt)?;
     let line = line();
     tcsetattr(&stdin, SetArg::TCSANOW, &before).at("the terminal")?;
     line

@@ -84,7 +84,7 @@ pub async fn list(session: &Session, list: &List) -> Ended {
     }
     let rows: Vec<Value> = rows.iter().map(|about| row(about, list.no_trunc)).collect();
     let columns = &view::network::COLUMNS;
-    print(&table::list(&rows, columns, columns, list.format.as_deref())?);
+    print(&table::list(&rows, columns, columns, list.format.as_deref())?)?;
     Ok(0)
 }
 
@@ -155,7 +155,7 @@ pub async fn inspect(session: &Session, names: &[String], format: Option<&str>) 
             }
         }
     }
-    print(&shown_in_full(&found, format)?);
+    print(&shown_in_full(&found, format)?)?;
     Ok(code)
 }
 

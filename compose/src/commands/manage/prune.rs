@@ -53,7 +53,7 @@ pub async fn prune(session: &Session, asked: &Prune) -> Ended {
     let mut all = 0;
     for kind in kinds {
         let pruned = prune_one(session, *kind, asked).await?;
-        print(&pruned.text);
+        print(&pruned.text)?;
         all += pruned.bytes;
     }
     if !matches!(asked.of, PruneOf::Networks | PruneOf::BuildCache) {
@@ -130,7 +130,7 @@ fn question(asked: &Prune) -> String {
 }
 
 fn is_sure(question: &str) -> Result<bool> {
-    print(question);
+    print(question)?;
     std::io::stdout().flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).at("stdin")?;

@@ -57,7 +57,7 @@ pub async fn list(session: &Session, list: &List) -> Ended {
         rows.iter().for_each(|row| say(row["Name"].as_str().unwrap_or_default()));
         return Ok(0);
     }
-    print(&table::list(&rows, &COLUMNS, &HEADINGS, list.format.as_deref())?);
+    print(&table::list(&rows, &COLUMNS, &HEADINGS, list.format.as_deref())?)?;
     Ok(0)
 }
 
@@ -107,7 +107,7 @@ pub fn inspect(session: &Session, names: &[String], format: Option<&str>) -> End
             }
         }
     }
-    print(&shown_in_full(&found, format)?);
+    print(&shown_in_full(&found, format)?)?;
     Ok(code)
 }
 
