@@ -241,8 +241,8 @@ fn copy(dir: i32, data: &Path) -> Result<()> {
     move_in(data)
 }
 
-/// Moves what was copied into the volume's directory, which itself stays: a container that runs may have it mounted, and
-/// what such a container has written goes first. If it is cut short, the next call goes on.
+/// Moves what was copied into the volume's directory, which itself stays: a container that runs may have it mounted,
+/// and what such a container has written goes first. If it is cut short, the next call goes on.
 fn move_in(data: &Path) -> Result<()> {
     let copied = data.with_file_name(COPIED);
     let Some(made) = absent_is_none(fs::metadata(&copied)).at(copied.display())? else { return Ok(()) };
