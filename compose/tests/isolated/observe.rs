@@ -1,5 +1,6 @@
 //! What is looked at or changed while containers run, by both names, with a real containerd and each runtime.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ use crate::project::Project;
 struct Follower {
     child: Child,
     lines: std::sync::mpsc::Receiver<String>,
+    /// Lines that nobody has asked for yet.
+    others: RefCell<Vec<String>>,
 }
 
 impl Follower {
@@ -21,13 +24,16 @@ impl Follower {
         let (sender, lines) = std::sync::mpsc::channel();
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Follower { child, lines }
+        Follower { child, lines, others: RefCell::default() }
     }
 
-    /// Waits for a line that has this in it.
+    /// Waits for a line that has this in it. What comes of two causes, comes in either order.
     fn says(&self, part: &str) -> String {
         let begun = Instant::now();
-        let mut others = Vec::new();
+        let mut others = self.others.borrow_mut();
+        if let Some(at) = others.iter().position(|line| line.contains(part)) {
+            return others.remove(at);
+        }
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(20).saturating_sub(begun.elapsed()))
         {
             if line.contains(part) {
@@ -35,7 +41,7 @@ impl Follower {
             }
             others.push(line);
         }
-        panic!("no {part:?} in {others:#?}")
+        panic!("no {part:?} in {:#?}", *others)
     }
 }
 
