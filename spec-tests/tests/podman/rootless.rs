@@ -148,7 +148,7 @@ fn surroundings() -> Vec<Scenario<Podman>> {
         run_once(
             "mount_points_types_and_flags_on_v2",
             &[BUSYBOX, "sh", "-c", process::MOUNTS],
-            Shows(&["/dev/null devtmpfs", "/sys sysfs ro,"]),
+            Shows(&["/dev/null tmpfs", "/sys sysfs ro,"]),
         )
         .on(On::V2),
         run_once(
