@@ -98,7 +98,14 @@ fn docker() -> Result<u8> {
             return Ok(if err.use_stderr() { commands::REFUSED } else { 0 });
         }
     };
-    let meant = cli::docker::meant(&matches)?;
+    let meant = match cli::docker::meant(&matches) {
+        // With `run`, whatever isn't the program's own end is 125.
+        Err(err) if matches.subcommand_name() == Some("run") => {
+            commands::complain(&err);
+            return Ok(commands::REFUSED);
+        }
+        meant => meant?,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(commands::perform(meant));
     // A thread that reads standard input would be waited for.

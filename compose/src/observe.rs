@@ -44,7 +44,9 @@ impl State {
         match (task.map(Process::status), task, exit) {
             (Some(Status::Running | Status::Unknown), _, _) => State::Running,
             (Some(Status::Paused | Status::Pausing), _, _) => State::Paused,
+            (Some(Status::Created), _, Some(exit)) if is_awaited => State::Restarting { code: exit.code },
             (Some(Status::Created), _, _) => State::Created,
+            (_, Some(task), _) if is_awaited => State::Restarting { code: task.exit_status },
             (_, Some(task), _) => State::Exited { code: task.exit_status, at: moment(task.exited_at) },
             (_, None, Some(exit)) if is_awaited => State::Restarting { code: exit.code },
             (_, None, Some(exit)) => State::Exited { code: exit.code, at: since_1970(exit.ended) },
@@ -74,10 +76,31 @@ impl State {
     }
 }
 
-/// Whether somebody is there to start it again, and the user hasn't stopped it meanwhile.
-fn is_awaited(container: &Container, kept: &keep::State) -> bool {
+/// Whether it is between two processes: its last one has ended, somebody is there to start the next one, and the user
+/// hasn't stopped it meanwhile.
+fn is_awaited(
+    container: &Container,
+    record: Option<&Record>,
+    kept: &keep::State,
+    end: Option<(u32, Duration)>,
+) -> bool {
     let is_stopped = container.labels.get(record::STOPPED_BY_USER).is_some_and(|stopped| stopped == "true");
-    !is_stopped && kept.next_restart.is_some() && kept.keeper.is_some_and(|keeper| keeper.is_alive())
+    if is_stopped || !kept.is_in_charge() {
+        return false;
+    }
+    let was_restarted = kept.restarts.count > 0;
+    let Some((code, at)) = end else { return was_restarted };
+    let started = kept.started.map(since_1970).unwrap_or_default();
+    if started > at {
+        // The next process has begun since the task was looked at.
+        return was_restarted;
+    }
+    // Whoever starts it again says so at last when it deletes the task. Before, the policy tells.
+    let comes_back = |record: &Record| {
+        let end = keep::End { code, lived: at.saturating_sub(started), stopped: false };
+        kept.restarts.after(record.service.restart_policy().into(), end).is_some()
+    };
+    kept.is_due() || kept.init.is_some() && record.is_some_and(comes_back)
 }
 
 /// A moment of containerd's.
@@ -157,7 +180,14 @@ fn observed_as(disk: &Disk, container: Container, task: Option<Process>) -> Obse
     let record = Record::of(&container).ok().flatten();
     let kept = keep::State::load(&disk.running(&container.id)).ok().flatten().unwrap_or_default();
     let exit = keep::Exit::load(&disk.container(&container.id)).ok().flatten();
-    let state = State::of(task.as_ref(), is_awaited(&container, &kept), exit.as_ref());
+    let end = match (&task, &exit) {
+        (Some(task), _) => {
+            (task.status() == Status::Stopped).then(|| (task.exit_status, moment(task.exited_at)))
+        }
+        (None, exit) => exit.as_ref().map(|exit| (exit.code, since_1970(exit.ended))),
+    };
+    let is_awaited = is_awaited(&container, record.as_ref(), &kept, end);
+    let state = State::of(task.as_ref(), is_awaited, exit.as_ref());
     let endpoints = state.is_up().then(|| Endpoints::load(disk, &container.id).ok().flatten()).flatten();
     let endpoints = endpoints.into_iter().flat_map(|list| list.endpoints).map(|made| made.endpoint).collect();
     Observed { container, task, state, record, kept, exit, endpoints }

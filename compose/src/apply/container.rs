@@ -344,7 +344,7 @@ async fn free_name(engine: &Engine) -> Result<String> {
 /// Makes the task of a container that has none that runs. The process waits for [`begin`].
 pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
     let mut container = observed.container.clone();
-    keep::settled(&Disk::of(engine.namespace()).running(observed.id())).await?;
+    keep::given_up(&Disk::of(engine.namespace()).running(observed.id())).await?;
     // What has ended before is deleted only now: until then its exit code is known.
     task::remove(engine, observed.id()).await?;
     if let Some(record) = &observed.record {
@@ -442,8 +442,7 @@ pub async fn stop(
     match one.state {
         State::Running => {}
         State::Paused => task::resume(engine, one.id()).await?,
-        // Nobody is to start it again.
-        State::Restarting { .. } => return end_keeper(disk, one.id()),
+        State::Restarting { .. } => return keep::given_up(&disk.running(one.id())).await,
         State::Created | State::Exited { .. } => return Ok(()),
     }
     let signal = signal.unwrap_or(&record.stop_signal);
@@ -486,6 +485,7 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
         absent_is_fine(want(engine, &observed.container, record, Wanted::Stopped).await)?;
     }
     // Before the task: whoever is about to start the container again would make one that nobody removes.
+    keep::given_up(&disk.running(id)).await?;
     end_keeper(disk, id)?;
     task::remove(engine, id).await?;
     absent_is_fine(engine.call(DeleteContainer { id: id.to_owned() }).await.at(id).map(drop))?;
@@ -509,7 +509,7 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
     Ok(())
 }
 
-/// Ends the container's keeper, or whoever would start the container again.
+/// Ends the container's keeper.
 pub fn end_keeper(disk: &Disk, id: &str) -> Result<()> {
     keep::State::load(&disk.running(id)).map(|state| state.unwrap_or_default().end_keeper())
 }

@@ -1,23 +1,18 @@
 //! A service's hooks that run in its container: `post_start`, `pre_stop`.
 
-use std::path::{Path, PathBuf};
-use std::pin::pin;
-
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
-use tokio::net::unix::pipe;
-
 use super::attach::Target;
 use super::exec::{self, Addition};
 use super::stdio::Streams;
-use crate::disk::{self, Disk};
+use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::engine::tasks::Wait;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::id;
+use crate::keep::FurtherOutput;
 use crate::model::types::Hook;
 use crate::observe::Observed;
 
+/// The longest line that is shown in one.
 const CHUNK_BYTES: usize = 16 << 10;
 
 /// Runs a hook of the service in a container that runs, to the hook's end. `show` gets each line that the hook puts
@@ -33,8 +28,8 @@ pub async fn run(
     exec::check_runs(one)?;
     let process = exec::process(one, &addition(hook))?;
     let target = Target { container: one.id().to_owned(), exec: id::random()? };
-    let output = Output::open(&disk.running(one.id()), &target.exec)?;
-    let path = output.path.to_string_lossy().into_owned();
+    let output = FurtherOutput::open(&disk.running(one.id()), &target.exec)?;
+    let path = output.path().to_string_lossy().into_owned();
     // Both streams in one, so that lines stay in their order.
     let streams = Streams { stdout: path.clone(), stderr: path, ..Streams::default() };
     exec::add(engine, &target, process, &streams).await?;
@@ -45,7 +40,7 @@ pub async fn run(
         code
     };
     let mut lines = Lines::to(show);
-    let ended = output.read_while(ended, &mut lines).await;
+    let ended = output.read_while(ended, |chunk| lines.take(chunk)).await;
     let last = lines.finish();
     match ended {
         Ok(0) => Ok(()),
@@ -79,57 +74,6 @@ async fn to_the_end(engine: &Engine, target: &Target) -> Result<u32> {
     exec::start(engine, target).await?;
     let wait = Wait { container_id: target.container.clone(), exec_id: target.exec.clone() };
     Ok(engine.call(wait).await?.exit_status)
-}
-
-/// A fifo for both streams of a hook. It goes with this value.
-struct Output {
-    path: PathBuf,
-    pipe: pipe::Receiver,
-}
-
-impl Output {
-    fn open(running: &Path, id: &str) -> Result<Output> {
-        let path = running.join(id);
-        mkfifo(&path, Mode::from_bits_truncate(0o600)).at(path.display())?;
-        // Opened for writing too: there is no end before the first writer comes, and none that a child of the hook's
-        // holds up.
-        let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(&path).at(path.display())?;
-        Ok(Output { path, pipe })
-    }
-
-    /// Reads on until `ended`, and then what is there still.
-    async fn read_while<T>(&self, ended: impl Future<Output = T>, lines: &mut Lines<impl FnMut(&str)>) -> T {
-        let mut ended = pin!(ended);
-        let ended = loop {
-            tokio::select! {
-                ended = &mut ended => break ended,
-                _ = self.pipe.readable() => drop(self.read(lines)),
-            }
-        };
-        // No more than the pipe held by then: a child of the hook's may write for ever.
-        let mut left = PIPE_BYTES / CHUNK_BYTES;
-        while left > 0 && self.read(lines) {
-            left -= 1;
-        }
-        ended
-    }
-
-    /// Whether there was something.
-    fn read(&self, lines: &mut Lines<impl FnMut(&str)>) -> bool {
-        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-        let length = self.pipe.try_read_buf(&mut chunk).unwrap_or(0);
-        lines.take(&chunk);
-        length > 0
-    }
-}
-
-/// What a pipe holds at most, unless somebody has asked for more.
-const PIPE_BYTES: usize = 64 << 10;
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        drop(disk::remove_file(&self.path));
-    }
 }
 
 /// Chunks of bytes on their way to lines of text.

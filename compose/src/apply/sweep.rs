@@ -133,7 +133,7 @@ pub async fn sweep(engine: &Engine, disk: &Disk, care: Care) -> Result<()> {
 
 fn has_keeper(running: &Path) -> Result<bool> {
     let state = keep::State::load(running)?.unwrap_or_default();
-    Ok(state.keeper.is_some_and(|keeper| keeper.is_alive()))
+    Ok(state.is_in_charge())
 }
 
 /// Whether the directory is named by a container's id: locks and networks are beside it.

@@ -15,9 +15,18 @@ use crate::view::template::Template;
 pub async fn inspect(session: &Session, names: &[String], format: Option<&str>, kind: Option<&str>) -> Ended {
     let containers = session.containers().await?;
     let mut found = Vec::new();
-    let mut code = 0;
     for name in names {
-        match about(session, &containers, name, kind).await {
+        found.push(about(session, &containers, name, kind).await);
+    }
+    tell(found, format)
+}
+
+/// Shows what was found, and complains of what was not.
+pub(super) fn tell(all: impl IntoIterator<Item = Result<Value>>, format: Option<&str>) -> Ended {
+    let mut found = Vec::new();
+    let mut code = 0;
+    for about in all {
+        match about {
             Ok(about) => found.push(about),
             Err(err) => {
                 complain(&err);
@@ -30,7 +39,7 @@ pub async fn inspect(session: &Session, names: &[String], format: Option<&str>, 
 }
 
 /// What was found as `--format` asks for it: a list in JSON, or a template for each.
-pub(super) fn shown_in_full(found: &[Value], format: Option<&str>) -> Result<String> {
+fn shown_in_full(found: &[Value], format: Option<&str>) -> Result<String> {
     match format {
         None | Some("" | "json") => pretty(found),
         Some(format) => {

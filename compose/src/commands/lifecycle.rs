@@ -70,7 +70,7 @@ pub async fn unpause(session: &Session, typed: &[String]) -> Ended {
 pub async fn remove(session: &Session, typed: &[String], force: bool, volumes: bool) -> Ended {
     session
         .each(typed, async |one| {
-            if one.state.is_up() && !force {
+            if one.state.is_listed() && !force {
                 let state = one.state.name();
                 return Err(Error::of_kind(
                     Kind::WrongState,

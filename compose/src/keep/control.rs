@@ -10,6 +10,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Mutex, Notify, oneshot};
 
 use super::names::Names;
+use super::restart::History;
 use super::settings::Settings;
 use super::state::State;
 use super::{ports, probe, send_for_restart, watch};
@@ -54,7 +55,12 @@ impl Keeper {
         let running = disk.running(&settings.id);
         let last = State::load(&running)?.unwrap_or_default();
         let init = last.init.filter(Process::is_alive);
-        let state = State { keeper: Process::own(), init, next_restart: None, ..last };
+        let mut state = State { keeper: Process::own(), init, ..last };
+        if init.is_none() && !state.is_due() {
+            // It is the user who starts the container.
+            state.restarts = History::default();
+            state.next_restart = None;
+        }
         state.save(&running)?;
         Ok(Rc::new(Keeper {
             opened: RefCell::new(None),
@@ -159,7 +165,7 @@ impl Keeper {
             // An error is the answer: the other end is dropped when all is drained.
             drop(drained.await);
         }
-        send_for_restart(&self);
+        send_for_restart(&self).await;
         self.ended.notify_one();
     }
 

@@ -8,6 +8,7 @@ mod attach;
 mod control;
 mod dns;
 mod from_model;
+mod further;
 mod health;
 mod log;
 mod names;
@@ -34,14 +35,17 @@ use tokio::task::LocalSet;
 
 pub use attach::socket as attach_socket;
 pub use from_model::command as check_command;
+pub use further::FurtherOutput;
 pub use health::Status;
 pub use log::path as log_path;
+pub use restart::End;
 pub use revive::revive;
 pub use settings::{Check, Log, Settings};
-pub use state::{Exit, State, settled};
+pub use state::{Exit, State, given_up, settled};
 
 use crate::error::{Context, Error, Result};
 use crate::net::handshake;
+use crate::process::Process;
 use attach::Clients;
 use control::Keeper;
 use log::Stream;
@@ -139,8 +143,8 @@ async fn keep(container: &Path, settings: Settings, handed_over: HandedOver) -> 
 
 /// Starts what deletes the task and, where one is due, makes the next. A process of its own, because the task is gone
 /// only once this one is.
-fn send_for_restart(keeper: &Rc<Keeper>) {
-    let program = Command::new("/proc/self/exe")
+async fn send_for_restart(keeper: &Rc<Keeper>) {
+    let reviver = Command::new("/proc/self/exe")
         .arg("revive")
         .arg(&keeper.container)
         .stdin(Stdio::null())
@@ -148,5 +152,9 @@ fn send_for_restart(keeper: &Rc<Keeper>) {
         .stderr(Stdio::null())
         .spawn();
     // The shim is the parent of those whose parent has gone, and containerd's restart monitor is there if all fails.
-    drop(program);
+    let reviver = reviver.ok().and_then(|child| Process::of(child.id().try_into().ok()?));
+    // Whose directory is gone has been removed.
+    if keeper.running.exists() {
+        drop(keeper.change(|state| (state.reviver, state.next_restart) = (reviver, None)).await);
+    }
 }

@@ -1,27 +1,23 @@
 //! Probes a container's health by its check's program, as one more process of the task.
 
-use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 use serde_json::Value;
-use tokio::net::unix::pipe;
 use tokio::time::{sleep, timeout};
 
 use super::control::Keeper;
+use super::further::FurtherOutput;
 use super::health::{OUTPUT_MAX, ProbeResult, Status, TOO_SLOW};
 use super::settings::Check;
-use crate::disk;
 use crate::engine::Engine;
 use crate::engine::announce::Done;
 use crate::engine::containers::GetContainer;
 use crate::engine::tasks::{DeleteProcess, Exec, GetTask, Kill, Start, Status as TaskStatus, Wait};
 use crate::engine::types::Any;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How long a probe may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -78,15 +74,15 @@ async fn probe(keeper: &Keeper, check: &Check, number: u64) -> Result<Option<Pro
         // A process of an earlier keeper may be left.
         id: format!("health-{}-{number}", std::process::id()),
     };
-    let output = Output::open(&keeper.running, &exec.id)?;
+    let output = FurtherOutput::open(&keeper.running, &exec.id)?;
     let start = SystemTime::now();
-    let started = timeout(START_PATIENCE, exec.start(process, &output.path)).await;
+    let started = timeout(START_PATIENCE, exec.start(process, output.path())).await;
     let result = match started {
         Ok(Err(err)) if err.kind() == Kind::Unavailable => Err(err),
         Ok(Err(err)) => exec.failed(start, err.to_string()).await,
         Err(_) => exec.failed(start, "the probe did not start".to_owned()).await,
         // The shim has handed on all output once the process is deleted.
-        Ok(Ok(())) => output.read_while(exec.end_and_delete(start, check.timeout)).await,
+        Ok(Ok(())) => with_output(&output, exec.end_and_delete(start, check.timeout)).await,
     };
     result.map(Some)
 }
@@ -101,6 +97,23 @@ fn process(spec: &Any, args: &[String]) -> Result<Any> {
     process["args"] = args.into();
     process["terminal"] = false.into();
     Any::json(PROCESS_TYPE, &process)
+}
+
+/// The probe's result, with the beginning of what it puts out.
+async fn with_output(
+    output: &FurtherOutput,
+    probe: impl Future<Output = Result<ProbeResult>>,
+) -> Result<ProbeResult> {
+    let mut kept = Vec::new();
+    let take = |chunk: &[u8]| {
+        let room = OUTPUT_MAX - kept.len();
+        kept.extend(chunk.iter().take(room));
+    };
+    let mut result = output.read_while(probe, take).await?;
+    if result.exit_code != TOO_SLOW {
+        result.output = String::from_utf8_lossy(&kept).into_owned();
+    }
+    Ok(result)
 }
 
 /// One more process of the task.
@@ -164,54 +177,5 @@ impl Execution<'_> {
         let delete = DeleteProcess { container_id: self.container.clone(), exec_id: self.id.clone() };
         // A process that has never been is gone as well.
         drop(timeout(END_PATIENCE, self.engine.call(delete)).await);
-    }
-}
-
-/// A fifo for both of a probe's streams. It goes with this value.
-struct Output {
-    path: PathBuf,
-    pipe: pipe::Receiver,
-}
-
-impl Output {
-    fn open(running: &Path, id: &str) -> Result<Output> {
-        let path = running.join(id);
-        mkfifo(&path, Mode::from_bits_truncate(0o600)).at(path.display())?;
-        // Opened for writing too, so that there is no end before the first writer comes.
-        let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(&path).at(path.display())?;
-        Ok(Output { path, pipe })
-    }
-
-    /// Reads on while the probe runs, so that it is never held up, and keeps the beginning.
-    async fn read_while(&self, probe: impl Future<Output = Result<ProbeResult>>) -> Result<ProbeResult> {
-        let mut kept = Vec::new();
-        let mut probe = pin!(probe);
-        let result = loop {
-            tokio::select! {
-                result = &mut probe => break result,
-                _ = self.pipe.readable() => drop(self.read(&mut kept)),
-            }
-        };
-        while self.read(&mut kept) {}
-        let mut result = result?;
-        if result.exit_code != TOO_SLOW {
-            result.output = String::from_utf8_lossy(&kept).into_owned();
-        }
-        Ok(result)
-    }
-
-    /// Whether there was something.
-    fn read(&self, kept: &mut Vec<u8>) -> bool {
-        let mut chunk = Vec::with_capacity(OUTPUT_MAX);
-        let length = self.pipe.try_read_buf(&mut chunk).unwrap_or(0);
-        let room = OUTPUT_MAX - kept.len();
-        kept.extend(chunk.iter().take(room));
-        length > 0
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        drop(disk::remove_file(&self.path));
     }
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::sys::signal::Signal;
 use nix::unistd::setsid;
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::restart::{End, History, Policy};
@@ -16,7 +18,7 @@ use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::engine::containers::{Container, GetContainer};
 use crate::engine::snapshots::Mounts;
-use crate::engine::tasks::{CreateTask, DeleteTask, GetTask, Process as Task, Start, Wait};
+use crate::engine::tasks::{CreateTask, DeleteTask, GetTask, Kill, Process as Task, Start, Wait};
 use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::Process;
@@ -52,6 +54,8 @@ struct Reviver {
 
 impl Reviver {
     async fn run(self) -> Result<()> {
+        // It ends only where it has nothing in its hands.
+        let mut told_to_end = signal(SignalKind::terminate()).at("SIGTERM")?;
         let state = State::load(&self.running)?.unwrap_or_default();
         // A task of another process isn't the one that has ended: somebody was faster.
         let Some(task) = self.task().await?.filter(|task| state.init.is_some_and(|init| is_of(task, init)))
@@ -68,7 +72,7 @@ impl Reviver {
         state.end_keeper();
         while let Some(next) = history.after(self.policy(), end) {
             history = next;
-            if !self.wait(history).await? {
+            if !self.wait(history, &mut told_to_end).await? {
                 return Ok(());
             }
             // The user may have changed the policy meanwhile.
@@ -76,7 +80,7 @@ impl Reviver {
                 break;
             }
             match self.start(&task).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.end_if_stopped().await,
                 // Somebody has started it meanwhile.
                 Err(err) if err.kind() == Kind::AlreadyExists => return Ok(()),
                 Err(_) => {
@@ -117,11 +121,14 @@ impl Reviver {
     }
 
     /// Waits for the pause. Returns whether the container is still to be started then.
-    async fn wait(&self, history: History) -> Result<bool> {
+    async fn wait(&self, history: History, told_to_end: &mut unix::Signal) -> Result<bool> {
         self.note(history, Some(SystemTime::now() + history.pause))?;
-        sleep(history.pause).await;
-        let is_awaited = !self.is_stopped().await? && self.task().await?.is_none();
-        if !is_awaited && State::load(&self.running)?.is_some_and(|state| state.keeper == Process::own()) {
+        let is_over = tokio::select! {
+            () = sleep(history.pause) => true,
+            _ = told_to_end.recv() => false,
+        };
+        let is_awaited = is_over && !self.is_stopped().await? && self.task().await?.is_none();
+        if !is_awaited && State::load(&self.running)?.is_some_and(|state| state.reviver == Process::own()) {
             self.note(history, None)?;
         }
         Ok(is_awaited)
@@ -137,8 +144,19 @@ impl Reviver {
         if last.init.is_some_and(|init| init.is_alive()) {
             return Ok(());
         }
-        let keeper = next_restart.and_then(|_| Process::own());
-        State { keeper, init: None, restarts, next_restart, ..last }.save(&self.running)
+        let reviver = next_restart.and_then(|_| Process::own());
+        State { keeper: None, reviver, init: None, restarts, next_restart, ..last }.save(&self.running)
+    }
+
+    /// The user may have stopped the container while it was being started.
+    async fn end_if_stopped(&self) -> Result<()> {
+        if !self.is_stopped().await? {
+            return Ok(());
+        }
+        let container_id = self.settings.id.clone();
+        let kill =
+            || Kill { container_id: container_id.clone(), signal: Signal::SIGKILL as u32, ..Kill::default() };
+        absent(self.asked(async |engine| engine.call(kill()).await).await.map(Some)).map(drop)
     }
 
     /// The policy, as it is by now.

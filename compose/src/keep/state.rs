@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::Health;
 use super::restart::History;
+use super::watch;
 use crate::changes::Changes;
 use crate::disk;
 use crate::error::Result;
@@ -20,8 +21,12 @@ const EXIT: &str = "exit.json";
 /// What is known while the container runs, or will again. It is in the container's directory below /run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub struct State {
-    /// Who knows it. If that process is gone, so is the knowledge of what comes next.
+    /// Who knows it while the container runs.
     pub keeper: Option<Process>,
+    /// Who deletes the task of the last end, and makes the next one. It outlives the keeper that has started it, up to
+    /// the start of the next process.
+    #[serde(default)]
+    pub reviver: Option<Process>,
     /// The container's first process.
     #[serde(default)]
     pub init: Option<Process>,
@@ -54,12 +59,24 @@ pub struct Exit {
 }
 
 impl State {
-    /// Tells the keeper, or whoever is about to start the container again, that nothing more is to come. A shim says
-    /// nothing to the keeper of a terminal, and containerd's own says nothing when it could not create its container.
+    /// Whether somebody knows what comes next.
+    pub fn is_in_charge(&self) -> bool {
+        self.keeper.is_some_and(|keeper| keeper.is_alive()) || self.is_revived()
+    }
+
+    /// Whether somebody will start the container again, or is about to.
+    pub fn is_due(&self) -> bool {
+        self.next_restart.is_some() && self.is_revived()
+    }
+
+    fn is_revived(&self) -> bool {
+        self.reviver.is_some_and(|reviver| reviver.is_alive())
+    }
+
+    /// Tells the keeper that nothing more is to come. A shim says nothing to the keeper of a terminal, and containerd's
+    /// own says nothing when it could not create its container.
     pub fn end_keeper(&self) {
-        if let Some(keeper) = self.keeper.filter(Process::is_alive) {
-            let _ = kill(Pid::from_raw(keeper.pid), Signal::SIGTERM);
-        }
+        tell_to_end(self.keeper);
     }
 
     /// The state of the container whose directory below /run this is, if there is one.
@@ -74,11 +91,18 @@ impl State {
     }
 }
 
+fn tell_to_end(process: Option<Process>) {
+    if let Some(process) = process.filter(Process::is_alive) {
+        let _ = kill(Pid::from_raw(process.pid), Signal::SIGTERM);
+    }
+}
+
 /// Waits until nobody is busy with the last end of the container any more: a task that is being deleted is in the way
-/// of the next one. Of whom nobody takes care, because the keeper was killed too, isn't waited for long.
+/// of the next one.
 pub async fn settled(running: &Path) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(3);
-    let is_busy = |state: State| state.init.is_some_and(|init| !init.is_alive());
+    // The keeper is first to know of the end, and the reviver says when all is done that follows from it.
+    let is_busy = |state: State| state.is_in_charge() && state.init.is_some_and(|init| !init.is_alive());
     if !State::load(running)?.is_some_and(is_busy) {
         return Ok(());
     }
@@ -90,6 +114,22 @@ pub async fn settled(running: &Path) -> Result<()> {
         Ok(())
     };
     tokio::time::timeout(PATIENCE, settled).await.unwrap_or(Ok(()))
+}
+
+/// Waits until nobody will start the container again, once the user has said so. It may be started meanwhile: then it
+/// ends again.
+pub async fn given_up(running: &Path) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let given_up = async {
+        loop {
+            settled(running).await?;
+            let state = State::load(running)?.unwrap_or_default();
+            let Some(reviver) = state.reviver.filter(Process::is_alive) else { return Ok(()) };
+            tell_to_end(state.reviver);
+            watch::end_of(reviver).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_up).await.unwrap_or(Ok(()))
 }
 
 impl Exit {

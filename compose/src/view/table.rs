@@ -84,43 +84,29 @@ pub fn shortened(text: &str, length: usize) -> String {
 
 /// Bytes as Docker writes them, in powers of 1000 with three digits: `4.31MB`.
 pub fn bytes(bytes: i64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let mut size = bytes as f64;
-    let mut unit = 0;
-    while size >= 1000.0 && unit < UNITS.len() - 1 {
-        size /= 1000.0;
-        unit += 1;
-    }
-    let digits = match size {
-        size if unit == 0 || size >= 99.95 => 0,
-        size if size >= 9.995 => 1,
-        _ => 2,
-    };
-    let number = format!("{size:.digits$}");
-    let number =
-        if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
-    format!("{number}{}", UNITS[unit])
+    scaled(bytes as f64, 1000.0, ["B", "kB", "MB", "GB", "TB", "PB"], 3)
 }
 
 /// Bytes as Docker writes memory, in powers of 1024 with four digits: `1.944GiB`.
 pub fn binary_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut size = bytes as f64;
+    scaled(bytes as f64, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], 4)
+}
+
+/// A size in the largest of the units, each so many `times` the one before, of which it has a whole one.
+fn scaled(mut size: f64, times: f64, units: [&str; 6], digits: i32) -> String {
     let mut unit = 0;
-    while size >= 1024.0 && unit < UNITS.len() - 1 {
-        size /= 1024.0;
+    while size >= times && unit < units.len() - 1 {
+        size /= times;
         unit += 1;
     }
-    let digits = match size {
-        size if unit == 0 || size >= 999.95 => 0,
-        size if size >= 99.995 => 1,
-        size if size >= 9.9995 => 2,
-        _ => 3,
-    };
-    let number = format!("{size:.digits$}");
+    // Fewer decimals where the number rounds up to one more digit before the point.
+    let is_enough =
+        |decimals: &i32| size >= 10_f64.powi(digits - 1 - decimals) - 0.5 * 10_f64.powi(-(decimals + 1));
+    let decimals = if unit == 0 { 0 } else { (0..digits - 1).find(is_enough).unwrap_or(digits - 1) };
+    let number = format!("{size:.*}", decimals as usize);
     let number =
         if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
-    format!("{number}{}", UNITS[unit])
+    format!("{number}{}", units[unit])
 }
 
 #[cfg(test)]

@@ -334,9 +334,26 @@ fn what_was_tried_and_failed_is_told() {
         let (_, said, code) = docker.says(&["run", "--rm", "-p", "8080:80", "box", "true"]);
         let taken = "cortenctl: port 0.0.0.0:8080/tcp: in use by corten-compose (pid ";
         assert!(code == 125 && said.starts_with(taken) && said.lines().count() == 1, "{code}: {said}");
-        docker.ok(&["run", "-d", "--name", "again", "--restart", "on-failure:2", "box", "false"]);
+        for wrong in [
+            &["-m", "lots"][..],
+            &["--env-file", "/nowhere"],
+            &["--restart", "always", "--rm"],
+            &["-v", "data:/data:rx"],
+        ] {
+            let (_, said, code) = docker.says(&[&["run"], wrong, &["box", "true"]].concat());
+            assert!(
+                code == 125 && said.starts_with("cortenctl: ") && said.lines().count() == 1,
+                "{code}: {said}"
+            );
+        }
+        let fails = ["box", "sh", "-c", "echo run; exit 1"];
+        docker.ok(&[&["run", "-d", "--name", "again", "--restart", "on-failure:2"], &fails[..]].concat());
         let count = ["inspect", "-f", "{{.RestartCount}} {{.State.Status}}", "again"];
         until("two restarts", || docker.ok(&count) == "2 exited\n");
+        // Its user may start it again, and it has its retries anew.
+        docker.ok(&["start", "again"]);
+        let runs = || docker.ok(&["logs", "again"]).lines().count();
+        until("two restarts again", || docker.ok(&count) == "2 exited\n" && runs() == 6);
         let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
         let output = docker.command(&["ps", "-a"]).stdout(full).output().expect("cortenctl");
         assert_eq!(
@@ -351,6 +368,32 @@ fn what_was_tried_and_failed_is_told() {
 fn said_of(output: &Output) -> (String, i32) {
     let (_, stderr, code) = said(output);
     (stderr, code)
+}
+
+#[test]
+fn a_container_that_comes_back_is_never_seen_as_one_that_has_ended() {
+    with_each_runtime(|docker| {
+        docker.ok(&["run", "-d", "--name", "loop", "--restart", "always", "box", "sh", "-c", "exit 3"]);
+        let mut seen = std::collections::BTreeSet::new();
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < std::time::Duration::from_secs(2) {
+            seen.insert(docker.state("loop"));
+        }
+        assert!(seen.contains("restarting"), "{seen:?}");
+        assert!(!seen.contains("exited") && !seen.contains("created"), "{seen:?}");
+        let (_, said, code) = docker.says(&["rm", "loop"]);
+        assert!(code == 1 && said.contains("force remove"), "{said}");
+        // Whatever moment it is stopped at, it stays.
+        for _ in 0..5 {
+            docker.ok(&["start", "loop"]);
+            docker.ok(&["stop", "-t", "0", "loop"]);
+            until("it has ended", || docker.state("loop") == "exited");
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            assert_eq!(docker.state("loop"), "exited");
+        }
+        docker.ok(&["rm", "loop"]);
+        nothing_is_left();
+    });
 }
 
 #[test]

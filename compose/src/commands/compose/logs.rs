@@ -42,7 +42,7 @@ pub async fn logs(session: &Session, project: &Project, asked: &Logs) -> Ended {
 
 /// Whether it runs, or will again.
 fn may_write(one: &Observed) -> bool {
-    one.state.is_up() || one.kept.next_restart.is_some()
+    one.state.is_listed()
 }
 
 /// The project's containers, none of which has a keeper that is busy with its end.

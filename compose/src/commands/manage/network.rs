@@ -10,7 +10,7 @@ use super::{Ended, Session, complain, is_refused, now, print, say};
 use crate::apply::keeper::{DEFAULT_NETWORK, ensure_network};
 use crate::apply::membership;
 use crate::cli::manage::{Connect, List, NewNetwork};
-use crate::commands::inspect::shown_in_full;
+use crate::commands::inspect::tell;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id;
 use crate::model::types::Attachment;
@@ -144,19 +144,7 @@ fn fits(about: &Value, is_used: bool, key: &str, value: &str) -> Result<bool> {
 
 pub async fn inspect(session: &Session, names: &[String], format: Option<&str>) -> Ended {
     let containers = session.containers().await?;
-    let mut found = Vec::new();
-    let mut code = 0;
-    for name in names {
-        match about(session, &containers, name) {
-            Ok(about) => found.push(about),
-            Err(err) => {
-                complain(&err);
-                code = 1;
-            }
-        }
-    }
-    print(&shown_in_full(&found, format)?)?;
-    Ok(code)
+    tell(names.iter().map(|name| about(session, &containers, name)), format)
 }
 
 /// All about a network.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::filters::{has_label, passes, shown, truth};
-use super::{Ended, Session, complain, each, is_refused, print, say};
+use super::{Ended, Session, each, is_refused, print, say};
 use crate::apply::volume::{self, Volume};
 use crate::cli::manage::{List, NewVolume};
-use crate::commands::inspect::shown_in_full;
+use crate::commands::inspect::tell;
 use crate::error::{Error, Kind, Result, absent_is_fine};
 use crate::id;
 use crate::view::table::{self, Column};
@@ -96,19 +96,7 @@ fn fits(volume: &Volume, is_used: bool, key: &str, value: &str) -> Result<bool> 
 }
 
 pub fn inspect(session: &Session, names: &[String], format: Option<&str>) -> Ended {
-    let mut found = Vec::new();
-    let mut code = 0;
-    for name in names {
-        match about(session, name) {
-            Ok(about) => found.push(about),
-            Err(err) => {
-                complain(&err);
-                code = 1;
-            }
-        }
-    }
-    print(&shown_in_full(&found, format)?)?;
-    Ok(code)
+    tell(names.iter().map(|name| about(session, name)), format)
 }
 
 /// All about a volume.

@@ -1,7 +1,5 @@
 //! The projects that are brought up.
 
-use std::fmt::Write;
-
 /// The services of a project.
 pub const SERVICES: usize = 10;
 
@@ -16,16 +14,15 @@ pub const CROWD: usize = 200;
 pub fn services(image: &str, cgroup: &str, first_port: usize) -> String {
     let mut text = String::from("services:\n");
     for number in 0..SERVICES {
-        let _ = write!(
-            text,
+        text.push_str(&format!(
             "  s{number}:\n    image: {image}\n    command: [sleep, \"1000\"]\n    stop_signal: SIGKILL\n    \
              cgroup_parent: {cgroup}\n"
-        );
+        ));
         if number > 0 {
             text.push_str("    depends_on: [s0]\n");
         }
         if number < PUBLISHED {
-            let _ = writeln!(text, "    ports: [\"{}:80\"]", first_port + number);
+            text.push_str(&format!("    ports: [\"{}:80\"]\n", first_port + number));
         }
     }
     text
