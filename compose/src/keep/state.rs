@@ -116,7 +116,7 @@ pub async fn settled(running: &Path) -> Result<()> {
     tokio::time::timeout(PATIENCE, settled).await.unwrap_or(Ok(()))
 }
 
-/// Waits until nobody will start the container again, once the user has said so. It may be started meanwhile: then it
+/// Waits until nobody will start the container again, once the user has said so. What is being started at that moment
 /// ends again.
 pub async fn given_up(running: &Path) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(10);
