@@ -17,6 +17,7 @@ use ttrpc::asynchronous::transport::Listener;
 
 use crate::args::Args;
 use crate::children::Children;
+use crate::driver::library::THREADS_MAX;
 use crate::events::Queue;
 use crate::log::{self, Level};
 use crate::service;
@@ -25,9 +26,6 @@ use crate::shim::operations::Works;
 use crate::socket::Served;
 use crate::watch::watched;
 
-/// How many threads wait for the kernel, or for a hook, at the same time: a start holds its thread as long as its hooks
-/// run, and then what is asked of the other containers still needs one. A thread that has nothing to do ends soon.
-const THREADS_MAX: usize = 64;
 const STACK_BYTES: usize = 256 * 1024;
 const THREAD_IDLE_MAX: Duration = Duration::from_secs(1);
 

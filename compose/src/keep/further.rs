@@ -42,23 +42,30 @@ impl FurtherOutput {
         let ended = loop {
             tokio::select! {
                 ended = &mut ended => break ended,
-                _ = self.pipe.readable() => drop(self.read(&mut take)),
+                _ = self.pipe.readable() => self.read(&mut take),
             }
         };
-        // No more than the pipe held by then: a child of the process's may write for ever.
-        let mut left = PIPE_BYTES / CHUNK_BYTES;
-        while left > 0 && self.read(&mut take) {
-            left -= 1;
-        }
+        self.read_rest(take);
         ended
     }
 
-    /// Whether there was something.
-    fn read(&self, take: &mut impl FnMut(&[u8])) -> bool {
+    fn read(&self, take: &mut impl FnMut(&[u8])) {
         let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-        let length = self.pipe.try_read_buf(&mut chunk).unwrap_or(0);
-        take(&chunk);
-        length > 0
+        if self.pipe.try_read_buf(&mut chunk).is_ok() {
+            take(&chunk);
+        }
+    }
+
+    /// The kernel is asked: the runtime may not yet have heard that there is something.
+    fn read_rest(&self, mut take: impl FnMut(&[u8])) {
+        // No more than a pipe holds: a child of the process's may write for ever.
+        let mut chunk = [0; CHUNK_BYTES];
+        for _ in 0..PIPE_BYTES / CHUNK_BYTES {
+            match nix::unistd::read(&self.pipe, &mut chunk) {
+                Ok(read @ 1..) => take(&chunk[..read]),
+                _ => return,
+            }
+        }
     }
 }
 

@@ -34,7 +34,7 @@ const MODULES: [(&str, &[&str]); 22] = [
         ],
     ),
     ("service", &["events", "machine", "refusal", "shim"]),
-    ("serve", &["args", "children", "events", "log", "service", "shim", "socket", "watch"]),
+    ("serve", &["args", "children", "driver", "events", "log", "service", "shim", "socket", "watch"]),
 ];
 
 /// What decides, and looks at nothing.

@@ -1,7 +1,7 @@
 //! A runtime by its command line: another runtime for everything, and this file itself for what takes a fresh process.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use corten::container::ends_with_parent;
 use corten::error::Error;
 use futures_util::future::{Either, select};
 use serde::Deserialize;
-use tokio::task::JoinHandle;
+use tokio::net::unix::pipe::Receiver;
 
 use super::{Driver, Site, failed, library};
 use crate::args;
@@ -25,6 +25,10 @@ use crate::stdio::ForProcess;
 
 /// What is read of a runtime's log.
 const LOG_BYTES_MAX: u64 = 64 * 1024;
+/// What is read of a command's output at once.
+const CHUNK_BYTES: usize = 4096;
+/// What a pipe holds, unless somebody has asked for more.
+const PIPE_BYTES: usize = 64 * 1024;
 /// How long a command may take to undo what it has begun.
 const UNDOING: Duration = Duration::from_secs(5);
 /// The statuses of commands that a signal has ended: 128 and its number. A runtime may refuse with 255.
@@ -74,11 +78,11 @@ impl Site {
         let json = File::new(self.bundle.join("rootfs.json"), &json)?;
         let stdin = std::fs::File::open(&json.0)
             .map_err(|err| Refusal::unknown(format!("{}: {err}", json.0.display())))?;
-        let (reader, input) = reader()?;
+        let (output, input) = Output::pipe()?;
         let mut command = self.this_file(args::MOUNTER);
         command.current_dir(&self.bundle).stdin(stdin).stdout(Stdio::null()).stderr(input);
-        let ended = self.end_of_making(command).await?;
-        let said = reader.await.unwrap_or_default();
+        let (ended, said) = output.read_until(self.end_of_making(command)).await;
+        let ended = ended?;
         match ended.status {
             0 => Ok(()),
             status => Err(Refusal::unknown(format!("rootfs: exit status {status}: {}", said.trim()))),
@@ -88,11 +92,11 @@ impl Site {
     /// Any other command of another runtime, to its end.
     pub async fn run(&self, args: Vec<OsString>) -> Result<String, Refusal> {
         let log = Log(self.bundle.join(format!("log.{}.json", self.next_log())));
-        let (reader, input) = reader()?;
+        let (output, input) = Output::pipe()?;
         let mut command = self.command(&log, args);
         command.stdin(Stdio::null()).stdout(input).stderr(Stdio::null());
-        self.spawn(command, &log).await?;
-        Ok(reader.await.unwrap_or_default())
+        let (ended, said) = output.read_until(self.spawn(command, &log)).await;
+        ended.map(|()| said)
     }
 
     /// A command that brings a process into the container, and its log.
@@ -202,15 +206,54 @@ async fn end_early(
     }
 }
 
-/// What reads all that is written into the other end, which is for a child.
-fn reader() -> Result<(JoinHandle<String>, OwnedFd), Refusal> {
-    let (output, input) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
-        .map_err(|errno| Refusal::unknown(format!("pipe: {}", errno.desc())))?;
-    let reader = tokio::task::spawn_blocking(move || {
-        let mut said = String::new();
-        std::fs::File::from(output).read_to_string(&mut said).map(|_| said).unwrap_or_default()
-    });
-    Ok((reader, input))
+/// What a child puts out.
+struct Output(Receiver);
+
+impl Output {
+    /// Returns the end for the child, too.
+    fn pipe() -> Result<(Output, OwnedFd), Refusal> {
+        let (output, input) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+            .map_err(|errno| Refusal::unknown(format!("pipe: {}", errno.desc())))?;
+        let output = Receiver::from_owned_fd(output);
+        Ok((Output(output.map_err(|err| Refusal::unknown(format!("pipe: {err}")))?), input))
+    }
+
+    /// Reads until the child has ended, and then what is there still. Its end of the pipe may stay open: a hook of its
+    /// may have left a process behind that holds it.
+    async fn read_until<T>(self, ended: impl Future<Output = T>) -> (T, String) {
+        let mut said = Vec::new();
+        let mut ended = pin!(ended);
+        let result = loop {
+            let readable = pin!(self.0.readable());
+            match select(ended.as_mut(), readable).await {
+                Either::Left((result, _)) => break result,
+                Either::Right(_) => match self.read_into(&mut said) {
+                    Err(err) if err.kind() == ErrorKind::WouldBlock => {}
+                    Ok(read) if read > 0 => {}
+                    // Nobody has the other end any more.
+                    _ => break ended.await,
+                },
+            }
+        };
+        self.read_rest(&mut said);
+        (result, String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// The kernel is asked: the runtime may not yet have heard that there is something.
+    fn read_rest(&self, said: &mut Vec<u8>) {
+        // No more than a pipe holds: what is left behind may write for ever.
+        let mut chunk = vec![0; PIPE_BYTES];
+        let mut left = PIPE_BYTES;
+        while let Ok(read @ 1..) = nix::unistd::read(&self.0, &mut chunk[..left]) {
+            said.extend_from_slice(&chunk[..read]);
+            left -= read;
+        }
+    }
+
+    fn read_into(&self, said: &mut Vec<u8>) -> std::io::Result<usize> {
+        said.reserve(CHUNK_BYTES);
+        self.0.try_read_buf(said)
+    }
 }
 
 /// The log of one command, which goes with this value.

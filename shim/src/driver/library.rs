@@ -3,11 +3,19 @@
 use corten::container::{ContainerId, Runtime, Usage, resources_from_json};
 use corten::error::{Error, Kind};
 
+use tokio::sync::Semaphore;
+
 use super::{Driver, Site, failed};
 use crate::metrics;
 use crate::refusal::{Code, Refusal};
 
 const KILL: i32 = 9;
+
+/// How many threads wait for the kernel, or for a hook, at the same time. A thread that has nothing to do ends soon.
+pub const THREADS_MAX: usize = 64;
+/// How many of them may run hooks, which take as long as they like: what is asked of other containers meanwhile still
+/// finds a thread.
+static WITH_HOOKS: Semaphore = Semaphore::const_new(THREADS_MAX / 2);
 
 impl Site {
     /// Carries out `work` on a thread that may wait. Hooks may be children of the shim meanwhile.
@@ -22,6 +30,17 @@ impl Site {
         let done = tokio::task::spawn_blocking(move || work(&runtime, &id)).await;
         let result = done.map_err(|err| Refusal::unknown(format!("{doing}: {err}")))?;
         result.map_err(|err| failed(doing, refusal(&err)))
+    }
+
+    /// The same for work that runs hooks.
+    pub async fn by_library_with_hooks<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Runtime, &ContainerId) -> corten::error::Result<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        // The semaphore is never closed.
+        let _turn = WITH_HOOKS.acquire().await;
+        self.by_library(doing, work).await
     }
 
     /// What the cgroup of the container that was just created will tell.

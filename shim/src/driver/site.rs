@@ -54,7 +54,7 @@ impl Site {
     pub async fn start(&self) -> Result<(), Refusal> {
         match self.driver {
             Driver::Library => {
-                self.by_library("start", |runtime, id| runtime.lock(id)?.start().map(drop)).await
+                self.by_library_with_hooks("start", |runtime, id| runtime.lock(id)?.start().map(drop)).await
             }
             Driver::Binary(_) => self.by_command("start", &[]).await,
         }
@@ -146,7 +146,7 @@ impl Site {
             Driver::Library => {
                 let (driver, root, id) = (self.driver.clone(), self.root.clone(), self.id.clone());
                 let delete = move |_: &_, _: &_| driver.delete_by_force(&root, &id);
-                self.by_library("delete", delete).await.map(drop)
+                self.by_library_with_hooks("delete", delete).await.map(drop)
             }
             Driver::Binary(_) => match self.by_command("delete", &["--force"]).await {
                 Err(refusal) if ABSENT.iter().any(|phrase| refusal.text.contains(phrase)) => Ok(()),

@@ -17,9 +17,12 @@ use crate::machine::call::{Call, CallId, Input};
 use crate::machine::operation::{Effect, Reply};
 use crate::refusal::Refusal;
 use crate::socket::Served;
+use crate::stdio::loggers_ended;
 
 /// How long the end of the shim waits for a containerd that takes no events.
 const LAST_EVENTS: Duration = Duration::from_secs(10);
+/// How long loggers may take that were told to end: they may have to be killed.
+const LAST_LOGGERS: Duration = Duration::from_secs(30);
 /// How long the last replies may take on their way.
 const LAST_REPLIES: Duration = Duration::from_millis(50);
 
@@ -108,6 +111,7 @@ impl Shim {
                     let delivered = shim.events.drained();
                     drop(tokio::time::timeout(LAST_EVENTS, delivered).await);
                     tokio::time::sleep(LAST_REPLIES).await;
+                    drop(tokio::time::timeout(LAST_LOGGERS, loggers_ended()).await);
                     shim.quit.notify_one();
                 });
             }

@@ -12,6 +12,7 @@ use corten::error::best_effort;
 use futures_util::future::{Either, select};
 use serde::Deserialize;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use super::{Shim, locked};
 use crate::bundle::Bundle;
@@ -49,7 +50,18 @@ struct Place {
     site: Arc<Site>,
     usage: Option<Usage>,
     memory: Option<MemoryWatch>,
+    /// What waits on the watch.
+    _teller: Option<Arc<Teller>>,
     pid: i32,
+}
+
+/// A task that ends with this value.
+struct Teller(AbortHandle);
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A process and its streams.
@@ -163,16 +175,9 @@ impl Works {
         }
         let usage = site.usage(pid).inspect_err(|err| log::say(Level::Warning, &err.text)).ok();
         let memory = usage.as_ref().and_then(MemoryWatch::new);
-        let place = Place { site: Arc::clone(site), usage, memory, pid };
+        let teller = memory.clone().map(|memory| tell_of_memory(shim, &creation.id, memory));
+        let place = Place { site: Arc::clone(site), usage, memory, _teller: teller.map(Arc::new), pid };
         self.attend(shim, ProcessKey::init(&creation.id), pid, stdio);
-        if let Some(memory) = place.memory.clone() {
-            let (shim, id) = (Arc::clone(shim), creation.id.clone());
-            tokio::spawn(async move {
-                while memory.next().await.is_some() {
-                    shim.tell(Input::OutOfMemory(id.clone()));
-                }
-            });
-        }
         locked(&self.containers).insert(creation.id.clone(), place);
         Ok(Outcome::Created { pid, shares_pid_namespace: config.shares_pid_namespace() })
     }
@@ -285,6 +290,17 @@ impl Works {
     fn stdio(&self, key: &ProcessKey) -> Option<Arc<tokio::sync::Mutex<Stdio>>> {
         locked(&self.processes).get(key).map(|process| Arc::clone(&process.stdio))
     }
+}
+
+/// Tells the machine each time that the container has wanted memory.
+fn tell_of_memory(shim: &Arc<Shim>, container: &str, memory: MemoryWatch) -> Teller {
+    let (shim, id) = (Arc::clone(shim), container.to_owned());
+    let teller = tokio::spawn(async move {
+        while memory.next().await.is_some() {
+            shim.tell(Input::OutOfMemory(id.clone()));
+        }
+    });
+    Teller(teller.abort_handle())
 }
 
 /// Mounts the root filesystem. If that fails, a part of it stays.

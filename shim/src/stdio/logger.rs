@@ -22,7 +22,7 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -35,11 +35,21 @@ use crate::refusal::Refusal;
 /// How long a logger may take to be ready.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a logger may take to end once it is told to.
-const END_PATIENCE: Duration = Duration::from_secs(12);
+const END_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 12 });
 /// How long a logger that has read everything may take to write it and end by itself.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked at whether a logger has read everything. The kernel tells only the reader.
 const LOOK_AT_STREAMS: Duration = Duration::from_millis(5);
+
+/// The processes of loggers, each with a permit.
+static AT_WORK: Semaphore = Semaphore::const_new(LOGGERS_MAX as usize);
+const LOGGERS_MAX: u32 = 1 << 20;
+
+/// Waits until no logger is left. One that was told to end and doesn't is killed in the end.
+pub async fn all_ended() {
+    // The semaphore is never closed.
+    drop(AT_WORK.acquire_many(LOGGERS_MAX).await);
+}
 
 /// A logger at work. Once dropped, it is told to end.
 pub(super) struct Logger {
@@ -231,7 +241,8 @@ impl Command {
         let pidfd = PidFd::open(pid).map_err(|err| Refusal::unknown(err.to_string()))?;
         let copied = pidfd.as_fd().try_clone_to_owned();
         let end = copied.map_err(|err| Refusal::unknown(format!("fcntl(F_DUPFD_CLOEXEC): {err}")))?;
-        Ok(Process { pidfd, end: copy::watch(end)?, ready: copy::watch_unblocked(ready)? })
+        let (end, ready) = (copy::watch(end)?, copy::watch_unblocked(ready)?);
+        Ok(Process { pidfd, end, ready, _at_work: AT_WORK.try_acquire().ok() })
     }
 
     /// Executes the program with `fds` as its descriptors 3, 4 and 5, and with no signal blocked or ignored.
@@ -267,6 +278,7 @@ struct Process {
     end: Watched,
     /// Open until its end: a logger that writes there is not to be killed by SIGPIPE.
     ready: Watched,
+    _at_work: Option<SemaphorePermit<'static>>,
 }
 
 impl Process {

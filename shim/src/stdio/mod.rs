@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use copy::{Sink, Watched, copy, watch_unblocked};
 use logger::Logger;
+pub use logger::all_ended as loggers_ended;
 use pipe::{give, null, pipe};
 use terminal::Console;
 use uri::Place;

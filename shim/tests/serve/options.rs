@@ -7,11 +7,14 @@ use containerd_shim_protos::api::{StatsResponse, Status};
 use containerd_shim_protos::cgroups::metrics as of_v1;
 use containerd_shim_protos::cgroups_v2::metrics as of_v2;
 use containerd_shim_protos::shim::oci;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use protobuf::well_known_types::any::Any;
 use protobuf::{Message, MessageField};
+use serde_json::json;
 use ttrpc::Code;
 
-use super::containerd::{Containerd, View, an_any, is_of_containerd};
+use super::containerd::{Containerd, View, an_any, is_gone, is_of_containerd};
 use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Oom, Start};
 use super::task::{Streams, creation};
 
@@ -163,6 +166,28 @@ fn works_below_the_shim(binary: &str, view: View) {
     let second = [Exit(c(), c(), 137), Delete(c(), 137)];
     let third = [Create(c()), Start(c()), Exit(c(), c(), 0), Delete(c(), 0)];
     assert_eq!(events, [&unstarted[..], &first, &second, &third].concat());
+}
+
+#[test]
+fn what_a_hook_of_crun_leaves_behind_holds_nobody_up() {
+    let Some(containerd) = Containerd::with(View::V1) else { return };
+    if is_missing(Some(CRUN)) {
+        return;
+    }
+    let path = containerd.dir.join("left");
+    // It has crun's standard output for as long as it lives.
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("sleep 600 & echo $! > {}", path.display())]}]);
+    let (server, mut request) = containerd.server_with("c", &["sleep", "600"], |config| {
+        config["hooks"] = json!({"poststart": hook});
+    });
+    request.options = MessageField::some(below(CRUN));
+    server.task.run(&request);
+    let left: i32 = fs::read_to_string(&path).expect("the hook has run").trim().parse().expect("a pid");
+    assert!(!is_gone(left), "the hook has left nothing behind");
+    kill(Pid::from_raw(left), Signal::SIGKILL).expect("it is there");
+    server.task.kill("c", "", 9).expect("it is there");
+    server.task.wait("c", "").expect("its exit");
+    containerd.ends(&server, "c");
 }
 
 /// Makes sure that a container of a single process is counted, and not the whole host.

@@ -83,6 +83,22 @@ fn a_logger_is_told_to_end() {
 }
 
 #[test]
+fn a_logger_that_does_not_end_is_killed() {
+    run(async {
+        let place = Place::new();
+        let script = "trap '' TERM\nexec 5>&-\necho $$ > pid\nwhile :; do sleep 0.02; done\n";
+        let (stdio, files) = begun(&streams("", &place.logger("binary", script), "")).await;
+        while !fs::read_to_string(place.path("pid")).is_ok_and(|text| !text.is_empty()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let process = format!("/proc/{}", fs::read_to_string(place.path("pid")).unwrap().trim());
+        drop((stdio, files));
+        tokio::time::timeout(LONG, loggers_ended()).await.unwrap();
+        assert!(!std::path::Path::new(&process).exists(), "{process}");
+    });
+}
+
+#[test]
 fn stdin_works_beside_a_logger() {
     run(async {
         let place = Place::new();
