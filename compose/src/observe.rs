@@ -49,6 +49,8 @@ impl State {
             (_, Some(task), _) if is_awaited => State::Restarting { code: task.exit_status },
             (_, Some(task), _) => State::Exited { code: task.exit_status, at: moment(task.exited_at) },
             (_, None, Some(exit)) if is_awaited => State::Restarting { code: exit.code },
+            // It could not be started, and never has been before.
+            (_, None, Some(exit)) if exit.started.is_none() => State::Created,
             (_, None, Some(exit)) => State::Exited { code: exit.code, at: since_1970(exit.ended) },
             (_, None, None) => State::Created,
         }
@@ -109,7 +111,7 @@ pub fn moment(at: Option<Timestamp>) -> Duration {
     Duration::new(u64::try_from(at.seconds).unwrap_or_default(), u32::try_from(at.nanos).unwrap_or_default())
 }
 
-fn since_1970(at: SystemTime) -> Duration {
+pub fn since_1970(at: SystemTime) -> Duration {
     at.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use super::image::Image;
 use super::keeper::{self, Told};
 use super::stdio::Streams;
 use super::sweep::Making;
 use super::volume::Volume;
-use super::{host, task, unpack, user, volume};
+use super::{exec, host, task, unpack, user, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::engine::announce::Done;
@@ -352,19 +353,19 @@ pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) ->
         container.spec = rejoined(container.spec, &record.service, joined)?;
         want(engine, &container, record, Wanted::Starting).await?;
     }
-    if let Err(err) = task::create(engine, &container, streams).await {
-        give_up(engine, observed).await;
-        return Err(err);
+    let created = task::create(engine, &container, streams).await;
+    if let Err(err) = &created {
+        give_up(engine, observed, err).await;
     }
-    Ok(())
+    created.map(drop)
 }
 
 /// Starts a container that nobody is attached to.
 pub async fn start(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
     prepare(engine, observed, streams).await?;
     let started = begin(engine, observed).await;
-    if started.is_err() {
-        give_up(engine, observed).await;
+    if let Err(err) = &started {
+        give_up(engine, observed, err).await;
     }
     started
 }
@@ -378,10 +379,23 @@ pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
     }
 }
 
-/// Takes back a start that failed.
-pub async fn give_up(engine: &Engine, observed: &Observed) {
+/// Takes back a start that has failed for this reason, and notes the reason.
+pub async fn give_up(engine: &Engine, observed: &Observed, reason: &Error) {
+    /// Docker's exit code for a container that could not be started for another reason than its program.
+    const NOT_STARTED: u32 = 128;
+    let disk = Disk::of(engine.namespace());
     best_effort(task::remove(engine, observed.id()).await);
-    best_effort(end_keeper(&Disk::of(engine.namespace()), observed.id()));
+    best_effort(end_keeper(&disk, observed.id()));
+    let code = exec::code_of_program(reason).map_or(NOT_STARTED, u32::from);
+    let started = observed.exit.as_ref().and_then(|exit| exit.started);
+    let exit = keep::Exit {
+        code,
+        started,
+        ended: SystemTime::now(),
+        error: reason.to_string(),
+        ..Default::default()
+    };
+    best_effort(exit.save(&disk.container(observed.id())));
     if let Some(record) = &observed.record {
         best_effort(want(engine, &observed.container, record, Wanted::Stopped).await);
     }

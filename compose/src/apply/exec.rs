@@ -105,15 +105,20 @@ fn hold(process: &mut Value) {
     process["capabilities"]["permitted"] = held;
 }
 
-/// The exit code for a program that could not be started, by what the runtime says.
+/// Docker's exit code for what could not be started, by what the runtime says.
 pub fn code_of(err: &Error) -> u8 {
+    code_of_program(err).unwrap_or(REFUSED)
+}
+
+/// The exit code if it is the program's fault.
+pub fn code_of_program(err: &Error) -> Option<u8> {
     let said = err.to_string();
     let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
     if has(&["executable file not found", "no such file or directory"]) {
-        NOT_FOUND
+        Some(NOT_FOUND)
     } else if has(&["permission denied", "is a directory", "exec format error"]) {
-        NOT_EXECUTABLE
+        Some(NOT_EXECUTABLE)
     } else {
-        REFUSED
+        None
     }
 }

@@ -130,8 +130,8 @@ pub async fn attached(
     container::prepare(engine, made, &streams).await?;
     let target = Target { container: made.id().to_owned(), exec: String::new() };
     let ended = ends.tie(engine, &target, start).await;
-    if ended.is_err() {
-        container::give_up(engine, made).await;
+    if let Err(err) = &ended {
+        container::give_up(engine, made, err).await;
     }
     ended
 }

@@ -16,6 +16,8 @@ pub struct Used {
     pub read_bytes: u64,
     pub written_bytes: u64,
     pub processes: u64,
+    /// How often the kernel has killed one of its processes for lack of memory.
+    pub oom_kills: u64,
 }
 
 impl Used {
@@ -39,6 +41,14 @@ struct V1 {
     memory: Option<V1Memory>,
     #[prost(message, optional, tag = "5")]
     block_io: Option<V1BlockIo>,
+    #[prost(message, optional, tag = "9")]
+    memory_oom_control: Option<V1MemoryOomControl>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct V1MemoryOomControl {
+    #[prost(uint64, tag = "3")]
+    oom_kill: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -105,6 +115,7 @@ impl From<V1> for Used {
             read_bytes: bytes("read"),
             written_bytes: bytes("write"),
             processes: metrics.pids.unwrap_or_default().current,
+            oom_kills: metrics.memory_oom_control.unwrap_or_default().oom_kill,
         }
     }
 }
@@ -119,6 +130,14 @@ struct V2 {
     memory: Option<V2Memory>,
     #[prost(message, optional, tag = "6")]
     io: Option<V2Io>,
+    #[prost(message, optional, tag = "8")]
+    memory_events: Option<V2MemoryEvents>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct V2MemoryEvents {
+    #[prost(uint64, tag = "5")]
+    oom_kill: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -163,6 +182,7 @@ impl From<V2> for Used {
             read_bytes: sum(|entry| entry.read_bytes),
             written_bytes: sum(|entry| entry.written_bytes),
             processes: metrics.pids.unwrap_or_default().current,
+            oom_kills: metrics.memory_events.unwrap_or_default().oom_kill,
         }
     }
 }
@@ -180,6 +200,7 @@ mod tests {
             read_bytes: 5,
             written_bytes: 6,
             processes: 3,
+            oom_kills: 2,
         };
         let entry = |operation: &str, value| V1BlockIoEntry { operation: operation.to_owned(), value };
         let v1 = V1 {
@@ -192,6 +213,7 @@ mod tests {
             block_io: Some(V1BlockIo {
                 service_bytes: vec![entry("Read", 5), entry("Write", 6), entry("Sync", 9)],
             }),
+            memory_oom_control: Some(V1MemoryOomControl { oom_kill: 2 }),
         };
         let v2 = V2 {
             pids: Some(Pids { current: 3 }),
@@ -203,6 +225,7 @@ mod tests {
                     V2IoEntry { read_bytes: 3, written_bytes: 0 },
                 ],
             }),
+            memory_events: Some(V2MemoryEvents { oom_kill: 2 }),
         };
         assert_eq!(Used::of(&Any::message("io.containerd.cgroups.v1.Metrics", &v1)), Some(used));
         let of_v2 = Any::message("types.containerd.io/io.containerd.cgroups.v2.Metrics", &v2);

@@ -17,8 +17,9 @@ use super::state::{Exit, State};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::engine::containers::{Container, GetContainer};
+use crate::engine::metrics::Used;
 use crate::engine::snapshots::Mounts;
-use crate::engine::tasks::{CreateTask, DeleteTask, GetTask, Kill, Process as Task, Start, Wait};
+use crate::engine::tasks::{CreateTask, DeleteTask, GetTask, Kill, Metrics, Process as Task, Start, Wait};
 use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::Process;
@@ -98,7 +99,7 @@ impl Reviver {
         let (started, ended) = (state.started, SystemTime::now());
         let is_known = Exit::load(&self.container)?.is_some_and(|exit| Some(exit.ended) > started);
         if !is_known && self.container.exists() {
-            Exit { code: KILLED, started, ended, oom_killed: false }.save(&self.container)?;
+            Exit { code: KILLED, started, ended, ..Exit::default() }.save(&self.container)?;
         }
         let is_last = State::load(&self.running)?.is_some_and(|now| now.init == state.init);
         if is_last { self.note(state.restarts, None) } else { Ok(()) }
@@ -168,7 +169,17 @@ impl Reviver {
         let wait = || Wait { container_id: self.settings.id.clone(), exec_id: String::new() };
         let waited = self.asked(async |engine| engine.call(wait()).await).await?;
         let ended = waited.exited_at.map_or_else(SystemTime::now, moment);
-        Ok(Exit { code: waited.exit_status, started: state.started, ended, oom_killed: false })
+        let oom_killed = self.oom_killed().await;
+        Ok(Exit { code: waited.exit_status, started: state.started, ended, oom_killed, error: String::new() })
+    }
+
+    /// Whether the kernel has killed for lack of memory. The cgroup counts until the task is deleted. A shim that has no
+    /// counts doesn't hold up what follows.
+    async fn oom_killed(&self) -> bool {
+        let metrics = || Metrics { filters: vec![format!("id=={:?}", self.settings.id)] };
+        let answer = self.asked(async |engine| engine.call(metrics()).await).await;
+        let counted = answer.map(|answer| answer.metrics).unwrap_or_default();
+        counted.iter().filter_map(|one| Used::of(one.data.as_ref()?)).any(|used| used.oom_kills > 0)
     }
 
     async fn task(&self) -> Result<Option<Task>> {

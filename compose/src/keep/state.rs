@@ -44,18 +44,33 @@ pub struct State {
     pub next_restart: Option<SystemTime>,
 }
 
-/// How a container has ended the last time. It is in the container's directory that lasts.
+/// How a container has ended the last time, or could not be started. It is in the container's directory that lasts.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Exit {
     /// The exit code.
     pub code: u32,
-    /// When it started.
+    /// When it started the last time, if it ever has.
     pub started: Option<SystemTime>,
     /// When it ended.
     pub ended: SystemTime,
     /// Whether the kernel killed for lack of memory.
     #[serde(default)]
     pub oom_killed: bool,
+    /// Why it could not be started, if it could not.
+    #[serde(default)]
+    pub error: String,
+}
+
+impl Default for Exit {
+    fn default() -> Exit {
+        Exit {
+            code: 0,
+            started: None,
+            ended: SystemTime::UNIX_EPOCH,
+            oom_killed: false,
+            error: String::new(),
+        }
+    }
 }
 
 impl State {

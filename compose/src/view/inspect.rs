@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::apply::image::Image;
+use crate::apply::keeper::DEFAULT_NETWORK;
 use crate::net::endpoint::Endpoint;
 use crate::observe::{self, Observed, State};
 use crate::{keep, time};
@@ -56,7 +57,7 @@ pub fn container(observed: &Observed, dir: &std::path::Path, image: Option<&Imag
             "StopSignal": record.stop_signal,
             "StopTimeout": record.stop_seconds(),
         },
-        "NetworkSettings": { "Networks": networks(observed), "Ports": ports(observed) },
+        "NetworkSettings": network_settings(observed),
     })
 }
 
@@ -66,8 +67,10 @@ fn state(observed: &Observed) -> Value {
     let (code, ended) = match state {
         State::Exited { code, at } => (code, Some(at)),
         State::Restarting { code } => (code, None),
+        State::Created => (observed.exit.as_ref().map_or(0, |exit| exit.code), None),
         _ => (0, None),
     };
+    let error = observed.exit.as_ref().filter(|_| !state.is_up()).map_or("", |exit| exit.error.as_str());
     let mut about = json!({
         "Status": state.name(),
         "Running": state.is_up(),
@@ -77,12 +80,24 @@ fn state(observed: &Observed) -> Value {
         "Dead": false,
         "Pid": pid,
         "ExitCode": code,
-        "Error": "",
+        "Error": error,
         "StartedAt": moment(observed.started()),
         "FinishedAt": moment(ended),
     });
     if let Some(health) = &observed.kept.health {
-        about["Health"] = json!({ "Status": health.status, "FailingStreak": health.failing_streak });
+        let results = health.results.iter().map(|result| {
+            json!({
+                "Start": moment(Some(observe::since_1970(result.start))),
+                "End": moment(Some(observe::since_1970(result.end))),
+                "ExitCode": result.exit_code,
+                "Output": result.output,
+            })
+        });
+        about["Health"] = json!({
+            "Status": health.status,
+            "FailingStreak": health.failing_streak,
+            "Log": results.collect::<Vec<_>>(),
+        });
     }
     about
 }
@@ -114,23 +129,32 @@ fn host_config(observed: &Observed) -> Value {
     })
 }
 
-/// By the names of the networks.
-fn networks(observed: &Observed) -> Value {
-    let about = |endpoint: &Endpoint| {
-        let address = endpoint.addresses.iter().find(|address| address.addr().is_ipv4());
-        let gateway = endpoint.gateways.iter().find(|gateway| gateway.is_ipv4());
-        let v6 = endpoint.addresses.iter().find(|address| address.addr().is_ipv6());
-        json!({
-            "IPAddress": address.map(|address| address.addr().to_string()).unwrap_or_default(),
-            "IPPrefixLen": address.map_or(0, |address| address.prefix_len()),
-            "GlobalIPv6Address": v6.map(|address| address.addr().to_string()).unwrap_or_default(),
-            "Gateway": gateway.map(ToString::to_string).unwrap_or_default(),
-            "MacAddress": endpoint.mac.as_deref().unwrap_or_default(),
-            "DNSNames": endpoint.names,
-        })
-    };
-    let networks = observed.endpoints.iter().map(|endpoint| (endpoint.network.clone(), about(endpoint)));
-    Value::Object(networks.collect())
+/// What it has of each network, and beside it once more what it has of the default one.
+fn network_settings(observed: &Observed) -> Value {
+    let networks = observed.endpoints.iter().map(|endpoint| {
+        let mut about = addresses(Some(endpoint));
+        about["DNSNames"] = json!(endpoint.names);
+        (endpoint.network.clone(), about)
+    });
+    let of_default = observed.endpoints.iter().find(|endpoint| endpoint.network == DEFAULT_NETWORK);
+    let mut settings = addresses(of_default);
+    settings["Networks"] = Value::Object(networks.collect());
+    settings["Ports"] = ports(observed);
+    settings
+}
+
+fn addresses(endpoint: Option<&Endpoint>) -> Value {
+    let addresses = endpoint.map(|endpoint| endpoint.addresses.as_slice()).unwrap_or_default();
+    let address = addresses.iter().find(|address| address.addr().is_ipv4());
+    let v6 = addresses.iter().find(|address| address.addr().is_ipv6());
+    let gateway = endpoint.and_then(|endpoint| endpoint.gateways.iter().find(|gateway| gateway.is_ipv4()));
+    json!({
+        "IPAddress": address.map(|address| address.addr().to_string()).unwrap_or_default(),
+        "IPPrefixLen": address.map_or(0, |address| address.prefix_len()),
+        "GlobalIPv6Address": v6.map(|address| address.addr().to_string()).unwrap_or_default(),
+        "Gateway": gateway.map(ToString::to_string).unwrap_or_default(),
+        "MacAddress": endpoint.and_then(|endpoint| endpoint.mac.as_deref()).unwrap_or_default(),
+    })
 }
 
 /// By the container's ports, where each is on the host.

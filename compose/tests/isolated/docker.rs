@@ -346,6 +346,34 @@ fn what_was_tried_and_failed_is_told() {
                 "{code}: {said}"
             );
         }
+        // What could not be started at all has no exit, but a reason.
+        let (_, said, code) = docker.says(&["run", "--name", "none", "--restart", "always", "box", "nosuch"]);
+        assert!(code == 127 && said.contains("nosuch"), "{code}: {said}");
+        let about = ["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}", "none"];
+        let about = docker.ok(&about);
+        assert!(about.starts_with("created 127 ") && about.contains("nosuch"), "{about}");
+        docker.ok(&["rm", "none"]);
+        // Of what is killed for lack of memory it is known, be it init or a child of its.
+        let fills = "x=a; while :; do x=$x$x; done";
+        for script in [fills.to_owned(), format!("sh -c '{fills}'; exit 3")] {
+            docker.says(&[
+                "run",
+                "--name",
+                "full",
+                "-m",
+                "16m",
+                "--memory-swap",
+                "16m",
+                "box",
+                "sh",
+                "-c",
+                &script,
+            ]);
+            let oom = ["inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", "full"];
+            let code = if script == fills { "137" } else { "3" };
+            until("its end is known", || docker.ok(&oom) == format!("true {code}\n"));
+            docker.ok(&["rm", "full"]);
+        }
         let fails = ["box", "sh", "-c", "echo run; exit 1"];
         docker.ok(&[&["run", "-d", "--name", "again", "--restart", "on-failure:2"], &fails[..]].concat());
         let count = ["inspect", "-f", "{{.RestartCount}} {{.State.Status}}", "again"];

@@ -6,6 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::docker::{Docker, cgroup, nothing_is_left, nothing_is_left_by_the_killed, with_each_runtime};
 use crate::host::program;
 
@@ -162,6 +165,34 @@ fn a_scale_grows_and_shrinks() {
         assert_eq!(project.running(), ["shop-web-1", "shop-web-2", "shop-web-3"]);
         project.ok(&["up", "-d", "-t", "1"]);
         assert_eq!(project.running(), ["shop-web-1"]);
+        project.is_gone();
+    });
+}
+
+#[test]
+fn a_project_in_the_foreground_stops_with_its_command() {
+    with_each_runtime(|docker| {
+        let project = Project::new(
+            docker,
+            "services: {web: {COMMON, init: true, command: sleep 1000}, deaf: {COMMON, command: sleep 1000}}\n",
+        );
+        let up = || {
+            let begun = project.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            crate::host::until("it runs", || project.running().len() == 2);
+            begun
+        };
+        let tell = |up: &std::process::Child, signal| kill(Pid::from_raw(up.id() as i32), signal).unwrap();
+        // The one that takes no signal has its patience, unless the user asks again.
+        let begun = std::time::Instant::now();
+        for first in [Signal::SIGTERM, Signal::SIGINT] {
+            let mut up = up();
+            tell(&up, first);
+            std::thread::sleep(Duration::from_millis(500));
+            tell(&up, Signal::SIGINT);
+            assert_eq!(up.wait().unwrap().code(), Some(130));
+            assert_eq!(project.running(), [""; 0]);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         project.is_gone();
     });
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::{Session, facts, images, lifecycle, logs};
 use crate::apply::sweep::sweep;
 use crate::cli::compose::{Logs, StopServices, Up};
 use crate::cli::docker;
 use crate::commands::Ended;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::model::types::Project;
 use crate::net::sweep::Care;
 use crate::plan;
@@ -15,24 +17,56 @@ use crate::plan::selection;
 use crate::plan::up::up as planned;
 use crate::plan::wanted::Wanted;
 
-/// Brings a project up. In the foreground shows its output until somebody interrupts, and then stops it.
+/// Brings a project up. In the foreground shows its output until SIGINT or SIGTERM comes, and then stops it.
 pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
-    bring_up(session, project, asked).await?;
     if asked.detach || session.dry_run {
-        return Ok(0);
+        return bring_up(session, project, asked).await.map(|()| 0);
     }
+    let mut interruption = Interruption::listen()?;
     let shown = Logs {
         services: asked.plan.services.clone(),
         logs: docker::Logs { follow: true, ..docker::Logs::default() },
         ..Logs::default()
     };
     tokio::select! {
-        shown = logs::logs(session, project, &shown) => shown,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            let stop = StopServices { services: asked.plan.services.clone(), seconds: asked.stop_seconds };
-            lifecycle::stop(session, project, &stop).await?;
-            Ok(130)
+        shown = async {
+            bring_up(session, project, asked).await?;
+            logs::logs(session, project, &shown).await
+        } => shown,
+        () = interruption.next() => stop(session, project, asked, &mut interruption).await,
+    }
+}
+
+/// Stops what was brought up. Who is interrupted again kills it.
+async fn stop(session: &Session, project: &Project, asked: &Up, interruption: &mut Interruption) -> Ended {
+    eprintln!("Gracefully stopping... (press Ctrl+C again to force)");
+    let services = asked.plan.services.clone();
+    let stop = StopServices { services, seconds: asked.stop_seconds };
+    tokio::select! {
+        stopped = lifecycle::stop(session, project, &stop) => stopped?,
+        () = interruption.next() => {
+            lifecycle::kill(session, project, &stop.services, ("SIGKILL", false)).await?
+        }
+    };
+    Ok(130)
+}
+
+/// What a user or a supervisor says to end a command in the foreground.
+struct Interruption {
+    typed: Signal,
+    told: Signal,
+}
+
+impl Interruption {
+    fn listen() -> Result<Interruption> {
+        let on = |kind| signal(kind).at("signals");
+        Ok(Interruption { typed: on(SignalKind::interrupt())?, told: on(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.typed.recv() => {}
+            _ = self.told.recv() => {}
         }
     }
 }
