@@ -173,7 +173,7 @@ impl Reviver {
         Ok(Exit { code: waited.exit_status, started: state.started, ended, oom_killed, error: String::new() })
     }
 
-    /// Whether the kernel has killed for lack of memory. The cgroup counts until the task is deleted. A shim that has no
+    /// Whether the kernel has killed for lack of memory. The cgroup counts until the task is deleted. A shim without
     /// counts doesn't hold up what follows.
     async fn oom_killed(&self) -> bool {
         let metrics = || Metrics { filters: vec![format!("id=={:?}", self.settings.id)] };

@@ -182,7 +182,7 @@ fn a_project_in_the_foreground_stops_with_its_command() {
             begun
         };
         let tell = |up: &std::process::Child, signal| kill(Pid::from_raw(up.id() as i32), signal).unwrap();
-        // The one that takes no signal has its patience, unless the user asks again.
+        // `deaf` takes no signal. It is waited for, unless the user asks again.
         let begun = std::time::Instant::now();
         for first in [Signal::SIGTERM, Signal::SIGINT] {
             let mut up = up();
