@@ -13,6 +13,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::leftovers;
 use crate::manager::Manager;
+use crate::root::copy_program;
 use crate::runtime::{Call, Outcome, Runtime, eventually};
 use crate::subject::subject;
 use crate::view::View;
@@ -186,7 +187,7 @@ impl Container {
     /// directories. The files of the rootfs stay: they are shared with other tests.
     pub fn give_to(&mut self, user: u32) {
         let binary = self.dir.join("runtime");
-        fs::copy(&self.runtime.binary, &binary).expect("copy the runtime");
+        copy_program(&self.runtime.binary, &binary).expect("copy the runtime");
         self.runtime.binary = binary;
         give(&self.dir, user);
     }

@@ -52,16 +52,23 @@ fn private_copy(source: &Path) -> PathBuf {
     let size = |path: &Path| fs::metadata(path).map(|meta| meta.len()).ok();
     if size(&target) != size(source) {
         let fresh = dir.join(format!("spec-tests-busybox.{}", std::process::id()));
-        fs::copy(source, &fresh).expect("copy busybox");
+        copy_program(source, &fresh).expect("copy busybox");
         fs::rename(&fresh, &target).expect("place busybox");
     }
     target
 }
 
+/// Copies a program, by a process of its own: a child that another thread forks meanwhile would keep this process's copy
+/// open to write, and so nobody could execute it.
+pub fn copy_program(source: impl AsRef<Path>, target: impl AsRef<Path>) -> std::io::Result<()> {
+    let status = Command::new("cp").arg(source.as_ref()).arg(target.as_ref()).status()?;
+    if status.success() { Ok(()) } else { Err(std::io::Error::other(format!("cp: {status}"))) }
+}
+
 fn link_or_copy(source: &Path, target: &Path) {
     match fs::hard_link(source, target) {
         Err(error) if error.kind() == ErrorKind::CrossesDevices => {
-            fs::copy(source, target).expect("copy busybox");
+            copy_program(source, target).expect("copy busybox");
         }
         linked => linked.expect("link busybox"),
     }

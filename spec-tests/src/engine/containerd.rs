@@ -19,6 +19,7 @@ use super::session::Session;
 use super::suite::Pool;
 use super::verdict::judge;
 use super::{Engine, Outcome, Stop, ensure};
+use crate::root::copy_program;
 use crate::view::View;
 
 /// The name under which containerd finds the shim.
@@ -60,7 +61,7 @@ impl Containerd {
     pub fn start(sandbox: &Sandbox, label: &str, client: Client, view: View, shim: &Path) -> Outcome<Self> {
         let dir = sandbox.dir.join(format!("containerd-{label}"));
         fs::create_dir_all(dir.join("path")).map_err(Stop::failed)?;
-        fs::copy(shim, dir.join("path").join(SHIM))
+        copy_program(shim, dir.join("path").join(SHIM))
             .map_err(|err| Stop::failed(format!("{}: {err}", shim.display())))?;
         let (sandbox, machine) = (sandbox.clone(), Machine::boot(view)?);
         let containerd = Containerd { sandbox, client, view, dir, machine, daemon: Mutex::new(None) };

@@ -18,6 +18,7 @@ use super::role::{Role, Runtimes, lacking_capabilities};
 use super::sandbox::Sandbox;
 use super::scenario::On;
 use super::{Engine, Outcome, Stop};
+use crate::root::copy_program;
 use crate::view::View;
 
 /// The client that belongs to the engine under test. PATH may lead to another client first.
@@ -267,7 +268,7 @@ impl Dockerd {
         }
         if let Some((shim, name)) = self.shim.tested() {
             fs::create_dir_all(self.dir.join(SHIM_PATH))?;
-            fs::copy(shim, self.dir.join(SHIM_PATH).join(name))?;
+            copy_program(shim, self.dir.join(SHIM_PATH).join(name))?;
         }
         let calls = self.dir.join("calls");
         let tested = self.runtimes.tested.display();

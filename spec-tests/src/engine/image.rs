@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::process::run;
 use super::{Outcome, Stop};
+use crate::root::copy_program;
 
 /// The image's name in the engines that have names of one word.
 pub const BUSYBOX: &str = "busybox";
@@ -27,7 +28,7 @@ pub fn busybox_archive(dir: &Path) -> Outcome<PathBuf> {
         for made in ["bin", "etc", "home/alice", "root", "tmp", "var"] {
             fs::create_dir_all(root.join(made))?;
         }
-        fs::copy("/bin/busybox", root.join("bin/busybox"))?;
+        copy_program("/bin/busybox", root.join("bin/busybox"))?;
         for applet in applets.lines().filter(|name| *name != "busybox") {
             symlink("busybox", root.join("bin").join(applet))?;
         }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use spec_tests::container::Container;
+use spec_tests::root::copy_program;
 
 const INHERITABLE: &str = "grep CapInh /proc/self/status";
 
@@ -41,7 +42,7 @@ fn the_payload_cannot_regain_what_the_bounding_set_lacks() {
         std::fs::create_dir(bundle.rootfs().join("setuid")).unwrap();
         for applet in ["id", "grep"] {
             let copy = bundle.rootfs().join("setuid").join(applet);
-            std::fs::copy(bundle.rootfs().join("bin/busybox"), &copy).unwrap();
+            copy_program(bundle.rootfs().join("bin/busybox"), &copy).unwrap();
             std::fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
         }
         bundle.set("/process/user/uid", 1000).set("/process/noNewPrivileges", true);

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 use spec_tests::container::Container;
 use spec_tests::only_corten;
+use spec_tests::root::copy_program;
 use spec_tests::runtime::eventually;
 use spec_tests::victim::{SECRET, Victim};
 
@@ -77,7 +78,7 @@ const UP: &str = "/../../../../../../../..";
 /// A static program: a script would be read after its descriptor is closed.
 fn tool_of_the_host(container: &Container) -> String {
     let busybox = container.path("busybox");
-    fs::copy("/bin/busybox", &busybox).unwrap();
+    copy_program("/bin/busybox", &busybox).unwrap();
     busybox
 }
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use spec_tests::container::Container;
+use spec_tests::root::copy_program;
 use spec_tests::runtime::eventually;
 use spec_tests::skip::known_to_fail_on_runc_1_1_5;
 use spec_tests::subject::subject;
@@ -62,9 +62,7 @@ fn with_a_copy_of_the_runtime(script: &str, capabilities: &[&str]) -> (Container
         .unwrap();
     });
     let copy = container.dir.join("runtime");
-    // A process of its own makes the copy: a child that some other test forks meanwhile would keep the copy open, and
-    // busy.
-    assert!(Command::new("cp").arg(&subject().path).arg(&copy).status().unwrap().success());
+    copy_program(&subject().path, &copy).unwrap();
     container.runtime.binary.clone_from(&copy);
     container.create().output().ok();
     container.start().ok();
