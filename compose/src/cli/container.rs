@@ -21,6 +21,8 @@ pub struct Asked {
     pub quiet: bool,
     pub cidfile: Option<String>,
     pub auto_remove: bool,
+    /// Whether each port that is exposed is published.
+    pub publish_all: bool,
 }
 
 /// The flags that `run` and `create` share.
@@ -63,7 +65,9 @@ fn where_it_is() -> Vec<Arg> {
         value("ip6", "ADDRESS", "Its IPv6 address"),
         value("mac-address", "ADDRESS", "Its hardware address"),
         values("publish", "[IP:][HOST:]PORT[/PROTOCOL]", "Publish a port").short('p'),
-        values("expose", "PORT", "A port that others reach"),
+        flag("publish-all", "Publish all ports of the image and of --expose, at free ports of the host")
+            .short('P'),
+        values("expose", "PORT[-PORT][/PROTOCOL]", "A port that others reach"),
         value("hostname", "NAME", "Its host name").short('h'),
         value("domainname", "NAME", "Its NIS domain name"),
         values("add-host", "NAME:ADDRESS", "A line of /etc/hosts"),
@@ -165,6 +169,7 @@ pub fn asked(matches: &ArgMatches) -> Result<Asked> {
         quiet: typed.flag("quiet"),
         cidfile: typed.text("cidfile"),
         auto_remove,
+        publish_all: typed.flag("publish-all"),
     })
 }
 

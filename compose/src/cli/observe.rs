@@ -125,7 +125,7 @@ pub fn verb(name: &str, typed: &Typed) -> Result<Option<Verb>> {
         "events" => Verb::Events(Events {
             since: typed.text("since"),
             until: typed.text("until"),
-            filters: typed.pairs("filter").collect(),
+            filters: typed.filters()?,
             format: typed.text("format"),
         }),
         "rename" => Verb::Rename { container: first("CONTAINER"), name: first("NEW_NAME") },

@@ -58,6 +58,19 @@ impl Typed<'_> {
         text.parse().map_err(|why| Error::new(format!("invalid argument \"{text}\" for \"--{name}\": {why}")))
     }
 
+    /// `--filter KEY=VALUE`, as Docker reads them.
+    ///
+    /// Errors: one without `=`.
+    pub fn filters(&self) -> Result<Vec<(String, String)>> {
+        let filter = |typed: &String| match typed.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_lowercase(), value.trim().to_owned())),
+            None => Err(Error::new(format!(
+                "invalid argument \"{typed}\" for \"-f, --filter\" flag: invalid filter '{typed}': must be KEY=VALUE"
+            ))),
+        };
+        self.texts("filter").iter().filter(|typed| !typed.is_empty()).map(filter).collect()
+    }
+
     /// `KEY=VALUE` each; without `=`, the value is empty.
     pub fn pairs(&self, name: &str) -> impl Iterator<Item = (String, String)> {
         self.texts(name).into_iter().map(|pair| match pair.split_once('=') {

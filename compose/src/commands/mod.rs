@@ -21,6 +21,7 @@ mod cp;
 mod diff;
 mod events;
 mod exec;
+mod filters;
 mod images;
 mod inspect;
 mod lifecycle;
@@ -72,8 +73,8 @@ pub async fn perform(meant: Meant) -> Ended {
         Verb::Copy(copy) => cp::cp(&session, &copy).await,
         Verb::Logs { container, logs } => logs::logs(&session, &container, &logs).await,
         Verb::Top { container, options } => top::top(&session, &container, &options).await,
-        Verb::Inspect { names, format, kind } => {
-            inspect::inspect(&session, &names, format.as_deref(), kind.as_deref()).await
+        Verb::Inspect { names, size, format, kind } => {
+            inspect::inspect(&session, &names, (kind.as_deref(), size), format.as_deref()).await
         }
         Verb::Images(images) => images::list(&session, &images).await,
         Verb::Pull { image, platform, quiet } => {

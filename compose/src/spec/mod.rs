@@ -13,6 +13,7 @@ mod process;
 mod security;
 
 pub mod capabilities;
+pub mod check;
 pub mod image;
 pub mod oci;
 pub mod seccomp;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Session, facts, images, lifecycle, logs};
+use super::attended::Attending;
+use super::{Session, facts, images};
 use crate::apply::sweep::sweep;
-use crate::cli::compose::{Logs, StopServices, Up};
-use crate::cli::docker;
+use crate::cli::compose::Up;
 use crate::commands::Ended;
 use crate::error::Result;
 use crate::model::types::Project;
@@ -14,27 +14,18 @@ use crate::plan;
 use crate::plan::selection;
 use crate::plan::up::up as planned;
 use crate::plan::wanted::Wanted;
+use crate::time;
 
-/// Brings a project up. In the foreground shows its output until somebody interrupts, and then stops it.
+/// Brings a project up. In the foreground shows its output until nothing runs any more, or somebody interrupts.
 pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
+    // What can't be attended to is told before anything begins.
+    let attending = Attending::of(project, asked)?;
+    let begun = time::now();
     bring_up(session, project, asked).await?;
     if asked.detach || session.dry_run {
         return Ok(0);
     }
-    let shown = Logs {
-        services: asked.plan.services.clone(),
-        logs: docker::Logs { follow: true, ..docker::Logs::default() },
-        ..Logs::default()
-    };
-    tokio::select! {
-        shown = logs::logs(session, project, &shown) => shown,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            let stop = StopServices { services: asked.plan.services.clone(), seconds: asked.stop_seconds };
-            lifecycle::stop(session, project, &stop).await?;
-            Ok(130)
-        }
-    }
+    attending.run(session, project, asked, begun).await
 }
 
 /// `scale`: as `up`, with other numbers.
