@@ -77,9 +77,9 @@ pub fn row(observed: &Observed, now: Duration, no_trunc: bool) -> Value {
 
 /// A command line as Docker shows it: a word with a space in it is in quotes, but for the program.
 fn words(command: &[String]) -> String {
-    let word = |(at, word): (usize, &String)| match at > 0 && word.contains(' ') {
-        true => format!("'{word}'"),
-        false => word.clone(),
+    let is_quoted = |at: usize, word: &str| at > 0 && word.contains(' ');
+    let word = |(at, word): (usize, &String)| {
+        if is_quoted(at, word) { format!("'{word}'") } else { word.clone() }
     };
     command.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
 }

@@ -130,13 +130,10 @@ fn limits_that_the_host_cannot_hold_are_refused_before_anything_is_made() {
             docker,
             "services: {web: {COMMON, cpus: 4096, volumes: ['new:/new']}}\nvolumes: {new: }",
         );
-        for verb in ["up", "create", "run"] {
-            let said = project.says(if verb == "up" { &["up", "-d"] } else { &[verb, "web"][..] });
-            assert!(
-                said.code == 1 && said.stderr.contains("range of CPUs is from 0.01"),
-                "{verb}: {}",
-                said.stderr
-            );
+        for words in [["up", "-d"], ["create", "web"], ["run", "web"]] {
+            let said = project.says(&words);
+            let is_refused = said.stderr.contains("range of CPUs is from 0.01");
+            assert!(said.code == 1 && is_refused, "{words:?}: {}", said.stderr);
         }
         assert_eq!(docker.ok(&["volume", "ls", "-q"]), "");
         nothing_is_left();
@@ -173,7 +170,7 @@ services:
         assert!(said.stdout.lines().any(|line| line == "tests"), "{}", said.stdout);
         // One that ends well stops nothing.
         project.write(&SERVICES.replace("exit 7", "exit 0").replace("exec sleep 1000", "sleep 0.5; exit 3"));
-        let said = up(&["--abort-on-container-failure", "--no-attach", "web"]);
+        let said = up(&["--abort-on-container-failure", "--no-attach", "web", "web", "tests"]);
         assert_eq!((said.code, said.stdout.contains("web-1")), (3, false), "{}", said.stderr);
         for (words, why) in [
             (&["--exit-code-from", "nobody"][..], "no such service: nobody"),

@@ -39,10 +39,10 @@ impl Attending {
             return Err(Error::new(format!("cannot attach to services not included in up: {unknown}")));
         }
         let named = selection::named(project, &asked.plan.services)?;
-        let mut shown = match attach_dependencies {
-            true => selection::with_dependencies(project, named.clone()),
-            false => named.clone(),
-        };
+        let mut shown = named.clone();
+        if *attach_dependencies {
+            shown = selection::with_dependencies(project, shown);
+        }
         shown.retain(|name| project.services[name].attach != Some(false));
         if !attach.is_empty() {
             shown = attach.iter().cloned().collect();
