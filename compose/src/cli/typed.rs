@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A flag without a value.
 pub fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -55,7 +55,9 @@ impl Typed<'_> {
     }
 
     pub fn read_text<T: FromStr<Err: std::fmt::Display>>(&self, name: &str, text: &str) -> Result<T> {
-        text.parse().map_err(|why| Error::new(format!("invalid argument \"{text}\" for \"--{name}\": {why}")))
+        text.parse().map_err(|why| {
+            Error::of_kind(Kind::Usage, format!("invalid argument \"{text}\" for \"--{name}\": {why}"))
+        })
     }
 
     /// `--filter KEY=VALUE`, as Docker reads them.
@@ -64,9 +66,10 @@ impl Typed<'_> {
     pub fn filters(&self) -> Result<Vec<(String, String)>> {
         let filter = |typed: &String| match typed.split_once('=') {
             Some((key, value)) => Ok((key.trim().to_lowercase(), value.trim().to_owned())),
-            None => Err(Error::new(format!(
-                "invalid argument \"{typed}\" for \"-f, --filter\" flag: invalid filter '{typed}': must be KEY=VALUE"
-            ))),
+            None => Err(Error::of_kind(
+                Kind::Usage,
+                format!("invalid argument \"{typed}\" for \"-f, --filter\" flag: must be KEY=VALUE"),
+            )),
         };
         self.texts("filter").iter().filter(|typed| !typed.is_empty()).map(filter).collect()
     }

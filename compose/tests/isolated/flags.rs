@@ -70,13 +70,23 @@ fn filters_find_what_they_say_and_what_they_cannot_be_is_refused() {
                 ("ps -f exited=x", "invalid filter 'exited=x'"),
                 ("ps -f since=nobody", "No such container: nobody"),
                 ("ps -f name=a|b", "invalid filter 'name=a|b'"),
-                ("ps -f web", "invalid argument \"web\" for \"-f, --filter\" flag"),
                 ("images -f colour=red", "invalid filter 'colour'"),
                 ("images -f dangling=maybe", "invalid filter 'dangling=maybe'"),
                 ("images -f since=nothing", "nothing"),
                 ("volume ls -f dangling=maybe", "invalid filter 'dangling=maybe'"),
                 ("network ls -f colour=red", "invalid filter 'colour'"),
                 ("network ls -f type=red", "invalid filter: 'type'='red'"),
+            ],
+        );
+        // What can't be read at all is 125, whatever the command.
+        refused(
+            docker,
+            125,
+            &[
+                ("ps -f web", "invalid argument \"web\" for \"-f, --filter\" flag"),
+                ("update -m much web", "invalid argument \"much\" for \"--memory\""),
+                ("create -v a:b box", "invalid volume specification"),
+                ("container create -v a:b box", "invalid volume specification"),
             ],
         );
         // Ports that are exposed are published, sizes are told, and words are quoted.
