@@ -245,7 +245,7 @@ fn service(typed: &Typed) -> Result<Service> {
         volumes: volumes(typed)?,
         tmpfs: typed.texts("tmpfs"),
         volumes_from: typed.texts("volumes-from"),
-        restart: typed.read("restart")?,
+        restart: typed.restart()?,
         stop_signal: typed.text("stop-signal"),
         stop_grace_period: typed
             .read("stop-timeout")?

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::error::{Error, Kind, Result};
+use crate::model::values::Restart;
 
 /// A flag without a value.
 pub fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -58,6 +59,21 @@ impl Typed<'_> {
         text.parse().map_err(|why| {
             Error::of_kind(Kind::Usage, format!("invalid argument \"{text}\" for \"--{name}\": {why}"))
         })
+    }
+
+    /// `--restart POLICY`.
+    ///
+    /// Errors: what is no policy, in Docker's words.
+    pub fn restart(&self) -> Result<Option<Restart>> {
+        let policy = |text: String| {
+            text.parse().map_err(|_| {
+                Error::new(format!(
+                    "invalid restart policy: unknown policy '{text}'; use one of 'no', 'always', 'on-failure', or \
+                     'unless-stopped'"
+                ))
+            })
+        };
+        self.text("restart").map(policy).transpose()
     }
 
     /// `--filter KEY=VALUE`, as Docker reads them.

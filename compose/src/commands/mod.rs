@@ -15,6 +15,7 @@ use crate::observe::{self, Observed};
 
 mod attach;
 mod build;
+mod commit;
 pub mod compose;
 pub mod config;
 mod cp;
@@ -100,6 +101,7 @@ async fn observed(session: &Session, verb: cli::observe::Verb) -> Ended {
         Verb::Events(asked) => events::events(session, &asked).await,
         Verb::Rename { container, name } => update::rename(session, &container, &name).await,
         Verb::Diff { container } => diff::diff(session, &container).await,
+        Verb::Commit(asked) => commit::commit(session, &asked).await,
         Verb::Export { container, output } => diff::export(session, &container, output.as_deref()).await,
     }
 }

@@ -14,6 +14,7 @@ mod security;
 
 pub mod capabilities;
 pub mod check;
+pub mod commit;
 pub mod image;
 pub mod oci;
 pub mod seccomp;

@@ -194,3 +194,63 @@ services:
         nothing_is_left();
     });
 }
+
+#[test]
+fn what_a_container_has_written_becomes_an_image() {
+    with_each_runtime(|docker| {
+        let ok = |line: &str| docker.ok(&line.split(' ').collect::<Vec<_>>());
+        docker.ok(&[
+            "run",
+            "--name",
+            "web",
+            "-e",
+            "A=1",
+            "box",
+            "sh",
+            "-c",
+            "echo new > /new; rm /etc/group",
+        ]);
+        let words =
+            ["commit", "-a", "me", "-m", "with a file", "-c", "CMD [\"cat\", \"/new\"]", "web", "web:2"];
+        let id = docker.ok(&words);
+        assert!(id.starts_with("sha256:") && id.trim().len() == 71, "{id}");
+        assert_eq!(ok("run --rm web:2"), "new\n");
+        assert_ne!(docker.says(&["run", "--rm", "web:2", "cat", "/etc/group"]).2, 0, "it was removed");
+        assert_eq!(ok("run --rm web:2 env").lines().filter(|line| *line == "A=1").count(), 1);
+        let about = docker.ok(&["inspect", "-f", "{{.Author}} {{.Comment}} {{len .RootFS.Layers}}", "web:2"]);
+        assert_eq!(about, "me with a file 2\n");
+        assert!(ok("history web:2").contains("with a file"));
+        // Of one that runs, with a name that moves, and on what was made so before.
+        ok("run -d --name up web:2 sleep 1000");
+        docker.ok(&["exec", "up", "sh", "-c", "echo more > /more"]);
+        let again = ok("commit up web:2");
+        assert_eq!(docker.state("up"), "running");
+        assert_eq!(ok("run --rm web:2 cat /new /more"), "new\nmore\n");
+        assert_eq!(
+            docker.ok(&["inspect", "-f", "{{.Id}} {{len .RootFS.Layers}}", "web:2"]),
+            format!("{} 3\n", again.trim())
+        );
+        ok("save -o /run/web.tar web:2");
+        // The image that has lost its name stays for its container. One without a name, made while it runs.
+        let (old, unnamed) = (id, ok("commit --pause=false up"));
+        let dangling = ok("images -q --no-trunc -f dangling=true");
+        assert!(dangling.lines().count() == 2 && dangling.contains(&unnamed) && dangling.contains(&old));
+        ok(&format!("rmi {}", unnamed[7..].trim()));
+        refused(
+            docker,
+            1,
+            &[
+                ("commit nobody", "No such container: nobody"),
+                ("commit -c RUN web x", "RUN"),
+                ("commit web UPPER", "invalid reference format"),
+            ],
+        );
+        assert_eq!(ok("images -q").lines().count(), 3);
+        ok("rm -f -v web up");
+        ok(&format!("rmi web:2 {}", old[7..].trim()));
+        assert!(ok("load -i /run/web.tar").contains("web:2"));
+        assert_eq!(ok("run --rm web:2 cat /more"), "more\n");
+        ok("rmi web:2");
+        nothing_is_left();
+    });
+}

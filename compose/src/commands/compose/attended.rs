@@ -95,7 +95,7 @@ impl Attending {
         }
     }
 
-    /// Waits for the first end that stops all, and gives its exit code. None: all have ended, and no end was such a one.
+    /// Waits for the first end that stops all, and gives its exit code. None: all have ended, and none so.
     async fn first_end(
         &self,
         session: &Session,
