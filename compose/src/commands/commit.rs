@@ -35,6 +35,7 @@ pub async fn commit(session: &Session, asked: &Commit) -> Ended {
             image.name == name.full() && is_last && containers.iter().any(is_of)
         })
     });
+    let now = time::now();
     let new = New {
         one,
         base,
@@ -42,7 +43,8 @@ pub async fn commit(session: &Session, asked: &Commit) -> Ended {
         loses_its_name,
         changes: &asked.changes,
         step: Step {
-            created: time::rfc3339(time::now().as_secs() as i64, 0),
+            // Two images of one second are two images.
+            created: time::rfc3339(now.as_secs() as i64, now.subsec_nanos()),
             author: asked.author.clone(),
             message: asked.message.clone(),
             command: record.command.clone(),
