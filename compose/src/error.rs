@@ -15,6 +15,8 @@ pub enum Kind {
     Unavailable,
     /// Who is asked knows no such operation.
     Unimplemented,
+    /// What was typed can't be what its flag takes.
+    Usage,
     /// Anything else.
     Other,
 }

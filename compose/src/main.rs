@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Kind, Result};
 use crate::keep::HandedOver;
 
 mod actual;
@@ -99,8 +99,8 @@ fn docker() -> Result<u8> {
         }
     };
     let meant = match cli::docker::meant(&matches) {
-        // With `run`, whatever isn't the program's own end is 125.
-        Err(err) if matches.subcommand_name() == Some("run") => {
+        // As with Docker, what can't be read of a command line is 125, and all that `run` and `create` refuse of it.
+        Err(err) if err.kind() == Kind::Usage || makes_a_container(&matches) => {
             commands::complain(&err);
             return Ok(commands::REFUSED);
         }
@@ -111,4 +111,12 @@ fn docker() -> Result<u8> {
     // A thread that reads standard input would be waited for.
     runtime.shutdown_background();
     ended
+}
+
+fn makes_a_container(matches: &clap::ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some(("container", below)) => makes_a_container(below),
+        Some((name, _)) => ["run", "create"].contains(&name),
+        None => false,
+    }
 }

@@ -2,7 +2,7 @@
 //! changed.
 
 use super::container::refuse_taken;
-use super::{container, keeper};
+use super::{container, host, keeper};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::engine::announce::Done;
@@ -89,7 +89,7 @@ fn refuse(one: &Observed, change: &Change) -> Result<()> {
 async fn changed_spec(engine: &Engine, one: &Observed, change: &Change) -> Result<Any> {
     let old = one.container.spec.clone().unwrap_or_default();
     let mut spec = old.read_json()?;
-    let told = limits::resources(&mut spec, change)?;
+    let told = limits::resources(&mut spec, change, &host::cpus()?)?;
     if one.state.is_up() {
         let resources = Some(Any::json(RESOURCES_TYPE, &told)?);
         let update = UpdateTask { container_id: one.id().to_owned(), resources, ..UpdateTask::default() };

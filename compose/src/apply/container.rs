@@ -52,7 +52,10 @@ pub struct New<'a> {
 }
 
 /// Makes a container that can be started, and gives its id. What is half made when this fails is removed.
+///
+/// Errors: among others what [`check`] says.
 pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String> {
+    check(&new.service)?;
     let id = id::random()?;
     let maker = Maker { disk, id: &id, dir: disk.container(&id), new };
     if let Some(name) = &maker.new.name {
@@ -69,6 +72,13 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
         anonymous.iter().for_each(|name| best_effort(volume::remove(disk, name)));
     }
     made.and_then(|()| Making::done(&disk.container(&id))).map(|()| id)
+}
+
+/// Whether this host has what a service's container asks for.
+///
+/// Errors: in Docker's words.
+pub fn check(service: &Service) -> Result<()> {
+    spec::check::service(service, &host::cpus()?)
 }
 
 /// A container on its way.

@@ -105,6 +105,22 @@ async fn layers(engine: &Engine, one: &Observed) -> Result<Vec<Mount>> {
     Ok(engine.call(Mounts { snapshotter, key }).await?.mounts)
 }
 
+/// The same tree as a mount that nobody can write to, so that it can be there beside the container's own.
+pub(super) fn unwritten(mount: &Mount) -> Mount {
+    let option = |name: &str| mount.options.iter().find_map(|option| option.strip_prefix(name));
+    match (option("upperdir="), option("lowerdir=")) {
+        (Some(upper), Some(lower)) => {
+            let kept = mount.options.iter().filter(|option| {
+                let of_layers = ["upperdir=", "lowerdir=", "workdir="];
+                !of_layers.iter().any(|name| option.starts_with(name)) && *option != "rw"
+            });
+            let layers = ["ro".to_owned(), format!("lowerdir={upper}:{lower}")];
+            Mount { options: kept.cloned().chain(layers).collect(), ..mount.clone() }
+        }
+        _ => mount.clone(),
+    }
+}
+
 /// The directory that has the changes, and what mounts the layers below it.
 fn dirs_of(overlay: &Mount) -> Option<(String, Vec<Mount>)> {
     let option = |name: &str| overlay.options.iter().find_map(|option| option.strip_prefix(name));

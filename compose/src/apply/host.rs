@@ -8,6 +8,7 @@ use nix::sys::stat::{major, minor};
 use nix::sys::utsname::uname;
 
 use crate::error::{Context, Error, Result};
+use crate::spec::check::Cpus;
 use crate::spec::{Host, oci};
 
 /// Linux has recursive read-only mounts since 5.12.
@@ -32,6 +33,20 @@ pub fn look() -> Host {
         last_capability: last_capability(),
         init: INITS.iter().find_map(|init| on_path(init)).map(|path| path.to_string_lossy().into_owned()),
     }
+}
+
+/// Where the kernel says which CPUs there are: for containers, and at all.
+const CPUS: [&str; 3] = [
+    "/sys/fs/cgroup/cpuset.cpus.effective",
+    "/sys/fs/cgroup/cpuset/cpuset.effective_cpus",
+    "/sys/devices/system/cpu/online",
+];
+
+/// The CPUs that containers can have.
+pub fn cpus() -> Result<Cpus> {
+    let lists = CPUS.iter().filter_map(|file| fs::read_to_string(file).ok());
+    let list = lists.into_iter().find(|list| !list.trim().is_empty()).unwrap_or_default();
+    Cpus::parse(&list)
 }
 
 /// The runtime of containers that name none: Corten's, where it is installed.

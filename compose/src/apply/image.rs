@@ -268,15 +268,33 @@ async fn with_registry(mut command: Command, reference: &Reference) -> Result<()
 
 /// Gives an image one more name. A name that another image has moves.
 pub async fn tag(engine: &Engine, image: &Image, name: &Reference) -> Result<()> {
+    name_as(engine, image, &name.full()).await
+}
+
+/// Gives an image that is about to lose its last name one that tells its digest, as a build without a name has it.
+pub async fn keep_unnamed(engine: &Engine, image: &Image) -> Result<()> {
+    name_as(engine, image, &unnamed(&image.target)).await
+}
+
+/// The name of an image that nobody has named.
+pub fn unnamed(digest: &str) -> String {
+    format!("<none>@{digest}")
+}
+
+async fn name_as(engine: &Engine, image: &Image, name: &str) -> Result<()> {
     let source = engine.call(GetImage { name: image.name.clone() }).await.at(&image.name)?;
-    let target = source.image.and_then(|image| image.target);
-    let image = Name { name: name.full(), target, ..Name::default() };
+    name_target(engine, source.image.and_then(|image| image.target), name).await
+}
+
+/// Has a name stand for a manifest or an index, whatever it has stood for before.
+pub async fn name_target(engine: &Engine, target: Option<Descriptor>, name: &str) -> Result<()> {
+    let image = Name { name: name.to_owned(), target, ..Name::default() };
     match engine.call(CreateImage { image: Some(image.clone()) }).await {
         Err(err) if err.kind() == Kind::AlreadyExists => {
             let update = UpdateImage { image: Some(image), update_mask: FieldMask::of(&["target"]) };
-            engine.call(update).await.at(name.full()).map(drop)
+            engine.call(update).await.at(name).map(drop)
         }
-        created => created.at(name.full()).map(drop),
+        created => created.at(name).map(drop),
     }
 }
 

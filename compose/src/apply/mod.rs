@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod attach;
 pub mod change;
+pub mod commit;
 pub mod container;
 pub mod copy;
 pub mod credentials;

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::containers::Container;
 use crate::engine::snapshots::Usage;
 use crate::error::Result;
+use crate::observe::Observed;
 
 /// The layers of images, by the names of their snapshots.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +67,21 @@ impl Layers {
 /// The bytes that a container has written.
 pub async fn of_container(engine: &Engine, container: &Container) -> i64 {
     snapshot(engine, &container.snapshotter, &container.snapshot_key).await
+}
+
+/// The bytes that a container has written, and those of its whole root. 0, if nobody has its image any more.
+pub async fn of_root(engine: &Engine, one: &Observed, images: &[Image]) -> (i64, i64) {
+    let own = of_container(engine, &one.container).await;
+    let is_its = |image: &&Image| match &one.record {
+        Some(record) => image.id == record.image_id,
+        None => image.name == one.container.image,
+    };
+    let Some(image) = images.iter().find(is_its) else { return (own, 0) };
+    let mut whole = own;
+    for layer in chain(image) {
+        whole += snapshot(engine, &one.container.snapshotter, &layer).await;
+    }
+    (own, whole)
 }
 
 /// A snapshot that isn't there takes no room.

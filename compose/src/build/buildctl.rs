@@ -122,7 +122,7 @@ impl Buildctl {
         }
         let digest = disk::read_json::<Metadata>(&metadata)?.unwrap_or_default().digest;
         let name = request.names.first().cloned();
-        let name = name.or(digest.as_ref().map(|digest| format!("<none>@{digest}"))).unwrap_or_default();
+        let name = name.or(digest.as_deref().map(image::unnamed)).unwrap_or_default();
         let found = engine.call(GetImage { name: name.clone() }).await.at(&name)?.image.unwrap_or_default();
         // Of an image for other machines alone, the digest is all that can be said.
         let id = Image::read(engine, &found, None).await.map(|image| image.id).ok().or(digest);

@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::attended::{self, Attended};
 use super::build::{self, BuildServices};
 use super::docker;
 use super::inside::{self, Attach, CopyServices, ExecService, RunService};
@@ -59,6 +60,8 @@ pub struct Up {
     pub pull: Option<When>,
     pub building: Building,
     pub stop_seconds: Option<i64>,
+    pub quiet_pull: bool,
+    pub attended: Attended,
 }
 
 /// Which services `up` builds, of those that can be built.
@@ -94,6 +97,13 @@ pub struct Ps {
     pub services: Vec<String>,
     pub all: bool,
     pub quiet: bool,
+    /// Whether only the names of services are printed.
+    pub names: bool,
+    pub no_trunc: bool,
+    /// Whether containers of services are shown that aren't in the project.
+    pub orphans: bool,
+    /// Which states are shown; none: those that run.
+    pub statuses: Vec<String>,
     pub format: Option<String>,
 }
 
@@ -162,7 +172,11 @@ pub fn asked(
 fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
     Ok(match name {
         "config" => Verb::Config(config_options(of)),
-        "up" => Verb::Up(up(of)?),
+        "up" => {
+            let up = up(of)?;
+            let attended = attended::attended(&Typed(of), of.get_flag("detach"), up.plan.wait)?;
+            Verb::Up(Up { attended, ..up })
+        }
         "create" => {
             let up = up(of)?;
             let plan = plan::up::Options { no_start: true, ..up.plan };
@@ -179,12 +193,7 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
         "start" => Verb::Start(texts(of, "service")),
         "stop" => Verb::Stop(stop(of)?),
         "restart" => Verb::Restart { stop: stop(of)?, no_deps: of.get_flag("no-deps") },
-        "ps" => Verb::Ps(Ps {
-            services: texts(of, "service"),
-            all: of.get_flag("all"),
-            quiet: of.get_flag("quiet"),
-            format: of.get_one::<String>("format").cloned(),
-        }),
+        "ps" => Verb::Ps(ps(&Typed(of))?),
         "logs" => Verb::Logs(logs(of)?),
         "ls" => Verb::Ls(Ls {
             all: of.get_flag("all"),
@@ -219,6 +228,12 @@ fn up(of: &ArgMatches) -> Result<Up> {
     let recreate = match (of.get_flag("force-recreate"), of.get_flag("no-recreate")) {
         (true, true) => {
             return Err(Error::new("--force-recreate and --no-recreate are incompatible"));
+        }
+        (false, true) if of.get_flag("always-recreate-deps") => {
+            return Err(Error::new("--always-recreate-deps and --no-recreate are incompatible"));
+        }
+        (false, true) if of.get_flag("renew-anon-volumes") => {
+            return Err(Error::new("--no-recreate and --renew-anon-volumes are incompatible"));
         }
         (true, false) if of.get_flag("always-recreate-deps") => Recreate::All,
         (true, false) => Recreate::Asked,
@@ -256,6 +271,29 @@ fn up(of: &ArgMatches) -> Result<Up> {
         pull,
         building,
         stop_seconds: seconds(of)?,
+        quiet_pull: of.get_flag("quiet-pull"),
+        attended: Attended::default(),
+    })
+}
+
+fn ps(typed: &Typed) -> Result<Ps> {
+    let mut statuses = typed.texts("status");
+    if let Some(filter) = typed.text("filter").filter(|filter| !filter.is_empty()) {
+        match filter.split_once('=') {
+            Some(("status", status)) => statuses.push(status.to_owned()),
+            Some((key, _)) => return Err(Error::new(format!("unknown filter {key}"))),
+            None => return Err(Error::new("arguments to --filter should be in form KEY=VAL")),
+        }
+    }
+    Ok(Ps {
+        services: typed.texts("service"),
+        all: typed.flag("all"),
+        quiet: typed.flag("quiet"),
+        names: typed.flag("services"),
+        no_trunc: typed.flag("no-trunc"),
+        orphans: typed.read("orphans")?.unwrap_or(true),
+        statuses,
+        format: typed.text("format"),
     })
 }
 
@@ -311,6 +349,7 @@ fn life() -> Vec<Command> {
                     .action(ArgAction::Append),
             )
             .arg(value("pull", "WHEN", "When images are pulled: always, missing, never, policy"))
+            .arg(flag("quiet-pull", "Show no progress of pulls"))
             .arg(flag("build", "Build images before"))
             .arg(flag("no-build", "Build nothing though an image is missing"))
             .arg(flag("renew-anon-volumes", "Make anonymous volumes anew, too").short('V'))
@@ -320,7 +359,7 @@ fn life() -> Vec<Command> {
             .arg(services())
     };
     vec![
-        making(Command::new("up").about("Create and start what the project says"))
+        attended::flags(making(Command::new("up").about("Create and start what the project says")))
             .arg(flag("detach", "Come back as soon as all runs").short('d'))
             .arg(flag("wait", "Come back as soon as all runs and is healthy")),
         making(Command::new("create").about("Create what the project says"))
@@ -352,8 +391,26 @@ fn looks() -> Vec<Command> {
     vec![
         Command::new("ps")
             .about("List the project's containers")
+            .after_help("Example: ps --status exited --format '{{.Name}}: {{.ExitCode}}'")
             .arg(flag("all", "Those that don't run, too").short('a'))
             .arg(quiet())
+            .arg(flag("services", "Print the names of their services only"))
+            .arg(
+                value(
+                    "status",
+                    "STATUS",
+                    "Those of this state only: running, paused, restarting, created, exited",
+                )
+                .action(ArgAction::Append),
+            )
+            .arg(value("filter", "KEY=VALUE", "status"))
+            .arg(
+                value("orphans", "BOOL", "Also those of services that aren't in the project [default: true]")
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true"),
+            )
+            .arg(flag("no-trunc", "Nothing shortened"))
             .arg(format())
             .arg(services()),
         Command::new("logs")

@@ -21,6 +21,8 @@ pub struct Asked {
     pub quiet: bool,
     pub cidfile: Option<String>,
     pub auto_remove: bool,
+    /// Whether each port that is exposed is published.
+    pub publish_all: bool,
 }
 
 /// The flags that `run` and `create` share.
@@ -63,7 +65,9 @@ fn where_it_is() -> Vec<Arg> {
         value("ip6", "ADDRESS", "Its IPv6 address"),
         value("mac-address", "ADDRESS", "Its hardware address"),
         values("publish", "[IP:][HOST:]PORT[/PROTOCOL]", "Publish a port").short('p'),
-        values("expose", "PORT", "A port that others reach"),
+        flag("publish-all", "Publish all ports of the image and of --expose, at free ports of the host")
+            .short('P'),
+        values("expose", "PORT[-PORT][/PROTOCOL]", "A port that others reach"),
         value("hostname", "NAME", "Its host name").short('h'),
         value("domainname", "NAME", "Its NIS domain name"),
         values("add-host", "NAME:ADDRESS", "A line of /etc/hosts"),
@@ -165,6 +169,7 @@ pub fn asked(matches: &ArgMatches) -> Result<Asked> {
         quiet: typed.flag("quiet"),
         cidfile: typed.text("cidfile"),
         auto_remove,
+        publish_all: typed.flag("publish-all"),
     })
 }
 
@@ -240,7 +245,7 @@ fn service(typed: &Typed) -> Result<Service> {
         volumes: volumes(typed)?,
         tmpfs: typed.texts("tmpfs"),
         volumes_from: typed.texts("volumes-from"),
-        restart: typed.read("restart")?,
+        restart: typed.restart()?,
         stop_signal: typed.text("stop-signal"),
         stop_grace_period: typed
             .read("stop-timeout")?
@@ -408,6 +413,15 @@ pub(super) fn volume(text: &str) -> Result<Mount> {
     Ok(made)
 }
 
+/// As Go reads it.
+fn is_true(value: &str) -> std::result::Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("invalid value: {value}: neither true nor false")),
+    }
+}
+
 /// `type=TYPE,source=SOURCE,target=TARGET,…`
 fn mount(text: &str) -> Result<Mount> {
     let wrong = |why: String| Error::new(format!("invalid argument \"{text}\" for \"--mount\": {why}"));
@@ -428,10 +442,10 @@ fn mount(text: &str) -> Result<Mount> {
             }
             "source" | "src" => made.source = Some(value.to_owned()),
             "target" | "dst" | "destination" => made.target = value.to_owned(),
-            "readonly" | "ro" => made.read_only = value == "true" || value == "1",
+            "readonly" | "ro" => made.read_only = is_true(value).map_err(wrong)?,
             "bind-propagation" => bind.propagation = Some(value.to_owned()),
             "bind-recursive" => bind.recursive = Some(value.to_owned()),
-            "volume-nocopy" => volume.nocopy = value == "true" || value == "1",
+            "volume-nocopy" => volume.nocopy = is_true(value).map_err(wrong)?,
             "volume-subpath" => volume.subpath = Some(value.to_owned()),
             "tmpfs-size" => tmpfs.size = Some(value.parse().map_err(wrong)?),
             "tmpfs-mode" => {

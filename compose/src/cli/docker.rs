@@ -74,6 +74,8 @@ pub enum Verb {
     },
     Inspect {
         names: Vec<String>,
+        /// Whether the sizes of containers are told.
+        size: bool,
         format: Option<String>,
         kind: Option<String>,
     },
@@ -117,6 +119,8 @@ pub struct Ps {
     pub quiet: bool,
     pub no_trunc: bool,
     pub last: Option<usize>,
+    /// Whether sizes are measured and shown.
+    pub size: bool,
     pub filters: Vec<(String, String)>,
     pub format: Option<String>,
 }
@@ -149,6 +153,7 @@ pub struct Images {
     pub quiet: bool,
     pub no_trunc: bool,
     pub digests: bool,
+    pub filters: Vec<(String, String)>,
     pub format: Option<String>,
 }
 
@@ -218,14 +223,21 @@ fn looks() -> Vec<Command> {
     vec![
         Command::new("ps")
             .about("List containers")
+            .after_help("Example: ps -a --filter status=exited --filter label=of=shop --format '{{.Names}}'")
             .visible_alias("list")
             .arg(flag("all", "Also those that don't run").short('a'))
             .arg(flag("quiet", "Only the ids").short('q'))
             .arg(flag("no-trunc", "Nothing shortened"))
+            .arg(flag("size", "What each has written, and with its image").short('s'))
             .arg(flag("latest", "Only the newest one").short('l'))
             .arg(value("last", "NUMBER", "Only the newest ones").short('n').allow_hyphen_values(true))
             .arg(
-                values("filter", "KEY=VALUE", "id, name, label, status, ancestor, exited, volume").short('f'),
+                values(
+                    "filter",
+                    "KEY=VALUE",
+                    "id, name, label, status, health, ancestor, exited, before, since, network, volume, publish, expose",
+                )
+                .short('f'),
             )
             .arg(format()),
         Command::new("exec")
@@ -259,7 +271,7 @@ fn looks() -> Vec<Command> {
         Command::new("inspect")
             .about("Show all about containers, images, networks and volumes")
             .arg(value("type", "container|image|network|volume", "Only of this kind"))
-            .arg(flag("size", "Also sizes").short('s').hide(true))
+            .arg(flag("size", "What containers have written, and with their images").short('s'))
             .arg(format().short('f'))
             .arg(operands("NAME", "Names or ids")),
     ]
@@ -269,10 +281,12 @@ fn images() -> Vec<Command> {
     vec![
         Command::new("images")
             .about("List images")
+            .after_help("Example: images --filter 'reference=web*' --filter since=base:1")
             .arg(flag("all", "All, as always").short('a').hide(true))
             .arg(flag("quiet", "Only the ids").short('q'))
             .arg(flag("no-trunc", "Nothing shortened"))
             .arg(flag("digests", "With digests"))
+            .arg(values("filter", "KEY=VALUE", "reference, label, dangling, before, since, until").short('f'))
             .arg(format())
             .arg(operands("REPOSITORY[:TAG]", "Only these").required(false).num_args(0..=1)),
         Command::new("pull")
@@ -362,6 +376,7 @@ pub(super) fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
         }
         "inspect" => Verb::Inspect {
             names: typed.texts("NAME"),
+            size: typed.flag("size"),
             format: typed.text("format"),
             kind: typed.text("type"),
         },
@@ -370,6 +385,7 @@ pub(super) fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
             quiet: typed.flag("quiet"),
             no_trunc: typed.flag("no-trunc"),
             digests: typed.flag("digests"),
+            filters: typed.filters()?,
             format: typed.text("format"),
         }),
         "pull" => {
@@ -397,7 +413,8 @@ fn ps(typed: &Typed) -> Result<Ps> {
         quiet: typed.flag("quiet"),
         no_trunc: typed.flag("no-trunc"),
         last: if typed.flag("latest") { Some(1) } else { last },
-        filters: typed.pairs("filter").collect(),
+        size: typed.flag("size"),
+        filters: typed.filters()?,
         format: typed.text("format"),
     })
 }

@@ -1,5 +1,6 @@
 //! Command lines: both trees, and what is meant by what was typed.
 
+pub mod attended;
 pub mod build;
 pub mod compose;
 pub mod config;

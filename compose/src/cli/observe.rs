@@ -16,6 +16,21 @@ pub enum Verb {
     Rename { container: String, name: String },
     Diff { container: String },
     Export { container: String, output: Option<String> },
+    Commit(Commit),
+}
+
+/// `commit`
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    pub container: String,
+    /// None: the image has no name.
+    pub name: Option<String>,
+    pub author: Option<String>,
+    pub message: Option<String>,
+    /// Instructions of a Dockerfile.
+    pub changes: Vec<String>,
+    /// Whether the container is frozen meanwhile.
+    pub pause: bool,
 }
 
 /// `stats`
@@ -86,12 +101,34 @@ pub fn commands() -> Vec<Command> {
         Command::new("diff")
             .about("List what a container has changed in its filesystem: A added, C changed, D deleted")
             .arg(one()),
+        commit(),
         Command::new("export")
             .about("Write a container's filesystem as a tar archive")
             .after_help("Example: export -o web.tar web")
             .arg(value("output", "FILE", "Write to FILE instead of standard output").short('o'))
             .arg(one()),
     ]
+}
+
+fn commit() -> Command {
+    let pause = value("pause", "BOOL", "Freeze the container meanwhile [default: true]")
+        .short('p')
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true");
+    Command::new("commit")
+        .about("Make an image of a container and what it has written")
+        .after_help("Example: commit -m 'with tools' -c 'CMD [\"sh\"]' web web:2")
+        .arg(value("author", "NAME", "Who makes it").short('a'))
+        .arg(value("message", "TEXT", "What is to be said of it").short('m'))
+        .arg(
+            values("change", "INSTRUCTION", "An instruction of a Dockerfile: CMD, ENV, EXPOSE, ...")
+                .short('c'),
+        )
+        .arg(pause)
+        .arg(flag("no-pause", "Let the container run meanwhile"))
+        .arg(operands("CONTAINER", "Name or id").num_args(1))
+        .arg(operands("REPOSITORY[:TAG]", "The image's name").required(false).num_args(0..=1))
 }
 
 fn update() -> Command {
@@ -125,10 +162,18 @@ pub fn verb(name: &str, typed: &Typed) -> Result<Option<Verb>> {
         "events" => Verb::Events(Events {
             since: typed.text("since"),
             until: typed.text("until"),
-            filters: typed.pairs("filter").collect(),
+            filters: typed.filters()?,
             format: typed.text("format"),
         }),
         "rename" => Verb::Rename { container: first("CONTAINER"), name: first("NEW_NAME") },
+        "commit" => Verb::Commit(Commit {
+            container: first("CONTAINER"),
+            name: typed.text("REPOSITORY[:TAG]"),
+            author: typed.text("author"),
+            message: typed.text("message"),
+            changes: typed.texts("change"),
+            pause: typed.read("pause")?.unwrap_or(true) && !typed.flag("no-pause"),
+        }),
         "diff" => Verb::Diff { container: first("CONTAINER") },
         "export" => Verb::Export { container: first("CONTAINER"), output: typed.text("output") },
         _ => return Ok(None),
@@ -137,7 +182,7 @@ pub fn verb(name: &str, typed: &Typed) -> Result<Option<Verb>> {
 
 fn change(typed: &Typed) -> Result<Change> {
     Ok(Change {
-        restart: typed.read("restart")?,
+        restart: typed.restart()?,
         memory: typed.read("memory")?,
         memory_swap: typed.read("memory-swap")?,
         memory_reservation: typed.read("memory-reservation")?,

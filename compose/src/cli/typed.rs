@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::model::values::Restart;
 
 /// A flag without a value.
 pub fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -55,7 +56,38 @@ impl Typed<'_> {
     }
 
     pub fn read_text<T: FromStr<Err: std::fmt::Display>>(&self, name: &str, text: &str) -> Result<T> {
-        text.parse().map_err(|why| Error::new(format!("invalid argument \"{text}\" for \"--{name}\": {why}")))
+        text.parse().map_err(|why| {
+            Error::of_kind(Kind::Usage, format!("invalid argument \"{text}\" for \"--{name}\": {why}"))
+        })
+    }
+
+    /// `--restart POLICY`.
+    ///
+    /// Errors: what is no policy, in Docker's words.
+    pub fn restart(&self) -> Result<Option<Restart>> {
+        let policy = |text: String| {
+            text.parse().map_err(|_| {
+                Error::new(format!(
+                    "invalid restart policy: unknown policy '{text}'; use one of 'no', 'always', 'on-failure', or \
+                     'unless-stopped'"
+                ))
+            })
+        };
+        self.text("restart").map(policy).transpose()
+    }
+
+    /// `--filter KEY=VALUE`, as Docker reads them.
+    ///
+    /// Errors: one without `=`.
+    pub fn filters(&self) -> Result<Vec<(String, String)>> {
+        let filter = |typed: &String| match typed.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_lowercase(), value.trim().to_owned())),
+            None => Err(Error::of_kind(
+                Kind::Usage,
+                format!("invalid argument \"{typed}\" for \"-f, --filter\" flag: must be KEY=VALUE"),
+            )),
+        };
+        self.texts("filter").iter().filter(|typed| !typed.is_empty()).map(filter).collect()
     }
 
     /// `KEY=VALUE` each; without `=`, the value is empty.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::filters::check;
 use super::{Ended, Session, written};
 use crate::cli::observe::Events;
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use super::logs::moment;
 
 pub async fn events(session: &Session, asked: &Events) -> Ended {
     let format = Format::of(asked.format.as_deref())?;
-    asked.filters.iter().try_for_each(|(key, _)| check(key))?;
+    check(&asked.filters, &["container", "event", "image", "label", "scope", "type"])?;
     let span = Span::of(&asked.since, &asked.until)?;
     let mut happenings = Happenings::of(&session.engine).await?;
     while let Some(event) = span.next(&mut happenings).await? {
@@ -93,13 +94,6 @@ impl Span {
                 }
             }
         }
-    }
-}
-
-fn check(key: &str) -> Result<()> {
-    match key {
-        "container" | "event" | "image" | "label" | "type" | "scope" => Ok(()),
-        _ => Err(Error::new(format!("invalid filter '{key}'"))),
     }
 }
 

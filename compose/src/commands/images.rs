@@ -1,5 +1,8 @@
 //! `images`, `pull`, `rmi`, `tag`.
 
+use std::collections::BTreeMap;
+
+use super::filters::{check, has_label, is_called, is_refused, passes, truth, until};
 use super::{Ended, Session, complain, print, say};
 use crate::apply::image::{self, Image, Shows};
 use crate::cli::docker::Images;
@@ -9,9 +12,34 @@ use crate::view::{self, table};
 use crate::{id, time};
 
 pub async fn list(session: &Session, images: &Images) -> Ended {
+    check(&images.filters, &["before", "dangling", "label", "reference", "since", "until"])?;
+    let all = image::all(&session.engine).await?;
+    let mut times = BTreeMap::new();
+    for (key, value) in images.filters.iter().filter(|(key, _)| key == "before" || key == "since") {
+        times.insert(
+            (key.as_str(), value.as_str()),
+            created(&image::find(&session.engine, value, None).await?),
+        );
+    }
     let wanted = images.reference.as_deref();
-    let fits = |image: &Image| wanted.is_none_or(|wanted| is_called(image, wanted));
-    let mut shown: Vec<Image> = image::all(&session.engine).await?.into_iter().filter(fits).collect();
+    let mut shown = Vec::new();
+    for image in &all {
+        let fits = |key: &str, value: &str| {
+            let at = |found: Option<&Option<i64>>| found.copied().flatten();
+            Ok(match key {
+                "reference" => is_called(&image.name, value),
+                "label" => has_label(image.document.config.labels.iter(), value),
+                "dangling" => truth(key, value)? == is_dangling(image, &all),
+                "until" => created(image) < Some(until(value)?),
+                "before" => created(image) < at(times.get(&(key, value))),
+                "since" => created(image) > at(times.get(&(key, value))),
+                _ => return Err(is_refused(key)),
+            })
+        };
+        if wanted.is_none_or(|wanted| is_called(&image.name, wanted)) && passes(&images.filters, fits)? {
+            shown.push(image.clone());
+        }
+    }
     shown.sort_by(|one, other| other.document.created.cmp(&one.document.created));
     if images.quiet {
         let mut ids: Vec<&str> = shown.iter().map(|image| image.id.as_str()).collect();
@@ -28,10 +56,14 @@ pub async fn list(session: &Session, images: &Images) -> Ended {
     Ok(0)
 }
 
-/// Whether an image has that name, or that repository, if the name has no tag.
-fn is_called(image: &Image, wanted: &str) -> bool {
-    let Ok(own) = Reference::parse(&image.name) else { return false };
-    own.familiar() == familiar(wanted) || own.repository() == wanted
+/// When an image was made, in seconds since 1970.
+fn created(image: &Image) -> Option<i64> {
+    image.document.created.as_deref().and_then(time::parse_rfc3339).map(|(seconds, _)| seconds)
+}
+
+/// Whether an image has lost its last name that people gave.
+fn is_dangling(image: &Image, all: &[Image]) -> bool {
+    !all.iter().any(|other| other.id == image.id && Reference::parse(&other.name).is_ok())
 }
 
 pub async fn pull(session: &Session, typed: &str, platform: Option<&str>, quiet: bool) -> Ended {

@@ -6,17 +6,24 @@ use serde_json::Value;
 use super::manage::{network, volume};
 use super::{Ended, Session, complain, print};
 use crate::apply::image::{self, Image};
+use crate::apply::room;
 use crate::error::{Error, Kind, Result};
 use crate::observe::{self, Observed};
 use crate::reference::familiar;
 use crate::view;
 use crate::view::template::Template;
 
-pub async fn inspect(session: &Session, names: &[String], format: Option<&str>, kind: Option<&str>) -> Ended {
+/// All about what is named, of this kind if one is asked for, with the sizes of containers if `size`.
+pub async fn inspect(
+    session: &Session,
+    names: &[String],
+    (kind, size): (Option<&str>, bool),
+    format: Option<&str>,
+) -> Ended {
     let containers = session.containers().await?;
     let mut found = Vec::new();
     for name in names {
-        found.push(about(session, &containers, name, kind).await);
+        found.push(about(session, &containers, name, (kind, size)).await);
     }
     tell(found, format)
 }
@@ -49,10 +56,15 @@ fn shown_in_full(found: &[Value], format: Option<&str>) -> Result<String> {
     }
 }
 
-async fn about(session: &Session, containers: &[Observed], name: &str, kind: Option<&str>) -> Result<Value> {
+async fn about(
+    session: &Session,
+    containers: &[Observed],
+    name: &str,
+    (kind, size): (Option<&str>, bool),
+) -> Result<Value> {
     if kind.is_none_or(|kind| kind == "container") {
         match observe::find(containers, name) {
-            Ok(one) => return Ok(container(session, one).await),
+            Ok(one) => return container(session, one, size).await,
             Err(err) if kind == Some("container") || err.kind() != Kind::NotFound => return Err(err),
             Err(_) => {}
         }
@@ -81,10 +93,16 @@ async fn about(session: &Session, containers: &[Observed], name: &str, kind: Opt
     }
 }
 
-async fn container(session: &Session, one: &Observed) -> Value {
+async fn container(session: &Session, one: &Observed, size: bool) -> Result<Value> {
     // An image that is gone takes nothing from the container.
     let image = image::find(&session.engine, &one.container.image, None).await.ok();
-    view::inspect::container(one, &session.disk.container(one.id()), image.as_ref())
+    let mut about = view::inspect::container(one, &session.disk.container(one.id()), image.as_ref());
+    if size {
+        let images = image::all(&session.engine).await?;
+        let (own, whole) = room::of_root(&session.engine, one, &images).await;
+        (about["SizeRw"], about["SizeRootFs"]) = (own.into(), whole.into());
+    }
+    Ok(about)
 }
 
 async fn image(session: &Session, found: &Image) -> Result<Value> {

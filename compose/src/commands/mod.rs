@@ -15,12 +15,14 @@ use crate::observe::{self, Observed};
 
 mod attach;
 mod build;
+mod commit;
 pub mod compose;
 pub mod config;
 mod cp;
 mod diff;
 mod events;
 mod exec;
+mod filters;
 mod images;
 mod inspect;
 mod lifecycle;
@@ -72,8 +74,8 @@ pub async fn perform(meant: Meant) -> Ended {
         Verb::Copy(copy) => cp::cp(&session, &copy).await,
         Verb::Logs { container, logs } => logs::logs(&session, &container, &logs).await,
         Verb::Top { container, options } => top::top(&session, &container, &options).await,
-        Verb::Inspect { names, format, kind } => {
-            inspect::inspect(&session, &names, format.as_deref(), kind.as_deref()).await
+        Verb::Inspect { names, size, format, kind } => {
+            inspect::inspect(&session, &names, (kind.as_deref(), size), format.as_deref()).await
         }
         Verb::Images(images) => images::list(&session, &images).await,
         Verb::Pull { image, platform, quiet } => {
@@ -99,6 +101,7 @@ async fn observed(session: &Session, verb: cli::observe::Verb) -> Ended {
         Verb::Events(asked) => events::events(session, &asked).await,
         Verb::Rename { container, name } => update::rename(session, &container, &name).await,
         Verb::Diff { container } => diff::diff(session, &container).await,
+        Verb::Commit(asked) => commit::commit(session, &asked).await,
         Verb::Export { container, output } => diff::export(session, &container, output.as_deref()).await,
     }
 }

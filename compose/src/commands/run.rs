@@ -1,8 +1,9 @@
 //! `run` and `create`.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
-use super::{Ended, REFUSED, Session, code_of, complain, say};
+use super::{Ended, REFUSED, Session, code_of, complain, filters, say};
 use crate::apply::attach::{Ends, Outcome, Target, UNREAD};
 use crate::apply::container::{self, New};
 use crate::apply::stdio::{self, Fifos};
@@ -13,8 +14,10 @@ use crate::client_config::proxies;
 use crate::disk;
 use crate::error::{Context, Error, Result};
 use crate::keep::attach_socket;
+use crate::model::types::Port;
 use crate::net::sweep::Care;
 use crate::observe::{self, Observed};
+use crate::spec::image::Config;
 
 /// The exit code is the container's, or one of Docker's if it has none.
 pub async fn run(session: &Session, asked: Asked, detach: bool) -> u8 {
@@ -60,12 +63,19 @@ pub async fn create(session: &Session, asked: Asked) -> Ended {
 
 async fn make(session: &Session, asked: Asked) -> Result<Observed> {
     let Session { engine, disk } = session;
+    // Before anything is pulled or made.
+    container::check(&asked.service)?;
     let mut asked = asked;
     proxies::give(&mut asked.service);
     let platform = asked.service.platform.clone();
     // What is not shown is not pulled with progress either.
     let shows = if asked.quiet { image::Shows::Nothing } else { image::Shows::Progress };
     let image = image::ensure(engine, &asked.image, asked.pull, platform.as_deref(), shows).await?;
+    let exposed = exposed(&asked.service.expose, &image.document.config)?;
+    // In a namespace of somebody else there is nothing to publish.
+    if asked.publish_all && asked.service.network_mode.is_none() {
+        publish(&mut asked.service.ports, exposed);
+    }
     if let Some(file) = &asked.cidfile {
         if std::fs::exists(file).at(file)? {
             return Err(Error::new(format!(
@@ -88,6 +98,30 @@ async fn make(session: &Session, asked: Asked) -> Result<Observed> {
         disk::write(std::path::Path::new(file), id.as_bytes())?;
     }
     observe::find(&observe::containers(engine).await?, &id).cloned()
+}
+
+/// The ports that a container and its image expose, with their protocols.
+///
+/// Errors: one that is none, in Docker's words.
+fn exposed(asked: &[String], image: &Config) -> Result<BTreeSet<(u16, String)>> {
+    let mut exposed = BTreeSet::new();
+    for text in asked.iter().chain(image.exposed_ports.keys()) {
+        let (first, last, protocol) = filters::ports("expose", text)
+            .map_err(|_| Error::new(format!("invalid range format for --expose: {text}")))?;
+        exposed.extend((first..=last).map(|port| (port, protocol.clone())));
+    }
+    Ok(exposed)
+}
+
+/// Adds the ports that aren't published yet, each at some free port of the host.
+fn publish(ports: &mut Vec<Port>, exposed: BTreeSet<(u16, String)>) {
+    for (target, protocol) in exposed {
+        let is_it =
+            |port: &Port| port.target == target && port.protocol.as_deref().unwrap_or("tcp") == protocol;
+        if !ports.iter().any(is_it) {
+            ports.push(Port { target, protocol: Some(protocol), ..Port::default() });
+        }
+    }
 }
 
 async fn start(session: &Session, made: &Observed) -> Result<()> {
@@ -139,4 +173,25 @@ pub async fn attached(
 /// Starts a container that is there with our streams.
 pub async fn started(session: &Session, one: &Observed, stdin: bool) -> Ended {
     attached(session, one, Some(stdin), container::begin(&session.engine, one)).await.map(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exposed_is_published_once() {
+        let image = Config { exposed_ports: [("80/tcp".to_owned(), ().into())].into(), ..Config::default() };
+        let asked = ["53/udp", "80", "90-91"].map(str::to_owned);
+        let mut ports = vec![Port { target: 90, published: Some("8090".to_owned()), ..Port::default() }];
+        publish(&mut ports, exposed(&asked, &image).unwrap());
+        let shown =
+            ports.iter().map(|port| (port.target, port.protocol.as_deref(), port.published.is_some()));
+        let tcp = Some("tcp");
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [(90, None, true), (53, Some("udp"), false), (80, tcp, false), (91, tcp, false)]
+        );
+        assert!(exposed(&["x".to_owned()], &image).unwrap_err().to_string().contains("--expose: x"));
+    }
 }

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use prost::Message;
+use sha2::{Digest, Sha256};
 
 use super::types::FieldMask;
 use super::{Engine, calls};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 
 calls! { "content.v1.Content":
+    "Info": GetInfo => InfoResponse,
     "Update": UpdateInfo => InfoResponse,
+    "Write": Write => WriteResponse,
     "Read": Read => ReadResponse,
 }
 
@@ -55,6 +58,37 @@ pub struct ReadResponse {
     pub data: Vec<u8>,
 }
 
+#[derive(Clone, PartialEq, Message)]
+pub struct GetInfo {
+    #[prost(string, tag = "1")]
+    pub digest: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Write {
+    #[prost(int32, tag = "1")]
+    pub action: i32,
+    #[prost(string, tag = "2")]
+    pub reference: String,
+    #[prost(int64, tag = "3")]
+    pub total: i64,
+    #[prost(string, tag = "4")]
+    pub expected: String,
+    #[prost(bytes = "vec", tag = "6")]
+    pub data: Vec<u8>,
+    #[prost(map = "string, string", tag = "7")]
+    pub labels: HashMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct WriteResponse {
+    #[prost(string, tag = "6")]
+    pub digest: String,
+}
+
+/// Writes the data, and makes it a blob.
+const COMMIT: i32 = 2;
+
 /// What a manifest or a config may have. What people make has some KiB.
 const DOCUMENT_BYTES_MAX: usize = 8 << 20;
 
@@ -71,5 +105,28 @@ impl Engine {
             }
         }
         Ok(document)
+    }
+
+    /// Writes a document with these labels, and gives its digest. To be called under a lease.
+    pub async fn write_document(&self, document: &[u8], labels: HashMap<String, String>) -> Result<String> {
+        let hex: String = Sha256::digest(document).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = format!("sha256:{hex}");
+        let request = Write {
+            action: COMMIT,
+            reference: format!("corten-{digest}"),
+            total: i64::try_from(document.len()).unwrap_or_default(),
+            expected: digest.clone(),
+            data: document.to_vec(),
+            labels,
+        };
+        let written = async {
+            let mut answers = self.send(request).await?;
+            while answers.next().await?.is_some() {}
+            Ok::<(), Error>(())
+        };
+        match written.await {
+            Err(err) if err.kind() != Kind::AlreadyExists => Err(err).at(&digest),
+            _ => Ok(digest),
+        }
     }
 }

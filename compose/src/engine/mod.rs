@@ -129,6 +129,16 @@ impl Engine {
         answers.map(|answers| Answers(answers.into_inner())).map_err(|status| error_of(&status))
     }
 
+    /// Calls a method that streams both ways, with one request.
+    pub async fn send<C: Call>(&self, request: C) -> Result<Answers<C::Answer>> {
+        let mut client = self.client().await?;
+        let path = PathAndQuery::from_static(C::METHOD);
+        let codec = ProstCodec::<C, C::Answer>::default();
+        let requests = futures_util::stream::iter([request]);
+        let answers = client.streaming(self.addressed(requests)?, path, codec).await;
+        answers.map(|answers| Answers(answers.into_inner())).map_err(|status| error_of(&status))
+    }
+
     async fn client(&self) -> Result<Grpc<Channel>> {
         let mut client = Grpc::new(self.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)

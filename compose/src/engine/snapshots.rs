@@ -9,6 +9,7 @@ use super::types::{Empty, Mount};
 
 calls! { "snapshots.v1.Snapshots":
     "Prepare": Prepare => MountsResponse,
+    "View": View => MountsResponse,
     "Mounts": Mounts => MountsResponse,
     "Commit": Commit => Empty,
     "Remove": RemoveSnapshot => Empty,
@@ -27,6 +28,17 @@ pub struct Prepare {
     pub parent: String,
     #[prost(map = "string, string", tag = "4")]
     pub labels: HashMap<String, String>,
+}
+
+/// Makes a snapshot of a committed one that nobody can write to.
+#[derive(Clone, PartialEq, Message)]
+pub struct View {
+    #[prost(string, tag = "1")]
+    pub snapshotter: String,
+    #[prost(string, tag = "2")]
+    pub key: String,
+    #[prost(string, tag = "3")]
+    pub parent: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -127,8 +127,9 @@ impl Facts {
         table.object("set nets", &format!("{address_type}; flags interval"), &texts(&self.subnets));
         table.object("map pub", &format!("{port} : {to}"), &pairs(&self.published));
         table.object("map pub_at", &format!("{address_type} . {port} : {to}"), &pairs(&self.published_at));
-        // Without this a neighbour would reach what the host serves on its loopback alone: CVE-2020-8558.
-        let martian = format!("iifname @bridges {word} daddr {loopback} drop");
+        // Without this a neighbour would reach what the host serves on its loopback alone: CVE-2020-8558. What is published
+        // there is rewritten before the kernel looks for such packets.
+        let martian = format!("iifname != \"lo\" {word} daddr {loopback} drop");
         table.chain("loopback", "filter hook prerouting priority -300", &[martian]);
         let destination = self.destination(family);
         table.chain("prerouting", "nat hook prerouting priority -100", &destination);
@@ -150,7 +151,7 @@ impl Facts {
     }
 
     /// An internal network is closed before anything is accepted. What is published is open to all other networks,
-    /// which are closed to each other.
+    /// which are closed to each other. To what isn't published nobody elsewhere begins to speak.
     fn forward(&self) -> Vec<String> {
         let closed = self.internal.iter().flat_map(|bridge| {
             [
@@ -162,7 +163,9 @@ impl Facts {
             .bridges
             .iter()
             .map(|bridge| format!("iifname \"{bridge}\" oifname @bridges oifname != \"{bridge}\" drop"));
-        closed.chain(["ct status dnat accept".to_owned()]).chain(apart).collect()
+        let unpublished =
+            "iifname != @bridges oifname @bridges ct state != { established, related } drop".to_owned();
+        closed.chain(["ct status dnat accept".to_owned()]).chain(apart).chain([unpublished]).collect()
     }
 }
 
@@ -304,7 +307,7 @@ table ip corten {
 	}
 	chain loopback {
 		type filter hook prerouting priority -300
-		iifname @bridges ip daddr 127.0.0.0/8 drop
+		iifname != \"lo\" ip daddr 127.0.0.0/8 drop
 	}
 	chain prerouting {
 		type nat hook prerouting priority -100
@@ -323,6 +326,7 @@ table ip corten {
 		ct status dnat accept
 		iifname \"br-back\" oifname @bridges oifname != \"br-back\" drop
 		iifname \"br-front\" oifname @bridges oifname != \"br-front\" drop
+		iifname != @bridges oifname @bridges ct state != { established, related } drop
 	}
 	chain postrouting {
 		type nat hook postrouting priority 100

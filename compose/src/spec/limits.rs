@@ -38,11 +38,13 @@ pub fn resources(inputs: &Inputs) -> Result<oci::Resources> {
     })
 }
 
-fn limits(service: &Service) -> Option<&Resource> {
+/// What of the host a service gets at most, as `deploy` has it.
+pub fn limits(service: &Service) -> Option<&Resource> {
     service.deploy.as_ref()?.resources.as_ref()?.limits.as_ref()
 }
 
-fn reservations(service: &Service) -> Option<&Resource> {
+/// What of the host a service keeps, as `deploy` has it.
+pub fn reservations(service: &Service) -> Option<&Resource> {
     service.deploy.as_ref()?.resources.as_ref()?.reservations.as_ref()
 }
 

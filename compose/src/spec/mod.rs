@@ -13,6 +13,8 @@ mod process;
 mod security;
 
 pub mod capabilities;
+pub mod check;
+pub mod commit;
 pub mod image;
 pub mod oci;
 pub mod seccomp;

@@ -3,12 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::check::{self, Cpus};
 use super::limits::CPU_PERIOD;
 use crate::error::{Error, Result};
 use crate::model::values::{Bytes, Restart};
-
-/// What Docker lets a container have at least.
-const MEMORY_BYTES_MIN: i64 = 6 << 20;
 
 /// What a running container may be told anew.
 const CHANGEABLE: [&str; 4] = ["memory", "cpu", "pids", "blockIO"];
@@ -40,10 +38,11 @@ pub struct Change {
     pub blkio_weight: Option<u16>,
 }
 
-/// Changes the resources of a spec, and gives what of them a running container is told.
+/// Changes the resources of a spec, and gives what of them a running container is told, on a host with these CPUs.
 ///
 /// Errors: what contradicts itself or what is there, in Docker's words.
-pub fn resources(spec: &mut Value, change: &Change) -> Result<Value> {
+pub fn resources(spec: &mut Value, change: &Change, cpus: &Cpus) -> Result<Value> {
+    check::change(change, cpus)?;
     let Some(spec) = spec.as_object_mut() else { return Err(Error::new("the container's spec is none")) };
     let linux = spec.entry("linux").or_insert_with(|| json!({}));
     let Some(linux) = linux.as_object_mut() else { return Err(Error::new("linux: no object")) };
@@ -52,14 +51,11 @@ pub fn resources(spec: &mut Value, change: &Change) -> Result<Value> {
         return Err(Error::new("linux.resources: no object"));
     };
     memory(resources, change)?;
-    cpu(resources, change)?;
+    cpu(resources, change);
     if let Some(limit) = change.pids_limit {
         set(resources, "pids", "limit", if limit > 0 { limit } else { -1 });
     }
     if let Some(weight) = change.blkio_weight.filter(|&weight| weight != 0) {
-        if !(10..=1000).contains(&weight) {
-            return Err(Error::new("Range of blkio weight is from 10 to 1000"));
-        }
         set(resources, "blockIO", "weight", weight);
     }
     let told = CHANGEABLE.iter().filter_map(|part| Some(((*part).to_owned(), resources.get(*part)?.clone())));
@@ -83,9 +79,6 @@ fn memory(resources: &mut Map<String, Value>, change: &Change) -> Result<()> {
     let given = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.0).filter(|&bytes| bytes != 0);
     let (limit, swap) = (given(change.memory), given(change.memory_swap));
     let reservation = given(change.memory_reservation);
-    if limit.is_some_and(|limit| limit < MEMORY_BYTES_MIN) {
-        return Err(Error::new("Minimum memory limit allowed is 6MB"));
-    }
     let present = |key| get(resources, "memory", key);
     if let (Some(limit), None, Some(swap)) = (limit, swap, present("swap")) {
         if swap > 0 && limit > swap {
@@ -121,35 +114,14 @@ fn memory(resources: &mut Map<String, Value>, change: &Change) -> Result<()> {
     Ok(())
 }
 
-fn cpu(resources: &mut Map<String, Value>, change: &Change) -> Result<()> {
+fn cpu(resources: &mut Map<String, Value>, change: &Change) {
     let given = |number: Option<i64>| number.filter(|&number| number != 0);
     let (period, quota) = (given(change.cpu_period), given(change.cpu_quota));
     if let Some(cpus) = change.cpus.filter(|&cpus| cpus != 0.0) {
-        if !(0.01..=1e6).contains(&cpus) {
-            return Err(Error::new("Range of CPUs is from 0.01"));
-        }
-        let both =
-            |other| Error::new(format!("Conflicting options: Nano CPUs and CPU {other} cannot both be set"));
-        match (period, quota) {
-            (Some(_), _) => return Err(both("Period")),
-            (_, Some(_)) => return Err(both("Quota")),
-            (None, None) => {}
-        }
         set(resources, "cpu", "quota", (cpus * CPU_PERIOD as f64).round() as i64);
         set(resources, "cpu", "period", CPU_PERIOD);
     }
-    if period.is_some_and(|period| !(1000..=1_000_000).contains(&period)) {
-        return Err(Error::new(
-            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
-        ));
-    }
-    if quota.is_some_and(|quota| quota > 0 && quota < 1000) {
-        return Err(Error::new("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
-    }
     let shares = given(change.cpu_shares);
-    if shares.is_some_and(|shares| shares < 0) {
-        return Err(Error::new("invalid CPU shares: must be positive"));
-    }
     for (key, number) in [("period", period), ("quota", quota), ("shares", shares)] {
         if let Some(number) = number {
             set(resources, "cpu", key, number);
@@ -158,7 +130,6 @@ fn cpu(resources: &mut Map<String, Value>, change: &Change) -> Result<()> {
     if let Some(cpus) = change.cpuset_cpus.as_ref().filter(|cpus| !cpus.is_empty()) {
         set(resources, "cpu", "cpus", cpus.as_str());
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -174,8 +145,12 @@ mod tests {
         }}})
     }
 
+    fn cpus() -> Cpus {
+        Cpus::parse("0-1").expect("a list")
+    }
+
     fn refused(change: Change) -> String {
-        resources(&mut spec(), &change).unwrap_err().to_string()
+        resources(&mut spec(), &change, &cpus()).unwrap_err().to_string()
     }
 
     #[test]
@@ -189,7 +164,7 @@ mod tests {
             ..Change::default()
         };
         let mut spec = spec();
-        let told = resources(&mut spec, &change).unwrap();
+        let told = resources(&mut spec, &change, &cpus()).unwrap();
         let expected = json!({
             "memory": {"limit": 96 * MIB, "swap": 128 * MIB},
             "cpu": {"quota": 150_000, "period": 100_000, "shares": 512, "cpus": "0"},
@@ -199,8 +174,8 @@ mod tests {
         assert_eq!(spec["linux"]["resources"]["devices"], json!([{"allow": false}]));
         assert_eq!(spec["linux"]["resources"]["memory"], expected["memory"]);
         assert_eq!(
-            resources(&mut json!({}), &Change { pids_limit: Some(7), ..Change::default() }).unwrap()["pids"]
-                ["limit"],
+            resources(&mut json!({}), &Change { pids_limit: Some(7), ..Change::default() }, &cpus()).unwrap()
+                ["pids"]["limit"],
             7
         );
     }
@@ -220,7 +195,7 @@ mod tests {
         }
         assert!(refused(Change { blkio_weight: Some(5), ..none() }).contains("10 to 1000"));
         for broken in [json!(null), json!({"linux": 1}), json!({"linux": {"resources": []}})] {
-            assert!(resources(&mut broken.clone(), &none()).is_err(), "{broken}");
+            assert!(resources(&mut broken.clone(), &none(), &cpus()).is_err(), "{broken}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::table::{Column, shortened};
+use super::table::{Column, bytes, shortened};
 use crate::id;
 use crate::keep::Status;
 use crate::observe::{Observed, State, moment};
@@ -22,8 +22,11 @@ pub const COLUMNS: [Column; 7] = [
     ("Names", "NAMES"),
 ];
 
+/// With `--size`.
+pub const SIZE: Column = ("Size", "SIZE");
+
 /// The headings of all fields.
-pub const HEADINGS: [Column; 10] = [
+pub const HEADINGS: [Column; 14] = [
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
@@ -34,6 +37,10 @@ pub const HEADINGS: [Column; 10] = [
     ("Names", "NAMES"),
     ("LocalVolumes", "LOCAL VOLUMES"),
     ("State", "STATE"),
+    SIZE,
+    ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("Networks", "NETWORKS"),
 ];
 
 const COMMAND_LENGTH: usize = 20;
@@ -42,7 +49,7 @@ const COMMAND_LENGTH: usize = 20;
 pub fn row(observed: &Observed, now: Duration, no_trunc: bool) -> Value {
     let created = moment(observed.container.created_at);
     let record = observed.record.as_ref();
-    let command = record.map(|record| record.command.join(" ")).unwrap_or_default();
+    let command = record.map(|record| words(&record.command)).unwrap_or_default();
     let command = if no_trunc { command } else { shortened(&command, COMMAND_LENGTH) };
     let volumes: Vec<String> =
         record.map(|record| record.volumes.values().cloned().collect()).unwrap_or_default();
@@ -53,7 +60,7 @@ pub fn row(observed: &Observed, now: Duration, no_trunc: bool) -> Value {
     json!({
         "ID": if no_trunc { observed.id() } else { id::short(observed.id()) },
         "Image": image(observed),
-        "Command": format!("{command:?}"),
+        "Command": quoted(&command),
         "CreatedAt": time::table(created.as_secs() as i64),
         "RunningFor": format!("{} ago", time::words(now.saturating_sub(created))),
         "Status": status(observed, now),
@@ -66,6 +73,50 @@ pub fn row(observed: &Observed, now: Duration, no_trunc: bool) -> Value {
         "Networks": networks(observed),
         "Size": "0B",
     })
+}
+
+/// A command line as Docker shows it: a word with a space in it is in quotes, but for the program.
+fn words(command: &[String]) -> String {
+    let is_quoted = |at: usize, word: &str| at > 0 && word.contains(' ');
+    let word = |(at, word): (usize, &String)| {
+        if is_quoted(at, word) { format!("'{word}'") } else { word.clone() }
+    };
+    command.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Text in quotes, in which what can't be printed is written as Go writes it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            '\n' => quoted += "\\n",
+            '\r' => quoted += "\\r",
+            '\t' => quoted += "\\t",
+            '\u{7}' => quoted += "\\a",
+            '\u{8}' => quoted += "\\b",
+            '\u{b}' => quoted += "\\v",
+            '\u{c}' => quoted += "\\f",
+            '\0'..' ' | '\u{7f}' => quoted += &format!("\\x{:02x}", u32::from(letter)),
+            '\u{80}'..='\u{a0}'
+            | '\u{ad}'
+            | '\u{2000}'..='\u{200f}'
+            | '\u{2028}'..='\u{202f}'
+            | '\u{feff}' => {
+                quoted += &format!("\\u{:04x}", u32::from(letter));
+            }
+            letter => quoted.push(letter),
+        }
+    }
+    quoted + "\""
+}
+
+/// What a container has written, and with its image: `0B (virtual 4.2MB)`. Both are in bytes.
+pub fn size(own: i64, whole: i64) -> String {
+    match whole {
+        0 => bytes(own),
+        whole => format!("{} (virtual {})", bytes(own), bytes(whole)),
+    }
 }
 
 /// The image as it was typed.
@@ -122,5 +173,29 @@ fn networks(observed: &Observed) -> String {
     match &record.service.network_mode {
         Some(mode) => mode.clone(),
         None => record.service.networks.keys().cloned().collect::<Vec<_>>().join(","),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_quoted_as_docker_quotes_them() {
+        for (command, shown) in [
+            (&["sh", "-c", "echo hi"][..], r#""sh -c 'echo hi'""#),
+            (&["my prog"], r#""my prog""#),
+            (&["sh", "-c", "a\tb\x1b \"c\" \\ é…"], r#""sh -c 'a\tb\x1b \"c\" \\ é…'""#),
+            (&["echo", "it's", ""], r#""echo it's ""#),
+        ] {
+            let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(quoted(&words(&command)), shown);
+        }
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_container_and_of_all() {
+        assert_eq!(size(0, 4_200_000), "0B (virtual 4.2MB)");
+        assert_eq!(size(5, 0), "5B");
     }
 }

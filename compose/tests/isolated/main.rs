@@ -7,6 +7,7 @@ mod build;
 mod docker;
 #[cfg(test)]
 mod engine;
+mod flags;
 #[cfg(test)]
 mod host;
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn limits_and_policies_change_and_a_restart_keeps_them() {
             (&["update", "web"][..], "you must provide one or more flags"),
             (&["update", "-m", "1m", "web"], "6MB"),
             (&["update", "-m", "1g", "web"], "update the memoryswap at the same time"),
-            (&["update", "--restart", "maybe", "web"], "invalid argument"),
+            (&["update", "--restart", "maybe", "web"], "unknown policy 'maybe'"),
             (&["update", "-m", "64m", "nobody"], "No such container: nobody"),
             (&["stats", "--no-stream", "nobody"], "No such container: nobody"),
             (&["stats", "--no-stream", "--format", "{{.Nothing", "web"], "template"),

@@ -58,13 +58,14 @@ pub fn verb(group: &str, name: &str, matches: &ArgMatches) -> Result<Verb> {
     let top = RENAMED.iter().find(|(of, _, renamed, _)| *of == group && *renamed == name);
     match (group, name) {
         ("container", "prune") => {
-            Ok(Verb::Managed(Managed::Prune(prune(PruneOf::Containers, &Typed(matches)))))
+            Ok(Verb::Managed(Managed::Prune(prune(PruneOf::Containers, &Typed(matches))?)))
         }
-        (_, "prune") => Ok(Verb::Managed(Managed::Prune(prune(PruneOf::Images, &Typed(matches))))),
+        (_, "prune") => Ok(Verb::Managed(Managed::Prune(prune(PruneOf::Images, &Typed(matches))?))),
         (kind, "inspect") => {
             let typed = Typed(matches);
             let kind = Some(kind.to_owned());
-            Ok(Verb::Inspect { names: typed.texts("NAME"), format: typed.text("format"), kind })
+            let (names, size) = (typed.texts("NAME"), typed.flag("size"));
+            Ok(Verb::Inspect { names, size, format: typed.text("format"), kind })
         }
         _ => docker::verb(top.map_or(name, |(_, top, ..)| top), matches),
     }

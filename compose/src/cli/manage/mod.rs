@@ -113,7 +113,7 @@ pub fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
         }
         "builder" => {
             let (_, matches) = below()?;
-            Verb::Managed(Managed::Prune(prune(PruneOf::BuildCache, &Typed(matches))))
+            Verb::Managed(Managed::Prune(prune(PruneOf::BuildCache, &Typed(matches))?))
         }
         "system" => {
             let (verb, matches) = below()?;
@@ -133,17 +133,17 @@ fn prune_command(about: &'static str, filters: &'static str) -> Command {
     ))
 }
 
-fn prune(of: PruneOf, typed: &Typed) -> Prune {
+fn prune(of: PruneOf, typed: &Typed) -> Result<Prune> {
     let said = |flag: &str| typed.0.try_get_one::<bool>(flag).ok().flatten().copied().unwrap_or_default();
     let keep_storage = typed.0.try_get_one::<String>("keep-storage").ok().flatten().cloned();
-    Prune {
+    Ok(Prune {
         of,
         all: said("all"),
         volumes: said("volumes"),
         force: said("force"),
-        filters: typed.pairs("filter").collect(),
+        filters: typed.filters()?,
         keep_storage,
-    }
+    })
 }
 
 /// `ls` of a group.
@@ -156,13 +156,13 @@ fn list_command(about: &'static str, quiet: &'static str, filters: &'static str)
         .arg(docker::format())
 }
 
-fn list(typed: &Typed) -> List {
+fn list(typed: &Typed) -> Result<List> {
     let no_trunc = typed.0.try_get_one::<bool>("no-trunc").ok().flatten().copied().unwrap_or_default();
     let filters = match typed.0.try_contains_id("filter") {
-        Ok(_) => typed.pairs("filter").collect(),
+        Ok(_) => typed.filters()?,
         Err(_) => Vec::new(),
     };
-    List { quiet: typed.flag("quiet"), no_trunc, filters, format: typed.text("format") }
+    Ok(List { quiet: typed.flag("quiet"), no_trunc, filters, format: typed.text("format") })
 }
 
 /// `inspect` of a group.

@@ -103,10 +103,10 @@ pub fn managed(name: &str, typed: &Typed) -> Result<Managed> {
     let first = |name: &str| typed.text(name).unwrap_or_default();
     Ok(match name {
         "create" => Managed::CreateNetwork(Box::new(new(typed)?)),
-        "ls" => Managed::Networks(list(typed)),
+        "ls" => Managed::Networks(list(typed)?),
         "inspect" => Managed::InspectNetworks { names: typed.texts("NETWORK"), format: typed.text("format") },
         "rm" => Managed::RemoveNetworks { names: typed.texts("NETWORK"), force: typed.flag("force") },
-        "prune" => Managed::Prune(prune(PruneOf::Networks, typed)),
+        "prune" => Managed::Prune(prune(PruneOf::Networks, typed)?),
         "connect" => Managed::Connect(Box::new(connect(typed)?)),
         "disconnect" => Managed::Disconnect {
             network: first("NETWORK"),

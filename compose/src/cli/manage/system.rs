@@ -45,7 +45,7 @@ fn info() -> Command {
 pub fn managed(name: &str, typed: &Typed) -> Result<Managed> {
     Ok(match name {
         "df" => Managed::DiskUsage { verbose: typed.flag("verbose"), format: typed.text("format") },
-        "prune" => Managed::Prune(prune(PruneOf::System, typed)),
+        "prune" => Managed::Prune(prune(PruneOf::System, typed)?),
         "info" => Managed::Info { format: typed.text("format") },
         other => return Err(Error::new(format!("system {other}: no such command"))),
     })

@@ -41,10 +41,10 @@ pub fn tree() -> Command {
 pub fn managed(name: &str, typed: &Typed) -> Result<Managed> {
     Ok(match name {
         "create" => Managed::CreateVolume(new(typed)?),
-        "ls" => Managed::Volumes(list(typed)),
+        "ls" => Managed::Volumes(list(typed)?),
         "inspect" => Managed::InspectVolumes { names: typed.texts("VOLUME"), format: typed.text("format") },
         "rm" => Managed::RemoveVolumes { names: typed.texts("VOLUME"), force: typed.flag("force") },
-        "prune" => Managed::Prune(prune(PruneOf::Volumes, typed)),
+        "prune" => Managed::Prune(prune(PruneOf::Volumes, typed)?),
         other => return Err(Error::new(format!("volume {other}: no such command"))),
     })
 }

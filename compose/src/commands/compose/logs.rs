@@ -1,5 +1,7 @@
 //! `logs`: the output of a project's containers, each line behind its container's name.
 
+use std::collections::BTreeSet;
+
 use super::Session;
 use crate::actual::{member_of, members};
 use crate::changes::Changes;
@@ -17,24 +19,35 @@ use crate::plan::selection;
 /// Shows the output, and if it is followed until no container is left that can write more.
 pub async fn logs(session: &Session, project: &Project, asked: &Logs) -> Ended {
     let selected = selection::named(project, &asked.services)?;
-    let is_meant = |one: &Observed| {
-        member_of(one).is_some_and(|member| !member.one_off && selected.contains(&member.service))
+    show(session, project, asked, (&selected, &selected)).await
+}
+
+/// Shows the output of the services `shown`, and if it is followed until no container of `watched` is left.
+pub async fn show(
+    session: &Session,
+    project: &Project,
+    asked: &Logs,
+    (shown, watched): (&BTreeSet<String>, &BTreeSet<String>),
+) -> Ended {
+    let is_of = |one: &Observed, services: &BTreeSet<String>| {
+        member_of(one).is_some_and(|member| !member.one_off && services.contains(&member.service))
     };
     let changes = Changes::new()?;
     // From before the first look, so that no container is missed.
     let mut events = if asked.logs.follow { Some(session.engine.subscribe().await?) } else { None };
-    let mut shown = Shown { asked, tail: asked.logs.tail, logs: Vec::new() };
+    let mut output = Shown { asked, tail: asked.logs.tail, logs: Vec::new() };
     loop {
         let mut containers = settled(session, project).await?;
-        containers.retain(is_meant);
+        containers.retain(|one| is_of(one, shown) || is_of(one, watched));
         for one in &containers {
             changes.watch(&session.disk.container(one.id()))?;
             changes.watch(&session.disk.running(one.id()))?;
         }
-        let is_read = shown.show(session, &containers)?;
-        let is_over = !containers.iter().any(may_write);
+        let is_over = !containers.iter().any(|one| is_of(one, watched) && may_write(one));
+        containers.retain(|one| is_of(one, shown));
+        let is_read = output.show(session, &containers)?;
         let Some(events) = events.as_mut().filter(|_| is_read && !is_over) else { return Ok(0) };
-        if !shown.follow(session, &containers, &changes, events).await? {
+        if !output.follow(session, &containers, &changes, events).await? {
             return Ok(0);
         }
     }

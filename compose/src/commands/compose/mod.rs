@@ -3,20 +3,21 @@
 use crate::actual;
 use crate::apply::image::Image;
 use crate::apply::project::Performer;
-use crate::apply::walk;
+use crate::apply::{container, walk};
 use crate::cli::compose::{Asked, Verb};
 use crate::cli::members::Verb as Members;
 use crate::disk::Disk;
 use crate::engine::{DEFAULT_ADDRESS, Engine};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::model::types::Project;
 use crate::plan::explain::explain;
-use crate::plan::graph::Plan;
+use crate::plan::graph::{Action, Plan};
 use crate::plan::wanted::Facts;
 
 use super::{Ended, config, print, project};
 
 mod attach;
+mod attended;
 mod build;
 mod chosen;
 mod cp;
@@ -41,7 +42,11 @@ pub async fn perform(asked: Asked) -> Ended {
     let Asked { request, namespace, address, dry_run, verb } = asked;
     // Who comes back at once reads no output.
     let shows_hooks = matches!(&verb, Verb::Up(up) if !up.detach);
-    let quiet_pull = matches!(&verb, Verb::Run(run) if run.quiet_pull);
+    let quiet_pull = match &verb {
+        Verb::Run(run) => run.quiet_pull,
+        Verb::Up(up) => up.quiet_pull,
+        _ => false,
+    };
     let open = async || -> Result<Session> {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
@@ -121,6 +126,11 @@ impl Session {
         plan: &Plan,
         stop_seconds: Option<i64>,
     ) -> Result<()> {
+        for step in plan.steps() {
+            if let Action::Create(creation) = &step.action {
+                self.check(project, &creation.target.service)?;
+            }
+        }
         if self.dry_run {
             print(&explain(plan))?;
             return Ok(());
@@ -129,6 +139,14 @@ impl Session {
         let performer = Performer::new((&self.engine, &self.disk), (project, facts), images, stop_seconds)
             .showing_hooks(self.shows_hooks);
         walk::carry_out(plan, |step| performer.perform(step), progress::tell).await
+    }
+
+    /// Whether this host has what a service's containers ask for.
+    ///
+    /// Errors: in Docker's words, behind the service's name.
+    fn check(&self, project: &Project, service: &str) -> Result<()> {
+        let found = project.services.get(service);
+        found.map_or(Ok(()), container::check).at(format_args!("service {service:?}"))
     }
 
     /// The same for a single container.

@@ -91,6 +91,7 @@ fn changed(project: &Project, asked: &RunService) -> Result<Project> {
 /// Makes the container, once all that it needs is there and as far as it asks. Nothing, if the plan is only printed.
 async fn make(session: &Session, project: &Project, asked: &RunService) -> Result<Option<Observed>> {
     let Session { engine, disk, .. } = session;
+    session.check(project, &asked.service)?;
     let _lock = session.lock(project).await?;
     sweep(engine, disk, Care::Quick).await?;
     let mut selected = BTreeSet::from([asked.service.clone()]);

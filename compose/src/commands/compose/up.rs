@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Session, facts, images, lifecycle, logs};
+use super::attended::Attending;
+use super::{Session, facts, images, lifecycle};
 use crate::apply::sweep::sweep;
-use crate::cli::compose::{Logs, StopServices, Up};
-use crate::cli::docker;
+use crate::cli::compose::{StopServices, Up};
 use crate::commands::Ended;
 use crate::error::{Context, Result};
 use crate::model::types::Project;
@@ -16,23 +16,23 @@ use crate::plan;
 use crate::plan::selection;
 use crate::plan::up::up as planned;
 use crate::plan::wanted::Wanted;
+use crate::time;
 
-/// Brings a project up. In the foreground shows its output until SIGINT or SIGTERM comes, and then stops it.
+/// Brings a project up. In the foreground shows its output until nothing runs any more, or SIGINT or SIGTERM comes, which
+/// stops all.
 pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
+    // What can't be attended to is told before anything begins.
+    let attending = Attending::of(project, asked)?;
+    let begun = time::now();
     if asked.detach || session.dry_run {
         return bring_up(session, project, asked).await.map(|()| 0);
     }
     let mut interruption = Interruption::listen()?;
-    let shown = Logs {
-        services: asked.plan.services.clone(),
-        logs: docker::Logs { follow: true, ..docker::Logs::default() },
-        ..Logs::default()
-    };
     tokio::select! {
-        shown = async {
+        ended = async {
             bring_up(session, project, asked).await?;
-            logs::logs(session, project, &shown).await
-        } => shown,
+            attending.run(session, project, asked, begun).await
+        } => ended,
         () = interruption.next() => stop(session, project, asked, &mut interruption).await,
     }
 }

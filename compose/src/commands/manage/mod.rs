@@ -2,13 +2,12 @@
 
 use super::{Ended, Session, complain, print, say};
 use crate::cli::manage::{Local, Managed};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::time;
 
 mod archive;
 mod df;
 mod doctor;
-mod filters;
 mod history;
 mod info;
 mod login;
@@ -70,8 +69,4 @@ async fn each(names: &[String], act: impl AsyncFn(&str) -> Result<()>) -> Ended 
 
 fn now() -> String {
     time::rfc3339(time::now().as_secs() as i64, 0)
-}
-
-fn is_refused(key: &str) -> Error {
-    Error::new(format!("invalid filter '{key}'"))
 }

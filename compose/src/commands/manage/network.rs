@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::filters::{has_label, passes, shown, truth};
-use super::{Ended, Session, complain, is_refused, now, print, say};
+use super::{Ended, Session, complain, now, print, say};
 use crate::apply::keeper::{DEFAULT_NETWORK, ensure_network};
 use crate::apply::membership;
 use crate::cli::manage::{Connect, List, NewNetwork};
+use crate::commands::filters::{
+    check as check_filters, has_label, is_named, is_refused, passes, shown, truth,
+};
 use crate::commands::inspect::tell;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id;
@@ -68,6 +70,11 @@ pub fn create(session: &Session, new: NewNetwork) -> Ended {
 }
 
 pub async fn list(session: &Session, list: &List) -> Ended {
+    check_filters(&list.filters, &["dangling", "driver", "id", "label", "name", "scope", "type"])?;
+    list.filters
+        .iter()
+        .filter(|(key, _)| key == "type")
+        .try_for_each(|(_, kind)| is_custom(kind).map(drop))?;
     // As with Docker it is always there. If it can't be made, the list is without it.
     drop(ensure_network(&session.disk, DEFAULT_NETWORK));
     let containers = session.containers().await?;
@@ -129,17 +136,24 @@ fn fits(about: &Value, is_used: bool, key: &str, value: &str) -> Result<bool> {
     Ok(match key {
         "driver" => text(about, "Driver") == value,
         "id" => text(about, "Id").contains(value),
-        "name" => name.contains(value),
+        "name" => is_named(name, value),
         "scope" => text(about, "Scope") == value,
         "label" => has_label(labels.iter(), value),
         "dangling" => truth(key, value)? == (is_own && !is_used),
-        "type" => match value {
-            "custom" => is_own,
-            "builtin" => !is_own,
-            _ => return Err(Error::new(format!("invalid filter: 'type'='{value}'"))),
-        },
+        "type" => is_custom(value)? == is_own,
         _ => return Err(is_refused(key)),
     })
+}
+
+/// Which of the two kinds of networks is meant.
+///
+/// Errors: in Docker's words.
+fn is_custom(kind: &str) -> Result<bool> {
+    match kind {
+        "custom" => Ok(true),
+        "builtin" => Ok(false),
+        _ => Err(Error::new(format!("invalid filter: 'type'='{kind}'"))),
+    }
 }
 
 pub async fn inspect(session: &Session, names: &[String], format: Option<&str>) -> Ended {

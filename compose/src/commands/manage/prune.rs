@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::process::{Command, Stdio};
 
-use super::filters::{check, is_pruned};
 use super::{Ended, Session, complain, network, print, say};
 use crate::apply::image::{self, Image};
 use crate::apply::room::{self, Layers};
 use crate::apply::sweep::{Used, sweep};
 use crate::apply::{container, host, volume};
 use crate::cli::manage::{Prune, PruneOf};
+use crate::commands::filters::{check, is_pruned, truth};
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::network::Network;
 use crate::net::sweep::Care;
@@ -200,11 +200,7 @@ async fn networks(session: &Session, asked: &Prune) -> Result<Pruned> {
 }
 
 fn is_all_volumes(asked: &Prune) -> bool {
-    asked.all
-        || asked
-            .filters
-            .iter()
-            .any(|(key, value)| key == "all" && super::filters::truth(key, value) == Ok(true))
+    asked.all || asked.filters.iter().any(|(key, value)| key == "all" && truth(key, value) == Ok(true))
 }
 
 async fn volumes(session: &Session, asked: &Prune, all: bool) -> Result<Pruned> {
@@ -233,7 +229,7 @@ async fn images(session: &Session, asked: &Prune) -> Result<Pruned> {
     let engine = &session.engine;
     let all = image::all(engine).await?;
     let ids: BTreeSet<&str> = all.iter().map(|image| image.id.as_str()).collect();
-    let dangling = |value: &str| super::filters::truth("dangling", value);
+    let dangling = |value: &str| truth("dangling", value);
     let said = asked.filters.iter().find(|(key, _)| key == "dangling").map(|(_, value)| dangling(value));
     let only_dangling = said.transpose()?.unwrap_or(!asked.all);
     let filters: Vec<_> = asked.filters.iter().filter(|(key, _)| key != "dangling").cloned().collect();

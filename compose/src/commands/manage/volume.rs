@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::filters::{has_label, passes, shown, truth};
-use super::{Ended, Session, each, is_refused, print, say};
+use super::{Ended, Session, each, print, say};
 use crate::apply::volume::{self, Volume};
 use crate::cli::manage::{List, NewVolume};
+use crate::commands::filters::{check, has_label, is_named, is_refused, passes, shown, truth};
 use crate::commands::inspect::tell;
 use crate::error::{Error, Kind, Result, absent_is_fine};
 use crate::id;
@@ -45,6 +45,7 @@ pub fn create(session: &Session, new: NewVolume) -> Ended {
 }
 
 pub async fn list(session: &Session, list: &List) -> Ended {
+    check(&list.filters, &["dangling", "driver", "label", "name"])?;
     let users = volume::users(&session.engine, &session.disk).await?;
     let mut rows = Vec::new();
     for volume in volume::all(&session.disk)? {
@@ -90,7 +91,7 @@ fn fits(volume: &Volume, is_used: bool, key: &str, value: &str) -> Result<bool> 
         "dangling" => truth(key, value)? != is_used,
         "driver" => driver(volume) == value,
         "label" => has_label(labels(volume).iter(), value),
-        "name" => volume.name.contains(value),
+        "name" => is_named(&volume.name, value),
         _ => return Err(is_refused(key)),
     })
 }

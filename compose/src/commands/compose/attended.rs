@@ -1,0 +1,148 @@
+//! What `up` does once all has started: it shows output, and stops all at the end of a container if it is told to.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::{Session, lifecycle, logs};
+use crate::actual::{member_of, members};
+use crate::apply::task;
+use crate::cli::attended::{Attended, OnExit};
+use crate::cli::compose::{Logs, StopServices, Up};
+use crate::cli::docker;
+use crate::commands::Ended;
+use crate::error::{Error, Result};
+use crate::keep;
+use crate::model::types::Project;
+use crate::observe::{self, Observed, State};
+use crate::plan::selection;
+
+/// Whose output is shown, and whose ends count.
+pub struct Attending {
+    shown: BTreeSet<String>,
+    watched: BTreeSet<String>,
+}
+
+impl Attending {
+    /// Errors: a service that isn't there, in docker compose's words.
+    pub fn of(project: &Project, asked: &Up) -> Result<Attending> {
+        let Attended { exit_code_from, attach, no_attach, attach_dependencies, .. } = &asked.attended;
+        if let Some(unknown) = exit_code_from.as_ref().filter(|name| !project.services.contains_key(*name)) {
+            return Err(Error::new(format!("no such service: {unknown}")));
+        }
+        let unknown = attach.iter().filter(|name| !project.services.contains_key(*name));
+        let unknown: Vec<&str> = unknown.map(String::as_str).collect();
+        if !unknown.is_empty() {
+            let unknown = unknown.join(", ");
+            return Err(Error::new(format!("cannot attach to services not included in up: {unknown}")));
+        }
+        let named = selection::named(project, &asked.plan.services)?;
+        let mut shown = named.clone();
+        if *attach_dependencies {
+            shown = selection::with_dependencies(project, shown);
+        }
+        shown.retain(|name| project.services[name].attach != Some(false));
+        if !attach.is_empty() {
+            shown = attach.iter().cloned().collect();
+        }
+        shown.retain(|name| !no_attach.contains(name));
+        // As docker compose has it: who names nobody, means those whose output is shown.
+        let watched = if asked.plan.services.is_empty() && !shown.is_empty() { shown.clone() } else { named };
+        Ok(Attending { shown, watched })
+    }
+
+    /// Shows output until no container runs any more. `begun` is when `up` has begun, since 1970.
+    pub async fn run(self, session: &Session, project: &Project, asked: &Up, begun: Duration) -> Ended {
+        let stop = StopServices { services: asked.plan.services.clone(), seconds: asked.stop_seconds };
+        let shown = Logs {
+            no_prefix: asked.attended.no_prefix,
+            logs: docker::Logs {
+                follow: true,
+                timestamps: asked.attended.timestamps,
+                ..docker::Logs::default()
+            },
+            ..Logs::default()
+        };
+        let show = logs::show(session, project, &shown, (&self.shown, &self.watched));
+        let attend = async {
+            if asked.attended.on_exit == OnExit::Ignore {
+                return Ok(None);
+            }
+            let end = self.first_end(session, project, asked.attended.on_exit, begun).await?;
+            if end.is_some() {
+                eprintln!("Aborting on container exit...");
+                lifecycle::stop(session, project, &stop).await?;
+            }
+            Ok::<_, Error>(end)
+        };
+        let (shown, end) = tokio::join!(show, attend);
+        let (code, end) = (shown?, end?);
+        match (&asked.attended.exit_code_from, end) {
+            (Some(service), _) => code_of(session, project, service).await,
+            (None, Some(end)) => Ok(u8::try_from(end).unwrap_or(u8::MAX)),
+            (None, None) => Ok(code),
+        }
+    }
+
+    /// Waits for the first end that stops all, and gives its exit code. None: all have ended, and none so.
+    async fn first_end(
+        &self,
+        session: &Session,
+        project: &Project,
+        on_exit: OnExit,
+        begun: Duration,
+    ) -> Result<Option<u32>> {
+        let counts = |code: u32| on_exit == OnExit::Stop || code != 0;
+        let mut containers = members(&session.engine, &project.name).await?;
+        containers.retain(|one| {
+            member_of(one).is_some_and(|member| !member.one_off && self.watched.contains(&member.service))
+        });
+        // Whoever has ended before we could wait for it. What has ended before `up` doesn't count.
+        let over = containers.iter().filter_map(|one| match one.state {
+            State::Exited { code, at } if at >= begun => Some((at, code)),
+            _ => None,
+        });
+        if let Some((_, code)) = over.filter(|(_, code)| counts(*code)).min() {
+            return Ok(Some(code));
+        }
+        let running = containers.iter().filter(|one| one.state.is_listed());
+        let mut ends: FuturesUnordered<_> = running.map(|one| code_of_end(session, one)).collect();
+        while let Some(code) = ends.next().await {
+            if let Some(code) = code?.filter(|code| counts(*code)) {
+                return Ok(Some(code));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Waits for the end of a container, and gives its exit code as its keeper has written it down. None: it is gone.
+async fn code_of_end(session: &Session, one: &Observed) -> Result<Option<u32>> {
+    let waited = task::wait(&session.engine, one.id()).await?;
+    if waited.is_some() {
+        return Ok(waited);
+    }
+    keep::settled(&session.disk.running(one.id())).await?;
+    let all = observe::containers(&session.engine).await?;
+    let found = all.iter().find(|other| other.id() == one.id());
+    Ok(found.and_then(|one| match one.state {
+        State::Exited { code, .. } | State::Restarting { code } => Some(code),
+        _ => None,
+    }))
+}
+
+/// The exit code of a service's first container. One that has not ended has none, which is 0.
+async fn code_of(session: &Session, project: &Project, service: &str) -> Ended {
+    let containers = super::chosen::of_service(session, project, service, false).await?;
+    for one in &containers {
+        keep::settled(&session.disk.running(one.id())).await?;
+    }
+    let containers = super::chosen::of_service(session, project, service, false).await?;
+    let ended = containers.iter().filter_map(|one| match one.state {
+        State::Exited { code, at } => Some((at, code)),
+        _ => None,
+    });
+    Ok(ended.min().map_or(0, |(_, code)| u8::try_from(code).unwrap_or(u8::MAX)))
+}
