@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -141,6 +141,16 @@ pub fn list(dir: &Path) -> Result<Vec<PathBuf>> {
 /// Makes a directory with its parents, all of them root's alone.
 pub fn make_dir(dir: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o711).create(dir).at(dir.display())
+}
+
+/// Makes a directory that everybody may list. One that is there stays as it is.
+pub fn make_public_dir(dir: &Path) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        // The mask of the user isn't the directory's.
+        Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).at(dir.display()),
+        Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(err) => Err(err).at(dir.display()),
+    }
 }
 
 /// Removes a directory with all in it. A directory that isn't there is fine. A keeper that is about to end may write a

@@ -58,8 +58,8 @@ fn private_copy(source: &Path) -> PathBuf {
     target
 }
 
-/// Copies a program, by a process of its own: a child that another thread forks meanwhile would keep this process's copy
-/// open to write, and so nobody could execute it.
+/// Copies a program, by a process of its own: a child that another thread forks meanwhile would keep a copy of this
+/// process's open to write, and so nobody could execute it.
 pub fn copy_program(source: impl AsRef<Path>, target: impl AsRef<Path>) -> std::io::Result<()> {
     let status = Command::new("cp").arg(source.as_ref()).arg(target.as_ref()).status()?;
     if status.success() { Ok(()) } else { Err(std::io::Error::other(format!("cp: {status}"))) }

@@ -218,7 +218,11 @@ impl Maker<'_> {
                     let data = volume::source(self.disk, &name)?;
                     volumes.insert(mount.target.clone(), name);
                     let subpath = mount.volume.as_ref().and_then(|options| options.subpath.as_deref());
-                    subpath.map_or(data.clone(), |subpath| data.join(subpath)).to_string_lossy().into_owned()
+                    let source = match subpath {
+                        Some(subpath) => volume::below(&data, subpath)?,
+                        None => data,
+                    };
+                    source.to_string_lossy().into_owned()
                 }
                 kind => {
                     return Err(Error::new(format!(

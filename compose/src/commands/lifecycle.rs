@@ -1,8 +1,9 @@
 //! `start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`, `wait`.
 
-use super::{Ended, Session, run, say};
+use super::{Ended, Session, attach, run, say};
 use crate::apply::{container, keeper, task};
 use crate::cli::docker::Stop;
+use crate::cli::inside::Attach;
 use crate::engine::Engine;
 use crate::engine::announce::Done;
 use crate::error::{Context, Error, Kind, Result};
@@ -17,12 +18,19 @@ pub async fn start(session: &Session, typed: &[String], attach: bool, interactiv
         return Err(Error::new("you cannot start and attach multiple containers at once"));
     };
     let containers = session.containers().await?;
-    run::started(session, observe::find(&containers, typed)?, interactive).await
+    let one = observe::find(&containers, typed)?;
+    // One that runs is not started anew.
+    if one.state.is_listed() {
+        let name = typed.clone();
+        let asked = Attach { name, no_stdin: !interactive, sig_proxy: true, ..Attach::default() };
+        return attach::tied(session, one, &asked).await;
+    }
+    run::started(session, one, interactive).await
 }
 
 async fn start_one(session: &Session, one: &Observed) -> Result<()> {
     // Docker starts a container that runs without a word.
-    if one.state.is_up() {
+    if one.state.is_listed() {
         return Ok(());
     }
     let streams = keeper::streams(&session.disk, one).await?;

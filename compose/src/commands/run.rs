@@ -93,11 +93,16 @@ async fn make(session: &Session, asked: Asked) -> Result<Observed> {
         member: None,
         taken_over: Default::default(),
     };
-    let id = container::create(engine, disk, new).await?;
-    if let Some(file) = &asked.cidfile {
-        disk::write(std::path::Path::new(file), id.as_bytes())?;
+    // Before there is a container: a place that can't be written to leaves nothing behind.
+    let cidfile = asked.cidfile.as_deref().map(std::path::Path::new);
+    cidfile.map_or(Ok(()), |file| disk::write(file, b""))?;
+    let created = container::create(engine, disk, new).await;
+    match (&created, cidfile) {
+        (Ok(id), Some(file)) => disk::write(file, id.as_bytes())?,
+        (Err(_), Some(file)) => drop(disk::remove_file(file)),
+        (_, None) => {}
     }
-    observe::find(&observe::containers(engine).await?, &id).cloned()
+    observe::find(&observe::containers(engine).await?, &created?).cloned()
 }
 
 /// The ports that a container and its image expose, with their protocols.

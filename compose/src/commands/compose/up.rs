@@ -18,8 +18,7 @@ use crate::plan::up::up as planned;
 use crate::plan::wanted::Wanted;
 use crate::time;
 
-/// Brings a project up. In the foreground shows its output until nothing runs any more, or SIGINT or SIGTERM comes, which
-/// stops all.
+/// Brings a project up. In the foreground shows its output until nothing runs any more. SIGINT and SIGTERM stop all.
 pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
     // What can't be attended to is told before anything begins.
     let attending = Attending::of(project, asked)?;
