@@ -127,8 +127,8 @@ impl Facts {
         table.object("set nets", &format!("{address_type}; flags interval"), &texts(&self.subnets));
         table.object("map pub", &format!("{port} : {to}"), &pairs(&self.published));
         table.object("map pub_at", &format!("{address_type} . {port} : {to}"), &pairs(&self.published_at));
-        // Without this a neighbour would reach what the host serves on its loopback alone: CVE-2020-8558. A port that is
-        // published there is rewritten before the kernel looks for such packets.
+        // Without this a neighbour would reach what the host serves on its loopback alone: CVE-2020-8558. A port is
+        // published there by a rewriting, which comes before the kernel looks for such packets.
         let martian = format!("iifname != \"lo\" {word} daddr {loopback} drop");
         table.chain("loopback", "filter hook prerouting priority -300", &[martian]);
         let destination = self.destination(family);

@@ -254,3 +254,35 @@ fn what_a_container_has_written_becomes_an_image() {
         nothing_is_left();
     });
 }
+
+#[test]
+fn what_is_asked_of_a_mount_is_held_and_what_runs_is_not_started_anew() {
+    with_each_runtime(|docker| {
+        // A path in a volume leads out of it neither by a link nor by dots.
+        docker.ok(&["run", "--rm", "-v", "led:/v", "box", "ln", "-s", "/etc", "/v/out"]);
+        for out in ["out", "/etc", "../..", "none"] {
+            let mount = format!("type=volume,src=led,dst=/x,volume-subpath={out}");
+            let (_, said, code) = docker.says(&["run", "--rm", "--mount", &mount, "box", "true"]);
+            assert!(code == 125 && said.contains("cannot access path "), "{code}: {said}");
+        }
+        // Whoever the process is, it may list a new volume.
+        docker.ok(&["run", "--rm", "-u", "1000", "-v", "led:/v", "box", "ls", "/v"]);
+        docker.ok(&["volume", "rm", "led"]);
+        for (value, is_read_only) in [("TRUE", true), ("0", false)] {
+            let mount = format!("type=tmpfs,dst=/x,readonly={value}");
+            let (_, _, code) = docker.says(&["run", "--rm", "--mount", &mount, "box", "touch", "/x/f"]);
+            assert_eq!(code != 0, is_read_only, "{value}");
+        }
+        let (_, said, code) =
+            docker.says(&["run", "--rm", "--mount", "type=tmpfs,dst=/x,readonly=maybe", "box", "true"]);
+        assert!(code == 125 && said.contains("maybe"), "{code}: {said}");
+        docker.says(&["run", "-d", "--cidfile", "/nosuch/x", "box", "true"]);
+        assert_eq!(docker.ok(&["ps", "-aq"]), "");
+        // One that runs is not started anew.
+        docker.ok(&["run", "-d", "--name", "up", "box", "sh", "-c", "echo once; sleep 2; exit 4"]);
+        let (_, said, code) = docker.says(&["start", "-a", "up"]);
+        assert_eq!((code, docker.ok(&["logs", "up"]).as_str()), (4, "once\n"), "{said}");
+        docker.ok(&["rm", "up"]);
+        nothing_is_left();
+    });
+}
