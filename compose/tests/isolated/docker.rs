@@ -293,7 +293,7 @@ fn what_is_not_there_or_taken_is_told_in_dockers_words() {
         ] {
             let (_, stderr, ended) = docker.says(words);
             assert!(stderr.contains(why), "{words:?}: {stderr}");
-            assert!(ended == code || (words[0] == "create" && ended == 1), "{words:?}: {ended}");
+            assert_eq!(ended, code, "{words:?}");
         }
         docker.ok(&["rm", "-v", "web"]);
         nothing_is_left();
