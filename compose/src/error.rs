@@ -1,5 +1,6 @@
 //! What went wrong, as one line for the user.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// What went wrong, as far as a caller branches on it.
@@ -50,8 +51,17 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.line)
+        f.write_str(&shown(&self.line))
     }
+}
+
+/// A text as it is shown in a line: what would end the line, or change the terminal, is spelled out.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let spelled = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(spelled).collect::<String>().into()
 }
 
 impl std::error::Error for Error {}

@@ -1,6 +1,6 @@
 //! Docker's everyday on bare containerd: `corten-compose` for Compose projects, `cortenctl` for single containers.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 /// The verbs that nobody types come first: they are started often, and must be quick and small.
-fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
+fn run(program: &OsStr, arguments: &[OsString]) -> Result<u8> {
     let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
     match words.as_slice() {
         ["keep", container] => keep::run(Path::new(container), HandedOver::by_shim()).map(|()| 0),
@@ -60,18 +60,18 @@ fn run(program: &OsStr, arguments: &[std::ffi::OsString]) -> Result<u8> {
         #[cfg(feature = "manual")]
         ["manual", share] => manual::write(Path::new(share)).map(|()| 0),
         ["revive", container] => keep::revive(Path::new(container)).map(|()| 0),
-        _ if program == "cortenctl" => docker(),
-        _ => compose(),
+        _ if program == "cortenctl" => docker(arguments),
+        _ => compose(arguments),
     }
 }
 
 /// Docker compose's commands.
-fn compose() -> Result<u8> {
-    let matches = match cli::compose::command().try_get_matches() {
+fn compose(arguments: &[OsString]) -> Result<u8> {
+    let matches = match cli::parse::read(cli::compose::command(), arguments) {
         Ok(matches) => matches,
-        Err(err) => {
-            drop(err.print());
-            return Ok(if err.use_stderr() { 1 } else { 0 });
+        Err(unread) => {
+            unread.tell();
+            return Ok(if unread.is_asked() { 0 } else { 1 });
         }
     };
     let here = std::env::current_dir().at("the current directory")?;
@@ -90,17 +90,18 @@ fn compose() -> Result<u8> {
 }
 
 /// Docker's commands.
-fn docker() -> Result<u8> {
-    let matches = match cli::docker::tree().try_get_matches() {
+fn docker(arguments: &[OsString]) -> Result<u8> {
+    let matches = match cli::parse::read(cli::docker::tree(), arguments) {
         Ok(matches) => matches,
-        Err(err) => {
-            drop(err.print());
-            return Ok(if err.use_stderr() { commands::REFUSED } else { 0 });
+        Err(unread) => {
+            unread.tell();
+            let refused = if unread.is_of_words() { 1 } else { commands::REFUSED };
+            return Ok(if unread.is_asked() { 0 } else { refused });
         }
     };
     let meant = match cli::docker::meant(&matches) {
         // As with Docker, what can't be read of a command line is 125, and all that `run` and `create` refuse of it.
-        Err(err) if err.kind() == Kind::Usage || makes_a_container(&matches) => {
+        Err(err) if err.kind() == Kind::Usage || cli::parse::makes_a_container(&names(&matches)) => {
             commands::complain(&err);
             return Ok(commands::REFUSED);
         }
@@ -113,10 +114,13 @@ fn docker() -> Result<u8> {
     ended
 }
 
-fn makes_a_container(matches: &clap::ArgMatches) -> bool {
-    match matches.subcommand() {
-        Some(("container", below)) => makes_a_container(below),
-        Some((name, _)) => ["run", "create"].contains(&name),
-        None => false,
+/// The names of the command, below the program's.
+fn names(matches: &clap::ArgMatches) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut at = matches;
+    while let Some((name, of)) = at.subcommand() {
+        names.push(name);
+        at = of;
     }
+    names
 }

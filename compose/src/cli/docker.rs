@@ -7,7 +7,7 @@ use super::container::{self, Asked};
 use super::inside::{self, Attach, Copy};
 use super::manage::{self, Local, Managed};
 use super::observe;
-use super::typed::{Typed, command_line, flag, operands, value, values};
+use super::typed::{Typed, command_line, flag, flag_that_is_set, operands, value, values};
 use crate::apply::detach::Keys;
 use crate::apply::exec::Addition;
 use crate::engine::DEFAULT_ADDRESS;
@@ -27,6 +27,8 @@ pub enum Verb {
     Run {
         asked: Box<Asked>,
         detach: bool,
+        /// Whether it gets our signals.
+        sig_proxy: bool,
     },
     Create(Box<Asked>),
     Start {
@@ -193,7 +195,7 @@ fn lives() -> Vec<Command> {
     vec![
         container::flags(Command::new("run").about("Create and start a container"))
             .arg(flag("detach", "Come back as soon as it runs, and print its id").short('d'))
-            .arg(flag("sig-proxy", "Give signals to it, as always").hide(true)),
+            .arg(flag_that_is_set("sig-proxy", "Give signals to it [default: true]")),
         container::flags(Command::new("create").about("Create a container that can be started")),
         Command::new("start")
             .about("Start containers")
@@ -334,7 +336,11 @@ pub(super) fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
     let containers = || typed.texts("CONTAINER");
     let first = |name: &str| typed.text(name).unwrap_or_default();
     Ok(match name {
-        "run" => Verb::Run { asked: Box::new(container::asked(matches)?), detach: typed.flag("detach") },
+        "run" => Verb::Run {
+            asked: Box::new(container::asked(matches)?),
+            detach: typed.flag("detach"),
+            sig_proxy: typed.flag("sig-proxy"),
+        },
         "create" => Verb::Create(Box::new(container::asked(matches)?)),
         "start" => Verb::Start {
             containers: containers(),

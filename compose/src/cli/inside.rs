@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::container;
 use super::docker::Exec;
-use super::typed::{Typed, command_line, flag, operands, value, values};
+use super::typed::{Typed, command_line, flag, flag_that_is_set, operands, value, values};
 use crate::apply::detach::Keys;
 use crate::apply::exec::Addition;
 use crate::error::{Error, Result};
@@ -146,12 +146,7 @@ fn run() -> Command {
 pub fn attach_flags(command: Command) -> Command {
     command
         .arg(flag("no-stdin", "Don't give it our standard input"))
-        .arg(
-            value("sig-proxy", "true|false", "Give signals to it [default: true]")
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true"),
-        )
+        .arg(flag_that_is_set("sig-proxy", "Give signals to it [default: true]"))
         .arg(detach_keys_flag())
 }
 
@@ -181,7 +176,7 @@ pub fn attach(typed: &Typed, operand: &str) -> Result<Attach> {
         name: typed.text(operand).unwrap_or_default(),
         index: None,
         no_stdin: typed.flag("no-stdin"),
-        sig_proxy: typed.read("sig-proxy")?.unwrap_or(true),
+        sig_proxy: typed.flag("sig-proxy"),
         detach_keys: detach_keys(typed)?,
     })
 }

@@ -10,4 +10,5 @@ pub mod inside;
 pub mod manage;
 pub mod members;
 pub mod observe;
+pub mod parse;
 mod typed;

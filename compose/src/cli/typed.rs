@@ -12,6 +12,11 @@ pub fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
+/// A flag without a value that is set unless somebody says `--NAME=false`.
+pub fn flag_that_is_set(name: &'static str, help: &'static str) -> Arg {
+    flag(name, help).default_value("true")
+}
+
 /// A flag with a value. The last one counts.
 pub fn value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).action(ArgAction::Set).overrides_with(name).help(help)

@@ -54,7 +54,7 @@ pub async fn perform(meant: Meant) -> Ended {
     let engine = Engine::connect(&meant.address, &meant.namespace).await?;
     let session = Session { disk: Disk::of(&meant.namespace), engine };
     match meant.verb {
-        Verb::Run { asked, detach } => Ok(run::run(&session, *asked, detach).await),
+        Verb::Run { asked, detach, sig_proxy } => Ok(run::run(&session, *asked, detach, sig_proxy).await),
         Verb::Create(asked) => run::create(&session, *asked).await,
         Verb::Start { containers, attach, interactive } => {
             lifecycle::start(&session, &containers, attach, interactive).await

@@ -1,6 +1,6 @@
 //! The project that a command is for.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::model::load::{Files, Loaded, load};
 use crate::model::request::Request;
 use std::io::{self, Read};
@@ -23,7 +23,7 @@ impl Files for OnDisk {
 /// Loads the project for a command that only looks at it, and tells the user what to know of it.
 pub fn look_at(request: &Request) -> Result<Loaded> {
     let loaded = load(&OnDisk, request)?;
-    loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    loaded.warnings.iter().for_each(|warning| eprintln!("warning: {}", shown(warning)));
     Ok(loaded)
 }
 
@@ -32,8 +32,12 @@ pub fn look_at(request: &Request) -> Result<Loaded> {
 /// Errors: what the project asks for and can't be had.
 pub fn to_run(request: &Request) -> Result<Loaded> {
     let loaded = look_at(request)?;
-    match loaded.refusals.as_slice() {
-        [] => Ok(loaded),
-        refusals => Err(Error::new(refusals.join("\n"))),
+    // A line each.
+    match loaded.refusals.split_last() {
+        None => Ok(loaded),
+        Some((last, others)) => {
+            others.iter().for_each(|refusal| eprintln!("{}", shown(refusal)));
+            Err(Error::new(last))
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::observe::{self, Observed};
 use crate::spec::image::Config;
 
 /// The exit code is the container's, or one of Docker's if it has none.
-pub async fn run(session: &Session, asked: Asked, detach: bool) -> u8 {
+pub async fn run(session: &Session, asked: Asked, detach: bool, sig_proxy: bool) -> u8 {
     let auto_remove = asked.auto_remove;
     let made = match make(session, asked).await {
         Ok(made) => made,
@@ -32,7 +32,7 @@ pub async fn run(session: &Session, asked: Asked, detach: bool) -> u8 {
     let ended = if detach {
         start(session, &made).await.map(|()| Outcome::Ended(0))
     } else {
-        attached(session, &made, None, container::begin(&session.engine, &made)).await
+        attached(session, &made, None, sig_proxy, container::begin(&session.engine, &made)).await
     };
     let goes_on = detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
     let removes = auto_remove && (!goes_on || ended.is_err());
@@ -137,11 +137,12 @@ async fn start(session: &Session, made: &Observed) -> Result<()> {
 }
 
 /// Starts a container with our streams, by `start`, and gives its exit code unless the user leaves it alone meanwhile.
-/// `stdin` says whether it gets ours; none: as it was asked for.
+/// `stdin` says whether it gets ours; none: as it was asked for. `sig_proxy` says whether it gets our signals.
 pub async fn attached(
     session: &Session,
     made: &Observed,
     stdin: Option<bool>,
+    sig_proxy: bool,
     start: impl Future<Output = Result<()>>,
 ) -> Result<Outcome> {
     let Session { engine, disk } = session;
@@ -168,6 +169,7 @@ pub async fn attached(
     };
     container::prepare(engine, made, &streams).await?;
     let target = Target { container: made.id().to_owned(), exec: String::new() };
+    let ends = if sig_proxy { ends } else { ends.without_signals() };
     let ended = ends.tie(engine, &target, start).await;
     if let Err(err) = &ended {
         container::give_up(engine, made, err).await;
@@ -177,7 +179,7 @@ pub async fn attached(
 
 /// Starts a container that is there with our streams.
 pub async fn started(session: &Session, one: &Observed, stdin: bool) -> Ended {
-    attached(session, one, Some(stdin), container::begin(&session.engine, one)).await.map(code)
+    attached(session, one, Some(stdin), true, container::begin(&session.engine, one)).await.map(code)
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ async fn attached(session: &Session, made: &Observed, service: &Service, key: &s
         }
         Ok(())
     };
-    let ended = run::attached(&session.of_one(), made, None, start).await?;
+    let ended = run::attached(&session.of_one(), made, None, true, start).await?;
     failed.into_inner().map_or(Ok(ended), Err)
 }
 
