@@ -179,12 +179,21 @@ fn absent_is_fine(removed: std::io::Result<()>) -> std::io::Result<()> {
     }
 }
 
-/// Writes a file so that a reader sees the old content or the new one, whoever is killed meanwhile.
+/// Writes a file so that a reader sees the old content or the new one, whoever is killed meanwhile. All may read it.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+    replace(path, content, 0o644)
+}
+
+/// The same, and nobody but root may read it: records tell commands, which may have secrets in their arguments.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    replace(path, content, 0o600)
+}
+
+fn replace(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let mut options = File::options();
-    let file = options.create(true).truncate(true).write(true).mode(0o644).open(&unfinished);
+    let file = options.create(true).truncate(true).write(true).mode(mode).open(&unfinished);
     let written = file.and_then(|mut file| file.write_all(content));
     written.and_then(|()| fs::rename(&unfinished, path)).at(path.display())
 }
@@ -194,9 +203,9 @@ pub fn write_in_place(path: &Path, content: &[u8]) -> Result<()> {
     fs::write(path, content).at(path.display())
 }
 
-/// Writes a record as JSON, as [`write`] does.
+/// Writes a record as JSON, as [`write_private`] does.
 pub fn write_json(path: &Path, record: &impl Serialize) -> Result<()> {
-    write(path, &serde_json::to_vec(record).at(path.display())?)
+    write_private(path, &serde_json::to_vec(record).at(path.display())?)
 }
 
 /// Reads a record, if its file is there.
@@ -221,6 +230,8 @@ mod tests {
         write_json(&path, &vec![1, 2]).unwrap();
         assert_eq!(read_json(&path).unwrap(), Some(vec![1, 2]));
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing unfinished stays");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "nobody else may read it");
         remove_dir(&dir).unwrap();
         remove_dir(&dir).unwrap();
     }

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod happenings;
 mod id;
+mod input;
 mod keep;
 #[cfg(feature = "manual")]
 mod manual;

@@ -39,7 +39,10 @@ impl Reference {
         let path =
             if registry == REGISTRY && !path.contains('/') { format!("{OFFICIAL}{path}") } else { path };
         let is_path = path.split('/').all(is_path_part);
-        if !is_path || tag.is_some_and(|tag| !is_tag(tag)) || digest.is_some_and(|digest| !is_digest(digest))
+        if !is_host(registry)
+            || !is_path
+            || tag.is_some_and(|tag| !is_tag(tag))
+            || digest.is_some_and(|digest| !is_digest(digest))
         {
             return Err(wrong());
         }
@@ -100,6 +103,24 @@ pub fn familiar(name: &str) -> String {
     Reference::parse(name).map_or_else(|_| name.to_owned(), |reference| reference.familiar())
 }
 
+/// A name or an address of a host, with a port maybe.
+fn is_host(registry: &str) -> bool {
+    let (host, port) = match registry.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (registry, None),
+    };
+    let is_part = |part: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        !part.is_empty() && part.chars().all(fits) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_name = match address {
+        Some(address) => !address.is_empty() && address.chars().all(|c| c.is_ascii_hexdigit() || c == ':'),
+        None => host.split('.').all(is_part),
+    };
+    is_name && port.is_none_or(|port| !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()))
+}
+
 fn is_path_part(part: &str) -> bool {
     let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     part.starts_with(is_letter)
@@ -129,6 +150,7 @@ mod tests {
             ("docker.io/busybox:1", "docker.io/library/busybox:1", "busybox:1"),
             ("a/b", "docker.io/a/b:latest", "a/b:latest"),
             ("localhost:5000/a:t", "localhost:5000/a:t", "localhost:5000/a:t"),
+            ("[::1]:5000/a:t", "[::1]:5000/a:t", "[::1]:5000/a:t"),
             ("localhost/a", "localhost/a:latest", "localhost/a:latest"),
             ("ghcr.io/a/b-c_d:v1.0", "ghcr.io/a/b-c_d:v1.0", "ghcr.io/a/b-c_d:v1.0"),
             (&format!("a@{digest}"), &format!("docker.io/library/a@{digest}"), &format!("a@{digest}")),
@@ -140,7 +162,24 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for typed in ["", "A", "a:", "a@", "a@sha256:1", "/a", "a//b", "a:b:c", "-a", "é", "a b"] {
+        for typed in [
+            "",
+            "A",
+            "a:",
+            "a@",
+            "a@sha256:1",
+            "/a",
+            "a//b",
+            "a:b:c",
+            "-a",
+            "é",
+            "a b",
+            "../x",
+            "a..b/x",
+            "./x",
+            "a.b:x/y",
+            "-a.b/x",
+        ] {
             assert!(Reference::parse(typed).is_err(), "{typed}");
         }
     }

@@ -19,6 +19,7 @@ use crate::engine::containers::{
 use crate::engine::snapshots::{Prepare, RemoveSnapshot};
 use crate::engine::types::{Any, FieldMask, Mount as Layer};
 use crate::error::{Context, Error, Kind, Result, absent_is_fine};
+use crate::model::refused::refused;
 use crate::model::types::{Mount, Service};
 use crate::model::values::MountKind;
 use crate::net::hook::NAMESPACE;
@@ -56,6 +57,9 @@ pub struct New<'a> {
 /// Errors: among others what [`check`] says.
 pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String> {
     check(&new.service)?;
+    if let Some(wrong) = refused(&new.service) {
+        return Err(Error::new(wrong));
+    }
     let id = id::random()?;
     let maker = Maker { disk, id: &id, dir: disk.container(&id), new };
     if let Some(name) = &maker.new.name {

@@ -5,12 +5,13 @@ use std::io::IsTerminal;
 use serde::Deserialize;
 use tokio::process::Command;
 
+use super::platform::Platform;
 use super::{credentials, ctr, unpack};
 use crate::engine::Engine;
 use crate::engine::images::{CreateImage, DeleteImage, GetImage, Image as Name, ListImages, UpdateImage};
 use crate::engine::types::{Descriptor, FieldMask};
 use crate::error::{Context, Error, Kind, Result};
-use crate::reference::Reference;
+use crate::reference::{Reference, familiar};
 use crate::spec::image::Image as Document;
 
 /// An image as it is used: whose name was typed, and what its manifest and config say.
@@ -32,18 +33,9 @@ pub struct Image {
     pub document: Document,
 }
 
-/// What a platform's images are called by. Rust's names are not Go's.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
 /// This machine's platform.
 pub fn own_platform() -> String {
-    format!("linux/{}", architecture())
+    Platform::own().to_string()
 }
 
 /// An index or a manifest: a manifest has a config.
@@ -61,12 +53,13 @@ struct Entry {
     media_type: String,
     digest: String,
     size: i64,
-    platform: Option<Platform>,
+    platform: Option<Its>,
 }
 
+/// The platform that an entry of an index is for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct Platform {
+struct Its {
     os: String,
     architecture: String,
 }
@@ -89,7 +82,7 @@ impl Image {
 
     async fn of_name(engine: &Engine, name: &Name, platform: Option<&str>) -> Result<Image> {
         let target = name.target.as_ref().map(|target| target.digest.clone()).unwrap_or_default();
-        let architecture = platform.and_then(|platform| platform.split('/').nth(1)).unwrap_or(architecture());
+        let platform = platform.map_or_else(|| Ok(Platform::own()), Platform::parse)?;
         let mut digest = target.clone();
         for _ in 0..INDEXES_MAX {
             let manifest: Manifest =
@@ -107,17 +100,33 @@ impl Image {
                 });
             }
             let fits = |entry: &&Entry| {
-                entry
-                    .platform
-                    .as_ref()
-                    .is_none_or(|its| its.os == "linux" && its.architecture == architecture)
+                entry.platform.as_ref().is_none_or(|its| platform.has(&its.os, &its.architecture))
             };
             let fitting = manifest.manifests.iter().find(fits);
-            digest = fitting
-                .map(|entry| entry.digest.clone())
-                .ok_or_else(|| Error::new(format!("no image for linux/{architecture}")))?;
+            let missing = || Error::of_kind(Kind::NotFound, format!("no image for {platform}"));
+            digest = fitting.map(|entry| entry.digest.clone()).ok_or_else(missing)?;
         }
         Err(Error::new("indexes of indexes without end"))
+    }
+
+    /// The image, if it is for the platform that somebody asks for.
+    ///
+    /// Errors: NotFound, in Docker's words.
+    fn for_platform(self, platform: Option<&str>) -> Result<Image> {
+        let Some(asked) = platform.map(Platform::parse).transpose()? else { return Ok(self) };
+        let (os, architecture) = (&self.document.os, &self.document.architecture);
+        // An image that says nothing is for whoever wants it.
+        if architecture.is_empty() || asked.has(os, architecture) {
+            return Ok(self);
+        }
+        Err(Error::of_kind(
+            Kind::NotFound,
+            format!(
+                "image with reference {} was found but its platform ({os}/{architecture}) does not match the specified \
+                 platform ({asked})",
+                familiar(&self.name)
+            ),
+        ))
     }
 
     /// The bytes of what was pulled.
@@ -138,13 +147,16 @@ pub async fn find(engine: &Engine, typed: &str, platform: Option<&str>) -> Resul
     let reference = Reference::parse(typed.strip_prefix("sha256:").unwrap_or(typed));
     if let Ok(reference) = &reference {
         match engine.call(GetImage { name: reference.full() }).await {
-            Ok(answer) => return Image::read(engine, &answer.image.unwrap_or_default(), platform).await,
+            Ok(answer) => {
+                let image = Image::read(engine, &answer.image.unwrap_or_default(), platform).await?;
+                return image.for_platform(platform);
+            }
             Err(err) if err.kind() == Kind::NotFound => {}
             Err(err) => return Err(err),
         }
     }
     match by_id(engine, typed).await?.into_iter().next() {
-        Some(image) => Ok(image),
+        Some(image) => image.for_platform(platform),
         None => {
             let name = reference?.familiar();
             Err(Error::of_kind(Kind::NotFound, format!("No such image: {name}")))
@@ -188,6 +200,7 @@ pub async fn ensure(
     platform: Option<&str>,
     shows: Shows,
 ) -> Result<Image> {
+    platform.map(Platform::parse).transpose()?;
     match find(engine, typed, platform).await {
         Ok(image) if when != When::Always => Ok(image),
         Err(err) if when == When::Never || err.kind() != Kind::NotFound => Err(err),

@@ -19,6 +19,7 @@ pub mod keeper;
 pub mod login;
 pub mod membership;
 pub mod mounted;
+mod platform;
 pub mod pre_start;
 pub mod project;
 pub mod resolved;

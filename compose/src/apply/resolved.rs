@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::client_config::proxies;
 use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Result};
+use crate::input;
 use crate::model::effective::image_name;
 use crate::model::types::{FileReference, Project, Service};
 use crate::model::values::MountKind;
@@ -76,7 +77,7 @@ pub fn contents(project: &Project, service: &Service) -> Vec<u8> {
     let configs = configs
         .map(|config| (config.file.as_deref(), config.environment.as_deref(), config.content.as_deref()));
     for (file, environment, text) in secrets.chain(configs) {
-        let read = file.and_then(|file| std::fs::read(file).ok());
+        let read = file.and_then(|file| input::bytes(file.as_ref()).ok());
         let content =
             read.or(content(project, environment, text).map(String::into_bytes)).unwrap_or_default();
         all.extend((content.len() as u64).to_le_bytes());
@@ -101,7 +102,7 @@ fn source(
     let is_plain = reference.uid.is_none() && reference.gid.is_none() && reference.mode.is_none();
     let bytes = match (file, content) {
         (Some(file), _) if is_plain => return Ok(file.into()),
-        (Some(file), _) => std::fs::read(file).at(file)?,
+        (Some(file), _) => input::bytes(file.as_ref()).at(file)?,
         (None, Some(content)) => content.into_bytes(),
         (None, None) => return Err(Error::new(format!("{kind} {}: it has no content", reference.source))),
     };
@@ -118,7 +119,7 @@ fn source(
         uid.unwrap_or_default(),
         gid.unwrap_or_default()
     ));
-    disk::write(&path, &bytes)?;
+    disk::write_private(&path, &bytes)?;
     std::os::unix::fs::chown(&path, uid, gid).at(path.display())?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).at(path.display())?;
     Ok(path)

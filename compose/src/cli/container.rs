@@ -5,6 +5,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::typed::{Typed, command_line, flag, value, values};
 use crate::apply::image::When;
 use crate::error::{Context, Error, Result};
+use crate::input;
+use crate::model::refused::{refused, variable};
 use crate::model::types::{
     Attachment, BindOptions, BlkioConfig, Device, Healthcheck, Logging, Map, Mount, Port, Service,
     TmpfsOptions, Ulimit, VolumeOptions,
@@ -157,6 +159,9 @@ pub fn asked(matches: &ArgMatches) -> Result<Asked> {
         command: Some(command).filter(|command| !command.is_empty()),
         ..service(&typed)?
     };
+    if let Some(wrong) = refused(&service) {
+        return Err(Error::new(wrong));
+    }
     let auto_remove = typed.flag("rm");
     if auto_remove && service.restart.unwrap_or_default() != crate::model::values::Restart::No {
         return Err(Error::new("conflicting options: cannot specify both --restart and --rm"));
@@ -206,7 +211,7 @@ fn service(typed: &Typed) -> Result<Service> {
         hostname: typed.text("hostname"),
         domainname: typed.text("domainname"),
         mac_address: typed.text("mac-address"),
-        extra_hosts: typed.texts("add-host").iter().map(|host| host.replacen(':', "=", 1)).collect(),
+        extra_hosts: typed.texts("add-host").iter().map(|host| extra_host(host)).collect(),
         dns: typed.texts("dns"),
         dns_search: typed.texts("dns-search"),
         dns_opt: typed.texts("dns-option"),
@@ -262,13 +267,16 @@ fn service(typed: &Typed) -> Result<Service> {
 pub(super) fn environment(typed: &Typed) -> Result<Map<Option<String>>> {
     let mut lines = Vec::new();
     for file in typed.texts("env-file") {
-        let text = std::fs::read_to_string(&file).at(&file)?;
+        let text = input::text(file.as_ref()).at(&file)?;
         let is_variable = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
         lines.extend(text.lines().filter(is_variable).map(|line| line.trim_start().to_owned()));
     }
     lines.extend(typed.texts("env"));
     let mut environment = Map::new();
     for line in lines {
+        let (name, value) =
+            line.split_once('=').map_or((line.as_str(), None), |(name, value)| (name, Some(value)));
+        variable(name, value).map_err(Error::new)?;
         match line.split_once('=') {
             Some((name, value)) => {
                 environment.insert(name.to_owned(), Some(value.to_owned()));
@@ -282,6 +290,15 @@ pub(super) fn environment(typed: &Typed) -> Result<Map<Option<String>>> {
         }
     }
     Ok(environment)
+}
+
+/// `NAME:ADDRESS` or `NAME=ADDRESS`, as a Compose file has it.
+fn extra_host(text: &str) -> String {
+    let Some((name, address)) = text.split_once('=').or_else(|| text.split_once(':')) else {
+        return text.to_owned();
+    };
+    let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
+    format!("{name}={bare}")
 }
 
 fn networks(typed: &Typed) -> (Option<String>, Map<Attachment>) {

@@ -10,6 +10,7 @@ use super::typed::{Typed, command_line, flag, flag_that_is_set, operands, value,
 use crate::apply::detach::Keys;
 use crate::apply::exec::Addition;
 use crate::error::{Error, Result};
+use crate::model::refused::variable;
 use crate::model::short::words;
 use crate::model::types::{Mount, Port};
 
@@ -215,6 +216,7 @@ pub fn exec_service(matches: &ArgMatches) -> Result<ExecService> {
     }
     let ours = |name: String| std::env::var(&name).ok().map(|value| format!("{name}={value}"));
     let variable = |line: String| if line.contains('=') { Some(line) } else { ours(line) };
+    named(&typed)?;
     let detach = typed.flag("detach");
     Ok(ExecService {
         service,
@@ -243,6 +245,7 @@ pub fn run_service(matches: &ArgMatches) -> Result<RunService> {
     let entrypoint = typed.text("entrypoint");
     let entrypoint =
         entrypoint.map(|text| words(&text).map_err(|why| Error::new(format!("--entrypoint: {why}"))));
+    named(&typed)?;
     let unfit = typed.texts("label").into_iter().find(|label| !label.contains('='));
     if unfit.is_some() {
         return Err(Error::new("label must be set as KEY=VALUE"));
@@ -270,6 +273,13 @@ pub fn run_service(matches: &ArgMatches) -> Result<RunService> {
         quiet_pull: typed.flag("quiet-pull"),
         remove_orphans: typed.flag("remove-orphans"),
     })
+}
+
+/// Errors: a variable without a name.
+fn named(typed: &Typed) -> Result<()> {
+    let variables =
+        typed.pairs("env").map(|(name, value)| (name, Some(value).filter(|value| !value.is_empty())));
+    variables.into_iter().try_for_each(|(name, value)| variable(&name, value.as_deref()).map_err(Error::new))
 }
 
 fn has_terminal(typed: &Typed) -> bool {

@@ -1,7 +1,5 @@
 //! `build`.
 
-use std::io::Read;
-
 use super::{Ended, Session, say};
 use crate::build::buildctl::Buildctl;
 use crate::build::staged::{self, Piped, Stage};
@@ -9,6 +7,7 @@ use crate::build::{Dockerfile, Source};
 use crate::cli::build::{Build, Stdin};
 use crate::disk;
 use crate::error::{Context, Result};
+use crate::input;
 
 /// Builds an image, and prints its id if nothing else is shown.
 pub async fn build(session: &Session, asked: Build) -> Ended {
@@ -45,7 +44,5 @@ pub async fn build(session: &Session, asked: Build) -> Ended {
 }
 
 fn read_all() -> Result<String> {
-    let mut text = String::new();
-    std::io::stdin().lock().read_to_string(&mut text).at("standard input")?;
-    Ok(text)
+    input::text_of_stdin().at("standard input")
 }

@@ -1,9 +1,10 @@
 //! The project that a command is for.
 
 use crate::error::{Error, Result, shown};
+use crate::input;
 use crate::model::load::{Files, Loaded, load};
 use crate::model::request::Request;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// The files of the disk, and standard input as `-`.
@@ -11,12 +12,7 @@ struct OnDisk;
 
 impl Files for OnDisk {
     fn read(&self, file: &Path) -> io::Result<String> {
-        if file == Path::new("-") {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).map(|_| text)
-        } else {
-            std::fs::read_to_string(file)
-        }
+        if file == Path::new("-") { input::text_of_stdin() } else { input::text(file) }
     }
 }
 

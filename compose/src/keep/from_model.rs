@@ -2,7 +2,8 @@
 
 use super::restart::Policy;
 use super::settings::{Check, Log};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
+use crate::model::refused;
 use crate::model::types::{Healthcheck, Logging};
 use crate::model::values::Restart;
 
@@ -33,34 +34,17 @@ impl Log {
             }
         }
         if let Some(size) = logging.options.get("max-size") {
-            log.bytes_max = size_of(size).at("logging.options.max-size")?;
+            let parsed = refused::log_bytes(size);
+            log.bytes_max =
+                parsed.ok_or_else(|| Error::new(format!("logging.options.max-size {size:?}: no size")))?;
         }
         if let Some(files) = logging.options.get("max-file") {
-            let parsed = files.parse().ok().filter(|files| *files > 0);
+            let parsed = refused::log_files(files);
             log.files_max =
                 parsed.ok_or_else(|| Error::new(format!("logging.options.max-file {files:?}: no count")))?;
         }
         Ok(log)
     }
-}
-
-/// Bytes in Docker's decimal units: `10m`, `1.5g`, `-1` for no limit.
-fn size_of(text: &str) -> Result<u64> {
-    if text == "-1" {
-        return Ok(u64::MAX);
-    }
-    let lower = text.trim().to_ascii_lowercase();
-    let number = lower.trim_end_matches('b').trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match lower[number.len()..].trim_end_matches('b') {
-        "" => 1.0,
-        "k" => 1e3,
-        "m" => 1e6,
-        "g" => 1e9,
-        "t" => 1e12,
-        _ => f64::NAN,
-    };
-    let bytes = number.trim().parse::<f64>().unwrap_or(f64::NAN) * factor;
-    if bytes >= 1.0 { Ok(bytes as u64) } else { Err(Error::new(format!("{text:?} is no size as 10m"))) }
 }
 
 impl Check {
@@ -106,17 +90,6 @@ mod tests {
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|&word| word.to_owned()).collect()
-    }
-
-    #[test]
-    fn sizes_are_decimal_as_in_dockers_logs() {
-        assert_eq!(size_of("10m").unwrap(), 10_000_000);
-        assert_eq!(size_of("1.5GB").unwrap(), 1_500_000_000);
-        assert_eq!(size_of("512").unwrap(), 512);
-        assert_eq!(size_of("-1").unwrap(), u64::MAX);
-        for text in ["", "m", "10x", "-5", "0"] {
-            assert!(size_of(text).is_err(), "{text:?}");
-        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What has to fit together: names that are used and defined, fields that exclude each other, no circles.
 
 use super::node::Path;
+use super::refused;
 use super::types::{Config, FileReference, Mount, Project, Secret, Service};
 use super::values::{Bytes, MountKind};
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ pub fn check(project: &Project) -> Option<Problem> {
     problems.names(project);
     for (name, service) in &project.services {
         Checked { project, service, path: Path::of(&["services", name]), problems: &mut problems }.all();
+        problems.0.extend(refused::problems(service, &Path::of(&["services", name])));
     }
     problems.resources(project);
     problems.container_names(project);

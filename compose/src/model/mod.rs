@@ -25,6 +25,7 @@ mod name;
 mod node;
 mod paths;
 mod read;
+pub mod refused;
 pub mod request;
 mod required;
 mod select;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::pool::overlap;
 use crate::error::{Error, Result};
 
 /// The kernel's limit for names of interfaces.
@@ -11,6 +12,18 @@ const INTERFACE_BYTES_MAX: usize = 15;
 /// A subnet has room for the host and a container.
 const PREFIX_MAX_V4: u8 = 30;
 const PREFIX_MAX_V6: u8 = 126;
+
+/// What no container can have as its address.
+const RESERVED: [(&str, &str); 8] = [
+    ("0.0.0.0/8", "unspecified"),
+    ("127.0.0.0/8", "loopback"),
+    ("169.254.0.0/16", "link-local"),
+    ("224.0.0.0/4", "multicast"),
+    ("240.0.0.0/4", "reserved"),
+    ("::/127", "loopback"),
+    ("fe80::/10", "link-local"),
+    ("ff00::/8", "multicast"),
+];
 
 /// The name of a host's interface. It becomes part of the firewall's script and of paths.
 pub fn interface(name: &str) -> Result<()> {
@@ -34,6 +47,9 @@ pub fn subnets(subnets: &[Asked]) -> Result<()> {
                 "invalid subnet {subnet}: no room for a gateway and a container"
             )));
         }
+        if let Some((_, what)) = RESERVED.iter().find(|(reserved, _)| overlaps(subnet, reserved)) {
+            return Err(Error::new(format!("invalid subnet {subnet}: overlaps with {what} addresses")));
+        }
         let is_same = |(other, ..): &Asked| other.addr().is_ipv4() == subnet.addr().is_ipv4();
         if subnets[..at].iter().any(is_same) {
             return Err(Error::new(format!("subnet {subnet}: a second one of {family} can't be had here")));
@@ -46,6 +62,10 @@ pub fn subnets(subnets: &[Asked]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn overlaps(subnet: &IpNet, other: &str) -> bool {
+    other.parse::<IpNet>().is_ok_and(|other| overlap(subnet, &other))
 }
 
 /// Whether a host may have that address in the subnet.
@@ -120,6 +140,16 @@ mod tests {
             (&["10.9.0.0/24"], &[], &["10.9.0.0/16"], "no matching subnet for range 10.9.0.0/16"),
             (&["x"], &[], &[], "invalid subnet x: not of the form 10.9.0.0/24"),
             (&["10.9.0.0/31"], &[], &[], "invalid subnet 10.9.0.0/31: no room for a gateway and a container"),
+            (&["127.0.0.0/8"], &[], &[], "invalid subnet 127.0.0.0/8: overlaps with loopback addresses"),
+            (&["225.1.0.0/16"], &[], &[], "invalid subnet 225.1.0.0/16: overlaps with multicast addresses"),
+            (&["240.0.0.0/8"], &[], &[], "invalid subnet 240.0.0.0/8: overlaps with reserved addresses"),
+            (
+                &["169.254.7.0/24"],
+                &[],
+                &[],
+                "invalid subnet 169.254.7.0/24: overlaps with link-local addresses",
+            ),
+            (&["::/0"], &[], &[], "invalid subnet ::/0: overlaps with loopback addresses"),
             (
                 &["10.9.0.0/24", "10.10.0.0/24"],
                 &[],

@@ -54,22 +54,23 @@ pub fn copy(container: &Tree, name: &str, copying: &Copying, how: How) -> Result
     let inside = Side { tree: container, container: Some(name) };
     let host = Tree::at(Path::new("/"))?;
     let host = Side { tree: &host, container: None };
+    let left_out = inside.devices()?;
     match copying {
         Copying::Out { from, to: Host::Tar } => {
             let source = inside.source(&Typed::of(from, Path::new("/")), how)?;
-            source.hand_to(&mut archive::Tar::to(stdout().lock()), Some(source.name.clone()))
+            source.hand_to(&mut archive::Tar::to(stdout().lock()), Some(source.name.clone()), left_out)
         }
         Copying::Out { from, to: Host::Path(to) } => {
             let source = inside.source(&Typed::of(from, Path::new("/")), how)?;
             let target = host.target(&Typed::of(to, &std::env::current_dir()?), &source)?;
             let dir = host.directory(&target.base)?;
-            source.hand_to(&mut Writer::on_host(dir, how.owners), target.name)
+            source.hand_to(&mut Writer::on_host(dir, how.owners), target.name, left_out)
         }
         Copying::In { from: Host::Path(from), to } => {
             let source = host.source(&Typed::of(from, &std::env::current_dir()?), how)?;
             let target = inside.target(&Typed::of(to, Path::new("/")), &source)?;
             let root = inside.directory(Path::new("/"))?;
-            source.hand_to(&mut Writer::in_container(root, &target.base, how.owners), target.name)
+            source.hand_to(&mut Writer::in_container(root, &target.base, how.owners), target.name, None)
         }
         Copying::In { from: Host::Tar, to } => {
             let to = Typed::of(to, Path::new("/"));
@@ -140,9 +141,14 @@ struct Target {
 }
 
 impl Source {
-    /// Hands it on, by that name.
-    fn hand_to(&self, sink: &mut impl entry::Sink, name: Option<OsString>) -> Result<u64> {
-        let mut walk = Walk::to(sink);
+    /// Hands it on, by that name, without what is in directories of the device `left_out`.
+    fn hand_to(
+        &self,
+        sink: &mut impl entry::Sink,
+        name: Option<OsString>,
+        left_out: Option<u64>,
+    ) -> Result<u64> {
+        let mut walk = Walk::to(sink).without(left_out);
         let path = name.map(PathBuf::from).unwrap_or_default();
         walk.over(self.dir.as_fd(), &self.entry, &path)?;
         Ok(walk.bytes)
@@ -187,6 +193,12 @@ impl Side<'_> {
             Some(SFlag::S_IFDIR) => Ok(Target { base: parent.to_owned(), name: Some(name.to_owned()) }),
             _ => Err(self.no_parent(typed, parent)),
         }
+    }
+
+    /// The device of the memory that the runtime has mounted at /dev: its nodes are no part of the container's files.
+    fn devices(&self) -> Result<Option<u64>> {
+        let device = |path: &str| self.look(Path::new(path)).map(|stat| stat.map(|stat| stat.st_dev));
+        Ok(device("/dev")?.filter(|dev| device("/").is_ok_and(|root| root != Some(*dev))))
     }
 
     /// The path with a link at its end followed: what is there is no link, or nothing is there.

@@ -148,3 +148,19 @@ fn typed_paths_are_clean_and_say_what_they_mean() {
     assert_eq!(of("../../.."), meant("/", false, false));
     assert_eq!(of(""), meant("/here", true, true));
 }
+
+#[test]
+fn what_the_kernel_makes_up_is_read_to_its_end_and_its_directories_are_not_entered() {
+    let world = World::new("kernel");
+    let at_root = Tree::at(Path::new("/")).expect("the root");
+    let how = How { follow: false, owners: Owners::Caller };
+    let out = |from: &str, to: &str| {
+        let copying = Copying::Out { from: from.to_owned(), to: world.host(to) };
+        copy(&at_root, "web", &copying, how).map_err(|err| err.to_string())
+    };
+    let bytes = out("/proc/self/limits", "limits").expect("a file");
+    let copied = world.read("h/limits");
+    assert!(copied.starts_with("Limit") && copied.ends_with('\n') && bytes == copied.len() as u64);
+    let refused = out("/proc/self/ns", "ns").expect_err("the kernel's");
+    assert!(refused.ends_with("what the kernel shows there can't be copied"), "{refused}");
+}

@@ -1,6 +1,6 @@
 //! `login` and `logout`.
 
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Write};
 
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 
@@ -9,6 +9,7 @@ use crate::apply::credentials::{Credentials, HUB_KEY, Store, key_of};
 use crate::apply::login::{Verdict, verify};
 use crate::cli::manage::Login;
 use crate::error::{Context, Error, Result};
+use crate::input;
 
 pub fn login(asked: &Login) -> Ended {
     if asked.password.is_some() && asked.password_stdin {
@@ -41,8 +42,7 @@ pub fn login(asked: &Login) -> Ended {
 
 fn credentials(asked: &Login, server: &str, store: &Store) -> Result<Credentials> {
     if asked.password_stdin {
-        let mut secret = String::new();
-        std::io::stdin().read_to_string(&mut secret).at("stdin")?;
+        let secret = input::text_of_stdin().at("stdin")?;
         let secret = secret.trim_end_matches('\n').trim_end_matches('\r').to_owned();
         return named(asked.user.clone().unwrap_or_default(), secret);
     }

@@ -15,6 +15,7 @@ use crate::commands::filters::{
 use crate::commands::inspect::tell;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id;
+use crate::model::refused::alias;
 use crate::model::types::Attachment;
 use crate::net::check;
 use crate::net::from_model::option;
@@ -207,6 +208,7 @@ pub async fn connect(session: &Session, asked: Connect) -> Ended {
     let containers = session.containers().await?;
     let one = observe::find(&containers, &asked.container)?;
     let network = named(session, &asked.network)?;
+    asked.aliases.iter().try_for_each(|name| alias(name)).map_err(Error::new)?;
     let attachment = Attachment {
         aliases: asked.aliases,
         ipv4_address: asked.ip,

@@ -1,0 +1,267 @@
+//! Fields of a service with which no container can be made, in docker's words. They end up in files by lines, in the
+//! kernel, in the keeper.
+
+use super::check::Problem;
+use super::node::Path;
+use super::types::{Logging, Service};
+use crate::signals;
+use std::net::IpAddr;
+
+/// So many ports of a container are published at most: the keeper holds two sockets of each.
+const PORTS_MAX: usize = 16_384;
+/// CPUs are numbered below this.
+const CPUS_MAX: u32 = 8192;
+/// What an extra host may have as address: the host itself.
+const HOST_GATEWAY: &str = "host-gateway";
+/// The options of the driver `json-file`, and of each driver.
+const LOG_OPTIONS: [&str; 10] = [
+    "max-size",
+    "max-file",
+    "compress",
+    "labels",
+    "labels-regex",
+    "env",
+    "env-regex",
+    "tag",
+    "mode",
+    "max-buffer-size",
+];
+
+/// The first thing that is wrong with the service.
+pub fn refused(service: &Service) -> Option<String> {
+    problems(service, &Path::default()).into_iter().next().map(|(_, what)| what)
+}
+
+/// All that is wrong with the service, which is at that place.
+pub fn problems(service: &Service, at: &Path) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut one = |field: &str, done: Result<(), String>| {
+        found.extend(done.err().map(|what| (at.key(field), what)));
+    };
+    one("hostname", service.hostname.as_deref().map_or(Ok(()), |name| word("hostname", name)));
+    one("domainname", service.domainname.as_deref().map_or(Ok(()), |name| word("domainname", name)));
+    one("stop_signal", service.stop_signal.as_deref().map_or(Ok(()), signal));
+    one("cpuset", service.cpuset.as_deref().map_or(Ok(()), cpus));
+    one("logging", service.logging.as_ref().map_or(Ok(()), logging));
+    one("ports", ports(service.ports.len()));
+    let lists: [(&str, &[String], fn(&str) -> Result<(), String>); 5] = [
+        ("extra_hosts", &service.extra_hosts, extra_host),
+        ("dns", &service.dns, server),
+        ("dns_search", &service.dns_search, domain),
+        ("dns_opt", &service.dns_opt, |option| word("dns option", option)),
+        ("expose", &service.expose, exposed),
+    ];
+    for (field, texts, check) in lists {
+        let wrong = texts.iter().enumerate().filter_map(|(index, text)| Some((index, check(text).err()?)));
+        found.extend(wrong.map(|(index, what)| (at.key(field).index(index), what)));
+    }
+    for (name, value) in &service.environment {
+        let wrong = variable(name, value.as_deref()).err();
+        found.extend(wrong.map(|what| (at.key("environment"), what)));
+    }
+    for (network, attachment) in &service.networks {
+        let wrong = attachment.aliases.iter().find_map(|alias| self::alias(alias).err());
+        found.extend(wrong.map(|what| (at.key("networks").key(network), what)));
+    }
+    found
+}
+
+/// What becomes a word of a line.
+fn word(kind: &str, text: &str) -> Result<(), String> {
+    let ends_word = |c: char| c.is_whitespace() || c.is_control();
+    if text.contains(ends_word) { Err(format!("invalid {kind} format: {text}")) } else { Ok(()) }
+}
+
+/// A further name on a network.
+pub fn alias(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        Err("invalid network alias: it is empty".to_owned())
+    } else {
+        word("network alias", text)
+    }
+}
+
+fn signal(text: &str) -> Result<(), String> {
+    signals::number(text).map(drop).map_err(|err| err.to_string())
+}
+
+/// `NAME=ADDRESS`
+fn extra_host(text: &str) -> Result<(), String> {
+    match text.split_once('=') {
+        Some((name, _)) if name.is_empty() || word("", name).is_err() => {}
+        Some((_, address)) if address == HOST_GATEWAY || address.parse::<IpAddr>().is_ok() => return Ok(()),
+        Some((_, address)) => return Err(format!("invalid IP address in add-host: {address:?}")),
+        None => {}
+    }
+    Err(format!("bad format for add-host: {text:?}"))
+}
+
+fn server(text: &str) -> Result<(), String> {
+    text.trim().parse::<IpAddr>().map(drop).map_err(|_| format!("{text} is not an ip address"))
+}
+
+fn domain(text: &str) -> Result<(), String> {
+    let is_part = |part: &str| {
+        let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        part.chars().all(is_inner) && !part.is_empty() && !part.starts_with('-') && !part.ends_with('-')
+    };
+    let is_domain = text.strip_suffix('.').unwrap_or(text).split('.').all(is_part);
+    // A single dot is how people say that nothing is searched.
+    if text == "." || is_domain { Ok(()) } else { Err(format!("{text} is not a valid domain")) }
+}
+
+/// `PORT[-PORT][/PROTOCOL]`
+fn exposed(text: &str) -> Result<(), String> {
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0 && !text.starts_with('+'));
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let is_range = matches!((number(first), number(last)), (Some(first), Some(last)) if first <= last);
+    if !is_range {
+        return Err(format!("invalid range format for --expose: {text}"));
+    }
+    match protocol.to_ascii_lowercase().as_str() {
+        "" | "tcp" | "udp" | "sctp" => Ok(()),
+        other => Err(format!("invalid proto: {other}")),
+    }
+}
+
+/// A variable of the environment.
+pub fn variable(name: &str, value: Option<&str>) -> Result<(), String> {
+    let value = value.map(|value| format!("={value}")).unwrap_or_default();
+    if name.is_empty() { Err(format!("invalid environment variable: {value}")) } else { Ok(()) }
+}
+
+/// Numbers and ranges of CPUs between commas: `0-3,5`.
+pub fn cpus(text: &str) -> Result<(), String> {
+    let number = |text: &str| text.trim().parse::<u32>().ok().filter(|cpu| *cpu < CPUS_MAX);
+    let is_part = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        matches!((number(first), number(last)), (Some(first), Some(last)) if first <= last)
+    };
+    let fits = text.is_empty() || text.split(',').all(is_part);
+    if fits { Ok(()) } else { Err(format!("Invalid value {text} for cpuset cpus")) }
+}
+
+fn ports(count: usize) -> Result<(), String> {
+    if count <= PORTS_MAX {
+        return Ok(());
+    }
+    Err(format!("{count} published ports are more than can be held for a container: {PORTS_MAX}"))
+}
+
+fn logging(logging: &Logging) -> Result<(), String> {
+    let driver = logging.driver.as_deref().unwrap_or("json-file");
+    if !["json-file", "local", "none"].contains(&driver) {
+        return Err(format!(
+            "logger: no log driver named '{driver}' is registered: only json-file, local and none"
+        ));
+    }
+    if driver == "none" {
+        return Ok(());
+    }
+    if let Some(unknown) = logging.options.keys().find(|option| !LOG_OPTIONS.contains(&option.as_str())) {
+        return Err(format!("unknown log opt '{unknown}' for {driver} log driver"));
+    }
+    match (logging.options.get("max-size"), logging.options.get("max-file")) {
+        (Some(size), _) if log_bytes(size).is_none() => {
+            Err(format!("invalid max-size: invalid size: '{size}'"))
+        }
+        (_, Some(count)) if log_files(count).is_none() => Err(format!("invalid max-file: '{count}'")),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes in Docker's decimal units: `10m`, `1.5g`, `-1` for no limit.
+pub fn log_bytes(text: &str) -> Option<u64> {
+    if text == "-1" {
+        return Some(u64::MAX);
+    }
+    let lower = text.trim().to_ascii_lowercase();
+    let number = lower.trim_end_matches('b').trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match lower[number.len()..].trim_end_matches('b') {
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        "t" => 1e12,
+        _ => f64::NAN,
+    };
+    let bytes = number.trim().parse::<f64>().unwrap_or(f64::NAN) * factor;
+    (bytes >= 1.0).then_some(bytes as u64)
+}
+
+/// How many files a log has.
+pub fn log_files(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|files| *files > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_decimal_as_in_dockers_logs() {
+        assert_eq!(log_bytes("10m"), Some(10_000_000));
+        assert_eq!(log_bytes("1.5GB"), Some(1_500_000_000));
+        assert_eq!(log_bytes("512"), Some(512));
+        assert_eq!(log_bytes("-1"), Some(u64::MAX));
+        for text in ["", "m", "10x", "-5", "0"] {
+            assert!(log_bytes(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_goes_into_lines_of_files_is_one_word() {
+        for text in ["up=host-gateway", "db=10.9.9.9", "db=::1"] {
+            assert_eq!(extra_host(text), Ok(()), "{text}");
+        }
+        for (text, what) in [
+            ("nan", "bad format for add-host: \"nan\""),
+            ("=1.1.1.1", "bad format for add-host: \"=1.1.1.1\""),
+            ("a b=1.1.1.1", "bad format for add-host: \"a b=1.1.1.1\""),
+            ("nan=notanip", "invalid IP address in add-host: \"notanip\""),
+            ("x=1.1.1.1\n2.2.2.2 y", "invalid IP address in add-host: \"1.1.1.1\\n2.2.2.2 y\""),
+        ] {
+            assert_eq!(extra_host(text), Err(what.to_owned()));
+        }
+        assert!([".", "a", "a.b.", "a-b.c_d", "é.x"].iter().all(|text| domain(text).is_ok()));
+        assert!(["", "a b", "a\nnameserver 6.6.6.6", "-a", "a..b"].iter().all(|text| domain(text).is_err()));
+        assert!(alias("db").is_ok() && alias("").is_err() && alias("a\nb").is_err());
+        assert!(server("::1").is_ok() && server("1.1.1.1\nx").is_err() && server("").is_err());
+    }
+
+    #[test]
+    fn numbers_are_numbers() {
+        assert!(["80", "80/udp", "80-90/tcp"].iter().all(|text| exposed(text).is_ok()));
+        assert!(["", "nan", "99999", "0", "90-80", "80/x", "+1"].iter().all(|text| exposed(text).is_err()));
+        assert!(["", "0", "0-3,5", "0, 1"].iter().all(|text| cpus(text).is_ok()));
+        assert!(["garbage", "3-1", "0,", "-1", "8192"].iter().all(|text| cpus(text).is_err()));
+        assert_eq!(signal("FOO"), Err("invalid signal: FOO".to_owned()));
+        assert!(signal("99").is_err() && signal("SIGRTMIN+3").is_ok());
+    }
+
+    #[test]
+    fn a_problem_names_its_field() {
+        let service = Service {
+            hostname: Some("h\n6.6.6.6".to_owned()),
+            expose: vec!["80".to_owned(), "x".to_owned()],
+            environment: [(String::new(), Some("x".to_owned()))].into_iter().collect(),
+            logging: Some(Logging {
+                options: [("foo".to_owned(), "bar".to_owned())].into_iter().collect(),
+                ..Logging::default()
+            }),
+            ..Service::default()
+        };
+        let problems = problems(&service, &Path::of(&["services", "web"]));
+        let told: Vec<String> = problems.iter().map(|(path, what)| format!("{path}: {what}")).collect();
+        assert_eq!(
+            told,
+            [
+                "services.web.hostname: invalid hostname format: h\n6.6.6.6",
+                "services.web.logging: unknown log opt 'foo' for json-file log driver",
+                "services.web.expose[1]: invalid range format for --expose: x",
+                "services.web.environment: invalid environment variable: =x",
+            ]
+        );
+    }
+}
