@@ -122,8 +122,11 @@ fn told(wrong: &clap::Error, tree: Command, words: &[OsString]) -> Unread {
             Unread::Flag(format!("flag needs an argument: {flag}"), at)
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::TooManyValues => {
-            let valid = context(ContextKind::ValidValue).replace(' ', ", ");
-            let why = wrong.source().map_or_else(|| format!("must be one of {valid}"), ToString::to_string);
+            let why = match (wrong.source(), context(ContextKind::ValidValue)) {
+                (Some(why), _) => why.to_string(),
+                (None, valid) if valid.is_empty() => "it takes none".to_owned(),
+                (None, valid) => format!("must be one of {}", valid.replace(' ', ", ")),
+            };
             Unread::Flag(format!("invalid argument \"{value}\" for \"{flag}\" flag: {why}"), at)
         }
         ErrorKind::InvalidSubcommand => {

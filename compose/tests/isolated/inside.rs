@@ -205,6 +205,35 @@ fn files_are_copied_into_containers_and_out_of_them() {
 }
 
 #[test]
+fn a_whole_tree_is_copied_without_what_the_kernel_makes_up() {
+    with_each_runtime(|docker| {
+        let line = "echo v > /vol/f; sleep 1000";
+        docker.ok(&["run", "-d", "--name", "web", "-v", "vol:/vol", "box", "sh", "-c", line]);
+        until("it has written", || docker.says(&["exec", "web", "test", "-s", "/vol/f"]).2 == 0);
+        fs::create_dir_all("/run/files").expect("a directory");
+        for from in ["web:/", "web:"] {
+            docker.ok(&["cp", from, "/run/files/root"]);
+            sh(
+                "cd /run/files/root; test -x bin/busybox -a -s vol/f -a -s etc/hosts -a -d proc -a -d sys -a -d dev",
+            );
+            assert_eq!(sh("cd /run/files/root; ls -A proc sys dev | grep -v :$ | grep . || true"), "");
+            fs::remove_dir_all("/run/files/root").expect("a directory");
+        }
+        let (tar, _, code) = docker.says(&["cp", "web:/", "-"]);
+        assert!(code == 0 && tar.contains("vol/f") && !tar.contains("proc/self"));
+        docker.ok(&["cp", "web:/proc/1/environ", "/run/files/environ"]);
+        sh("grep -q OF_IMAGE=1 /run/files/environ");
+        let (_, told, code) = docker.says(&["cp", "web:/proc/1", "/run/files/one"]);
+        assert_eq!(told, "cortenctl: what the kernel shows in that directory can't be copied\n");
+        assert_eq!(code, 1);
+        docker.ok(&["rm", "-f", "-v", "web"]);
+        docker.ok(&["volume", "rm", "vol"]);
+        fs::remove_dir_all("/run/files").expect("a directory");
+        nothing_is_left();
+    });
+}
+
+#[test]
 fn attach_types_shows_and_gives_signals() {
     with_each_runtime(|docker| {
         docker.ok(&["run", "-d", "-i", "--name", "cat", "box", "cat"]);

@@ -11,6 +11,8 @@ mod flags;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
+mod inputs;
+#[cfg(test)]
 mod inside;
 #[cfg(test)]
 mod keep;

@@ -78,10 +78,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         let is_mounted = at.device != Some(stat.st_dev);
         let is_kernels = is_mounted && is_kernels(opened.as_fd()).at(path.display())?;
         if is_kernels && at.depth == 0 {
-            return Err(Error::new(format!(
-                "{}: what the kernel shows there can't be copied",
-                path.display()
-            )));
+            return Err(Error::new("what the kernel shows in that directory can't be copied"));
         }
         self.sink.take(path, &about(&stat), Kind::Directory)?;
         if is_kernels || is_mounted && at.depth > 0 && self.left_out == Some(stat.st_dev) {
