@@ -9,8 +9,6 @@ use std::net::IpAddr;
 
 /// So many ports of a container are published at most: the keeper holds two sockets of each.
 const PORTS_MAX: usize = 16_384;
-/// CPUs are numbered below this.
-const CPUS_MAX: u32 = 8192;
 /// What an extra host may have as address: the host itself.
 const HOST_GATEWAY: &str = "host-gateway";
 /// The options of the driver `json-file`, and of each driver.
@@ -27,6 +25,9 @@ const LOG_OPTIONS: [&str; 10] = [
     "max-buffer-size",
 ];
 
+/// What a text of a list must be.
+type Check = fn(&str) -> Result<(), String>;
+
 /// The first thing that is wrong with the service.
 pub fn refused(service: &Service) -> Option<String> {
     problems(service, &Path::default()).into_iter().next().map(|(_, what)| what)
@@ -41,10 +42,9 @@ pub fn problems(service: &Service, at: &Path) -> Vec<Problem> {
     one("hostname", service.hostname.as_deref().map_or(Ok(()), |name| word("hostname", name)));
     one("domainname", service.domainname.as_deref().map_or(Ok(()), |name| word("domainname", name)));
     one("stop_signal", service.stop_signal.as_deref().map_or(Ok(()), signal));
-    one("cpuset", service.cpuset.as_deref().map_or(Ok(()), cpus));
     one("logging", service.logging.as_ref().map_or(Ok(()), logging));
     one("ports", ports(service.ports.len()));
-    let lists: [(&str, &[String], fn(&str) -> Result<(), String>); 5] = [
+    let lists: [(&str, &[String], Check); 5] = [
         ("extra_hosts", &service.extra_hosts, extra_host),
         ("dns", &service.dns, server),
         ("dns_search", &service.dns_search, domain),
@@ -129,17 +129,6 @@ fn exposed(text: &str) -> Result<(), String> {
 pub fn variable(name: &str, value: Option<&str>) -> Result<(), String> {
     let value = value.map(|value| format!("={value}")).unwrap_or_default();
     if name.is_empty() { Err(format!("invalid environment variable: {value}")) } else { Ok(()) }
-}
-
-/// Numbers and ranges of CPUs between commas: `0-3,5`.
-pub fn cpus(text: &str) -> Result<(), String> {
-    let number = |text: &str| text.trim().parse::<u32>().ok().filter(|cpu| *cpu < CPUS_MAX);
-    let is_part = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        matches!((number(first), number(last)), (Some(first), Some(last)) if first <= last)
-    };
-    let fits = text.is_empty() || text.split(',').all(is_part);
-    if fits { Ok(()) } else { Err(format!("Invalid value {text} for cpuset cpus")) }
 }
 
 fn ports(count: usize) -> Result<(), String> {
@@ -234,8 +223,6 @@ mod tests {
     fn numbers_are_numbers() {
         assert!(["80", "80/udp", "80-90/tcp"].iter().all(|text| exposed(text).is_ok()));
         assert!(["", "nan", "99999", "0", "90-80", "80/x", "+1"].iter().all(|text| exposed(text).is_err()));
-        assert!(["", "0", "0-3,5", "0, 1"].iter().all(|text| cpus(text).is_ok()));
-        assert!(["garbage", "3-1", "0,", "-1", "8192"].iter().all(|text| cpus(text).is_err()));
         assert_eq!(signal("FOO"), Err("invalid signal: FOO".to_owned()));
         assert!(signal("99").is_err() && signal("SIGRTMIN+3").is_ok());
     }

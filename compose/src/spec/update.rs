@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 use super::check::{self, Cpus};
 use super::limits::CPU_PERIOD;
 use crate::error::{Error, Result};
-use crate::model::refused;
 use crate::model::values::{Bytes, Restart};
 
 /// What a running container may be told anew.
@@ -129,7 +128,6 @@ fn cpu(resources: &mut Map<String, Value>, change: &Change) {
         }
     }
     if let Some(cpus) = change.cpuset_cpus.as_ref().filter(|cpus| !cpus.is_empty()) {
-        refused::cpus(cpus).map_err(Error::new)?;
         set(resources, "cpu", "cpus", cpus.as_str());
     }
 }

@@ -7,7 +7,7 @@ use crate::docker::{nothing_is_left, with_each_runtime};
 use crate::host::{program, sh};
 use crate::project::Project;
 
-/// The other architecture: nothing of it is there.
+/// An architecture that nothing here is of.
 const OTHER: &str = if cfg!(target_arch = "aarch64") { "linux/amd64" } else { "linux/arm64" };
 
 #[test]
@@ -39,7 +39,11 @@ fn what_no_container_can_be_made_with_is_one_line() {
             for verb in ["run", "create"] {
                 let (_, told, code) = docker.says(&[&[verb], words, &["box", "true"]].concat());
                 assert!(told.contains(why) && told.lines().count() == 1, "{words:?}: {told}");
-                assert_eq!(code, 125, "{verb} {words:?}");
+                // What docker's daemon would refuse ends `create` with 1.
+                let is_daemons =
+                    ["cpuset", "operating system", "the specified platform"].map(|w| why.contains(w));
+                let expected = if verb == "create" && is_daemons.contains(&true) { 1 } else { 125 };
+                assert_eq!(code, expected, "{verb} {words:?}");
             }
         }
         for (words, why, code) in [
