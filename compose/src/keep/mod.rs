@@ -144,17 +144,20 @@ async fn keep(container: &Path, settings: Settings, handed_over: HandedOver) -> 
 /// Starts what deletes the task and, where one is due, makes the next. A process of its own, because the task is gone
 /// only once this one is.
 async fn send_for_restart(keeper: &Rc<Keeper>) {
-    let reviver = Command::new("/proc/self/exe")
+    // It begins at its input's end: before, it is to be named in the state, which it changes afterwards.
+    let mut reviver = Command::new("/proc/self/exe")
         .arg("revive")
         .arg(&keeper.container)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
     // The shim is the parent of those whose parent has gone, and containerd's restart monitor is there if all fails.
+    let held_back = reviver.as_mut().ok().and_then(|child| child.stdin.take());
     let reviver = reviver.ok().and_then(|child| Process::of(child.id().try_into().ok()?));
     // Whose directory is gone has been removed.
     if keeper.running.exists() {
         drop(keeper.change(|state| (state.reviver, state.next_restart) = (reviver, None)).await);
     }
+    drop(held_back);
 }

@@ -1,6 +1,7 @@
 //! What follows a container's end: its exit is written down, its task deleted, and the next one made where the policy
 //! says so. A process of its own, which outlives the keeper.
 
+use std::io::stdin;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,11 +10,12 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::signal::Signal;
 use nix::unistd::setsid;
 use tokio::signal::unix::{self, SignalKind, signal};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::restart::{End, History, Policy};
 use super::settings::Settings;
 use super::state::{Exit, State};
+use super::watch;
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::engine::containers::{Container, GetContainer};
@@ -28,6 +30,8 @@ use crate::process::Process;
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long. Whoever starts it later than that has its restart monitor.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a keeper may take to its end.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
 /// The exit code of a container whose end nobody has seen.
 const KILLED: u32 = 137;
 /// The exit code of a container that could not be started.
@@ -41,23 +45,29 @@ const STOPPED: [(&str, &str); 2] =
 pub fn revive(container: &Path) -> Result<()> {
     // What ends the keeper's session is not meant for this process.
     setsid().at("revive")?;
+    // The keeper closes it, by its end at the latest.
+    std::io::copy(&mut stdin().lock(), &mut std::io::sink()).at("revive")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().at("revive")?;
     let settings = Settings::load(container)?;
     let running = Disk::of(&settings.namespace).running(&settings.id);
-    runtime.block_on(Reviver { container: container.to_owned(), running, settings }.run())
+    let state = State::load(&running)?.unwrap_or_default();
+    let reviver = Reviver { container: container.to_owned(), running, settings, keeper: state.keeper };
+    runtime.block_on(reviver.run(state))
 }
 
 struct Reviver {
     container: PathBuf,
     running: PathBuf,
     settings: Settings,
+    /// The keeper that has sent for it.
+    keeper: Option<Process>,
 }
 
 impl Reviver {
-    async fn run(self) -> Result<()> {
+    /// Does all, from the state that the keeper has left.
+    async fn run(self, state: State) -> Result<()> {
         // It ends only where it has nothing in its hands.
         let mut told_to_end = signal(SignalKind::terminate()).at("SIGTERM")?;
-        let state = State::load(&self.running)?.unwrap_or_default();
         // A task of another process isn't the one that has ended: somebody was faster.
         let Some(task) = self.task().await?.filter(|task| state.init.is_some_and(|init| is_of(task, init)))
         else {
@@ -70,7 +80,7 @@ impl Reviver {
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
         let mut history = state.restarts;
         self.delete().await?;
-        state.end_keeper();
+        self.end_keeper(&state).await;
         while let Some(next) = history.after(self.policy(), end) {
             history = next;
             if !self.wait(history, &mut told_to_end).await? {
@@ -121,6 +131,15 @@ impl Reviver {
         remove.stdout(Stdio::null()).status().at("removing it").map(drop)
     }
 
+    /// Ends the keeper, and waits until it writes no state any more.
+    async fn end_keeper(&self, state: &State) {
+        state.end_keeper();
+        if let Some(keeper) = self.keeper {
+            // What hangs, in a file system say, doesn't keep the container from its restart.
+            drop(timeout(KEEPER_PATIENCE, watch::end_of(keeper)).await);
+        }
+    }
+
     /// Waits for the pause. Returns whether the container is still to be started then.
     async fn wait(&self, history: History, told_to_end: &mut unix::Signal) -> Result<bool> {
         self.note(history, Some(SystemTime::now() + history.pause))?;
@@ -141,8 +160,9 @@ impl Reviver {
             return Ok(());
         }
         let last = State::load(&self.running)?.unwrap_or_default();
-        // Who runs again has a keeper, which tells of it.
-        if last.init.is_some_and(|init| init.is_alive()) {
+        // Who runs again, or did, has another keeper, which tells of it.
+        let is_anothers = |keeper: Process| Some(keeper) != self.keeper && keeper.is_alive();
+        if last.init.is_some_and(|init| init.is_alive()) || last.keeper.is_some_and(is_anothers) {
             return Ok(());
         }
         let reviver = next_restart.and_then(|_| Process::own());
