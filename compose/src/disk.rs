@@ -103,6 +103,19 @@ pub fn namespaces() -> Result<Vec<Disk>> {
     Ok(names.iter().map(|name| Disk::of(name)).collect())
 }
 
+/// The name of the fifo for a container's input.
+pub const STDIN: &str = "stdin";
+
+/// The directory of the fifos of the container whose directory below /run this is.
+pub fn fifos(running: &Path) -> PathBuf {
+    running.join("stdio")
+}
+
+/// The fifo of its input, which is there if it reads.
+pub fn input(running: &Path) -> PathBuf {
+    fifos(running).join(STDIN)
+}
+
 /// A file or directory of the whole host that ends with a boot. Its name begins with a dot, as no namespace's does.
 pub fn of_host(name: &str) -> PathBuf {
     Path::new(RUNNING).join(format!(".{name}"))

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use super::host;
 use super::stdio::{self, Fifos, Streams};
 
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::keep::{self, Check, Log, Settings};
@@ -56,6 +56,7 @@ pub fn tell(engine: &Engine, disk: &Disk, told: &Told) -> Result<()> {
         namespace: engine.namespace().to_owned(),
         id: id.to_owned(),
         address: engine.address().to_owned(),
+        log_uri: log_uri(&dir)?,
         log: Log::of(service.logging.as_ref())?,
         health: Check::merged(service.healthcheck.as_ref(), of_image(image), &image.shell),
         restart: service.restart_policy().into(),
@@ -132,7 +133,7 @@ pub async fn streams(disk: &Disk, one: &Observed) -> Result<Streams> {
     let service = &one.record()?.service;
     let dir = disk.container(one.id());
     let kept = stdio::kept(&dir, service.tty)?;
-    let place = stdio::place(&disk.running(one.id()));
+    let place = disk::fifos(&disk.running(one.id()));
     // Corten's shim gives input to any process. Others give none to one that they start a keeper for, but for a
     // terminal, and a keeper that they don't start is gone when the container comes back.
     let by_shim = one.container.runtime.as_ref().is_some_and(|runtime| runtime.name == host::CORTEN);

@@ -25,18 +25,10 @@ pub fn kept(dir: &Path, terminal: bool) -> Result<Streams> {
     Ok(Streams { stdin: String::new(), stdout: uri, stderr, terminal })
 }
 
-/// Where a container's own fifos are, in its directory below /run.
-pub fn place(running: &Path) -> PathBuf {
-    running.join("stdio")
-}
-
 /// The fifo by which a container that runs is typed to, if it reads.
 pub fn input(running: &Path) -> Option<PathBuf> {
-    Some(place(running).join(STDIN)).filter(|path| path.exists())
+    Some(disk::input(running)).filter(|path| path.exists())
 }
-
-/// The name of the fifo for the input.
-const STDIN: &str = "stdin";
 
 /// Fifos in a directory, for a process that somebody is attached to. They go when this is dropped.
 #[derive(Debug)]
@@ -49,7 +41,7 @@ impl Fifos {
     /// Makes one for the input, in a directory of its own, beside what is there for the output.
     pub fn for_input(dir: &Path, output: Streams) -> Result<Fifos> {
         let mut made = Fifos::empty(dir)?;
-        made.streams = Streams { stdin: made.fifo(STDIN)?, ..output };
+        made.streams = Streams { stdin: made.fifo(disk::STDIN)?, ..output };
         Ok(made)
     }
 
@@ -57,7 +49,7 @@ impl Fifos {
     pub fn for_all(dir: &Path, reads: bool, terminal: bool) -> Result<Fifos> {
         let mut made = Fifos::empty(dir)?;
         made.streams = Streams {
-            stdin: if reads { made.fifo(STDIN)? } else { String::new() },
+            stdin: if reads { made.fifo(disk::STDIN)? } else { String::new() },
             stdout: made.fifo("stdout")?,
             stderr: if terminal { String::new() } else { made.fifo("stderr")? },
             terminal,

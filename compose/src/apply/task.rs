@@ -2,25 +2,20 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::stdio::Streams;
 use crate::engine::Engine;
 use crate::engine::announce::Done;
+use crate::engine::bundles;
 use crate::engine::containers::Container;
 use crate::engine::snapshots::Mounts;
-use crate::engine::tasks::{
-    CreateTask, DeleteResponse, DeleteTask, Kill, PauseTask, ResumeTask, Start, Status, Wait,
-};
+use crate::engine::tasks::{CreateTask, DeleteResponse, Kill, PauseTask, ResumeTask, Start, Status, Wait};
 use crate::error::{Context, Error, Kind, Result};
 use crate::observe::{self, Observed, State};
 
 /// How long a process may take to be gone after SIGKILL. One that waits for a disk takes its time.
 const KILLED_SECONDS: u64 = 10;
-
-/// How long containerd may take to remove the directory of a task that it has deleted, and how often it is asked again.
-const BUNDLE_SECONDS: u64 = 5;
-const BUNDLE_MILLISECONDS: u64 = 20;
 
 pub const SIGKILL: u32 = 9;
 
@@ -30,17 +25,8 @@ pub async fn create(engine: &Engine, container: &Container, streams: &Streams) -
     let rootfs = engine.call(Mounts { snapshotter, key: snapshot_key }).await?.mounts;
     let Streams { stdin, stdout, stderr, terminal } = streams.clone();
     let create = CreateTask { container_id: id, rootfs, stdin, stdout, stderr, terminal, options: None };
-    let mut left = BUNDLE_SECONDS * 1000 / BUNDLE_MILLISECONDS;
-    loop {
-        match engine.call(create.clone()).await {
-            // The last task's directory goes a moment after the task.
-            Err(err) if left > 0 && err.to_string().ends_with("file exists") => left -= 1,
-            created => {
-                return created.map(|created| created.pid).map_err(|err| said_by_hook(&err).unwrap_or(err));
-            }
-        }
-        sleep(Duration::from_millis(BUNDLE_MILLISECONDS)).await;
-    }
+    let created = bundles::create(engine, &create).await;
+    created.map(|created| created.pid).map_err(|err| said_by_hook(&err).unwrap_or(err))
 }
 
 /// What our own hook has to say of the network, without what the shim and the runtime say around it.
@@ -139,17 +125,7 @@ fn ended_already(killed: Result<()>) -> Result<bool> {
 
 /// Deletes a task that has ended. None: there was none.
 pub async fn delete(engine: &Engine, id: &str) -> Result<Option<DeleteResponse>> {
-    let mut left = BUNDLE_SECONDS * 1000 / BUNDLE_MILLISECONDS;
-    loop {
-        match engine.call(DeleteTask { container_id: id.to_owned() }).await {
-            Ok(deleted) => return Ok(Some(deleted)),
-            Err(err) if err.kind() == Kind::NotFound => return Ok(None),
-            // The shim is just ending: containerd takes the task away by itself.
-            Err(err) if left > 0 && err.to_string().contains("ttrpc: closed") => left -= 1,
-            Err(err) => return Err(err).at(id),
-        }
-        sleep(Duration::from_millis(BUNDLE_MILLISECONDS)).await;
-    }
+    bundles::delete(engine, id).await.at(id)
 }
 
 /// Ends a task of whatever state, and deletes it.

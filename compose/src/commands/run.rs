@@ -156,12 +156,12 @@ pub async fn attached(
     let (streams, ends) = match (reads, terminal) {
         (false, _) => (kept, Ends::of_keeper(attach_socket(&running), terminal, None)?),
         (true, true) => {
-            let fifos = Fifos::for_input(&stdio::place(&running), kept)?;
+            let fifos = Fifos::for_input(&disk::fifos(&running), kept)?;
             (fifos.streams.clone(), Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
         }
         // A shim gives no input to a process that it starts a keeper for, but for a terminal.
         (true, false) => {
-            let fifos = Fifos::for_all(&stdio::place(&running), true, false)?;
+            let fifos = Fifos::for_all(&disk::fifos(&running), true, false)?;
             let streams = fifos.streams.clone();
             keeper::start(&disk.container(made.id()), &streams).await?;
             (streams, Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)

@@ -21,6 +21,7 @@ use tower::service_fn;
 use crate::error::{Context, Error, Kind, Result};
 
 pub mod announce;
+pub mod bundles;
 pub mod containers;
 pub mod content;
 pub mod diff;

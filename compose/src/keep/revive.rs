@@ -16,13 +16,14 @@ use super::restart::{End, History, Policy};
 use super::settings::Settings;
 use super::state::{Exit, State};
 use super::watch;
-use crate::disk::Disk;
-use crate::engine::Engine;
+use crate::changes::Changes;
+use crate::disk::{self, Disk};
 use crate::engine::containers::{Container, GetContainer};
 use crate::engine::metrics::Used;
 use crate::engine::snapshots::Mounts;
-use crate::engine::tasks::{CreateTask, DeleteTask, GetTask, Kill, Metrics, Process as Task, Start, Wait};
-use crate::engine::types::Timestamp;
+use crate::engine::tasks::{CreateTask, GetTask, Kill, Metrics, Process as Task, Start, Wait};
+use crate::engine::types::{Any, Timestamp};
+use crate::engine::{Engine, bundles};
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::Process;
 
@@ -32,6 +33,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a keeper may take to its end.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
+/// How long it may take until a task that somebody else makes has its keeper.
+const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(5);
 /// The exit code of a container whose end nobody has seen.
 const KILLED: u32 = 137;
 /// The exit code of a container that could not be started.
@@ -68,19 +71,26 @@ impl Reviver {
     async fn run(self, state: State) -> Result<()> {
         // It ends only where it has nothing in its hands.
         let mut told_to_end = signal(SignalKind::terminate()).at("SIGTERM")?;
-        // A task of another process isn't the one that has ended: somebody was faster.
-        let Some(task) = self.task().await?.filter(|task| state.init.is_some_and(|init| is_of(task, init)))
-        else {
-            return self.note_unseen(&state);
+        let task = self.task().await?;
+        if task.as_ref().is_some_and(|task| !state.init.is_some_and(|init| is_of(task, init))) {
+            // Somebody was faster: that is the next task already.
+            self.unseen(&state)?;
+            return self.taken_over(state.restarts).await;
+        }
+        let seen = if task.is_some() { self.exit(&state).await? } else { None };
+        let is_seen = seen.is_some();
+        let Some(exit) = seen.map_or_else(|| self.unseen(&state), |exit| Ok(Some(exit)))? else {
+            return self.note(state.restarts, None);
         };
-        let exit = self.exit(&state).await?;
-        exit.save(&self.container)?;
+        if self.container.exists() {
+            exit.save(&self.container)?;
+        }
         let lived =
             state.started.and_then(|started| exit.ended.duration_since(started).ok()).unwrap_or_default();
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
-        let mut history = state.restarts;
         self.delete().await?;
         self.end_keeper(&state).await;
+        let mut history = state.restarts;
         while let Some(next) = history.after(self.policy(), end) {
             history = next;
             if !self.wait(history, &mut told_to_end).await? {
@@ -90,29 +100,44 @@ impl Reviver {
             if self.policy() == Policy::No {
                 break;
             }
-            match self.start(&task).await {
+            match self.start(task.as_ref()).await {
                 Ok(()) => return self.end_if_stopped().await,
-                // Somebody has started it meanwhile.
-                Err(err) if err.kind() == Kind::AlreadyExists => return Ok(()),
+                Err(err) if err.kind() == Kind::AlreadyExists => return self.taken_over(history).await,
                 Err(_) => {
                     end = End { code: NOT_STARTED, lived: Duration::ZERO, stopped: self.is_stopped().await? }
                 }
             }
         }
         self.note(history, None)?;
-        if self.settings.auto_remove { self.remove() } else { Ok(()) }
+        // Who has stopped the container and deleted its task removes it, too.
+        let is_removed = self.settings.auto_remove && (is_seen || !end.stopped);
+        if is_removed { self.remove() } else { Ok(()) }
     }
 
-    /// The task has gone with its shim, or somebody has deleted it and knows how it has ended. The rest is the restart
-    /// monitor's.
-    fn note_unseen(&self, state: &State) -> Result<()> {
+    /// The exit of a task that is gone: its shim was killed, or the restart monitor has deleted it. Nothing, if somebody
+    /// who knows more has written one down.
+    fn unseen(&self, state: &State) -> Result<Option<Exit>> {
         let (started, ended) = (state.started, SystemTime::now());
         let is_known = Exit::load(&self.container)?.is_some_and(|exit| Some(exit.ended) > started);
-        if !is_known && self.container.exists() {
-            Exit { code: KILLED, started, ended, ..Exit::default() }.save(&self.container)?;
-        }
-        let is_last = State::load(&self.running)?.is_some_and(|now| now.init == state.init);
-        if is_last { self.note(state.restarts, None) } else { Ok(()) }
+        Ok((!is_known).then(|| Exit { code: KILLED, started, ended, ..Exit::default() }))
+    }
+
+    /// Stays until the keeper of a task that somebody else has made is there. It is the restart monitor's, say.
+    async fn taken_over(&self, restarts: History) -> Result<()> {
+        let changes = Changes::of([self.running.as_path()])?;
+        let taken = async {
+            while !State::load(&self.running)?.is_some_and(|state| self.has_successor(&state)) {
+                changes.next().await?;
+            }
+            Ok::<(), Error>(())
+        };
+        timeout(SUCCESSOR_PATIENCE, taken).await.unwrap_or(Ok(()))?;
+        self.note(restarts, None)
+    }
+
+    /// Whether another keeper is there than the one that has sent for this process.
+    fn has_successor(&self, state: &State) -> bool {
+        state.keeper.is_some_and(|keeper| Some(keeper) != self.keeper && keeper.is_alive())
     }
 
     /// Removes the container, as the user would.
@@ -147,7 +172,11 @@ impl Reviver {
             () = sleep(history.pause) => true,
             _ = told_to_end.recv() => false,
         };
-        let is_awaited = is_over && !self.is_stopped().await? && self.task().await?.is_none();
+        if is_over && self.task().await?.is_some() {
+            self.taken_over(history).await?;
+            return Ok(false);
+        }
+        let is_awaited = is_over && !self.is_stopped().await?;
         if !is_awaited && State::load(&self.running)?.is_some_and(|state| state.reviver == Process::own()) {
             self.note(history, None)?;
         }
@@ -161,8 +190,7 @@ impl Reviver {
         }
         let last = State::load(&self.running)?.unwrap_or_default();
         // Who runs again, or did, has another keeper, which tells of it.
-        let is_anothers = |keeper: Process| Some(keeper) != self.keeper && keeper.is_alive();
-        if last.init.is_some_and(|init| init.is_alive()) || last.keeper.is_some_and(is_anothers) {
+        if last.init.is_some_and(|init| init.is_alive()) || self.has_successor(&last) {
             return Ok(());
         }
         let reviver = next_restart.and_then(|_| Process::own());
@@ -185,12 +213,15 @@ impl Reviver {
         Settings::load(&self.container).map_or(self.settings.restart, |settings| settings.restart)
     }
 
-    async fn exit(&self, state: &State) -> Result<Exit> {
+    /// How the task has ended. Nothing, if it has been deleted meanwhile.
+    async fn exit(&self, state: &State) -> Result<Option<Exit>> {
         let wait = || Wait { container_id: self.settings.id.clone(), exec_id: String::new() };
-        let waited = self.asked(async |engine| engine.call(wait()).await).await?;
+        let waited = absent(self.asked(async |engine| engine.call(wait()).await).await.map(Some))?;
+        let Some(waited) = waited else { return Ok(None) };
         let ended = waited.exited_at.map_or_else(SystemTime::now, moment);
         let oom_killed = self.oom_killed().await;
-        Ok(Exit { code: waited.exit_status, started: state.started, ended, oom_killed, error: String::new() })
+        let (code, started) = (waited.exit_status, state.started);
+        Ok(Some(Exit { code, started, ended, oom_killed, error: String::new() }))
     }
 
     /// Whether the kernel has killed for lack of memory. The cgroup counts until the task is deleted. A shim without
@@ -220,12 +251,11 @@ impl Reviver {
     }
 
     async fn delete(&self) -> Result<()> {
-        let delete = || DeleteTask { container_id: self.settings.id.clone() };
-        absent(self.asked(async |engine| engine.call(delete()).await).await.map(Some)).map(drop)
+        self.asked(async |engine| bundles::delete(engine, &self.settings.id).await).await.map(drop)
     }
 
     /// Makes a task like the last one, by which the hook and a new keeper are started too.
-    async fn start(&self, last: &Task) -> Result<()> {
+    async fn start(&self, last: Option<&Task>) -> Result<()> {
         let id = &self.settings.id;
         let record = self.record().await?.ok_or_else(|| Error::of_kind(Kind::NotFound, id.as_str()))?;
         let mounts = || Mounts { snapshotter: record.snapshotter.clone(), key: record.snapshot_key.clone() };
@@ -234,22 +264,32 @@ impl Reviver {
             "" => Vec::new(),
             _ => self.asked(async |engine| engine.call(mounts()).await).await?.mounts,
         };
-        let create = || CreateTask {
-            container_id: id.clone(),
-            rootfs: rootfs.clone(),
-            stdin: last.stdin.clone(),
-            stdout: last.stdout.clone(),
-            stderr: last.stderr.clone(),
-            terminal: last.terminal,
-            options: None,
-        };
-        self.asked(async |engine| engine.call(create()).await).await?;
+        let streams = last.map_or_else(|| self.streams(&record), |last| Ok(streams_of(last)))?;
+        let create = || CreateTask { container_id: id.clone(), rootfs: rootfs.clone(), ..streams.clone() };
+        self.asked(async |engine| bundles::create(engine, &create()).await).await?;
         let start = || Start { container_id: id.clone(), exec_id: String::new() };
         let started = self.asked(async |engine| engine.call(start()).await).await;
         if started.is_err() {
             self.delete().await?;
         }
         started.map(drop)
+    }
+
+    /// The streams of a container whose last task containerd knows no more.
+    ///
+    /// Errors: NotFound, if nobody has written down how its keeper is started.
+    fn streams(&self, container: &Container) -> Result<CreateTask> {
+        let spec: serde_json::Value =
+            container.spec.as_ref().map_or(Ok(serde_json::Value::Null), Any::read_json)?;
+        let terminal = spec["process"]["terminal"] == true;
+        let input = Some(disk::input(&self.running)).filter(|input| input.exists());
+        let stdin = input.map_or_else(String::new, |input| input.to_string_lossy().into_owned());
+        let stdout = self.settings.log_uri.clone();
+        if stdout.is_empty() {
+            return Err(Error::of_kind(Kind::NotFound, "the URI of its keeper"));
+        }
+        let stderr = if terminal { String::new() } else { stdout.clone() };
+        Ok(CreateTask { stdin, stdout, stderr, terminal, ..CreateTask::default() })
     }
 
     /// Asks containerd, until it can be reached.
@@ -272,6 +312,11 @@ impl Reviver {
 
 fn is_of(task: &Task, init: Process) -> bool {
     i32::try_from(task.pid) == Ok(init.pid)
+}
+
+fn streams_of(task: &Task) -> CreateTask {
+    let Task { stdin, stdout, stderr, terminal, .. } = task.clone();
+    CreateTask { stdin, stdout, stderr, terminal, ..CreateTask::default() }
 }
 
 /// What isn't there is nothing, and no error.

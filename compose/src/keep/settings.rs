@@ -21,6 +21,9 @@ pub struct Settings {
     pub id: String,
     /// containerd's socket.
     pub address: String,
+    /// The URI by which a shim starts the keeper.
+    #[serde(default)]
+    pub log_uri: String,
     /// Where output goes.
     #[serde(default)]
     pub log: Log,

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::docker::{nothing_is_left, with_each_runtime};
 use crate::engine::{self, Containerd, exit, state};
 use crate::host::{CONTAINERS, isolated, log, program, sh, try_sh, until};
 use crate::world::{get, network};
@@ -126,4 +127,37 @@ fn a_killed_shim_brings_everything_back_by_containerds_monitor() {
     assert!(address.contains("10.72.0."), "{address}");
     assert_eq!(sh("ls /run/corten-compose/.addresses/id-of-front | grep -c '^10'").trim(), "1");
     sh("ctr containers label c1 containerd.io/restart.status=stopped");
+}
+
+#[test]
+fn what_was_killed_with_its_shim_is_started_again_by_us() {
+    with_each_runtime(|docker| {
+        // containerd's monitor knows nothing of this policy.
+        docker.ok(&[
+            "run",
+            "-dit",
+            "--name",
+            "web",
+            "--restart",
+            "on-failure:1",
+            "box",
+            "sh",
+            "-c",
+            "echo up; cat",
+        ]);
+        let runs = || docker.ok(&["logs", "web"]).matches("up\r\n").count();
+        until("it has run", || runs() == 1);
+        let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", "web"]);
+        sh(&format!("kill -9 $(ps -o ppid= -p {pid})"));
+        until("it runs again", || runs() == 2 && docker.state("web") == "running");
+        assert_eq!(docker.ok(&["inspect", "-f", "{{.RestartCount}} {{.Config.Tty}}", "web"]), "1 true\n");
+        docker.ok(&["exec", "web", "sh", "-c", "test -t 0 < /proc/1/fd/0"]);
+        docker.ok(&["rm", "-f", "web"]);
+        // One that is removed at its end is removed at this one, too.
+        let gone = docker.ok(&["run", "-d", "--rm", "box", "sleep", "1000"]);
+        let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", gone.trim()]);
+        sh(&format!("kill -9 $(ps -o ppid= -p {pid})"));
+        until("it is removed", || docker.ok(&["ps", "-aq"]).is_empty());
+        nothing_is_left();
+    });
 }
