@@ -32,6 +32,7 @@ mod record;
 mod reference;
 mod signals;
 mod spec;
+mod subpath;
 mod time;
 mod view;
 

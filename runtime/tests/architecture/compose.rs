@@ -3,7 +3,7 @@
 use super::source::Source;
 use super::{Check, assert_clean, assert_environment, assert_imports_point_one_way, sources};
 
-const MODULES: [(&str, &[&str]); 26] = [
+const MODULES: [(&str, &[&str]); 27] = [
     ("error", &[]),
     ("process", &[]),
     ("time", &[]),
@@ -12,13 +12,14 @@ const MODULES: [(&str, &[&str]); 26] = [
     ("reference", &["error"]),
     ("signals", &["error"]),
     ("disk", &["error"]),
+    ("subpath", &["error"]),
     ("changes", &["disk", "error"]),
     ("model", &["error"]),
     ("client_config", &["model"]),
     ("plan", &["error", "model"]),
     ("spec", &["error", "model"]),
     ("engine", &["error", "id", "process", "time"]),
-    ("net", &["disk", "error", "id", "model", "process"]),
+    ("net", &["disk", "error", "id", "model", "process", "subpath"]),
     ("keep", &["changes", "disk", "engine", "error", "model", "net", "process", "time"]),
     ("record", &["engine", "error", "model", "plan"]),
     ("observe", &["disk", "engine", "error", "keep", "net", "process", "record"]),
@@ -42,6 +43,7 @@ const MODULES: [(&str, &[&str]); 26] = [
             "reference",
             "signals",
             "spec",
+            "subpath",
             "time",
         ],
     ),
