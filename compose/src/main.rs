@@ -68,6 +68,7 @@ fn run(program: &OsStr, arguments: &[OsString]) -> Result<u8> {
 
 /// Docker compose's commands.
 fn compose(arguments: &[OsString]) -> Result<u8> {
+    disk::tighten();
     let matches = match cli::parse::read(cli::compose::command(), arguments) {
         Ok(matches) => matches,
         Err(unread) => {
@@ -92,6 +93,7 @@ fn compose(arguments: &[OsString]) -> Result<u8> {
 
 /// Docker's commands.
 fn docker(arguments: &[OsString]) -> Result<u8> {
+    disk::tighten();
     let matches = match cli::parse::read(cli::docker::tree(), arguments) {
         Ok(matches) => matches,
         Err(unread) => {
