@@ -57,6 +57,7 @@ fn run(program: &OsStr, arguments: &[OsString]) -> Result<u8> {
             let fifos = HandedOver::fifos(Path::new(stdout), Path::new(stderr));
             keep::run(Path::new(container), fifos).map(|()| 0)
         }
+        ["thaw", address, namespace, id] => apply::frozen::thaw(address, namespace, id).map(|()| 0),
         ["hook", operation] => net::hook::run(operation).map(|()| 0),
         #[cfg(feature = "manual")]
         ["manual", share] => manual::write(Path::new(share)).map(|()| 0),
