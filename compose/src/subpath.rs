@@ -62,17 +62,18 @@ impl Subpath {
 }
 
 impl Subpaths {
-    /// Those of a container's annotations.
+    /// Reads a container's annotations.
     pub fn of(annotations: &BTreeMap<String, String>) -> Result<Subpaths> {
-        match annotations.get(ANNOTATION) {
-            Some(text) => serde_json::from_str(text).at(format_args!("annotation {ANNOTATION}")),
-            None => Ok(Subpaths::default()),
-        }
+        Subpaths::read(annotations.get(ANNOTATION).map(String::as_str))
     }
 
-    /// Those of a container's config.json.
+    /// Reads the annotations of a config.json.
     pub fn of_spec(spec: &Value) -> Result<Subpaths> {
-        match spec["annotations"][ANNOTATION].as_str() {
+        Subpaths::read(spec["annotations"][ANNOTATION].as_str())
+    }
+
+    fn read(annotation: Option<&str>) -> Result<Subpaths> {
+        match annotation {
             Some(text) => serde_json::from_str(text).at(format_args!("annotation {ANNOTATION}")),
             None => Ok(Subpaths::default()),
         }
@@ -146,8 +147,8 @@ fn binds(config: &Value) -> impl Iterator<Item = &str> {
     mounts.filter(is_bind).filter_map(|mount| mount["destination"].as_str())
 }
 
-/// Refuses a place that has no mount of its own. A target may be in a directory that another container writes to. That
-/// container can rename the target, and lay a link to another mount in its place. But then two places have one mount.
+/// Refuses a target that has no mount of its own. Another container may write to the directory of a target: it could
+/// rename the target, and lay a link to another mount in the place. But then two targets have one mount.
 fn refuse_moved(root: &OwnedFd, mounts: &[(&str, OwnedFd)]) -> Result<()> {
     let mut seen = BTreeSet::from([mount_id(root)?]);
     for (target, mounted) in mounts {
