@@ -151,9 +151,21 @@ pub fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Makes a directory with its parents, all of them root's alone.
+/// Makes a directory with its parents, all of them root's alone. Who is in a container needs no right to what is above
+/// the places that are mounted into it.
 pub fn make_dir(dir: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o711).create(dir).at(dir.display())
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).at(dir.display())
+}
+
+/// Makes this program's directories root's alone, whoever made them otherwise: below them, volumes have files that
+/// everybody may read.
+pub fn tighten() {
+    for root in [LASTING, RUNNING] {
+        if fs::metadata(root).is_ok_and(|about| about.permissions().mode() & 0o077 != 0) {
+            // Only root may. Another user fails at what that user wants to do here.
+            drop(fs::set_permissions(root, fs::Permissions::from_mode(0o700)));
+        }
+    }
 }
 
 /// Makes a directory that everybody may list. One that is there stays as it is.

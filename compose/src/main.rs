@@ -33,6 +33,7 @@ mod record;
 mod reference;
 mod signals;
 mod spec;
+mod subpath;
 mod time;
 mod view;
 
@@ -57,6 +58,7 @@ fn run(program: &OsStr, arguments: &[OsString]) -> Result<u8> {
             let fifos = HandedOver::fifos(Path::new(stdout), Path::new(stderr));
             keep::run(Path::new(container), fifos).map(|()| 0)
         }
+        ["thaw", address, namespace, id] => apply::frozen::thaw(address, namespace, id).map(|()| 0),
         ["hook", operation] => net::hook::run(operation).map(|()| 0),
         #[cfg(feature = "manual")]
         ["manual", share] => manual::write(Path::new(share)).map(|()| 0),
@@ -68,6 +70,7 @@ fn run(program: &OsStr, arguments: &[OsString]) -> Result<u8> {
 
 /// Docker compose's commands.
 fn compose(arguments: &[OsString]) -> Result<u8> {
+    disk::tighten();
     let matches = match cli::parse::read(cli::compose::command(), arguments) {
         Ok(matches) => matches,
         Err(unread) => {
@@ -92,6 +95,7 @@ fn compose(arguments: &[OsString]) -> Result<u8> {
 
 /// Docker's commands.
 fn docker(arguments: &[OsString]) -> Result<u8> {
+    disk::tighten();
     let matches = match cli::parse::read(cli::docker::tree(), arguments) {
         Ok(matches) => matches,
         Err(unread) => {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use super::diff;
+use super::frozen::Frozen;
 use super::image::{self, Image};
-use super::{diff, task};
 use crate::engine::Engine;
 use crate::engine::content::GetInfo;
 use crate::engine::diff::Diff;
@@ -77,15 +78,13 @@ pub async fn commit(engine: &Engine, new: New<'_>) -> Result<String> {
 /// The layer, made while nothing runs if that is asked for.
 async fn frozen(engine: &Engine, new: &New<'_>) -> Result<Descriptor> {
     let pauses = new.pause && new.one.state == State::Running;
-    if pauses {
-        task::pause(engine, new.one).await?;
+    if !pauses {
+        return layer(engine, new.one).await;
     }
+    let frozen = Frozen::begin(engine, new.one).await?;
     let made = layer(engine, new.one).await;
-    if pauses {
-        let resumed = task::resume(engine, new.one.id()).await;
-        return made.and_then(|layer| resumed.map(|()| layer));
-    }
-    made
+    let thawed = frozen.end().await;
+    made.and_then(|layer| thawed.map(|()| layer))
 }
 
 /// What the container has written, as an archive among containerd's content.

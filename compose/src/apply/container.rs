@@ -27,6 +27,7 @@ use crate::observe::{self, Observed, State};
 use crate::record::member::Member;
 use crate::record::{self, Record, Wanted};
 use crate::spec::{self, Bind, Inputs, Joined};
+use crate::subpath::{Subpath, Subpaths};
 use crate::{id, keep, names, signals};
 
 const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
@@ -104,7 +105,8 @@ impl Maker<'_> {
             ..Prepare::default()
         };
         let layers = engine.call(prepare).await.at("its snapshot")?.mounts;
-        let (binds, volumes) = self.binds(&layers, anonymous).await?;
+        let places = self.places(&layers, anonymous).await?;
+        let namespace = (NAMESPACE.to_owned(), engine.namespace().to_owned());
         let hostname = hostname(service, self.id)?;
         let host = host::look();
         let inputs = Inputs {
@@ -114,10 +116,10 @@ impl Maker<'_> {
             user: user::of(service, &image.document.config, layers, &self.tree()).await?,
             hostname: &hostname,
             files: Some(&self.dir),
-            binds: &binds,
+            binds: &places.binds,
             joined: joined(engine, service).await?,
             hooks: Some(keeper::hooks()?),
-            annotations: BTreeMap::from([(NAMESPACE.to_owned(), engine.namespace().to_owned())]),
+            annotations: [namespace].into_iter().chain(places.subpaths.annotation()?).collect(),
             host: &host,
             devices: &host::devices,
         };
@@ -130,7 +132,7 @@ impl Maker<'_> {
             command: spec::command(service, &image.document.config),
             stop_signal: stop_signal(service, image),
             anonymous_volumes: anonymous.iter().chain(self.new.taken_over.values()).cloned().collect(),
-            volumes,
+            volumes: places.volumes,
             auto_remove: self.new.auto_remove,
             member: self.new.member.clone(),
         };
@@ -190,12 +192,8 @@ impl Maker<'_> {
         self.dir.join("tree")
     }
 
-    /// The places on the host of all that is mounted, and the volume at each place in the container.
-    async fn binds(
-        &self,
-        layers: &[Layer],
-        anonymous: &mut Vec<String>,
-    ) -> Result<(Vec<Bind>, BTreeMap<String, String>)> {
+    /// The places on the host of all that is mounted.
+    async fn places(&self, layers: &[Layer], anonymous: &mut Vec<String>) -> Result<Places> {
         let New { service, image, binds, .. } = &self.new;
         if !service.volumes_from.is_empty() {
             return Err(Error::new("volumes_from: can't be done here"));
@@ -211,8 +209,7 @@ impl Maker<'_> {
         };
         let of_image = image.document.config.volumes.keys().filter(|target| !is_asked(target));
         let of_image = of_image.map(|target| Mount { target: target.clone(), ..Mount::default() });
-        let mut places = binds.clone();
-        let mut volumes = BTreeMap::new();
+        let mut places = Places { binds: binds.clone(), ..Places::default() };
         for mount in service.volumes.iter().cloned().chain(of_image) {
             let source = match mount.kind {
                 MountKind::Tmpfs => continue,
@@ -220,13 +217,7 @@ impl Maker<'_> {
                 MountKind::Volume => {
                     let name = self.volume(&mount, layers, anonymous).await?;
                     let data = volume::source(self.disk, &name)?;
-                    volumes.insert(mount.target.clone(), name);
-                    let subpath = mount.volume.as_ref().and_then(|options| options.subpath.as_deref());
-                    let source = match subpath {
-                        Some(subpath) => volume::below(&data, subpath)?,
-                        None => data,
-                    };
-                    source.to_string_lossy().into_owned()
+                    places.in_volume(&mount, name, data)?
                 }
                 kind => {
                     return Err(Error::new(format!(
@@ -236,7 +227,7 @@ impl Maker<'_> {
                 }
             };
             let options = mount.bind.unwrap_or_default();
-            places.push(Bind {
+            places.binds.push(Bind {
                 source,
                 target: mount.target,
                 read_only: mount.read_only,
@@ -244,7 +235,7 @@ impl Maker<'_> {
                 recursive: options.recursive,
             });
         }
-        Ok((places, volumes))
+        Ok(places)
     }
 
     /// The volume of a mount, which is made and filled where it isn't there yet.
@@ -266,6 +257,31 @@ impl Maker<'_> {
             volume::copy_up(self.disk, &name, &mount.target, layers.to_vec(), &self.tree()).await?;
         }
         Ok(name)
+    }
+}
+
+/// What of the host is mounted into a container.
+#[derive(Default)]
+struct Places {
+    binds: Vec<Bind>,
+    /// The volume at each place in the container.
+    volumes: BTreeMap<String, String>,
+    subpaths: Subpaths,
+}
+
+impl Places {
+    /// Where on the host the volume of a mount is, or what the mount asks for of the volume.
+    fn in_volume(&mut self, mount: &Mount, name: String, data: PathBuf) -> Result<String> {
+        self.volumes.insert(mount.target.clone(), name);
+        let path = mount.volume.as_ref().and_then(|options| options.subpath.clone());
+        let Some(path) = path.filter(|path| !path.is_empty()) else {
+            return Ok(data.to_string_lossy().into_owned());
+        };
+        let subpath = Subpath { data, path };
+        subpath.open()?;
+        let source = subpath.on_host().to_string_lossy().into_owned();
+        self.subpaths.0.insert(mount.target.clone(), subpath);
+        Ok(source)
     }
 }
 
@@ -366,6 +382,9 @@ pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) ->
     keep::given_up(&Disk::of(engine.namespace()).running(observed.id())).await?;
     // What has ended before is deleted only now: until then its exit code is known.
     task::remove(engine, observed.id()).await?;
+    let spec: Option<serde_json::Value> = container.spec.as_ref().map(Any::read_json).transpose()?;
+    // Once more, because the hook can tell less well what is wrong.
+    Subpaths::of_spec(&spec.unwrap_or_default())?.check()?;
     if let Some(record) = &observed.record {
         let joined = joined(engine, &record.service).await?;
         container.spec = rejoined(container.spec, &record.service, joined)?;

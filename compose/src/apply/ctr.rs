@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -27,7 +28,7 @@ pub fn command(engine: &Engine, words: &[&str]) -> Command {
 
 /// Runs it to its end.
 ///
-/// Errors: the last line that it says on standard error.
+/// Errors: the last line that it says on standard error; a reader of its output that has gone.
 pub async fn run(mut command: Command) -> Result<()> {
     let done = command.spawn().at("ctr")?.wait_with_output().await.at("ctr")?;
     told(done.status, &String::from_utf8_lossy(&done.stderr))
@@ -52,6 +53,10 @@ pub async fn run_as(mut command: Command, credentials: &Credentials) -> Result<(
 fn told(status: ExitStatus, said: &str) -> Result<()> {
     if status.success() {
         return Ok(());
+    }
+    // It says nothing itself when nobody reads what it writes.
+    if status.signal() == Some(nix::libc::SIGPIPE) {
+        return Err(Error::new("write /dev/stdout: broken pipe"));
     }
     let last = said.lines().map(str::trim).rev().find(|line| !line.is_empty()).unwrap_or("it failed");
     Err(Error::new(last.trim_start_matches("ctr: ")))

@@ -9,6 +9,7 @@ use crate::engine::snapshots::Mounts;
 use crate::engine::types::{Any, Mount};
 use crate::error::{Context, Error, Result};
 use crate::observe::{self, Observed};
+use crate::subpath::Subpaths;
 
 /// What is done to a tree.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,7 +39,7 @@ pub async fn see<T: Send + 'static>(
         layers.iter_mut().for_each(make_read_only);
     }
     let at = disk.container(one.id()).join("tree");
-    mounted::look_at_all(layers, parts(&spec), &at, see).await
+    mounted::look_at_all(layers, parts(&spec)?, &at, see).await
 }
 
 /// The tree of the container's process, if the process runs.
@@ -59,7 +60,8 @@ fn make_read_only(layer: &mut Mount) {
 }
 
 /// What of the host is mounted into the container: volumes, binds, secrets.
-fn parts(spec: &Value) -> Vec<Part> {
+fn parts(spec: &Value) -> Result<Vec<Part>> {
+    let mut subpaths = Subpaths::of_spec(spec)?.0;
     let mounts = spec["mounts"].as_array().into_iter().flatten();
     let part = |mount: &Value| {
         let options: Vec<&str> =
@@ -69,9 +71,11 @@ fn parts(spec: &Value) -> Vec<Part> {
         // What belongs to a process is gone with the process.
         let source = mount["source"].as_str().filter(|source| is_bind && !source.starts_with("/proc/"))?;
         let read_only = options.iter().any(|option| ["ro", "rro"].contains(option));
-        Some(Part { source: source.into(), target: mount["destination"].as_str()?.to_owned(), read_only })
+        let target = mount["destination"].as_str()?.to_owned();
+        let subpath = subpaths.remove(&target);
+        Some(Part { source: source.into(), target, read_only, subpath })
     };
-    mounts.filter_map(part).collect()
+    Ok(mounts.filter_map(part).collect())
 }
 
 #[cfg(test)]
@@ -86,7 +90,8 @@ mod tests {
             {"destination": "/etc/hosts", "source": "/h", "options": ["bind", "ro"]},
             {"destination": "/dev/shm", "type": "bind", "source": "/proc/7/root/dev/shm", "options": ["rbind"]},
         ]});
-        let found = parts(&spec).into_iter().map(|part| (part.target, part.read_only));
+        let found =
+            parts(&spec).expect("no annotation").into_iter().map(|part| (part.target, part.read_only));
         assert_eq!(found.collect::<Vec<_>>(), [("/data".to_owned(), false), ("/etc/hosts".to_owned(), true)]);
     }
 }

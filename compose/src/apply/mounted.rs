@@ -19,6 +19,7 @@ use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use crate::disk;
 use crate::engine::types::Mount;
 use crate::error::{Context, Error, Result};
+use crate::subpath::Subpath;
 
 /// A tree that is mounted, for this thread and its children alone.
 pub struct Tree {
@@ -49,6 +50,8 @@ pub struct Part {
     /// Its place in the tree.
     pub target: String,
     pub read_only: bool,
+    /// What the source is of a volume, if it isn't all of it: no link may lead out of the volume.
+    pub subpath: Option<Subpath>,
 }
 
 /// The same with parts of the host in it, whose places are made.
@@ -228,7 +231,9 @@ impl Tree {
     /// Mounts a part into the tree. What is not there on the host, or has no place in a tree that can't be written to,
     /// is left out.
     fn add(&self, part: &Part) -> Result<()> {
-        let is_dir = match std::fs::metadata(&part.source) {
+        let opened = part.subpath.as_ref().map(Subpath::open).transpose()?;
+        let source = opened.as_ref().map_or_else(|| part.source.clone(), path_of);
+        let is_dir = match std::fs::metadata(&source) {
             Ok(about) => about.is_dir(),
             Err(_) => return Ok(()),
         };
@@ -238,7 +243,7 @@ impl Tree {
         let Ok(place) = self.open(part.target.as_str(), OFlag::O_PATH) else { return Ok(()) };
         let none = None::<&str>;
         let bind = MsFlags::MS_BIND;
-        mount(Some(&part.source), &path_of(&place), none, bind | MsFlags::MS_REC, none)?;
+        mount(Some(&source), &path_of(&place), none, bind | MsFlags::MS_REC, none)?;
         if part.read_only {
             let place = self.open(part.target.as_str(), OFlag::O_PATH)?;
             mount(none, &path_of(&place), none, bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none)?;

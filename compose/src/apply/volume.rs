@@ -7,9 +7,6 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
 use super::mounted;
@@ -59,24 +56,6 @@ pub fn source(disk: &Disk, name: &str) -> Result<PathBuf> {
         Some(dir) => {
             Err(Error::new(format!("failed to mount local volume: {}: no such directory", dir.display())))
         }
-    }
-}
-
-/// A place in a volume, which no link leads out of. The runtime looks the place up once more when the container starts:
-/// a container that writes to the volume meanwhile may have put a link there.
-///
-/// Errors: a path that isn't below the volume, goes through a link, or leads nowhere.
-pub fn below(data: &Path, subpath: &str) -> Result<PathBuf> {
-    let wrong = |why: &str| Error::new(format!("cannot access path {}: {why}", data.join(subpath).display()));
-    let root = open(data, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).at(data.display())?;
-    let how = OpenHow::new()
-        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-    match openat2(&root, subpath, how) {
-        Ok(_) => Ok(data.join(subpath)),
-        Err(Errno::EXDEV) => Err(wrong("not below the volume")),
-        Err(Errno::ELOOP) => Err(wrong("a symbolic link is on the way")),
-        Err(errno) => Err(wrong(errno.desc())),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The hooks that the runtime calls: `createRuntime` once the namespaces are there, `poststop` once they are gone.
 //!
 //! Whoever starts the container, it gets its network here. The list of endpoints is on disk before anything is made, so
-//! whatever is killed in between, the next start or the end takes it back.
+//! whatever is killed in between, the next start or the end takes it back. Before that, what the runtime has mounted of
+//! volumes is looked at.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +24,7 @@ use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Result};
 use crate::id;
 use crate::process::Process;
+use crate::subpath::Subpaths;
 
 /// The annotation that has the container's containerd namespace.
 pub const NAMESPACE: &str = "corten.compose/namespace";
@@ -33,6 +35,8 @@ struct State {
     id: String,
     #[serde(default)]
     pid: i32,
+    #[serde(default)]
+    bundle: PathBuf,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
@@ -45,6 +49,9 @@ pub fn run(operation: &str) -> Result<()> {
     let namespace = state.annotations.get(NAMESPACE);
     let namespace =
         namespace.ok_or_else(|| Error::new(format!("{}: annotation {NAMESPACE} is missing", state.id)))?;
+    if operation == "create" {
+        Subpaths::of(&state.annotations)?.check_mounted(state.pid, &state.bundle)?;
+    }
     let container = Container { disk: Disk::of(namespace), id: state.id, client: Client::new() };
     match operation {
         "create" => container.create(state.pid),

@@ -22,6 +22,10 @@ use crate::id;
 /// The host's lock under which networks are made, removed, and given to containers.
 pub const LOCK: &str = "networks";
 
+/// The host's directory of the addresses that are taken, with one directory for each network, named by its id. It is
+/// forgotten with the boot, as the interfaces are.
+pub const ADDRESSES: &str = "addresses";
+
 /// A network, as its record says.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Network {
@@ -244,6 +248,7 @@ impl Network {
             drop(Command::new("ip").args(["link", "delete", bridge]).output());
         }
         disk::remove_dir(&disk.endpoints().join(name))?;
+        disk::remove_dir(&disk::of_host(ADDRESSES).join(&network.id))?;
         disk::remove_file(&path(disk, name)?)
     }
 
@@ -308,8 +313,7 @@ impl Network {
         };
         let routes = self.subnets.iter().filter(|_| has_default_route).map(route).collect::<Vec<_>>();
         let ranges = self.subnets.iter().map(range).collect::<Vec<_>>();
-        // Which addresses are taken is forgotten with the boot, as the interfaces are.
-        let data = disk::of_host("addresses");
+        let data = disk::of_host(ADDRESSES);
         json!({"type": "host-local", "dataDir": data, "ranges": ranges, "routes": routes})
     }
 

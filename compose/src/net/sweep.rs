@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cni::Client;
 use super::endpoint::Endpoints;
 use super::firewall;
 use super::hook::Container;
+use super::network::{self, ADDRESSES, Network};
 use crate::disk::{self, Disk};
 use crate::error::{Context, Result};
 
@@ -35,6 +36,7 @@ pub fn sweep(disk: &Disk, care: Care) -> Result<()> {
     }
     forget_names(disk)?;
     forget_addresses()?;
+    forget_gone_networks()?;
     let healed = match care {
         Care::Quick => firewall::follow(),
         Care::Checked => firewall::heal(),
@@ -79,11 +81,8 @@ fn forget_names(disk: &Disk) -> Result<()> {
 /// first line is the container's id.
 fn forget_addresses() -> Result<()> {
     let mut addresses = Vec::new();
-    for network in disk::list(&disk::of_host("addresses"))? {
-        let files = disk::list(&network)?.into_iter();
-        let is_address =
-            |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<IpAddr>().is_ok());
-        addresses.extend(files.filter(|file| file.file_name().is_some_and(is_address)));
+    for network in disk::list(&disk::of_host(ADDRESSES))? {
+        addresses.extend(addresses_of(&network)?);
     }
     if addresses.is_empty() {
         return Ok(());
@@ -107,6 +106,42 @@ fn forget_addresses() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The files of the addresses that are taken in a network.
+fn addresses_of(network: &Path) -> Result<impl Iterator<Item = PathBuf> + use<>> {
+    let is_address = |file: &Path| {
+        let name = file.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.parse::<IpAddr>().is_ok())
+    };
+    Ok(disk::list(network)?.into_iter().filter(move |file| is_address(file)))
+}
+
+/// Removes what the plugin has noted of networks that are gone. What a container still has there, its list takes back
+/// first.
+fn forget_gone_networks() -> Result<()> {
+    if gone_networks()?.is_empty() {
+        return Ok(());
+    }
+    // Under the lock no network is made, so those that are gone stay gone.
+    let _lock = disk::lock_host(network::LOCK)?;
+    for dir in gone_networks()? {
+        if addresses_of(&dir)?.next().is_none() {
+            disk::remove_dir(&dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// The directories of addresses that are of no network any more.
+fn gone_networks() -> Result<Vec<PathBuf>> {
+    let mut dirs = disk::list(&disk::of_host(ADDRESSES))?;
+    for disk in disk::namespaces()? {
+        for network in Network::list(&disk)? {
+            dirs.retain(|dir| dir.file_name().is_none_or(|name| name != network.id.as_str()));
+        }
+    }
+    Ok(dirs)
 }
 
 fn owner(text: &str) -> &str {

@@ -53,7 +53,7 @@ impl Docker {
         Docker { runtime, _containerd: containerd }
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.arg0("cortenctl").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("DOCKER_CONFIG", "/run/docker");
@@ -175,7 +175,7 @@ fn keepers() -> bool {
 }
 
 /// The processes of this test, with their words: those of others have another mount namespace.
-fn own_processes() -> Vec<(i32, Vec<String>)> {
+pub fn own_processes() -> Vec<(i32, Vec<String>)> {
     let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
     let pids =
         fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());

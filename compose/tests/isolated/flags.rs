@@ -1,7 +1,12 @@
 //! What flags say: filters, limits, sizes, ports, and what `up` does at the end of a container.
 
-use crate::docker::{Docker, nothing_is_left, with_each_runtime};
-use crate::host::until;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::docker::{
+    Docker, nothing_is_left, nothing_is_left_by_the_killed, own_processes, said, with_each_runtime,
+};
+use crate::host::{try_sh, until};
 use crate::project::Project;
 
 /// Each command line fails with this code, and says why.
@@ -195,6 +200,11 @@ services:
     });
 }
 
+/// Whether a process is there that lets a container go on.
+fn thaws() -> bool {
+    own_processes().iter().any(|(_, words)| words.get(1).is_some_and(|word| word == "thaw"))
+}
+
 #[test]
 fn what_a_container_has_written_becomes_an_image() {
     with_each_runtime(|docker| {
@@ -252,6 +262,28 @@ fn what_a_container_has_written_becomes_an_image() {
         assert_eq!(ok("run --rm web:2 cat /more"), "more\n");
         ok("rmi web:2");
         nothing_is_left();
+    });
+}
+
+#[test]
+fn a_killed_commit_leaves_nothing_frozen_and_an_archive_that_nobody_reads_is_told() {
+    with_each_runtime(|docker| {
+        docker.ok(&["run", "-d", "--name", "up", "box", "sleep", "1000"]);
+        for pause in [10, 20, 40, 60, 80] {
+            let mut commit = docker.spawn(&["commit", "up", "killed"]);
+            std::thread::sleep(Duration::from_millis(pause));
+            commit.kill().expect("it is ours");
+            commit.wait().expect("it ends");
+            until("it goes on", || docker.state("up") == "running" && !thaws());
+        }
+        let mut save = docker.command(&["save", "box"]);
+        let mut save = save.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        drop(save.stdout.take());
+        let (_, told, code) = said(&save.wait_with_output().expect("it ends"));
+        assert_eq!((told.as_str(), code), ("cortenctl: write /dev/stdout: broken pipe\n", 1));
+        docker.ok(&["rm", "-f", "-v", "up"]);
+        try_sh("ctr images rm docker.io/library/killed:latest");
+        nothing_is_left_by_the_killed();
     });
 }
 

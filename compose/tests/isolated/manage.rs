@@ -75,6 +75,7 @@ fn networks_are_made_shown_joined_left_and_removed() {
             "0\n",
             "bridges go with their networks"
         );
+        assert_eq!(sh("ls /run/corten-compose/.addresses"), "", "what was noted of their addresses, too");
         nothing_is_left();
     });
 }
@@ -121,6 +122,57 @@ fn volumes_stay_while_a_container_has_them() {
         assert_eq!(ok(docker, "volume prune -a -f"), "Total reclaimed space: 0B\n");
         sh(&format!("rm -r {making}"));
         assert!(ok(docker, "volume prune -a -f").starts_with("Deleted Volumes:\ndb\n\nTotal"));
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn a_volume_is_kept_from_other_users_and_a_place_in_it_leads_nowhere_else() {
+    const DATA: &str = "/var/lib/corten-compose/default/volumes/led/_data";
+    const OUT: &str = "cannot access path /var/lib/corten-compose/default/volumes/led/_data/a/b: a symbolic link \
+                       is on the way";
+    let is_out = |said: &str| said.contains(OUT) && said.lines().count() == 1;
+    with_each_runtime(|docker| {
+        ok(docker, "volume create led");
+        sh(&format!("mkdir -p {DATA}/a/b /run/out/b && echo good > {DATA}/a/b/f && echo one > {DATA}/one"));
+        // Directories of an older version are as open as they were until the next command.
+        sh("chmod 711 /var/lib/corten-compose /run/corten-compose");
+        let places = "--mount type=volume,src=led,dst=/x,volume-subpath=a/b --mount \
+                      type=volume,src=led,dst=/all/one,volume-subpath=one -v led:/all";
+        ok(docker, &format!("run -d --name web -u 1000 {places} box sleep 1000"));
+        let modes = sh("stat -c %a /var/lib/corten-compose /run/corten-compose");
+        assert_eq!(modes, "700\n700\n");
+        assert!(!try_sh(&format!("chroot --userspec=1000:1000 / ls {DATA}")).status.success());
+        ok(docker, "restart -t 0 web");
+        assert_eq!(ok(docker, "exec web cat /x/f /all/one"), "good\none\n");
+        ok(docker, "stop -t 0 web");
+        // Another directory of the volume is as good.
+        sh(&format!("mv {DATA}/a {DATA}/old && mkdir -p {DATA}/a/b && echo other > {DATA}/a/b/f"));
+        ok(docker, "start web");
+        assert_eq!(ok(docker, "exec web cat /x/f"), "other\n");
+        ok(docker, "stop -t 0 web");
+        assert!(ok(docker, "cp web:/x/f -").contains("other"));
+        sh(&format!("rm -r {DATA}/a && ln -s /run/out {DATA}/a"));
+        for line in ["start web", "restart web", "cp web:/x/f -", "cp /etc/hostname web:/x/f"] {
+            let (_, said, code) = docker.says(&words(line));
+            assert!(code == 1 && is_out(&said), "{line}: {code}: {said}");
+        }
+        // Whoever starts it. A link that comes later than a look is the same.
+        let started = try_sh("ctr tasks start -d $(ctr containers ls -q)");
+        let said = String::from_utf8_lossy(&started.stderr).into_owned();
+        assert!(!started.status.success() && is_out(&said), "{said}");
+        assert_eq!((docker.state("web").as_str(), sh("ls /run/out/b")), ("exited", String::new()));
+        ok(docker, "rm web");
+        // The container itself lays the link, and its keeper starts it again.
+        sh(&format!("rm {DATA}/a && mkdir -p {DATA}/a/b"));
+        let line = "echo once; mv /all/a /all/was; ln -s /run/out /all/a; exit 1";
+        let run = format!("run -d --name web --restart on-failure:1 {places} box sh -c");
+        docker.ok(&[&words(&run)[..], &[line]].concat());
+        until("it is given up", || docker.state("web") == "exited");
+        assert_eq!(ok(docker, "logs web"), "once\n");
+        ok(docker, "rm web");
+        assert!(!sh("cat /proc/self/mountinfo").contains("led"));
+        ok(docker, "volume rm led");
         nothing_is_left();
     });
 }
@@ -185,7 +237,11 @@ fn what_a_killed_shim_has_left_is_taken_back_by_the_next_command() {
                 sh("ls /run/corten-compose/.addresses/*").contains("10.72."),
                 "{round}: it is left so far"
             );
+            // As a plugin leaves it that takes an address back while its network is removed.
+            let gone = "/run/corten-compose/.addresses/gone";
+            sh(&format!("mkdir {gone} && touch {gone}/lock {gone}/last_reserved_ip.0"));
             ok(docker, next);
+            assert_eq!(sh("ls -d /run/corten-compose/.addresses/gone || true"), "");
             assert_eq!(sh("nft list tables | grep corten || true"), "");
             assert_eq!(sh("ls /run/corten-compose/.addresses/* | grep '^10' || true"), "");
             assert_eq!(sh("find /run/corten-compose/default/net -type f"), "");
