@@ -26,6 +26,7 @@ mod model;
 mod names;
 mod net;
 mod observe;
+mod pipe;
 mod plan;
 mod process;
 mod record;
