@@ -100,8 +100,9 @@ impl State {
     }
 
     /// Writes the state.
+    ///
+    /// Errors: NotFound, if the directory is gone with its container. It is not made again: nobody would remove it.
     pub fn save(&self, running: &Path) -> Result<()> {
-        disk::make_dir(running)?;
         disk::write_json(&running.join(STATE), self)
     }
 }
@@ -156,5 +157,23 @@ impl Exit {
     /// Writes the exit.
     pub fn save(&self, container: &Path) -> Result<()> {
         disk::write_json(&container.join(EXIT), self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn a_directory_that_was_removed_is_not_made_again() {
+        let dir = std::env::temp_dir().join(format!("corten-compose-state-{}", std::process::id()));
+        disk::make_dir(&dir).expect("a directory");
+        let state = State { keeper: Process::own(), ..State::default() };
+        state.save(&dir).expect("it is saved");
+        assert_eq!(State::load(&dir).expect("it is read"), Some(state.clone()));
+        disk::remove_dir(&dir).expect("it is removed");
+        let err = state.save(&dir).expect_err("nothing is there");
+        assert_eq!((err.kind(), dir.exists()), (Kind::NotFound, false));
     }
 }
