@@ -65,7 +65,7 @@ impl Attending {
             },
             ..Logs::default()
         };
-        let show = logs::show(session, project, &shown, (&self.shown, &self.watched));
+        let show = logs::show(session, project, &shown, (&self.shown, &self.watched), Some(begun));
         let attend = async {
             if asked.attended.on_exit == OnExit::Ignore {
                 return Ok(None);
