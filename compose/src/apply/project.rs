@@ -15,7 +15,7 @@ use super::{hook, keeper, resolved, task};
 use crate::changes::Changes;
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::error::{Context, Error, Kind, Result, absent_is_fine};
+use crate::error::{Context, Error, Kind, Result, absent_is_fine, tell};
 use crate::keep;
 use crate::model::types::{Project, Service};
 use crate::model::values::{self, Condition};
@@ -110,7 +110,7 @@ impl<'a> Performer<'a> {
     fn remove_network(&self, named: &Named) -> Result<()> {
         match Network::remove(self.disk, &named.name) {
             Err(err) if err.kind() == Kind::WrongState => {
-                eprintln!("warning: network {}: resource is still in use", named.name);
+                tell(format_args!("warning: network {}: resource is still in use", named.name));
                 Ok(())
             }
             removed => absent_is_fine(removed),
@@ -121,7 +121,7 @@ impl<'a> Performer<'a> {
     async fn remove_volume(&self, named: &Named) -> Result<()> {
         match volume::remove_unused(self.engine, self.disk, &named.name).await {
             Err(err) if err.kind() == Kind::WrongState => {
-                eprintln!("warning: volume {}: resource is still in use", named.name);
+                tell(format_args!("warning: volume {}: resource is still in use", named.name));
                 Ok(())
             }
             removed => absent_is_fine(removed),

@@ -37,11 +37,11 @@ pub use attach::socket as attach_socket;
 pub use from_model::command as check_command;
 pub use further::FurtherOutput;
 pub use health::Status;
-pub use log::path as log_path;
+pub use log::{Mark as LogMark, path as log_path};
 pub use restart::End;
 pub use revive::revive;
 pub use settings::{Check, Log, Settings};
-pub use state::{Exit, State, given_up, settled};
+pub use state::{Exit, State, given_up, not_started, settled};
 
 use crate::error::{Context, Error, Result};
 use crate::net::handshake;

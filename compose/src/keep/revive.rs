@@ -11,9 +11,10 @@ use nix::unistd::setsid;
 use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::time::sleep;
 
+use super::log::Mark;
 use super::restart::{End, History, Policy};
 use super::settings::Settings;
-use super::state::{Exit, State};
+use super::state::{Exit, State, not_started};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::engine::containers::{Container, GetContainer};
@@ -80,11 +81,15 @@ impl Reviver {
             if self.policy() == Policy::No {
                 break;
             }
+            let mark = Mark::of(&self.container);
             match self.start(&task).await {
                 Ok(()) => return self.end_if_stopped().await,
                 // Somebody has started it meanwhile.
                 Err(err) if err.kind() == Kind::AlreadyExists => return Ok(()),
                 Err(_) => {
+                    if self.task().await?.is_none() {
+                        not_started(&self.container, &self.running, mark).await?;
+                    }
                     end = End { code: NOT_STARTED, lived: Duration::ZERO, stopped: self.is_stopped().await? }
                 }
             }

@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::health::Health;
+use super::log::Mark;
 use super::restart::History;
 use super::watch;
 use crate::changes::Changes;
@@ -130,6 +131,19 @@ pub async fn settled(running: &Path) -> Result<()> {
         Ok(())
     };
     tokio::time::timeout(PATIENCE, settled).await.unwrap_or(Ok(()))
+}
+
+/// Ends what a start that has failed has left of a keeper, and cuts its words off the log, which begins at `mark` then:
+/// a runtime that fails writes its error where the container would have put something out.
+pub async fn not_started(container: &Path, running: &Path, mark: Mark) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let state = State::load(running)?.unwrap_or_default();
+    state.end_keeper();
+    if let Some(keeper) = state.keeper {
+        // The log is whole all the same if the keeper writes on.
+        drop(tokio::time::timeout(PATIENCE, watch::end_of(keeper)).await);
+    }
+    mark.cut(container)
 }
 
 /// Waits until nobody will start the container again, once the user has said so. What is being started at that moment

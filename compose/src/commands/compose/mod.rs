@@ -12,7 +12,7 @@ use crate::cli::compose::{Asked, Verb};
 use crate::cli::members::Verb as Members;
 use crate::disk::Disk;
 use crate::engine::{DEFAULT_ADDRESS, Engine};
-use crate::error::{Context, Result};
+use crate::error::{self, Context, Result};
 use crate::model::types::Project;
 use crate::plan::explain::explain;
 use crate::plan::graph::{Action, Plan, Step};
@@ -157,7 +157,7 @@ impl Session {
             print(&explain(plan))?;
             return Ok(());
         }
-        plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        plan.warnings.iter().for_each(|warning| error::tell(format_args!("warning: {warning}")));
         let performer = Performer::new((&self.engine, &self.disk), (project, facts), images, stop_seconds)
             .showing_hooks(self.shows_hooks)
             .waiting_at_most(self.wait_timeout);

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::apply::walk::Progress;
+use crate::error;
 use crate::model::values::Condition;
 use crate::plan::actual::Actual;
 use crate::plan::graph::{Action, Plan, Step};
 
 /// Tells of a step.
 pub fn tell(step: &Step, progress: Progress) {
-    eprintln!("{}", line(step, progress));
+    error::tell(line(step, progress));
 }
 
 /// Tells of the steps of a plan's restarts: of each container that it begins, and that it is done.
@@ -20,23 +21,22 @@ pub fn restarting(plan: &Plan) -> impl FnMut(&Step, Progress) {
     });
     let stopped: BTreeSet<String> = stopped.collect();
     move |step, progress| {
-        if let Some(line) = line_of_restart(&stopped, step, progress) {
-            eprintln!("{line}");
-        }
+        line_of_restart(&stopped, step, progress).into_iter().for_each(error::tell);
     }
 }
 
 /// Tells of containers that are stopped already, as if they were stopped now: docker compose asks its daemon to.
 pub fn tell_stopped(names: &[&str]) {
     for name in names {
-        eprintln!(" Container {name}  Stopping\n Container {name}  Stopped");
+        error::tell(format_args!(" Container {name}  Stopping"));
+        error::tell(format_args!(" Container {name}  Stopped"));
     }
 }
 
 /// Tells of those containers of the services that run and that the plan of `up` leaves as they are.
 pub fn tell_running(plan: &Plan, actual: &Actual, services: &BTreeSet<String>) {
     for name in running(plan, actual, services) {
-        eprintln!(" Container {name}  Running");
+        error::tell(format_args!(" Container {name}  Running"));
     }
 }
 
