@@ -1,8 +1,8 @@
 //! Pipes that a shim opens by a path, for as long as the process that reads them lives.
 //!
-//! Who opens a fifo to write waits for a reader, and containerd's own shim answers nobody else about its container while
-//! it waits. A fifo is there still when its reader was killed. The path of a pipe leads nowhere then, and the shim's call
-//! fails at once.
+//! Who opens a fifo to write waits for a reader, and containerd's own shim answers nobody else about its container
+//! while it waits. A fifo is there still when its reader was killed. The path of a pipe leads nowhere then, and the
+//! shim's call fails at once.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;

@@ -356,8 +356,8 @@ async fn free_name(engine: &Engine) -> Result<String> {
     }
 }
 
-/// Makes the task of a container that has none that runs. The process waits for [`begin`]. Gives where its output begins
-/// in the log.
+/// Makes the task of a container that has none that runs. The process waits for [`begin`]. Gives the place in the log
+/// where its output begins.
 pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<keep::LogMark> {
     let mut container = observed.container.clone();
     let disk = Disk::of(engine.namespace());

@@ -102,8 +102,8 @@ fn process(spec: &Any, args: &[String]) -> Result<Any> {
     Any::json(PROCESS_TYPE, &process)
 }
 
-/// The result of a probe that runs, with the beginning of its output. It is there at the probe's end or when its time is
-/// over: the rest of the work is done beside what follows.
+/// The result of a probe that runs, with the beginning of its output. It is there at the probe's end or when its time
+/// is over: the rest of the work is done beside what follows.
 async fn verdict(
     exec: Execution,
     output: FurtherOutput,
