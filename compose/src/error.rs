@@ -64,6 +64,11 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     text.chars().map(spelled).collect::<String>().into()
 }
 
+/// Tells the user something in one line of standard error.
+pub fn tell(line: impl fmt::Display) {
+    eprintln!("{}", shown(&line.to_string()));
+}
+
 impl std::error::Error for Error {}
 
 /// What was to be removed, and wasn't there, is removed.

@@ -1,6 +1,7 @@
 //! A command's own streams and a process's, tied together for as long as the process lives.
 
 use std::io::{Read, Write, stdin};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::detach::Keys;
-use super::stdio::Fifos;
+use super::stdio::{Fifos, Pipes};
 use super::terminal::{self, Raw};
 use crate::engine::Engine;
 use crate::engine::tasks::{CloseIo, Kill, ResizePty, Wait};
@@ -38,6 +39,8 @@ pub struct Ends {
     ends_input: bool,
     /// Whether the process gets our signals.
     gives_signals: bool,
+    /// What holds the end of the output up, until the process has started.
+    writers: Vec<OwnedFd>,
     // The fifos go when nobody needs them any more.
     _fifos: Option<Fifos>,
 }
@@ -59,19 +62,18 @@ const SIGPIPE: u32 = 13;
 
 /// Where a process's output comes from.
 enum Output {
-    Fifos(Receiver, Option<Receiver>),
+    Pipes(Receiver, Option<Receiver>),
     /// The keeper's socket, which is there once the process is made.
     Keeper(PathBuf),
 }
 
 impl Ends {
-    /// Of a process whose output comes by fifos.
-    pub fn of_fifos(fifos: Fifos) -> Result<Ends> {
-        let streams = &fifos.streams;
-        let receiver = |path: &String| OpenOptions::new().open_receiver(path).at(path);
-        let stderr = Some(&streams.stderr).filter(|path| !path.is_empty());
-        let output = Output::Fifos(receiver(&streams.stdout)?, stderr.map(receiver).transpose()?);
-        Ok(Ends::new(sender(&streams.stdin)?, output, streams.terminal, Some(fifos)))
+    /// Of a process whose output comes by pipes.
+    pub fn of_pipes(pipes: Pipes) -> Result<Ends> {
+        let Pipes { fifos, stdout, stderr, writers } = pipes;
+        let (stdin, terminal) = (sender(&fifos.streams.stdin)?, fifos.streams.terminal);
+        let ends = Ends::new(stdin, Output::Pipes(stdout, stderr), terminal, Some(fifos));
+        Ok(Ends { writers, ..ends })
     }
 
     /// Of a container whose keeper shows the output, at the socket, and that reads from the fifo, if there is one.
@@ -89,7 +91,8 @@ impl Ends {
 
     fn new(stdin: Option<Sender>, output: Output, terminal: bool, fifos: Option<Fifos>) -> Ends {
         let (keys, ends_input, gives_signals) = (Keys::default(), true, true);
-        Ends { stdin, output, terminal, keys, ends_input, gives_signals, _fifos: fifos }
+        let writers = Vec::new();
+        Ends { stdin, output, terminal, keys, ends_input, gives_signals, writers, _fifos: fifos }
     }
 
     /// With other keys to leave the process alone.
@@ -112,7 +115,7 @@ impl Ends {
         target: &Target,
         start: impl Future<Output = Result<()>>,
     ) -> Result<Outcome> {
-        let Ends { stdin, output, terminal, keys, ends_input, gives_signals, _fifos: fifos } = self;
+        let Ends { stdin, output, terminal, keys, ends_input, gives_signals, writers, _fifos: fifos } = self;
         let raw = if terminal && stdin.is_some() { Raw::enter()? } else { None };
         let wait = Wait { container_id: target.container.clone(), exec_id: target.exec.clone() };
         // From before the start, so that the shortest life is seen.
@@ -122,13 +125,22 @@ impl Ends {
         });
         let (detach, detached) = oneshot::channel();
         let keys = if terminal { keys } else { Keys::none() };
+        let (tell_started, started) = oneshot::channel();
         let input =
             Input { engine: engine.clone(), target: target.clone(), to: stdin, keys, ends: ends_input };
-        let input = tokio::spawn(input.feed(detach));
+        let input = tokio::spawn(async move {
+            // A shim may open its end at the start alone: what is typed and closed before is lost.
+            if started.await.is_ok() {
+                input.feed(detach).await;
+            }
+        });
         let forwarding = tokio::spawn(forward(engine.clone(), target.clone(), terminal, gives_signals));
         let shown = output.open().await?;
         let to_the_end = async {
             start.await?;
+            drop(writers);
+            // Whoever doesn't listen has no input to give.
+            let _ = tell_started.send(());
             if terminal {
                 resize(engine, target).await;
             }
@@ -180,7 +192,7 @@ fn sender(path: &str) -> Result<Option<Sender>> {
 impl Output {
     async fn open(self) -> Result<Shown> {
         match self {
-            Output::Fifos(stdout, stderr) => Ok(Shown::Streams(stdout, stderr)),
+            Output::Pipes(stdout, stderr) => Ok(Shown::Streams(stdout, stderr)),
             Output::Keeper(socket) => {
                 UnixStream::connect(&socket).await.at(socket.display()).map(Shown::Frames)
             }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use super::image::Image;
 use super::keeper::{self, Told};
 use super::stdio::Streams;
 use super::sweep::Making;
 use super::volume::Volume;
-use super::{exec, host, task, unpack, user, volume};
+use super::{host, task, unpack, user, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::engine::announce::Done;
@@ -376,10 +375,12 @@ async fn free_name(engine: &Engine) -> Result<String> {
     }
 }
 
-/// Makes the task of a container that has none that runs. The process waits for [`begin`].
-pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
+/// Makes the task of a container that has none that runs. The process waits for [`begin`]. Gives the place in the log
+/// where its output begins.
+pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<keep::LogMark> {
     let mut container = observed.container.clone();
-    keep::given_up(&Disk::of(engine.namespace()).running(observed.id())).await?;
+    let disk = Disk::of(engine.namespace());
+    keep::given_up(&disk.running(observed.id())).await?;
     // What has ended before is deleted only now: until then its exit code is known.
     task::remove(engine, observed.id()).await?;
     let spec: Option<serde_json::Value> = container.spec.as_ref().map(Any::read_json).transpose()?;
@@ -390,19 +391,20 @@ pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) ->
         container.spec = rejoined(container.spec, &record.service, joined)?;
         want(engine, &container, record, Wanted::Starting).await?;
     }
+    let mark = keep::LogMark::of(&disk.container(observed.id()));
     let created = task::create(engine, &container, streams).await;
     if let Err(err) = &created {
-        give_up(engine, observed, err).await;
+        give_up(engine, observed, mark, err).await;
     }
-    created.map(drop)
+    created.map(|_| mark)
 }
 
 /// Starts a container that nobody is attached to.
 pub async fn start(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
-    prepare(engine, observed, streams).await?;
+    let mark = prepare(engine, observed, streams).await?;
     let started = begin(engine, observed).await;
     if let Err(err) = &started {
-        give_up(engine, observed, err).await;
+        give_up(engine, observed, mark, err).await;
     }
     started
 }
@@ -416,23 +418,15 @@ pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
     }
 }
 
-/// Takes back a start that has failed for this reason, and notes the reason.
-pub async fn give_up(engine: &Engine, observed: &Observed, reason: &Error) {
-    /// Docker's exit code for a container that could not be started for another reason than its program.
-    const NOT_STARTED: u32 = 128;
+/// Takes back a start that has failed for this reason, and notes the reason. Of what was put out nothing is the
+/// container's.
+pub async fn give_up(engine: &Engine, observed: &Observed, mark: keep::LogMark, reason: &Error) {
     let disk = Disk::of(engine.namespace());
     best_effort(task::remove(engine, observed.id()).await);
-    best_effort(end_keeper(&disk, observed.id()));
-    let code = exec::code_of_program(reason).map_or(NOT_STARTED, u32::from);
+    let (container, running) = (disk.container(observed.id()), disk.running(observed.id()));
+    best_effort(keep::not_started(&container, &running, mark).await);
     let started = observed.exit.as_ref().and_then(|exit| exit.started);
-    let exit = keep::Exit {
-        code,
-        started,
-        ended: SystemTime::now(),
-        error: reason.to_string(),
-        ..Default::default()
-    };
-    best_effort(exit.save(&disk.container(observed.id())));
+    best_effort(keep::Exit::of_failed_start(reason, started).save(&container));
     if let Some(record) = &observed.record {
         best_effort(want(engine, &observed.container, record, Wanted::Stopped).await);
     }

@@ -6,6 +6,7 @@ use super::attach::Target;
 use super::stdio::Streams;
 use super::{host, user};
 use crate::engine::Engine;
+use crate::engine::program::code_of_program;
 use crate::engine::tasks::{self, DeleteProcess, Start};
 use crate::engine::types::Any;
 use crate::error::{Error, Kind, Result};
@@ -17,10 +18,6 @@ const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Pr
 
 /// Whatever Docker's daemon would refuse.
 pub const REFUSED: u8 = 125;
-/// A program that may not be run.
-const NOT_EXECUTABLE: u8 = 126;
-/// A program that isn't there.
-const NOT_FOUND: u8 = 127;
 
 /// A process to be added: what differs from the container's own one.
 #[derive(Clone, Debug, Default)]
@@ -108,17 +105,4 @@ fn hold(process: &mut Value) {
 /// Docker's exit code for what could not be started, by what the runtime says.
 pub fn code_of(err: &Error) -> u8 {
     code_of_program(err).unwrap_or(REFUSED)
-}
-
-/// The exit code if it is the program's fault.
-pub fn code_of_program(err: &Error) -> Option<u8> {
-    let said = err.to_string();
-    let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
-    if has(&["executable file not found", "no such file or directory"]) {
-        Some(NOT_FOUND)
-    } else if has(&["permission denied", "is a directory", "exec format error"]) {
-        Some(NOT_EXECUTABLE)
-    } else {
-        None
-    }
 }

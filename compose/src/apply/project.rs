@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::container::{self, New};
 use super::image::Image;
@@ -15,10 +15,10 @@ use super::{hook, keeper, resolved, task};
 use crate::changes::Changes;
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::error::{Context, Error, Kind, Result, absent_is_fine};
+use crate::error::{Context, Error, Kind, Result, absent_is_fine, tell};
 use crate::keep;
 use crate::model::types::{Project, Service};
-use crate::model::values::Condition;
+use crate::model::values::{self, Condition};
 use crate::net::network::{Network, Wanted};
 use crate::net::pool::Pool;
 use crate::observe::{self, Observed, State};
@@ -43,6 +43,8 @@ pub struct Performer<'a> {
     stop_seconds: Option<i64>,
     /// Whether the user reads what hooks put out.
     shows_hooks: bool,
+    /// How long is waited for a container at most, if somebody says.
+    wait_timeout: Option<Duration>,
     /// The ids of containers that were made, by name and generation.
     made: RefCell<BTreeMap<(String, u64), String>>,
 }
@@ -54,13 +56,18 @@ impl<'a> Performer<'a> {
         images: &'a BTreeMap<String, Image>,
         stop_seconds: Option<i64>,
     ) -> Performer<'a> {
-        let (shows_hooks, made) = (false, RefCell::default());
-        Performer { engine, disk, project, facts, images, stop_seconds, shows_hooks, made }
+        let (shows_hooks, wait_timeout, made) = (false, None, RefCell::default());
+        Performer { engine, disk, project, facts, images, stop_seconds, shows_hooks, wait_timeout, made }
     }
 
     /// With what hooks put out for the user, or without.
     pub fn showing_hooks(self, shows_hooks: bool) -> Performer<'a> {
         Performer { shows_hooks, ..self }
+    }
+
+    /// With an end of all waits for containers, if somebody says.
+    pub fn waiting_at_most(self, wait_timeout: Option<Duration>) -> Performer<'a> {
+        Performer { wait_timeout, ..self }
     }
 
     /// Carries out a step.
@@ -72,7 +79,7 @@ impl<'a> Performer<'a> {
             Action::RemoveVolume(named) => self.remove_volume(&named).await,
             Action::Create(creation) => self.create(&creation).await.at(&creation.target.name),
             Action::Start(target) => self.start(&target).await.at(&target.name),
-            Action::Await(target, condition) => self.wait_for(&target, condition).await,
+            Action::Await(target, condition) => self.wait_in_time(&target, condition).await,
             Action::Kill(target, signal) => self.kill(&target, &signal).await.at(&target.name),
             Action::Pause(target) => self.pause(&target).await.at(&target.name),
             Action::Unpause(target) => self.unpause(&target).await.at(&target.name),
@@ -103,7 +110,7 @@ impl<'a> Performer<'a> {
     fn remove_network(&self, named: &Named) -> Result<()> {
         match Network::remove(self.disk, &named.name) {
             Err(err) if err.kind() == Kind::WrongState => {
-                eprintln!("warning: network {}: resource is still in use", named.name);
+                tell(format_args!("warning: network {}: resource is still in use", named.name));
                 Ok(())
             }
             removed => absent_is_fine(removed),
@@ -114,7 +121,7 @@ impl<'a> Performer<'a> {
     async fn remove_volume(&self, named: &Named) -> Result<()> {
         match volume::remove_unused(self.engine, self.disk, &named.name).await {
             Err(err) if err.kind() == Kind::WrongState => {
-                eprintln!("warning: volume {}: resource is still in use", named.name);
+                tell(format_args!("warning: volume {}: resource is still in use", named.name));
                 Ok(())
             }
             removed => absent_is_fine(removed),
@@ -295,6 +302,16 @@ impl<'a> Performer<'a> {
     }
 
     // ---- waiting
+
+    /// Waits for a container for as long as is said.
+    ///
+    /// Errors: in docker compose's words, when the time is over.
+    async fn wait_in_time(&self, target: &Target, condition: Condition) -> Result<()> {
+        let waiting = self.wait_for(target, condition);
+        let Some(patience) = self.wait_timeout else { return waiting.await };
+        let over = || Error::new(format!("application not healthy after {}", values::Duration(patience)));
+        timeout(patience, waiting).await.unwrap_or_else(|_| Err(over()))
+    }
 
     /// Waits until a container is that far.
     ///

@@ -1,13 +1,16 @@
 //! Where a container's streams go: the one place that knows it.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use tokio::net::unix::pipe::Receiver;
 
 use super::keeper;
 use crate::disk;
 use crate::error::{Context, Result};
+use crate::pipe::NamedPipe;
 
 /// The streams of a process, as containerd is told them. An empty name is /dev/null.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +77,42 @@ impl Fifos {
         let path = self.dir.join(name);
         mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).at(path.display())?;
         Ok(path.to_string_lossy().into_owned())
+    }
+}
+
+/// Pipes for the output of a process that this program alone reads, and a fifo for its input, if it reads.
+pub struct Pipes {
+    /// What containerd is told of. They go with this value.
+    pub fifos: Fifos,
+    pub stdout: Receiver,
+    pub stderr: Option<Receiver>,
+    /// To be kept until the process has started: before, there would be an end of the output.
+    pub writers: Vec<OwnedFd>,
+}
+
+impl Pipes {
+    /// Makes them in a directory of their own. With a terminal there is one stream of output.
+    pub fn new(dir: &Path, reads: bool, terminal: bool) -> Result<Pipes> {
+        let mut fifos = Fifos::empty(dir)?;
+        let mut writers = Vec::new();
+        let mut output = |name: &str| -> Result<(String, Receiver)> {
+            let path = dir.join(name);
+            let NamedPipe { name, read, write } = NamedPipe::at(&path)?;
+            writers.push(write);
+            // The path goes with the directory.
+            std::mem::forget(name);
+            let receiver = Receiver::from_owned_fd(read).at(path.display())?;
+            Ok((path.to_string_lossy().into_owned(), receiver))
+        };
+        let (stdout_path, stdout) = output("stdout")?;
+        let (stderr_path, stderr) = if terminal { None } else { Some(output("stderr")?) }.unzip();
+        fifos.streams = Streams {
+            stdin: if reads { fifos.fifo(disk::STDIN)? } else { String::new() },
+            stdout: stdout_path,
+            stderr: stderr_path.unwrap_or_default(),
+            terminal,
+        };
+        Ok(Pipes { fifos, stdout, stderr, writers })
     }
 }
 

@@ -6,11 +6,11 @@ use tokio::time::timeout;
 
 use super::stdio::Streams;
 use crate::engine::Engine;
+use crate::engine::again;
 use crate::engine::announce::Done;
-use crate::engine::bundles;
 use crate::engine::containers::Container;
 use crate::engine::snapshots::Mounts;
-use crate::engine::tasks::{CreateTask, DeleteResponse, Kill, PauseTask, ResumeTask, Start, Status, Wait};
+use crate::engine::tasks::{CreateTask, DeleteResponse, Kill, PauseTask, ResumeTask, Start, Status};
 use crate::error::{Context, Error, Kind, Result};
 use crate::observe::{self, Observed, State};
 
@@ -25,7 +25,7 @@ pub async fn create(engine: &Engine, container: &Container, streams: &Streams) -
     let rootfs = engine.call(Mounts { snapshotter, key: snapshot_key }).await?.mounts;
     let Streams { stdin, stdout, stderr, terminal } = streams.clone();
     let create = CreateTask { container_id: id, rootfs, stdin, stdout, stderr, terminal, options: None };
-    let created = bundles::create(engine, &create).await;
+    let created = again::create(engine, &create).await;
     created.map(|created| created.pid).map_err(|err| said_by_hook(&err).unwrap_or(err))
 }
 
@@ -44,11 +44,7 @@ pub async fn start(engine: &Engine, id: &str) -> Result<()> {
 
 /// Waits for the end, and gives the exit code. A task that isn't there has ended before.
 pub async fn wait(engine: &Engine, id: &str) -> Result<Option<u32>> {
-    match engine.call(Wait { container_id: id.to_owned(), exec_id: String::new() }).await {
-        Ok(exited) => Ok(Some(exited.exit_status)),
-        Err(err) if err.kind() == Kind::NotFound => Ok(None),
-        Err(err) => Err(err).at(id),
-    }
+    Ok(again::wait(engine, id).await.at(id)?.map(|exited| exited.exit_status))
 }
 
 /// Freezes the processes of a container.
@@ -125,7 +121,7 @@ fn ended_already(killed: Result<()>) -> Result<bool> {
 
 /// Deletes a task that has ended. None: there was none.
 pub async fn delete(engine: &Engine, id: &str) -> Result<Option<DeleteResponse>> {
-    bundles::delete(engine, id).await.at(id)
+    again::delete(engine, id).await.at(id)
 }
 
 /// Ends a task of whatever state, and deletes it.

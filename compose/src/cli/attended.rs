@@ -56,7 +56,7 @@ fn shows() -> [Arg; 7] {
         flag("no-log-prefix", "Show lines without their container's name"),
         flag("no-color", "No colours, as always"),
         flag("timestamps", "Show when each line came"),
-        value("menu", "BOOL", "false, as always")
+        value("menu", "BOOL", "No menu, as always without a terminal")
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true"),
@@ -91,9 +91,8 @@ pub fn attended(typed: &Typed, detach: bool, wait: bool) -> Result<Attended> {
     if !attach.is_empty() && attach_dependencies {
         return refused("cannot combine --attach and --attach-dependencies");
     }
-    if typed.read::<bool>("menu")? == Some(true) {
-        return refused("--menu: can't be done here");
-    }
+    // A menu would only say by which keys other commands can be had.
+    typed.read::<bool>("menu")?;
     Ok(Attended {
         on_exit: match (stops, fails) {
             (true, _) => OnExit::Stop,
@@ -140,13 +139,13 @@ mod tests {
                 "--no-recreate --always-recreate-deps",
                 "--always-recreate-deps and --no-recreate are incompatible",
             ),
-            ("--menu", "can't be done"),
+            ("--menu=maybe", "menu"),
+            ("--wait --wait-timeout never", "wait-timeout"),
         ] {
             let err = meant(line).expect_err(line).to_string();
             assert!(err.contains(why), "{line}: {err}");
         }
-        let fails =
-            meant("--exit-code-from web --abort-on-container-failure --menu=false --no-color").unwrap();
+        let fails = meant("--exit-code-from web --abort-on-container-failure --menu --no-color").unwrap();
         assert_eq!(fails.on_exit, OnExit::StopIfFailed);
         assert_eq!(meant("--exit-code-from web").unwrap().on_exit, OnExit::Stop);
     }

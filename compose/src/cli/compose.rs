@@ -6,6 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::attended::{self, Attended};
 use super::build::{self, BuildServices};
@@ -60,6 +61,8 @@ pub struct Up {
     pub pull: Option<When>,
     pub building: Building,
     pub stop_seconds: Option<i64>,
+    /// How long it waits for a container at most; none: as long as it takes.
+    pub wait_timeout: Option<Duration>,
     pub quiet_pull: bool,
     pub attended: Attended,
 }
@@ -175,7 +178,8 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
         "up" => {
             let up = up(of)?;
             let attended = attended::attended(&Typed(of), of.get_flag("detach"), up.plan.wait)?;
-            Verb::Up(Up { attended, ..up })
+            let wait_timeout = Typed(of).read("wait-timeout")?.filter(|seconds| *seconds > 0);
+            Verb::Up(Up { attended, wait_timeout: wait_timeout.map(Duration::from_secs), ..up })
         }
         "create" => {
             let up = up(of)?;
@@ -271,6 +275,7 @@ fn up(of: &ArgMatches) -> Result<Up> {
         pull,
         building,
         stop_seconds: seconds(of)?,
+        wait_timeout: None,
         quiet_pull: of.get_flag("quiet-pull"),
         attended: Attended::default(),
     })
@@ -361,7 +366,8 @@ fn life() -> Vec<Command> {
     vec![
         attended::flags(making(Command::new("up").about("Create and start what the project says")))
             .arg(flag("detach", "Come back as soon as all runs").short('d'))
-            .arg(flag("wait", "Come back as soon as all runs and is healthy")),
+            .arg(flag("wait", "Come back as soon as all runs and is healthy"))
+            .arg(value("wait-timeout", "SECONDS", "How long --wait waits at most")),
         making(Command::new("create").about("Create what the project says"))
             .arg(flag("detach", "As always").hide(true))
             .arg(flag("wait", "As always").hide(true)),

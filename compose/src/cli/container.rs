@@ -140,7 +140,7 @@ fn how_it_is_kept() -> Vec<Arg> {
         value("health-start-period", "DURATION", "For how long failures don't count"),
         value("health-start-interval", "DURATION", "The pause meanwhile"),
         flag("no-healthcheck", "Don't probe, whatever the image says"),
-        value("log-driver", "NAME", "Where output goes: json-file, none"),
+        value("log-driver", "NAME", "Where output goes: json-file, local, none"),
         values("log-opt", "KEY=VALUE", "max-size, max-file"),
         value("cidfile", "FILE", "Write the container's id to FILE"),
     ]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Ended, Session, code_of, complain};
 use crate::apply::attach::{Ends, Outcome, Target, UNREAD};
 use crate::apply::exec::{self, Addition};
-use crate::apply::stdio::{Fifos, Streams};
+use crate::apply::stdio::{Pipes, Streams};
 use crate::cli::docker::Exec;
 use crate::error::{Error, Result};
 use crate::id;
@@ -55,9 +55,9 @@ async fn attached(session: &Session, asked: &Exec, target: &Target, process: Val
     let engine = &session.engine;
     let Addition { tty, .. } = asked.process;
     let dir = session.disk.running(&target.container).join(&target.exec);
-    let fifos = Fifos::for_all(&dir, asked.interactive, tty)?;
-    let streams = fifos.streams.clone();
-    let ends = Ends::of_fifos(fifos)?.detached_by(asked.detach_keys.clone());
+    let pipes = Pipes::new(&dir, asked.interactive, tty)?;
+    let streams = pipes.fifos.streams.clone();
+    let ends = Ends::of_pipes(pipes)?.detached_by(asked.detach_keys.clone());
     exec::add(engine, target, process, &streams).await?;
     match ends.tie(engine, target, exec::start(engine, target)).await {
         Ok(Outcome::Detached) => {

@@ -1,6 +1,6 @@
 //! The project that a command is for.
 
-use crate::error::{Error, Result, shown};
+use crate::error::{Error, Result, tell};
 use crate::input;
 use crate::model::load::{Files, Loaded, load};
 use crate::model::request::Request;
@@ -19,7 +19,7 @@ impl Files for OnDisk {
 /// Loads the project for a command that only looks at it, and tells the user what to know of it.
 pub fn look_at(request: &Request) -> Result<Loaded> {
     let loaded = load(&OnDisk, request)?;
-    loaded.warnings.iter().for_each(|warning| eprintln!("warning: {}", shown(warning)));
+    loaded.warnings.iter().for_each(|warning| tell(format_args!("warning: {warning}")));
     Ok(loaded)
 }
 
@@ -32,7 +32,7 @@ pub fn to_run(request: &Request) -> Result<Loaded> {
     match loaded.refusals.split_last() {
         None => Ok(loaded),
         Some((last, others)) => {
-            others.iter().for_each(|refusal| eprintln!("{}", shown(refusal)));
+            others.iter().for_each(tell);
             Err(Error::new(last))
         }
     }

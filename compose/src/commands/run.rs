@@ -1,5 +1,6 @@
 //! `run` and `create`.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
@@ -167,12 +168,18 @@ pub async fn attached(
             (streams, Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
         }
     };
-    container::prepare(engine, made, &streams).await?;
+    let mark = container::prepare(engine, made, &streams).await?;
     let target = Target { container: made.id().to_owned(), exec: String::new() };
     let ends = if sig_proxy { ends } else { ends.without_signals() };
+    let has_started = Cell::new(false);
+    let start = async {
+        start.await?;
+        has_started.set(true);
+        Ok(())
+    };
     let ended = ends.tie(engine, &target, start).await;
-    if let Err(err) = &ended {
-        container::give_up(engine, made, err).await;
+    if let (Err(err), false) = (&ended, has_started.get()) {
+        container::give_up(engine, made, mark, err).await;
     }
     ended
 }

@@ -20,8 +20,8 @@ use tower::service_fn;
 
 use crate::error::{Context, Error, Kind, Result};
 
+pub mod again;
 pub mod announce;
-pub mod bundles;
 pub mod containers;
 pub mod content;
 pub mod diff;
@@ -31,6 +31,7 @@ pub mod introspection;
 pub mod lease;
 pub mod leases;
 pub mod metrics;
+pub mod program;
 pub mod snapshots;
 pub mod tasks;
 pub mod types;

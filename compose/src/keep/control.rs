@@ -14,8 +14,8 @@ use super::restart::History;
 use super::settings::Settings;
 use super::state::State;
 use super::{ports, probe, send_for_restart, watch};
-use crate::disk::Disk;
-use crate::error::{Context, Result};
+use crate::disk::{self, Disk};
+use crate::error::{Context, Error, Kind, Result};
 use crate::net::endpoint::Endpoints;
 use crate::net::firewall;
 use crate::net::handshake::{Answer, Opened};
@@ -53,6 +53,12 @@ impl Keeper {
     pub fn new(container: &Path, settings: Settings, drain: Drain) -> Result<Rc<Keeper>> {
         let disk = Disk::of(&settings.namespace);
         let running = disk.running(&settings.id);
+        disk::make_dir(&running)?;
+        // Whoever removes a container removes this directory first.
+        if !container.exists() {
+            disk::remove_dir(&running)?;
+            return Err(Error::of_kind(Kind::NotFound, format!("{}: it is removed", settings.id)));
+        }
         let last = State::load(&running)?.unwrap_or_default();
         let init = last.init.filter(Process::is_alive);
         let mut state = State { keeper: Process::own(), init, ..last };

@@ -1,39 +1,37 @@
-//! What a further process of the container puts out: both of its streams in one fifo, so that lines stay in order.
+//! What a further process of the container puts out: both of its streams in one pipe, so that lines stay in order.
 
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::pin::pin;
 
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 use tokio::net::unix::pipe;
 
-use crate::disk;
 use crate::error::{Context, Result};
+use crate::pipe::{Name, NamedPipe};
 
 const CHUNK_BYTES: usize = 16 << 10;
 
 /// What a pipe holds at most, unless somebody has asked for more.
 const PIPE_BYTES: usize = 64 << 10;
 
-/// The fifo. It goes with this value.
+/// The pipe. Its path goes with this value.
 pub struct FurtherOutput {
-    path: PathBuf,
+    name: Name,
     pipe: pipe::Receiver,
+    // There is no end before the first writer comes, and none that a child of the process's holds up.
+    _write: OwnedFd,
 }
 
 impl FurtherOutput {
     /// Makes it in the container's directory below /run. `id` is the process's.
     pub fn open(running: &Path, id: &str) -> Result<FurtherOutput> {
-        let path = running.join(id);
-        mkfifo(&path, Mode::from_bits_truncate(0o600)).at(path.display())?;
-        // Opened for writing too: there is no end before the first writer comes, and none that a child of the
-        // process's holds up.
-        let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(&path).at(path.display())?;
-        Ok(FurtherOutput { path, pipe })
+        let NamedPipe { name, read, write } = NamedPipe::at(&running.join(id))?;
+        let pipe = pipe::Receiver::from_owned_fd(read).at(name.path().display())?;
+        Ok(FurtherOutput { name, pipe, _write: write })
     }
 
     pub fn path(&self) -> &Path {
-        &self.path
+        self.name.path()
     }
 
     /// Gives `take` what comes until `ended`, and then what is there still.
@@ -66,11 +64,5 @@ impl FurtherOutput {
                 _ => return,
             }
         }
-    }
-}
-
-impl Drop for FurtherOutput {
-    fn drop(&mut self) {
-        drop(disk::remove_file(&self.path));
     }
 }

@@ -66,9 +66,10 @@ pub struct ProbeResult {
 }
 
 impl ProbeResult {
-    /// The result of a probe that had to be killed.
-    pub fn too_slow(start: SystemTime, end: SystemTime, timeout: Duration) -> ProbeResult {
-        let output = format!("Health check exceeded timeout ({})", values::Duration(timeout));
+    /// The result of a probe that had to be killed, and has said this.
+    pub fn too_slow(start: SystemTime, end: SystemTime, timeout: Duration, said: &str) -> ProbeResult {
+        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        let output = format!("Health check exceeded timeout ({}){said}", values::Duration(timeout));
         ProbeResult { start, end, exit_code: TOO_SLOW, output }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::settings;
@@ -85,6 +86,33 @@ impl Lines {
 fn boundary(bytes: &[u8], max: usize) -> usize {
     let begins = |at: &usize| bytes.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
     (max.saturating_sub(3)..=max).rev().find(begins).unwrap_or(max)
+}
+
+/// A place in a container's log.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// Which file; none: there was no log.
+    inode: Option<u64>,
+    length: u64,
+}
+
+impl Mark {
+    /// The end of the log of the container whose directory this is, as it is now.
+    pub fn of(container: &Path) -> Mark {
+        let found = fs::metadata(path(container)).ok();
+        Mark { inode: found.as_ref().map(MetadataExt::ino), length: found.map_or(0, |found| found.len()) }
+    }
+
+    /// Cuts off what has come since. Of a log that has begun a new file since, nothing goes.
+    pub fn cut(self, container: &Path) -> Result<()> {
+        let path = path(container);
+        let now = Mark::of(container);
+        if now.length <= self.length || self.inode.is_some() && self.inode != now.inode {
+            return Ok(());
+        }
+        let file = File::options().write(true).open(&path).at(path.display())?;
+        file.set_len(self.length).at(path.display())
+    }
 }
 
 /// The files.
@@ -282,6 +310,21 @@ mod tests {
         let mut log = Log::open(path(&dir.0), limits(4, 1)).unwrap();
         log.append(b"1\n2\n3\n").unwrap();
         assert_eq!(dir.files(), [("log.json".to_owned(), "3\n".to_owned())]);
+    }
+
+    #[test]
+    fn what_has_come_since_a_mark_is_cut_off_unless_a_new_file_has_begun() {
+        let dir = Dir::new("mark");
+        Mark::of(&dir.0).cut(&dir.0).unwrap();
+        let mut log = Log::open(path(&dir.0), limits(6, 2)).unwrap();
+        log.append(b"1\n").unwrap();
+        let mark = Mark::of(&dir.0);
+        log.append(b"2\n").unwrap();
+        mark.cut(&dir.0).unwrap();
+        assert_eq!(dir.files(), [("log.json".to_owned(), "1\n".to_owned())]);
+        log.append(b"3\n4\n5\n").unwrap();
+        mark.cut(&dir.0).unwrap();
+        assert_eq!(dir.files().len(), 2);
     }
 
     #[test]

@@ -37,11 +37,11 @@ pub use attach::socket as attach_socket;
 pub use from_model::command as check_command;
 pub use further::FurtherOutput;
 pub use health::Status;
-pub use log::path as log_path;
+pub use log::{Mark as LogMark, path as log_path};
 pub use restart::End;
 pub use revive::revive;
 pub use settings::{Check, Log, Settings};
-pub use state::{Exit, State, given_up, settled};
+pub use state::{Exit, State, given_up, not_started, settled};
 
 use crate::error::{Context, Error, Result};
 use crate::net::handshake;
@@ -144,6 +144,11 @@ async fn keep(container: &Path, settings: Settings, handed_over: HandedOver) -> 
 /// Starts what deletes the task and, where one is due, makes the next. A process of its own, because the task is gone
 /// only once this one is.
 async fn send_for_restart(keeper: &Rc<Keeper>) {
+    // The last reviver is still busy with the start of this very process. If that fails it ends this keeper, and tries
+    // again.
+    if let Some(last) = keeper.state().await.reviver {
+        watch::end_of(last).await;
+    }
     // It begins at its input's end: before, it is to be named in the state, which it changes afterwards.
     let mut reviver = Command::new("/proc/self/exe")
         .arg("revive")

@@ -21,8 +21,12 @@ use crate::error::{Error, Kind, Result};
 
 /// How long a probe may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a killed probe may take to end.
+/// How long a killed probe may take to end, and a probe that has ended to be deleted.
 const END_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the verdict waits for the rest of the output of a probe that has ended, and of one that is killed. A child
+/// of the probe's that holds its output holds its deletion up for longer.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS_KILLED: Duration = Duration::from_millis(200);
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
 /// Probes for as long as the keeper lives.
@@ -69,7 +73,7 @@ async fn probe(keeper: &Keeper, check: &Check, number: u64) -> Result<Option<Pro
         engine.call(GetContainer { id: settings.id.clone() }).await?.container.unwrap_or_default();
     let process = process(&container.spec.unwrap_or_default(), &check.args)?;
     let exec = Execution {
-        engine: &engine,
+        engine,
         container: settings.id.clone(),
         // A process of an earlier keeper may be left.
         id: format!("health-{}-{number}", std::process::id()),
@@ -81,8 +85,7 @@ async fn probe(keeper: &Keeper, check: &Check, number: u64) -> Result<Option<Pro
         Ok(Err(err)) if err.kind() == Kind::Unavailable => Err(err),
         Ok(Err(err)) => exec.failed(start, err.to_string()).await,
         Err(_) => exec.failed(start, "the probe did not start".to_owned()).await,
-        // The shim has handed on all output once the process is deleted.
-        Ok(Ok(())) => with_output(&output, exec.end_and_delete(start, check.timeout)).await,
+        Ok(Ok(())) => verdict(exec, output, start, check.timeout).await,
     };
     result.map(Some)
 }
@@ -99,31 +102,46 @@ fn process(spec: &Any, args: &[String]) -> Result<Any> {
     Any::json(PROCESS_TYPE, &process)
 }
 
-/// The probe's result, with the beginning of what it puts out.
-async fn with_output(
-    output: &FurtherOutput,
-    probe: impl Future<Output = Result<ProbeResult>>,
+/// The result of a probe that runs, with the beginning of its output. It is there at the probe's end or when its time
+/// is over: the rest of the work is done beside what follows.
+async fn verdict(
+    exec: Execution,
+    output: FurtherOutput,
+    start: SystemTime,
+    patience: Duration,
 ) -> Result<ProbeResult> {
     let mut kept = Vec::new();
-    let take = |chunk: &[u8]| {
+    let mut take = |chunk: &[u8]| {
         let room = OUTPUT_MAX - kept.len();
         kept.extend(chunk.iter().take(room));
     };
-    let mut result = output.read_while(probe, take).await?;
-    if result.exit_code != TOO_SLOW {
-        result.output = String::from_utf8_lossy(&kept).into_owned();
+    let ended = output.read_while(timeout(patience, exec.wait()), &mut take).await;
+    let end = SystemTime::now();
+    let is_late = ended.is_err();
+    let mut going = Box::pin(exec.go(is_late));
+    // The shim has handed on all output once the process is deleted.
+    let last_words = if is_late { LAST_WORDS_KILLED } else { LAST_WORDS };
+    if output.read_while(timeout(last_words, &mut going), &mut take).await.is_err() {
+        tokio::task::spawn_local(async move { output.read_while(going, |_| ()).await });
     }
-    Ok(result)
+    let said = String::from_utf8_lossy(&kept).into_owned();
+    match ended {
+        Ok(waited) => {
+            let exit_code = i32::try_from(waited?).unwrap_or(i32::MAX);
+            Ok(ProbeResult { start, end, exit_code, output: said })
+        }
+        Err(_) => Ok(ProbeResult::too_slow(start, end, patience, &said)),
+    }
 }
 
 /// One more process of the task.
-struct Execution<'a> {
-    engine: &'a Engine,
+struct Execution {
+    engine: Engine,
     container: String,
     id: String,
 }
 
-impl Execution<'_> {
+impl Execution {
     async fn start(&self, process: Any, output: &Path) -> Result<()> {
         let output = output.to_string_lossy().into_owned();
         let exec = Exec {
@@ -145,27 +163,19 @@ impl Execution<'_> {
         Ok(ProbeResult { start, end: SystemTime::now(), exit_code: TOO_SLOW, output })
     }
 
-    async fn end_and_delete(&self, start: SystemTime, patience: Duration) -> Result<ProbeResult> {
-        let result = self.end(start, patience).await;
-        self.delete().await;
-        result
-    }
-
-    /// The result, without output. Who is too slow is killed.
-    async fn end(&self, start: SystemTime, patience: Duration) -> Result<ProbeResult> {
-        if let Ok(waited) = timeout(patience, self.wait()).await {
-            let exit_code = i32::try_from(waited?).unwrap_or(i32::MAX);
-            return Ok(ProbeResult { start, end: SystemTime::now(), exit_code, output: String::new() });
+    /// Kills a process that is late, and deletes it.
+    async fn go(self, is_late: bool) {
+        if is_late {
+            let kill = Kill {
+                container_id: self.container.clone(),
+                exec_id: self.id.clone(),
+                signal: Signal::SIGKILL as u32,
+                all: false,
+            };
+            drop(timeout(END_PATIENCE, self.engine.call(kill)).await);
+            drop(timeout(END_PATIENCE, self.wait()).await);
         }
-        let kill = Kill {
-            container_id: self.container.clone(),
-            exec_id: self.id.clone(),
-            signal: Signal::SIGKILL as u32,
-            all: false,
-        };
-        drop(self.engine.call(kill).await);
-        drop(timeout(END_PATIENCE, self.wait()).await);
-        Ok(ProbeResult::too_slow(start, SystemTime::now(), patience))
+        self.delete().await;
     }
 
     async fn wait(&self) -> Result<u32> {

@@ -12,18 +12,19 @@ use nix::unistd::setsid;
 use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
+use super::log::Mark;
 use super::restart::{End, History, Policy};
 use super::settings::Settings;
-use super::state::{Exit, State};
+use super::state::{Exit, State, not_started};
 use super::watch;
 use crate::changes::Changes;
 use crate::disk::{self, Disk};
 use crate::engine::containers::{Container, GetContainer};
 use crate::engine::metrics::Used;
 use crate::engine::snapshots::Mounts;
-use crate::engine::tasks::{CreateTask, GetTask, Kill, Metrics, Process as Task, Start, Wait};
+use crate::engine::tasks::{CreateTask, GetTask, Kill, Metrics, Process as Task, Start};
 use crate::engine::types::{Any, Timestamp};
-use crate::engine::{Engine, bundles};
+use crate::engine::{Engine, again};
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::Process;
 
@@ -37,8 +38,6 @@ const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
 const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(5);
 /// The exit code of a container whose end nobody has seen.
 const KILLED: u32 = 137;
-/// The exit code of a container that could not be started.
-const NOT_STARTED: u32 = 128;
 
 /// Labels by which users say, through whatever client, that a container is to stay as it is.
 const STOPPED: [(&str, &str); 2] =
@@ -100,11 +99,20 @@ impl Reviver {
             if self.policy() == Policy::No {
                 break;
             }
+            let mark = Mark::of(&self.container);
             match self.start(task.as_ref()).await {
                 Ok(()) => return self.end_if_stopped().await,
                 Err(err) if err.kind() == Kind::AlreadyExists => return self.taken_over(history).await,
-                Err(_) => {
-                    end = End { code: NOT_STARTED, lived: Duration::ZERO, stopped: self.is_stopped().await? }
+                Err(err) => {
+                    if self.task().await?.is_none() {
+                        not_started(&self.container, &self.running, mark).await?;
+                        Exit::of_failed_start(&err, exit.started).save(&self.container)?;
+                    }
+                    end = End {
+                        code: Exit::NOT_STARTED,
+                        lived: Duration::ZERO,
+                        stopped: self.is_stopped().await?,
+                    }
                 }
             }
         }
@@ -114,8 +122,9 @@ impl Reviver {
         if is_removed { self.remove() } else { Ok(()) }
     }
 
-    /// The exit of a task that is gone: its shim was killed, or the restart monitor has deleted it. Nothing, if somebody
-    /// who knows more has written one down.
+    /// The exit of a task that is gone: its shim was killed, or the restart monitor has deleted it.
+    ///
+    /// Nothing, if somebody who knows more has written one down.
     fn unseen(&self, state: &State) -> Result<Option<Exit>> {
         let (started, ended) = (state.started, SystemTime::now());
         let is_known = Exit::load(&self.container)?.is_some_and(|exit| Some(exit.ended) > started);
@@ -215,8 +224,7 @@ impl Reviver {
 
     /// How the task has ended. Nothing, if it has been deleted meanwhile.
     async fn exit(&self, state: &State) -> Result<Option<Exit>> {
-        let wait = || Wait { container_id: self.settings.id.clone(), exec_id: String::new() };
-        let waited = absent(self.asked(async |engine| engine.call(wait()).await).await.map(Some))?;
+        let waited = self.asked(async |engine| again::wait(engine, &self.settings.id).await).await?;
         let Some(waited) = waited else { return Ok(None) };
         let ended = waited.exited_at.map_or_else(SystemTime::now, moment);
         let oom_killed = self.oom_killed().await;
@@ -251,7 +259,7 @@ impl Reviver {
     }
 
     async fn delete(&self) -> Result<()> {
-        self.asked(async |engine| bundles::delete(engine, &self.settings.id).await).await.map(drop)
+        self.asked(async |engine| again::delete(engine, &self.settings.id).await).await.map(drop)
     }
 
     /// Makes a task like the last one, by which the hook and a new keeper are started too.
@@ -266,7 +274,7 @@ impl Reviver {
         };
         let streams = last.map_or_else(|| self.streams(&record), |last| Ok(streams_of(last)))?;
         let create = || CreateTask { container_id: id.clone(), rootfs: rootfs.clone(), ..streams.clone() };
-        self.asked(async |engine| bundles::create(engine, &create()).await).await?;
+        self.asked(async |engine| again::create(engine, &create()).await).await?;
         let start = || Start { container_id: id.clone(), exec_id: String::new() };
         let started = self.asked(async |engine| engine.call(start()).await).await;
         if started.is_err() {

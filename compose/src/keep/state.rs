@@ -8,11 +8,13 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::health::Health;
+use super::log::Mark;
 use super::restart::History;
 use super::watch;
 use crate::changes::Changes;
 use crate::disk;
-use crate::error::Result;
+use crate::engine::program::code_of_program;
+use crate::error::{Error, Result};
 use crate::process::Process;
 
 const STATE: &str = "state.json";
@@ -100,8 +102,9 @@ impl State {
     }
 
     /// Writes the state.
+    ///
+    /// Errors: NotFound, if the directory is gone with its container. It is not made again: nobody would remove it.
     pub fn save(&self, running: &Path) -> Result<()> {
-        disk::make_dir(running)?;
         disk::write_json(&running.join(STATE), self)
     }
 }
@@ -131,6 +134,19 @@ pub async fn settled(running: &Path) -> Result<()> {
     tokio::time::timeout(PATIENCE, settled).await.unwrap_or(Ok(()))
 }
 
+/// Ends what a start that has failed has left of a keeper, and cuts its words off the log, which begins at `mark` then:
+/// a runtime that fails writes its error where the container would have put something out.
+pub async fn not_started(container: &Path, running: &Path, mark: Mark) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let state = State::load(running)?.unwrap_or_default();
+    state.end_keeper();
+    if let Some(keeper) = state.keeper {
+        // The log is whole all the same if the keeper writes on.
+        drop(tokio::time::timeout(PATIENCE, watch::end_of(keeper)).await);
+    }
+    mark.cut(container)
+}
+
 /// Waits until nobody will start the container again, once the user has said so. What is being started at that moment
 /// ends again.
 pub async fn given_up(running: &Path) -> Result<()> {
@@ -148,6 +164,15 @@ pub async fn given_up(running: &Path) -> Result<()> {
 }
 
 impl Exit {
+    /// Docker's exit code for a container that could not be started for another reason than its program.
+    pub const NOT_STARTED: u32 = 128;
+
+    /// What a failed start is told as, of a container that has last started at that moment, if ever.
+    pub fn of_failed_start(reason: &Error, started: Option<SystemTime>) -> Exit {
+        let code = code_of_program(reason).map_or(Exit::NOT_STARTED, u32::from);
+        Exit { code, started, ended: SystemTime::now(), error: reason.to_string(), ..Exit::default() }
+    }
+
     /// The last exit of the container whose directory this is, if it has ever ended.
     pub fn load(container: &Path) -> Result<Option<Exit>> {
         disk::read_json(&container.join(EXIT))
@@ -156,5 +181,23 @@ impl Exit {
     /// Writes the exit.
     pub fn save(&self, container: &Path) -> Result<()> {
         disk::write_json(&container.join(EXIT), self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn a_directory_that_was_removed_is_not_made_again() {
+        let dir = std::env::temp_dir().join(format!("corten-compose-state-{}", std::process::id()));
+        disk::make_dir(&dir).expect("a directory");
+        let state = State { keeper: Process::own(), ..State::default() };
+        state.save(&dir).expect("it is saved");
+        assert_eq!(State::load(&dir).expect("it is read"), Some(state.clone()));
+        disk::remove_dir(&dir).expect("it is removed");
+        let err = state.save(&dir).expect_err("nothing is there");
+        assert_eq!((err.kind(), dir.exists()), (Kind::NotFound, false));
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -10,7 +11,7 @@ use nix::sys::socket::{
 };
 
 use super::namespace;
-use super::request::{Port, Protocol};
+use super::request::{Port, Protocol, Request};
 use crate::error::{Error, Result};
 
 /// The sockets that answer names.
@@ -129,13 +130,31 @@ fn bound(kind: SockType, address: SocketAddr) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Of a container's port in Docker's words.
 fn taken(port: &Port) -> Error {
-    let owner = owner(port).map(|owner| format!(" by {owner}")).unwrap_or_default();
-    Error::new(format!("port {port}: in use{owner}"))
+    let Some(owner) = owner(port) else { return Error::new(format!("port {port}: in use")) };
+    if let Some(name) = container_of(&owner) {
+        let address = port.host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let address = SocketAddr::new(address, port.host_port);
+        return Error::new(format!(
+            "Bind for {address} failed: port is already allocated (by container {name})"
+        ));
+    }
+    let name = fs::read_to_string(owner.join("comm")).unwrap_or_default();
+    let pid = owner.file_name().unwrap_or_default().to_string_lossy();
+    Error::new(format!("port {port}: in use by {} (pid {pid})", name.trim()))
 }
 
-/// The process that has a socket at the port: its name and pid.
-fn owner(port: &Port) -> Option<String> {
+/// The container whose keeper a process is: its name. The keeper is told the container's directory.
+fn container_of(process: &Path) -> Option<String> {
+    let line = fs::read_to_string(process.join("cmdline")).ok()?;
+    let mut words = line.split('\0').skip(1);
+    let dir = words.next().filter(|word| *word == "keep").and(words.next())?;
+    Request::load(Path::new(dir)).ok()?.map(|request| request.name)
+}
+
+/// The process that has a socket at the port: its directory in /proc.
+fn owner(port: &Port) -> Option<PathBuf> {
     let table =
         |family: &str| fs::read_to_string(format!("/proc/net/{}{family}", port.protocol)).unwrap_or_default();
     let is_tcp = port.protocol == Protocol::Tcp;
@@ -152,8 +171,7 @@ fn owner(port: &Port) -> Option<String> {
                 .is_ok_and(|link| links.iter().any(|wanted| link.as_os_str() == wanted.as_str()))
         };
         if fds.flatten().any(|fd| holds(&fd)) {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (pid {})", name.trim(), process.file_name().to_string_lossy()));
+            return Some(process.path());
         }
     }
     None

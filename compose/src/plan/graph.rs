@@ -50,6 +50,22 @@ impl Plan {
         &self.steps
     }
 
+    /// Whether a step does something to the container of that name but wait for it.
+    pub fn touches(&self, name: &str) -> bool {
+        let is_touched = |step: &Step| match &step.action {
+            Action::Create(creation) => creation.target.name == name,
+            Action::Start(target)
+            | Action::RunHook(target, ..)
+            | Action::Kill(target, _)
+            | Action::Pause(target)
+            | Action::Unpause(target)
+            | Action::Stop(target)
+            | Action::Remove(target, _) => target.name == name,
+            _ => false,
+        };
+        self.steps.iter().any(is_touched)
+    }
+
     /// The places of all steps.
     #[cfg(test)]
     pub fn ids(&self) -> impl Iterator<Item = StepId> {

@@ -21,6 +21,15 @@ pub fn stop(project: &Project, actual: &Actual, services: &[String]) -> Result<P
     Ok(plan)
 }
 
+/// The names of the containers that [`stop`] leaves as they are, because they don't run.
+///
+/// Errors: there is no such service.
+pub fn stopped<'a>(project: &Project, actual: &'a Actual, services: &[String]) -> Result<Vec<&'a str>> {
+    let mut containers = containers_of(project, actual, services)?;
+    containers.retain(|container| !container.state.is_live());
+    Ok(containers.into_iter().map(|container| container.name.as_str()).collect())
+}
+
 /// Plans `start` of those services, or of all.
 ///
 /// Errors: there is no such service.

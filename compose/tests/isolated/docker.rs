@@ -332,8 +332,8 @@ fn what_was_tried_and_failed_is_told() {
     with_each_runtime(|docker| {
         docker.ok(&["run", "-d", "--name", "web", "-p", "8080:80", "box", "sleep", "100"]);
         let (_, said, code) = docker.says(&["run", "--rm", "-p", "8080:80", "box", "true"]);
-        let taken = "cortenctl: port 0.0.0.0:8080/tcp: in use by corten-compose (pid ";
-        assert!(code == 125 && said.starts_with(taken) && said.lines().count() == 1, "{code}: {said}");
+        let taken = "cortenctl: Bind for 0.0.0.0:8080 failed: port is already allocated (by container web)\n";
+        assert!(code == 125 && said == taken, "{code}: {said}");
         for wrong in [
             &["-m", "lots"][..],
             &["--env-file", "/nowhere"],
@@ -352,6 +352,8 @@ fn what_was_tried_and_failed_is_told() {
         let about = ["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}", "none"];
         let about = docker.ok(&about);
         assert!(about.starts_with("created 127 ") && about.contains("nosuch"), "{about}");
+        // The runtime's words are none of the container's.
+        assert_eq!(docker.says(&["logs", "none"]), (String::new(), String::new(), 0));
         docker.ok(&["rm", "none"]);
         // Of what is killed for lack of memory it is known, be it init or a child of its.
         let fills = "x=a; while :; do x=$x$x; done";

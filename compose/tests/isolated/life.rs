@@ -1,5 +1,10 @@
 //! Keeper and hooks with a real containerd: whoever starts a container, it has network, log, health and restarts.
 
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::docker::{nothing_is_left, with_each_runtime};
@@ -71,6 +76,65 @@ fn health_is_probed_and_told() {
     engine::run("c2", "exec sleep 1000", json!({"health": slow}), json!({"name": "c2", "hostname": "c2"}));
     until("what is too slow is unhealthy", || state("c2")["health"]["status"] == "unhealthy");
     assert_eq!(state("c2")["health"]["results"][0]["output"], "Health check exceeded timeout (100ms)");
+}
+
+#[test]
+fn a_verdict_is_there_in_time_whoever_holds_the_probes_output() {
+    with_each_runtime(|docker| {
+        let late = "echo hi; sleep 100 & sleep 100";
+        let check = ["--health-interval", "50ms", "--health-timeout", "200ms", "--health-cmd"];
+        docker.ok(&[&["run", "-d", "--name", "late"], &check[..], &[late, "box", "sleep", "1000"]].concat());
+        let results =
+            || docker.ok(&["inspect", "-f", "{{range .State.Health.Log}}{{.Output}}{{end}}", "late"]);
+        let begun = Instant::now();
+        until("three probes were too slow", || results().matches("exceeded").count() >= 3);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(results().starts_with("Health check exceeded timeout (200ms): hi\n"), "{}", results());
+    });
+}
+
+#[test]
+fn a_keeper_that_is_killed_holds_nobody_up() {
+    with_each_runtime(|docker| {
+        let probes = ["--health-cmd", "true", "--health-interval", "1ms"];
+        for (round, end) in ["stop", "kill", "restart", "rm", "rm", "rm", "rm"].into_iter().enumerate() {
+            let run = [&["run", "-d", "--name", "c1"], &probes[..], &["box", "sleep", "1000"]].concat();
+            let id = docker.ok(&run);
+            let keeper = state(id.trim())["keeper"]["pid"].as_i64().expect("a keeper");
+            std::thread::sleep(Duration::from_millis(100 + 17 * round as u64));
+            kill(Pid::from_raw(keeper.try_into().expect("a pid")), Signal::SIGKILL).expect("it runs");
+            let begun = Instant::now();
+            match end {
+                "stop" | "restart" => drop(docker.ok(&[end, "-t", "0", "c1"])),
+                "kill" => drop(docker.ok(&["kill", "c1"])),
+                _ => {}
+            }
+            docker.ok(&["rm", "-f", "c1"]);
+            assert!(begun.elapsed() < Duration::from_secs(10), "{end}: {:?}", begun.elapsed());
+        }
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn an_exec_whose_client_is_killed_holds_nobody_up_and_what_is_typed_early_arrives() {
+    with_each_runtime(|docker| {
+        docker.ok(&["run", "-d", "--name", "c1", "box", "sleep", "1000"]);
+        for round in 0..8 {
+            let mut client = docker.spawn(&["exec", "-i", "c1", "cat"]);
+            std::thread::sleep(Duration::from_millis(8 * round));
+            client.kill().expect("it is killed");
+            client.wait().expect("it has ended");
+            let begun = Instant::now();
+            docker.ok(&["exec", "c1", "true"]);
+            assert!(begun.elapsed() < Duration::from_secs(5), "{round}: {:?}", begun.elapsed());
+        }
+        let mut client = docker.spawn(&["exec", "-i", "c1", "cat"]);
+        client.stdin.take().expect("its input").write_all(b"typed\n").expect("it is typed");
+        assert_eq!(client.wait_with_output().expect("it ends").stdout, b"typed\n");
+        docker.ok(&["rm", "-f", "c1"]);
+        nothing_is_left();
+    });
 }
 
 #[test]
@@ -153,6 +217,15 @@ fn what_was_killed_with_its_shim_is_started_again_by_us() {
         assert_eq!(docker.ok(&["inspect", "-f", "{{.RestartCount}} {{.Config.Tty}}", "web"]), "1 true\n");
         docker.ok(&["exec", "web", "sh", "-c", "test -t 0 < /proc/1/fd/0"]);
         docker.ok(&["rm", "-f", "web"]);
+        // What can't be started again says why.
+        let lost = ["box", "sh", "-c", "rm $(which sh); exit 3"];
+        docker.ok(&[&["run", "-d", "--name", "lost", "--restart", "on-failure:2"], &lost[..]].concat());
+        let told = ["inspect", "-f", "{{.RestartCount}} {{.State.ExitCode}} {{.State.Error}}", "lost"];
+        until("it is given up", || docker.state("lost") == "exited");
+        let told = docker.ok(&told);
+        assert!(told.starts_with("2 127 ") && told.contains("executable file not found"), "{told}");
+        assert_eq!(docker.ok(&["logs", "lost"]), "");
+        docker.ok(&["rm", "lost"]);
         // One that is removed at its end is removed at this one, too.
         let gone = docker.ok(&["run", "-d", "--rm", "box", "sleep", "1000"]);
         let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", gone.trim()]);

@@ -216,7 +216,9 @@ fn a_taken_port_fails_the_start_and_names_its_owner() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
     assert!(
-        said.contains("network of second: port 0.0.0.0:8080/tcp: in use by corten-compose (pid"),
+        said.contains(
+            "network of second: Bind for 0.0.0.0:8080 failed: port is already allocated (by container first)"
+        ),
         "{said}"
     );
     assert!(!std::path::Path::new(&format!("{RUNNING}/net/front/second")).exists());

@@ -115,7 +115,10 @@ fn a_project_comes_up_in_order_changes_and_goes() {
         assert_eq!(page(), "one");
         assert!(project.ok(&["logs", "job"]).stdout.contains("job-1  | the job is done"));
         let again = project.ok(&["up", "-d"]).stderr;
-        assert!(!again.contains("db-1") && !again.contains("web-1"), "{again}");
+        for name in ["db-1", "web-1"] {
+            let told: Vec<&str> = again.lines().filter(|line| line.contains(name)).collect();
+            assert_eq!(told, [format!(" Container shop-{name}  Running")], "{again}");
+        }
 
         let id = |name: &str| docker.ok(&["inspect", "-f", "{{.Id}}", name]);
         let (db, web) = (id("shop-db-1"), id("shop-web-1"));
@@ -193,6 +196,49 @@ fn a_project_in_the_foreground_stops_with_its_command() {
             assert_eq!(project.running(), [""; 0]);
         }
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        project.is_gone();
+    });
+}
+
+#[test]
+fn what_happens_is_told_in_docker_composes_words() {
+    with_each_runtime(|docker| {
+        let project = Project::new(
+            docker,
+            "
+services:
+  a: {COMMON, command: sh -c 'echo hello; sleep 0.3; exit 3', depends_on: [b]}
+  b: {COMMON, command: sh -c 'echo there; sleep 0.6'}
+",
+        );
+        for _ in 0..2 {
+            let shown = project.ok(&["up", "--menu"]).stdout;
+            let mut lines: Vec<&str> = shown.lines().collect();
+            assert_eq!(lines.remove(0), "Attaching to a-1, b-1", "{shown}");
+            assert_eq!(lines.pop(), Some("b-1 exited with code 0"), "{shown}");
+            lines.sort_unstable();
+            assert_eq!(lines, ["a-1  | hello", "a-1 exited with code 3", "b-1  | there"], "{shown}");
+        }
+        let told = project.ok(&["stop", "a"]).stderr;
+        assert_eq!(told, " Container shop-a-1  Stopping\n Container shop-a-1  Stopped\n");
+        project.write("services: {a: {COMMON, init: true, command: sleep 1000}}\n");
+        project.ok(&["up", "-d", "--remove-orphans"]);
+        assert_eq!(project.ok(&["up", "-d"]).stderr, " Container shop-a-1  Running\n");
+        for begin in ["stop", "restart"] {
+            let told = project.ok(&["restart", "-t", "1"]).stderr;
+            assert_eq!(told, " Container shop-a-1  Restarting\n Container shop-a-1  Started\n");
+            project.ok(&[begin, "-t", "1"]);
+        }
+        let check = "{test: 'false', interval: 1s, retries: 100}";
+        project.write(&format!(
+            "services: {{a: {{COMMON, init: true, command: sleep 1000, healthcheck: {check}}}}}\n"
+        ));
+        let said = project.says(&["up", "--wait", "--wait-timeout", "1", "-t", "1"]);
+        let last = said.stderr.lines().last();
+        assert_eq!((said.code, last), (1, Some("application not healthy after 1s")), "{}", said.stderr);
+        project.ok(&["down", "-t", "1"]);
+        let told = project.ok(&["down"]).stderr;
+        assert_eq!(told, "Warning: No resource found to remove for project \"shop\".\n");
         project.is_gone();
     });
 }

@@ -3,7 +3,7 @@
 use super::source::Source;
 use super::{Check, assert_clean, assert_environment, assert_imports_point_one_way, sources};
 
-const MODULES: [(&str, &[&str]); 27] = [
+const MODULES: [(&str, &[&str]); 29] = [
     ("error", &[]),
     ("process", &[]),
     ("time", &[]),
@@ -15,13 +15,14 @@ const MODULES: [(&str, &[&str]); 27] = [
     ("disk", &["error"]),
     ("subpath", &["error"]),
     ("changes", &["disk", "error"]),
+    ("pipe", &["disk", "error"]),
     ("model", &["error", "signals"]),
     ("client_config", &["model"]),
     ("plan", &["error", "model"]),
     ("spec", &["error", "model"]),
     ("engine", &["error", "id", "process", "time"]),
     ("net", &["disk", "error", "id", "model", "process", "subpath"]),
-    ("keep", &["changes", "disk", "engine", "error", "model", "net", "process", "time"]),
+    ("keep", &["changes", "disk", "engine", "error", "model", "net", "pipe", "process", "time"]),
     ("record", &["engine", "error", "model", "plan"]),
     ("observe", &["disk", "engine", "error", "keep", "net", "process", "record"]),
     (
@@ -39,6 +40,7 @@ const MODULES: [(&str, &[&str]); 27] = [
             "names",
             "net",
             "observe",
+            "pipe",
             "plan",
             "process",
             "record",

@@ -18,6 +18,7 @@ use crate::keep;
 use crate::model::types::Project;
 use crate::observe::{self, Observed, State};
 use crate::plan::selection;
+use crate::time;
 
 /// Whose output is shown, and whose ends count.
 pub struct Attending {
@@ -61,11 +62,13 @@ impl Attending {
             logs: docker::Logs {
                 follow: true,
                 timestamps: asked.attended.timestamps,
+                // What a container has put out at an earlier start was shown then.
+                since: Some(time::rfc3339(begun.as_secs() as i64, begun.subsec_nanos())),
                 ..docker::Logs::default()
             },
             ..Logs::default()
         };
-        let show = logs::show(session, project, &shown, (&self.shown, &self.watched));
+        let show = logs::show(session, project, &shown, (&self.shown, &self.watched), Some(begun));
         let attend = async {
             if asked.attended.on_exit == OnExit::Ignore {
                 return Ok(None);

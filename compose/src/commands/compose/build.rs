@@ -8,7 +8,7 @@ use crate::build::buildctl::Buildctl;
 use crate::build::from_model::{self, Options};
 use crate::cli::build::BuildServices;
 use crate::commands::{Ended, say};
-use crate::error::{Context, Result};
+use crate::error::{self, Context, Result};
 use crate::model::effective::image_name;
 use crate::model::types::Project;
 use crate::plan::selection;
@@ -57,7 +57,7 @@ pub async fn services(
     for (image, request, at) in &requests {
         let tell = |what: &str| {
             if !progress.is_quiet() {
-                eprintln!(" Image {image}  {what}");
+                error::tell(format_args!(" Image {image}  {what}"));
             }
         };
         tell("Building");

@@ -5,7 +5,7 @@ use crate::apply::copy::{Copying, Host};
 use crate::cli::inside::CopyServices;
 use crate::commands::Ended;
 use crate::commands::cp::{Sides, copied, meant};
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, tell};
 use crate::model::types::Project;
 
 /// From the first of the containers, or to all of them, unless one is meant.
@@ -34,9 +34,9 @@ pub async fn cp(session: &Session, project: &Project, asked: &CopyServices) -> E
         Copying::In { .. } => {}
     }
     for one in &containers {
-        eprintln!(" Container {}  Copying", one.name());
+        tell(format_args!(" Container {}  Copying", one.name()));
         copied(&session.of_one(), one, one.name(), copying.clone(), &asked.copy).await.at(one.name())?;
-        eprintln!(" Container {}  Copied", one.name());
+        tell(format_args!(" Container {}  Copied", one.name()));
     }
     Ok(0)
 }

@@ -17,6 +17,9 @@ pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     sweep(&session.engine, &session.disk, Care::Anew).await?;
     let actual = session.actual(project).await?;
     let plan = planned(project, &actual, &asked.plan)?;
+    if plan.is_empty() && !session.dry_run {
+        eprintln!("Warning: No resource found to remove for project {:?}.", project.name);
+    }
     session.carry_out(project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds).await?;
     if !session.dry_run && asked.plan.services.is_empty() {
         crate::disk::remove_dir(&session.disk.project(&project.name))?;

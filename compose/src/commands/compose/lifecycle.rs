@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Session, facts, images};
+use super::{Session, facts, images, progress};
 use crate::cli::compose::StopServices;
 use crate::cli::members::Remove;
 use crate::commands::Ended;
@@ -25,14 +25,20 @@ pub async fn start(session: &Session, project: &Project, services: &[String]) ->
 
 pub async fn stop(session: &Session, project: &Project, asked: &StopServices) -> Ended {
     let _lock = session.lock(project).await?;
-    let plan = lifecycle::stop(project, &session.actual(project).await?, &asked.services)?;
+    let actual = session.actual(project).await?;
+    let plan = lifecycle::stop(project, &actual, &asked.services)?;
+    if !session.dry_run {
+        progress::tell_stopped(&lifecycle::stopped(project, &actual, &asked.services)?);
+    }
     carry_out(session, project, &plan, asked.seconds).await
 }
 
 pub async fn restart(session: &Session, project: &Project, asked: &StopServices, no_deps: bool) -> Ended {
     let _lock = session.lock(project).await?;
     let plan = lifecycle::restart(project, &session.actual(project).await?, &asked.services, no_deps)?;
-    carry_out(session, project, &plan, asked.seconds).await
+    let made_of = (&Facts::default(), &BTreeMap::new());
+    let tell = progress::restarting(&plan);
+    session.carry_out_telling(project, made_of, &plan, asked.seconds, tell).await.map(|()| 0)
 }
 
 pub async fn kill(

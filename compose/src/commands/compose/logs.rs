@@ -1,33 +1,36 @@
 //! `logs`: the output of a project's containers, each line behind its container's name.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Session;
 use crate::actual::{member_of, members};
 use crate::changes::Changes;
 use crate::cli::compose::Logs;
 use crate::cli::docker;
-use crate::commands::Ended;
 use crate::commands::logs::{Log, Show};
+use crate::commands::{Ended, print};
 use crate::engine::events::Subscription;
 use crate::error::Result;
 use crate::keep;
 use crate::model::types::Project;
-use crate::observe::Observed;
+use crate::observe::{Observed, State, since_1970};
 use crate::plan::selection;
 
 /// Shows the output, and if it is followed until no container is left that can write more.
 pub async fn logs(session: &Session, project: &Project, asked: &Logs) -> Ended {
     let selected = selection::named(project, &asked.services)?;
-    show(session, project, asked, (&selected, &selected)).await
+    show(session, project, asked, (&selected, &selected), None).await
 }
 
-/// Shows the output of the services `shown`, and if it is followed until no container of `watched` is left.
+/// Shows the output of the services `shown`, and if it is followed until no container of `watched` is left. Who has
+/// begun to attend to it, since 1970, hears which containers those are, and of each end after that moment.
 pub async fn show(
     session: &Session,
     project: &Project,
     asked: &Logs,
     (shown, watched): (&BTreeSet<String>, &BTreeSet<String>),
+    attended_since: Option<Duration>,
 ) -> Ended {
     let is_of = |one: &Observed, services: &BTreeSet<String>| {
         member_of(one).is_some_and(|member| !member.one_off && services.contains(&member.service))
@@ -36,6 +39,7 @@ pub async fn show(
     // From before the first look, so that no container is missed.
     let mut events = if asked.logs.follow { Some(session.engine.subscribe().await?) } else { None };
     let mut output = Shown { asked, tail: asked.logs.tail, logs: Vec::new() };
+    let mut ends = attended_since.map(Ends::since);
     loop {
         let mut containers = settled(session, project).await?;
         containers.retain(|one| is_of(one, shown) || is_of(one, watched));
@@ -45,7 +49,13 @@ pub async fn show(
         }
         let is_over = !containers.iter().any(|one| is_of(one, watched) && may_write(one));
         containers.retain(|one| is_of(one, shown));
+        if let Some(ends) = &mut ends {
+            ends.begin(&containers)?;
+        }
         let is_read = output.show(session, &containers)?;
+        if let Some(ends) = &mut ends {
+            ends.tell(&containers)?;
+        }
         let Some(events) = events.as_mut().filter(|_| is_read && !is_over) else { return Ok(0) };
         if !output.follow(session, &containers, &changes, events).await? {
             return Ok(0);
@@ -74,6 +84,53 @@ async fn settled(session: &Session, project: &Project) -> Result<Vec<Observed>> 
 /// What docker compose puts before a line: the name without the project.
 fn label(one: &Observed) -> String {
     member_of(one).map(|member| format!("{}-{}", member.service, member.number)).unwrap_or_default()
+}
+
+/// Which ends of containers have been told of.
+struct Ends {
+    /// Ends before this moment don't count. Since 1970.
+    since: Duration,
+    /// Whether it is told whose output is shown.
+    has_begun: bool,
+    /// The containers' ids, and when they have ended.
+    told: Vec<(String, Duration)>,
+}
+
+impl Ends {
+    fn since(since: Duration) -> Ends {
+        Ends { since, has_begun: false, told: Vec::new() }
+    }
+
+    /// Tells once whose output is shown.
+    fn begin(&mut self, containers: &[Observed]) -> Result<()> {
+        if std::mem::replace(&mut self.has_begun, true) || containers.is_empty() {
+            return Ok(());
+        }
+        let mut labels: Vec<String> = containers.iter().map(label).collect();
+        labels.sort();
+        print(&format!("Attaching to {}\n", labels.join(", ")))
+    }
+
+    /// Tells of new ends.
+    fn tell(&mut self, containers: &[Observed]) -> Result<()> {
+        for one in containers {
+            let Some((code, at)) = end_of(one).filter(|(_, at)| *at >= self.since) else { continue };
+            let end = (one.id().to_owned(), at);
+            if !self.told.contains(&end) {
+                self.told.push(end);
+                print(&format!("{} exited with code {code}\n", label(one)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The last end of a container: its exit code, and when it was, since 1970.
+fn end_of(one: &Observed) -> Option<(u32, Duration)> {
+    match (one.state, &one.exit) {
+        (State::Exited { code, at }, _) => Some((code, at)),
+        (_, exit) => exit.as_ref().map(|exit| (exit.code, since_1970(exit.ended))),
+    }
 }
 
 /// The logs that have been shown up to some place, by the containers' ids.

@@ -1,17 +1,21 @@
 //! docker compose's commands: load → observe → plan → apply → print.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use crate::actual;
+use crate::apply::container;
 use crate::apply::image::Image;
 use crate::apply::project::Performer;
-use crate::apply::{container, walk};
+use crate::apply::walk::{self, Progress};
 use crate::cli::compose::{Asked, Verb};
 use crate::cli::members::Verb as Members;
 use crate::disk::Disk;
 use crate::engine::{DEFAULT_ADDRESS, Engine};
-use crate::error::{Context, Result};
+use crate::error::{self, Context, Result};
 use crate::model::types::Project;
 use crate::plan::explain::explain;
-use crate::plan::graph::{Action, Plan};
+use crate::plan::graph::{Action, Plan, Step};
 use crate::plan::wanted::Facts;
 
 use super::{Ended, config, print, project};
@@ -47,10 +51,14 @@ pub async fn perform(asked: Asked) -> Ended {
         Verb::Up(up) => up.quiet_pull,
         _ => false,
     };
+    let wait_timeout = match &verb {
+        Verb::Up(up) if up.plan.wait => up.wait_timeout,
+        _ => None,
+    };
     let open = async || -> Result<Session> {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
-        Ok(Session { disk: Disk::of(namespace), engine, dry_run, shows_hooks, quiet_pull })
+        Ok(Session { disk: Disk::of(namespace), engine, dry_run, shows_hooks, wait_timeout, quiet_pull })
     };
     let to_run = || project::to_run(&request).map(|loaded| loaded.project);
     let to_look_at = || project::look_at(&request).map(|loaded| loaded.project);
@@ -112,6 +120,8 @@ pub struct Session {
     pub dry_run: bool,
     /// Whether the user reads what hooks put out.
     pub shows_hooks: bool,
+    /// How long is waited for a container at most, if somebody says.
+    pub wait_timeout: Option<Duration>,
     /// Whether pulls show no progress.
     pub quiet_pull: bool,
 }
@@ -122,9 +132,21 @@ impl Session {
         &self,
         project: &Project,
         facts: &Facts,
-        images: &std::collections::BTreeMap<String, Image>,
+        images: &BTreeMap<String, Image>,
         plan: &Plan,
         stop_seconds: Option<i64>,
+    ) -> Result<()> {
+        self.carry_out_telling(project, (facts, images), plan, stop_seconds, progress::tell).await
+    }
+
+    /// The same, with other words for what happens.
+    async fn carry_out_telling(
+        &self,
+        project: &Project,
+        (facts, images): (&Facts, &BTreeMap<String, Image>),
+        plan: &Plan,
+        stop_seconds: Option<i64>,
+        tell: impl FnMut(&Step, Progress),
     ) -> Result<()> {
         for step in plan.steps() {
             if let Action::Create(creation) = &step.action {
@@ -135,10 +157,11 @@ impl Session {
             print(&explain(plan))?;
             return Ok(());
         }
-        plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        plan.warnings.iter().for_each(|warning| error::tell(format_args!("warning: {warning}")));
         let performer = Performer::new((&self.engine, &self.disk), (project, facts), images, stop_seconds)
-            .showing_hooks(self.shows_hooks);
-        walk::carry_out(plan, |step| performer.perform(step), progress::tell).await
+            .showing_hooks(self.shows_hooks)
+            .waiting_at_most(self.wait_timeout);
+        walk::carry_out(plan, |step| performer.perform(step), tell).await
     }
 
     /// Whether this host has what a service's containers ask for.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::attended::Attending;
-use super::{Session, facts, images, lifecycle};
+use super::{Session, facts, images, lifecycle, progress};
 use crate::apply::sweep::sweep;
 use crate::cli::compose::{StopServices, Up};
 use crate::commands::Ended;
@@ -94,5 +94,8 @@ async fn bring_up(session: &Session, project: &Project, asked: &Up) -> Result<()
     let facts = facts::of(project, &images)?;
     let actual = session.actual(project).await?;
     let plan = planned(Wanted { project, facts: &facts }, &actual, &asked.plan)?;
+    if !session.dry_run {
+        progress::tell_running(&plan, &actual, &selected);
+    }
     session.carry_out(project, &facts, &images, &plan, asked.stop_seconds).await
 }

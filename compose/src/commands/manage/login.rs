@@ -8,7 +8,7 @@ use super::{Ended, print, say};
 use crate::apply::credentials::{Credentials, HUB_KEY, Store, key_of};
 use crate::apply::login::{Verdict, verify};
 use crate::cli::manage::Login;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, shown};
 use crate::input;
 
 pub fn login(asked: &Login) -> Ended {
@@ -108,9 +108,9 @@ pub fn logout(server: Option<&str>) -> Ended {
     let server = server.unwrap_or(HUB_KEY);
     let key = key_of(server);
     if Store::open()?.forget(server)? {
-        say(format_args!("Removing login credentials for {key}"));
+        say(shown(&format!("Removing login credentials for {key}")));
     } else {
-        say(format_args!("Not logged in to {key}"));
+        say(shown(&format!("Not logged in to {key}")));
     }
     Ok(0)
 }

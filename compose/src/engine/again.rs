@@ -1,11 +1,11 @@
-//! Tasks that are made and deleted at a moment at which containerd still takes their predecessor's directory away.
+//! Calls that are made again while containerd takes a task away that has ended.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Engine;
-use super::tasks::{CreateTask, CreateTaskResponse, DeleteResponse, DeleteTask};
+use super::tasks::{CreateTask, CreateTaskResponse, DeleteResponse, DeleteTask, Wait, WaitResponse};
+use super::{Call, Engine};
 use crate::error::{Kind, Result};
 
 /// How long containerd may take to remove the directory of a task that it has deleted, and how often it is asked again.
@@ -25,14 +25,24 @@ pub async fn create(engine: &Engine, create: &CreateTask) -> Result<CreateTaskRe
     }
 }
 
+/// Waits for the end of the task's first process. Nothing, if there is no task.
+pub async fn wait(engine: &Engine, id: &str) -> Result<Option<WaitResponse>> {
+    let wait = Wait { container_id: id.to_owned(), exec_id: String::new() };
+    until_gone(engine, wait).await
+}
+
 /// Deletes the task of a process that has ended. Nothing, if there is none.
 pub async fn delete(engine: &Engine, id: &str) -> Result<Option<DeleteResponse>> {
+    until_gone(engine, DeleteTask { container_id: id.to_owned() }).await
+}
+
+/// Calls, and calls again while the shim is just ending: containerd takes the task away by itself.
+async fn until_gone<C: Call + Clone>(engine: &Engine, call: C) -> Result<Option<C::Answer>> {
     let mut left = SECONDS * 1000 / MILLISECONDS;
     loop {
-        match engine.call(DeleteTask { container_id: id.to_owned() }).await {
-            Ok(deleted) => return Ok(Some(deleted)),
+        match engine.call(call.clone()).await {
+            Ok(answer) => return Ok(Some(answer)),
             Err(err) if err.kind() == Kind::NotFound => return Ok(None),
-            // The shim is just ending: containerd takes the task away by itself.
             Err(err) if left > 0 && err.to_string().contains("ttrpc: closed") => left -= 1,
             Err(err) => return Err(err),
         }
