@@ -73,7 +73,7 @@ impl Reviver {
         let task = self.task().await?;
         if task.as_ref().is_some_and(|task| !state.init.is_some_and(|init| is_of(task, init))) {
             // Somebody was faster: that is the next task already.
-            self.unseen(&state)?;
+            self.unseen(&state)?.map_or(Ok(()), |exit| self.save(&exit))?;
             return self.taken_over(state.restarts).await;
         }
         let seen = if task.is_some() { self.exit(&state).await? } else { None };
@@ -81,9 +81,7 @@ impl Reviver {
         let Some(exit) = seen.map_or_else(|| self.unseen(&state), |exit| Ok(Some(exit)))? else {
             return self.note(state.restarts, None);
         };
-        if self.container.exists() {
-            exit.save(&self.container)?;
-        }
+        self.save(&exit)?;
         let lived =
             state.started.and_then(|started| exit.ended.duration_since(started).ok()).unwrap_or_default();
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
@@ -106,7 +104,7 @@ impl Reviver {
                 Err(err) => {
                     if self.task().await?.is_none() {
                         not_started(&self.container, &self.running, mark).await?;
-                        Exit::of_failed_start(&err, exit.started).save(&self.container)?;
+                        self.save(&Exit::of_failed_start(&err, exit.started))?;
                     }
                     end = End {
                         code: Exit::NOT_STARTED,
@@ -120,6 +118,11 @@ impl Reviver {
         // Who has stopped the container and deleted its task removes it, too.
         let is_removed = self.settings.auto_remove && (is_seen || !end.stopped);
         if is_removed { self.remove() } else { Ok(()) }
+    }
+
+    /// Writes an exit down. Whose directory is gone has been removed.
+    fn save(&self, exit: &Exit) -> Result<()> {
+        if self.container.exists() { exit.save(&self.container) } else { Ok(()) }
     }
 
     /// The exit of a task that is gone: its shim was killed, or the restart monitor has deleted it.
