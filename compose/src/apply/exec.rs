@@ -88,7 +88,7 @@ pub fn process(one: &Observed, addition: &Addition) -> Result<Value> {
     if addition.privileged {
         let service = Service { privileged: true, ..Service::default() };
         process["capabilities"]["bounding"] =
-            json!(capabilities::granted(&service, host::look().last_capability)?);
+            json!(capabilities::granted(&service, host::look().capabilities)?);
     }
     hold(&mut process);
     Ok(process)

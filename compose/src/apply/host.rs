@@ -30,7 +30,7 @@ pub fn look() -> Host {
         systemd: Path::new("/run/systemd/system").is_dir(),
         unified_cgroups: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
         recursive_readonly: kernel() >= RECURSIVE_READONLY_SINCE,
-        last_capability: last_capability(),
+        capabilities: capabilities(),
         init: INITS.iter().find_map(|init| on_path(init)).map(|path| path.to_string_lossy().into_owned()),
     }
 }
@@ -122,9 +122,11 @@ fn kernel() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-fn last_capability() -> usize {
-    let known = fs::read_to_string("/proc/sys/kernel/cap_last_cap");
-    known.ok().and_then(|number| number.trim().parse().ok()).unwrap_or(usize::MAX - 1)
+/// The capabilities of this process. None, where the kernel doesn't tell them.
+fn capabilities() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let permitted = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    permitted.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or_default()
 }
 
 /// Where a program is on PATH, which is taken for containerd's too.

@@ -67,17 +67,22 @@ const DEFAULT: [&str; 14] = [
     "CAP_AUDIT_WRITE",
 ];
 
-/// The capabilities of a service, of those up to the kernel's last one.
+/// The capabilities of a service, of those that are `held`, a bit for each number.
 ///
-/// Errors: a name in `cap_add` or `cap_drop` that nobody knows.
-pub fn granted(service: &Service, last: usize) -> Result<Vec<String>> {
-    let known = &ALL[..ALL.len().min(last + 1)];
-    let all = || known.iter().map(|&name| name.to_owned());
+/// Errors: a name in `cap_add` or `cap_drop` that nobody knows; one in `cap_add` that isn't held.
+pub fn granted(service: &Service, held: u64) -> Result<Vec<String>> {
+    let is_held =
+        |name: &str| ALL.iter().position(|known| *known == name).is_some_and(|bit| held >> bit & 1 == 1);
+    let all = || ALL.iter().filter(|name| is_held(name)).map(|&name| name.to_owned());
     if service.privileged {
         return Ok(all().collect());
     }
     let added = names("cap_add", &service.cap_add)?;
     let dropped = names("cap_drop", &service.cap_drop)?;
+    if let Some(name) = added.iter().find(|name| *name != "ALL" && !is_held(name)) {
+        let what = "capability not supported by your kernel or not available in the current environment";
+        return Err(wrong("cap_add", format!("{what}: {name:?}")));
+    }
     let everything = |names: &[String]| names.iter().any(|name| name == "ALL");
     let keeps = |name: &String| !dropped.contains(name);
     Ok(if everything(&added) {
@@ -85,7 +90,7 @@ pub fn granted(service: &Service, last: usize) -> Result<Vec<String>> {
     } else if everything(&dropped) {
         added
     } else {
-        let defaults = DEFAULT.iter().map(|&name| name.to_owned()).filter(keeps);
+        let defaults = DEFAULT.iter().filter(|name| is_held(name)).map(|&name| name.to_owned()).filter(keeps);
         let mut granted: Vec<String> = defaults.collect();
         granted.extend(added.into_iter().filter(|name| keeps(name)));
         granted.sort_unstable();

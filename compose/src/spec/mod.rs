@@ -75,8 +75,8 @@ pub struct Host {
     pub unified_cgroups: bool,
     /// Whether the kernel can make a mount read-only with all below it.
     pub recursive_readonly: bool,
-    /// The number of the last capability that the kernel knows.
-    pub last_capability: usize,
+    /// The capabilities that this process has, a bit for each number: containerd is taken to have no others.
+    pub capabilities: u64,
     /// An init, if one is installed.
     pub init: Option<String>,
 }
@@ -86,7 +86,7 @@ pub struct Host {
 /// Errors: a field of the service that can't be what it is.
 pub fn build(inputs: &Inputs) -> Result<oci::Spec> {
     let service = inputs.service;
-    let capabilities = capabilities::granted(service, inputs.host.last_capability)?;
+    let capabilities = capabilities::granted(service, inputs.host.capabilities)?;
     let security = security::of(service, &capabilities)?;
     Ok(oci::Spec {
         oci_version: base::OCI_VERSION.to_owned(),

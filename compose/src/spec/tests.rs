@@ -100,7 +100,7 @@ fn spec(case: &Case) -> oci::Spec {
         annotations: BTreeMap::new(),
         host: &Host {
             recursive_readonly: true,
-            last_capability: 40,
+            capabilities: u64::MAX,
             init: Some("/usr/bin/docker-init".to_owned()),
             ..Host::default()
         },
@@ -277,6 +277,22 @@ fn an_option_that_would_protect_is_never_passed_over() {
     let err = security::of(&service, &[]).unwrap_err();
     assert_eq!(err.to_string(), "security_opt: \"seccomp=/profile.json\": can't be done here");
     let service = Service { cap_drop: words("NET_RAV"), ..Service::default() };
-    let err = capabilities::granted(&service, 40).unwrap_err();
+    let err = capabilities::granted(&service, u64::MAX).unwrap_err();
     assert_eq!(err.to_string(), "cap_drop: \"NET_RAV\": no such capability");
+}
+
+#[test]
+fn no_container_has_more_capabilities_than_who_makes_it() {
+    let (chown, net_raw) = (1, 1 << 13);
+    let granted = |service: Service| capabilities::granted(&service, chown | net_raw);
+    let both = ["CAP_CHOWN", "CAP_NET_RAW"];
+    assert_eq!(granted(Service::default()).unwrap(), both);
+    assert_eq!(granted(Service { privileged: true, ..Service::default() }).unwrap(), both);
+    assert_eq!(granted(Service { cap_add: words("ALL"), ..Service::default() }).unwrap(), both);
+    let err = granted(Service { cap_add: words("sys_admin"), ..Service::default() }).unwrap_err();
+    let expected = "cap_add: capability not supported by your kernel or not available in the current \
+                    environment: \"CAP_SYS_ADMIN\"";
+    assert_eq!(err.to_string(), expected);
+    let without = Service { cap_drop: words("sys_admin"), ..Service::default() };
+    assert_eq!(granted(without).unwrap(), both, "what nobody has is dropped");
 }
