@@ -93,6 +93,19 @@ impl Disk {
     }
 }
 
+/// Waits until nobody else holds the directory of a container, and holds it until the result is dropped. A container
+/// that we didn't make has none.
+pub fn hold(container: &Path) -> Result<Option<Flock<File>>> {
+    match File::open(container) {
+        Ok(dir) => Flock::lock(dir, FlockArg::LockExclusive)
+            .map(Some)
+            .map_err(|(_, errno)| errno)
+            .at(container.display()),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(err).at(container.display()),
+    }
+}
+
 /// The directories of all namespaces that have anything on disk.
 pub fn namespaces() -> Result<Vec<Disk>> {
     let mut names = BTreeSet::new();

@@ -182,6 +182,7 @@ fn observed_as(disk: &Disk, container: Container, task: Option<Process>) -> Obse
     let record = Record::of(&container).ok().flatten();
     let kept = keep::State::load(&disk.running(&container.id)).ok().flatten().unwrap_or_default();
     let exit = keep::Exit::load(&disk.container(&container.id)).ok().flatten();
+    let exit = if task.is_none() && !kept.is_in_charge() { kept.exit_unless_seen(exit) } else { exit };
     let end = match (&task, &exit) {
         (Some(task), _) => {
             (task.status() == Status::Stopped).then(|| (task.exit_status, moment(task.exited_at)))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::image::Image;
 use super::keeper::{self, Told};
@@ -10,13 +11,13 @@ use super::sweep::Making;
 use super::volume::Volume;
 use super::{host, task, unpack, user, volume};
 use crate::disk::{self, Disk};
-use crate::engine::Engine;
 use crate::engine::announce::Done;
 use crate::engine::containers::{
     Container, CreateContainer, DeleteContainer, RuncOptions, Runtime, UpdateContainer,
 };
 use crate::engine::snapshots::{Prepare, RemoveSnapshot};
 use crate::engine::types::{Any, FieldMask, Mount as Layer};
+use crate::engine::{Engine, again};
 use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::model::refused::refused;
 use crate::model::types::{Mount, Service};
@@ -337,6 +338,13 @@ async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
     Ok(Joined { network: pid(names[0])?, pid: pid(names[1])?, ipc: pid(names[2])? })
 }
 
+/// Holds a container: nobody else who asks for this starts or restarts it meanwhile.
+pub async fn hold(disk: &Disk, id: &str) -> Result<Option<impl Drop + use<>>> {
+    let dir = disk.container(id);
+    let held = tokio::task::spawn_blocking(move || disk::hold(&dir)).await;
+    held.map_err(|err| Error::new(err.to_string())).at("the lock of a container")?
+}
+
 /// Holds the lock of whoever gives a container its name, or changes its record.
 pub async fn lock_names(disk: &Disk) -> Result<impl Drop + use<>> {
     let disk = disk.clone();
@@ -383,6 +391,8 @@ pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) ->
     keep::given_up(&disk.running(observed.id())).await?;
     // What has ended before is deleted only now: until then its exit code is known.
     task::remove(engine, observed.id()).await?;
+    // Whoever was sent for by that end is to see that the user has stopped the container.
+    keep::given_up(&disk.running(observed.id())).await?;
     let spec: Option<serde_json::Value> = container.spec.as_ref().map(Any::read_json).transpose()?;
     // Once more, because the hook can tell less well what is wrong.
     Subpaths::of_spec(&spec.unwrap_or_default())?.check()?;
@@ -421,6 +431,10 @@ pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
 /// Takes back a start that has failed for this reason, and notes the reason. Of what was put out nothing is the
 /// container's.
 pub async fn give_up(engine: &Engine, observed: &Observed, mark: keep::LogMark, reason: &Error) {
+    if reason.kind() == Kind::AlreadyExists {
+        // The task is another's.
+        return;
+    }
     let disk = Disk::of(engine.namespace());
     best_effort(task::remove(engine, observed.id()).await);
     let (container, running) = (disk.container(observed.id()), disk.running(observed.id()));
@@ -501,23 +515,40 @@ pub async fn stop(
     Ok(())
 }
 
+/// How long a process that was killed may take to its end.
+const KILLED: Duration = Duration::from_secs(2);
+
 /// Sends a signal to a container. One that is meant to end it is the user's stop: nobody starts the container again.
 ///
 /// Errors: in Docker's words, if it doesn't run.
-pub async fn kill(engine: &Engine, one: &Observed, signal: u32) -> Result<()> {
-    if !one.state.is_up() {
+pub async fn kill(engine: &Engine, disk: &Disk, one: &Observed, signal: u32) -> Result<()> {
+    if !one.state.is_listed() {
         return Err(task::not_running(one));
     }
     let record = one.record.clone().unwrap_or_default();
     let is_stop = signals::number(&record.stop_signal).is_ok_and(|stop| stop == signal);
-    if signal != task::SIGKILL && !is_stop {
+    let ends = signal == task::SIGKILL || is_stop;
+    if let State::Restarting { .. } = one.state {
+        // There is no process that could have the signal.
+        return if ends { stop(engine, disk, one, None, None).await } else { Ok(()) };
+    }
+    if !ends {
         return task::kill(engine, one.id(), signal).await;
     }
     // Before the signal: nobody may take the end for one that calls for a restart.
     want(engine, &one.container, &record, Wanted::Stopped).await?;
     task::kill(engine, one.id(), signal).await?;
     // What is frozen would end only once it goes on.
-    if one.state == State::Paused { task::resume(engine, one.id()).await } else { Ok(()) }
+    if one.state != State::Paused {
+        return Ok(());
+    }
+    match task::resume(engine, one.id()).await {
+        Ok(()) => Ok(()),
+        // The kernel ends by SIGKILL what is frozen, too, where the cgroup is of v2.
+        Err(err) => {
+            timeout(KILLED, again::wait(engine, one.id())).await.map_or(Err(err), |ended| ended.map(drop))
+        }
+    }
 }
 
 /// Removes a container with its task, its snapshot, its directory, and the volumes that are its own if `volumes`.

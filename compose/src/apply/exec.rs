@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::attach::Target;
 use super::stdio::Streams;
-use super::{host, user};
+use super::{host, task, user};
 use crate::engine::Engine;
 use crate::engine::program::code_of_program;
 use crate::engine::tasks::{self, DeleteProcess, Start};
@@ -35,12 +35,14 @@ pub struct Addition {
 ///
 /// Errors: WrongState, in Docker's words.
 pub fn check_runs(one: &Observed) -> Result<()> {
-    let why = match one.state {
-        State::Running => return Ok(()),
-        State::Paused => format!("Container {} is paused, unpause the container before exec", one.id()),
-        _ => format!("container {} is not running", one.id()),
-    };
-    Err(Error::of_kind(Kind::WrongState, why))
+    match one.state {
+        State::Running => Ok(()),
+        State::Paused => {
+            let why = format!("Container {} is paused, unpause the container before exec", one.id());
+            Err(Error::of_kind(Kind::WrongState, why))
+        }
+        _ => Err(task::not_running(one)),
+    }
 }
 
 /// Adds a process. [`start`] starts it.

@@ -65,6 +65,30 @@ pub fn tell(engine: &Engine, disk: &Disk, told: &Told) -> Result<()> {
     settings.save(&dir)
 }
 
+/// A container that is not removed at its end, until this is dropped: its user stops it to start it again.
+pub struct Stays(Option<(PathBuf, Settings)>);
+
+/// Lets a container stay beyond its next end.
+pub fn stays(disk: &Disk, one: &Observed) -> Result<Stays> {
+    let is_removed = one.record.as_ref().is_some_and(|record| record.auto_remove);
+    if !is_removed {
+        return Ok(Stays(None));
+    }
+    let dir = disk.container(one.id());
+    let settings = Settings::load(&dir)?;
+    Settings { auto_remove: false, ..settings.clone() }.save(&dir)?;
+    Ok(Stays(Some((dir, settings))))
+}
+
+impl Drop for Stays {
+    fn drop(&mut self) {
+        if let Some((dir, settings)) = &self.0 {
+            // Then it stays for good, which loses nothing.
+            drop(settings.save(dir));
+        }
+    }
+}
+
 /// The default network is there as soon as somebody wants it.
 pub fn ensure_network(disk: &Disk, name: &str) -> Result<()> {
     match Network::load(disk, name) {

@@ -280,7 +280,7 @@ impl<'a> Performer<'a> {
     }
 
     async fn kill(&self, target: &Target, signal: &str) -> Result<()> {
-        container::kill(self.engine, &self.find(target).await?, signals::number(signal)?).await
+        container::kill(self.engine, self.disk, &self.find(target).await?, signals::number(signal)?).await
     }
 
     async fn pause(&self, target: &Target) -> Result<()> {

@@ -72,6 +72,10 @@ pub async fn unpause(engine: &Engine, one: &Observed) -> Result<()> {
 
 /// What Docker says of a container without processes.
 pub fn not_running(one: &Observed) -> Error {
+    if let State::Restarting { .. } = one.state {
+        let words = format!("Container {} is restarting, wait until the container is running", one.id());
+        return Error::of_kind(Kind::WrongState, words);
+    }
     Error::of_kind(Kind::WrongState, format!("container {} is not running", one.id()))
 }
 

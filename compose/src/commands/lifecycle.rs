@@ -29,10 +29,29 @@ pub async fn start(session: &Session, typed: &[String], attach: bool, interactiv
 }
 
 async fn start_one(session: &Session, one: &Observed) -> Result<()> {
-    // Docker starts a container that runs without a word.
-    if one.state.is_listed() {
-        return Ok(());
+    let _held = container::hold(&session.disk, one.id()).await?;
+    // Somebody may have started it meanwhile.
+    let one = observe::one(&session.engine, one.id()).await?;
+    match one.state {
+        // Docker starts a container that runs without a word.
+        State::Running | State::Restarting { .. } => return Ok(()),
+        State::Paused => {
+            return Err(Error::of_kind(
+                Kind::WrongState,
+                "cannot start a paused container, try unpause instead",
+            ));
+        }
+        State::Created | State::Exited { .. } => {}
     }
+    let started = start_anew(session, &one).await;
+    // Nobody starts it a second time.
+    if started.is_err() && one.record.as_ref().is_some_and(|record| record.auto_remove) {
+        container::remove(&session.engine, &session.disk, &one, true).await?;
+    }
+    started
+}
+
+async fn start_anew(session: &Session, one: &Observed) -> Result<()> {
     let streams = keeper::streams(&session.disk, one).await?;
     container::start(&session.engine, one, &streams).await
 }
@@ -44,9 +63,12 @@ pub async fn stop(session: &Session, typed: &[String], stop: &Stop) -> Ended {
 pub async fn restart(session: &Session, typed: &[String], stop: &Stop) -> Ended {
     session
         .each(typed, async |one| {
+            let _held = container::hold(&session.disk, one.id()).await?;
+            let one = &observe::one(&session.engine, one.id()).await?;
+            let stays = keeper::stays(&session.disk, one)?;
             stop_one(session, one, stop).await?;
-            let again = Observed { state: State::Created, ..one.clone() };
-            start_one(session, &again).await?;
+            start_anew(session, one).await?;
+            drop(stays);
             Done::to(one.id(), "restart").announce(&session.engine).await;
             Ok(())
         })
@@ -61,7 +83,7 @@ pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
     let signal = signals::number(signal)?;
     session
         .each(typed, async |one| {
-            let killed = container::kill(&session.engine, one, signal).await;
+            let killed = container::kill(&session.engine, &session.disk, one, signal).await;
             killed.at(format_args!("cannot kill container: {}", one.name()))
         })
         .await

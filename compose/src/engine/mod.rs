@@ -178,6 +178,8 @@ fn header(value: &str) -> Result<MetadataValue<Ascii>> {
 /// containerd's own words, of a kind to branch on.
 fn error_of(status: &Status) -> Error {
     let kind = match status.code() {
+        // It has a cause of this side: the connection has broken off.
+        _ if std::error::Error::source(status).is_some() => Kind::Unavailable,
         Code::NotFound => Kind::NotFound,
         Code::AlreadyExists => Kind::AlreadyExists,
         Code::FailedPrecondition => Kind::WrongState,

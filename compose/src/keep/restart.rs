@@ -117,7 +117,7 @@ mod tests {
     fn on_failure_counts_and_takes_0_for_done() {
         assert_eq!(History::default().after(ON_FAILURE, SUCCESS), None);
         assert_eq!(pauses_ms(Policy::OnFailure { retries_max: Some(3) }, 9).len(), 3);
-        assert_eq!(pauses_ms(Policy::OnFailure { retries_max: Some(0) }, 9).len(), 0);
+        assert_eq!(pauses_ms(Policy::OnFailure { retries_max: Some(1) }, 9).len(), 1);
     }
 
     #[test]

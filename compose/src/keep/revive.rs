@@ -17,12 +17,11 @@ use super::restart::{End, History, Policy};
 use super::settings::Settings;
 use super::state::{Exit, State, not_started};
 use super::watch;
-use crate::changes::Changes;
 use crate::disk::{self, Disk};
 use crate::engine::containers::{Container, GetContainer};
 use crate::engine::metrics::Used;
 use crate::engine::snapshots::Mounts;
-use crate::engine::tasks::{CreateTask, GetTask, Kill, Metrics, Process as Task, Start};
+use crate::engine::tasks::{CreateTask, GetTask, Kill, Metrics, Process as Task, Start, Status};
 use crate::engine::types::{Any, Timestamp};
 use crate::engine::{Engine, again};
 use crate::error::{Context, Error, Kind, Result};
@@ -34,10 +33,10 @@ const AGAIN: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a keeper may take to its end.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
+/// How often a task of somebody else's is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long it may take until a task that somebody else makes has its keeper.
 const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(5);
-/// The exit code of a container whose end nobody has seen.
-const KILLED: u32 = 137;
 
 /// Labels by which users say, through whatever client, that a container is to stay as it is.
 const STOPPED: [(&str, &str); 2] =
@@ -70,11 +69,14 @@ impl Reviver {
     async fn run(self, state: State) -> Result<()> {
         // It ends only where it has nothing in its hands.
         let mut told_to_end = signal(SignalKind::terminate()).at("SIGTERM")?;
-        let task = self.task().await?;
+        let mut task = self.task().await?;
         if task.as_ref().is_some_and(|task| !state.init.is_some_and(|init| is_of(task, init))) {
             // Somebody was faster: that is the next task already.
             self.unseen(&state)?.map_or(Ok(()), |exit| self.save(&exit))?;
-            return self.taken_over(state.restarts).await;
+            if self.is_taken_over(state.restarts).await? {
+                return Ok(());
+            }
+            task = None;
         }
         let seen = if task.is_some() { self.exit(&state).await? } else { None };
         let is_seen = seen.is_some();
@@ -98,14 +100,18 @@ impl Reviver {
                 break;
             }
             let mark = Mark::of(&self.container);
-            match self.start(task.as_ref()).await {
+            let mut started = self.start(task.as_ref()).await;
+            if started.as_ref().is_err_and(|err| err.kind() == Kind::AlreadyExists) {
+                if self.is_taken_over(history).await? {
+                    return Ok(());
+                }
+                started = self.start(task.as_ref()).await;
+            }
+            match started {
                 Ok(()) => return self.end_if_stopped().await,
-                Err(err) if err.kind() == Kind::AlreadyExists => return self.taken_over(history).await,
                 Err(err) => {
-                    if self.task().await?.is_none() {
-                        not_started(&self.container, &self.running, mark).await?;
-                        self.save(&Exit::of_failed_start(&err, exit.started))?;
-                    }
+                    not_started(&self.container, &self.running, mark).await?;
+                    self.save(&Exit::of_failed_start(&err, exit.started))?;
                     end = End {
                         code: Exit::NOT_STARTED,
                         lived: Duration::ZERO,
@@ -131,20 +137,30 @@ impl Reviver {
     fn unseen(&self, state: &State) -> Result<Option<Exit>> {
         let (started, ended) = (state.started, SystemTime::now());
         let is_known = Exit::load(&self.container)?.is_some_and(|exit| Some(exit.ended) > started);
-        Ok((!is_known).then(|| Exit { code: KILLED, started, ended, ..Exit::default() }))
+        Ok((!is_known).then(|| Exit { code: Exit::KILLED, started, ended, ..Exit::default() }))
     }
 
-    /// Stays until the keeper of a task that somebody else has made is there. It is the restart monitor's, say.
-    async fn taken_over(&self, restarts: History) -> Result<()> {
-        let changes = Changes::of([self.running.as_path()])?;
-        let taken = async {
-            while !State::load(&self.running)?.is_some_and(|state| self.has_successor(&state)) {
-                changes.next().await?;
+    /// Whether a task that is in the way has a keeper: the restart monitor has made it, say. This process stays until
+    /// then. What a call has left that broke off, a task that nobody starts or a shim without a task, is removed.
+    async fn is_taken_over(&self, restarts: History) -> Result<bool> {
+        let begun = Instant::now();
+        loop {
+            let status = self.task().await?.map(|task| task.status());
+            let has_keeper =
+                || Ok::<_, Error>(State::load(&self.running)?.is_some_and(|now| self.has_successor(&now)));
+            match status {
+                None if begun.elapsed() >= AGAIN => break,
+                Some(Status::Created) if begun.elapsed() >= SUCCESSOR_PATIENCE => break,
+                None | Some(Status::Created) => {}
+                // What somebody has started without a keeper stays.
+                Some(_) if has_keeper()? || begun.elapsed() >= SUCCESSOR_PATIENCE => {
+                    return self.note(restarts, None).map(|()| true);
+                }
+                Some(_) => {}
             }
-            Ok::<(), Error>(())
-        };
-        timeout(SUCCESSOR_PATIENCE, taken).await.unwrap_or(Ok(()))?;
-        self.note(restarts, None)
+            sleep(LOOK).await;
+        }
+        self.remove_task().await.map(|()| false)
     }
 
     /// Whether another keeper is there than the one that has sent for this process.
@@ -184,8 +200,7 @@ impl Reviver {
             () = sleep(history.pause) => true,
             _ = told_to_end.recv() => false,
         };
-        if is_over && self.task().await?.is_some() {
-            self.taken_over(history).await?;
+        if is_over && self.task().await?.is_some() && self.is_taken_over(history).await? {
             return Ok(false);
         }
         let is_awaited = is_over && !self.is_stopped().await?;
@@ -211,9 +226,20 @@ impl Reviver {
 
     /// The user may have stopped the container while it was being started.
     async fn end_if_stopped(&self) -> Result<()> {
-        if !self.is_stopped().await? {
-            return Ok(());
-        }
+        if self.is_stopped().await? { self.kill().await } else { Ok(()) }
+    }
+
+    /// Ends a task whatever its state, and deletes it.
+    async fn remove_task(&self) -> Result<()> {
+        self.kill().await?;
+        let wait = self.asked(async |engine| again::wait(engine, &self.settings.id).await);
+        // What doesn't end can't be deleted, which the next call says.
+        drop(timeout(SUCCESSOR_PATIENCE, wait).await);
+        self.delete().await
+    }
+
+    /// Kills the first process, if there is one.
+    async fn kill(&self) -> Result<()> {
         let container_id = self.settings.id.clone();
         let kill =
             || Kill { container_id: container_id.clone(), signal: Signal::SIGKILL as u32, ..Kill::default() };
@@ -281,7 +307,7 @@ impl Reviver {
         let start = || Start { container_id: id.clone(), exec_id: String::new() };
         let started = self.asked(async |engine| engine.call(start()).await).await;
         if started.is_err() {
-            self.delete().await?;
+            self.remove_task().await?;
         }
         started.map(drop)
     }

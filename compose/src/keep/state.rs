@@ -90,6 +90,17 @@ impl State {
         self.reviver.is_some_and(|reviver| reviver.is_alive())
     }
 
+    /// The last exit, `seen` unless whoever would have seen it was killed, too.
+    pub fn exit_unless_seen(&self, seen: Option<Exit>) -> Option<Exit> {
+        match (self.started, &seen) {
+            (Some(started), Some(exit)) if exit.ended >= started => seen,
+            (Some(started), _) => {
+                Some(Exit { code: Exit::KILLED, started: self.started, ended: started, ..Exit::default() })
+            }
+            (None, _) => seen,
+        }
+    }
+
     /// Tells the keeper that nothing more is to come. A shim says nothing to the keeper of a terminal, and containerd's
     /// own says nothing when it could not create its container.
     pub fn end_keeper(&self) {
@@ -166,6 +177,8 @@ pub async fn given_up(running: &Path) -> Result<()> {
 impl Exit {
     /// Docker's exit code for a container that could not be started for another reason than its program.
     pub const NOT_STARTED: u32 = 128;
+    /// The exit code of a container whose end nobody has seen.
+    pub const KILLED: u32 = 137;
 
     /// What a failed start is told as, of a container that has last started at that moment, if ever.
     pub fn of_failed_start(reason: &Error, started: Option<SystemTime>) -> Exit {

@@ -230,8 +230,9 @@ impl FromStr for Restart {
             ("always", "") => Ok(Restart::Always),
             ("unless-stopped", "") => Ok(Restart::UnlessStopped),
             ("on-failure", "") => Ok(Restart::OnFailure(None)),
+            // 0 is without end, as Docker's is.
             ("on-failure", times) if times.parse::<u32>().is_ok() => {
-                Ok(Restart::OnFailure(times.parse().ok()))
+                Ok(Restart::OnFailure(times.parse().ok().filter(|times| *times > 0)))
             }
             _ => Err(format!("must be no, always, unless-stopped or on-failure[:TIMES], not {text:?}")),
         }

@@ -2,6 +2,7 @@
 //! `containerd`, `runc`, `containernetworking-plugins`, `nftables`, `iptables`, `iproute2`.
 
 #[cfg(test)]
+mod again;
 mod build;
 #[cfg(test)]
 mod docker;
