@@ -191,6 +191,18 @@ pub fn make_public_dir(dir: &Path) -> Result<()> {
     }
 }
 
+/// Makes a directory of the user's with its parents. Everybody may list those that are made, whatever the mask is of
+/// who makes them: containers of any user have them.
+pub fn make_users_dir(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        make_users_dir(parent)?;
+    }
+    make_public_dir(dir)
+}
+
 /// Removes a directory with all in it. A directory that isn't there is fine. A keeper that is about to end may write a
 /// last file meanwhile.
 pub fn remove_dir(dir: &Path) -> Result<()> {
@@ -231,14 +243,27 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let mut options = File::options();
-    let file = options.create(true).truncate(true).write(true).mode(mode).open(&unfinished);
-    let written = file.and_then(|mut file| file.write_all(content));
+    let file = options.create(true).truncate(true).write(true).mode(0o600).open(&unfinished);
+    let written = file.and_then(|mut file| {
+        // The mask of the process isn't the file's.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(content)
+    });
     written.and_then(|()| fs::rename(&unfinished, path)).at(path.display())
 }
 
-/// Writes a file in place: who has it bind-mounted sees the new content.
+/// Writes a file in place: who has it bind-mounted sees the new content. All may read a file that is made.
 pub fn write_in_place(path: &Path, content: &[u8]) -> Result<()> {
-    fs::write(path, content).at(path.display())
+    let made = File::options().write(true).create_new(true).mode(0o600).open(path);
+    let file = match made {
+        // The mask of the process isn't the file's.
+        Ok(file) => file.set_permissions(fs::Permissions::from_mode(0o644)).map(|()| file),
+        Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => {
+            File::options().write(true).truncate(true).open(path)
+        }
+        Err(err) => Err(err),
+    };
+    file.and_then(|mut file| file.write_all(content)).at(path.display())
 }
 
 /// Writes a record as JSON, as [`write_private`] does.

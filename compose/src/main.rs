@@ -27,6 +27,7 @@ mod model;
 mod names;
 mod net;
 mod observe;
+mod output;
 mod pipe;
 mod plan;
 mod process;

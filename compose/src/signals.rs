@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 /// The first and the last of the numbers that programs may give a meaning.
 const REALTIME: (u32, u32) = (34, 64);
 
+/// Older names of signals, each with the name that the kernel's list has.
+const ALIASES: [(&str, &str); 3] = [("CLD", "CHLD"), ("IOT", "ABRT"), ("POLL", "IO")];
+
 /// `TERM`, `SIGTERM`, `15`, `RTMIN+3`.
 ///
 /// Errors: what is no signal, in Docker's words.
@@ -25,6 +28,7 @@ pub fn number(typed: &str) -> Result<u32> {
     } else if let Some(minus) = name.strip_prefix("RTMAX") {
         offset(minus, '-').ok().and_then(|minus| REALTIME.1.checked_sub(minus))
     } else {
+        let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
         let signal = Signal::from_str(&format!("SIG{name}")).ok();
         return signal.map(|signal| signal as u32).ok_or_else(wrong);
     };
@@ -45,6 +49,9 @@ mod tests {
             ("SIGRTMIN+3", 37),
             ("RTMAX-1", 63),
             ("64", 64),
+            ("SIGPOLL", 29),
+            ("iot", 6),
+            ("CLD", 17),
         ] {
             assert_eq!(number(typed).unwrap(), meant, "{typed}");
         }

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::fcntl::OFlag;
 
 use super::image::Image;
 use super::{ctr, unpack};
-use crate::disk;
 use crate::engine::Engine;
 use crate::engine::images::ListImages;
 use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Result};
+use crate::output::Output;
 
 /// How compressed archives begin, and what unpacks them: `ctr` of containerd 1.6 doesn't.
 const UNPACKERS: [(&[u8], &str); 4] = [
@@ -33,36 +33,15 @@ pub async fn save(
     to: Option<&Path>,
     platform: Option<&str>,
 ) -> Result<()> {
-    let unfinished = to.map(unfinished).transpose()?;
-    let target = unfinished.as_ref().map_or("-".to_owned(), |path| path.to_string_lossy().into_owned());
+    let output = to.map(Output::beside).transpose()?;
+    let target =
+        output.as_ref().map_or("-".to_owned(), |output| output.path().to_string_lossy().into_owned());
     let mut command = ctr::command(engine, &["images", "export"]);
     command.args(platform.iter().flat_map(|platform| ["--platform", platform])).arg(&target);
     command.args(images.iter().map(|image| &image.name));
     command.stdout(if to.is_some() { Stdio::null() } else { Stdio::inherit() });
-    let saved = ctr::run(command).await;
-    match (saved, unfinished.zip(to)) {
-        (Ok(()), Some((unfinished, to))) => std::fs::rename(unfinished, to).at(to.display()),
-        (Err(err), Some((unfinished, _))) => {
-            disk::remove_file(&unfinished)?;
-            Err(err)
-        }
-        (saved, None) => saved,
-    }
-}
-
-/// A file beside the one that is meant.
-fn unfinished(to: &Path) -> Result<PathBuf> {
-    let wrong = |why: &str| Error::new(format!("invalid output path: {why}: {}", to.display()));
-    let name = to.file_name().ok_or_else(|| wrong("not a file"))?.to_string_lossy();
-    // A device would be replaced by a file.
-    if to.exists() && !to.is_file() {
-        return Err(wrong("must be a regular file"));
-    }
-    let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !dir.is_dir() {
-        return Err(wrong("its directory does not exist"));
-    }
-    Ok(dir.join(format!(".{name}.{}", std::process::id())))
+    ctr::run(command).await?;
+    output.map_or(Ok(()), Output::finish)
 }
 
 /// Reads images from an archive, compressed or not; none: standard input. Gives the names that it had.

@@ -1,7 +1,7 @@
 //! A container's life: created under a lease, started, removed in the order that leaves nothing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::image::Image;
@@ -291,7 +291,7 @@ fn bind_source(mount: &Mount) -> Result<String> {
     let makes = mount.bind.as_ref().and_then(|options| options.create_host_path).unwrap_or(true);
     match std::fs::metadata(&source) {
         Ok(_) => Ok(source),
-        Err(_) if makes => std::fs::create_dir_all(&source).at(&source).map(|()| source),
+        Err(_) if makes => disk::make_users_dir(Path::new(&source)).map(|()| source),
         Err(_) => Err(Error::new(format!(
             "invalid mount config for type \"bind\": bind source path does not exist: {source}"
         ))),
@@ -386,13 +386,22 @@ async fn free_name(engine: &Engine) -> Result<String> {
 /// Makes the task of a container that has none that runs. The process waits for [`begin`]. Gives the place in the log
 /// where its output begins.
 pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<keep::LogMark> {
-    let mut container = observed.container.clone();
     let disk = Disk::of(engine.namespace());
     keep::given_up(&disk.running(observed.id())).await?;
     // What has ended before is deleted only now: until then its exit code is known.
     task::remove(engine, observed.id()).await?;
     // Whoever was sent for by that end is to see that the user has stopped the container.
     keep::given_up(&disk.running(observed.id())).await?;
+    let mark = keep::LogMark::of(&disk.container(observed.id()));
+    let made = make_task(engine, observed, streams).await;
+    if let Err(err) = &made {
+        give_up(engine, observed, mark, err).await;
+    }
+    made.map(|()| mark)
+}
+
+async fn make_task(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
+    let mut container = observed.container.clone();
     let spec: Option<serde_json::Value> = container.spec.as_ref().map(Any::read_json).transpose()?;
     // Once more, because the hook can tell less well what is wrong.
     Subpaths::of_spec(&spec.unwrap_or_default())?.check()?;
@@ -401,12 +410,7 @@ pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) ->
         container.spec = rejoined(container.spec, &record.service, joined)?;
         want(engine, &container, record, Wanted::Starting).await?;
     }
-    let mark = keep::LogMark::of(&disk.container(observed.id()));
-    let created = task::create(engine, &container, streams).await;
-    if let Err(err) = &created {
-        give_up(engine, observed, mark, err).await;
-    }
-    created.map(|_| mark)
+    task::create(engine, &container, streams).await.map(drop)
 }
 
 /// Starts a container that nobody is attached to.

@@ -213,7 +213,7 @@ fn service(typed: &Typed) -> Result<Service> {
         mac_address: typed.text("mac-address"),
         extra_hosts: typed.texts("add-host").iter().map(|host| extra_host(host)).collect(),
         dns: typed.texts("dns"),
-        dns_search: typed.texts("dns-search"),
+        dns_search: searched(typed)?,
         dns_opt: typed.texts("dns-option"),
         pid: typed.text("pid"),
         ipc: typed.text("ipc"),
@@ -298,7 +298,16 @@ fn extra_host(text: &str) -> String {
         return text.to_owned();
     };
     let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
-    format!("{name}={bare}")
+    format!("{name}={}", bare.trim())
+}
+
+/// Domains that are searched. A file may have an empty one, which means that nothing is.
+fn searched(typed: &Typed) -> Result<Vec<String>> {
+    let domains: Vec<_> = typed.texts("dns-search").iter().map(|text| text.trim().to_owned()).collect();
+    match domains.iter().any(String::is_empty) {
+        true => Err(Error::new("invalid argument \"\" for \"--dns-search\" flag:  is not a valid domain")),
+        false => Ok(domains),
+    }
 }
 
 fn networks(typed: &Typed) -> (Option<String>, Map<Attachment>) {
@@ -324,6 +333,7 @@ pub(super) fn ports(typed: &Typed) -> Result<Vec<Port>> {
         let wrong =
             |why: &str| Error::new(format!("invalid argument \"{text}\" for \"-p, --publish\": {why}"));
         let (rest, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
+        let protocol = if protocol.is_empty() { "tcp".to_owned() } else { protocol.to_ascii_lowercase() };
         let (rest, container) = rest.rsplit_once(':').unwrap_or(("", rest));
         let (ip, host) = match rest.rsplit_once(':') {
             Some((ip, host)) => (Some(ip.trim_matches(['[', ']']).to_owned()), host),
@@ -347,7 +357,7 @@ pub(super) fn ports(typed: &Typed) -> Result<Vec<Port>> {
                 host_ip: ip.clone(),
                 target: container.0 + at,
                 published,
-                protocol: Some(protocol.to_owned()),
+                protocol: Some(protocol.clone()),
                 ..Port::default()
             });
         }
@@ -559,7 +569,8 @@ mod tests {
     #[test]
     fn ports_come_one_by_one() {
         let asked =
-            meant("run -p 127.0.0.1:8080:80 -p 53:53/udp -p 90 -p 7000-7001:80-81 -p [::1]:1:2 i").unwrap();
+            meant("run -p 127.0.0.1:8080:80 -p 53:53/udp -p 90 -p 7000-7001:80-81 -p [::1]:1:2/TCP i")
+                .unwrap();
         let ports = asked.service.ports.into_iter().map(|port| {
             (
                 port.host_ip.unwrap_or_default(),

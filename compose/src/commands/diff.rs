@@ -1,13 +1,14 @@
 //! `diff`, `export`: the filesystem of a container.
 
-use std::fs::File;
 use std::io::{IsTerminal, stdout};
+use std::path::Path;
 use std::process::Stdio;
 
 use super::{Ended, Session, print};
 use crate::apply::diff as filesystem;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error};
 use crate::observe;
+use crate::output::Output;
 
 pub async fn diff(session: &Session, typed: &str) -> Ended {
     let containers = session.containers().await?;
@@ -22,16 +23,15 @@ pub async fn diff(session: &Session, typed: &str) -> Ended {
 pub async fn export(session: &Session, typed: &str, output: Option<&str>) -> Ended {
     let containers = session.containers().await?;
     let one = observe::find(&containers, typed)?;
-    filesystem::archive(&session.engine, &session.disk, one, target(output)?).await.at(one.name())?;
-    Ok(0)
-}
-
-fn target(output: Option<&str>) -> Result<Stdio> {
-    match output {
-        Some(file) => File::create(file).at(file).map(Stdio::from),
+    let output = output.map(|file| Output::beside(Path::new(file))).transpose()?;
+    let target = match &output {
+        Some(output) => output.create()?.into(),
         None if stdout().is_terminal() => {
-            Err(Error::new("cowardly refusing to save to a terminal. Use the -o flag or redirect"))
+            return Err(Error::new("cowardly refusing to save to a terminal. Use the -o flag or redirect"));
         }
-        None => Ok(Stdio::inherit()),
-    }
+        None => Stdio::inherit(),
+    };
+    filesystem::archive(&session.engine, &session.disk, one, target).await.at(one.name())?;
+    output.map_or(Ok(()), Output::finish)?;
+    Ok(0)
 }

@@ -27,7 +27,7 @@ impl Log {
         let mut log = Log::default();
         let Some(logging) = logging else { return Ok(log) };
         match logging.driver.as_deref() {
-            None | Some("json-file" | "local") => {}
+            None | Some("" | "json-file" | "local") => {}
             Some("none") => log.kept = false,
             Some(driver) => {
                 return Err(Error::new(format!("logging.driver {driver}: only json-file, local and none")));

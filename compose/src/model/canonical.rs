@@ -1,7 +1,7 @@
 //! Short forms → long forms, so that whatever comes later meets one form of each field.
 
 use super::node::{Entry, Merging, Node, Path, Value};
-use super::short;
+use super::{refused, short};
 use crate::error::Result;
 
 /// What becomes of a field. `None`: it says nothing, and is left out.
@@ -380,6 +380,7 @@ fn ports(node: &Node, path: &Path) -> Result<Option<Node>> {
             }
             _ => return must_be(item, &path, "a port, as text or a mapping"),
         }
+        refused::ports(ports.len()).map_err(|what| item.place.wrong(&path, what))?;
     }
     Ok(Some(node.becomes(Value::List(ports))))
 }

@@ -258,8 +258,9 @@ impl Path {
 
     /// Tells whether it is of the form `pattern`, where `*` is any key or item: `services.*.ports.*`.
     pub fn matches(&self, pattern: &str) -> bool {
-        let mut steps = self.0.iter();
-        let all = pattern.split('.').all(|part| match steps.next() {
+        // From the end, where most patterns differ: each node is compared with all of them.
+        let mut steps = self.0.iter().rev();
+        let all = pattern.rsplit('.').all(|part| match steps.next() {
             Some(Step::Key(key)) => part == "*" || part == key,
             Some(Step::Index(_)) => part == "*",
             None => false,

@@ -11,8 +11,12 @@ use std::net::IpAddr;
 const PORTS_MAX: usize = 16_384;
 /// What an extra host may have as address: the host itself.
 const HOST_GATEWAY: &str = "host-gateway";
-/// The options of the driver `json-file`, and of each driver.
-const LOG_OPTIONS: [&str; 10] = [
+/// The options of the driver `json-file`, and of each driver. `cache-*` are for drivers that can't be read.
+const LOG_OPTIONS: [&str; 14] = [
+    "cache-compress",
+    "cache-disabled",
+    "cache-max-file",
+    "cache-max-size",
     "max-size",
     "max-file",
     "compress",
@@ -106,8 +110,8 @@ fn domain(text: &str) -> Result<(), String> {
         part.chars().all(is_inner) && !part.is_empty() && !part.starts_with('-') && !part.ends_with('-')
     };
     let is_domain = text.strip_suffix('.').unwrap_or(text).split('.').all(is_part);
-    // A single dot is how people say that nothing is searched.
-    if text == "." || is_domain { Ok(()) } else { Err(format!("{text} is not a valid domain")) }
+    // A single dot is how people say that nothing is searched, or nothing at all.
+    if matches!(text, "" | ".") || is_domain { Ok(()) } else { Err(format!("{text} is not a valid domain")) }
 }
 
 /// `PORT[-PORT][/PROTOCOL]`
@@ -131,7 +135,8 @@ pub fn variable(name: &str, value: Option<&str>) -> Result<(), String> {
     if name.is_empty() { Err(format!("invalid environment variable: {value}")) } else { Ok(()) }
 }
 
-fn ports(count: usize) -> Result<(), String> {
+/// How many ports of a container are published.
+pub fn ports(count: usize) -> Result<(), String> {
     if count <= PORTS_MAX {
         return Ok(());
     }
@@ -139,7 +144,7 @@ fn ports(count: usize) -> Result<(), String> {
 }
 
 fn logging(logging: &Logging) -> Result<(), String> {
-    let driver = logging.driver.as_deref().unwrap_or("json-file");
+    let driver = logging.driver.as_deref().filter(|driver| !driver.is_empty()).unwrap_or("json-file");
     if !["json-file", "local", "none"].contains(&driver) {
         return Err(format!(
             "logger: no log driver named '{driver}' is registered: only json-file, local and none"
@@ -160,22 +165,25 @@ fn logging(logging: &Logging) -> Result<(), String> {
     }
 }
 
-/// Bytes in Docker's decimal units: `10m`, `1.5g`, `-1` for no limit.
+/// Bytes in Docker's decimal units: `10m`, `1.5 GB`, `10MiB`, `-1` for no limit.
 pub fn log_bytes(text: &str) -> Option<u64> {
     if text == "-1" {
         return Some(u64::MAX);
     }
-    let lower = text.trim().to_ascii_lowercase();
-    let number = lower.trim_end_matches('b').trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match lower[number.len()..].trim_end_matches('b') {
-        "" => 1.0,
-        "k" => 1e3,
-        "m" => 1e6,
-        "g" => 1e9,
-        "t" => 1e12,
-        _ => f64::NAN,
+    let end = text.rfind(|c: char| c.is_ascii_digit() || c == '.')? + 1;
+    let (number, unit) = text.split_at(end);
+    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
+    // A suffix of binary units means the decimal ones too.
+    let factor = match unit.as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" | "kib" => 1e3,
+        "m" | "mb" | "mib" => 1e6,
+        "g" | "gb" | "gib" => 1e9,
+        "t" | "tb" | "tib" => 1e12,
+        "p" | "pb" | "pib" => 1e15,
+        _ => return None,
     };
-    let bytes = number.trim().parse::<f64>().unwrap_or(f64::NAN) * factor;
+    let bytes = number.trim_start().parse::<f64>().ok()? * factor;
     (bytes >= 1.0).then_some(bytes as u64)
 }
 
@@ -193,8 +201,10 @@ mod tests {
         assert_eq!(log_bytes("10m"), Some(10_000_000));
         assert_eq!(log_bytes("1.5GB"), Some(1_500_000_000));
         assert_eq!(log_bytes("512"), Some(512));
+        assert_eq!((log_bytes("10MiB"), log_bytes("10 KiB")), (Some(10_000_000), Some(10_000)));
+        assert_eq!(log_bytes("1p"), Some(1_000_000_000_000_000));
         assert_eq!(log_bytes("-1"), Some(u64::MAX));
-        for text in ["", "m", "10x", "-5", "0"] {
+        for text in ["", "m", "10x", "-5", "0", "1kk", "1ib", "1m "] {
             assert!(log_bytes(text).is_none(), "{text:?}");
         }
     }
@@ -213,8 +223,8 @@ mod tests {
         ] {
             assert_eq!(extra_host(text), Err(what.to_owned()));
         }
-        assert!([".", "a", "a.b.", "a-b.c_d", "é.x"].iter().all(|text| domain(text).is_ok()));
-        assert!(["", "a b", "a\nnameserver 6.6.6.6", "-a", "a..b"].iter().all(|text| domain(text).is_err()));
+        assert!(["", ".", "a", "a.b.", "a-b.c_d", "é.x"].iter().all(|text| domain(text).is_ok()));
+        assert!(["a b", "a\nnameserver 6.6.6.6", "-a", "a..b"].iter().all(|text| domain(text).is_err()));
         assert!(alias("db").is_ok() && alias("").is_err() && alias("a\nb").is_err());
         assert!(server("::1").is_ok() && server("1.1.1.1\nx").is_err() && server("").is_err());
     }

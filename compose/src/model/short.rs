@@ -67,6 +67,8 @@ pub fn words(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// `[[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/PROTOCOL]` → a port each.
+///
+/// Errors: what isn't of that form, and more ports than can be held.
 pub fn ports(node: &Node, text: &str) -> Result<Vec<Node>, String> {
     let (rest, protocol) = text.split_once('/').unwrap_or((text, ""));
     let protocol = if protocol.is_empty() { "tcp".to_owned() } else { protocol.to_ascii_lowercase() };
@@ -83,6 +85,7 @@ pub fn ports(node: &Node, text: &str) -> Result<Vec<Node>, String> {
     let published = range(published)?;
     let counted = |(first, last): (u16, u16)| last - first;
     let one = target.0 == target.1;
+    super::refused::ports(usize::from(counted(target)) + 1)?;
     if published.is_some_and(|published| !one && counted(published) != counted(target)) {
         return Err(format!("has ranges that differ in length: {text:?}"));
     }
@@ -103,13 +106,9 @@ pub fn ports(node: &Node, text: &str) -> Result<Vec<Node>, String> {
     Ok((target.0..=target.1).map(port).collect())
 }
 
-/// The address, without the brackets that IPv6 needs.
+/// The address, without the brackets that IPv6 may have.
 fn bare_address(text: &str) -> Result<&str, String> {
-    let bare = match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        Some(bare) => bare,
-        None if text.contains(':') => return Err(format!("needs brackets around the address {text:?}")),
-        None => text,
-    };
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if bare.is_empty() || bare.parse::<IpAddr>().is_ok() {
         Ok(bare)
     } else {

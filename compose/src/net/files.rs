@@ -60,10 +60,11 @@ pub fn resolv_conf(request: &Request, host: &str, answered: bool) -> String {
         (false, servers) => servers.iter().map(IpAddr::to_string).collect(),
     };
     let mut text = servers.iter().fold(String::new(), |text, server| text + "nameserver " + server + "\n");
-    let search =
+    let mut search =
         if request.dns_search.is_empty() { words(host, "search") } else { request.dns_search.clone() };
-    // A single dot is how people say that nothing is searched.
-    if !search.is_empty() && search != ["."] {
+    // A single dot, or nothing, is how people say that nothing is searched.
+    search.retain(|domain| !["", "."].contains(&domain.as_str()));
+    if !search.is_empty() {
         let _ = writeln!(text, "search {}", search.join(" "));
     }
     let mut options =

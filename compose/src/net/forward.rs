@@ -27,23 +27,30 @@ fn rules(bridge: &str) -> [Vec<&str>; 2] {
     ]
 }
 
-/// Lets a bridge's packets pass, if the chain drops others. Our own table still says which networks may meet.
-pub fn permit(bridge: &str) {
-    for program in PROGRAMS.into_iter().filter(|program| drops(program)) {
-        for rule in rules(bridge) {
-            if !run(program, "-C", &rule) {
-                run(program, "-I", &rule);
-            }
+/// Lets the packets of bridges pass, if the chain drops others. Our own table still says which networks may meet.
+pub fn permit<'a>(bridges: impl Iterator<Item = &'a String>) {
+    each(bridges, |program, rule| {
+        if !run(program, "-C", rule) {
+            run(program, "-I", rule);
         }
-    }
+    });
 }
 
-/// Takes the rules of a bridge back.
-pub fn revoke(bridge: &str) {
+/// Takes the rules of bridges back.
+pub fn revoke<'a>(bridges: impl Iterator<Item = &'a String>) {
+    each(bridges, |program, rule| {
+        run(program, "-D", rule);
+    });
+}
+
+/// Looks at each chain once, and only if there are bridges.
+fn each<'a>(bridges: impl Iterator<Item = &'a String>, act: impl Fn(&str, &[&str])) {
+    let rules: Vec<_> = bridges.flat_map(|bridge| rules(bridge)).collect();
+    if rules.is_empty() {
+        return;
+    }
     for program in PROGRAMS.into_iter().filter(|program| drops(program)) {
-        for rule in rules(bridge) {
-            run(program, "-D", &rule);
-        }
+        rules.iter().for_each(|rule| act(program, rule));
     }
 }
 

@@ -13,6 +13,7 @@ pub mod firewall;
 pub mod flows;
 pub mod forward;
 pub mod from_model;
+mod generation;
 pub mod handshake;
 pub mod hook;
 pub mod namespace;

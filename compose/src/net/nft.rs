@@ -30,17 +30,6 @@ const FAMILIES: [Family; 2] = [
     Family { v4: false, word: "ip6", address_type: "ipv6_addr", loopback: "::1" },
 ];
 
-/// How a script begins the table of IPv4, if there is one: each bridge has a subnet of that family.
-pub const BEGINNING: &str = "table ip corten {";
-
-/// Whether the kernel has the table of IPv4.
-pub fn has_table() -> bool {
-    let Some(nft) = program() else { return false };
-    let listed = Command::new(nft).args(["list", "tables", "ip"]).stderr(Stdio::null()).output();
-    listed
-        .is_ok_and(|listed| listed.stdout.split(|byte| *byte == b'\n').any(|line| line == b"table ip corten"))
-}
-
 /// The script that makes the tables what these endpoints need, in one transaction.
 pub fn render(endpoints: &[Endpoint]) -> String {
     let mut script = String::new();

@@ -17,11 +17,11 @@ use crate::error::{Context, Result};
 /// How much is looked at. All of it finds what dead containers have left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Care {
-    /// The firewall is as it was made the last time.
+    /// The firewall is made anew if somebody has changed it.
     Quick,
-    /// Somebody may have flushed its tables.
+    /// The same, and of containers that others have removed nothing is looked for.
     Checked,
-    /// It is made anew.
+    /// The firewall is made anew.
     Anew,
 }
 
@@ -38,8 +38,7 @@ pub fn sweep(disk: &Disk, care: Care) -> Result<()> {
     forget_addresses()?;
     forget_gone_networks()?;
     let healed = match care {
-        Care::Quick => firewall::follow(),
-        Care::Checked => firewall::heal(),
+        Care::Quick | Care::Checked => firewall::follow(),
         Care::Anew => firewall::renew(),
     };
     swept.and(healed)

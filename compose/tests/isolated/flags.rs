@@ -3,10 +3,12 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::stat::{Mode, umask};
+
 use crate::docker::{
     Docker, nothing_is_left, nothing_is_left_by_the_killed, own_processes, said, with_each_runtime,
 };
-use crate::host::{try_sh, until};
+use crate::host::{sh, try_sh, until};
 use crate::project::Project;
 
 /// Each command line fails with this code, and says why.
@@ -300,6 +302,23 @@ fn what_is_asked_of_a_mount_is_held_and_what_runs_is_not_started_anew() {
         // Whoever the process is, it may list a new volume.
         docker.ok(&["run", "--rm", "-u", "1000", "-v", "led:/v", "box", "ls", "/v"]);
         docker.ok(&["volume", "rm", "led"]);
+        // The user's mask is for the user's own files.
+        for mask in [0o077, 0] {
+            let before = umask(Mode::from_bits_truncate(mask));
+            let bind = format!("/run/made{mask}/x:/made");
+            let stat =
+                ["busybox", "stat", "-c", "%a", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/made"];
+            let modes =
+                docker.ok(&[&["run", "--name", "out", "-u", "1000", "-v", &bind, "box"], &stat[..]].concat());
+            docker.ok(&["export", "-o", "/run/out.tar", "out"]);
+            umask(before);
+            docker.ok(&["rm", "out"]);
+            assert_eq!(modes, "644\n644\n644\n755\n");
+            assert_eq!(sh("stat -c %a /run/out.tar"), format!("{:o}\n", 0o666 & !mask));
+        }
+        // What docker takes.
+        let taken = "run --rm --log-driver= --log-opt max-size=10MiB --log-opt cache-disabled=true -p 8085:80/TCP box";
+        docker.ok(&[&taken.split(' ').collect::<Vec<_>>()[..], &["true"]].concat());
         for (value, is_read_only) in [("TRUE", true), ("0", false)] {
             let mount = format!("type=tmpfs,dst=/x,readonly={value}");
             let (_, _, code) = docker.says(&["run", "--rm", "--mount", &mount, "box", "touch", "/x/f"]);

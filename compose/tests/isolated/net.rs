@@ -6,6 +6,7 @@ use crate::world::{Container, HOST, HOST_V6, OUTSIDE, Outside, get, network};
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use nix::sys::stat::{Mode, umask};
 use serde_json::{Value, json};
 
 fn tcp(host: u16) -> Value {
@@ -170,6 +171,44 @@ fn a_stop_takes_everything_back_and_a_start_heals_what_a_crash_has_left() {
     assert!(get(None, "http://127.0.0.1:8080").is_some());
     assert_eq!(sh("ls /run/corten-compose/.addresses/id-of-front | grep -c '^10'").trim(), "1");
     drop(web);
+}
+
+#[test]
+fn a_start_puts_the_tables_right_whatever_somebody_has_done_to_the_ruleset() {
+    if !isolated() {
+        return;
+    }
+    let outside = Outside::new();
+    network("front", 0, false);
+    // The hook's mask is that of whoever has started the shim.
+    let before = umask(Mode::from_bits_truncate(0o077));
+    let web = Container::start("web", &["front"], json!([]));
+    umask(before);
+    for file in ["hosts", "resolv.conf", "hostname"] {
+        assert_eq!(sh(&format!("stat -c %a {}/web/{file}", host::CONTAINERS)), "644\n", "{file}");
+    }
+    let url = format!("http://{}", web.addresses("front")[0]);
+    let whole = sh("nft list ruleset");
+    for harm in [
+        "nft flush ruleset",
+        "nft flush table ip corten",
+        "nft delete table ip6 corten",
+        "nft delete element ip6 corten bridges { br-front }",
+    ] {
+        sh(harm);
+        assert_ne!(sh("nft list ruleset"), whole, "{harm}");
+        if harm.ends_with("ruleset") {
+            assert!(outside.get(&url).is_some(), "nothing is in the way");
+        }
+        let mut beside = Container::start("beside", &["front"], json!([]));
+        assert_eq!(sh("nft list ruleset"), whole, "{harm}");
+        beside.stop();
+    }
+    assert_eq!(outside.get(&url), None, "it isn't published");
+    let written = || sh("stat -c '%i %y' /run/corten-compose/.firewall.json");
+    let record = written();
+    drop(Container::start("third", &["front"], json!([])));
+    assert_eq!(written(), record, "what is whole is left alone");
 }
 
 #[test]
