@@ -237,12 +237,27 @@ fn flags_of_up() {
          2  create p-web-1  (not there)",
     );
     let waiting = Options { wait: true, ..Options::default() };
-    let checked = super::project([("a", service().checked())]);
+    let mut optional = super::project([
+        ("a", service().checked()),
+        ("b", service().after("a", Condition::Healthy).after("job", Condition::CompletedSuccessfully)),
+        ("job", service()),
+    ]);
+    let dependencies = &mut optional.services.get_mut("b").expect("it is there").depends_on;
+    dependencies.values_mut().for_each(|dependency| dependency.required = false);
+    // Who waits for all, waits also for what others need not have.
     assert_plan(
-        &up_after(&checked, &World::empty(), &[], &waiting),
+        &up_after(&optional, &World::empty(), &[], &waiting),
         "1  create p-a-1  (not there)
          2  start p-a-1 after 1  (not running)
-         3  wait until p-a-1 is healthy after 2  (waited for)",
+         3  create p-job-1  (not there)
+         4  start p-job-1 after 3  (not running)
+         5  create p-b-1  (not there)
+         6  wait until p-a-1 is healthy or can't be after 2  (waited for)
+         7  wait until p-job-1 has completed or can't be after 4  (waited for)
+         8  start p-b-1 after 5, 6, 7  (not running)
+         9  wait until p-a-1 is ready after 2, 4, 8  (waited for)
+         10  wait until p-b-1 is ready after 2, 4, 8  (waited for)
+         11  wait until p-job-1 has completed after 2, 4, 8  (waited for)",
     );
     let unknown = Options { services: vec!["nobody".into()], ..Options::default() };
     let refused_of = |project: &Project, options: &Options| {
