@@ -179,10 +179,11 @@ services:
 #[test]
 fn who_waits_is_told_by_the_images_health_check() {
     with_each_runtime(|docker| {
-        docker.ok(&["create", "--name", "c", "box", "true"]);
-        let check = "HEALTHCHECK --interval=200ms --retries=2 CMD test -e /data/ready";
-        docker.ok(&["commit", "-c", check, "c", "checked"]);
-        docker.ok(&["rm", "c"]);
+        let check =
+            ["--health-cmd", "test -e /data/ready", "--health-interval", "200ms", "--health-retries", "2"];
+        docker.ok(&[&["create", "--name", "base"], &check[..], &["box", "true"]].concat());
+        docker.ok(&["commit", "base", "checked"]);
+        docker.ok(&["rm", "base"]);
         let of = |command: &str| {
             let of = "<<: {COMMON}, image: checked, pull_policy: never, init: true";
             format!(
