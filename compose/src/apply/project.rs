@@ -11,25 +11,30 @@ use super::container::{self, New};
 use super::image::Image;
 use super::pre_start::PreStart;
 use super::volume::{self, Volume};
+use super::walk::Progress;
 use super::{hook, keeper, resolved, task};
 use crate::changes::Changes;
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result, absent_is_fine, tell};
-use crate::keep;
+use crate::keep::{self, Settings};
 use crate::model::types::{Project, Service};
 use crate::model::values::{self, Condition};
 use crate::net::network::{Network, Wanted};
 use crate::net::pool::Pool;
 use crate::observe::{self, Observed, State};
 use crate::plan::actual::Ingredients;
-use crate::plan::graph::{Action, AnonymousVolumes, Creation, Named, Step, Target, Turn};
+use crate::plan::graph::{Action, AnonymousVolumes, Creation, Goal, Named, Step, Target, Turn, Until};
 use crate::plan::wanted::{Facts, networks_of, volumes_of};
 use crate::record::member::{Member, object_labels};
 use crate::{id, signals, time};
 
 /// How often a container that somebody waits for is looked at, though nothing has told of a change.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a container without a health check has to run until it is ready: as long as docker compose waits until it
+/// looks for the first time.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
 
 /// Carries out the steps of a project's plan.
 pub struct Performer<'a> {
@@ -70,16 +75,23 @@ impl<'a> Performer<'a> {
         Performer { wait_timeout, ..self }
     }
 
-    /// Carries out a step.
-    pub async fn perform(&self, step: Step) -> Result<()> {
+    /// Carries out a step, or skips it.
+    pub async fn perform(&self, step: Step) -> Result<Progress> {
         match step.action {
+            Action::Await(target, goal) => self.wait_in_time(&target, goal).await,
+            action => self.act(action).await.map(|()| Progress::Done),
+        }
+    }
+
+    async fn act(&self, action: Action) -> Result<()> {
+        match action {
             Action::CreateNetwork(named) => self.create_network(&named),
             Action::RemoveNetwork(named) => self.remove_network(&named),
             Action::CreateVolume(named) => self.create_volume(&named),
             Action::RemoveVolume(named) => self.remove_volume(&named).await,
             Action::Create(creation) => self.create(&creation).await.at(&creation.target.name),
             Action::Start(target) => self.start(&target).await.at(&target.name),
-            Action::Await(target, condition) => self.wait_in_time(&target, condition).await,
+            Action::Await(..) => Ok(()),
             Action::Kill(target, signal) => self.kill(&target, &signal).await.at(&target.name),
             Action::Pause(target) => self.pause(&target).await.at(&target.name),
             Action::Unpause(target) => self.unpause(&target).await.at(&target.name),
@@ -305,45 +317,66 @@ impl<'a> Performer<'a> {
 
     /// Waits for a container for as long as is said.
     ///
-    /// Errors: in docker compose's words, when the time is over.
-    async fn wait_in_time(&self, target: &Target, condition: Condition) -> Result<()> {
-        let waiting = self.wait_for(target, condition);
+    /// Errors: in docker compose's words, when the time is over, or when it will never be that far and has to.
+    async fn wait_in_time(&self, target: &Target, goal: Goal) -> Result<Progress> {
+        let waiting = self.wait_for(target, goal);
         let Some(patience) = self.wait_timeout else { return waiting.await };
         let over = || Error::new(format!("application not healthy after {}", values::Duration(patience)));
         timeout(patience, waiting).await.unwrap_or_else(|_| Err(over()))
     }
 
-    /// Waits until a container is that far.
-    ///
-    /// Errors: it will never be.
-    async fn wait_for(&self, target: &Target, condition: Condition) -> Result<()> {
+    async fn wait_for(&self, target: &Target, goal: Goal) -> Result<Progress> {
+        let Some(why) = self.why_never(target, goal.until).await? else { return Ok(Progress::Done) };
+        let service = &target.service;
+        let (failed, skipped) = match goal.until {
+            Until::Completed => (format!("service {service:?} {why}"), why),
+            Until::Healthy => {
+                (format!("dependency failed to start: {why}"), format!("failed to start: {why}"))
+            }
+            Until::Ready => (why.clone(), format!("is not running or is unhealthy: {why}")),
+        };
+        if goal.required {
+            return Err(Error::new(failed));
+        }
+        tell(format_args!("warning: optional dependency {service:?} {skipped}"));
+        Ok(Progress::Skipped)
+    }
+
+    /// Waits until a container is that far, or says why it will never be.
+    async fn why_never(&self, target: &Target, until: Until) -> Result<Option<String>> {
         let id = self.find(target).await.at(&target.name)?.id().to_owned();
         let (running, lasting) = (self.disk.running(&id), self.disk.container(&id));
+        let is_checked = Settings::load(&lasting)?.health.is_some();
         let changes = Changes::of([running.as_path(), lasting.as_path()])?;
         // The end of a task that has no keeper is told by nobody but the task.
         let ended = task::wait(self.engine, &id);
         tokio::pin!(ended);
         let mut has_ended = false;
+        if until == Until::Ready && !is_checked {
+            // What ends at once isn't ready, though it has run.
+            has_ended = timeout(FIRST_LOOK, &mut ended).await.is_ok();
+        }
         loop {
             // Since the first look there may be a directory that there wasn't.
             changes.watch(&running)?;
             let one = self.find(target).await.at(&target.name)?;
             let health = one.kept.health.as_ref().map(|health| health.status);
-            match (condition, one.state, health) {
-                (Condition::Started, State::Running | State::Paused, _) => return Ok(()),
-                (Condition::Healthy, _, Some(keep::Status::Healthy)) if one.state.is_up() => return Ok(()),
-                (Condition::Healthy, _, Some(keep::Status::Unhealthy)) => {
-                    return Err(self.never(target, "is unhealthy"));
+            let says = |what: &str| Ok(Some(format!("container {} {what}", target.name)));
+            match (until, one.state, health) {
+                (Until::Completed, State::Exited { code: 0, .. }, _) => return Ok(None),
+                (Until::Completed, State::Exited { code, .. }, _) => {
+                    return Ok(Some(format!("didn't complete successfully: exit {code}")));
                 }
-                (Condition::Healthy, State::Running, None) if !self.is_checked(target) => {
-                    return Err(self.never(target, "has no healthcheck configured"));
+                (_, State::Exited { code, .. }, _) => return says(&format!("exited ({code})")),
+                (Until::Ready, State::Running, _) if !is_checked => return Ok(None),
+                (Until::Healthy, State::Running, _) if !is_checked => {
+                    return says("has no healthcheck configured");
                 }
-                (Condition::CompletedSuccessfully, State::Exited { code: 0, .. }, _) => return Ok(()),
-                (Condition::CompletedSuccessfully, State::Exited { code, .. }, _) => {
-                    return Err(self.never(target, &format!("didn't complete successfully: exit {code}")));
+                (Until::Ready | Until::Healthy, _, Some(keep::Status::Healthy)) if one.state.is_up() => {
+                    return Ok(None);
                 }
-                (_, State::Exited { code, .. }, _) => {
-                    return Err(self.never(target, &format!("exited ({code})")));
+                (Until::Ready | Until::Healthy, _, Some(keep::Status::Unhealthy)) => {
+                    return says("is unhealthy");
                 }
                 _ => tokio::select! {
                     changed = changes.next() => changed?,
@@ -352,17 +385,6 @@ impl<'a> Performer<'a> {
                 },
             }
         }
-    }
-
-    fn is_checked(&self, target: &Target) -> bool {
-        let of_image = |image: &Image| image.document.config.healthcheck.is_some();
-        let of_service = self.project.services.get(&target.service);
-        of_service.is_some_and(|service| service.healthcheck.is_some())
-            || self.images.get(&target.service).is_some_and(of_image)
-    }
-
-    fn never(&self, target: &Target, what: &str) -> Error {
-        Error::new(format!("dependency failed to start: container {} {what}", target.name))
     }
 
     // ---- containers that are there

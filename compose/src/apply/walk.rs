@@ -17,14 +17,16 @@ pub enum Progress {
     Begun,
     /// It is done.
     Done,
+    /// It can't be done, and what waits for it goes on without.
+    Skipped,
     /// It has failed.
     Failed,
 }
 
-/// Carries the plan out. After the first failure nothing more is begun; what is at work comes to its end.
+/// Carries the plan out. `perform` says whether it has done the step or has skipped it. After the first failure nothing more is begun; what is at work comes to its end.
 ///
 /// Errors: the first failure.
-pub async fn carry_out<F: Future<Output = Result<()>>>(
+pub async fn carry_out<F: Future<Output = Result<Progress>>>(
     plan: &Plan,
     perform: impl Fn(Step) -> F,
     mut tell: impl FnMut(&Step, Progress),
@@ -43,8 +45,8 @@ pub async fn carry_out<F: Future<Output = Result<()>>>(
         }
         let Some((index, result)) = at_work.next().await else { break };
         match result {
-            Ok(()) => {
-                tell(&steps[index], Progress::Done);
+            Ok(progress) => {
+                tell(&steps[index], progress);
                 for (other, step) in steps.iter().enumerate().rev() {
                     if step.after.iter().any(|before| before.index() == index) {
                         waits_for[other] -= 1;
@@ -90,7 +92,7 @@ mod tests {
                 return Err(Error::new("fault"));
             }
             tokio::task::yield_now().await;
-            Ok(())
+            Ok(Progress::Done)
         };
         let tell = |step: &Step, progress| told.borrow_mut().push(format!("{} {progress:?}", name(step)));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -53,6 +53,42 @@ pub enum Verb {
     Copy(CopyServices),
 }
 
+impl Verb {
+    /// The services that the command names.
+    fn services(&self) -> Vec<String> {
+        match self {
+            Verb::Config(options) => options.services.clone(),
+            Verb::Up(up) => up.plan.services.clone(),
+            Verb::Down(down) => down.plan.services.clone(),
+            Verb::Stop(stop) | Verb::Restart { stop, .. } => stop.services.clone(),
+            Verb::Start(services) | Verb::Pull(services) => services.clone(),
+            Verb::Ps(ps) => ps.services.clone(),
+            Verb::Logs(logs) => logs.services.clone(),
+            Verb::Build(build) => build.services.clone(),
+            Verb::Exec(exec) => vec![exec.service.clone()],
+            Verb::Run(run) => vec![run.service.clone()],
+            Verb::Attach(attach) => vec![attach.name.clone()],
+            Verb::Copy(cp) => {
+                let sides = [&cp.copy.source, &cp.copy.destination];
+                let names = sides.into_iter().filter_map(|side| side.split_once(':'));
+                names.map(|(name, _)| name.to_owned()).collect()
+            }
+            Verb::Members(verb) => verb.services(),
+            Verb::Ls(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it leaves alone what the named services depend on.
+    fn no_deps(&self) -> bool {
+        match self {
+            Verb::Up(up) => up.plan.no_deps,
+            Verb::Run(run) => run.no_deps,
+            Verb::Restart { no_deps, .. } | Verb::Members(members::Verb::Scale { no_deps, .. }) => *no_deps,
+            _ => false,
+        }
+    }
+}
+
 /// `up`, `create`
 #[derive(Clone, Debug, Default)]
 pub struct Up {
@@ -152,6 +188,9 @@ pub fn asked(
     here: PathBuf,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Asked> {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let Some((name, of)) = matches.subcommand() else { return Err(Error::new("no command")) };
+    let verb = verb(name, of)?;
     let request = Request {
         here,
         environment: environment.collect(),
@@ -160,15 +199,15 @@ pub fn asked(
         directory: matches.get_one("project-directory").cloned(),
         name: matches.get_one("project-name").cloned(),
         profiles: texts(matches, "profile"),
+        services: verb.services(),
+        no_deps: verb.no_deps(),
     };
-    let text = |name: &str| matches.get_one::<String>(name).cloned();
-    let Some((name, of)) = matches.subcommand() else { return Err(Error::new("no command")) };
     Ok(Asked {
         request,
         namespace: text("namespace"),
         address: text("address"),
         dry_run: matches.get_flag("dry-run") || has(of, "dry-run"),
-        verb: verb(name, of)?,
+        verb,
     })
 }
 

@@ -27,6 +27,25 @@ pub enum Verb {
     Version { short: bool, format: Option<String> },
 }
 
+impl Verb {
+    /// The services that the command names.
+    pub fn services(&self) -> Vec<String> {
+        match self {
+            Verb::Top(services) | Verb::Pause(services) | Verb::Unpause(services) => services.clone(),
+            Verb::Kill { services, .. }
+            | Verb::Images { services, .. }
+            | Verb::Wait { services, .. }
+            | Verb::Volumes { services, .. } => services.clone(),
+            Verb::Stats(asked) => asked.containers.clone(),
+            Verb::Events(asked) => asked.services.clone(),
+            Verb::Port(asked) => vec![asked.service.clone()],
+            Verb::Scale { counts, .. } => counts.keys().cloned().collect(),
+            Verb::Remove(asked) => asked.services.clone(),
+            Verb::Version { .. } => Vec::new(),
+        }
+    }
+}
+
 /// `events`
 #[derive(Clone, Debug, Default)]
 pub struct Events {

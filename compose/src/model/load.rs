@@ -51,7 +51,10 @@ pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
     project.files = layers.files;
     project.environment = layers.environment;
     complete(&mut project);
-    project.switch_off(&request.active_profiles(&project.environment));
+    project.switch_off(&request.active_profiles(&project.environment), &request.services);
+    if request.no_deps {
+        project.forget_what_is_off(&request.services);
+    }
     if let Some((path, what)) = check::check(&project) {
         return Err(tree.locate(&path).wrong(&path, what));
     }

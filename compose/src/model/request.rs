@@ -23,6 +23,10 @@ pub struct Request {
     pub name: Option<String>,
     /// `--profile`.
     pub profiles: Vec<String>,
+    /// The services that the command names: they are on whatever their profiles, and their profiles with them.
+    pub services: Vec<String>,
+    /// Whether the named services go without those that they depend on and that are off.
+    pub no_deps: bool,
 }
 
 /// The names of a project's file, where a directory has one.

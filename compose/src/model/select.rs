@@ -5,8 +5,13 @@ use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 
 impl Project {
-    /// Switches off the services that have profiles and none of the active ones. `*` is every profile.
-    pub fn switch_off(&mut self, active: &[String]) {
+    /// Switches off the services that have profiles and none of the active ones. `*` is every profile. A service of
+    /// `named` is on, and makes its profiles active.
+    pub fn switch_off(&mut self, active: &[String], named: &[String]) {
+        let mut active = active.to_vec();
+        for service in named.iter().filter_map(|name| self.services.get(name)) {
+            active.extend(service.profiles.iter().cloned());
+        }
         let services =
             std::mem::take(&mut self.services).into_iter().chain(std::mem::take(&mut self.disabled));
         let is_on = |service: &Service| {
@@ -16,7 +21,15 @@ impl Project {
         (self.services, self.disabled) = services.partition(|(_, service)| is_on(service));
     }
 
-    /// Leaves on the services of these names, whatever their profiles, and those that go before them.
+    /// Lets the services of these names depend on none that is switched off.
+    pub fn forget_what_is_off(&mut self, names: &[String]) {
+        let off = &self.disabled;
+        for (_, service) in self.services.iter_mut().filter(|(name, _)| names.contains(name)) {
+            service.depends_on.retain(|name, _| !off.contains_key(name));
+        }
+    }
+
+    /// Leaves on the services of these names, and those that go before them.
     ///
     /// Errors: names and dependencies of no service, and dependencies that are switched off.
     pub fn select(&mut self, names: &[String], with_dependencies: bool) -> Result<()> {
@@ -24,9 +37,6 @@ impl Project {
             return Ok(());
         }
         for name in names {
-            if let Some(service) = self.disabled.remove(name) {
-                self.services.insert(name.clone(), service);
-            }
             if !self.services.contains_key(name) {
                 return Err(Error::new(format!("{name}: no such service")));
             }

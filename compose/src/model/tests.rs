@@ -260,16 +260,24 @@ fn files_and_names_come_from_arguments_then_variables_then_files() {
 }
 
 #[test]
-fn a_named_service_is_on_whatever_its_profile_and_switches_on_no_other() {
+fn a_named_service_is_on_and_its_profiles_with_it() {
     let text = "services:
   a: {image: a, profiles: [p], depends_on: [b]}
   b: {image: b}
   c: {image: c, profiles: [p]}
-  d: {image: d, profiles: [p], depends_on: [c]}";
-    let load = || load(&in_memory(&[("/srv/app/compose.yaml", text)]), &request()).unwrap().project;
-    let names = |names: &[&str], with_dependencies| {
-        let mut project = load();
+  d: {image: d, profiles: [p], depends_on: [c]}
+  e: {image: e, profiles: [q], depends_on: [c, b]}";
+    let load = |services: &[String], no_deps| {
+        let request = Request { services: services.to_vec(), no_deps, ..request() };
+        load(&in_memory(&[("/srv/app/compose.yaml", text)]), &request)
+    };
+    let on = |name: &str| {
+        load(&[name.to_owned()], false).unwrap().project.services.into_keys().collect::<String>()
+    };
+    assert_eq!([on("b"), on("a"), on("x")], ["b", "abcd", "b"]);
+    let names = |names: &[&str], with_dependencies: bool| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut project = load(&names, !with_dependencies)?.project;
         project
             .select(&names, with_dependencies)
             .map(|()| project.services.into_keys().collect::<Vec<_>>().join(" "))
@@ -278,7 +286,10 @@ fn a_named_service_is_on_whatever_its_profile_and_switches_on_no_other() {
     assert_eq!(names(&["a"], true).unwrap(), "a b");
     assert_eq!(names(&["a"], false).unwrap(), "a");
     assert_eq!(names(&["c", "d"], true).unwrap(), "c d");
-    assert!(names(&["d"], true).unwrap_err().to_string().contains("is switched off"));
+    assert_eq!(names(&["d"], true).unwrap(), "c d");
+    assert_eq!(names(&["e"], false).unwrap(), "e");
+    let off = "services.e.depends_on.c: is a service that no active profile switches on";
+    assert!(names(&["e"], true).unwrap_err().to_string().ends_with(off));
     assert_eq!(names(&["x"], true).unwrap_err().to_string(), "x: no such service");
 }
 

@@ -1,7 +1,6 @@
 //! A plan in words, for `--dry-run` and for tests: a line a step, with what it waits for and why it is taken.
 
-use super::graph::{Action, AnonymousVolumes, Plan, Turn};
-use crate::model::values::Condition;
+use super::graph::{Action, AnonymousVolumes, Plan, Turn, Until};
 
 /// The plan, a line a step. Steps count from 1.
 pub fn explain(plan: &Plan) -> String {
@@ -32,13 +31,14 @@ pub fn action(action: &Action) -> String {
             format!("create {}{with}", creation.target.name)
         }
         Action::Start(target) => format!("start {}", target.name),
-        Action::Await(target, condition) => {
-            let state = match condition {
-                Condition::Started => "runs",
-                Condition::Healthy => "is healthy",
-                Condition::CompletedSuccessfully => "has completed",
+        Action::Await(target, goal) => {
+            let state = match goal.until {
+                Until::Healthy => "is healthy",
+                Until::Ready => "is ready",
+                Until::Completed => "has completed",
             };
-            format!("wait until {} {state}", target.name)
+            let or = if goal.required { "" } else { " or can't be" };
+            format!("wait until {} {state}{or}", target.name)
         }
         Action::RunHook(target, turn, index) => {
             let turn = match turn {

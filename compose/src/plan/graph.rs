@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::model::types::Dependency;
 use crate::model::values::Condition;
 
 /// A plan. A step stands behind all that it waits for, so that no plan waits for itself.
@@ -66,6 +67,19 @@ impl Plan {
         self.steps.iter().any(is_touched)
     }
 
+    /// The names of containers that are removed and not stopped before, because they don't run.
+    pub fn removed_at_rest(&self) -> Vec<&str> {
+        let is_stopped = |name: &str| {
+            let is_it = |step: &Step| matches!(&step.action, Action::Stop(target) if target.name == name);
+            self.steps.iter().any(is_it)
+        };
+        let removed = self.steps.iter().filter_map(|step| match &step.action {
+            Action::Remove(target, _) => Some(target.name.as_str()),
+            _ => None,
+        });
+        removed.filter(|name| !is_stopped(name)).collect()
+    }
+
     /// The places of all steps.
     #[cfg(test)]
     pub fn ids(&self) -> impl Iterator<Item = StepId> {
@@ -94,7 +108,7 @@ pub enum Action {
     /// Starts a container.
     Start(Target),
     /// Waits for a container.
-    Await(Target, Condition),
+    Await(Target, Goal),
     /// Runs one of a service's hooks.
     RunHook(Target, Turn, usize),
     /// Sends a signal to a container. The signal as it was typed.
@@ -107,6 +121,38 @@ pub enum Action {
     Stop(Target),
     /// Removes a container, and its anonymous volumes unless another container has them now.
     Remove(Target, AnonymousVolumes),
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Goal {
+    /// How far the container has to be.
+    pub until: Until,
+    /// Whether the plan fails with a container that will never be that far. Else the user is warned.
+    pub required: bool,
+}
+
+/// How far a container has to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Until {
+    /// Its health check says that it is healthy.
+    Healthy,
+    /// The same; it runs, if it has no health check.
+    Ready,
+    /// It has ended with 0.
+    Completed,
+}
+
+impl Goal {
+    /// What a dependency waits for. None: for a start alone.
+    pub fn of(dependency: &Dependency) -> Option<Goal> {
+        let until = match dependency.condition {
+            Condition::Started => return None,
+            Condition::Healthy => Until::Healthy,
+            Condition::CompletedSuccessfully => Until::Completed,
+        };
+        Some(Goal { until, required: dependency.required })
+    }
 }
 
 /// A network or a volume.

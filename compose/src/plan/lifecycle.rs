@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 
 use super::actual::{Actual, Container};
 use super::down::stop_in_order;
-use super::graph::{Action, AnonymousVolumes, Cause, Plan, StepId, Target, Turn};
+use super::graph::{Action, AnonymousVolumes, Cause, Goal, Plan, StepId, Target, Turn};
 use super::selection;
 use super::up::target_of;
 use crate::error::Result;
 use crate::model::types::{Hook, Project, Service};
-use crate::model::values::Condition;
 
 /// Plans `stop` of those services, or of all.
 ///
@@ -40,6 +39,17 @@ pub fn start(project: &Project, actual: &Actual, services: &[String]) -> Result<
         containers.into_iter().filter(|container| !container.state.is_live()).collect();
     start_in_order(project, &still, &BTreeMap::new(), |service| &service.pre_start, &mut plan);
     Ok(plan)
+}
+
+/// The first of those services, or of all, that should have a container and has none.
+///
+/// Errors: there is no such service.
+pub fn without_container(project: &Project, actual: &Actual, services: &[String]) -> Result<Option<String>> {
+    let there = containers_of(project, actual, services)?;
+    let has_none = |name: &String| {
+        project.services[name].replicas() > 0 && !there.iter().any(|container| container.service == *name)
+    };
+    Ok(selection::named(project, services)?.into_iter().find(has_none))
 }
 
 /// Plans `restart` of those services, or of all, and unless `no_deps` of those that depend on them and ask for it.
@@ -171,11 +181,9 @@ fn start_in_order(
         let mut ready = Vec::new();
         for (dependency, how) in &service.depends_on {
             for (container, step) in started.get(dependency.as_str()).into_iter().flatten() {
-                ready.push(match how.condition {
-                    Condition::Started => *step,
-                    condition => {
-                        plan.add(Action::Await(target_of(container), condition), Cause::Needed, [*step])
-                    }
+                ready.push(match Goal::of(how) {
+                    None => *step,
+                    Some(goal) => plan.add(Action::Await(target_of(container), goal), Cause::Needed, [*step]),
                 });
             }
         }

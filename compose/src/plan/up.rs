@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::actual::{Actual, Container, Health, State};
-use super::graph::{Action, AnonymousVolumes, Cause, Creation, Named, Plan, StepId, Target, Turn};
+use super::graph::{
+    Action, AnonymousVolumes, Cause, Creation, Goal, Named, Plan, StepId, Target, Turn, Until,
+};
 use super::wanted::{
     Wanted, container_name, namespace_parents, networks_of, parents, refuse_what_only_one_can_have,
     volumes_of,
 };
 use super::{lifecycle, selection};
 use crate::error::{Error, Result};
-use crate::model::types::Service;
+use crate::model::types::{Dependency, Service};
 use crate::model::values::Condition;
 
 /// How `up` and `create` are asked.
@@ -30,7 +32,7 @@ pub struct Options {
     pub scale: BTreeMap<String, u32>,
     /// Makes anonymous volumes anew, too.
     pub renew_anonymous_volumes: bool,
-    /// Waits until all services run, or are healthy if they have a health check.
+    /// Waits until all services are ready: they run, or are healthy if they have a health check.
     pub wait: bool,
 }
 
@@ -103,7 +105,7 @@ struct Up<'a> {
     /// The steps that remove the others of a number, by service and number.
     duplicates: BTreeMap<(String, u32), Vec<StepId>>,
     /// The steps that wait for a container, by its name.
-    awaited: Vec<(String, Condition, StepId)>,
+    awaited: Vec<(String, Goal, StepId)>,
     /// What was planned for the containers of each service.
     containers: BTreeMap<String, Vec<Planned>>,
 }
@@ -458,53 +460,57 @@ impl<'a> Up<'a> {
         let mut steps = Vec::new();
         for (name, dependency) in &service.depends_on {
             for index in 0..self.containers.get(name).map_or(0, Vec::len) {
-                steps.extend(self.condition(name, index, dependency.condition));
+                steps.extend(self.condition(name, index, dependency));
             }
         }
         steps
     }
 
-    /// The step after which a container is that far, if it isn't now.
-    fn condition(&mut self, service: &str, index: usize, condition: Condition) -> Option<StepId> {
+    /// The step after which a container is as far as its dependents ask for, if it isn't now.
+    fn condition(&mut self, service: &str, index: usize, dependency: &Dependency) -> Option<StepId> {
         let planned = &self.containers[service][index];
-        let holds = match (condition, planned.stays) {
+        let holds = match (dependency.condition, planned.stays) {
             (_, None) => false,
             (Condition::Started, Some(_)) => true,
             (Condition::Healthy, Some((_, health))) => health == Some(Health::Healthy),
             (Condition::CompletedSuccessfully, Some((state, _))) => state == State::Exited(0),
         };
         let (target, started) = (planned.target.clone(), planned.started);
-        match (started, condition) {
+        match (started, Goal::of(dependency)) {
             (None, _) if holds => None,
-            (started, Condition::Started) => started,
-            (started, _) => Some(self.wait_for(target, condition, started)),
+            (started, None) => started,
+            (started, Some(goal)) => Some(self.wait_for(target, goal, started)),
         }
     }
 
-    fn wait_for(&mut self, target: Target, condition: Condition, after: Option<StepId>) -> StepId {
-        let known = self.awaited.iter().find(|(name, known, _)| *name == target.name && *known == condition);
+    fn wait_for(&mut self, target: Target, goal: Goal, after: impl IntoIterator<Item = StepId>) -> StepId {
+        let known = self.awaited.iter().find(|(name, known, _)| *name == target.name && *known == goal);
         if let Some((_, _, step)) = known {
             return *step;
         }
         let name = target.name.clone();
-        let step = self.plan.add(Action::Await(target, condition), Cause::Needed, after);
-        self.awaited.push((name, condition, step));
+        let step = self.plan.add(Action::Await(target, goal), Cause::Needed, after);
+        self.awaited.push((name, goal, step));
         step
     }
 
-    /// `--wait`: healthy where there is a check; where the plan starts something, running.
+    /// `--wait`: once all has started, each service has to be ready. A service whose end others wait for has to end.
     fn wait_for_all(&mut self) {
-        let checked = |name: &String| {
-            let service = &self.wanted.project.services[name];
-            service.healthcheck.as_ref().is_some_and(|check| !check.disable)
-        };
-        let names: Vec<(String, bool)> =
-            self.selected.iter().map(|name| (name.clone(), checked(name))).collect();
-        for (name, is_checked) in names {
-            let condition = if is_checked { Condition::Healthy } else { Condition::Started };
-            for index in 0..self.containers.get(&name).map_or(0, Vec::len) {
-                self.condition(&name, index, condition);
-            }
+        let dependencies =
+            self.selected.iter().flat_map(|name| &self.wanted.project.services[name].depends_on);
+        let has_to_end = dependencies
+            .filter(|(_, dependency)| dependency.condition == Condition::CompletedSuccessfully)
+            .map(|(name, _)| name.as_str());
+        let has_to_end: BTreeSet<&str> = has_to_end.collect();
+        let started: Vec<StepId> =
+            self.containers.values().flatten().filter_map(|planned| planned.started).collect();
+        let mut goals = Vec::new();
+        for (name, containers) in &self.containers {
+            let until = if has_to_end.contains(name.as_str()) { Until::Completed } else { Until::Ready };
+            goals.extend(containers.iter().map(|planned| (planned.target.clone(), until)));
+        }
+        for (target, until) in goals {
+            self.wait_for(target, Goal { until, required: true }, started.iter().copied());
         }
     }
 

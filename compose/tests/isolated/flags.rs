@@ -197,7 +197,15 @@ services:
             let said = up(words);
             assert!(said.code == 1 && said.stderr.contains(why), "{words:?}: {}", said.stderr);
         }
-        project.ok(&["down", "-v"]);
+        let out = std::fs::File::create("/run/shop/out").expect("a file");
+        let mut up = project.command(&["up", "--abort-on-container-failure", "web"]);
+        up.stdout(out.try_clone().expect("a file")).stderr(out).status().expect("the program");
+        let shown = std::fs::read_to_string("/run/shop/out").expect("a file");
+        let place = |line: &str| shown.find(line).unwrap_or_else(|| panic!("no {line} in {shown}"));
+        assert!(place("web-1 exited with code 3") < place("Aborting on container exit..."), "{shown}");
+        let told = project.ok(&["down", "-v"]).stderr;
+        let stopped = " Container shop-web-1  Stopping\n Container shop-web-1  Stopped\n";
+        assert!(told.contains(stopped), "{told}");
         nothing_is_left();
     });
 }

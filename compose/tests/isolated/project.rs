@@ -148,14 +148,101 @@ services:
   web: {COMMON, command: sleep 1000, depends_on: {job: {condition: service_completed_successfully}}}
 ",
         );
-        let said = project.says(&["up", "-d"]);
-        assert_eq!(said.code, 1);
-        assert!(
-            said.stderr.contains("container shop-job-1 didn't complete successfully: exit 3"),
-            "{}",
-            said.stderr
-        );
+        let fails = |words: &[&str], why: &str| {
+            let said = project.says(words);
+            assert_eq!((said.code, said.stderr.lines().last()), (1, Some(why)), "{}", said.stderr);
+        };
+        fails(&["up", "-d"], "service \"job\" didn't complete successfully: exit 3");
         assert_eq!(project.running(), [""; 0]);
+        // Who needs no success is warned, and starts. Who waits for all needs it.
+        project.write(
+            "
+services:
+  job: {COMMON, command: sh -c 'exit 3'}
+  web:
+    <<: {COMMON, init: true, command: sleep 1000}
+    depends_on: {job: {condition: service_completed_successfully, required: false}}
+",
+        );
+        let told = project.ok(&["up", "-d"]).stderr;
+        let warned = "optional dependency \"job\" didn't complete successfully: exit 3\n";
+        assert!(told.contains(warned) && told.contains(" Container shop-job-1  Skipped\n"), "{told}");
+        assert_eq!(project.running(), ["shop-web-1"]);
+        fails(&["up", "--wait"], "service \"job\" didn't complete successfully: exit 3");
+        project.write("services: {web: {COMMON, command: 'false'}}\n");
+        fails(&["up", "--wait", "-t", "0", "--remove-orphans"], "container shop-web-1 exited (1)");
+        project.is_gone();
+    });
+}
+
+/// A health check that the image has and no file.
+#[test]
+fn who_waits_is_told_by_the_images_health_check() {
+    with_each_runtime(|docker| {
+        let check =
+            ["--health-cmd", "test -e /data/ready", "--health-interval", "200ms", "--health-retries", "2"];
+        docker.ok(&[&["create", "--name", "base"], &check[..], &["box", "true"]].concat());
+        docker.ok(&["commit", "base", "checked"]);
+        docker.ok(&["rm", "base"]);
+        let of = |command: &str| {
+            let of = "<<: {COMMON}, image: checked, pull_policy: never, init: true";
+            format!(
+                "services:
+  a: {{{of}, command: {command}}}
+  b: {{COMMON, init: true, command: sleep 1000, depends_on: {{a: {{condition: service_healthy}}}}}}\n"
+            )
+        };
+        let project = Project::new(docker, &of("sleep 1000"));
+        for (words, why) in [
+            (&["up", "--wait", "a"][..], "container shop-a-1 is unhealthy"),
+            (&["up", "-d"], "dependency failed to start: container shop-a-1 is unhealthy"),
+        ] {
+            let said = project.says(words);
+            assert_eq!((said.code, said.stderr.lines().last()), (1, Some(why)), "{}", said.stderr);
+        }
+        project.write(&of("sh -c 'sleep 0.3; touch /data/ready; sleep 1000'"));
+        let told = project.ok(&["up", "--wait", "-t", "0"]).stderr;
+        let lines: Vec<&str> = told.lines().filter(|line| line.contains("Healthy")).collect();
+        assert!(lines.contains(&" Container shop-b-1  Healthy"), "{told}");
+        assert!(lines.contains(&" Container shop-a-1  Healthy"), "{told}");
+        assert_eq!(docker.ok(&["inspect", "-f", "{{.State.Health.Status}}", "shop-a-1"]).trim(), "healthy");
+        project.ok(&["down", "-t", "0"]);
+        docker.ok(&["rmi", "checked"]);
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn a_service_that_is_named_is_on_whatever_its_profile() {
+    with_each_runtime(|docker| {
+        let of = "{COMMON, init: true, command: sleep 1000";
+        let project =
+            Project::new(docker, &format!("services: {{web: {of}}}, tool: {of}, profiles: [tools]}}}}\n"));
+        let said = project.says(&["start"]);
+        let refused = "service \"web\" has no container to start\n";
+        assert_eq!((said.code, said.stderr.as_str()), (1, refused));
+        project.ok(&["up", "-d", "tool"]);
+        assert_eq!(project.ok(&["ps", "-q", "tool"]).stdout.lines().count(), 1);
+        for words in [
+            "logs tool",
+            "top tool",
+            "images tool",
+            "exec tool true",
+            "restart -t 0 tool",
+            "pause tool",
+            "unpause tool",
+            "stop -t 0 tool",
+            "start tool",
+            "kill tool",
+            "rm -f tool",
+            "create tool",
+            "run --rm tool true",
+            "build tool",
+            "down -t 0 tool",
+        ] {
+            project.ok(&words.split(' ').collect::<Vec<_>>());
+        }
+        assert_eq!(project.says(&["up", "-d", "nobody"]).stderr, "no such service: nobody\n");
         project.is_gone();
     });
 }
@@ -196,6 +283,19 @@ fn a_project_in_the_foreground_stops_with_its_command() {
             assert_eq!(project.running(), [""; 0]);
         }
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        // What is put out at the end is shown.
+        project.write(
+            "services: {web: {COMMON, command: [sh, -c, 'trap \"echo bye; exit 3\" TERM; while :; do sleep 0.1; done']}}\n",
+        );
+        let mut up = project.command(&["up", "--remove-orphans"]);
+        let up = up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it begins");
+        crate::host::until("it runs", || project.running() == ["shop-web-1"]);
+        std::thread::sleep(Duration::from_millis(300));
+        tell(&up, Signal::SIGTERM);
+        let ended = up.wait_with_output().expect("it ends");
+        assert_eq!(ended.status.code(), Some(130));
+        let shown = String::from_utf8_lossy(&ended.stdout);
+        assert_eq!(shown, "Attaching to web-1\nweb-1  | bye\nweb-1 exited with code 3\n");
         project.is_gone();
     });
 }

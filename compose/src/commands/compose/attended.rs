@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 
-use super::{Session, lifecycle, logs};
+use super::logs::{self, Ends};
+use super::{Session, lifecycle};
 use crate::actual::{member_of, members};
 use crate::apply::task;
 use crate::cli::attended::{Attended, OnExit};
@@ -54,8 +56,15 @@ impl Attending {
         Ok(Attending { shown, watched })
     }
 
-    /// Shows output until no container runs any more. `begun` is when `up` has begun, since 1970.
-    pub async fn run(self, session: &Session, project: &Project, asked: &Up, begun: Duration) -> Ended {
+    /// Shows output until no container runs any more. `begun` is when `up` has begun, since 1970. Whoever has
+    /// interrupted it stops the containers without it.
+    pub async fn run(
+        self,
+        session: &Session,
+        project: &Project,
+        asked: &Up,
+        (begun, mut interrupted): (Duration, watch::Receiver<bool>),
+    ) -> Ended {
         let stop = StopServices { services: asked.plan.services.clone(), seconds: asked.stop_seconds };
         let shown = Logs {
             no_prefix: asked.attended.no_prefix,
@@ -68,17 +77,22 @@ impl Attending {
             },
             ..Logs::default()
         };
-        let show = logs::show(session, project, &shown, (&self.shown, &self.watched), Some(begun));
+        let (ends, mut told) = Ends::since(begun);
+        let show = logs::show(session, project, &shown, (&self.shown, &self.watched), Some(ends));
         let attend = async {
             if asked.attended.on_exit == OnExit::Ignore {
                 return Ok(None);
             }
             let end = self.first_end(session, project, asked.attended.on_exit, begun).await?;
-            if end.is_some() {
-                eprintln!("Aborting on container exit...");
-                lifecycle::stop(session, project, &stop).await?;
+            let Some((id, code)) = end.filter(|_| !*interrupted.borrow()) else { return Ok(None) };
+            // Its end is told before what becomes of the others, if it is told at all.
+            while !told.borrow_and_update().contains(&id) && told.changed().await.is_ok() {}
+            eprintln!("Aborting on container exit...");
+            tokio::select! {
+                stopped = lifecycle::stop(session, project, &stop) => drop(stopped?),
+                _ = interrupted.wait_for(|is| *is) => {}
             }
-            Ok::<_, Error>(end)
+            Ok::<_, Error>(Some(code))
         };
         let (shown, end) = tokio::join!(show, attend);
         let (code, end) = (shown?, end?);
@@ -89,14 +103,15 @@ impl Attending {
         }
     }
 
-    /// Waits for the first end that stops all, and gives its exit code. None: all have ended, and none so.
+    /// Waits for the first end that stops all, and gives the container's id and its exit code. None: all have ended,
+    /// and none so.
     async fn first_end(
         &self,
         session: &Session,
         project: &Project,
         on_exit: OnExit,
         begun: Duration,
-    ) -> Result<Option<u32>> {
+    ) -> Result<Option<(String, u32)>> {
         let counts = |code: u32| on_exit == OnExit::Stop || code != 0;
         let mut containers = members(&session.engine, &project.name).await?;
         containers.retain(|one| {
@@ -104,17 +119,18 @@ impl Attending {
         });
         // Whoever has ended before we could wait for it. What has ended before `up` doesn't count.
         let over = containers.iter().filter_map(|one| match one.state {
-            State::Exited { code, at } if at >= begun => Some((at, code)),
+            State::Exited { code, at } if at >= begun => Some((at, code, one.id())),
             _ => None,
         });
-        if let Some((_, code)) = over.filter(|(_, code)| counts(*code)).min() {
-            return Ok(Some(code));
+        if let Some((_, code, id)) = over.filter(|(_, code, _)| counts(*code)).min() {
+            return Ok(Some((id.to_owned(), code)));
         }
         let running = containers.iter().filter(|one| one.state.is_listed());
-        let mut ends: FuturesUnordered<_> = running.map(|one| code_of_end(session, one)).collect();
-        while let Some(code) = ends.next().await {
+        let end_of = async |one: &Observed| (one.id().to_owned(), code_of_end(session, one).await);
+        let mut ends: FuturesUnordered<_> = running.map(end_of).collect();
+        while let Some((id, code)) = ends.next().await {
             if let Some(code) = code?.filter(|code| counts(*code)) {
-                return Ok(Some(code));
+                return Ok(Some((id, code)));
             }
         }
         Ok(None)

@@ -34,7 +34,7 @@ pub async fn of_service(
     service: &str,
     all: bool,
 ) -> Result<Vec<Observed>> {
-    if !project.services.contains_key(service) && !project.disabled.contains_key(service) {
+    if !project.services.contains_key(service) {
         return Err(Error::new(format!("no such service: {service}")));
     }
     let mut containers = members(&session.engine, &project.name).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Session;
+use super::{Session, progress};
 use crate::apply::sweep::sweep;
 use crate::cli::compose::Down;
 use crate::commands::Ended;
@@ -19,6 +19,9 @@ pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     let plan = planned(project, &actual, &asked.plan)?;
     if plan.is_empty() && !session.dry_run {
         eprintln!("Warning: No resource found to remove for project {:?}.", project.name);
+    }
+    if !session.dry_run {
+        progress::tell_stopped(&plan.removed_at_rest());
     }
     session.carry_out(project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds).await?;
     if !session.dry_run && asked.plan.services.is_empty() {

@@ -6,6 +6,7 @@ use super::{Session, facts, images, progress};
 use crate::cli::compose::StopServices;
 use crate::cli::members::Remove;
 use crate::commands::Ended;
+use crate::error::Error;
 use crate::model::types::Project;
 use crate::plan::graph::{Action, AnonymousVolumes, Plan};
 use crate::plan::wanted::Facts;
@@ -14,13 +15,18 @@ use crate::signals;
 
 pub async fn start(session: &Session, project: &Project, services: &[String]) -> Ended {
     let _lock = session.lock(project).await?;
-    let plan = lifecycle::start(project, &session.actual(project).await?, services)?;
+    let actual = session.actual(project).await?;
+    let plan = lifecycle::start(project, &actual, services)?;
     // Hooks before the start run in containers of their own, which are made of images.
     let mut hooked = selection::named(project, services)?;
     hooked.retain(|name| !project.services[name].pre_start.is_empty());
     let images = images::ensure(session, project, &hooked, None).await?;
     let facts = facts::of(project, &images)?;
-    session.carry_out(project, &facts, &images, &plan, None).await.map(|()| 0)
+    session.carry_out(project, &facts, &images, &plan, None).await?;
+    match lifecycle::without_container(project, &actual, services)? {
+        Some(service) => Err(Error::new(format!("service {service:?} has no container to start"))),
+        None => Ok(0),
+    }
 }
 
 pub async fn stop(session: &Session, project: &Project, asked: &StopServices) -> Ended {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::Session;
 use crate::actual::{member_of, members};
 use crate::changes::Changes;
@@ -23,14 +25,14 @@ pub async fn logs(session: &Session, project: &Project, asked: &Logs) -> Ended {
     show(session, project, asked, (&selected, &selected), None).await
 }
 
-/// Shows the output of the services `shown`, and if it is followed until no container of `watched` is left. Who has
-/// begun to attend to it, since 1970, hears which containers those are, and of each end after that moment.
+/// Shows the output of the services `shown`, and if it is followed until no container of `watched` is left. Who attends
+/// to `ends` hears which containers those are, and of their ends.
 pub async fn show(
     session: &Session,
     project: &Project,
     asked: &Logs,
     (shown, watched): (&BTreeSet<String>, &BTreeSet<String>),
-    attended_since: Option<Duration>,
+    mut ends: Option<Ends>,
 ) -> Ended {
     let is_of = |one: &Observed, services: &BTreeSet<String>| {
         member_of(one).is_some_and(|member| !member.one_off && services.contains(&member.service))
@@ -39,7 +41,6 @@ pub async fn show(
     // From before the first look, so that no container is missed.
     let mut events = if asked.logs.follow { Some(session.engine.subscribe().await?) } else { None };
     let mut output = Shown { asked, tail: asked.logs.tail, logs: Vec::new() };
-    let mut ends = attended_since.map(Ends::since);
     loop {
         let mut containers = settled(session, project).await?;
         containers.retain(|one| is_of(one, shown) || is_of(one, watched));
@@ -87,18 +88,22 @@ fn label(one: &Observed) -> String {
 }
 
 /// Which ends of containers have been told of.
-struct Ends {
+pub struct Ends {
     /// Ends before this moment don't count. Since 1970.
     since: Duration,
     /// Whether it is told whose output is shown.
     has_begun: bool,
     /// The containers' ids, and when they have ended.
     told: Vec<(String, Duration)>,
+    /// Who hears the ids of containers whose ends have been told.
+    heard: watch::Sender<Vec<String>>,
 }
 
 impl Ends {
-    fn since(since: Duration) -> Ends {
-        Ends { since, has_begun: false, told: Vec::new() }
+    /// Ends from this moment on, since 1970, and what tells the ids of containers whose ends have been told.
+    pub fn since(since: Duration) -> (Ends, watch::Receiver<Vec<String>>) {
+        let (heard, hears) = watch::channel(Vec::new());
+        (Ends { since, has_begun: false, told: Vec::new(), heard }, hears)
     }
 
     /// Tells once whose output is shown.
@@ -119,6 +124,7 @@ impl Ends {
             if !self.told.contains(&end) {
                 self.told.push(end);
                 print(&format!("{} exited with code {code}\n", label(one)))?;
+                self.heard.send_modify(|heard| heard.push(one.id().to_owned()));
             }
         }
         Ok(())

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::apply::walk::Progress;
 use crate::error;
-use crate::model::values::Condition;
 use crate::plan::actual::Actual;
-use crate::plan::graph::{Action, Plan, Step};
+use crate::plan::graph::{Action, Plan, Step, Until};
 
 /// Tells of a step.
 pub fn tell(step: &Step, progress: Progress) {
@@ -53,6 +52,7 @@ fn line(step: &Step, progress: Progress) -> String {
     let word = match progress {
         Progress::Begun => begun,
         Progress::Done => done,
+        Progress::Skipped => "Skipped",
         Progress::Failed => "Error",
     };
     format!(" {object}  {word}")
@@ -87,11 +87,10 @@ fn words(action: &Action) -> (String, [&'static str; 2]) {
         Action::Stop(target) => (format!("Container {}", target.name), ["Stopping", "Stopped"]),
         Action::Remove(target, _) => (format!("Container {}", target.name), ["Removing", "Removed"]),
         Action::RunHook(target, ..) => (format!("Container {}", target.name), ["Running hook", "Hook done"]),
-        Action::Await(target, condition) => {
-            let done = match condition {
-                Condition::Started => "Running",
-                Condition::Healthy => "Healthy",
-                Condition::CompletedSuccessfully => "Exited",
+        Action::Await(target, goal) => {
+            let done = match goal.until {
+                Until::Healthy | Until::Ready => "Healthy",
+                Until::Completed => "Exited",
             };
             (format!("Container {}", target.name), ["Waiting", done])
         }

@@ -47,9 +47,7 @@ pub async fn run(session: &Session, project: &Project, asked: &RunService) -> En
 
 /// The project as far as the command needs it, with the service as the command line has it.
 fn changed(project: &Project, asked: &RunService) -> Result<Project> {
-    let is_known =
-        project.services.contains_key(&asked.service) || project.disabled.contains_key(&asked.service);
-    if !is_known {
+    if !project.services.contains_key(&asked.service) {
         return Err(Error::new(format!("no such service: {}", asked.service)));
     }
     let mut project = project.clone();

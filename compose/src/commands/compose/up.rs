@@ -1,8 +1,11 @@
 //! `up` and `create`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use super::attended::Attending;
 use super::{Session, facts, images, lifecycle, progress};
@@ -28,12 +31,47 @@ pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
     }
     let mut interruption = Interruption::listen()?;
     tokio::select! {
-        ended = async {
-            bring_up(session, project, asked).await?;
-            attending.run(session, project, asked, begun).await
-        } => ended,
-        () = interruption.next() => stop(session, project, asked, &mut interruption).await,
+        up = bring_up(session, project, asked) => up?,
+        () = interruption.next() => return stop(session, project, asked, &mut interruption).await,
     }
+    let (interrupt, interrupted) = watch::channel(false);
+    let attended = attending.run(session, project, asked, (begun, interrupted));
+    tokio::pin!(attended);
+    tokio::select! {
+        ended = &mut attended => ended,
+        () = interruption.next() => {
+            interrupt.send_replace(true);
+            stop_attended(session, project, asked, (&mut interruption, attended)).await
+        }
+    }
+}
+
+/// Stops what was brought up, and goes on showing what it puts out meanwhile.
+async fn stop_attended(
+    session: &Session,
+    project: &Project,
+    asked: &Up,
+    (interruption, mut attended): (&mut Interruption, Pin<&mut impl Future<Output = Ended>>),
+) -> Ended {
+    let mut ended = None;
+    let code = {
+        let stopping = stop(session, project, asked, interruption);
+        tokio::pin!(stopping);
+        tokio::select! {
+            stopped = &mut stopping => stopped?,
+            all = &mut attended => {
+                ended = Some(all);
+                stopping.await?
+            }
+        }
+    };
+    if ended.is_none() {
+        tokio::select! {
+            all = &mut attended => ended = Some(all),
+            () = interruption.next() => {}
+        }
+    }
+    ended.unwrap_or(Ok(code)).map(|_| code)
 }
 
 /// Stops what was brought up. Who is interrupted again kills it.

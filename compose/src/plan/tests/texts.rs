@@ -4,7 +4,7 @@ use super::super::actual::Actual;
 use super::super::down::{self, down};
 use super::super::explain::{action, explain};
 use super::super::graph::{Action, AnonymousVolumes, Plan};
-use super::super::lifecycle::{kill, pause, remove, restart, start, stop};
+use super::super::lifecycle::{kill, pause, remove, restart, start, stop, without_container};
 use super::super::up::{Options, Recreate, before_run, up};
 use super::super::wanted::Wanted;
 use super::world::World;
@@ -236,14 +236,6 @@ fn flags_of_up() {
         "1  create p-db-1  (not there)
          2  create p-web-1  (not there)",
     );
-    let waiting = Options { wait: true, ..Options::default() };
-    let checked = super::project([("a", service().checked())]);
-    assert_plan(
-        &up_after(&checked, &World::empty(), &[], &waiting),
-        "1  create p-a-1  (not there)
-         2  start p-a-1 after 1  (not running)
-         3  wait until p-a-1 is healthy after 2  (waited for)",
-    );
     let unknown = Options { services: vec!["nobody".into()], ..Options::default() };
     let refused_of = |project: &Project, options: &Options| {
         let facts = facts(project, |_| 1);
@@ -363,4 +355,43 @@ fn signals_go_to_what_runs_and_rm_takes_what_does_not() {
     let orphans = kill(&project, &world.actual, &["web".to_owned()], ("KILL", true)).unwrap();
     assert_eq!(orphans.steps().len(), 2);
     assert!(kill(&project, &world.actual, &["nobody".to_owned()], ("KILL", true)).is_err());
+}
+
+#[test]
+fn what_is_missing_and_what_is_at_rest_is_known() {
+    let project = shop();
+    let mut world = brought_up(&project);
+    let missing = |world: &World| without_container(&project, &world.actual, &[]).expect("all are known");
+    assert_eq!(missing(&World::empty()).as_deref(), Some("db"));
+    assert_eq!(missing(&world), None);
+    let all = down(&project, &world.actual, &down::Options::default()).expect("all are known");
+    assert_eq!(all.removed_at_rest(), ["p-job-1"]);
+    world.actual.containers.retain(|container| container.service != "job");
+    assert_eq!(missing(&world).as_deref(), Some("job"));
+}
+
+#[test]
+fn who_waits_for_all_waits_also_for_what_others_need_not_have() {
+    let waiting = Options { wait: true, ..Options::default() };
+    let mut optional = project([
+        ("a", service().checked()),
+        ("b", service().after("a", Condition::Healthy).after("job", Condition::CompletedSuccessfully)),
+        ("job", service()),
+    ]);
+    let dependencies = &mut optional.services.get_mut("b").expect("it is there").depends_on;
+    dependencies.values_mut().for_each(|dependency| dependency.required = false);
+    assert_plan(
+        &up_after(&optional, &World::empty(), &[], &waiting),
+        "1  create p-a-1  (not there)
+         2  start p-a-1 after 1  (not running)
+         3  create p-job-1  (not there)
+         4  start p-job-1 after 3  (not running)
+         5  create p-b-1  (not there)
+         6  wait until p-a-1 is healthy or can't be after 2  (waited for)
+         7  wait until p-job-1 has completed or can't be after 4  (waited for)
+         8  start p-b-1 after 5, 6, 7  (not running)
+         9  wait until p-a-1 is ready after 2, 4, 8  (waited for)
+         10  wait until p-b-1 is ready after 2, 4, 8  (waited for)
+         11  wait until p-job-1 has completed after 2, 4, 8  (waited for)",
+    );
 }

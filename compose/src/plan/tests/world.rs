@@ -6,7 +6,7 @@ use proptest::sample::Index;
 
 use super::super::actual::{Actual, Container, Health, Ingredients, Object, State};
 use super::super::explain::action;
-use super::super::graph::{Action, Plan, Step, Target};
+use super::super::graph::{Action, Plan, Step, Target, Until};
 use super::super::wanted::{Wanted, networks_of, volumes_of};
 use crate::model::values::Condition;
 
@@ -66,9 +66,14 @@ impl World {
                 self.create(wanted, &creation.target, &creation.anonymous_volumes);
             }
             Action::Start(target) => self.start(wanted, target),
-            Action::Await(target, condition) => {
+            Action::Await(target, goal) => {
                 let found = self.find(target);
-                assert!(is_met(found, *condition), "{} would wait for ever", action(&step.action));
+                let condition = match goal.until {
+                    Until::Healthy => Condition::Healthy,
+                    Until::Ready => Condition::Started,
+                    Until::Completed => Condition::CompletedSuccessfully,
+                };
+                assert!(is_met(found, condition), "{} would wait for ever", action(&step.action));
             }
             Action::RunHook(..) | Action::Kill(..) | Action::Pause(..) | Action::Unpause(..) => {}
             Action::Stop(target) => {
