@@ -3,7 +3,7 @@
 use super::source::Source;
 use super::{Check, assert_clean, assert_environment, assert_imports_point_one_way, sources};
 
-const MODULES: [(&str, &[&str]); 29] = [
+const MODULES: [(&str, &[&str]); 30] = [
     ("error", &[]),
     ("process", &[]),
     ("time", &[]),
@@ -13,6 +13,7 @@ const MODULES: [(&str, &[&str]); 29] = [
     ("reference", &["error"]),
     ("signals", &["error"]),
     ("disk", &["error"]),
+    ("output", &["disk", "error"]),
     ("subpath", &["error"]),
     ("changes", &["disk", "error"]),
     ("pipe", &["disk", "error"]),
@@ -154,8 +155,14 @@ const ENVIRONMENT: [(&str, &str); 22] = [
 ];
 
 /// The files that start threads.
-const THREADS: [&str; 5] =
-    ["apply/archive.rs", "apply/attach.rs", "apply/mounted.rs", "net/hook.rs", "net/namespace.rs"];
+const THREADS: [&str; 6] = [
+    "apply/archive.rs",
+    "apply/attach.rs",
+    "apply/mounted.rs",
+    "input.rs",
+    "net/hook.rs",
+    "net/namespace.rs",
+];
 
 #[test]
 fn imports_point_one_way() {
