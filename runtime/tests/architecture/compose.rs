@@ -41,6 +41,7 @@ const MODULES: [(&str, &[&str]); 30] = [
             "names",
             "net",
             "observe",
+            "output",
             "pipe",
             "plan",
             "process",
