@@ -93,6 +93,7 @@ const MODULES: [(&str, &[&str]); 30] = [
             "model",
             "net",
             "observe",
+            "output",
             "plan",
             "process",
             "record",
