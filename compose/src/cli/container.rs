@@ -304,10 +304,10 @@ fn extra_host(text: &str) -> String {
 /// Domains that are searched. A file may have an empty one, which means that nothing is.
 fn searched(typed: &Typed) -> Result<Vec<String>> {
     let domains: Vec<_> = typed.texts("dns-search").iter().map(|text| text.trim().to_owned()).collect();
-    match domains.iter().any(String::is_empty) {
-        true => Err(Error::new("invalid argument \"\" for \"--dns-search\" flag:  is not a valid domain")),
-        false => Ok(domains),
+    if domains.iter().any(String::is_empty) {
+        return Err(Error::new("invalid argument \"\" for \"--dns-search\" flag:  is not a valid domain"));
     }
+    Ok(domains)
 }
 
 fn networks(typed: &Typed) -> (Option<String>, Map<Attachment>) {

@@ -1,4 +1,4 @@
-//! The number of the ruleset of nftables: the kernel counts each change that anybody makes to it in a network namespace.
+//! The number of the ruleset of nftables: the kernel counts each change that anybody makes to it in a namespace.
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 use std::os::fd::AsRawFd;
