@@ -23,7 +23,8 @@ pub enum Progress {
     Failed,
 }
 
-/// Carries the plan out. `perform` says whether it has done the step or has skipped it. After the first failure nothing more is begun; what is at work comes to its end.
+/// Carries the plan out. `perform` says whether it has done the step or has skipped it. After the first failure nothing
+/// more is begun; what is at work comes to its end.
 ///
 /// Errors: the first failure.
 pub async fn carry_out<F: Future<Output = Result<Progress>>>(
