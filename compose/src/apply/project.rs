@@ -249,6 +249,7 @@ impl<'a> Performer<'a> {
     }
 
     async fn start(&self, target: &Target) -> Result<()> {
+        let _held = container::hold(self.disk, self.find(target).await?.id()).await?;
         let one = self.find(target).await?;
         if one.state.is_up() {
             return Ok(());

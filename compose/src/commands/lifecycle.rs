@@ -18,14 +18,18 @@ pub async fn start(session: &Session, typed: &[String], attach: bool, interactiv
         return Err(Error::new("you cannot start and attach multiple containers at once"));
     };
     let containers = session.containers().await?;
-    let one = observe::find(&containers, typed)?;
+    let id = observe::find(&containers, typed)?.id();
+    let held = container::hold(&session.disk, id).await?;
+    // Somebody may have started it meanwhile.
+    let one = &observe::one(&session.engine, id).await?;
     // One that runs is not started anew.
     if one.state.is_listed() {
+        drop(held);
         let name = typed.clone();
         let asked = Attach { name, no_stdin: !interactive, sig_proxy: true, ..Attach::default() };
         return attach::tied(session, one, &asked).await;
     }
-    run::started(session, one, interactive).await
+    run::started(session, one, interactive, held).await
 }
 
 async fn start_one(session: &Session, one: &Observed) -> Result<()> {

@@ -184,9 +184,13 @@ pub async fn attached(
     ended
 }
 
-/// Starts a container that is there with our streams.
-pub async fn started(session: &Session, one: &Observed, stdin: bool) -> Ended {
-    attached(session, one, Some(stdin), true, container::begin(&session.engine, one)).await.map(code)
+/// Starts a container that is there with our streams. What holds it is dropped once the process runs.
+pub async fn started<H>(session: &Session, one: &Observed, stdin: bool, held: H) -> Ended {
+    let start = async {
+        let _held = held;
+        container::begin(&session.engine, one).await
+    };
+    attached(session, one, Some(stdin), true, start).await.map(code)
 }
 
 #[cfg(test)]

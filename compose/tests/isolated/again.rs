@@ -21,6 +21,11 @@ fn a_container_is_started_by_one_user_at_a_time() {
             }
         }
         docker.ok(&["rm", "web"]);
+        // Both are attached to the one that either of them has started.
+        docker.ok(&["create", "--name", "short", "box", "sh", "-c", "echo once; sleep 0.5; exit 7"]);
+        assert_eq!(at_once(docker, &["start", "-a", "short"]), [Some(7); 2]);
+        assert_eq!(docker.ok(&["logs", "short"]), "once\n");
+        docker.ok(&["rm", "short"]);
         // One that is removed at its end is started again all the same.
         docker.ok(&["run", "-d", "--rm", "--name", "gone", "box", "sleep", "1000"]);
         docker.ok(&["restart", "-t", "0", "gone"]);
