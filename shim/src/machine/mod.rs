@@ -8,7 +8,7 @@
 //! - Every call is replied to. Nothing of one container waits for another.
 //! - No operation outlives its container.
 //! - A container whose creator has gone before it was created is undone: nobody has heard of it. A shim without any
-//!   other ends.
+//!   other ends. Whoever creates one of the same id meanwhile waits for the end of that.
 
 pub mod call;
 mod container;
@@ -19,6 +19,7 @@ mod tests;
 mod work;
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use self::call::{Call, CallId, Creation, Exit, Input, OperationId, ProcessKey, check_id};
 use self::container::{Answer, Container, not_created};
@@ -50,6 +51,8 @@ struct Creating {
     abandoned: bool,
     /// Whether nothing is left of it but the exit of init, which is yet to be told.
     undone: bool,
+    /// Creations of the same id, which wait for the end of this one.
+    next: Vec<(CallId, Box<Creation>)>,
 }
 
 impl Machine {
@@ -97,17 +100,34 @@ impl Machine {
         if self.quits {
             return Err(Refusal::precondition("the shim is ending"));
         }
-        if self.creating.contains_key(&id) || self.containers.contains_key(&id) {
+        if let Some(earlier) = self.creating.get_mut(&id) {
+            earlier.next.push((call, creation));
+            return Ok(None);
+        }
+        if self.containers.contains_key(&id) {
             return Err(Refusal::already_exists(format!("container {id} already exists")));
         }
         self.work.begin(&id, Operation::Create(creation.clone()), Then::Create);
-        let creating =
-            Creating { call, creation, parked: None, out_of_memory: false, abandoned: false, undone: false };
+        let creating = Creating {
+            call,
+            creation,
+            parked: None,
+            out_of_memory: false,
+            abandoned: false,
+            undone: false,
+            next: Vec::new(),
+        };
         self.creating.insert(id, creating);
         Ok(None)
     }
 
+    /// The first of them is begun, unless the container is there; the others wait for the first one.
+    fn create_next(&mut self, next: Vec<(CallId, Box<Creation>)>) {
+        next.into_iter().for_each(|(call, creation)| self.call(call, Call::Create(creation)));
+    }
+
     fn forget(&mut self, call: CallId) {
+        self.creating.values_mut().for_each(|creating| creating.next.retain(|(waiting, _)| *waiting != call));
         let mut creating = self.creating.iter_mut();
         let is_of_call = |creating: &Creating| creating.call == call && !creating.abandoned;
         if let Some((id, creating)) = creating.find(|(_, creating)| is_of_call(creating)) {
@@ -150,7 +170,13 @@ impl Machine {
             Some(creating) if creating.abandoned => return self.created_for_nobody(id, &result),
             _ => {}
         }
-        let Some(creating) = self.creating.remove(id) else { return };
+        let Some(mut creating) = self.creating.remove(id) else { return };
+        let next = mem::take(&mut creating.next);
+        self.created_for(id, creating, result);
+        self.create_next(next);
+    }
+
+    fn created_for(&mut self, id: &str, creating: Creating, result: Ended) {
         let (pid, shares_pid_namespace) = match result {
             Ok(Outcome::Created { pid, shares_pid_namespace }) => (pid, shares_pid_namespace),
             Ok(_) => {
@@ -187,7 +213,8 @@ impl Machine {
 
     /// Whoever would have said Shutdown has gone.
     fn discard(&mut self, id: &str) {
-        self.creating.remove(id);
+        let next = self.creating.remove(id).map(|creating| creating.next);
+        self.create_next(next.unwrap_or_default());
         self.quit_if_empty();
     }
 

@@ -279,6 +279,37 @@ fn a_creation_whose_connection_breaks_is_undone() {
     }
 }
 
+/// containerd does so for a client who was killed in the middle of a creation, and comes again.
+#[test]
+fn a_creation_comes_after_one_that_is_undone() {
+    if is_of_containerd() {
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let hook = Hook::new(&containerd, "create");
+    let (server, request) = containerd.server_with("c", &["sleep", "600"], |config| {
+        config["hooks"] = json!({"createRuntime": hook.json()});
+    });
+    let connection = UnixStream::connect(&server.socket).expect("it listens");
+    begin(&connection, "Create", &request);
+    hook.runs();
+    thread::scope(|scope| {
+        let again = scope.spawn(|| server.task.run(&request));
+        drop(connection);
+        hook.runs();
+        hook.let_go();
+        again.join().expect("it runs");
+    });
+    server.task.kill("c", "", 9).expect("it is there");
+    server.task.wait("c", "").expect("its exit");
+    containerd.ends(&server, "c");
+    let of = || "c".to_owned();
+    assert_eq!(
+        containerd.events.all(),
+        [Create(of()), Start(of()), Exit(of(), of(), 137), Delete(of(), 137)]
+    );
+}
+
 /// `delete` of a container asks so whether the server of its group lives.
 #[test]
 fn an_empty_request_is_answered() {

@@ -189,7 +189,6 @@ fn a_creation_whose_caller_went_away_is_undone() {
         "create a        => begin create a
          shutdown        => shutdown: ok
          forget create a => abandon a
-         create a        => create a: AlreadyExists container a already exists
          fail create a   => quit",
     );
     check(
@@ -199,15 +198,54 @@ fn a_creation_whose_caller_went_away_is_undone() {
          forget create a => abandon a
          ok create a     => begin delete a
          exit a 137      =>
-         create a        => create a: AlreadyExists container a already exists
          ok delete a     =>
          create a        => begin create a
          forget create a => abandon a
          ok create a     => begin delete a
          ok delete a     =>
-         create a        => create a: AlreadyExists container a already exists
          exit a 137      =>
          create a        => begin create a",
+    );
+}
+
+/// A container that was made again right after its creator had been killed was refused: it exists already.
+#[test]
+fn a_creation_waits_for_the_end_of_an_earlier_one() {
+    check(
+        "create a        => begin create a
+         shutdown        => shutdown: ok
+         forget create a => abandon a
+         create a        =>
+         ok create a     => begin delete a
+         ok delete a     =>
+         shutdown        => shutdown: ok
+         exit a 137      => begin create a
+         ok create a     => Created a pid 2, create a: pid 2",
+    );
+    // The shim may hear of the second one before it hears that the first one's creator has gone.
+    check(
+        "create a        => begin create a
+         create a 2      =>
+         create a 3      =>
+         create a 4      =>
+         forget create a 3 =>
+         fail create a   => create a: Unknown fault, begin create a
+         forget create a 2 => abandon a
+         fail create a   => begin create a
+         ok create a     => Created a pid 1, create a 4: pid 1",
+    );
+    // Nobody is left.
+    check(
+        "create a          => begin create a
+         create a 2        =>
+         forget create a 2 =>
+         forget create a   => abandon a
+         fail create a     => quit",
+    );
+    check(
+        "create a   => begin create a
+         create a 2 =>
+         ok create a => Created a pid 1, create a: pid 1, create a 2: AlreadyExists container a already exists",
     );
 }
 

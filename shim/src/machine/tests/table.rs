@@ -188,6 +188,7 @@ fn call(words: &[&str]) -> Call {
             creation.streams.terminal = true;
             Call::Create(creation)
         }
+        ["create", id, _number] => Call::Create(creation(id)),
         ["start", process] => Call::Start(key(process)),
         ["exec", process] => Call::Exec(addition(key(process))),
         ["delete", process] => Call::Delete(key(process)),
