@@ -205,8 +205,10 @@ fn update_below_what_is_in_use_ends_in_an_oom_kill_on_v2() {
     if container.runtime.manager == Manager::Systemd {
         return;
     }
+    // The kernel may kill the other process too before the memory of the first one is free.
     let events = container.cgroup().read("memory.events");
-    assert!(events.lines().any(|line| line == "oom_kill 1"), "{events}");
+    let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse::<u32>().ok());
+    assert!(kills.is_some_and(|kills| kills > 0), "{events}");
 }
 
 #[test]
