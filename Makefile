@@ -6,7 +6,7 @@ CARGO   ?= cargo
 # The oldest Rust that Corten promises to build with.
 OLDEST   = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help build quick install uninstall run check fmt test docker podman containerd cri engines vm vm-all systemd bench ci deny advisories oldest aarch64 setup tools clean
+.PHONY: help build quick install uninstall run check lint fmt test docker podman containerd cri engines vm vm-all systemd bench ci deny advisories oldest aarch64 setup tools clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,11 +37,13 @@ uninstall: ## Take it out again
 run: ## Set up what is needed and run a container with Corten alone
 	scripts/run-example
 
-check: fmt ## Format, lints, links of the docs, pure tests, the shape of the source: before each commit
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q -p corten --no-deps --document-private-items
+check: lint ## Format, lints, links of the docs, pure tests, the shape of the source: before each commit
 	$(CARGO) test -q -p corten-shim -p corten-compose --bins
 	$(CARGO) test -q -p corten -p regex --lib --test plans --test architecture --test tidy --test exec_cpu_affinity
+
+lint: fmt ## Format, lints, links of the docs
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q -p corten --no-deps --document-private-items
 
 fmt: ## Check the format
 	$(CARGO) fmt --all --check
@@ -95,7 +97,7 @@ bench: ## Compare with crun, runc and youki, the shim with containerd's, compose
 	[ $$code -ne 69 ] || { code=0; echo "bench: --systemd-cgroup isn't measured: no machine with systemd (see above)"; }; \
 	exit $$code
 
-ci: setup tools check deny oldest aarch64 test ## Everything that CI runs: what is needed, every check, every test
+ci: setup tools lint deny oldest aarch64 test ## Everything that CI runs: what is needed, every check, every test
 
 deny: ## Check licences, origin and versions of the dependencies
 	$(CARGO) deny check licenses bans sources
