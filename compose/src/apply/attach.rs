@@ -45,6 +45,37 @@ pub struct Ends {
     _fifos: Option<Fifos>,
 }
 
+/// How a container's streams are tied to ours.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tie {
+    /// Whether it gets our standard input; none: as it was asked for.
+    pub stdin: Option<bool>,
+    pub shows: Shows,
+    /// Whether it gets our signals.
+    pub signals: bool,
+    /// What is typed to leave it alone.
+    pub keys: Keys,
+}
+
+impl Default for Tie {
+    fn default() -> Tie {
+        Tie { stdin: None, shows: Shows::default(), signals: true, keys: Keys::default() }
+    }
+}
+
+/// What of a container's output is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Shows {
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+impl Default for Shows {
+    fn default() -> Shows {
+        Shows { stdout: true, stderr: true }
+    }
+}
+
 /// How it ended that streams were tied.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
@@ -63,8 +94,8 @@ const SIGPIPE: u32 = 13;
 /// Where a process's output comes from.
 enum Output {
     Pipes(Receiver, Option<Receiver>),
-    /// The keeper's socket, which is there once the process is made.
-    Keeper(PathBuf),
+    /// The keeper's socket, which is there once the process is made, and what of its output is shown.
+    Keeper(PathBuf, Shows),
 }
 
 impl Ends {
@@ -79,13 +110,13 @@ impl Ends {
     /// Of a container whose keeper shows the output, at the socket, and that reads from the fifo, if there is one.
     pub fn of_keeper(socket: PathBuf, terminal: bool, input: Option<Fifos>) -> Result<Ends> {
         let stdin = input.as_ref().map(|fifos| sender(&fifos.streams.stdin)).transpose()?.flatten();
-        Ok(Ends::new(stdin, Output::Keeper(socket), terminal, input))
+        Ok(Ends::new(stdin, Output::Keeper(socket, Shows::default()), terminal, input))
     }
 
     /// Of a container that runs, whose others may type too: its input goes on when ours has ended.
     pub fn of_running(socket: PathBuf, terminal: bool, input: Option<&Path>) -> Result<Ends> {
         let stdin = input.map(|path| sender(&path.to_string_lossy())).transpose()?.flatten();
-        let ends = Ends::new(stdin, Output::Keeper(socket), terminal, None);
+        let ends = Ends::new(stdin, Output::Keeper(socket, Shows::default()), terminal, None);
         Ok(Ends { ends_input: false, ..ends })
     }
 
@@ -98,6 +129,14 @@ impl Ends {
     /// With other keys to leave the process alone.
     pub fn detached_by(self, keys: Keys) -> Ends {
         Ends { keys, ..self }
+    }
+
+    /// With some of the output of a container alone.
+    pub fn that_show(self, shows: Shows) -> Ends {
+        match self.output {
+            Output::Keeper(socket, _) => Ends { output: Output::Keeper(socket, shows), ..self },
+            Output::Pipes(..) => self,
+        }
     }
 
     /// Without our signals for the process: they end this program.
@@ -193,8 +232,9 @@ impl Output {
     async fn open(self) -> Result<Shown> {
         match self {
             Output::Pipes(stdout, stderr) => Ok(Shown::Streams(stdout, stderr)),
-            Output::Keeper(socket) => {
-                UnixStream::connect(&socket).await.at(socket.display()).map(Shown::Frames)
+            Output::Keeper(socket, shows) => {
+                let stream = UnixStream::connect(&socket).await.at(socket.display())?;
+                Ok(Shown::Frames(stream, shows))
             }
         }
     }
@@ -203,7 +243,7 @@ impl Output {
 /// Output that can be shown.
 enum Shown {
     Streams(Receiver, Option<Receiver>),
-    Frames(UnixStream),
+    Frames(UnixStream, Shows),
 }
 
 impl Shown {
@@ -214,13 +254,11 @@ impl Shown {
                 tokio::join!(show(stdout, std::io::stdout(), unread), show_some(stderr));
             }
             // The keeper may be killed in the middle of a frame: then that was all.
-            Shown::Frames(stream) => drop(
-                frames(stream, |is_error, chunk| {
-                    if is_error {
-                        put(&mut std::io::stderr(), chunk, &Notify::new());
-                    } else {
-                        put(&mut std::io::stdout(), chunk, unread);
-                    }
+            Shown::Frames(stream, shows) => drop(
+                frames(stream, |is_error, chunk| match is_error {
+                    true if shows.stderr => put(&mut std::io::stderr(), chunk, &Notify::new()),
+                    false if shows.stdout => put(&mut std::io::stdout(), chunk, unread),
+                    _ => {}
                 })
                 .await,
             ),

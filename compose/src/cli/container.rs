@@ -2,16 +2,17 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::mounts;
+use super::networks::networks;
 use super::typed::{Typed, command_line, flag, value, values};
 use crate::apply::image::When;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::input;
 use crate::model::refused::{refused, variable};
 use crate::model::types::{
-    Attachment, BindOptions, BlkioConfig, Device, Healthcheck, Logging, Map, Mount, Port, Service,
-    TmpfsOptions, Ulimit, VolumeOptions,
+    BlkioConfig, Device, Healthcheck, Logging, Map, Port, Service, ThrottleDevice, Ulimit, WeightDevice,
 };
-use crate::model::values::{Duration, MountKind};
+use crate::model::values::Duration;
 
 /// A container as `run` and `create` ask for it.
 #[derive(Debug)]
@@ -61,7 +62,12 @@ fn what_runs() -> Vec<Arg> {
 
 fn where_it_is() -> Vec<Arg> {
     vec![
-        value("network", "NETWORK", "The network: a name, host, none, container:NAME").alias("net"),
+        values(
+            "network",
+            "NETWORK",
+            "A network: a name, name=NAME,alias=NAME,ip=ADDRESS; or host, none, container:NAME",
+        )
+        .alias("net"),
         values("network-alias", "NAME", "A further name on the network").alias("net-alias"),
         value("ip", "ADDRESS", "Its IPv4 address"),
         value("ip6", "ADDRESS", "Its IPv6 address"),
@@ -116,6 +122,11 @@ fn what_it_gets() -> Vec<Arg> {
         value("cpu-quota", "MICROSECONDS", "CFS quota").allow_hyphen_values(true),
         value("cpuset-cpus", "CPUS", "Which CPUs: 0-3, 0,1"),
         value("blkio-weight", "WEIGHT", "Its weight among users of disks"),
+        values("blkio-weight-device", "DEVICE:WEIGHT", "Its weight among users of a disk"),
+        values("device-read-bps", "DEVICE:BYTES", "Bytes that it reads of a disk in a second at most"),
+        values("device-write-bps", "DEVICE:BYTES", "Bytes that it writes to a disk in a second at most"),
+        values("device-read-iops", "DEVICE:NUMBER", "Reads of a disk in a second at most"),
+        values("device-write-iops", "DEVICE:NUMBER", "Writes to a disk in a second at most"),
         value("pids-limit", "NUMBER", "Processes at most; -1: any number").allow_hyphen_values(true),
         value("shm-size", "BYTES", "The size of /dev/shm"),
         values("volume", "[SOURCE:]TARGET[:OPTIONS]", "Mount a volume or a path of the host").short('v'),
@@ -132,6 +143,7 @@ fn how_it_is_kept() -> Vec<Arg> {
         value("stop-signal", "SIGNAL", "What stops it"),
         value("stop-timeout", "SECONDS", "How long it has to stop"),
         values("label", "KEY=VALUE", "A label").short('l'),
+        values("label-file", "FILE", "Read labels from FILE"),
         values("annotation", "KEY=VALUE", "An annotation for the runtime"),
         value("health-cmd", "COMMAND", "How its health is probed"),
         value("health-interval", "DURATION", "The pause between two probes"),
@@ -191,7 +203,7 @@ fn when(typed: Option<&str>) -> Result<When> {
 
 #[expect(clippy::too_many_lines, reason = "a table: each field and its flag")]
 fn service(typed: &Typed) -> Result<Service> {
-    let (network_mode, networks) = networks(typed);
+    let (network_mode, networks) = networks(typed)?;
     Ok(Service {
         entrypoint: typed
             .text("entrypoint")
@@ -242,12 +254,10 @@ fn service(typed: &Typed) -> Result<Service> {
         cpu_period: typed.read("cpu-period")?,
         cpu_quota: typed.read("cpu-quota")?,
         cpuset: typed.text("cpuset-cpus"),
-        blkio_config: typed
-            .read("blkio-weight")?
-            .map(|weight| BlkioConfig { weight: Some(weight), ..BlkioConfig::default() }),
+        blkio_config: blkio(typed)?,
         pids_limit: typed.read("pids-limit")?,
         shm_size: typed.read("shm-size")?,
-        volumes: volumes(typed)?,
+        volumes: mounts::volumes(typed)?,
         tmpfs: typed.texts("tmpfs"),
         volumes_from: typed.texts("volumes-from"),
         restart: typed.restart()?,
@@ -255,7 +265,7 @@ fn service(typed: &Typed) -> Result<Service> {
         stop_grace_period: typed
             .read("stop-timeout")?
             .map(|seconds| Duration(std::time::Duration::from_secs(seconds))),
-        labels: typed.pairs("label").collect(),
+        labels: labels(typed)?,
         annotations: typed.pairs("annotation").collect(),
         healthcheck: healthcheck(typed)?,
         logging: logging(typed),
@@ -267,9 +277,7 @@ fn service(typed: &Typed) -> Result<Service> {
 pub(super) fn environment(typed: &Typed) -> Result<Map<Option<String>>> {
     let mut lines = Vec::new();
     for file in typed.texts("env-file") {
-        let text = input::text(file.as_ref()).at(&file)?;
-        let is_variable = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-        lines.extend(text.lines().filter(is_variable).map(|line| line.trim_start().to_owned()));
+        lines.extend(lines_of(&file)?);
     }
     lines.extend(typed.texts("env"));
     let mut environment = Map::new();
@@ -292,6 +300,62 @@ pub(super) fn environment(typed: &Typed) -> Result<Map<Option<String>>> {
     Ok(environment)
 }
 
+/// Lines of `KEY=VALUE`, but for comments and empty ones.
+fn lines_of(file: &str) -> Result<Vec<String>> {
+    let text = input::text(file.as_ref()).at(file)?;
+    let says_something = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    Ok(text.lines().filter(says_something).map(|line| line.trim_start().to_owned()).collect())
+}
+
+/// The files' labels, then those of the command line.
+fn labels(typed: &Typed) -> Result<Map<String>> {
+    let mut labels = Map::new();
+    for file in typed.texts("label-file") {
+        for line in lines_of(&file)? {
+            let (key, value) = line.split_once('=').unwrap_or((&line, ""));
+            if key.is_empty() || key.contains(char::is_whitespace) {
+                return Err(Error::new(format!("{file}: no label: {line}")));
+            }
+            labels.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    labels.extend(typed.pairs("label"));
+    Ok(labels)
+}
+
+fn blkio(typed: &Typed) -> Result<Option<BlkioConfig>> {
+    let devices = |flag: &'static str| -> Result<Vec<(String, String)>> {
+        let device = |text: String| match text.split_once(':') {
+            Some((path, value)) if path.starts_with("/dev/") => Ok((path.to_owned(), value.to_owned())),
+            _ => Err(Error::of_kind(
+                Kind::Usage,
+                format!("invalid argument \"{text}\" for \"--{flag}\": bad format: DEVICE:VALUE, of /dev"),
+            )),
+        };
+        typed.texts(flag).into_iter().map(device).collect()
+    };
+    let throttles = |flag: &'static str| -> Result<Vec<ThrottleDevice>> {
+        let read = |(path, rate): (String, String)| {
+            Ok(ThrottleDevice { path, rate: typed.read_text(flag, &rate)?, ..ThrottleDevice::default() })
+        };
+        devices(flag)?.into_iter().map(read).collect()
+    };
+    let weight = |(path, weight): (String, String)| {
+        let weight = typed.read_text("blkio-weight-device", &weight)?;
+        Ok(WeightDevice { path, weight, ..WeightDevice::default() })
+    };
+    let config = BlkioConfig {
+        weight: typed.read("blkio-weight")?,
+        weight_device: devices("blkio-weight-device")?.into_iter().map(weight).collect::<Result<_>>()?,
+        device_read_bps: throttles("device-read-bps")?,
+        device_read_iops: throttles("device-read-iops")?,
+        device_write_bps: throttles("device-write-bps")?,
+        device_write_iops: throttles("device-write-iops")?,
+        ..BlkioConfig::default()
+    };
+    Ok(Some(config).filter(|config| *config != BlkioConfig::default()))
+}
+
 /// `NAME:ADDRESS` or `NAME=ADDRESS`, as a Compose file has it.
 fn extra_host(text: &str) -> String {
     let Some((name, address)) = text.split_once('=').or_else(|| text.split_once(':')) else {
@@ -308,22 +372,6 @@ fn searched(typed: &Typed) -> Result<Vec<String>> {
         return Err(Error::new("invalid argument \"\" for \"--dns-search\" flag:  is not a valid domain"));
     }
     Ok(domains)
-}
-
-fn networks(typed: &Typed) -> (Option<String>, Map<Attachment>) {
-    let attachment = Attachment {
-        aliases: typed.texts("network-alias"),
-        ipv4_address: typed.text("ip"),
-        ipv6_address: typed.text("ip6"),
-        ..Attachment::default()
-    };
-    let named = typed.text("network").unwrap_or_else(|| "bridge".to_owned());
-    let is_mode = ["host", "none"].contains(&named.as_str()) || named.starts_with("container:");
-    match named.as_str() {
-        _ if is_mode => (Some(named), Map::new()),
-        "default" | "bridge" => (None, Map::from([("bridge".to_owned(), attachment)])),
-        _ => (None, Map::from([(named, attachment)])),
-    }
 }
 
 /// `[IP:][HOST:]PORT[/PROTOCOL]`, each of the ports a range maybe.
@@ -395,111 +443,6 @@ fn ulimits(typed: &Typed) -> Result<Map<Ulimit>> {
     typed.pairs("ulimit").map(limit).collect()
 }
 
-fn volumes(typed: &Typed) -> Result<Vec<Mount>> {
-    let short = typed.texts("volume").into_iter().map(|text| volume(&text));
-    let long = typed.texts("mount").into_iter().map(|text| mount(&text));
-    short.chain(long).collect()
-}
-
-/// `[SOURCE:]TARGET[:OPTIONS]`
-pub(super) fn volume(text: &str) -> Result<Mount> {
-    let wrong = |why: &str| Error::new(format!("invalid volume specification: '{text}': {why}"));
-    let parts: Vec<&str> = text.split(':').collect();
-    let (source, target, options) = match parts.as_slice() {
-        [target] => (None, *target, ""),
-        [source, target] => (Some(*source), *target, ""),
-        [source, target, options] => (Some(*source), *target, *options),
-        _ => return Err(wrong("too many colons")),
-    };
-    if !target.starts_with('/') || target == "/" {
-        return Err(wrong("the destination must be an absolute path, not the root"));
-    }
-    let is_path = source.is_some_and(|source| source.starts_with(['/', '.', '~']));
-    let mut made = Mount {
-        kind: if is_path { MountKind::Bind } else { MountKind::Volume },
-        source: source
-            .map(|source| if is_path { absolute(source) } else { Ok(source.to_owned()) })
-            .transpose()?,
-        target: target.trim_end_matches('/').to_owned(),
-        ..Mount::default()
-    };
-    let (mut bind, mut volume) = (BindOptions::default(), VolumeOptions::default());
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        match option {
-            "ro" => made.read_only = true,
-            "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
-            "nocopy" => volume.nocopy = true,
-            "rprivate" | "private" | "rshared" | "shared" | "rslave" | "slave" => {
-                bind.propagation = Some(option.to_owned());
-            }
-            _ => return Err(wrong(&format!("invalid mode: {option}"))),
-        }
-    }
-    made.bind = Some(bind).filter(|_| is_path);
-    made.volume = Some(volume).filter(|_| !is_path);
-    Ok(made)
-}
-
-/// As Go reads it.
-fn is_true(value: &str) -> std::result::Result<bool, String> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("invalid value: {value}: neither true nor false")),
-    }
-}
-
-/// `type=TYPE,source=SOURCE,target=TARGET,…`
-fn mount(text: &str) -> Result<Mount> {
-    let wrong = |why: String| Error::new(format!("invalid argument \"{text}\" for \"--mount\": {why}"));
-    let mut made = Mount::default();
-    // A bind that is written out is not made up.
-    let mut bind = BindOptions { create_host_path: Some(false), ..BindOptions::default() };
-    let (mut volume, mut tmpfs) = (VolumeOptions::default(), TmpfsOptions::default());
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').unwrap_or((field, "true"));
-        match key {
-            "type" => {
-                made.kind = match value {
-                    "bind" => MountKind::Bind,
-                    "volume" => MountKind::Volume,
-                    "tmpfs" => MountKind::Tmpfs,
-                    _ => return Err(wrong(format!("mount type unknown: \"{value}\""))),
-                }
-            }
-            "source" | "src" => made.source = Some(value.to_owned()),
-            "target" | "dst" | "destination" => made.target = value.to_owned(),
-            "readonly" | "ro" => made.read_only = is_true(value).map_err(wrong)?,
-            "bind-propagation" => bind.propagation = Some(value.to_owned()),
-            "bind-recursive" => bind.recursive = Some(value.to_owned()),
-            "volume-nocopy" => volume.nocopy = is_true(value).map_err(wrong)?,
-            "volume-subpath" => volume.subpath = Some(value.to_owned()),
-            "tmpfs-size" => tmpfs.size = Some(value.parse().map_err(wrong)?),
-            "tmpfs-mode" => {
-                tmpfs.mode = Some(u32::from_str_radix(value, 8).map_err(|err| wrong(err.to_string()))?)
-            }
-            _ => return Err(wrong(format!("unexpected key '{key}' in '{field}'"))),
-        }
-    }
-    if !made.target.starts_with('/') {
-        return Err(wrong("target is required, and absolute".to_owned()));
-    }
-    match made.kind {
-        MountKind::Bind => {
-            made.source = Some(absolute(made.source.as_deref().unwrap_or_default())?);
-            made.bind = Some(bind);
-        }
-        MountKind::Tmpfs => made.tmpfs = Some(tmpfs),
-        _ => made.volume = Some(volume),
-    }
-    Ok(made)
-}
-
-fn absolute(path: &str) -> Result<String> {
-    let path = std::path::absolute(path).at(path)?;
-    Ok(path.to_string_lossy().into_owned())
-}
-
 fn healthcheck(typed: &Typed) -> Result<Option<Healthcheck>> {
     let check = Healthcheck {
         test: typed
@@ -529,6 +472,7 @@ fn logging(typed: &Typed) -> Option<Logging> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::values::MountKind;
 
     fn meant(line: &str) -> Result<Asked> {
         let matches = flags(Command::new("run")).try_get_matches_from(line.split(' '));
@@ -543,6 +487,19 @@ mod tests {
         assert_eq!(asked.service.command.unwrap(), ["ls", "-l", "--name", "x"]);
         assert!(asked.auto_remove && asked.service.tty && asked.service.stdin_open);
         assert_eq!(asked.service.environment["A"].as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn disks_have_weights_and_limits_by_device() {
+        let line = "run --blkio-weight-device /dev/sda:300 --device-read-bps /dev/sda:1mb --device-write-iops \
+                    /dev/sda:9 i";
+        let config = meant(line).unwrap().service.blkio_config.unwrap();
+        assert_eq!((config.weight, config.weight_device[0].weight), (None, 300));
+        assert_eq!((config.device_read_bps[0].rate.0, config.device_write_iops[0].rate.0), (1 << 20, 9));
+        for wrong in ["/dev/sda", "sda:1", "/dev/sda:x"] {
+            let err = meant(&format!("run --device-read-bps {wrong} i")).unwrap_err().to_string();
+            assert!(err.starts_with("invalid argument"), "{err}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use super::container::{self, Asked};
 use super::inside::{self, Attach, Copy};
 use super::manage::{self, Local, Managed};
 use super::observe;
-use super::typed::{Typed, command_line, flag, flag_that_is_set, operands, value, values};
+use super::typed::{Typed, command_line, flag, operands, value, values};
+use crate::apply::attach::Tie;
 use crate::apply::detach::Keys;
 use crate::apply::exec::Addition;
 use crate::engine::DEFAULT_ADDRESS;
@@ -27,14 +28,14 @@ pub enum Verb {
     Run {
         asked: Box<Asked>,
         detach: bool,
-        /// Whether it gets our signals.
-        sig_proxy: bool,
+        tie: Tie,
     },
     Create(Box<Asked>),
     Start {
         containers: Vec<String>,
         attach: bool,
         interactive: bool,
+        detach_keys: Keys,
     },
     Stop {
         containers: Vec<String>,
@@ -195,12 +196,13 @@ fn lives() -> Vec<Command> {
     vec![
         container::flags(Command::new("run").about("Create and start a container"))
             .arg(flag("detach", "Come back as soon as it runs, and print its id").short('d'))
-            .arg(flag_that_is_set("sig-proxy", "Give signals to it [default: true]")),
+            .args(inside::tie_flags()),
         container::flags(Command::new("create").about("Create a container that can be started")),
         Command::new("start")
             .about("Start containers")
             .arg(flag("attach", "Show its output").short('a'))
             .arg(flag("interactive", "Give it our standard input").short('i'))
+            .arg(inside::detach_keys_flag())
             .arg(some()),
         Command::new("stop").about("Stop containers").arg(time()).arg(signal()).arg(some()),
         Command::new("restart")
@@ -339,13 +341,14 @@ pub(super) fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
         "run" => Verb::Run {
             asked: Box::new(container::asked(matches)?),
             detach: typed.flag("detach"),
-            sig_proxy: typed.flag("sig-proxy"),
+            tie: inside::tie(&typed)?,
         },
         "create" => Verb::Create(Box::new(container::asked(matches)?)),
         "start" => Verb::Start {
             containers: containers(),
             attach: typed.flag("attach"),
             interactive: typed.flag("interactive"),
+            detach_keys: inside::detach_keys(&typed)?,
         },
         "stop" => Verb::Stop { containers: containers(), stop: stop(&typed)? },
         "restart" => Verb::Restart { containers: containers(), stop: stop(&typed)? },

@@ -6,10 +6,12 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::container;
 use super::docker::Exec;
+use super::mounts;
 use super::typed::{Typed, command_line, flag, flag_that_is_set, operands, value, values};
+use crate::apply::attach::{Shows, Tie};
 use crate::apply::detach::Keys;
 use crate::apply::exec::Addition;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::refused::variable;
 use crate::model::short::words;
 use crate::model::types::{Mount, Port};
@@ -143,6 +145,40 @@ fn run() -> Command {
         .arg(command_line(RUN, "The service, and what runs in place of its command"))
 }
 
+/// How the streams of a container that is run are tied to ours.
+pub fn tie_flags() -> [Arg; 3] {
+    [
+        values("attach", "stdin|stdout|stderr", "Tie this stream to ours, and no other").short('a'),
+        flag_that_is_set("sig-proxy", "Give signals to it [default: true]"),
+        detach_keys_flag(),
+    ]
+}
+
+/// What is meant by them.
+///
+/// Errors: what is no stream, and streams of who is left alone at once, in Docker's words.
+pub fn tie(typed: &Typed) -> Result<Tie> {
+    let streams: Vec<String> = typed.texts("attach").iter().map(|stream| stream.to_lowercase()).collect();
+    let is_none = |stream: &&String| !["stdin", "stdout", "stderr"].contains(&stream.as_str());
+    if let Some(wrong) = streams.iter().find(is_none) {
+        let line = format!(
+            "invalid argument \"{wrong}\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR"
+        );
+        return Err(Error::of_kind(Kind::Usage, line));
+    }
+    if !streams.is_empty() && typed.flag("detach") {
+        return Err(Error::new("conflicting options: cannot specify both --attach and --detach"));
+    }
+    let has = |stream: &str| streams.is_empty() || streams.iter().any(|named| named == stream);
+    Ok(Tie {
+        // Who asks for input to be kept open gives it, whatever else is named.
+        stdin: None,
+        shows: Shows { stdout: has("stdout"), stderr: has("stderr") },
+        signals: typed.flag("sig-proxy"),
+        keys: detach_keys(typed)?,
+    })
+}
+
 /// `attach`, but for its operand.
 pub fn attach_flags(command: Command) -> Command {
     command
@@ -264,7 +300,7 @@ pub fn run_service(matches: &ArgMatches) -> Result<RunService> {
         labels: typed.pairs("label").collect(),
         user: typed.text("user"),
         directory: typed.text("workdir"),
-        volumes: typed.texts("volume").iter().map(|text| container::volume(text)).collect::<Result<_>>()?,
+        volumes: typed.texts("volume").iter().map(|text| mounts::volume(text)).collect::<Result<_>>()?,
         ports: container::ports(&typed)?,
         service_ports: typed.flag("service-ports"),
         use_aliases: typed.flag("use-aliases"),

@@ -9,6 +9,8 @@ pub mod docker;
 pub mod inside;
 pub mod manage;
 pub mod members;
+pub mod mounts;
+mod networks;
 pub mod observe;
 pub mod parse;
 mod typed;

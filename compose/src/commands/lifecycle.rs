@@ -1,6 +1,8 @@
 //! `start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`, `wait`.
 
 use super::{Ended, Session, attach, run, say};
+use crate::apply::attach::Tie;
+use crate::apply::detach::Keys;
 use crate::apply::{container, keeper, task};
 use crate::cli::docker::Stop;
 use crate::cli::inside::Attach;
@@ -10,7 +12,13 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::observe::{self, Observed, State};
 use crate::signals;
 
-pub async fn start(session: &Session, typed: &[String], attach: bool, interactive: bool) -> Ended {
+pub async fn start(
+    session: &Session,
+    typed: &[String],
+    attach: bool,
+    interactive: bool,
+    keys: &Keys,
+) -> Ended {
     if !attach && !interactive {
         return session.each(typed, async |one| start_one(session, one).await).await;
     }
@@ -26,10 +34,12 @@ pub async fn start(session: &Session, typed: &[String], attach: bool, interactiv
     if one.state.is_listed() {
         drop(held);
         let name = typed.clone();
-        let asked = Attach { name, no_stdin: !interactive, sig_proxy: true, ..Attach::default() };
+        let detach_keys = keys.clone();
+        let asked = Attach { name, index: None, no_stdin: !interactive, sig_proxy: true, detach_keys };
         return attach::tied(session, one, &asked).await;
     }
-    run::started(session, one, interactive, held).await
+    let tie = Tie { stdin: Some(interactive), keys: keys.clone(), ..Tie::default() };
+    run::started(session, one, &tie, held).await
 }
 
 async fn start_one(session: &Session, one: &Observed) -> Result<()> {

@@ -54,10 +54,10 @@ pub async fn perform(meant: Meant) -> Ended {
     let engine = Engine::connect(&meant.address, &meant.namespace).await?;
     let session = Session { disk: Disk::of(&meant.namespace), engine };
     match meant.verb {
-        Verb::Run { asked, detach, sig_proxy } => Ok(run::run(&session, *asked, detach, sig_proxy).await),
+        Verb::Run { asked, detach, tie } => Ok(run::run(&session, *asked, detach, &tie).await),
         Verb::Create(asked) => run::create(&session, *asked).await,
-        Verb::Start { containers, attach, interactive } => {
-            lifecycle::start(&session, &containers, attach, interactive).await
+        Verb::Start { containers, attach, interactive, detach_keys } => {
+            lifecycle::start(&session, &containers, attach, interactive, &detach_keys).await
         }
         Verb::Stop { containers, stop } => lifecycle::stop(&session, &containers, &stop).await,
         Verb::Restart { containers, stop } => lifecycle::restart(&session, &containers, &stop).await,

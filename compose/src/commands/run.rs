@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
 use super::{Ended, REFUSED, Session, code_of, complain, filters, say};
-use crate::apply::attach::{Ends, Outcome, Target, UNREAD};
+use crate::apply::attach::{Ends, Outcome, Shows, Target, Tie, UNREAD};
 use crate::apply::container::{self, New};
 use crate::apply::stdio::{self, Fifos};
 use crate::apply::sweep::sweep;
@@ -21,7 +21,7 @@ use crate::observe::{self, Observed};
 use crate::spec::image::Config;
 
 /// The exit code is the container's, or one of Docker's if it has none.
-pub async fn run(session: &Session, asked: Asked, detach: bool, sig_proxy: bool) -> u8 {
+pub async fn run(session: &Session, asked: Asked, detach: bool, tie: &Tie) -> u8 {
     let auto_remove = asked.auto_remove;
     let made = match make(session, asked).await {
         Ok(made) => made,
@@ -33,7 +33,10 @@ pub async fn run(session: &Session, asked: Asked, detach: bool, sig_proxy: bool)
     let ended = if detach {
         start(session, &made).await.map(|()| Outcome::Ended(0))
     } else {
-        attached(session, &made, None, sig_proxy, container::begin(&session.engine, &made)).await
+        if tie.shows == (Shows { stdout: false, stderr: false }) {
+            say(made.id());
+        }
+        attached(session, &made, tie, container::begin(&session.engine, &made)).await
     };
     let goes_on = detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
     let removes = auto_remove && (!goes_on || ended.is_err());
@@ -138,17 +141,15 @@ async fn start(session: &Session, made: &Observed) -> Result<()> {
 }
 
 /// Starts a container with our streams, by `start`, and gives its exit code unless the user leaves it alone meanwhile.
-/// `stdin` says whether it gets ours; none: as it was asked for. `sig_proxy` says whether it gets our signals.
 pub async fn attached(
     session: &Session,
     made: &Observed,
-    stdin: Option<bool>,
-    sig_proxy: bool,
+    tie: &Tie,
     start: impl Future<Output = Result<()>>,
 ) -> Result<Outcome> {
     let Session { engine, disk } = session;
     let service = &made.record()?.service;
-    let (reads, terminal) = (stdin.unwrap_or(service.stdin_open), service.tty);
+    let (reads, terminal) = (tie.stdin.unwrap_or(service.stdin_open), service.tty);
     if reads && terminal && !std::io::stdin().is_terminal() {
         return Err(Error::new("the input device is not a TTY"));
     }
@@ -170,7 +171,8 @@ pub async fn attached(
     };
     let mark = container::prepare(engine, made, &streams).await?;
     let target = Target { container: made.id().to_owned(), exec: String::new() };
-    let ends = if sig_proxy { ends } else { ends.without_signals() };
+    let ends = ends.detached_by(tie.keys.clone()).that_show(tie.shows);
+    let ends = if tie.signals { ends } else { ends.without_signals() };
     let has_started = Cell::new(false);
     let start = async {
         start.await?;
@@ -185,12 +187,12 @@ pub async fn attached(
 }
 
 /// Starts a container that is there with our streams. What holds it is dropped once the process runs.
-pub async fn started<H>(session: &Session, one: &Observed, stdin: bool, held: H) -> Ended {
+pub async fn started<H>(session: &Session, one: &Observed, tie: &Tie, held: H) -> Ended {
     let start = async {
         let _held = held;
         container::begin(&session.engine, one).await
     };
-    attached(session, one, Some(stdin), true, start).await.map(code)
+    attached(session, one, tie, start).await.map(code)
 }
 
 #[cfg(test)]

@@ -345,3 +345,65 @@ fn what_is_asked_of_a_mount_is_held_and_what_runs_is_not_started_anew() {
         nothing_is_left();
     });
 }
+
+#[test]
+fn streams_are_tied_one_by_one_and_a_container_may_be_on_several_networks() {
+    with_each_runtime(|docker| {
+        let both = ["box", "sh", "-c", "echo out; echo err >&2; exit 3"];
+        for (streams, out, err) in [
+            (&["-a", "stderr"][..], "", "err\n"),
+            (&["-a", "STDOUT"], "out\n", ""),
+            (&["--attach", "stdout", "-a", "stderr"], "out\n", "err\n"),
+        ] {
+            let words: Vec<&str> = ["run", "--rm"].iter().chain(streams).chain(&both).copied().collect();
+            assert_eq!(docker.says(&words), (out.to_owned(), err.to_owned(), 3), "{words:?}");
+        }
+        let (out, _, code) = docker.says(&["run", "--name", "alone", "-a", "stdin", "box", "echo", "out"]);
+        assert_eq!((out.trim().len(), code), (64, 0), "its id alone");
+        docker.ok(&["rm", "alone"]);
+        refused(
+            docker,
+            125,
+            &[
+                ("run -a stdio box true", "valid streams"),
+                ("run -d -a stdout box true", "conflicting options"),
+            ],
+        );
+
+        std::fs::create_dir_all("/run/a,b").unwrap();
+        std::fs::write("/run/labels", "# none\nteam=web\n\n  tier=front\nshown\n").unwrap();
+        sh("echo within > /run/a,b/file");
+        for name in ["front", "back"] {
+            docker.ok(&["network", "create", name]);
+        }
+        let mount = "type=bind,\"source=/run/a,b\",target=/in,readonly";
+        let networks = ["--network", "front", "--network", "name=back,alias=db"];
+        let made = [
+            "run",
+            "-d",
+            "--name",
+            "web",
+            "--label-file",
+            "/run/labels",
+            "-l",
+            "tier=back",
+            "--mount",
+            mount,
+        ];
+        docker.ok(&made
+            .iter()
+            .chain(&networks)
+            .chain(&["box", "sleep", "1000"])
+            .copied()
+            .collect::<Vec<_>>());
+        assert_eq!(docker.ok(&["exec", "web", "cat", "/in/file"]), "within\n");
+        let labels = "{{index .Config.Labels \"team\"}} {{index .Config.Labels \"tier\"}}";
+        assert_eq!(docker.ok(&["inspect", "-f", labels, "web"]), "web back\n");
+        assert_eq!(docker.ok(&["exec", "web", "sh", "-c", "ip -4 addr | grep -c 'inet .*eth'"]), "2\n");
+        let found = docker.ok(&["run", "--rm", "--network", "back", "box", "nslookup", "db"]);
+        assert!(found.contains("Address"), "{found}");
+        docker.ok(&["rm", "-f", "web"]);
+        docker.ok(&["network", "rm", "front", "back"]);
+        nothing_is_left();
+    });
+}

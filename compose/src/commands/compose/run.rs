@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::{Session, facts, images};
-use crate::apply::attach::Outcome;
+use crate::apply::attach::{Outcome, Tie};
 use crate::apply::exec::REFUSED;
 use crate::apply::project::{OneOff, Performer};
 use crate::apply::sweep::sweep;
@@ -147,7 +147,7 @@ async fn attached(session: &Session, made: &Observed, service: &Service, key: &s
         }
         Ok(())
     };
-    let ended = run::attached(&session.of_one(), made, None, true, start).await?;
+    let ended = run::attached(&session.of_one(), made, &Tie::default(), start).await?;
     failed.into_inner().map_or(Ok(ended), Err)
 }
 
