@@ -131,7 +131,7 @@ fn a_project_comes_up_in_order_changes_and_goes() {
         crate::host::until("the new server answers", || page() == "two");
         project.ok(&["stop", "-t", "1"]);
         assert_eq!(project.running(), [""; 0]);
-        project.ok(&["start"]);
+        project.ok(&["start", "web"]);
         assert_eq!(project.running(), ["shop-db-1", "shop-web-1"]);
         project.is_gone();
     });

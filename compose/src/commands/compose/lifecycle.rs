@@ -13,8 +13,11 @@ use crate::plan::wanted::Facts;
 use crate::plan::{lifecycle, selection};
 use crate::signals;
 
-pub async fn start(session: &Session, project: &Project, services: &[String]) -> Ended {
+/// Starts the containers of those services and of what they depend on.
+pub async fn start(session: &Session, project: &Project, named: &[String]) -> Ended {
     let _lock = session.lock(project).await?;
+    let services = selection::with_dependencies(project, selection::named(project, named)?);
+    let services = &services.into_iter().collect::<Vec<_>>();
     let actual = session.actual(project).await?;
     let plan = lifecycle::start(project, &actual, services)?;
     // Hooks before the start run in containers of their own, which are made of images.
