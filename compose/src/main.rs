@@ -33,6 +33,7 @@ mod plan;
 mod process;
 mod record;
 mod reference;
+mod shared_memory;
 mod signals;
 mod spec;
 mod subpath;
@@ -88,6 +89,8 @@ fn compose(arguments: &[OsString]) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = cli::compose::asked(&matches, here, environment)
         .and_then(|asked| runtime.block_on(commands::compose::perform(asked)));
+    // A thread that waits for a lock has nobody to tell any more.
+    runtime.shutdown_background();
     // The line begins with the file and the place in it, for editors that jump there.
     done.or_else(|err| {
         eprintln!("{err}");

@@ -102,9 +102,8 @@ impl Subpaths {
         if self.0.is_empty() {
             return Ok(());
         }
-        let path = bundle.join("config.json");
-        let config: Value = serde_json::from_slice(&fs::read(&path).at(path.display())?).at(path.display())?;
-        let root = root(init, &bundle.join(config["root"]["path"].as_str().unwrap_or_default()))?;
+        let config = config(bundle)?;
+        let root = root(init, bundle, &config)?;
         let mounts = binds(&config).map(|target| Ok((target, inside(&root, target)?)));
         let mounts = mounts.collect::<Result<Vec<_>>>()?;
         refuse_moved(&root, &mounts)?;
@@ -121,9 +120,20 @@ impl Subpaths {
     }
 }
 
+/// Opens a path of a container that has its mounts by now, and whose program does not run yet.
+pub fn in_container(init: i32, bundle: &Path, path: &str) -> Result<OwnedFd> {
+    inside(&root(init, bundle, &config(bundle)?)?, path)
+}
+
+fn config(bundle: &Path) -> Result<Value> {
+    let path = bundle.join("config.json");
+    serde_json::from_slice(&fs::read(&path).at(path.display())?).at(path.display())
+}
+
 /// Opens a container's root. Most runtimes call the hook while the first process is still in the runtime's own root,
 /// with the container's root at its place there.
-fn root(init: i32, rootfs: &Path) -> Result<OwnedFd> {
+fn root(init: i32, bundle: &Path, config: &Value) -> Result<OwnedFd> {
+    let rootfs = bundle.join(config["root"]["path"].as_str().unwrap_or_default());
     let of_init = format!("/proc/{init}/root");
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let at = open(of_init.as_str(), flags, Mode::empty()).at(&of_init)?;

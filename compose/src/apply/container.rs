@@ -337,6 +337,16 @@ async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
         let found = name.map(|name| observe::find(&observed, name)).transpose()?;
         Ok(found.map(|one| one.task.as_ref().filter(|_| one.state.is_up()).map_or(0, |task| task.pid)))
     };
+    if let Some(name) = names[2] {
+        let donor = observe::find(&observed, name)?;
+        let ipc = donor.record.as_ref().and_then(|record| record.service.ipc.as_deref());
+        if matches!(ipc, None | Some("" | "private" | "none")) {
+            return Err(Error::new(format!(
+                "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                donor.id()
+            )));
+        }
+    }
     Ok(Joined { network: pid(names[0])?, pid: pid(names[1])?, ipc: pid(names[2])? })
 }
 
@@ -389,17 +399,30 @@ async fn free_name(engine: &Engine) -> Result<String> {
 /// where its output begins.
 pub async fn prepare(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<keep::LogMark> {
     let disk = Disk::of(engine.namespace());
-    keep::given_up(&disk.running(observed.id())).await?;
-    // What has ended before is deleted only now: until then its exit code is known.
-    task::remove(engine, observed.id()).await?;
-    // Whoever was sent for by that end is to see that the user has stopped the container.
-    keep::given_up(&disk.running(observed.id())).await?;
+    put_away(engine, &disk, observed).await?;
     let mark = keep::LogMark::of(&disk.container(observed.id()));
     let made = make_task(engine, observed, streams).await;
     if let Err(err) = &made {
         give_up(engine, observed, mark, err).await;
     }
     made.map(|()| mark)
+}
+
+/// Removes the last task of a container, if there is one, before the next one's keeper is started: that keeper would
+/// end with the last one's.
+pub async fn put_last_away(engine: &Engine, disk: &Disk, observed: &Observed) -> Result<()> {
+    if observed.task.is_some() { put_away(engine, disk, observed).await } else { Ok(()) }
+}
+
+/// Removes the last task of a container that is to be started. What has ended before is deleted only now: until then
+/// its exit code is known.
+async fn put_away(engine: &Engine, disk: &Disk, observed: &Observed) -> Result<()> {
+    // The end of a task that somebody has made and never started is no end of the container.
+    let _stays = observed.task.as_ref().map(|_| keeper::stays(disk, observed)).transpose()?;
+    keep::given_up(&disk.running(observed.id())).await?;
+    task::remove(engine, observed.id()).await?;
+    // Whoever was sent for by that end is to see that the user has stopped the container.
+    keep::given_up(&disk.running(observed.id())).await
 }
 
 async fn make_task(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {

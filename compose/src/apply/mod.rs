@@ -23,6 +23,7 @@ pub mod mounted;
 mod platform;
 pub mod pre_start;
 pub mod project;
+pub mod project_lock;
 pub mod resolved;
 pub mod room;
 pub mod stdio;

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::container::{self, New};
 use super::image::Image;
 use super::pre_start::PreStart;
+use super::project_lock::{Held, InTurns};
 use super::volume::{self, Volume};
 use super::walk::Progress;
 use super::{hook, keeper, resolved, task};
@@ -50,6 +51,8 @@ pub struct Performer<'a> {
     shows_hooks: bool,
     /// How long is waited for a container at most, if somebody says.
     wait_timeout: Option<Duration>,
+    /// The project's lock, unless whoever calls holds it.
+    turns: Option<InTurns>,
     /// The ids of containers that were made, by name and generation.
     made: RefCell<BTreeMap<(String, u64), String>>,
 }
@@ -61,8 +64,18 @@ impl<'a> Performer<'a> {
         images: &'a BTreeMap<String, Image>,
         stop_seconds: Option<i64>,
     ) -> Performer<'a> {
-        let (shows_hooks, wait_timeout, made) = (false, None, RefCell::default());
-        Performer { engine, disk, project, facts, images, stop_seconds, shows_hooks, wait_timeout, made }
+        Performer {
+            engine,
+            disk,
+            project,
+            facts,
+            images,
+            stop_seconds,
+            shows_hooks: false,
+            wait_timeout: None,
+            turns: None,
+            made: RefCell::default(),
+        }
     }
 
     /// With what hooks put out for the user, or without.
@@ -75,11 +88,23 @@ impl<'a> Performer<'a> {
         Performer { wait_timeout, ..self }
     }
 
+    /// With the project's lock, which steps that only wait let go of.
+    pub fn in_turns(self, held: Held) -> Performer<'a> {
+        Performer { turns: Some(InTurns::new(held)), ..self }
+    }
+
     /// Carries out a step, or skips it.
     pub async fn perform(&self, step: Step) -> Result<Progress> {
-        match step.action {
-            Action::Await(target, goal) => self.wait_in_time(&target, goal).await,
-            action => self.act(action).await.map(|()| Progress::Done),
+        match (step.action, &self.turns) {
+            (Action::Await(target, goal), turns) => {
+                turns.iter().for_each(InTurns::let_go);
+                self.wait_in_time(&target, goal).await
+            }
+            (action, None) => self.act(action).await.map(|()| Progress::Done),
+            (action, Some(turns)) => {
+                let _held = turns.hold().await?;
+                self.act(action).await.map(|()| Progress::Done)
+            }
         }
     }
 
@@ -254,6 +279,7 @@ impl<'a> Performer<'a> {
         if one.state.is_up() {
             return Ok(());
         }
+        container::put_last_away(self.engine, self.disk, &one).await?;
         let streams = keeper::streams(self.disk, &one).await?;
         container::start(self.engine, &one, &streams).await
     }

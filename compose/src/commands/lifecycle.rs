@@ -43,6 +43,10 @@ pub async fn start(
 }
 
 async fn start_one(session: &Session, one: &Observed) -> Result<()> {
+    // Whoever holds it may take its time to stop it.
+    if one.state == State::Running {
+        return Ok(());
+    }
     let _held = container::hold(&session.disk, one.id()).await?;
     // Somebody may have started it meanwhile.
     let one = observe::one(&session.engine, one.id()).await?;
@@ -66,6 +70,7 @@ async fn start_one(session: &Session, one: &Observed) -> Result<()> {
 }
 
 async fn start_anew(session: &Session, one: &Observed) -> Result<()> {
+    container::put_last_away(&session.engine, &session.disk, one).await?;
     let streams = keeper::streams(&session.disk, one).await?;
     container::start(&session.engine, one, &streams).await
 }
@@ -114,6 +119,16 @@ pub async fn unpause(session: &Session, typed: &[String]) -> Ended {
 pub async fn remove(session: &Session, typed: &[String], force: bool, volumes: bool) -> Ended {
     session
         .each(typed, async |one| {
+            if one.state.is_up() && force {
+                // Who holds it to stop it, or to start it, comes to an end. What can't be killed is told below.
+                drop(container::kill(&session.engine, &session.disk, one, task::SIGKILL).await);
+            }
+            let _held = container::hold(&session.disk, one.id()).await?;
+            let one = match &observe::one(&session.engine, one.id()).await {
+                // It was to be removed at its end.
+                Err(err) if err.kind() == Kind::NotFound && force => return Ok(()),
+                found => &found.clone()?,
+            };
             if one.state.is_listed() && !force {
                 let state = one.state.name();
                 return Err(Error::of_kind(

@@ -30,13 +30,21 @@ pub async fn run(session: &Session, asked: Asked, detach: bool, tie: &Tie) -> u8
             return REFUSED;
         }
     };
+    let held = match container::hold(&session.disk, made.id()).await {
+        Ok(held) => held,
+        Err(err) => {
+            complain(&err);
+            return code_of(&err);
+        }
+    };
     let ended = if detach {
+        let _held = held;
         start(session, &made).await.map(|()| Outcome::Ended(0))
     } else {
         if tie.shows == (Shows { stdout: false, stderr: false }) {
             say(made.id());
         }
-        attached(session, &made, tie, container::begin(&session.engine, &made)).await
+        attached(session, &made, tie, begin(session, &made, held)).await
     };
     let goes_on = detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
     let removes = auto_remove && (!goes_on || ended.is_err());
@@ -153,6 +161,7 @@ pub async fn attached(
     if reads && terminal && !std::io::stdin().is_terminal() {
         return Err(Error::new("the input device is not a TTY"));
     }
+    container::put_last_away(engine, disk, made).await?;
     let running = disk.running(made.id());
     let kept = stdio::kept(&disk.container(made.id()), terminal)?;
     let (streams, ends) = match (reads, terminal) {
@@ -188,11 +197,14 @@ pub async fn attached(
 
 /// Starts a container that is there with our streams. What holds it is dropped once the process runs.
 pub async fn started<H>(session: &Session, one: &Observed, tie: &Tie, held: H) -> Ended {
-    let start = async {
-        let _held = held;
-        container::begin(&session.engine, one).await
-    };
-    attached(session, one, tie, start).await.map(code)
+    attached(session, one, tie, begin(session, one, held)).await.map(code)
+}
+
+/// Starts the process of a task that is made, and drops then what holds the container.
+async fn begin<H>(session: &Session, one: &Observed, held: H) -> Result<()> {
+    let begun = container::begin(&session.engine, one).await;
+    drop(held);
+    begun
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl Reviver {
         self.note(history, None)?;
         // Who has stopped the container and deleted its task removes it, too.
         let is_removed = self.settings.auto_remove && (is_seen || !end.stopped);
-        if is_removed { self.remove() } else { Ok(()) }
+        if is_removed { self.remove().await } else { Ok(()) }
     }
 
     /// Writes an exit down. Whose directory is gone has been removed.
@@ -168,8 +168,19 @@ impl Reviver {
         state.keeper.is_some_and(|keeper| Some(keeper) != self.keeper && keeper.is_alive())
     }
 
-    /// Removes the container, as the user would.
-    fn remove(&self) -> Result<()> {
+    /// Removes the container, as the user would, once containerd can be reached. What somebody has started again stays.
+    async fn remove(&self) -> Result<()> {
+        let asked = Instant::now();
+        while !self.is_removed()? && asked.elapsed() < PATIENCE {
+            if self.record().await?.is_none() || self.task().await?.is_some() {
+                break;
+            }
+            sleep(AGAIN).await;
+        }
+        Ok(())
+    }
+
+    fn is_removed(&self) -> Result<bool> {
         let Settings { namespace, address, id, .. } = &self.settings;
         let mut remove = Command::new("/proc/self/exe");
         remove.arg0("cortenctl").args([
@@ -181,7 +192,7 @@ impl Reviver {
             "--volumes",
             id,
         ]);
-        remove.stdout(Stdio::null()).status().at("removing it").map(drop)
+        remove.stdout(Stdio::null()).status().at("removing it").map(|ended| ended.success())
     }
 
     /// Ends the keeper, and waits until it writes no state any more.

@@ -2,7 +2,7 @@
 //!
 //! Whoever starts the container, it gets its network here. The list of endpoints is on disk before anything is made, so
 //! whatever is killed in between, the next start or the end takes it back. Before that, what the runtime has mounted of
-//! volumes is looked at.
+//! volumes is looked at, and shared memory is put into its place.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,6 +24,7 @@ use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Result};
 use crate::id;
 use crate::process::Process;
+use crate::shared_memory;
 use crate::subpath::Subpaths;
 
 /// The annotation that has the container's containerd namespace.
@@ -51,6 +52,9 @@ pub fn run(operation: &str) -> Result<()> {
         namespace.ok_or_else(|| Error::new(format!("{}: annotation {NAMESPACE} is missing", state.id)))?;
     if operation == "create" {
         Subpaths::of(&state.annotations)?.check_mounted(state.pid, &state.bundle)?;
+        if let Some(of) = state.annotations.get(shared_memory::ANNOTATION) {
+            shared_memory::share(of, state.pid, &state.bundle).at("shared memory")?;
+        }
     }
     let container = Container { disk: Disk::of(namespace), id: state.id, client: Client::new() };
     match operation {

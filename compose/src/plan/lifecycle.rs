@@ -90,7 +90,7 @@ pub fn kill(
     };
     let more = actual.containers.iter().filter(is_orphan);
     for container in containers_of(project, actual, services)?.into_iter().chain(more) {
-        if container.state.is_up() {
+        if container.state.is_live() {
             plan.add(Action::Kill(target_of(container), signal.to_owned()), Cause::Asked, []);
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::model::types::Service;
+use crate::shared_memory::ANNOTATION;
 
 mod base;
 mod limits;
@@ -86,6 +87,7 @@ pub struct Host {
 /// Errors: a field of the service that can't be what it is.
 pub fn build(inputs: &Inputs) -> Result<oci::Spec> {
     let service = inputs.service;
+    let annotations = service.annotations.clone().into_iter().chain(inputs.annotations.clone());
     let capabilities = capabilities::granted(service, inputs.host.capabilities)?;
     let security = security::of(service, &capabilities)?;
     Ok(oci::Spec {
@@ -96,7 +98,7 @@ pub fn build(inputs: &Inputs) -> Result<oci::Spec> {
         domainname: service.domainname.clone().unwrap_or_default(),
         mounts: mounts::of(inputs)?,
         hooks: inputs.hooks.clone(),
-        annotations: service.annotations.clone().into_iter().chain(inputs.annotations.clone()).collect(),
+        annotations: annotations.chain(shared_memory(service, inputs.joined)).collect(),
         linux: oci::Linux {
             devices: limits::devices(inputs)?,
             sysctl: base::sysctls(inputs),
@@ -110,6 +112,16 @@ pub fn build(inputs: &Inputs) -> Result<oci::Spec> {
             mount_label: String::new(),
         },
     })
+}
+
+/// Whose /dev/shm the hook mounts: that of the IPC namespace which is joined, unless the service mounts something
+/// there.
+fn shared_memory(service: &Service, joined: Joined) -> Option<(String, String)> {
+    let is_there = |target: &str| target.trim_end_matches('/') == "/dev/shm";
+    let tmpfs = service.tmpfs.iter().map(|typed| typed.split(':').next().unwrap_or_default());
+    let mut targets = service.volumes.iter().map(|mount| mount.target.as_str()).chain(tmpfs);
+    let pid = joined.ipc.filter(|_| !targets.any(is_there))?;
+    Some((ANNOTATION.to_owned(), pid.to_string()))
 }
 
 /// Says which field of a service is wrong, and why.
@@ -130,9 +142,7 @@ pub fn rejoin(spec: &mut serde_json::Value, service: &Service, joined: Joined) {
             namespace["path"] = path.into();
         }
     }
-    let mounts = spec["mounts"].as_array_mut().into_iter().flatten();
-    let shm = mounts.filter(|mount| mount["destination"] == "/dev/shm" && mount["type"] == "bind");
-    if let (Some(pid), true) = (joined.ipc, service.volumes.iter().all(|mount| mount.target != "/dev/shm")) {
-        shm.for_each(|mount| mount["source"] = mounts::shm_of(pid).into());
+    if let Some((key, pid)) = shared_memory(service, joined) {
+        spec["annotations"][key] = pid.into();
     }
 }

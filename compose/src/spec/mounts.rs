@@ -62,25 +62,18 @@ fn ipc_mounts(inputs: &Inputs) -> Vec<oci::Mount> {
     let service = inputs.service;
     let size = format!("size={}", service.shm_size.unwrap_or(Bytes(SHM_BYTES)).0);
     let mqueue = mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]);
-    match (service.ipc.as_deref(), inputs.joined.ipc) {
-        (Some("none"), _) => vec![mqueue],
-        (Some("host"), _) => vec![
+    match service.ipc.as_deref() {
+        Some("none") => vec![mqueue],
+        Some("host") => vec![
             mount("/dev/mqueue", "bind", "/dev/mqueue", &["rbind", "nosuid", "noexec", "nodev"]),
             mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"]),
         ],
-        (_, Some(pid)) => {
-            vec![mqueue, mount("/dev/shm", "bind", &shm_of(pid), &["rbind", "rprivate"])]
-        }
+        // The hook mounts that of a joined namespace over it.
         _ => vec![
             mqueue,
             mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]),
         ],
     }
-}
-
-/// The shared memory of the container that a process is in.
-pub(super) fn shm_of(pid: u32) -> String {
-    format!("/proc/{pid}/root/dev/shm")
 }
 
 fn file_mounts(inputs: &Inputs) -> Vec<oci::Mount> {

@@ -119,12 +119,16 @@ fn sorted(list: &Value) -> Vec<Value> {
     list
 }
 
-/// By their destinations; the files and a joined /dev/shm without their places on the host.
+/// By their destinations; the files without their places on the host, and without the /dev/shm of an IPC namespace that
+/// is joined: Docker has a path of the host to it, and here the hook mounts it.
 fn mounts(spec: &Value) -> BTreeMap<String, Value> {
+    let mut namespaces = spec["linux"]["namespaces"].as_array().unwrap().iter();
+    let joins_ipc = namespaces.any(|one| one["type"] == "ipc" && !one["path"].is_null());
     let mounts = spec["mounts"].as_array().unwrap().iter().cloned();
+    let mounts = mounts.filter(|mount| !(joins_ipc && mount["destination"] == "/dev/shm"));
     let by_destination = mounts.map(|mut mount| {
         let destination = mount["destination"].as_str().unwrap().to_owned();
-        if destination.starts_with("/etc/") || (destination == "/dev/shm" && mount["type"] == "bind") {
+        if destination.starts_with("/etc/") {
             mount["source"] = json!("");
         }
         if let Some(options) = mount["options"].as_array_mut() {
@@ -191,6 +195,9 @@ fn joined_namespaces_are_as_dockers() {
     let mut case = Case::of("joined-namespaces");
     case.joined = Joined { network: Some(573), pid: Some(573), ipc: Some(573) };
     case.check();
+    assert_eq!(case.ours()["annotations"], json!({"corten.compose/shared-memory-of": "573"}));
+    case.service.tmpfs = vec!["/dev/shm:size=1m".to_owned()];
+    assert_eq!(case.ours()["annotations"], Value::Null);
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Containers that are started again: by several users at once, and at moments at which they come back by themselves.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use crate::docker::{Docker, nothing_is_left, with_each_runtime};
 use crate::host::until;
+use crate::project::Project;
 
 /// Runs commands at once, and gives their exit codes.
 fn at_once(docker: &Docker, words: &[&str]) -> Vec<Option<i32>> {
@@ -62,5 +66,41 @@ fn a_container_that_is_killed_between_restarts_stays_where_it_is() {
         assert!(told.ends_with(" exited\n") && runs() == told, "{told} {}", runs());
         docker.ok(&["rm", "loop"]);
         nothing_is_left();
+    });
+}
+
+#[test]
+fn a_project_that_waits_for_health_is_stopped_by_others_and_a_crash_loop_is_killed() {
+    with_each_runtime(|docker| {
+        let project = Project::new(
+            docker,
+            "
+services:
+  db: {COMMON, init: true, command: sleep 1000, healthcheck: {test: 'false', start_period: 300s}}
+  web: {COMMON, init: true, command: sleep 1000, depends_on: {db: {condition: service_healthy}}}
+",
+        );
+        for (end, left) in [(&["stop", "-t", "0"][..], ["shop-db-1"; 1]), (&["kill"], ["shop-db-1"; 1])] {
+            let mut up = project.command(&["up", "-d"]).stderr(Stdio::null()).spawn().unwrap();
+            until("it waits", || project.running() == left);
+            project.ok(end);
+            assert_eq!(up.wait().unwrap().code(), Some(1), "{end:?}");
+            assert_eq!(project.running(), [""; 0]);
+        }
+        let mut up = project.command(&["up", "-d"]).stderr(Stdio::null()).spawn().unwrap();
+        until("it waits", || project.running() == ["shop-db-1"]);
+        project.ok(&["down", "-t", "0"]);
+        assert_eq!(up.wait().unwrap().code(), Some(1));
+        project.is_gone();
+
+        project.write("services: {loop: {COMMON, command: 'false', restart: always}}\n");
+        project.ok(&["up", "-d"]);
+        until("it is between two starts", || {
+            docker.ok(&["ps", "--format", "{{.Status}}"]).contains("Restarting")
+        });
+        project.ok(&["kill"]);
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(docker.ok(&["ps", "-a", "--format", "{{.Status}}"]).starts_with("Exited"));
+        project.is_gone();
     });
 }

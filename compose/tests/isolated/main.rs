@@ -28,5 +28,6 @@ mod observe;
 mod project;
 #[cfg(test)]
 mod registry;
+mod sharing;
 #[cfg(test)]
 mod world;

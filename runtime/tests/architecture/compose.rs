@@ -3,7 +3,7 @@
 use super::source::Source;
 use super::{Check, assert_clean, assert_environment, assert_imports_point_one_way, sources};
 
-const MODULES: [(&str, &[&str]); 30] = [
+const MODULES: [(&str, &[&str]); 31] = [
     ("error", &[]),
     ("process", &[]),
     ("time", &[]),
@@ -15,14 +15,15 @@ const MODULES: [(&str, &[&str]); 30] = [
     ("disk", &["error"]),
     ("output", &["disk", "error"]),
     ("subpath", &["error"]),
+    ("shared_memory", &["error", "subpath"]),
     ("changes", &["disk", "error"]),
     ("pipe", &["disk", "error"]),
     ("model", &["error", "signals"]),
     ("client_config", &["model"]),
     ("plan", &["error", "model"]),
-    ("spec", &["error", "model"]),
+    ("spec", &["error", "model", "shared_memory"]),
     ("engine", &["error", "id", "process", "time"]),
-    ("net", &["disk", "error", "id", "model", "process", "subpath"]),
+    ("net", &["disk", "error", "id", "model", "process", "shared_memory", "subpath"]),
     ("keep", &["changes", "disk", "engine", "error", "model", "net", "pipe", "process", "time"]),
     ("record", &["engine", "error", "model", "plan"]),
     ("observe", &["disk", "engine", "error", "keep", "net", "process", "record"]),
@@ -157,13 +158,14 @@ const ENVIRONMENT: [(&str, &str); 22] = [
 ];
 
 /// The files that start threads.
-const THREADS: [&str; 6] = [
+const THREADS: [&str; 7] = [
     "apply/archive.rs",
     "apply/attach.rs",
     "apply/mounted.rs",
     "input.rs",
     "net/hook.rs",
     "net/namespace.rs",
+    "shared_memory.rs",
 ];
 
 #[test]

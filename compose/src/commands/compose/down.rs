@@ -13,8 +13,10 @@ use crate::plan::wanted::Facts;
 
 /// Removes what the project has made.
 pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
-    let _lock = session.lock(project).await?;
-    sweep(&session.engine, &session.disk, Care::Anew).await?;
+    let held = session.lock(project).await?;
+    if !session.dry_run {
+        sweep(&session.engine, &session.disk, Care::Anew).await?;
+    }
     let actual = session.actual(project).await?;
     let plan = planned(project, &actual, &asked.plan)?;
     if plan.is_empty() && !session.dry_run {
@@ -23,7 +25,9 @@ pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     if !session.dry_run {
         progress::tell_stopped(&plan.removed_at_rest());
     }
-    session.carry_out(project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds).await?;
+    session
+        .carry_out(held.clone(), project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds)
+        .await?;
     if !session.dry_run && asked.plan.services.is_empty() {
         crate::disk::remove_dir(&session.disk.project(&project.name))?;
     }

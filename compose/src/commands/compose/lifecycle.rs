@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Session, facts, images, progress};
+use crate::apply::project_lock::Held;
 use crate::cli::compose::StopServices;
 use crate::cli::members::Remove;
 use crate::commands::Ended;
@@ -15,17 +16,17 @@ use crate::signals;
 
 /// Starts the containers of those services and of what they depend on.
 pub async fn start(session: &Session, project: &Project, named: &[String]) -> Ended {
-    let _lock = session.lock(project).await?;
     let services = selection::with_dependencies(project, selection::named(project, named)?);
-    let services = &services.into_iter().collect::<Vec<_>>();
-    let actual = session.actual(project).await?;
-    let plan = lifecycle::start(project, &actual, services)?;
     // Hooks before the start run in containers of their own, which are made of images.
-    let mut hooked = selection::named(project, services)?;
+    let mut hooked = services.clone();
     hooked.retain(|name| !project.services[name].pre_start.is_empty());
     let images = images::ensure(session, project, &hooked, None).await?;
     let facts = facts::of(project, &images)?;
-    session.carry_out(project, &facts, &images, &plan, None).await?;
+    let services = &services.into_iter().collect::<Vec<_>>();
+    let held = session.lock(project).await?;
+    let actual = session.actual(project).await?;
+    let plan = lifecycle::start(project, &actual, services)?;
+    session.carry_out(held, project, &facts, &images, &plan, None).await?;
     match lifecycle::without_container(project, &actual, services)? {
         Some(service) => Err(Error::new(format!("service {service:?} has no container to start"))),
         None => Ok(0),
@@ -33,21 +34,21 @@ pub async fn start(session: &Session, project: &Project, named: &[String]) -> En
 }
 
 pub async fn stop(session: &Session, project: &Project, asked: &StopServices) -> Ended {
-    let _lock = session.lock(project).await?;
+    let held = session.lock(project).await?;
     let actual = session.actual(project).await?;
     let plan = lifecycle::stop(project, &actual, &asked.services)?;
     if !session.dry_run {
         progress::tell_stopped(&lifecycle::stopped(project, &actual, &asked.services)?);
     }
-    carry_out(session, project, &plan, asked.seconds).await
+    carry_out(session, held, project, &plan, asked.seconds).await
 }
 
 pub async fn restart(session: &Session, project: &Project, asked: &StopServices, no_deps: bool) -> Ended {
-    let _lock = session.lock(project).await?;
+    let held = session.lock(project).await?;
     let plan = lifecycle::restart(project, &session.actual(project).await?, &asked.services, no_deps)?;
     let made_of = (&Facts::default(), &BTreeMap::new());
     let tell = progress::restarting(&plan);
-    session.carry_out_telling(project, made_of, &plan, asked.seconds, tell).await.map(|()| 0)
+    session.carry_out_telling(held, project, made_of, &plan, asked.seconds, tell).await.map(|()| 0)
 }
 
 pub async fn kill(
@@ -57,28 +58,28 @@ pub async fn kill(
     (signal, orphans): (&str, bool),
 ) -> Ended {
     signals::number(signal)?;
-    let _lock = session.lock(project).await?;
+    let held = session.lock(project).await?;
     let plan = lifecycle::kill(project, &session.actual(project).await?, services, (signal, orphans))?;
     if plan.is_empty() {
         eprintln!("No container to kill");
     }
-    carry_out(session, project, &plan, None).await
+    carry_out(session, held, project, &plan, None).await
 }
 
 pub async fn pause(session: &Session, project: &Project, services: &[String]) -> Ended {
-    let _lock = session.lock(project).await?;
+    let held = session.lock(project).await?;
     let plan = lifecycle::pause(project, &session.actual(project).await?, services)?;
-    carry_out(session, project, &plan, None).await
+    carry_out(session, held, project, &plan, None).await
 }
 
 pub async fn unpause(session: &Session, project: &Project, services: &[String]) -> Ended {
-    let _lock = session.lock(project).await?;
+    let held = session.lock(project).await?;
     let plan = lifecycle::unpause(project, &session.actual(project).await?, services)?;
-    carry_out(session, project, &plan, None).await
+    carry_out(session, held, project, &plan, None).await
 }
 
 pub async fn remove(session: &Session, project: &Project, asked: &Remove) -> Ended {
-    let _lock = session.lock(project).await?;
+    let held = session.lock(project).await?;
     let volumes = if asked.volumes { AnonymousVolumes::Remove } else { AnonymousVolumes::Keep };
     let actual = session.actual(project).await?;
     let plan = lifecycle::remove(project, &actual, &asked.services, (asked.stop, volumes))?;
@@ -94,7 +95,7 @@ pub async fn remove(session: &Session, project: &Project, asked: &Remove) -> End
     if !asked.force && !session.dry_run && !is_agreed(&format!("Going to remove {}", removed.join(", "))) {
         return Ok(0);
     }
-    carry_out(session, project, &plan, None).await
+    carry_out(session, held, project, &plan, None).await
 }
 
 /// Asks whoever types.
@@ -106,6 +107,12 @@ fn is_agreed(question: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
-async fn carry_out(session: &Session, project: &Project, plan: &Plan, seconds: Option<i64>) -> Ended {
-    session.carry_out(project, &Facts::default(), &BTreeMap::new(), plan, seconds).await.map(|()| 0)
+async fn carry_out(
+    session: &Session,
+    held: Held,
+    project: &Project,
+    plan: &Plan,
+    seconds: Option<i64>,
+) -> Ended {
+    session.carry_out(held, project, &Facts::default(), &BTreeMap::new(), plan, seconds).await.map(|()| 0)
 }

@@ -7,6 +7,7 @@ use crate::actual;
 use crate::apply::container;
 use crate::apply::image::Image;
 use crate::apply::project::Performer;
+use crate::apply::project_lock::{self, Held};
 use crate::apply::walk::{self, Progress};
 use crate::cli::compose::{Asked, Verb};
 use crate::cli::members::Verb as Members;
@@ -130,18 +131,20 @@ impl Session {
     /// Carries a plan out, or prints it, and says meanwhile what happens.
     async fn carry_out(
         &self,
+        held: Held,
         project: &Project,
         facts: &Facts,
         images: &BTreeMap<String, Image>,
         plan: &Plan,
         stop_seconds: Option<i64>,
     ) -> Result<()> {
-        self.carry_out_telling(project, (facts, images), plan, stop_seconds, progress::tell).await
+        self.carry_out_telling(held, project, (facts, images), plan, stop_seconds, progress::tell).await
     }
 
     /// The same, with other words for what happens.
     async fn carry_out_telling(
         &self,
+        held: Held,
         project: &Project,
         (facts, images): (&Facts, &BTreeMap<String, Image>),
         plan: &Plan,
@@ -160,7 +163,8 @@ impl Session {
         plan.warnings.iter().for_each(|warning| error::tell(format_args!("warning: {warning}")));
         let performer = Performer::new((&self.engine, &self.disk), (project, facts), images, stop_seconds)
             .showing_hooks(self.shows_hooks)
-            .waiting_at_most(self.wait_timeout);
+            .waiting_at_most(self.wait_timeout)
+            .in_turns(held);
         walk::carry_out(plan, |step| performer.perform(step), tell).await
     }
 
@@ -177,11 +181,9 @@ impl Session {
         super::Session { engine: self.engine.clone(), disk: self.disk.clone() }
     }
 
-    /// Holds the project's lock: only one command at a time changes a project.
-    async fn lock(&self, project: &Project) -> Result<impl Drop + use<>> {
-        let (disk, name) = (self.disk.clone(), format!("project-{}", project.name));
-        let locked = tokio::task::spawn_blocking(move || disk.lock(&name)).await;
-        locked.map_err(|err| crate::error::Error::new(err.to_string()))?
+    /// Holds the project's lock.
+    async fn lock(&self, project: &Project) -> Result<Held> {
+        project_lock::hold(&self.disk, &project.name).await
     }
 
     async fn actual(&self, project: &Project) -> Result<crate::plan::actual::Actual> {

@@ -90,8 +90,6 @@ fn changed(project: &Project, asked: &RunService) -> Result<Project> {
 async fn make(session: &Session, project: &Project, asked: &RunService) -> Result<Option<Observed>> {
     let Session { engine, disk, .. } = session;
     session.check(project, &asked.service)?;
-    let _lock = session.lock(project).await?;
-    sweep(engine, disk, Care::Quick).await?;
     let mut selected = BTreeSet::from([asked.service.clone()]);
     if !asked.no_deps {
         selected = selection::with_dependencies(project, selected);
@@ -108,13 +106,18 @@ async fn make(session: &Session, project: &Project, asked: &RunService) -> Resul
         remove_orphans: asked.remove_orphans,
         ..up::Options::default()
     };
+    let held = session.lock(project).await?;
+    if !session.dry_run {
+        sweep(engine, disk, Care::Quick).await?;
+    }
     let actual = session.actual(project).await?;
     let wanted = Wanted { project, facts: &facts };
     let plan = up::before_run(wanted, &actual, &asked.service, &options)?;
-    session.carry_out(project, &facts, &images, &plan, None).await?;
+    session.carry_out(held, project, &facts, &images, &plan, None).await?;
     if session.dry_run {
         return Ok(None);
     }
+    let _held = session.lock(project).await?;
     let slug = id::random()?;
     let own = format!("{}-{}-run-{}", project.name, asked.service, id::short(&slug));
     let performer = Performer::new((engine, disk), (project, &facts), &images, None);

@@ -82,7 +82,11 @@ async fn stop(session: &Session, project: &Project, asked: &Up, interruption: &m
     tokio::select! {
         stopped = lifecycle::stop(session, project, &stop) => stopped?,
         () = interruption.next() => {
-            lifecycle::kill(session, project, &stop.services, ("SIGKILL", false)).await?
+            tokio::select! {
+                killed = lifecycle::kill(session, project, &stop.services, ("SIGKILL", false)) => killed?,
+                // Who still has no patience is let go of.
+                () = interruption.next() => 130,
+            }
         }
     };
     Ok(130)
@@ -122,18 +126,20 @@ pub async fn scale(
 }
 
 async fn bring_up(session: &Session, project: &Project, asked: &Up) -> Result<()> {
-    let _lock = session.lock(project).await?;
-    sweep(&session.engine, &session.disk, Care::Checked).await?;
     let mut selected: BTreeSet<String> = selection::named(project, &asked.plan.services)?;
     if !asked.plan.no_deps {
         selected = selection::with_dependencies(project, selected);
     }
     let images = images::ensure_built(session, project, &selected, asked.pull, asked.building).await?;
     let facts = facts::of(project, &images)?;
+    let held = session.lock(project).await?;
+    if !session.dry_run {
+        sweep(&session.engine, &session.disk, Care::Checked).await?;
+    }
     let actual = session.actual(project).await?;
     let plan = planned(Wanted { project, facts: &facts }, &actual, &asked.plan)?;
     if !session.dry_run {
         progress::tell_running(&plan, &actual, &selected);
     }
-    session.carry_out(project, &facts, &images, &plan, asked.stop_seconds).await
+    session.carry_out(held, project, &facts, &images, &plan, asked.stop_seconds).await
 }
