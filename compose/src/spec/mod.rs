@@ -17,6 +17,7 @@ pub mod check;
 pub mod commit;
 pub mod image;
 pub mod oci;
+pub mod places;
 pub mod seccomp;
 pub mod update;
 pub mod user;
@@ -24,7 +25,7 @@ pub mod user;
 #[cfg(test)]
 mod tests;
 
-pub use mounts::Bind;
+pub use mounts::{Bind, shm_size};
 pub use process::{command, set};
 
 /// All that a spec is made of.
