@@ -44,25 +44,17 @@ impl Subpath {
     ///
     /// Errors: a path that isn't below the volume, goes through a link, or leads nowhere.
     pub fn open(&self) -> Result<OwnedFd> {
-        self.open_if_there()?.ok_or_else(|| self.wrong("no such file or directory"))
-    }
-
-    /// Opens it as a path, if it is there.
-    ///
-    /// Errors: a path that isn't below the volume, or goes through a link.
-    pub fn open_if_there(&self) -> Result<Option<OwnedFd>> {
         let root =
             open(&self.data, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).at(self.data.display())?;
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(&root, self.path.as_str(), how) {
-            Ok(place) => Ok(Some(place)),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(Errno::EXDEV) => Err(self.wrong("not below the volume")),
-            Err(Errno::ELOOP) => Err(self.wrong("a symbolic link is on the way")),
-            Err(errno) => Err(self.wrong(errno.desc())),
-        }
+        openat2(&root, self.path.as_str(), how).map_err(|errno| match errno {
+            Errno::EXDEV => self.wrong("not below the volume"),
+            Errno::ELOOP => self.wrong("a symbolic link is on the way"),
+            Errno::ENOENT => self.wrong("no such file or directory"),
+            errno => self.wrong(errno.desc()),
+        })
     }
 
     fn wrong(&self, why: &str) -> Error {
@@ -198,9 +190,8 @@ mod tests {
         fs::create_dir_all(data.join("a/b")).expect("directories");
         fs::write(data.join("a/file"), "").expect("a file");
         symlink("/", data.join("out")).expect("a link");
-        let at = |path: &str| Subpath { data: data.clone(), path: path.to_owned() };
         let said = |path: &str| {
-            let opened = at(path).open();
+            let opened = Subpath { data: data.clone(), path: path.to_owned() }.open();
             opened.err().map(|err| err.to_string().rsplit(": ").next().unwrap_or_default().to_owned())
         };
         for good in [".", "a", "a/b", "a/../a", "a/file", "./a//b/"] {

@@ -231,12 +231,8 @@ impl Tree {
     /// Mounts a part into the tree. What is not there on the host, or has no place in a tree that can't be written to,
     /// is left out.
     fn add(&self, part: &Part) -> Result<()> {
-        let opened = part.subpath.as_ref().map(Subpath::open_if_there).transpose()?;
-        let source = match &opened {
-            None => part.source.clone(),
-            Some(Some(place)) => path_of(place),
-            Some(None) => return Ok(()),
-        };
+        let opened = part.subpath.as_ref().map(Subpath::open).transpose()?;
+        let source = opened.as_ref().map_or_else(|| part.source.clone(), path_of);
         let is_dir = match std::fs::metadata(&source) {
             Ok(about) => about.is_dir(),
             Err(_) => return Ok(()),

@@ -12,14 +12,15 @@ pub fn volumes(typed: &Typed) -> Result<Vec<Mount>> {
     let short = typed.texts("volume").into_iter().map(|text| volume(&text)).collect::<Result<Vec<_>>>()?;
     let long = typed.texts("mount").into_iter().map(|text| mount(&text)).collect::<Result<Vec<_>>>()?;
     // An anonymous volume is where nothing else is, and one time only.
-    let (anonymous, mut made): (Vec<_>, Vec<_>) = short.into_iter().partition(|mount| mount.source.is_none());
-    made.extend(long);
-    for mount in anonymous {
-        if made.iter().all(|other| other.target != mount.target) {
-            made.push(mount);
-        }
-    }
-    Ok(made)
+    let is_one_too_many = |at: usize, mount: &Mount| {
+        let is_there = |other: &Mount| other.target == mount.target;
+        let is_named = |other: &&Mount| other.source.is_some();
+        let is_alone =
+            !short[..at].iter().any(is_there) && !short.iter().filter(is_named).chain(&long).any(is_there);
+        mount.source.is_none() && !is_alone
+    };
+    let kept = short.iter().enumerate().filter(|(at, mount)| !is_one_too_many(*at, mount));
+    Ok(kept.map(|(_, mount)| mount).chain(&long).cloned().collect())
 }
 
 /// `[SOURCE:]TARGET[:OPTIONS]`
@@ -284,6 +285,17 @@ mod tests {
             let said = mount(&text).expect_err("it is refused").to_string();
             assert!(said.starts_with("invalid argument") && said.contains(why), "{text}: {said}");
         }
+    }
+
+    #[test]
+    fn an_anonymous_volume_gives_way() {
+        let line = "run -v /m -v v:/m -v /n -v /n -v /o --mount type=tmpfs,dst=/o i";
+        let matches =
+            crate::cli::container::flags(clap::Command::new("run")).try_get_matches_from(line.split(' '));
+        let made = volumes(&Typed(&matches.expect("flags"))).expect("mounts");
+        let made: Vec<_> =
+            made.iter().map(|mount| (mount.source.as_deref(), mount.target.as_str())).collect();
+        assert_eq!(made, [(Some("v"), "/m"), (None, "/n"), (None, "/o")]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub mod user;
 #[cfg(test)]
 mod tests;
 
-pub use mounts::{Bind, shm_size};
+pub use mounts::Bind;
 pub use process::{command, set};
 
 /// All that a spec is made of.

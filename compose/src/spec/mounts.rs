@@ -5,15 +5,8 @@ use std::path::Path;
 use super::process::INIT;
 use super::{Inputs, oci, wrong};
 use crate::error::Result;
-use crate::model::types::{Mount, Service, TmpfsOptions};
-use crate::model::values::{Bytes, MountKind};
-
-const SHM_BYTES: i64 = 64 << 20;
-
-/// How large a service's shared memory is. 0 is no size.
-pub fn shm_size(service: &Service) -> Bytes {
-    service.shm_size.filter(|size| size.0 != 0).unwrap_or(Bytes(SHM_BYTES))
-}
+use crate::model::types::{Mount, TmpfsOptions};
+use crate::model::values::MountKind;
 
 /// The files that are the container's and not the image's.
 const FILES: [&str; 3] = ["resolv.conf", "hostname", "hosts"];
@@ -65,7 +58,7 @@ fn kernel_mounts(inputs: &Inputs) -> Vec<oci::Mount> {
 /// Queues and shared memory are of whoever's IPC namespace it is.
 fn ipc_mounts(inputs: &Inputs) -> Vec<oci::Mount> {
     let service = inputs.service;
-    let size = format!("size={}", shm_size(service).0);
+    let size = format!("size={}", service.shm_bytes());
     let mqueue = mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]);
     match (service.ipc.as_deref(), inputs.joined.ipc) {
         (Some("none"), _) => vec![mqueue],

@@ -8,7 +8,6 @@ use crate::apply::image::Image;
 use crate::apply::keeper::DEFAULT_NETWORK;
 use crate::net::endpoint::Endpoint;
 use crate::observe::{self, Observed, State};
-use crate::spec::shm_size;
 use crate::{keep, time};
 
 /// The moment that means never.
@@ -126,7 +125,7 @@ fn host_config(observed: &Observed) -> Value {
         "NanoCpus": (service.cpus.unwrap_or_default() * 1e9) as i64,
         "PidsLimit": service.pids_limit,
         "Init": service.init,
-        "ShmSize": shm_size(&service).0,
+        "ShmSize": service.shm_bytes(),
     })
 }
 
