@@ -85,7 +85,6 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
 ///
 /// Errors: in Docker's words.
 pub fn check(service: &Service) -> Result<()> {
-    spec::places::check(service)?;
     spec::check::service(service, &host::cpus()?)
 }
 
@@ -128,7 +127,6 @@ impl Maker<'_> {
         };
         let spec = Any::json(SPEC_TYPE, &spec::build(&inputs)?)?;
         let record = Record {
-            name: String::new(),
             service: service.clone(),
             image: service.image.clone().unwrap_or_default(),
             image_id: image.id.clone(),
@@ -138,7 +136,7 @@ impl Maker<'_> {
             volumes: places.volumes,
             auto_remove: self.new.auto_remove,
             member: self.new.member.clone(),
-            unkept_labels: BTreeMap::new(),
+            ..Record::default()
         };
         self.register(engine, spec, record, &hostname, host.systemd).await
     }
@@ -161,7 +159,8 @@ impl Maker<'_> {
             }
             None => free_name(engine).await?,
         };
-        let record = Record { name, ..record };
+        let mut record = Record { name, ..record };
+        let mut labels = record.divide_labels(&image.document.config.labels);
         let told = Told {
             id: self.id,
             name: &record.name,
@@ -171,8 +170,6 @@ impl Maker<'_> {
             auto_remove: self.new.auto_remove,
         };
         keeper::tell(engine, self.disk, &told)?;
-        let (mut labels, unkept) = record.labels(&image.document.config.labels);
-        let record = Record { unkept_labels: unkept, ..record };
         if record.is_revived() {
             labels.insert(record::LOG_URI.to_owned(), keeper::log_uri(&self.dir)?);
         }

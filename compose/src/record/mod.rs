@@ -113,11 +113,9 @@ impl Record {
         self.service.stop_grace_period.map_or(STOP_SECONDS, |period| period.0.as_secs())
     }
 
-    /// The labels: the image's, the service's, and what others look for. Those that containerd keeps, and the rest.
-    pub fn labels(
-        &self,
-        image: &BTreeMap<String, String>,
-    ) -> (HashMap<String, String>, BTreeMap<String, String>) {
+    /// The labels that containerd is to keep: the image's, the service's, and what others look for. The record has the
+    /// rest of them from now on.
+    pub fn divide_labels(&mut self, image: &BTreeMap<String, String>) -> HashMap<String, String> {
         let is_free = |(name, _): &(&String, &String)| !RESERVED.iter().any(|start| name.starts_with(start));
         let images = image.iter().filter(is_free).map(|(name, value)| (name.clone(), value.clone()));
         let mut labels: HashMap<String, String> = images.chain(self.service.labels.clone()).collect();
@@ -134,15 +132,15 @@ impl Record {
         }
         let is_kept =
             |name: &str, value: &str| !value.is_empty() && name.len() + value.len() <= LABEL_BYTES_MAX;
-        let mut unkept = BTreeMap::new();
+        self.unkept_labels.clear();
         labels.retain(|name, value| {
             let is_kept = is_kept(name, value);
             if !is_kept {
-                unkept.insert(name.clone(), value.clone());
+                self.unkept_labels.insert(name.clone(), value.clone());
             }
             is_kept
         });
-        (labels, unkept)
+        labels
     }
 
     /// Whether containerd's restart monitor brings it back, after a reboot and when its shim was killed.
@@ -188,8 +186,8 @@ mod tests {
     fn an_image_sets_no_label_that_anybody_acts_on() {
         let image = ["containerd.io/restart.loguri", "nerdctl/name", "corten.compose/name", "maintainer"];
         let image = image.map(|name| (name.to_owned(), "evil".to_owned())).into_iter().collect();
-        let record = Record { name: "web".to_owned(), ..Record::default() };
-        let (labels, _) = record.labels(&image);
+        let mut record = Record { name: "web".to_owned(), ..Record::default() };
+        let labels = record.divide_labels(&image);
         assert_eq!(labels.get("maintainer").map(String::as_str), Some("evil"));
         assert_eq!(labels.get(NAME).map(String::as_str), Some("web"));
         assert_eq!(labels.values().filter(|value| *value == "evil").count(), 1);
@@ -201,11 +199,11 @@ mod tests {
         let image = BTreeMap::from([("empty".to_owned(), String::new()), ("of".to_owned(), longest)]);
         let service =
             Service { labels: [("a".to_owned(), long)].into_iter().collect(), ..Service::default() };
-        let record =
+        let mut record =
             Record { name: "web".to_owned(), stop_signal: "TERM".to_owned(), service, ..Record::default() };
-        let (kept, unkept) = record.labels(&image);
+        let kept = record.divide_labels(&image);
         assert!(kept.contains_key("of") && kept.contains_key(NAME) && !kept.contains_key("a"));
-        assert_eq!(unkept.keys().collect::<Vec<_>>(), ["a", "empty"]);
+        assert_eq!(record.unkept_labels.keys().collect::<Vec<_>>(), ["a", "empty"]);
     }
 
     #[test]
