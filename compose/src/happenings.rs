@@ -35,11 +35,14 @@ pub struct About {
 
 impl About {
     fn of(container: &Container) -> About {
+        let record = record::Record::of(container).ok().flatten();
+        let mut container = container.clone();
+        record.iter().for_each(|record| record.complete(&mut container));
         let labels = &container.labels;
         let named = labels.get(record::NAME).or_else(|| labels.get("nerdctl/name"));
         let is_shown = |(name, _): &(&String, &String)| !HIDDEN.iter().any(|start| name.starts_with(start));
         let shown = labels.iter().filter(is_shown);
-        let typed = record::Record::of(container).ok().flatten().map(|record| record.image);
+        let typed = record.map(|record| record.image);
         About {
             name: named.unwrap_or(&container.id).clone(),
             image: typed.unwrap_or_else(|| familiar(&container.image)),

@@ -177,9 +177,10 @@ pub async fn one(engine: &Engine, id: &str) -> Result<Observed> {
 }
 
 /// A container and its task, with what is on disk of both.
-fn observed_as(disk: &Disk, container: Container, task: Option<Process>) -> Observed {
+fn observed_as(disk: &Disk, mut container: Container, task: Option<Process>) -> Observed {
     // What a later version wrote is as good as nothing.
     let record = Record::of(&container).ok().flatten();
+    record.iter().for_each(|record| record.complete(&mut container));
     let kept = keep::State::load(&disk.running(&container.id)).ok().flatten().unwrap_or_default();
     let exit = keep::Exit::load(&disk.container(&container.id)).ok().flatten();
     let exit = if task.is_none() && !kept.is_in_charge() { kept.exit_unless_seen(exit) } else { exit };

@@ -52,6 +52,7 @@ impl Subpath {
         openat2(&root, self.path.as_str(), how).map_err(|errno| match errno {
             Errno::EXDEV => self.wrong("not below the volume"),
             Errno::ELOOP => self.wrong("a symbolic link is on the way"),
+            Errno::ENOENT => self.wrong("no such file or directory"),
             errno => self.wrong(errno.desc()),
         })
     }
@@ -212,7 +213,7 @@ mod tests {
             ("a/../..", "not below the volume"),
             ("out", "a symbolic link is on the way"),
             ("out/etc", "a symbolic link is on the way"),
-            ("none", "No such file or directory"),
+            ("none", "no such file or directory"),
             ("a/file/x", "Not a directory"),
         ] {
             assert_eq!(said(bad).as_deref(), Some(why), "{bad}");

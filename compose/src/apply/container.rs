@@ -127,7 +127,6 @@ impl Maker<'_> {
         };
         let spec = Any::json(SPEC_TYPE, &spec::build(&inputs)?)?;
         let record = Record {
-            name: String::new(),
             service: service.clone(),
             image: service.image.clone().unwrap_or_default(),
             image_id: image.id.clone(),
@@ -137,6 +136,7 @@ impl Maker<'_> {
             volumes: places.volumes,
             auto_remove: self.new.auto_remove,
             member: self.new.member.clone(),
+            ..Record::default()
         };
         self.register(engine, spec, record, &hostname, host.systemd).await
     }
@@ -159,7 +159,8 @@ impl Maker<'_> {
             }
             None => free_name(engine).await?,
         };
-        let record = Record { name, ..record };
+        let mut record = Record { name, ..record };
+        let mut labels = record.divide_labels(&image.document.config.labels);
         let told = Told {
             id: self.id,
             name: &record.name,
@@ -169,7 +170,6 @@ impl Maker<'_> {
             auto_remove: self.new.auto_remove,
         };
         keeper::tell(engine, self.disk, &told)?;
-        let mut labels = record.labels(&image.document.config.labels);
         if record.is_revived() {
             labels.insert(record::LOG_URI.to_owned(), keeper::log_uri(&self.dir)?);
         }
@@ -242,14 +242,15 @@ impl Maker<'_> {
 
     /// The volume of a mount, which is made and filled where it isn't there yet.
     async fn volume(&self, mount: &Mount, layers: &[Layer], anonymous: &mut Vec<String>) -> Result<String> {
+        let labels = mount.volume.iter().flat_map(|options| options.labels.clone()).collect();
+        let wanted = Volume { driver: "local".to_owned(), labels, ..Volume::default() };
         let name = match mount.source.as_ref().or(self.new.taken_over.get(&mount.target)) {
             Some(name) => {
-                let volume = Volume { name: name.clone(), driver: "local".to_owned(), ..Volume::default() };
-                volume::ensure(self.disk, &volume)?;
+                volume::ensure(self.disk, &Volume { name: name.clone(), ..wanted })?;
                 name.clone()
             }
             None => {
-                let name = volume::ensure_anonymous(self.disk)?;
+                let name = volume::ensure_anonymous(self.disk, wanted)?;
                 anonymous.push(name.clone());
                 Making::note(&self.dir, &self.new.service, anonymous)?;
                 name
@@ -279,8 +280,8 @@ impl Places {
         let Some(path) = path.filter(|path| !path.is_empty()) else {
             return Ok(data.to_string_lossy().into_owned());
         };
+        // Whether the place is there is asked at each start: who goes before may be the one who makes it.
         let subpath = Subpath { data, path };
-        subpath.open()?;
         let source = subpath.on_host().to_string_lossy().into_owned();
         self.subpaths.0.insert(mount.target.clone(), subpath);
         Ok(source)
@@ -304,7 +305,8 @@ fn bind_source(mount: &Mount) -> Result<String> {
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
 fn hostname(service: &Service, id: &str) -> Result<String> {
-    match (&service.hostname, service.network_mode.as_deref(), service.uts.as_deref()) {
+    let asked = service.hostname.as_ref().filter(|asked| !asked.is_empty());
+    match (asked, service.network_mode.as_deref(), service.uts.as_deref()) {
         (Some(hostname), _, _) => Ok(hostname.clone()),
         (None, Some("host"), _) | (None, _, Some("host")) => {
             std::fs::read_to_string(HOSTNAME).at(HOSTNAME).map(|name| name.trim_end().to_owned())

@@ -106,10 +106,9 @@ pub fn ensure(disk: &Disk, wanted: &Volume) -> Result<()> {
 }
 
 /// Makes a volume of a name that nobody has.
-pub fn ensure_anonymous(disk: &Disk) -> Result<String> {
+pub fn ensure_anonymous(disk: &Disk, wanted: Volume) -> Result<String> {
     let name = id::random()?;
-    let volume =
-        Volume { name: name.clone(), driver: "local".to_owned(), anonymous: true, ..Volume::default() };
+    let volume = Volume { name: name.clone(), anonymous: true, ..wanted };
     ensure(disk, &volume).map(|()| name)
 }
 

@@ -5,14 +5,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::mounts;
 use super::networks::networks;
 use super::typed::{Typed, command_line, flag, value, values};
+use super::values_of;
 use crate::apply::image::When;
-use crate::error::{Context, Error, Kind, Result};
-use crate::input;
+use crate::error::{Error, Kind, Result};
 use crate::model::refused::{refused, variable};
 use crate::model::types::{
-    BlkioConfig, Device, Healthcheck, Logging, Map, Port, Service, ThrottleDevice, Ulimit, WeightDevice,
+    BlkioConfig, Healthcheck, Logging, Map, Port, Service, ThrottleDevice, WeightDevice,
 };
-use crate::model::values::Duration;
 
 /// A container as `run` and `create` ask for it.
 #[derive(Debug)]
@@ -239,10 +238,10 @@ fn service(typed: &Typed) -> Result<Service> {
         cap_drop: typed.texts("cap-drop"),
         security_opt: typed.texts("security-opt"),
         read_only: typed.flag("read-only"),
-        devices: typed.texts("device").iter().map(|device| self::device(device)).collect(),
+        devices: values_of::devices(typed)?,
         device_cgroup_rules: typed.texts("device-cgroup-rule"),
-        sysctls: typed.pairs("sysctl").collect(),
-        ulimits: ulimits(typed)?,
+        sysctls: values_of::sysctls(typed)?,
+        ulimits: values_of::ulimits(typed)?,
         oom_kill_disable: typed.flag("oom-kill-disable"),
         oom_score_adj: typed.read("oom-score-adj")?,
         mem_limit: typed.read("memory")?,
@@ -262,10 +261,8 @@ fn service(typed: &Typed) -> Result<Service> {
         volumes_from: typed.texts("volumes-from"),
         restart: typed.restart()?,
         stop_signal: typed.text("stop-signal"),
-        stop_grace_period: typed
-            .read("stop-timeout")?
-            .map(|seconds| Duration(std::time::Duration::from_secs(seconds))),
-        labels: labels(typed)?,
+        stop_grace_period: values_of::stop_timeout(typed)?,
+        labels: values_of::labels(typed)?,
         annotations: typed.pairs("annotation").collect(),
         healthcheck: healthcheck(typed)?,
         logging: logging(typed),
@@ -277,7 +274,7 @@ fn service(typed: &Typed) -> Result<Service> {
 pub(super) fn environment(typed: &Typed) -> Result<Map<Option<String>>> {
     let mut lines = Vec::new();
     for file in typed.texts("env-file") {
-        lines.extend(lines_of(&file)?);
+        lines.extend(values_of::lines(&file, "env")?);
     }
     lines.extend(typed.texts("env"));
     let mut environment = Map::new();
@@ -298,29 +295,6 @@ pub(super) fn environment(typed: &Typed) -> Result<Map<Option<String>>> {
         }
     }
     Ok(environment)
-}
-
-/// Lines of `KEY=VALUE`, but for comments and empty ones.
-fn lines_of(file: &str) -> Result<Vec<String>> {
-    let text = input::text(file.as_ref()).at(file)?;
-    let says_something = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    Ok(text.lines().filter(says_something).map(|line| line.trim_start().to_owned()).collect())
-}
-
-/// The files' labels, then those of the command line.
-fn labels(typed: &Typed) -> Result<Map<String>> {
-    let mut labels = Map::new();
-    for file in typed.texts("label-file") {
-        for line in lines_of(&file)? {
-            let (key, value) = line.split_once('=').unwrap_or((&line, ""));
-            if key.is_empty() || key.contains(char::is_whitespace) {
-                return Err(Error::new(format!("{file}: no label: {line}")));
-            }
-            labels.insert(key.to_owned(), value.to_owned());
-        }
-    }
-    labels.extend(typed.pairs("label"));
-    Ok(labels)
 }
 
 fn blkio(typed: &Typed) -> Result<Option<BlkioConfig>> {
@@ -377,9 +351,10 @@ fn searched(typed: &Typed) -> Result<Vec<String>> {
 /// `[IP:][HOST:]PORT[/PROTOCOL]`, each of the ports a range maybe.
 pub(super) fn ports(typed: &Typed) -> Result<Vec<Port>> {
     let mut ports = Vec::new();
-    for text in typed.texts("publish") {
+    for typed in typed.texts("publish") {
         let wrong =
-            |why: &str| Error::new(format!("invalid argument \"{text}\" for \"-p, --publish\": {why}"));
+            |why: &str| Error::new(format!("invalid argument \"{typed}\" for \"-p, --publish\": {why}"));
+        let text = if typed.contains('=') { values_of::port(&typed)? } else { typed.clone() };
         let (rest, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
         let protocol = if protocol.is_empty() { "tcp".to_owned() } else { protocol.to_ascii_lowercase() };
         let (rest, container) = rest.rsplit_once(':').unwrap_or(("", rest));
@@ -387,6 +362,7 @@ pub(super) fn ports(typed: &Typed) -> Result<Vec<Port>> {
             Some((ip, host)) => (Some(ip.trim_matches(['[', ']']).to_owned()), host),
             None => (None, rest),
         };
+        let ip = ip.filter(|ip| !ip.is_empty());
         let container = range(container).ok_or_else(|| wrong("invalid containerPort"))?;
         let host_range =
             if host.is_empty() { None } else { Some(range(host).ok_or_else(|| wrong("invalid hostPort"))?) };
@@ -417,30 +393,6 @@ fn range(text: &str) -> Option<(u16, u16)> {
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let (from, to) = (from.parse().ok()?, to.parse().ok()?);
     (from <= to).then_some((from, to))
-}
-
-/// `HOST[:CONTAINER][:rwm]`
-fn device(text: &str) -> Device {
-    let mut parts = text.split(':');
-    let source = parts.next().unwrap_or_default().to_owned();
-    let (mut target, mut permissions) = (None, None);
-    for part in parts {
-        if part.chars().all(|letter| "rwm".contains(letter)) {
-            permissions = Some(part.to_owned());
-        } else {
-            target = Some(part.to_owned());
-        }
-    }
-    Device { source, target, permissions, ..Device::default() }
-}
-
-fn ulimits(typed: &Typed) -> Result<Map<Ulimit>> {
-    let limit = |(name, value): (String, String)| {
-        let (soft, hard) = value.split_once(':').unwrap_or((&value, &value));
-        let (soft, hard) = (typed.read_text("ulimit", soft)?, typed.read_text("ulimit", hard)?);
-        Ok((name, Ulimit { soft, hard, ..Ulimit::default() }))
-    };
-    typed.pairs("ulimit").map(limit).collect()
 }
 
 fn healthcheck(typed: &Typed) -> Result<Option<Healthcheck>> {
@@ -525,9 +477,11 @@ mod tests {
 
     #[test]
     fn ports_come_one_by_one() {
-        let asked =
-            meant("run -p 127.0.0.1:8080:80 -p 53:53/udp -p 90 -p 7000-7001:80-81 -p [::1]:1:2/TCP i")
-                .unwrap();
+        let asked = meant(
+            "run -p 127.0.0.1:8080:80 -p 53:53/udp -p ::90 -p 7000-7001:80-81 -p [::1]:1:2/TCP -p \
+                   target=7,published=8 i",
+        )
+        .unwrap();
         let ports = asked.service.ports.into_iter().map(|port| {
             (
                 port.host_ip.unwrap_or_default(),
@@ -548,6 +502,7 @@ mod tests {
                 of("", "7000", 80, "tcp"),
                 of("", "7001", 81, "tcp"),
                 of("::1", "1", 2, "tcp"),
+                of("", "8", 7, "tcp"),
             ]
         );
         assert!(meant("run -p 1-2:1-3 i").is_err());

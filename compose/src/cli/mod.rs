@@ -14,3 +14,4 @@ mod networks;
 pub mod observe;
 pub mod parse;
 mod typed;
+mod values_of;

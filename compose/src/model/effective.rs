@@ -14,6 +14,12 @@ impl Service {
         self.scale.or(self.deploy.as_ref().and_then(|deploy| deploy.replicas)).unwrap_or(1)
     }
 
+    /// How large its shared memory is, in bytes. 0 is no size.
+    pub fn shm_bytes(&self) -> i64 {
+        const DEFAULT: i64 = 64 << 20;
+        self.shm_size.map(|size| size.0).filter(|size| *size != 0).unwrap_or(DEFAULT)
+    }
+
     /// What happens when a container ends. As in docker compose, `deploy.restart_policy` goes before `restart`.
     pub fn restart_policy(&self) -> Restart {
         let Some(policy) = self.deploy.as_ref().and_then(|deploy| deploy.restart_policy.as_ref()) else {

@@ -281,7 +281,7 @@ impl Network {
         };
         main["cniVersion"] = cni::VERSION.into();
         main["name"] = self.id.as_str().into();
-        main["ipam"] = self.addresses(has_default_route);
+        main["ipam"] = self.addresses(has_default_route, &attachment.addresses);
         if let Some(mtu) = self.mtu {
             main["mtu"] = mtu.into();
         }
@@ -298,12 +298,16 @@ impl Network {
         plugins
     }
 
-    fn addresses(&self, has_default_route: bool) -> Value {
+    fn addresses(&self, has_default_route: bool, fixed: &[IpAddr]) -> Value {
         let range = |subnet: &Subnet| {
             let mut range = json!({"subnet": subnet.subnet, "gateway": subnet.gateway});
-            if let Some(given) = subnet.range {
-                range["rangeStart"] = json!(pool::first_host(&given));
-                range["rangeEnd"] = json!(given.broadcast());
+            // A container that insists on an address may have one beside the range. The plugin knows by the address
+            // alone whether another container has it.
+            let is_fixed = fixed.iter().any(|address| subnet.subnet.contains(address));
+            if let Some(given) = subnet.range.filter(|_| !is_fixed) {
+                let (first, last) = pool::hosts(&subnet.subnet, &given);
+                range["rangeStart"] = json!(first);
+                range["rangeEnd"] = json!(last);
             }
             json!([range])
         };

@@ -113,6 +113,18 @@ pub fn first_host(subnet: &IpNet) -> IpAddr {
     }
 }
 
+/// The first and the last address of a range that hosts of the subnet may have.
+pub fn hosts(subnet: &IpNet, range: &IpNet) -> (IpAddr, IpAddr) {
+    let first = if range.network() == subnet.network() { first_host(subnet) } else { range.network() };
+    let last = match range.broadcast() {
+        IpAddr::V4(last) if IpAddr::V4(last) == subnet.broadcast() => {
+            Ipv4Addr::from(u32::from(last) - 1).into()
+        }
+        last => last,
+    };
+    (first, last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +174,19 @@ mod tests {
         assert_eq!(v6_of("a"), v6_of("a"));
         assert_ne!(v6_of("a"), v6_of("b"));
         assert!(v6_of("a").to_string().starts_with("fd"));
+    }
+
+    #[test]
+    fn a_range_is_without_the_ends_of_its_subnet() {
+        let of = |subnet: &str, range: &str| {
+            let (first, last) = hosts(&subnet.parse().unwrap(), &range.parse().unwrap());
+            format!("{first}-{last}")
+        };
+        assert_eq!(of("10.6.0.0/24", "10.6.0.0/24"), "10.6.0.1-10.6.0.254");
+        assert_eq!(of("10.6.0.0/24", "10.6.0.128/25"), "10.6.0.128-10.6.0.254");
+        assert_eq!(of("10.6.0.0/24", "10.6.0.64/26"), "10.6.0.64-10.6.0.127");
+        assert_eq!(of("10.6.0.0/24", "10.6.0.9/32"), "10.6.0.9-10.6.0.9");
+        assert_eq!(of("fd00::/64", "fd00::/127"), "fd00::1-fd00::1");
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub const STOPPED_BY_USER: &str = "containerd.io/restart.explicitly-stopped";
 /// The URI of the log: the monitor's tasks get it as their streams.
 pub const LOG_URI: &str = "containerd.io/restart.loguri";
 
+/// containerd refuses a label whose name and value are longer together. It forgets one whose value is empty.
+const LABEL_BYTES_MAX: usize = 4096;
+
 /// How long a process has from the stop signal to SIGKILL.
 const STOP_SECONDS: u64 = 10;
 
@@ -59,12 +62,20 @@ pub struct Record {
     pub auto_remove: bool,
     /// Which container of which project it is.
     pub member: Option<Member>,
+    /// Labels that containerd doesn't keep.
+    pub unkept_labels: BTreeMap<String, String>,
 }
 
 impl Record {
     /// The record of a container, if the container is one of ours.
     pub fn of(container: &Container) -> Result<Option<Record>> {
         container.extensions.get(EXTENSION).map(Any::read_json).transpose().at(&container.id)
+    }
+
+    /// Gives a container, as containerd knows it, the labels that containerd doesn't keep.
+    pub fn complete(&self, container: &mut Container) {
+        let labels = self.unkept_labels.iter().map(|(name, value)| (name.clone(), value.clone()));
+        container.labels.extend(labels);
     }
 
     /// The record as containerd keeps it.
@@ -102,8 +113,9 @@ impl Record {
         self.service.stop_grace_period.map_or(STOP_SECONDS, |period| period.0.as_secs())
     }
 
-    /// The labels: the image's, the service's, and what others look for.
-    pub fn labels(&self, image: &BTreeMap<String, String>) -> HashMap<String, String> {
+    /// The labels that containerd is to keep: the image's, the service's, and what others look for. The record has the
+    /// rest of them from now on.
+    pub fn divide_labels(&mut self, image: &BTreeMap<String, String>) -> HashMap<String, String> {
         let is_free = |(name, _): &(&String, &String)| !RESERVED.iter().any(|start| name.starts_with(start));
         let images = image.iter().filter(is_free).map(|(name, value)| (name.clone(), value.clone()));
         let mut labels: HashMap<String, String> = images.chain(self.service.labels.clone()).collect();
@@ -118,6 +130,16 @@ impl Record {
         if self.is_revived() {
             labels.insert(POLICY.to_owned(), restart);
         }
+        let is_kept =
+            |name: &str, value: &str| !value.is_empty() && name.len() + value.len() <= LABEL_BYTES_MAX;
+        self.unkept_labels.clear();
+        labels.retain(|name, value| {
+            let is_kept = is_kept(name, value);
+            if !is_kept {
+                self.unkept_labels.insert(name.clone(), value.clone());
+            }
+            is_kept
+        });
         labels
     }
 
@@ -164,11 +186,24 @@ mod tests {
     fn an_image_sets_no_label_that_anybody_acts_on() {
         let image = ["containerd.io/restart.loguri", "nerdctl/name", "corten.compose/name", "maintainer"];
         let image = image.map(|name| (name.to_owned(), "evil".to_owned())).into_iter().collect();
-        let record = Record { name: "web".to_owned(), ..Record::default() };
-        let labels = record.labels(&image);
+        let mut record = Record { name: "web".to_owned(), ..Record::default() };
+        let labels = record.divide_labels(&image);
         assert_eq!(labels.get("maintainer").map(String::as_str), Some("evil"));
         assert_eq!(labels.get(NAME).map(String::as_str), Some("web"));
         assert_eq!(labels.values().filter(|value| *value == "evil").count(), 1);
+    }
+
+    #[test]
+    fn what_containerd_does_not_keep_is_told_apart() {
+        let (long, longest) = ("x".repeat(LABEL_BYTES_MAX), "x".repeat(LABEL_BYTES_MAX - 2));
+        let image = BTreeMap::from([("empty".to_owned(), String::new()), ("of".to_owned(), longest)]);
+        let service =
+            Service { labels: [("a".to_owned(), long)].into_iter().collect(), ..Service::default() };
+        let mut record =
+            Record { name: "web".to_owned(), stop_signal: "TERM".to_owned(), service, ..Record::default() };
+        let kept = record.divide_labels(&image);
+        assert!(kept.contains_key("of") && kept.contains_key(NAME) && !kept.contains_key("a"));
+        assert_eq!(record.unkept_labels.keys().collect::<Vec<_>>(), ["a", "empty"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::limits::{limits, reservations};
+use super::places;
 use super::update::Change;
 use crate::error::{Error, Result};
 use crate::model::types::Service;
@@ -79,8 +80,9 @@ fn ranges(list: &str) -> Option<Vec<RangeInclusive<u32>>> {
 
 /// Whether a service's container can be made on a host with these CPUs.
 ///
-/// Errors: the first limit that can't be, in Docker's words.
+/// Errors: the first mount or limit that can't be, in Docker's words.
 pub fn service(service: &Service, cpus: &Cpus) -> Result<()> {
+    places::check(service)?;
     let memory = service.mem_limit.or_else(|| limits(service)?.memory);
     let reservation = service.mem_reservation.or_else(|| reservations(service)?.memory);
     let asked = Asked {

@@ -18,6 +18,7 @@ pub mod check;
 pub mod commit;
 pub mod image;
 pub mod oci;
+pub mod places;
 pub mod seccomp;
 pub mod update;
 pub mod user;

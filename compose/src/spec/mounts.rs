@@ -6,9 +6,7 @@ use super::process::INIT;
 use super::{Inputs, oci, wrong};
 use crate::error::Result;
 use crate::model::types::{Mount, TmpfsOptions};
-use crate::model::values::{Bytes, MountKind};
-
-const SHM_BYTES: i64 = 64 << 20;
+use crate::model::values::MountKind;
 
 /// The files that are the container's and not the image's.
 const FILES: [&str; 3] = ["resolv.conf", "hostname", "hosts"];
@@ -60,7 +58,7 @@ fn kernel_mounts(inputs: &Inputs) -> Vec<oci::Mount> {
 /// Queues and shared memory are of whoever's IPC namespace it is.
 fn ipc_mounts(inputs: &Inputs) -> Vec<oci::Mount> {
     let service = inputs.service;
-    let size = format!("size={}", service.shm_size.unwrap_or(Bytes(SHM_BYTES)).0);
+    let size = format!("size={}", service.shm_bytes());
     let mqueue = mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]);
     match service.ipc.as_deref() {
         Some("none") => vec![mqueue],

@@ -116,16 +116,16 @@ fn host_config(observed: &Observed) -> Value {
         "CapAdd": service.cap_add,
         "CapDrop": service.cap_drop,
         "SecurityOpt": service.security_opt,
-        "PidMode": service.pid.unwrap_or_default(),
+        "PidMode": service.pid.as_deref().unwrap_or_default(),
         "IpcMode": service.ipc.as_deref().unwrap_or("private"),
-        "UTSMode": service.uts.unwrap_or_default(),
+        "UTSMode": service.uts.as_deref().unwrap_or_default(),
         "Runtime": observed.container.runtime.as_ref().map(|runtime| &runtime.name),
         "Memory": service.mem_limit.map_or(0, |bytes| bytes.0),
         "MemorySwap": service.memswap_limit.map_or(0, |bytes| bytes.0),
         "NanoCpus": (service.cpus.unwrap_or_default() * 1e9) as i64,
         "PidsLimit": service.pids_limit,
         "Init": service.init,
-        "ShmSize": service.shm_size.map_or(64 << 20, |bytes| bytes.0),
+        "ShmSize": service.shm_bytes(),
     })
 }
 

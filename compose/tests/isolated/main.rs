@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod again;
+#[cfg(test)]
+mod asked;
 mod build;
 #[cfg(test)]
 mod docker;
