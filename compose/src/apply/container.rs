@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::image::Image;
+use super::joined::{joined, rejoined};
 use super::keeper::{self, Told};
 use super::stdio::Streams;
 use super::sweep::Making;
@@ -28,11 +29,11 @@ use crate::net::hook::NAMESPACE;
 use crate::observe::{self, Observed, State};
 use crate::record::member::Member;
 use crate::record::{self, Record, Wanted};
-use crate::spec::{self, Bind, Inputs, Joined};
+use crate::spec::{self, Bind, Inputs};
 use crate::subpath::{Subpath, Subpaths};
 use crate::{id, keep, names, signals};
 
-const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+pub(super) const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 const RUNC_OPTIONS_TYPE: &str = "containerd.runc.v1.Options";
 
 /// What every stop of a process is by, unless somebody says otherwise.
@@ -327,31 +328,6 @@ fn runtime(service: &Service, systemd: bool) -> Runtime {
     Runtime { name, options }
 }
 
-/// The processes whose namespaces a service joins. 0 for those that don't run: they have to at the start.
-async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
-    let modes = [&service.network_mode, &service.pid, &service.ipc];
-    let names = modes.map(|mode| mode.as_deref().and_then(|mode| mode.strip_prefix("container:")));
-    if names.iter().all(Option::is_none) {
-        return Ok(Joined::default());
-    }
-    let observed = observe::containers(engine).await?;
-    let pid = |name: Option<&str>| -> Result<Option<u32>> {
-        let found = name.map(|name| observe::find(&observed, name)).transpose()?;
-        Ok(found.map(|one| one.task.as_ref().filter(|_| one.state.is_up()).map_or(0, |task| task.pid)))
-    };
-    if let Some(name) = names[2] {
-        let donor = observe::find(&observed, name)?;
-        let ipc = donor.record.as_ref().and_then(|record| record.service.ipc.as_deref());
-        if matches!(ipc, None | Some("" | "private" | "none")) {
-            return Err(Error::new(format!(
-                "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
-                donor.id()
-            )));
-        }
-    }
-    Ok(Joined { network: pid(names[0])?, pid: pid(names[1])?, ipc: pid(names[2])? })
-}
-
 /// Holds a container: nobody else who asks for this starts or restarts it meanwhile.
 pub async fn hold(disk: &Disk, id: &str) -> Result<Option<impl Drop + use<>>> {
     let dir = disk.container(id);
@@ -474,25 +450,6 @@ pub async fn give_up(engine: &Engine, observed: &Observed, mark: keep::LogMark, 
     best_effort(keep::Exit::of_failed_start(reason, started).save(&container));
     if let Some(record) = &observed.record {
         best_effort(want(engine, &observed.container, record, Wanted::Stopped).await);
-    }
-}
-
-/// The spec with the namespaces of those who run now.
-fn rejoined(spec: Option<Any>, service: &Service, joined: Joined) -> Result<Option<Any>> {
-    let parts = [("network_mode", joined.network), ("pid", joined.pid), ("ipc", joined.ipc)];
-    if let Some((field, _)) = parts.iter().find(|(_, pid)| *pid == Some(0)) {
-        return Err(Error::of_kind(
-            Kind::WrongState,
-            format!("{field}: cannot join a container that is not running"),
-        ));
-    }
-    match spec {
-        Some(spec) if parts.iter().any(|(_, pid)| pid.is_some()) => {
-            let mut value: serde_json::Value = spec.read_json()?;
-            spec::rejoin(&mut value, service, joined);
-            Any::json(SPEC_TYPE, &value).map(Some)
-        }
-        spec => Ok(spec),
     }
 }
 

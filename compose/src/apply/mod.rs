@@ -16,6 +16,7 @@ pub mod hook;
 pub mod host;
 pub mod image;
 pub mod inside;
+mod joined;
 pub mod keeper;
 pub mod login;
 pub mod membership;
