@@ -3,7 +3,7 @@
 use super::load::{Layers, Loader};
 use super::paths;
 use super::types::Map;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 
 /// What a project is loaded from, in the words of the command line.
@@ -102,6 +102,15 @@ impl Request {
         names.filter(|name| !name.is_empty()).map(|name| self.absolute(name)).collect()
     }
 
+    /// The name of a project that may be known by its containers alone, because no file is named.
+    pub fn name_without_files(&self) -> Option<&str> {
+        let variable =
+            |name: &str| self.environment.get(name).filter(|text| !text.is_empty()).map(String::as_str);
+        let names_files = !self.files.is_empty() || variable("COMPOSE_FILE").is_some();
+        let name = self.name.as_deref().filter(|name| !name.is_empty());
+        name.or(variable("COMPOSE_PROJECT_NAME")).filter(|_| !names_files)
+    }
+
     /// The profiles that are on: those of the command line, else those of the variable.
     pub fn active_profiles(&self, environment: &Map<String>) -> Vec<String> {
         let named = environment.get("COMPOSE_PROFILES").filter(|_| self.profiles.is_empty());
@@ -121,7 +130,8 @@ fn default_files(loader: &Loader, directory: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     let directory = directory.display();
-    Err(Error::new(format!("{directory}: neither this directory nor one above it has a {}", NAMES[0])))
+    let nowhere = |line| Error::of_kind(Kind::NotFound, line);
+    Err(nowhere(format!("{directory}: neither this directory nor one above it has a {}", NAMES[0])))
 }
 
 fn is_true(text: &str) -> bool {

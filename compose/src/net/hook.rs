@@ -189,7 +189,13 @@ impl Container {
         let endpoint = &mut made.endpoint;
         let netns = namespace::of(pid);
         let target = Target { container: &self.id, netns: Some(&netns), interface: &endpoint.interface };
-        let added = self.client.add(&target, &made.plugins).at(format!("network {}", endpoint.network))?;
+        let add = || self.client.add(&target, &made.plugins);
+        let added = match add() {
+            // The plugin finds a bridge that its own last failure has left without an address, and gives it one.
+            Err(err) if err.to_string().contains("could not set bridge's mac") => add(),
+            added => added,
+        };
+        let added = added.at(format!("network {}", endpoint.network))?;
         endpoint.addresses = added.addresses;
         endpoint.mac = added.mac;
         made.result = added.result;

@@ -13,7 +13,8 @@ use crate::cli::compose::{Asked, Verb};
 use crate::cli::members::Verb as Members;
 use crate::disk::Disk;
 use crate::engine::{DEFAULT_ADDRESS, Engine};
-use crate::error::{self, Context, Result};
+use crate::error::{self, Context, Kind, Result};
+use crate::model::load::Loaded;
 use crate::model::types::Project;
 use crate::plan::explain::explain;
 use crate::plan::graph::{Action, Plan, Step};
@@ -30,6 +31,7 @@ mod down;
 mod exec;
 mod facts;
 mod images;
+mod known;
 mod lifecycle;
 mod logs;
 mod ls;
@@ -62,30 +64,37 @@ pub async fn perform(asked: Asked) -> Ended {
         Ok(Session { disk: Disk::of(namespace), engine, dry_run, shows_hooks, wait_timeout, quiet_pull })
     };
     let to_run = || project::to_run(&request).map(|loaded| loaded.project);
-    let to_look_at = || project::look_at(&request).map(|loaded| loaded.project);
+    // Where there is no file, its containers tell of a project.
+    let found = async |loaded: Result<Loaded>| match (loaded, request.name_without_files()) {
+        (Err(err), Some(name)) if err.kind() == Kind::NotFound => known::project(&open().await?, name).await,
+        (loaded, _) => loaded.map(|loaded| loaded.project),
+    };
+    let to_look_at = async || found(project::look_at(&request)).await;
     match verb {
         Verb::Config(options) => config::run(&request, &options).map(|()| 0),
         Verb::Up(up) => up::up(&open().await?, &to_run()?, &up).await,
-        Verb::Down(down) => down::down(&open().await?, &to_look_at()?, &down).await,
-        Verb::Start(services) => lifecycle::start(&open().await?, &to_run()?, &services).await,
-        Verb::Stop(stop) => lifecycle::stop(&open().await?, &to_look_at()?, &stop).await,
-        Verb::Restart { stop, no_deps } => {
-            lifecycle::restart(&open().await?, &to_run()?, &stop, no_deps).await
+        Verb::Down(down) => down::down(&open().await?, &to_look_at().await?, &down).await,
+        Verb::Start(services) => {
+            lifecycle::start(&open().await?, &found(project::to_run(&request)).await?, &services).await
         }
-        Verb::Ps(ps) => ps::ps(&open().await?, &to_look_at()?, &ps).await,
-        Verb::Logs(asked) => logs::logs(&open().await?, &to_look_at()?, &asked).await,
+        Verb::Stop(stop) => lifecycle::stop(&open().await?, &to_look_at().await?, &stop).await,
+        Verb::Restart { stop, no_deps } => {
+            lifecycle::restart(&open().await?, &found(project::to_run(&request)).await?, &stop, no_deps).await
+        }
+        Verb::Ps(ps) => ps::ps(&open().await?, &to_look_at().await?, &ps).await,
+        Verb::Logs(asked) => logs::logs(&open().await?, &to_look_at().await?, &asked).await,
         Verb::Ls(asked) => ls::ls(&open().await?, &asked).await,
         Verb::Members(Members::Version { short, format }) => members::version(short, format.as_deref()),
         // To change what runs, and to make more of it, the project has to be one that can be run.
         Verb::Members(Members::Scale { counts, no_deps }) => {
             up::scale(&open().await?, &to_run()?, counts, no_deps).await
         }
-        Verb::Members(verb) => observed(&open().await?, &to_look_at()?, verb).await,
+        Verb::Members(verb) => observed(&open().await?, &to_look_at().await?, verb).await,
         Verb::Build(asked) => build::build(&open().await?, &to_run()?, &asked).await,
-        Verb::Exec(asked) => exec::exec(&open().await?, &to_look_at()?, &asked).await,
+        Verb::Exec(asked) => exec::exec(&open().await?, &to_look_at().await?, &asked).await,
         Verb::Run(asked) => run::run(&open().await?, &to_run()?, &asked).await,
-        Verb::Attach(asked) => attach::attach(&open().await?, &to_look_at()?, &asked).await,
-        Verb::Copy(asked) => cp::cp(&open().await?, &to_look_at()?, &asked).await,
+        Verb::Attach(asked) => attach::attach(&open().await?, &to_look_at().await?, &asked).await,
+        Verb::Copy(asked) => cp::cp(&open().await?, &to_look_at().await?, &asked).await,
         Verb::Pull(services) => images::pull(&open().await?, &to_run()?, &services).await,
     }
 }
