@@ -8,14 +8,16 @@ use super::parse::{Binding, Command, Node, Pipeline, Term};
 /// What stands where nothing is.
 const NO_VALUE: &str = "<no value>";
 
-pub fn render(nodes: &[Node], value: &Value) -> Result<String, String> {
-    let mut renderer = Renderer { root: value, variables: Vec::new(), text: String::new() };
+/// The text of `nodes` for a value, which may have `labels`.
+pub fn render(nodes: &[Node], value: &Value, labels: Option<&Value>) -> Result<String, String> {
+    let mut renderer = Renderer { root: value, labels, variables: Vec::new(), text: String::new() };
     renderer.nodes(nodes, value)?;
     Ok(renderer.text)
 }
 
 struct Renderer<'a> {
     root: &'a Value,
+    labels: Option<&'a Value>,
     variables: Vec<(String, Value)>,
     text: String,
 }
@@ -111,6 +113,12 @@ impl Renderer<'_> {
     fn command(&self, command: &Command, dot: &Value, piped: Option<Value>) -> Result<Value, String> {
         let Some((first, rest)) = command.split_first() else { return Ok(Value::Null) };
         let Term::Function(name) = first else {
+            if let (Term::Field(path), Some(labels)) = (first, self.labels) {
+                if path == &["Label"] && std::ptr::eq(dot, self.root) {
+                    let names = rest.iter().map(|term| self.term(term, dot)).chain(piped.map(Ok));
+                    return label(labels, &names.collect::<Result<Vec<_>, _>>()?);
+                }
+            }
             return match (rest.is_empty(), piped) {
                 (true, None) => self.term(first, dot),
                 _ => Err("can't give argument to non-function".to_owned()),
@@ -139,6 +147,15 @@ impl Renderer<'_> {
             Term::Function(name) => call(name, Vec::new()),
             Term::Group(pipeline, path) => Ok(at(&self.pipeline(pipeline, dot)?, path)),
         }
+    }
+}
+
+/// The label of one name, empty if there is none.
+fn label(labels: &Value, names: &[Value]) -> Result<Value, String> {
+    match names {
+        [Value::String(name)] => Ok(labels.get(name).cloned().unwrap_or_else(|| "".into())),
+        [name] => Err(format!("wrong type for value; expected string; got {}", printed(name))),
+        names => Err(format!("wrong number of args for Label: want 1 got {}", names.len())),
     }
 }
 
