@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::model::types::Service;
 
 mod base;
-mod limits;
 mod mounts;
 mod process;
 mod security;
@@ -16,6 +15,7 @@ pub mod capabilities;
 pub mod check;
 pub mod commit;
 pub mod image;
+pub mod limits;
 pub mod oci;
 pub mod seccomp;
 pub mod update;

@@ -16,6 +16,8 @@ mod inputs;
 #[cfg(test)]
 mod inside;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod life;

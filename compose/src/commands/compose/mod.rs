@@ -60,11 +60,12 @@ pub async fn perform(asked: Asked) -> Ended {
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
         Ok(Session { disk: Disk::of(namespace), engine, dry_run, shows_hooks, wait_timeout, quiet_pull })
     };
+    let to_carry_out = || project::to_carry_out(&request).map(|loaded| loaded.project);
     let to_run = || project::to_run(&request).map(|loaded| loaded.project);
     let to_look_at = || project::look_at(&request).map(|loaded| loaded.project);
     match verb {
         Verb::Config(options) => config::run(&request, &options).map(|()| 0),
-        Verb::Up(up) => up::up(&open().await?, &to_run()?, &up).await,
+        Verb::Up(up) => up::up(&open().await?, &to_carry_out()?, &up).await,
         Verb::Down(down) => down::down(&open().await?, &to_look_at()?, &down).await,
         Verb::Start(services) => lifecycle::start(&open().await?, &to_run()?, &services).await,
         Verb::Stop(stop) => lifecycle::stop(&open().await?, &to_look_at()?, &stop).await,
@@ -77,12 +78,12 @@ pub async fn perform(asked: Asked) -> Ended {
         Verb::Members(Members::Version { short, format }) => members::version(short, format.as_deref()),
         // To change what runs, and to make more of it, the project has to be one that can be run.
         Verb::Members(Members::Scale { counts, no_deps }) => {
-            up::scale(&open().await?, &to_run()?, counts, no_deps).await
+            up::scale(&open().await?, &to_carry_out()?, counts, no_deps).await
         }
         Verb::Members(verb) => observed(&open().await?, &to_look_at()?, verb).await,
         Verb::Build(asked) => build::build(&open().await?, &to_run()?, &asked).await,
         Verb::Exec(asked) => exec::exec(&open().await?, &to_look_at()?, &asked).await,
-        Verb::Run(asked) => run::run(&open().await?, &to_run()?, &asked).await,
+        Verb::Run(asked) => run::run(&open().await?, &to_carry_out()?, &asked).await,
         Verb::Attach(asked) => attach::attach(&open().await?, &to_look_at()?, &asked).await,
         Verb::Copy(asked) => cp::cp(&open().await?, &to_look_at()?, &asked).await,
         Verb::Pull(services) => images::pull(&open().await?, &to_run()?, &services).await,

@@ -94,6 +94,7 @@ fn length(value: &Value) -> Result<usize, String> {
         Value::String(text) => Ok(text.len()),
         Value::Array(items) => Ok(items.len()),
         Value::Object(items) => Ok(items.len()),
+        Value::Null => Ok(0),
         value => Err(format!("len of {}", printed(value))),
     }
 }

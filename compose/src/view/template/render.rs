@@ -33,6 +33,10 @@ impl Renderer<'_> {
             Node::Print(binding) => {
                 let value = self.pipeline(&binding.pipeline, dot)?;
                 match binding.names.as_slice() {
+                    [] if value.is_null() => {
+                        let text = self.nothing(&binding.pipeline, dot);
+                        self.text.push_str(text);
+                    }
                     [] => self.text.push_str(&printed(&value)),
                     names => names.iter().for_each(|name| self.set(name, value.clone())),
                 }
@@ -126,6 +130,28 @@ impl Renderer<'_> {
         };
         let arguments = rest.iter().map(|term| self.term(term, dot)).chain(piped.map(Ok));
         call(name, arguments.collect::<Result<_, _>>()?)
+    }
+
+    /// What a pipeline prints that has come to null: Docker has lists and mappings at most keys that are null in JSON.
+    fn nothing(&self, pipeline: &Pipeline, dot: &Value) -> &'static str {
+        const MAPPINGS: [&str; 3] = ["Volumes", "DriverOpts", "Data"];
+        const POINTERS: [&str; 4] = ["PidsLimit", "MemorySwappiness", "IPAMConfig", "Init"];
+        let [command] = pipeline.as_slice() else { return NO_VALUE };
+        let found = match command.as_slice() {
+            [Term::Field(path)] => path.split_last().map(|(key, path)| (key, at(dot, path))),
+            [Term::Variable(name, path)] => path.split_last().and_then(|(key, path)| {
+                Some((key, self.term(&Term::Variable(name.clone(), path.to_vec()), dot).ok()?))
+            }),
+            _ => None,
+        };
+        match found {
+            Some((key, of)) if of.get(key).is_some() => match key.as_str() {
+                key if MAPPINGS.contains(&key) => "map[]",
+                key if POINTERS.contains(&key) => "<nil>",
+                _ => "[]",
+            },
+            _ => NO_VALUE,
+        }
     }
 
     fn term(&self, term: &Term, dot: &Value) -> Result<Value, String> {

@@ -9,6 +9,7 @@ fn rendered(template: &str) -> String {
         "Running": true,
         "Ports": [80, 443],
         "Empty": [],
+        "Null": {"Dns": null, "PidsLimit": null},
         "Labels": {"a": "1", "b.c": "2"},
         super::LABELS: {"a": "1", "b.c": "2"},
         "State": {"Status": "running", "Pid": 7},
@@ -31,6 +32,7 @@ fn what_people_type_is_what_docker_prints() {
         ("{{.Ports}} {{.Labels}} {{.Running}} {{.State.Pid}}", "[80 443] map[a:1 b.c:2] true 7"),
         ("{{index .Labels \"b.c\"}}{{index .Labels \"x\"}}{{index .Ports 1}}", "2443"),
         ("{{.State.Nothing}}", "<no value>"),
+        ("{{.Null.Dns}} {{$.Null.PidsLimit}} {{len .Null.Dns}} {{json .Null.Dns}}", "[] <nil> 0 null"),
         ("{{range .Ports}}{{.}} {{end}}", "80 443 "),
         (
             "{{range $name, $net := .Networks}}{{$name}}={{$net.IPAddress}} {{end}}",
