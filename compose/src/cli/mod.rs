@@ -13,4 +13,5 @@ pub mod mounts;
 mod networks;
 pub mod observe;
 pub mod parse;
+pub mod pull;
 mod typed;

@@ -10,6 +10,8 @@ mod docker;
 mod engine;
 mod flags;
 #[cfg(test)]
+mod further;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod inputs;

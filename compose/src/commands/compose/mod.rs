@@ -49,6 +49,7 @@ pub async fn perform(asked: Asked) -> Ended {
     let quiet_pull = match &verb {
         Verb::Run(run) => run.quiet_pull,
         Verb::Up(up) => up.quiet_pull,
+        Verb::Pull(asked) => asked.quiet,
         _ => false,
     };
     let wait_timeout = match &verb {
@@ -86,7 +87,7 @@ pub async fn perform(asked: Asked) -> Ended {
         Verb::Run(asked) => run::run(&open().await?, &to_carry_out()?, &asked).await,
         Verb::Attach(asked) => attach::attach(&open().await?, &to_look_at()?, &asked).await,
         Verb::Copy(asked) => cp::cp(&open().await?, &to_look_at()?, &asked).await,
-        Verb::Pull(services) => images::pull(&open().await?, &to_run()?, &services).await,
+        Verb::Pull(asked) => images::pull(&open().await?, &to_run()?, &asked).await,
     }
 }
 
