@@ -1,6 +1,6 @@
 //! `corten-compose`: docker compose's commands and flags.
 
-use super::config::{self, Format, What};
+use super::config;
 use crate::model::request::Request;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -131,9 +131,9 @@ pub struct Down {
 pub enum ImagesOfDown {
     #[default]
     None,
-    /// Those that have no name of their own.
+    /// Images that have no name of their own.
     Local,
-    /// Those of all services.
+    /// The images of all services.
     All,
 }
 
@@ -195,7 +195,7 @@ pub fn command() -> Command {
             flag("dry-run", "Print the plan, and do nothing"),
         ])
         .args(of_no_effect())
-        .subcommand(config())
+        .subcommand(config::command())
         .subcommands(life())
         .subcommands(looks())
         .subcommands(members::commands())
@@ -233,7 +233,7 @@ pub fn asked(
 
 fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
     Ok(match name {
-        "config" => Verb::Config(config_options(of)),
+        "config" => Verb::Config(config::options(&Typed(of))),
         "up" => {
             let up = up(of)?;
             let attended = attended::attended(&Typed(of), of.get_flag("detach"), up.plan.wait)?;
@@ -559,52 +559,4 @@ fn project() -> [Arg; 5] {
         .action(ArgAction::Append),
         value("project-directory", "DIR", "Begin relative paths here; by default, where the first file is"),
     ]
-}
-
-fn config() -> Command {
-    Command::new("config")
-        .visible_alias("convert")
-        .about("Print the project as it is understood")
-        .arg(
-            value("format", "FORMAT", "yaml or json")
-                .value_parser(PossibleValuesParser::new(["yaml", "json"])),
-        )
-        .arg(value("output", "FILE", "Write into this file").short('o'))
-        .arg(flag("quiet", "Print nothing, tell only what is wrong").short('q'))
-        .arg(flag("services", "Print the names of services"))
-        .arg(flag("networks", "Print the names of networks"))
-        .arg(flag("volumes", "Print the names of volumes"))
-        .arg(flag("profiles", "Print the names of profiles"))
-        .arg(flag("images", "Print the names of images"))
-        .arg(flag("environment", "Print the variables that a file may use"))
-        .arg(value("hash", "SERVICES", "Print the hashes of services: * for all, or names between commas"))
-        .arg(
-            Arg::new("service")
-                .value_name("SERVICE")
-                .num_args(0..)
-                .help("Only these, and what they depend on"),
-        )
-}
-
-fn config_options(matches: &ArgMatches) -> config::Options {
-    let what = [
-        ("services", What::Services),
-        ("networks", What::Networks),
-        ("volumes", What::Volumes),
-        ("profiles", What::Profiles),
-        ("images", What::Images),
-        ("environment", What::Environment),
-        ("quiet", What::Nothing),
-    ];
-    let asked = what.into_iter().find(|(flag, _)| matches.get_flag(flag)).map(|(_, what)| what);
-    let format = match matches.get_one::<String>("format").map(String::as_str) {
-        Some("json") => Format::Json,
-        _ => Format::Yaml,
-    };
-    let hashes = matches.get_one::<String>("hash").map(|names| What::Hashes(names.clone()));
-    config::Options {
-        what: hashes.or(asked).unwrap_or(What::Project(format)),
-        output: matches.get_one::<String>("output").map(PathBuf::from),
-        services: texts(matches, "service"),
-    }
 }

@@ -326,7 +326,7 @@ pub fn run_service(matches: &ArgMatches) -> Result<RunService> {
     })
 }
 
-/// Those of files, and over them those of the command line.
+/// The variables of files, and over them the command line's.
 fn variables(typed: &Typed) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for file in typed.texts("env-from-file") {

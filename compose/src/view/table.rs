@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn a_label_has_a_column_and_no_other_place() {
         let row = json!({"Names": "web", template::LABELS: {"com.x.my-key": "v,w"}});
-        let shown = |format: &str| list(&[row.clone()], &COLUMNS, &COLUMNS, Some(format)).unwrap();
+        let shown =
+            |format: &str| list(std::slice::from_ref(&row), &COLUMNS, &COLUMNS, Some(format)).unwrap();
         assert_eq!(
             shown("table {{.Names}}\t{{.Label \"com.x.my-key\"}}"),
             "NAMES     my key\nweb       v,w\n"

@@ -18,6 +18,78 @@ fn has(about: &Value, table: &[(&str, Value)]) {
     }
 }
 
+/// What the first test asks of the host.
+fn is_as_asked_of_the_host(about: &Value) {
+    has(
+        &about["HostConfig"],
+        &[
+            ("/NetworkMode", json!("front")),
+            ("/Memory", json!(64 << 20)),
+            ("/MemorySwap", json!(128 << 20)),
+            ("/NanoCpus", json!(500_000_000)),
+            ("/PidsLimit", json!(50)),
+            ("/LogConfig", json!({"Type": "json-file", "Config": {"max-size": "1m"}})),
+            ("/Binds", json!(["vol:/data:ro", "/run/source:/host"])),
+            ("/PortBindings", json!({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]})),
+            ("/ExtraHosts", json!(["db:10.1.1.1"])),
+            ("/Dns", json!(["10.1.1.2"])),
+            ("/DnsSearch", json!(["a.b"])),
+            ("/DnsOptions", json!(["ndots:1"])),
+            ("/Ulimits", json!([{"Name": "nofile", "Soft": 64, "Hard": 128}])),
+            (
+                "/Devices/0",
+                json!({"PathOnHost": "/dev/null", "PathInContainer": "/dev/nothing",
+                "CgroupPermissions": "r"}),
+            ),
+            ("/Tmpfs", json!({"/scratch": "size=1m"})),
+            (
+                "/Mounts",
+                json!([{"Type": "tmpfs", "Target": "/mem", "TmpfsOptions": {"SizeBytes": 1_048_576}}]),
+            ),
+            ("/Sysctls", json!({"net.ipv4.ip_forward": "1"})),
+            ("/BlkioWeight", json!(0)),
+            ("/BlkioDeviceReadBps", json!([])),
+            ("/CapAdd", json!(["NET_ADMIN"])),
+            ("/CapDrop", Value::Null),
+            ("/GroupAdd", Value::Null),
+            ("/ReadonlyPaths/0", json!("/proc/bus")),
+        ],
+    );
+    let cgroups =
+        ["private", "host"].contains(&about["HostConfig"]["CgroupnsMode"].as_str().expect("a mode"));
+    assert!(cgroups);
+}
+
+/// What it asks of the container, in the network of this id.
+fn is_as_asked_of_the_container(about: &Value, network: &str) {
+    has(
+        &about["Config"],
+        &[
+            ("/ExposedPorts", json!({"80/tcp": {}, "90/udp": {}})),
+            ("/Healthcheck", json!({"Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000_i64})),
+            ("/Volumes", json!({"/data": {}})),
+            ("/OnBuild", Value::Null),
+        ],
+    );
+    has(
+        about,
+        &[
+            ("/GraphDriver", json!({"Name": "overlayfs", "Data": null})),
+            ("/ProcessLabel", json!("")),
+            ("/ExecIDs", Value::Null),
+            (
+                "/NetworkSettings/Ports",
+                json!({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
+                "90/udp": null}),
+            ),
+            ("/NetworkSettings/Networks/front/NetworkID", json!(network)),
+            ("/NetworkSettings/Networks/front/EndpointID", about["Id"].clone()),
+            ("/NetworkSettings/Networks/front/Aliases", json!(["w1"])),
+            ("/NetworkSettings/Networks/front/DNSNames/0", json!("web")),
+        ],
+    );
+}
+
 #[test]
 fn a_container_is_all_that_it_was_asked_to_be() {
     with_each_runtime(|docker| {
@@ -32,70 +104,8 @@ fn a_container_is_all_that_it_was_asked_to_be() {
         docker.ok(&words.split_whitespace().collect::<Vec<_>>());
         let about = inspected(docker, "web");
         let network = docker.ok(&["network", "inspect", "-f", "{{.Id}}", "front"]);
-        has(
-            &about["HostConfig"],
-            &[
-                ("/NetworkMode", json!("front")),
-                ("/Memory", json!(64 << 20)),
-                ("/MemorySwap", json!(128 << 20)),
-                ("/NanoCpus", json!(500_000_000)),
-                ("/PidsLimit", json!(50)),
-                ("/LogConfig", json!({"Type": "json-file", "Config": {"max-size": "1m"}})),
-                ("/Binds", json!(["vol:/data:ro", "/run/source:/host"])),
-                ("/PortBindings", json!({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]})),
-                ("/ExtraHosts", json!(["db:10.1.1.1"])),
-                ("/Dns", json!(["10.1.1.2"])),
-                ("/DnsSearch", json!(["a.b"])),
-                ("/DnsOptions", json!(["ndots:1"])),
-                ("/Ulimits", json!([{"Name": "nofile", "Soft": 64, "Hard": 128}])),
-                (
-                    "/Devices/0",
-                    json!({"PathOnHost": "/dev/null", "PathInContainer": "/dev/nothing",
-                "CgroupPermissions": "r"}),
-                ),
-                ("/Tmpfs", json!({"/scratch": "size=1m"})),
-                (
-                    "/Mounts",
-                    json!([{"Type": "tmpfs", "Target": "/mem", "TmpfsOptions": {"SizeBytes": 1_048_576}}]),
-                ),
-                ("/Sysctls", json!({"net.ipv4.ip_forward": "1"})),
-                ("/BlkioWeight", json!(0)),
-                ("/BlkioDeviceReadBps", json!([])),
-                ("/CapAdd", json!(["NET_ADMIN"])),
-                ("/CapDrop", Value::Null),
-                ("/GroupAdd", Value::Null),
-                ("/ReadonlyPaths/0", json!("/proc/bus")),
-            ],
-        );
-        let cgroups =
-            ["private", "host"].contains(&about["HostConfig"]["CgroupnsMode"].as_str().expect("a mode"));
-        assert!(cgroups);
-        has(
-            &about["Config"],
-            &[
-                ("/ExposedPorts", json!({"80/tcp": {}, "90/udp": {}})),
-                ("/Healthcheck", json!({"Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000_i64})),
-                ("/Volumes", json!({"/data": {}})),
-                ("/OnBuild", Value::Null),
-            ],
-        );
-        has(
-            &about,
-            &[
-                ("/GraphDriver", json!({"Name": "overlayfs", "Data": null})),
-                ("/ProcessLabel", json!("")),
-                ("/ExecIDs", Value::Null),
-                (
-                    "/NetworkSettings/Ports",
-                    json!({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
-                "90/udp": null}),
-                ),
-                ("/NetworkSettings/Networks/front/NetworkID", json!(network.trim())),
-                ("/NetworkSettings/Networks/front/EndpointID", about["Id"].clone()),
-                ("/NetworkSettings/Networks/front/Aliases", json!(["w1"])),
-                ("/NetworkSettings/Networks/front/DNSNames/0", json!("web")),
-            ],
-        );
+        is_as_asked_of_the_host(&about);
+        is_as_asked_of_the_container(&about, network.trim());
         let mounts = "{{range .Mounts}}{{.Type}}:{{.Destination}}:{{.Driver}}:{{.Mode}}:{{.RW}}:{{.Propagation}} {{end}}";
         let mounts = docker.ok(&["inspect", "-f", mounts, "web"]);
         let mut mounts: Vec<&str> = mounts.split_whitespace().collect();

@@ -175,9 +175,9 @@ fn shortest(size: f64, precision: Option<usize>) -> String {
     let exponent: i32 =
         scientific.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
     let most = precision.map_or(21, |digits| i32::try_from(digits.max(1)).unwrap_or(21));
-    let stripped = |number: &str| match number.contains('.') {
-        true => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => number.to_owned(),
+    let stripped = |number: &str| {
+        let digits = if number.contains('.') { number.trim_end_matches('0') } else { number };
+        digits.trim_end_matches('.').to_owned()
     };
     if exponent < -4 || exponent >= most {
         let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -201,11 +201,14 @@ fn with_exponent(number: &str) -> String {
 
 /// `%+v` says more of structures, and nothing of numbers.
 fn sign(is_negative: bool, verb: char, spec: Spec) -> &'static str {
-    match is_negative {
-        true => "-",
-        false if spec.plus && verb != 'v' => "+",
-        false if spec.space => " ",
-        false => "",
+    if is_negative {
+        "-"
+    } else if spec.plus && verb != 'v' {
+        "+"
+    } else if spec.space {
+        " "
+    } else {
+        ""
     }
 }
 
