@@ -1,6 +1,6 @@
 //! `corten-compose`: docker compose's commands and flags.
 
-use super::config::{self, Format, What};
+use super::config;
 use crate::model::request::Request;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -13,6 +13,7 @@ use super::build::{self, BuildServices};
 use super::docker;
 use super::inside::{self, Attach, CopyServices, ExecService, RunService};
 use super::members;
+use super::pull::{self, Pull};
 use super::typed::Typed;
 use crate::apply::image::When;
 use crate::error::{Error, Result};
@@ -44,7 +45,7 @@ pub enum Verb {
     Ps(Ps),
     Logs(Logs),
     Ls(Ls),
-    Pull(Vec<String>),
+    Pull(Pull),
     Members(members::Verb),
     Build(BuildServices),
     Exec(Box<ExecService>),
@@ -61,7 +62,8 @@ impl Verb {
             Verb::Up(up) => up.plan.services.clone(),
             Verb::Down(down) => down.plan.services.clone(),
             Verb::Stop(stop) | Verb::Restart { stop, .. } => stop.services.clone(),
-            Verb::Start(services) | Verb::Pull(services) => services.clone(),
+            Verb::Start(services) => services.clone(),
+            Verb::Pull(asked) => asked.services.clone(),
             Verb::Ps(ps) => ps.services.clone(),
             Verb::Logs(logs) => logs.services.clone(),
             Verb::Build(build) => build.services.clone(),
@@ -120,6 +122,19 @@ pub enum Building {
 pub struct Down {
     pub plan: plan::down::Options,
     pub stop_seconds: Option<i64>,
+    /// Which images go.
+    pub images: ImagesOfDown,
+}
+
+/// Which images `down` removes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ImagesOfDown {
+    #[default]
+    None,
+    /// Images that have no name of their own.
+    Local,
+    /// The images of all services.
+    All,
 }
 
 /// `stop`
@@ -151,6 +166,8 @@ pub struct Ps {
 pub struct Logs {
     pub services: Vec<String>,
     pub no_prefix: bool,
+    /// Of which of the service's containers; none: of all.
+    pub index: Option<u32>,
     pub logs: docker::Logs,
 }
 
@@ -160,6 +177,8 @@ pub struct Ls {
     pub all: bool,
     pub quiet: bool,
     pub format: Option<String>,
+    /// A part of the names that are shown; none: all are.
+    pub named: Option<String>,
 }
 
 /// The commands and their flags.
@@ -175,7 +194,8 @@ pub fn command() -> Command {
             value("address", "SOCKET", "containerd's socket").short('a'),
             flag("dry-run", "Print the plan, and do nothing"),
         ])
-        .subcommand(config())
+        .args(of_no_effect())
+        .subcommand(config::command())
         .subcommands(life())
         .subcommands(looks())
         .subcommands(members::commands())
@@ -213,7 +233,7 @@ pub fn asked(
 
 fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
     Ok(match name {
-        "config" => Verb::Config(config_options(of)),
+        "config" => Verb::Config(config::options(&Typed(of))),
         "up" => {
             let up = up(of)?;
             let attended = attended::attended(&Typed(of), of.get_flag("detach"), up.plan.wait)?;
@@ -232,6 +252,12 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
                 remove_orphans: of.get_flag("remove-orphans"),
             },
             stop_seconds: seconds(of)?,
+            images: match of.get_one::<String>("rmi").map(String::as_str) {
+                None | Some("") => ImagesOfDown::None,
+                Some("local") => ImagesOfDown::Local,
+                Some("all") => ImagesOfDown::All,
+                Some(other) => return Err(Error::new(format!("invalid value for --rmi: {other:?}"))),
+            },
         }),
         "start" => Verb::Start(texts(of, "service")),
         "stop" => Verb::Stop(stop(of)?),
@@ -242,8 +268,9 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
             all: of.get_flag("all"),
             quiet: of.get_flag("quiet"),
             format: of.get_one::<String>("format").cloned(),
+            named: named(&Typed(of))?,
         }),
-        "pull" => Verb::Pull(texts(of, "service")),
+        "pull" => Verb::Pull(pull::pull_of(&Typed(of))?),
         "exec" => Verb::Exec(Box::new(inside::exec_service(of)?)),
         "run" => Verb::Run(Box::new(inside::run_service(of)?)),
         "attach" => Verb::Attach(inside::attach_service(of)?),
@@ -283,15 +310,7 @@ fn up(of: &ArgMatches) -> Result<Up> {
         (false, true) => Recreate::None,
         (false, false) => Recreate::Changed,
     };
-    let pull = match of.get_one::<String>("pull").map(String::as_str) {
-        None | Some("policy") => None,
-        Some("always") => Some(When::Always),
-        Some("missing") => Some(When::Missing),
-        Some("never") => Some(When::Never),
-        Some(other) => {
-            return Err(Error::new(format!("--pull {other}: must be always, missing, never or policy")));
-        }
-    };
+    let pull = pull::when("pull", of.get_one::<String>("pull").map(String::as_str))?;
     let building = match (of.get_flag("build"), of.get_flag("no-build")) {
         (true, true) => return Err(Error::new("--build and --no-build are incompatible")),
         (true, false) => Building::All,
@@ -341,6 +360,15 @@ fn ps(typed: &Typed) -> Result<Ps> {
     })
 }
 
+/// What the name of a project has in it, by `--filter`.
+fn named(typed: &Typed) -> Result<Option<String>> {
+    match typed.text("filter").as_deref().map(|filter| filter.split_once('=').unwrap_or((filter, ""))) {
+        None => Ok(None),
+        Some(("name", part)) => Ok(Some(part.to_owned())),
+        Some((key, _)) => Err(Error::new(format!("invalid filter '{key}'"))),
+    }
+}
+
 fn stop(of: &ArgMatches) -> Result<StopServices> {
     Ok(StopServices { services: texts(of, "service"), seconds: seconds(of)? })
 }
@@ -361,6 +389,7 @@ fn logs(of: &ArgMatches) -> Result<Logs> {
     Ok(Logs {
         services: texts(of, "service"),
         no_prefix: of.get_flag("no-log-prefix"),
+        index: Typed(of).read::<u32>("index")?.filter(|&index| index != 0),
         logs: docker::Logs {
             follow: of.get_flag("follow"),
             tail,
@@ -406,12 +435,19 @@ fn life() -> Vec<Command> {
         attended::flags(making(Command::new("up").about("Create and start what the project says")))
             .arg(flag("detach", "Come back as soon as all runs").short('d'))
             .arg(flag("wait", "Come back as soon as all runs and is healthy"))
-            .arg(value("wait-timeout", "SECONDS", "How long --wait waits at most")),
+            .arg(value("wait-timeout", "SECONDS", "How long --wait waits at most"))
+            // Nobody is asked.
+            .arg(flag("yes", "As always").short('y').hide(true)),
         making(Command::new("create").about("Create what the project says"))
             .arg(flag("detach", "As always").hide(true))
             .arg(flag("wait", "As always").hide(true)),
         Command::new("down")
             .about("Stop and remove what the project has made")
+            .arg(value(
+                "rmi",
+                "WHICH",
+                "Remove images, too: local for those without a name of their own, all",
+            ))
             .arg(flag("volumes", "Remove volumes and what is in them, too").short('v'))
             .arg(flag("remove-orphans", "Remove containers of services that aren't in the project"))
             .arg(flag("dry-run", "Print the plan, and do nothing"))
@@ -424,7 +460,7 @@ fn life() -> Vec<Command> {
             .arg(flag("no-deps", "Leave alone what depends on them"))
             .arg(timeout())
             .arg(services()),
-        Command::new("pull").about("Pull the services' images").arg(services()),
+        pull::command(),
         build::compose(),
     ]
 }
@@ -466,10 +502,14 @@ fn looks() -> Vec<Command> {
             .arg(value("until", "TIME", "Only what came until then"))
             .arg(flag("timestamps", "Show when each line came").short('t'))
             .arg(flag("no-log-prefix", "Show lines without their container's name"))
+            .arg(flag("no-color", "As always").hide(true))
+            .arg(value("index", "NUMBER", "Of this one of the service's containers only"))
             .arg(services()),
         Command::new("ls")
             .about("List projects")
+            .after_help("Example: ls --filter name=shop")
             .arg(flag("all", "Those of which nothing runs, too").short('a'))
+            .arg(value("filter", "KEY=VALUE", "name"))
             .arg(quiet())
             .arg(format()),
     ]
@@ -485,6 +525,21 @@ fn value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+/// docker compose's flags for how it shows what it does. We show lines without colors, each as soon as it is there.
+fn of_no_effect() -> [Arg; 4] {
+    [
+        value("ansi", "WHEN", "As always")
+            .value_parser(PossibleValuesParser::new(["never", "always", "auto"])),
+        value("progress", "TYPE", "As always")
+            .value_parser(PossibleValuesParser::new(["auto", "tty", "plain"])),
+        value("parallel", "NUMBER", "As always")
+            .value_parser(clap::value_parser!(i64))
+            .allow_hyphen_values(true),
+        flag("verbose", "As always"),
+    ]
+    .map(|flag| flag.hide(true))
 }
 
 /// The flags that say which project is meant.
@@ -504,52 +559,4 @@ fn project() -> [Arg; 5] {
         .action(ArgAction::Append),
         value("project-directory", "DIR", "Begin relative paths here; by default, where the first file is"),
     ]
-}
-
-fn config() -> Command {
-    Command::new("config")
-        .visible_alias("convert")
-        .about("Print the project as it is understood")
-        .arg(
-            value("format", "FORMAT", "yaml or json")
-                .value_parser(PossibleValuesParser::new(["yaml", "json"])),
-        )
-        .arg(value("output", "FILE", "Write into this file").short('o'))
-        .arg(flag("quiet", "Print nothing, tell only what is wrong").short('q'))
-        .arg(flag("services", "Print the names of services"))
-        .arg(flag("networks", "Print the names of networks"))
-        .arg(flag("volumes", "Print the names of volumes"))
-        .arg(flag("profiles", "Print the names of profiles"))
-        .arg(flag("images", "Print the names of images"))
-        .arg(flag("environment", "Print the variables that a file may use"))
-        .arg(value("hash", "SERVICES", "Print the hashes of services: * for all, or names between commas"))
-        .arg(
-            Arg::new("service")
-                .value_name("SERVICE")
-                .num_args(0..)
-                .help("Only these, and what they depend on"),
-        )
-}
-
-fn config_options(matches: &ArgMatches) -> config::Options {
-    let what = [
-        ("services", What::Services),
-        ("networks", What::Networks),
-        ("volumes", What::Volumes),
-        ("profiles", What::Profiles),
-        ("images", What::Images),
-        ("environment", What::Environment),
-        ("quiet", What::Nothing),
-    ];
-    let asked = what.into_iter().find(|(flag, _)| matches.get_flag(flag)).map(|(_, what)| what);
-    let format = match matches.get_one::<String>("format").map(String::as_str) {
-        Some("json") => Format::Json,
-        _ => Format::Yaml,
-    };
-    let hashes = matches.get_one::<String>("hash").map(|names| What::Hashes(names.clone()));
-    config::Options {
-        what: hashes.or(asked).unwrap_or(What::Project(format)),
-        output: matches.get_one::<String>("output").map(PathBuf::from),
-        services: texts(matches, "service"),
-    }
 }

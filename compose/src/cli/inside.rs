@@ -1,17 +1,21 @@
 //! What begins a process in a container, or joins one: `exec`, `run` of a project, `attach`, `cp`; with both trees.
 
 use std::io::{IsTerminal, stdin, stdout};
+use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
 
 use super::container;
 use super::docker::Exec;
 use super::mounts;
+use super::pull;
 use super::typed::{Typed, command_line, flag, flag_that_is_set, operands, value, values};
 use crate::apply::attach::{Shows, Tie};
 use crate::apply::detach::Keys;
 use crate::apply::exec::Addition;
-use crate::error::{Error, Kind, Result};
+use crate::apply::image::When;
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::dotenv;
 use crate::model::refused::variable;
 use crate::model::short::words;
 use crate::model::types::{Mount, Port};
@@ -83,6 +87,10 @@ pub struct RunService {
     pub no_deps: bool,
     pub build: bool,
     pub quiet_pull: bool,
+    /// When the image is pulled; none: as the service has it.
+    pub pull: Option<When>,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
     pub remove_orphans: bool,
 }
 
@@ -141,6 +149,10 @@ fn run() -> Command {
         .arg(flag("no-deps", "Leave alone what it depends on"))
         .arg(flag("build", "Build the image before"))
         .arg(flag("quiet-pull", "Show no progress of a pull"))
+        .arg(value("pull", "WHEN", "When the image is pulled: always, missing, never, policy"))
+        .arg(values("cap-add", "CAPABILITY", "Give it a capability"))
+        .arg(values("cap-drop", "CAPABILITY", "Take a capability from it"))
+        .arg(values("env-from-file", "FILE", "Set the variables of this file"))
         .arg(flag("remove-orphans", "Remove containers of services that aren't in the project"))
         .arg(command_line(RUN, "The service, and what runs in place of its command"))
 }
@@ -296,7 +308,7 @@ pub fn run_service(matches: &ArgMatches) -> Result<RunService> {
         interactive: !detach,
         tty: has_terminal(&typed),
         entrypoint: entrypoint.transpose()?,
-        environment: typed.texts("env"),
+        environment: variables(&typed)?,
         labels: typed.pairs("label").collect(),
         user: typed.text("user"),
         directory: typed.text("workdir"),
@@ -307,8 +319,24 @@ pub fn run_service(matches: &ArgMatches) -> Result<RunService> {
         no_deps: typed.flag("no-deps"),
         build: typed.flag("build"),
         quiet_pull: typed.flag("quiet-pull"),
+        pull: pull::when("pull", typed.text("pull").as_deref())?,
+        cap_add: typed.texts("cap-add"),
+        cap_drop: typed.texts("cap-drop"),
         remove_orphans: typed.flag("remove-orphans"),
     })
+}
+
+/// The variables of files, and over them the command line's.
+fn variables(typed: &Typed) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for file in typed.texts("env-from-file") {
+        let outside = |name: &str| std::env::var(name).ok();
+        let text = crate::input::text(Path::new(&file)).at(&file)?;
+        let found = dotenv::parse(&text, &outside).map_err(|why| Error::new(format!("{file}: {why}")))?;
+        lines.extend(found.into_iter().map(|(name, value)| format!("{name}={value}")));
+    }
+    lines.extend(typed.texts("env"));
+    Ok(lines)
 }
 
 /// Errors: a variable without a name.

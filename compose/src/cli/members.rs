@@ -129,6 +129,7 @@ pub fn commands() -> Vec<Command> {
             .arg(flag("force", "Don't ask").short('f'))
             .arg(flag("stop", "Stop those that run, and remove them too").short('s'))
             .arg(flag("volumes", "With their anonymous volumes").short('v'))
+            .arg(flag("all", "As always").short('a').hide(true))
             .arg(services()),
         Command::new("version")
             .about("Say which version this is")

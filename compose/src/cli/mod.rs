@@ -13,5 +13,6 @@ pub mod mounts;
 mod networks;
 pub mod observe;
 pub mod parse;
+pub mod pull;
 mod typed;
 mod values_of;

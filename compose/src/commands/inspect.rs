@@ -8,6 +8,7 @@ use super::{Ended, Session, complain, print};
 use crate::apply::image::{self, Image};
 use crate::apply::room;
 use crate::error::{Error, Kind, Result};
+use crate::net::network::Network;
 use crate::observe::{self, Observed};
 use crate::reference::familiar;
 use crate::view;
@@ -96,7 +97,9 @@ async fn about(
 async fn container(session: &Session, one: &Observed, size: bool) -> Result<Value> {
     // An image that is gone takes nothing from the container.
     let image = image::find(&session.engine, &one.container.image, None).await.ok();
-    let mut about = view::inspect::container(one, &session.disk.container(one.id()), image.as_ref());
+    let networks = Network::list(&session.disk)?;
+    let mut about =
+        view::inspect::container(one, &session.disk.container(one.id()), image.as_ref(), &networks);
     if size {
         let images = image::all(&session.engine).await?;
         let (own, whole) = room::of_root(&session.engine, one, &images).await;

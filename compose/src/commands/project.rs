@@ -23,7 +23,16 @@ pub fn look_at(request: &Request) -> Result<Loaded> {
     Ok(loaded)
 }
 
-/// Loads the project for a command that runs it.
+/// Loads the project for a command that makes all of it, and tells the user what isn't made.
+///
+/// Errors: what the project asks for and can't be had.
+pub fn to_carry_out(request: &Request) -> Result<Loaded> {
+    let loaded = to_run(request)?;
+    loaded.left_alone.iter().for_each(|warning| tell(format_args!("warning: {warning}")));
+    Ok(loaded)
+}
+
+/// Loads the project for a command that does something with what is made of it.
 ///
 /// Errors: what the project asks for and can't be had.
 pub fn to_run(request: &Request) -> Result<Loaded> {

@@ -16,7 +16,6 @@ pub fn check(project: &Project) -> Option<Problem> {
     problems.names(project);
     for (name, service) in &project.services {
         Checked { project, service, path: Path::of(&["services", name]), problems: &mut problems }.all();
-        problems.0.extend(refused::problems(service, &Path::of(&["services", name])));
     }
     problems.resources(project);
     problems.container_names(project);
@@ -24,9 +23,13 @@ pub fn check(project: &Project) -> Option<Problem> {
     problems.0.into_iter().next()
 }
 
-/// What can be written, and can't be run: several containers of a service can't have one port of the host.
+/// What can be written, and can't be run: what no container can be made with, and one port of the host for several
+/// containers of a service.
 pub fn check_to_run(project: &Project) -> Vec<Problem> {
     let mut problems = Problems::default();
+    for (name, service) in &project.services {
+        problems.0.extend(refused::problems(service, &Path::of(&["services", name])));
+    }
     for (name, service) in project.services.iter().filter(|(_, service)| service.replicas() > 1) {
         for (index, port) in service.ports.iter().enumerate() {
             let fixed =

@@ -9,6 +9,7 @@ use super::node::{Mapping, Node, Path, Place, unknown_key};
 use super::paths::Base;
 use super::request::Request;
 use super::types::{Config, Extensions, LanguageModel, Map, Network, Project, Secret, Service, Volume};
+use super::unsupported::Weight;
 use super::{check, dotenv, environment, include, name, read, required, unsupported, yaml};
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -28,8 +29,10 @@ pub trait Files {
 pub struct Loaded {
     /// The project.
     pub project: Project,
-    /// What we make do without, a line each.
+    /// What is doubtful, a line each.
     pub warnings: Vec<String>,
+    /// What whoever carries the project out makes do without, a line each.
+    pub left_alone: Vec<String>,
     /// What we can't run without, a line each: it could mean less security, or lost data.
     pub refusals: Vec<String>,
 }
@@ -63,7 +66,11 @@ pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
     loaded.warnings.extend(unset.map(|name| format!("the variable {name} isn't set, and is taken as empty")));
     for unsupported in unsupported::unsupported(&tree) {
         let line = tree.locate(&unsupported.path).wrong(&unsupported.path, unsupported.what).to_string();
-        if unsupported.refused { loaded.refusals.push(line) } else { loaded.warnings.push(line) }
+        match unsupported.weight {
+            Weight::Doubtful => loaded.warnings.push(line),
+            Weight::LeftAlone => loaded.left_alone.push(line),
+            Weight::Refused => loaded.refusals.push(line),
+        }
     }
     for (path, what) in check::check_to_run(&loaded.project) {
         loaded.refusals.push(tree.locate(&path).wrong(&path, what).to_string());

@@ -13,7 +13,7 @@ pub mod values;
 mod canonical;
 mod check;
 mod complete;
-mod dotenv;
+pub mod dotenv;
 pub mod effective;
 mod environment;
 mod extends;

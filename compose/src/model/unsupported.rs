@@ -8,16 +8,29 @@ pub struct Unsupported {
     pub path: Path,
     /// Why, and what happens.
     pub what: &'static str,
-    /// Whether a project that says so can't be run.
-    pub refused: bool,
+    /// What follows.
+    pub weight: Weight,
 }
+
+/// What follows of a field that we don't do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// Whoever reads the project is told.
+    Doubtful,
+    /// Whoever carries the project out is told.
+    LeftAlone,
+    /// The project can't be run.
+    Refused,
+}
+
+/// The fields that mean nothing any more.
+const DOUBTFUL: &[(&str, &str)] = &[("version", "is obsolete, and is left alone")];
 
 const SWARM: &str = "is swarm's, and is left alone";
 const WINDOWS: &str = "is for Windows, and is left alone";
 
 /// The fields that are left alone.
 const IGNORED: &[(&str, &str)] = &[
-    ("version", "is obsolete, and is left alone"),
     ("services.*.cpu_count", WINDOWS),
     ("services.*.cpu_percent", WINDOWS),
     ("services.*.isolation", WINDOWS),
@@ -55,15 +68,17 @@ pub fn unsupported(tree: &Node) -> Vec<Unsupported> {
 fn walk(node: &Node, path: &Path, found: &mut Vec<Unsupported>) {
     let known =
         |table: &'static [(&str, &'static str)]| table.iter().find(|(pattern, _)| path.matches(pattern));
-    for (table, refused) in [(IGNORED, false), (REFUSED, true)] {
+    for (table, weight) in
+        [(DOUBTFUL, Weight::Doubtful), (IGNORED, Weight::LeftAlone), (REFUSED, Weight::Refused)]
+    {
         if let Some((_, what)) = known(table) {
-            found.push(Unsupported { path: path.clone(), what, refused });
+            found.push(Unsupported { path: path.clone(), what, weight });
         }
     }
     let mount = ["cluster", "npipe"].map(Some).contains(&node.get("type").and_then(Node::as_text));
     if mount && path.matches("services.*.volumes.*") {
         let what = "is a mount of a type that isn't there on Linux alone";
-        found.push(Unsupported { path: path.clone(), what, refused: true });
+        found.push(Unsupported { path: path.clone(), what, weight: Weight::Refused });
     }
     match &node.value {
         Value::List(items) => {

@@ -192,7 +192,9 @@ impl Container {
         let add = || self.client.add(&target, &made.plugins);
         let added = match add() {
             // The plugin finds a bridge that its own last failure has left without an address, and gives it one.
-            Err(err) if err.to_string().contains("could not set bridge's mac") => add(),
+            Err(err) if err.to_string().contains("could not set bridge's mac") => {
+                self.client.delete(&target, &made.plugins, &Value::Null).and_then(|()| add())
+            }
             added => added,
         };
         let added = added.at(format!("network {}", endpoint.network))?;

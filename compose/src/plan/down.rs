@@ -79,11 +79,17 @@ fn networks(project: &Project, actual: &Actual, go: &[&Container], removed: &[St
 }
 
 fn volumes(project: &Project, actual: &Actual, removed: &[StepId], plan: &mut Plan) {
-    for (key, volume) in project.volumes.iter().filter(|(_, volume)| !volume.external) {
-        if actual.volumes.contains_key(&volume.name) {
-            let named = Named { key: key.clone(), name: volume.name.clone() };
-            plan.add(Action::RemoveVolume(named), Cause::Asked, removed.iter().copied());
-        }
+    let key_of = |name: &String| project.volumes.iter().find(|(_, volume)| volume.name == *name);
+    for name in actual.volumes.keys() {
+        let key = match key_of(name) {
+            Some((_, volume)) if volume.external => continue,
+            Some((key, _)) => key,
+            // Its labels say that the project has made it.
+            None if project.files.is_empty() => name,
+            None => continue,
+        };
+        let named = Named { key: key.clone(), name: name.clone() };
+        plan.add(Action::RemoveVolume(named), Cause::Asked, removed.iter().copied());
     }
 }
 

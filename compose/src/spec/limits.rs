@@ -28,9 +28,7 @@ pub fn resources(inputs: &Inputs) -> Result<oci::Resources> {
         devices: device_rules(inputs)?,
         memory: memory(service),
         cpu: cpu(service),
-        pids: oci::Pids {
-            limit: service.pids_limit.or_else(|| limits(service)?.pids).filter(|&limit| limit > 0),
-        },
+        pids: oci::Pids { limit: pids(service).filter(|&limit| limit > 0) },
         block_io: service
             .blkio_config
             .as_ref()
@@ -48,8 +46,18 @@ pub fn reservations(service: &Service) -> Option<&Resource> {
     service.deploy.as_ref()?.resources.as_ref()?.reservations.as_ref()
 }
 
+/// How many processes there may be, as it was asked for.
+pub fn pids(service: &Service) -> Option<i64> {
+    service.pids_limit.or_else(|| limits(service)?.pids)
+}
+
+/// How many CPUs it may use.
+pub fn cpus(service: &Service) -> Option<f64> {
+    service.cpus.or_else(|| limits(service)?.cpus).filter(|&cpus| cpus > 0.0)
+}
+
 /// With a limit of memory and none of swap, there may be as much swap as memory.
-fn memory(service: &Service) -> oci::Memory {
+pub fn memory(service: &Service) -> oci::Memory {
     let positive = |bytes: &i64| *bytes > 0;
     let limit = service.mem_limit.or_else(|| limits(service)?.memory).map(|bytes| bytes.0).filter(positive);
     let reserved = service.mem_reservation.or_else(|| reservations(service)?.memory).map(|bytes| bytes.0);
@@ -64,8 +72,7 @@ fn memory(service: &Service) -> oci::Memory {
 }
 
 fn cpu(service: &Service) -> oci::Cpu {
-    let cpus = service.cpus.or_else(|| limits(service)?.cpus).filter(|&cpus| cpus > 0.0);
-    let share = cpus.map(|cpus| (cpus * CPU_PERIOD as f64).round() as i64);
+    let share = cpus(service).map(|cpus| (cpus * CPU_PERIOD as f64).round() as i64);
     let positive =
         |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).filter(|&value| value > 0);
     oci::Cpu {

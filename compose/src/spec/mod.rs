@@ -8,7 +8,6 @@ use crate::model::types::Service;
 use crate::shared_memory::ANNOTATION;
 
 mod base;
-mod limits;
 mod mounts;
 mod process;
 mod security;
@@ -17,6 +16,7 @@ pub mod capabilities;
 pub mod check;
 pub mod commit;
 pub mod image;
+pub mod limits;
 pub mod oci;
 pub mod places;
 pub mod seccomp;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::table::{Column, bytes, shortened};
+use super::template::{LABELS, quoted};
 use crate::id;
 use crate::keep::Status;
+use crate::model::values::MountKind;
 use crate::observe::{Observed, State, moment};
 use crate::reference::familiar;
 use crate::time;
@@ -56,7 +58,10 @@ pub fn row(observed: &Observed, now: Duration, no_trunc: bool) -> Value {
     let labels = observed.container.labels.iter().map(|(name, value)| format!("{name}={value}"));
     let mut labels: Vec<String> = labels.collect();
     labels.sort_unstable();
-    let mounts = volumes.iter().map(|name| if no_trunc { name.clone() } else { shortened(name, 15) });
+    let binds = record.into_iter().flat_map(|record| &record.service.volumes);
+    let binds = binds.filter(|mount| mount.kind == MountKind::Bind).filter_map(|mount| mount.source.as_ref());
+    let mounts =
+        volumes.iter().chain(binds).map(|name| if no_trunc { name.clone() } else { shortened(name, 15) });
     json!({
         "ID": if no_trunc { observed.id() } else { id::short(observed.id()) },
         "Image": image(observed),
@@ -68,6 +73,7 @@ pub fn row(observed: &Observed, now: Duration, no_trunc: bool) -> Value {
         "Ports": ports(observed),
         "Names": observed.name(),
         "Labels": labels.join(","),
+        LABELS: observed.container.labels,
         "LocalVolumes": volumes.len().to_string(),
         "Mounts": mounts.collect::<Vec<_>>().join(","),
         "Networks": networks(observed),
@@ -82,33 +88,6 @@ fn words(command: &[String]) -> String {
         if is_quoted(at, word) { format!("'{word}'") } else { word.clone() }
     };
     command.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
-}
-
-/// Text in quotes, in which what can't be printed is written as Go writes it.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => quoted.extend(['\\', letter]),
-            '\n' => quoted += "\\n",
-            '\r' => quoted += "\\r",
-            '\t' => quoted += "\\t",
-            '\u{7}' => quoted += "\\a",
-            '\u{8}' => quoted += "\\b",
-            '\u{b}' => quoted += "\\v",
-            '\u{c}' => quoted += "\\f",
-            '\0'..' ' | '\u{7f}' => quoted += &format!("\\x{:02x}", u32::from(letter)),
-            '\u{80}'..='\u{a0}'
-            | '\u{ad}'
-            | '\u{2000}'..='\u{200f}'
-            | '\u{2028}'..='\u{202f}'
-            | '\u{feff}' => {
-                quoted += &format!("\\u{:04x}", u32::from(letter));
-            }
-            letter => quoted.push(letter),
-        }
-    }
-    quoted + "\""
 }
 
 /// What a container has written, and with its image: `0B (virtual 4.2MB)`. Both are in bytes.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::template::Template;
+use super::template::{self, Template};
 use crate::error::Result;
 
 /// How wide a column is at least, and what is between two.
@@ -22,7 +22,7 @@ pub fn list(rows: &[Value], columns: &[Column], headings: &[Column], format: Opt
                 columns.iter().map(|(field, _)| format!("{{{{.{field}}}}}")).collect();
             table(rows, &template.join("\t"), columns)
         }
-        Some("json") => Ok(rows.iter().map(|row| format!("{row}\n")).collect()),
+        Some("json") => Ok(rows.iter().map(|row| format!("{}\n", template::shown(row))).collect()),
         Some(format) => match format.strip_prefix("table ") {
             Some(template) => table(rows, &unescaped(template), headings),
             None => {
@@ -41,11 +41,15 @@ fn unescaped(template: &str) -> String {
 /// A row of headings, and a row for each value. Tabs are between columns.
 fn table(rows: &[Value], template: &str, headings: &[Column]) -> Result<String> {
     let template = Template::parse(template)?;
-    let heading = |field: &&str| {
-        let known = headings.iter().find(|(name, _)| name == field);
-        known.map_or_else(|| field.to_uppercase(), |(_, heading)| (*heading).to_owned())
+    let heading = |column: template::Column| match column {
+        template::Column::Field(field) => {
+            let known = headings.iter().find(|(name, _)| *name == field);
+            known.map_or_else(|| field.to_uppercase(), |(_, heading)| (*heading).to_owned())
+        }
+        // As Docker has it, the last part of the label's name.
+        template::Column::Label(name) => name.rsplit('.').next().unwrap_or(name).replace(['-', '_'], " "),
     };
-    let first = template.columns().iter().map(heading).collect();
+    let first = template.columns().into_iter().map(heading).collect();
     let mut lines: Vec<Vec<String>> = vec![first];
     for row in rows {
         let line = template.render(row)?;
@@ -128,6 +132,19 @@ mod tests {
             listed(Some("table {{.Names}}\\t{{.ID}}")),
             "NAMES     CONTAINER ID\nweb       0123456789ab\n"
         );
+    }
+
+    #[test]
+    fn a_label_has_a_column_and_no_other_place() {
+        let row = json!({"Names": "web", template::LABELS: {"com.x.my-key": "v,w"}});
+        let shown =
+            |format: &str| list(std::slice::from_ref(&row), &COLUMNS, &COLUMNS, Some(format)).unwrap();
+        assert_eq!(
+            shown("table {{.Names}}\t{{.Label \"com.x.my-key\"}}"),
+            "NAMES     my key\nweb       v,w\n"
+        );
+        assert_eq!(shown("json"), "{\"Names\":\"web\"}\n");
+        assert_eq!(shown("{{json .}}"), "{\"Names\":\"web\"}\n");
     }
 
     #[test]

@@ -12,11 +12,15 @@ mod docker;
 mod engine;
 mod flags;
 #[cfg(test)]
+mod further;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod inside;
+#[cfg(test)]
+mod inspect;
 #[cfg(test)]
 mod keep;
 #[cfg(test)]

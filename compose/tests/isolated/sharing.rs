@@ -1,6 +1,7 @@
-//! Namespaces that containers share.
+//! What containers share, and what is known of them alone.
 
 use crate::docker::{nothing_is_left, with_each_runtime};
+use crate::project::Project;
 
 #[test]
 fn containers_that_share_an_ipc_namespace_share_its_memory() {
@@ -29,6 +30,49 @@ fn containers_that_share_an_ipc_namespace_share_its_memory() {
         let (_, said, code) = docker.says(&["run", "--rm", "--ipc", "container:alone", "box", "true"]);
         assert!(code == 125 && said.contains("non-shareable IPC"), "{code}: {said}");
         docker.ok(&["rm", "-f", "donor", "peer", "alone"]);
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn a_project_without_its_file_is_known_by_its_containers() {
+    with_each_runtime(|docker| {
+        let services = "
+services:
+  db: {COMMON, init: true, command: sleep 1000, volumes: ['data:/d']}
+  web: {COMMON, init: true, command: sleep 1000, depends_on: [db]}
+volumes: {data: }
+";
+        let project = Project::new(docker, services);
+        project.ok(&["up", "-d"]);
+        std::fs::remove_file("/run/shop/compose.yaml").unwrap();
+        assert_eq!(project.says(&["ps"]).code, 1);
+        let of = |words: &[&str]| project.ok(&[&["-p", "shop"], words].concat());
+        of(&["stop", "-t", "0"]);
+        of(&["start", "web"]);
+        assert_eq!(of(&["ps", "--format", "{{.Service}} {{.State}}"]).stdout, "db running\nweb running\n");
+        assert_eq!(of(&["exec", "-T", "web", "echo", "inside"]).stdout, "inside\n");
+        of(&["restart", "-t", "0", "db"]);
+        let said = project.says(&["-p", "shop", "up", "-d"]);
+        assert!(said.code == 1 && said.stderr.contains("compose.yaml"), "{}", said.stderr);
+        of(&["--dry-run", "down", "-v"]);
+        of(&["--dry-run", "exec", "-T", "web", "kill", "1"]);
+        assert_eq!(docker.ok(&["ps", "-q"]).lines().count(), 2);
+        of(&["down", "-v", "-t", "0"]);
+        assert_eq!(docker.ok(&["volume", "ls", "-q"]), "");
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn a_network_works_after_its_first_container_failed() {
+    with_each_runtime(|docker| {
+        docker.ok(&["network", "create", "--subnet", "10.61.0.0/24", "fresh"]);
+        let (_, said, code) =
+            docker.says(&["run", "--rm", "--network", "fresh", "--ip", "10.99.0.5", "box", "true"]);
+        assert!(code != 0 && said.contains("10.99.0.5"), "{said}");
+        assert_eq!(docker.ok(&["run", "--rm", "--network", "fresh", "box", "echo", "well"]), "well\n");
+        docker.ok(&["network", "rm", "fresh"]);
         nothing_is_left();
     });
 }

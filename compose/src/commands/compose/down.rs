@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Session, progress};
+use super::{Session, images, progress};
 use crate::apply::sweep::sweep;
 use crate::cli::compose::Down;
 use crate::commands::Ended;
@@ -28,6 +28,7 @@ pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     session
         .carry_out(held.clone(), project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds)
         .await?;
+    images::remove(session, project, asked.images).await?;
     if !session.dry_run && asked.plan.services.is_empty() {
         crate::disk::remove_dir(&session.disk.project(&project.name))?;
     }

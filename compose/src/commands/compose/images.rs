@@ -6,13 +6,16 @@ use super::{Session, build};
 use crate::apply::image::{self, Image, Shows, When};
 use crate::build::Progress;
 use crate::build::from_model::Options;
-use crate::cli::compose::Building;
+use crate::cli::compose::{Building, ImagesOfDown};
+use crate::cli::pull::Pull;
 use crate::client_config::proxies;
 use crate::commands::{Ended, say};
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
 use crate::model::effective::image_name;
 use crate::model::types::{Project, Service};
 use crate::model::values::PullPolicy;
+use crate::observe::{self, Observed};
+use crate::plan::selection;
 
 /// The image of each of the services, pulled or built where its policy or `policy` says so, or where it isn't there.
 pub async fn ensure(
@@ -95,9 +98,54 @@ fn when(service: &Service) -> When {
 }
 
 /// `pull`
-pub async fn pull(session: &Session, project: &Project, services: &[String]) -> Ended {
-    let selected = crate::plan::selection::named(project, services)?;
-    let pulled: BTreeSet<String> =
-        selected.into_iter().filter(|name| project.services[name].build.is_none()).collect();
-    ensure(session, project, &pulled, Some(When::Always)).await.map(|_| 0)
+pub async fn pull(session: &Session, project: &Project, asked: &Pull) -> Ended {
+    let mut selected = selection::named(project, &asked.services)?;
+    if asked.with_dependencies {
+        selected = selection::with_dependencies(project, selected);
+    }
+    selected.retain(|name| project.services[name].build.is_none());
+    let policy = Some(asked.when.unwrap_or(When::Always));
+    if !asked.ignores_failures {
+        return ensure(session, project, &selected, policy).await.map(|_| 0);
+    }
+    for name in selected {
+        if let Err(err) = ensure(session, project, &BTreeSet::from([name]), policy).await {
+            error::tell(format_args!("warning: {err}"));
+        }
+    }
+    Ok(0)
+}
+
+/// Removes the images of services after `down`, but for those that a container still needs.
+pub async fn remove(session: &Session, project: &Project, which: ImagesOfDown) -> Result<()> {
+    let services = project.services.iter().filter(|(_, service)| match which {
+        ImagesOfDown::None => false,
+        ImagesOfDown::Local => service.image.is_none(),
+        ImagesOfDown::All => true,
+    });
+    let names: BTreeSet<String> =
+        services.map(|(name, service)| image_name(project, name, service)).collect();
+    for typed in names {
+        let found = match image::find(&session.engine, &typed, None).await {
+            Err(err) if err.kind() == Kind::NotFound => {
+                error::tell(format_args!(" Image {typed}  Warning: No resource found to remove"));
+                continue;
+            }
+            found => found?,
+        };
+        if session.dry_run {
+            say(format_args!("   remove image {typed}"));
+            continue;
+        }
+        let containers = observe::containers(&session.engine).await?;
+        let uses = |one: &Observed| one.record.as_ref().is_some_and(|record| record.image_id == found.id);
+        if containers.iter().any(uses) {
+            error::tell(format_args!(" Image {typed}  Resource is still in use"));
+            continue;
+        }
+        error::tell(format_args!(" Image {typed}  Removing"));
+        image::remove(&session.engine, &found.name).await?;
+        error::tell(format_args!(" Image {typed}  Removed"));
+    }
+    Ok(())
 }

@@ -35,7 +35,10 @@ pub async fn show(
     mut ends: Option<Ends>,
 ) -> Ended {
     let is_of = |one: &Observed, services: &BTreeSet<String>| {
-        member_of(one).is_some_and(|member| !member.one_off && services.contains(&member.service))
+        let is_number = |number: u32| asked.index.is_none_or(|index| index == number);
+        member_of(one).is_some_and(|member| {
+            !member.one_off && services.contains(&member.service) && is_number(member.number)
+        })
     };
     let changes = Changes::new()?;
     // From before the first look, so that no container is missed.

@@ -24,6 +24,7 @@ pub async fn ls(session: &Session, asked: &Ls) -> Ended {
         files.clone_from(&member.files);
     }
     projects.retain(|_, (states, _)| asked.all || states.contains_key("running"));
+    projects.retain(|name, _| asked.named.as_ref().is_none_or(|part| name.contains(part)));
     if asked.quiet {
         projects.keys().for_each(say);
         return Ok(0);

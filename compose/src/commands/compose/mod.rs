@@ -52,6 +52,7 @@ pub async fn perform(asked: Asked) -> Ended {
     let quiet_pull = match &verb {
         Verb::Run(run) => run.quiet_pull,
         Verb::Up(up) => up.quiet_pull,
+        Verb::Pull(asked) => asked.quiet,
         _ => false,
     };
     let wait_timeout = match &verb {
@@ -63,6 +64,7 @@ pub async fn perform(asked: Asked) -> Ended {
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
         Ok(Session { disk: Disk::of(namespace), engine, dry_run, shows_hooks, wait_timeout, quiet_pull })
     };
+    let to_carry_out = || project::to_carry_out(&request).map(|loaded| loaded.project);
     let to_run = || project::to_run(&request).map(|loaded| loaded.project);
     // Where there is no file, its containers tell of a project.
     let found = async |loaded: Result<Loaded>| match (loaded, request.name_without_files()) {
@@ -70,9 +72,14 @@ pub async fn perform(asked: Asked) -> Ended {
         (loaded, _) => loaded.map(|loaded| loaded.project),
     };
     let to_look_at = async || found(project::look_at(&request)).await;
+    if dry_run && matches!(verb, Verb::Exec(_) | Verb::Attach(_) | Verb::Copy(_)) {
+        to_look_at().await?;
+        eprintln!("Nothing is done: --dry-run");
+        return Ok(0);
+    }
     match verb {
         Verb::Config(options) => config::run(&request, &options).map(|()| 0),
-        Verb::Up(up) => up::up(&open().await?, &to_run()?, &up).await,
+        Verb::Up(up) => up::up(&open().await?, &to_carry_out()?, &up).await,
         Verb::Down(down) => down::down(&open().await?, &to_look_at().await?, &down).await,
         Verb::Start(services) => {
             lifecycle::start(&open().await?, &found(project::to_run(&request)).await?, &services).await
@@ -87,15 +94,15 @@ pub async fn perform(asked: Asked) -> Ended {
         Verb::Members(Members::Version { short, format }) => members::version(short, format.as_deref()),
         // To change what runs, and to make more of it, the project has to be one that can be run.
         Verb::Members(Members::Scale { counts, no_deps }) => {
-            up::scale(&open().await?, &to_run()?, counts, no_deps).await
+            up::scale(&open().await?, &to_carry_out()?, counts, no_deps).await
         }
         Verb::Members(verb) => observed(&open().await?, &to_look_at().await?, verb).await,
         Verb::Build(asked) => build::build(&open().await?, &to_run()?, &asked).await,
         Verb::Exec(asked) => exec::exec(&open().await?, &to_look_at().await?, &asked).await,
-        Verb::Run(asked) => run::run(&open().await?, &to_run()?, &asked).await,
+        Verb::Run(asked) => run::run(&open().await?, &to_carry_out()?, &asked).await,
         Verb::Attach(asked) => attach::attach(&open().await?, &to_look_at().await?, &asked).await,
         Verb::Copy(asked) => cp::cp(&open().await?, &to_look_at().await?, &asked).await,
-        Verb::Pull(services) => images::pull(&open().await?, &to_run()?, &services).await,
+        Verb::Pull(asked) => images::pull(&open().await?, &to_run()?, &asked).await,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::types::Project;
 use crate::observe::Observed;
 use crate::plan::selection;
 use crate::view::table::{self, Column};
+use crate::view::template;
 use crate::{time, view};
 
 const COLUMNS: [Column; 7] = [
@@ -54,7 +55,7 @@ pub async fn ps(session: &Session, project: &Project, asked: &Ps) -> Ended {
     }
     let rows: Vec<Value> = containers.iter().map(|one| row(one, asked.no_trunc)).collect();
     match asked.format.as_deref() {
-        Some("json") => rows.iter().for_each(say),
+        Some("json") => rows.iter().map(template::shown).for_each(say),
         format => {
             print(&table::list(&rows, &COLUMNS, &COLUMNS, format.filter(|format| *format != "table"))?)?
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::{Session, facts, images};
 use crate::apply::attach::{Outcome, Tie};
 use crate::apply::exec::REFUSED;
+use crate::apply::image::When;
 use crate::apply::project::{OneOff, Performer};
 use crate::apply::sweep::sweep;
 use crate::apply::{container, hook, keeper};
@@ -15,6 +16,7 @@ use crate::commands::{Ended, code_of, run, say};
 use crate::error::{Error, Result};
 use crate::id;
 use crate::model::types::{Deploy, Project, Service};
+use crate::model::values::PullPolicy;
 use crate::net::sweep::Care;
 use crate::observe::{self, Observed};
 use crate::plan::selection;
@@ -59,6 +61,15 @@ fn changed(project: &Project, asked: &RunService) -> Result<Project> {
     };
     let Some(service) = project.services.get_mut(&asked.service) else { return Ok(project) };
     service.environment.extend(asked.environment.iter().filter_map(variable));
+    service.cap_add.extend(asked.cap_add.iter().cloned());
+    service.cap_drop.extend(asked.cap_drop.iter().cloned());
+    if let Some(when) = asked.pull {
+        service.pull_policy = Some(match when {
+            When::Always => PullPolicy::Always,
+            When::Missing => PullPolicy::Missing,
+            When::Never => PullPolicy::Never,
+        });
+    }
     service.labels.extend(asked.labels.iter().cloned());
     service.volumes.retain(|mount| !asked.volumes.iter().any(|added| added.target == mount.target));
     service.volumes.extend(asked.volumes.iter().cloned());

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
+use super::printf::printf;
 use super::render::printed;
 
 /// What `if` and `and` take for true: anything but nothing.
@@ -30,8 +31,10 @@ pub fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
         ("title", [_]) => title(&texts[0]).into(),
         ("print", _) => texts.concat().into(),
         ("println", _) => (texts.join(" ") + "\n").into(),
-        ("printf", [Value::String(format), values @ ..]) => printf(format, values)?.into(),
-        ("html" | "js" | "urlquery", [value]) => value.clone(),
+        ("printf", [Value::String(format), values @ ..]) => printf(format, values).into(),
+        ("html", [_, ..]) => html(&texts.concat()).into(),
+        ("js", [_, ..]) => js(&texts.concat()).into(),
+        ("urlquery", [_, ..]) => urlquery(&texts.concat()).into(),
         ("len", [value]) => length(value)?.into(),
         ("join", [Value::Array(items), Value::String(between)]) => {
             items.iter().map(printed).collect::<Vec<_>>().join(between).into()
@@ -70,9 +73,10 @@ pub fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
     })
 }
 
-const FUNCTIONS: [&str; 24] = [
+const FUNCTIONS: [&str; 26] = [
     "json", "upper", "lower", "title", "print", "println", "printf", "len", "join", "split", "truncate",
-    "pad", "index", "slice", "not", "and", "or", "eq", "ne", "lt", "le", "gt", "ge", "html",
+    "pad", "index", "slice", "not", "and", "or", "eq", "ne", "lt", "le", "gt", "ge", "html", "js",
+    "urlquery",
 ];
 
 fn title(text: &str) -> String {
@@ -90,6 +94,7 @@ fn length(value: &Value) -> Result<usize, String> {
         Value::String(text) => Ok(text.len()),
         Value::Array(items) => Ok(items.len()),
         Value::Object(items) => Ok(items.len()),
+        Value::Null => Ok(0),
         value => Err(format!("len of {}", printed(value))),
     }
 }
@@ -128,33 +133,64 @@ fn compare(first: &Value, second: &Value) -> Option<Ordering> {
     }
 }
 
-/// `%s`, `%v`, `%d`, `%q`, `%t`, `%f`, with a width.
-fn printf(format: &str, values: &[Value]) -> Result<String, String> {
-    let mut values = values.iter();
-    let mut text = String::new();
-    let mut rest = format;
-    while let Some((before, after)) = rest.split_once('%') {
-        text.push_str(before);
-        let end = after
-            .find(|c: char| !c.is_ascii_digit() && c != '-' && c != '.')
-            .ok_or("printf: % at the end")?;
-        let (width, after) = after.split_at(end);
-        let verb = after.chars().next().unwrap_or_default();
-        rest = &after[verb.len_utf8()..];
-        if verb == '%' {
-            text.push('%');
-            continue;
-        }
-        let value = values.next().ok_or("printf: too few arguments")?;
-        let shown = if verb == 'q' { format!("{:?}", printed(value)) } else { printed(value) };
-        let columns =
-            width.trim_start_matches('-').split('.').next().unwrap_or_default().parse().unwrap_or(0usize);
-        let columns = columns.min(1000);
-        if width.starts_with('-') {
-            text.push_str(&format!("{shown:<columns$}"));
-        } else {
-            text.push_str(&format!("{shown:>columns$}"));
+/// Text in quotes, in which what can't be printed is written as Go writes it.
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            '\n' => quoted += "\\n",
+            '\r' => quoted += "\\r",
+            '\t' => quoted += "\\t",
+            '\u{7}' => quoted += "\\a",
+            '\u{8}' => quoted += "\\b",
+            '\u{b}' => quoted += "\\v",
+            '\u{c}' => quoted += "\\f",
+            '\0'..' ' | '\u{7f}' => quoted += &format!("\\x{:02x}", u32::from(letter)),
+            '\u{80}'..='\u{a0}'
+            | '\u{ad}'
+            | '\u{2000}'..='\u{200f}'
+            | '\u{2028}'..='\u{202f}'
+            | '\u{feff}' => {
+                quoted += &format!("\\u{:04x}", u32::from(letter));
+            }
+            letter => quoted.push(letter),
         }
     }
-    Ok(text + rest)
+    quoted + "\""
+}
+
+/// Text in which nothing is markup, as Go escapes it.
+fn html(text: &str) -> String {
+    let escaped = text.chars().map(|letter| match letter {
+        '\0' => "\u{fffd}".to_owned(),
+        '"' => "&#34;".to_owned(),
+        '\'' => "&#39;".to_owned(),
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        letter => letter.to_string(),
+    });
+    escaped.collect()
+}
+
+/// Text for a string of JavaScript, as Go escapes it.
+fn js(text: &str) -> String {
+    let escaped = text.chars().map(|letter| match letter {
+        '\\' | '\'' | '"' => format!("\\{letter}"),
+        '<' | '>' | '&' | '=' | '\0'..=' ' if letter != ' ' => format!("\\u{:04X}", u32::from(letter)),
+        letter => letter.to_string(),
+    });
+    escaped.collect()
+}
+
+/// Text for the query of a URL.
+fn urlquery(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| match byte {
+        b' ' => "+".to_owned(),
+        b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    escaped.collect()
 }

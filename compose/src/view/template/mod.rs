@@ -12,10 +12,26 @@ use crate::error::{Error, Result};
 
 mod functions;
 mod parse;
+mod printf;
 mod render;
+
+pub use functions::quoted;
+pub use parse::Column;
 
 #[cfg(test)]
 mod tests;
+
+/// The key at which a row has its labels for `{{.Label "NAME"}}`. The key itself is never shown.
+pub const LABELS: &str = "(labels)";
+
+/// A row as it is shown.
+pub fn shown(row: &Value) -> Value {
+    let mut row = row.clone();
+    if let Some(fields) = row.as_object_mut() {
+        fields.remove(LABELS);
+    }
+    row
+}
 
 /// A template that was read.
 #[derive(Clone, Debug)]
@@ -34,11 +50,12 @@ impl Template {
     ///
     /// Errors: a field that the value doesn't have.
     pub fn render(&self, value: &Value) -> Result<String> {
-        render::render(&self.nodes, value).map_err(|why| Error::new(format!("template: {why}")))
+        render::render(&self.nodes, &shown(value), value.get(LABELS))
+            .map_err(|why| Error::new(format!("template: {why}")))
     }
 
-    /// The fields that stand alone in `{{.Field}}`, in their order: a table's columns.
-    pub fn columns(&self) -> Vec<&str> {
-        self.nodes.iter().filter_map(Node::only_field).collect()
+    /// The fields and labels that stand alone in `{{.Field}}`, in their order: a table's columns.
+    pub fn columns(&self) -> Vec<Column<'_>> {
+        self.nodes.iter().filter_map(Node::column).collect()
     }
 }

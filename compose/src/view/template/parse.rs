@@ -43,16 +43,28 @@ pub enum Term {
 }
 
 impl Node {
-    /// The name in `{{.Name}}`.
-    pub fn only_field(&self) -> Option<&str> {
+    /// What `{{.Name}}` and `{{.Label "NAME"}}` show.
+    pub fn column(&self) -> Option<Column<'_>> {
         let Node::Print(Binding { names, pipeline }) = self else { return None };
         let (true, [command]) = (names.is_empty(), pipeline.as_slice()) else { return None };
         // A function may stand before the field: `{{json .Names}}`.
-        match command.last() {
-            Some(Term::Field(path)) => path.first().map(String::as_str),
+        match command.as_slice() {
+            [Term::Field(path), Term::Literal(Value::String(label))] if path == &["Label"] => {
+                Some(Column::Label(label))
+            }
+            [.., Term::Field(path)] => path.first().map(|name| Column::Field(name)),
             _ => None,
         }
     }
+}
+
+/// What a column of a table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column<'a> {
+    /// A field of the row.
+    Field(&'a str),
+    /// A label of this name.
+    Label(&'a str),
 }
 
 /// How deep blocks and parentheses may nest.

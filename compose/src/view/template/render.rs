@@ -8,14 +8,16 @@ use super::parse::{Binding, Command, Node, Pipeline, Term};
 /// What stands where nothing is.
 const NO_VALUE: &str = "<no value>";
 
-pub fn render(nodes: &[Node], value: &Value) -> Result<String, String> {
-    let mut renderer = Renderer { root: value, variables: Vec::new(), text: String::new() };
+/// The text of `nodes` for a value, which may have `labels`.
+pub fn render(nodes: &[Node], value: &Value, labels: Option<&Value>) -> Result<String, String> {
+    let mut renderer = Renderer { root: value, labels, variables: Vec::new(), text: String::new() };
     renderer.nodes(nodes, value)?;
     Ok(renderer.text)
 }
 
 struct Renderer<'a> {
     root: &'a Value,
+    labels: Option<&'a Value>,
     variables: Vec<(String, Value)>,
     text: String,
 }
@@ -31,6 +33,10 @@ impl Renderer<'_> {
             Node::Print(binding) => {
                 let value = self.pipeline(&binding.pipeline, dot)?;
                 match binding.names.as_slice() {
+                    [] if value.is_null() => {
+                        let text = self.nothing(&binding.pipeline, dot);
+                        self.text.push_str(text);
+                    }
                     [] => self.text.push_str(&printed(&value)),
                     names => names.iter().for_each(|name| self.set(name, value.clone())),
                 }
@@ -111,6 +117,12 @@ impl Renderer<'_> {
     fn command(&self, command: &Command, dot: &Value, piped: Option<Value>) -> Result<Value, String> {
         let Some((first, rest)) = command.split_first() else { return Ok(Value::Null) };
         let Term::Function(name) = first else {
+            if let (Term::Field(path), Some(labels)) = (first, self.labels) {
+                if path == &["Label"] && std::ptr::eq(dot, self.root) {
+                    let names = rest.iter().map(|term| self.term(term, dot)).chain(piped.map(Ok));
+                    return label(labels, &names.collect::<Result<Vec<_>, _>>()?);
+                }
+            }
             return match (rest.is_empty(), piped) {
                 (true, None) => self.term(first, dot),
                 _ => Err("can't give argument to non-function".to_owned()),
@@ -118,6 +130,28 @@ impl Renderer<'_> {
         };
         let arguments = rest.iter().map(|term| self.term(term, dot)).chain(piped.map(Ok));
         call(name, arguments.collect::<Result<_, _>>()?)
+    }
+
+    /// What a pipeline prints that has come to null: Docker has lists and mappings at most keys that are null in JSON.
+    fn nothing(&self, pipeline: &Pipeline, dot: &Value) -> &'static str {
+        const MAPPINGS: [&str; 3] = ["Volumes", "DriverOpts", "Data"];
+        const POINTERS: [&str; 4] = ["PidsLimit", "MemorySwappiness", "IPAMConfig", "Init"];
+        let [command] = pipeline.as_slice() else { return NO_VALUE };
+        let found = match command.as_slice() {
+            [Term::Field(path)] => path.split_last().map(|(key, path)| (key, at(dot, path))),
+            [Term::Variable(name, path)] => path.split_last().and_then(|(key, path)| {
+                Some((key, self.term(&Term::Variable(name.clone(), path.to_vec()), dot).ok()?))
+            }),
+            _ => None,
+        };
+        match found {
+            Some((key, of)) if of.get(key).is_some() => match key.as_str() {
+                key if MAPPINGS.contains(&key) => "map[]",
+                key if POINTERS.contains(&key) => "<nil>",
+                _ => "[]",
+            },
+            _ => NO_VALUE,
+        }
     }
 
     fn term(&self, term: &Term, dot: &Value) -> Result<Value, String> {
@@ -139,6 +173,15 @@ impl Renderer<'_> {
             Term::Function(name) => call(name, Vec::new()),
             Term::Group(pipeline, path) => Ok(at(&self.pipeline(pipeline, dot)?, path)),
         }
+    }
+}
+
+/// The label of one name, empty if there is none.
+fn label(labels: &Value, names: &[Value]) -> Result<Value, String> {
+    match names {
+        [Value::String(name)] => Ok(labels.get(name).cloned().unwrap_or_else(|| "".into())),
+        [name] => Err(format!("wrong type for value; expected string; got {}", printed(name))),
+        names => Err(format!("wrong number of args for Label: want 1 got {}", names.len())),
     }
 }
 

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::Template;
+use super::{Column, Template};
 
 fn rendered(template: &str) -> String {
     let value = json!({
@@ -9,7 +9,9 @@ fn rendered(template: &str) -> String {
         "Running": true,
         "Ports": [80, 443],
         "Empty": [],
+        "Null": {"Dns": null, "PidsLimit": null},
         "Labels": {"a": "1", "b.c": "2"},
+        super::LABELS: {"a": "1", "b.c": "2"},
         "State": {"Status": "running", "Pid": 7},
         "Networks": {"front": {"IPAddress": "10.4.0.2"}, "back": {"IPAddress": "10.5.0.2"}},
         "Mounts": [{"Source": "/x", "RW": false}, {"Source": "/y", "RW": true}],
@@ -30,6 +32,7 @@ fn what_people_type_is_what_docker_prints() {
         ("{{.Ports}} {{.Labels}} {{.Running}} {{.State.Pid}}", "[80 443] map[a:1 b.c:2] true 7"),
         ("{{index .Labels \"b.c\"}}{{index .Labels \"x\"}}{{index .Ports 1}}", "2443"),
         ("{{.State.Nothing}}", "<no value>"),
+        ("{{.Null.Dns}} {{$.Null.PidsLimit}} {{len .Null.Dns}} {{json .Null.Dns}}", "[] <nil> 0 null"),
         ("{{range .Ports}}{{.}} {{end}}", "80 443 "),
         (
             "{{range $name, $net := .Networks}}{{$name}}={{$net.IPAddress}} {{end}}",
@@ -50,6 +53,9 @@ fn what_people_type_is_what_docker_prints() {
         ("a {{- /* note */ -}} b {{- .Names -}} c", "abwebc"),
         ("{{`raw`}} {{\"q\\n\"}}{{println .Names}}", "raw q\nweb\n"),
         ("{{(index .Mounts 0).Source}}", "/x"),
+        ("{{.Label \"b.c\"}}{{.Label \"x\"}}{{\"a\" | .Label}}", "21"),
+        ("{{html \"<a b='c'> & \\\"\"}}", "&lt;a b=&#39;c&#39;&gt; &amp; &#34;"),
+        ("{{js \"a'b=<\"}} {{urlquery \"a b/é\"}}", "a\\'b\\u003D\\u003C a+b%2F%C3%A9"),
         ("no template", "no template"),
     ] {
         assert_eq!(rendered(template), text, "{template}");
@@ -60,6 +66,7 @@ fn what_people_type_is_what_docker_prints() {
 fn what_is_wrong_is_one_line() {
     for (template, line) in [
         ("{{.Nmae}}", "template: no field Nmae"),
+        ("{{.Label}}", "template: wrong number of args for Label: want 1 got 0"),
         ("{{", "template: {{: unclosed action"),
         ("{{.A", "template: {{.A: unclosed action"),
         ("{{if .A}}x", "template: {{if .A}}x: if: no {{end}}"),
@@ -79,8 +86,9 @@ fn what_is_wrong_is_one_line() {
 
 #[test]
 fn columns_are_the_fields_that_stand_alone() {
-    let template = Template::parse("{{.ID}}\t{{json .Names}}\t{{if .A}}{{.B}}{{end}}").unwrap();
-    assert_eq!(template.columns(), ["ID", "Names"]);
+    let template =
+        Template::parse("{{.ID}}\t{{json .Names}}\t{{if .A}}{{.B}}{{end}}{{.Label \"a.b\"}}").unwrap();
+    assert_eq!(template.columns(), [Column::Field("ID"), Column::Field("Names"), Column::Label("a.b")]);
 }
 
 proptest::proptest! {
