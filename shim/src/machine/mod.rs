@@ -8,7 +8,7 @@
 //! - Every call is replied to. Nothing of one container waits for another.
 //! - No operation outlives its container.
 //! - A container whose creator has gone before it was created is undone: nobody has heard of it. A shim without any
-//!   other ends. Whoever creates one of the same id meanwhile waits for the end of that.
+//!   other ends. Whoever creates one of the same id meanwhile waits for its end.
 
 pub mod call;
 mod container;
@@ -19,7 +19,6 @@ mod tests;
 mod work;
 
 use std::collections::BTreeMap;
-use std::mem;
 
 use self::call::{Call, CallId, Creation, Exit, Input, OperationId, ProcessKey, check_id};
 use self::container::{Answer, Container, not_created};
@@ -51,7 +50,7 @@ struct Creating {
     abandoned: bool,
     /// Whether nothing is left of it but the exit of init, which is yet to be told.
     undone: bool,
-    /// Creations of the same id, which wait for the end of this one.
+    /// Creations of the same id, which wait for the end of this one. It is abandoned.
     next: Vec<(CallId, Box<Creation>)>,
 }
 
@@ -100,11 +99,11 @@ impl Machine {
         if self.quits {
             return Err(Refusal::precondition("the shim is ending"));
         }
-        if let Some(earlier) = self.creating.get_mut(&id) {
+        if let Some(earlier) = self.creating.get_mut(&id).filter(|earlier| earlier.abandoned) {
             earlier.next.push((call, creation));
             return Ok(None);
         }
-        if self.containers.contains_key(&id) {
+        if self.creating.contains_key(&id) || self.containers.contains_key(&id) {
             return Err(Refusal::already_exists(format!("container {id} already exists")));
         }
         self.work.begin(&id, Operation::Create(creation.clone()), Then::Create);
@@ -170,13 +169,7 @@ impl Machine {
             Some(creating) if creating.abandoned => return self.created_for_nobody(id, &result),
             _ => {}
         }
-        let Some(mut creating) = self.creating.remove(id) else { return };
-        let next = mem::take(&mut creating.next);
-        self.created_for(id, creating, result);
-        self.create_next(next);
-    }
-
-    fn created_for(&mut self, id: &str, creating: Creating, result: Ended) {
+        let Some(creating) = self.creating.remove(id) else { return };
         let (pid, shares_pid_namespace) = match result {
             Ok(Outcome::Created { pid, shares_pid_namespace }) => (pid, shares_pid_namespace),
             Ok(_) => {

@@ -293,13 +293,20 @@ fn a_creation_comes_after_one_that_is_undone() {
     let connection = UnixStream::connect(&server.socket).expect("it listens");
     begin(&connection, "Create", &request);
     hook.runs();
+    drop(connection);
     thread::scope(|scope| {
-        let again = scope.spawn(|| server.task.run(&request));
-        drop(connection);
+        let again = scope.spawn(|| {
+            // The server may not have heard yet that the first client has gone.
+            until("it is created", || match server.task.create(&request) {
+                Err(refused) if refused.code == Code::ALREADY_EXISTS => Err(refused),
+                created => Ok(created),
+            })
+        });
         hook.runs();
         hook.let_go();
-        again.join().expect("it runs");
+        again.join().expect("no panic").expect("it is created");
     });
+    server.task.start("c", "").expect("it starts");
     server.task.kill("c", "", 9).expect("it is there");
     server.task.wait("c", "").expect("its exit");
     containerd.ends(&server, "c");

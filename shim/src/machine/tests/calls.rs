@@ -6,6 +6,7 @@ use super::table::{check, running, running_exec, stopped};
 fn a_creation_takes_its_id_at_once() {
     check(
         "create a      => begin create a
+         create a      => create a: AlreadyExists container a already exists
          wait a        => wait a: NotFound container not created
          kill a 9      => kill a 9: NotFound container not created
          delete a      => delete a: NotFound container not created
