@@ -300,7 +300,7 @@ fn images_go_into_archives_and_come_back() {
         assert_eq!(ok(docker, "history --format {{.ID}}{{.Comment}} box").trim().len(), 12);
         assert_eq!(
             ok(docker, "image inspect -f {{.RepoTags}}{{.Config.Entrypoint}} box"),
-            "[box:latest other:1]<no value>\n"
+            "[box:latest other:1][]\n"
         );
         nothing_is_left();
     });
