@@ -252,6 +252,8 @@ fn run_leaves_a_container_alone_that_has_taken_the_name_of_its_own() {
         let run = container.run().spawn();
         let status = || container.command(["state", &container.id]).output().stdout;
         eventually("running", || status().contains("\"running\""));
+        // A refusal waits for whoever works on the container: from then on `run` only waits.
+        container.command(["delete", &container.id]).output().fails();
         let pid = rustix::process::Pid::from_raw(run.pid() as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
         container.command(["delete", "--force", &container.id]).output().ok();
