@@ -56,7 +56,7 @@ pub fn scenarios() -> Vec<Scenario<Podman>> {
         built(
             "run_with_more_options",
             &["--ulimit", "nofile=99:99", "--shm-size", "8m", "--add-host", "db:10.0.0.9"],
-            "RUN ulimit -n > /n; grep db /etc/hosts >> /n; grep /dev/shm /proc/mounts >> /n\nCMD cat /n\n",
+            "RUN ulimit -n > /n; grep -w db /etc/hosts >> /n; grep /dev/shm /proc/mounts >> /n\nCMD cat /n\n",
             |said| said.ok(),
         ),
         built("isolation_chroot", &["--isolation", "chroot"], "RUN echo x > /n\nCMD cat /n\n", |said| {
