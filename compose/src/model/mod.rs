@@ -23,7 +23,7 @@ mod interpolate;
 mod merge;
 mod name;
 mod node;
-mod paths;
+pub mod paths;
 mod read;
 pub mod refused;
 pub mod request;

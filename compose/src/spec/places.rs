@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
 use crate::error::{Error, Result};
+use crate::model::paths::clean;
 use crate::model::types::{Mount, Service};
 use crate::model::values::MountKind;
 
@@ -72,20 +73,6 @@ fn absolute(path: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("invalid mount path: '{path}' mount path must be absolute"))
-}
-
-/// The shortest path that names the same place, where no link is on the way.
-fn clean(path: &str) -> String {
-    let mut parts = Vec::new();
-    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        if part == ".." {
-            parts.pop();
-        } else {
-            parts.push(part);
-        }
-    }
-    let root = if path.starts_with('/') { "/" } else { "" };
-    format!("{root}{}", parts.join("/"))
 }
 
 /// Whether a path leads nowhere above where it begins.
