@@ -57,8 +57,8 @@ fn run(program: &OsStr, arguments: &[OsString]) -> Result<u8> {
     let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
     match words.as_slice() {
         ["keep", container] => keep::run(Path::new(container), HandedOver::by_shim()).map(|()| 0),
-        ["keep", container, stdout, stderr] => {
-            let fifos = HandedOver::fifos(Path::new(stdout), Path::new(stderr));
+        ["keep", container, stdout, stderr, command] => {
+            let fifos = HandedOver::by_command(Path::new(stdout), Path::new(stderr), command.parse()?);
             keep::run(Path::new(container), fifos).map(|()| 0)
         }
         ["thaw", address, namespace, id] => apply::frozen::thaw(address, namespace, id).map(|()| 0),

@@ -1,9 +1,13 @@
 //! Processes that outlive what knows of them: a pid alone may be another process's by now.
 
+use std::fmt;
 use std::fs;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
 
 /// A process, for ever.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -42,6 +46,24 @@ impl Process {
     }
 }
 
+/// As an argument of a program: `PID:STARTED`.
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.pid, self.started)
+    }
+}
+
+impl FromStr for Process {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Process, Error> {
+        let parsed = text.split_once(':').and_then(|(pid, started)| {
+            Some(Process { pid: pid.parse().ok()?, started: started.parse().ok()? })
+        });
+        parsed.ok_or_else(|| Error::new(format!("{text}: not a process")))
+    }
+}
+
 /// The command's name stands in parentheses and may have any character. State is the field behind it, and the start the
 /// 19th after the state.
 fn started(stat: &str) -> Option<u64> {
@@ -61,6 +83,8 @@ mod tests {
         let own = Process::own().unwrap();
         assert!(own.is_alive());
         assert!(!Process { started: own.started + 1, ..own }.is_alive());
+        assert_eq!(own.to_string().parse::<Process>().unwrap(), own);
+        assert!("7".parse::<Process>().is_err());
         let lived = own.start().unwrap().elapsed().unwrap();
         assert!(lived < Duration::from_secs(3600), "{lived:?}");
     }

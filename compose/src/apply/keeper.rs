@@ -20,6 +20,7 @@ use crate::net::network::{Network, Wanted};
 use crate::net::pool::Pool;
 use crate::net::request::Request;
 use crate::observe::Observed;
+use crate::process::Process;
 use crate::spec::image;
 use crate::spec::oci::{Hook, Hooks};
 use crate::time;
@@ -138,7 +139,8 @@ pub fn hooks() -> Result<Hooks> {
 /// Starts the keeper of a container whose user types to it, and waits until it is ready. No shim would do both.
 pub async fn start(dir: &Path, streams: &Streams) -> Result<()> {
     let mut keeper = Command::new(program()?);
-    keeper.arg("keep").arg(dir).args([&streams.stdout, &streams.stderr]);
+    let own = Process::own().ok_or_else(|| Error::new("no /proc to find this process in"))?;
+    keeper.arg("keep").arg(dir).args([&streams.stdout, &streams.stderr, &own.to_string()]);
     keeper.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // What is typed to end this command isn't meant for the keeper.
     let mut started = keeper.process_group(0).spawn().at("its keeper")?;

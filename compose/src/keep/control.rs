@@ -40,7 +40,6 @@ pub struct Keeper {
     opened: RefCell<Option<(Process, Opened)>>,
     /// How the output is drained, until the first process is known.
     drain: Cell<Option<Drain>>,
-    /// Whether there is a first process whose end is awaited.
     awaits: Cell<bool>,
     ended: Notify,
 }
@@ -175,9 +174,14 @@ impl Keeper {
         self.ended.notify_one();
     }
 
+    /// Whether there is a first process whose end is awaited.
+    pub fn knows_init(&self) -> bool {
+        self.awaits.get()
+    }
+
     /// Waits for the end of the first process and what follows from it, if this keeper knows of one.
     pub async fn has_ended(&self) {
-        if self.awaits.get() {
+        if self.knows_init() {
             self.ended.notified().await;
         }
     }

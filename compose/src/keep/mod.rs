@@ -25,6 +25,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{close, dup2_stdout};
@@ -63,8 +64,12 @@ enum Ready {
     /// To a shim, by closing a descriptor of that number.
     Descriptor(i32),
     /// To a command, by closing its standard output.
-    Stdout,
+    Stdout(Process),
 }
+
+/// How long a container whose command was killed may take until its hook comes. What containerd was asked for last is
+/// undone or done by then.
+const UNCLAIMED: Duration = Duration::from_secs(5);
 
 impl HandedOver {
     /// By a shim: descriptors 3 and 4 to read from, and 5 to close.
@@ -77,9 +82,9 @@ impl HandedOver {
     }
 
     /// By a command whose user types to the container: a shim lets nobody type to what it starts a keeper for.
-    pub fn fifos(stdout: &Path, stderr: &Path) -> HandedOver {
+    pub fn by_command(stdout: &Path, stderr: &Path, command: Process) -> HandedOver {
         let outputs = [(Stream::Stdout, stdout.to_owned()), (Stream::Stderr, stderr.to_owned())];
-        HandedOver { outputs, ready: Ready::Stdout }
+        HandedOver { outputs, ready: Ready::Stdout(command) }
     }
 
     fn take(&self, output: &mut Output) -> Result<()> {
@@ -87,14 +92,23 @@ impl HandedOver {
         // What a shim has handed over was opened anew.
         match self.ready {
             Ready::Descriptor(_) => [3, 4].into_iter().try_for_each(close).at("the shim's descriptors"),
-            Ready::Stdout => Ok(()),
+            Ready::Stdout(_) => Ok(()),
         }
+    }
+
+    /// Returns once nobody is left who would have a task made for this keeper. A shim that starts a keeper is about to.
+    async fn is_left_alone(&self) {
+        match self.ready {
+            Ready::Descriptor(_) => std::future::pending().await,
+            Ready::Stdout(command) => watch::end_of(command).await,
+        }
+        tokio::time::sleep(UNCLAIMED).await;
     }
 
     fn tell_ready(&self) -> Result<()> {
         match self.ready {
             Ready::Descriptor(descriptor) => close(descriptor).at("the shim's descriptors"),
-            Ready::Stdout => {
+            Ready::Stdout(_) => {
                 let null = File::options().write(true).open("/dev/null").at("/dev/null")?;
                 dup2_stdout(null).at("standard output")
             }
@@ -132,8 +146,16 @@ async fn keep(container: &Path, settings: Settings, handed_over: HandedOver) -> 
         drop(ran_dry.await);
         keeper.has_ended().await;
     };
+    // The pipes of a task that was never made have no writer, so they never end.
+    let no_task_comes = async {
+        handed_over.is_left_alone().await;
+        if keeper.knows_init() {
+            std::future::pending().await
+        }
+    };
     tokio::select! {
         _ = told_to_end.recv() => {}
+        () = no_task_comes => {}
         // A shim that was killed tells nothing any more.
         () = nothing_is_left => {}
     }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::host::{self, Process, RUNNING, Shim, isolated, log, record, until};
@@ -133,12 +133,10 @@ fn the_state_says_who_keeps() {
 
 /// The list of endpoints, as the hook writes it before it asks.
 fn list(id: &str, init: &Process, ports: Value) {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", init.pid())).unwrap();
-    let started: u64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
     let endpoint = json!({"network": "n", "container": id, "name": id, "names": [id], "interface": "eth0",
         "addresses": ["127.0.0.1/8"], "ports": ports});
     let made = json!({"endpoint": endpoint, "plugins": [], "publisher": "nft"});
-    let list = json!({"init": {"pid": init.pid(), "started": started}, "endpoints": [made]});
+    let list = json!({"init": identity(init).1, "endpoints": [made]});
     record(format!("{RUNNING}/{id}/endpoints.json"), &list);
 }
 
@@ -226,6 +224,44 @@ fn the_end_of_init_is_seen_and_a_second_keeper_takes_the_sockets_over() {
     shim.say("last words");
     drop(init);
     until("the unfinished line is logged at the end", || log("c1") == [out("last words")]);
+}
+
+/// `PID:STARTED`, and the same for JSON.
+fn identity(process: &Process) -> (String, Value) {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).unwrap();
+    let started: u64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
+    (format!("{}:{started}", process.pid()), json!({"pid": process.pid(), "started": started}))
+}
+
+#[test]
+fn a_keeper_whose_command_was_killed_before_there_was_a_task_ends_and_no_other() {
+    if !isolated() {
+        return;
+    }
+    let keepers = ["c1", "c2"].map(|id| {
+        // Shim and keeper, for the directories and fifos.
+        let mut shim = Shim::start(id, json!({}));
+        shim.end();
+        let command = Process(Command::new("sleep").arg("1000").spawn().unwrap());
+        let mut keep = Command::new(host::program());
+        keep.args(["keep", &format!("{}/{id}", host::CONTAINERS)]);
+        keep.args(["stdout", "stderr"].map(|fifo| format!("/run/shim/{id}/{fifo}")));
+        keep.arg(identity(&command).0).stdout(Stdio::piped());
+        let mut keeper = Process(keep.spawn().unwrap());
+        let ready = keeper.0.stdout.take().unwrap().read_to_end(&mut Vec::new()).unwrap();
+        assert_eq!(ready, 0);
+        (shim, command, keeper)
+    });
+    let init = in_new_namespace();
+    list("c2", &init, json!([]));
+    assert!(ask("c2")["opened"].is_object());
+    let [(_, command, mut unclaimed), (_, other_command, mut claimed)] = keepers;
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(unclaimed.0.try_wait().unwrap().is_none(), "its command lives");
+    drop((command, other_command));
+    until("the keeper without a task has ended", || unclaimed.0.try_wait().unwrap().is_some());
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(claimed.0.try_wait().unwrap().is_none(), "its container runs");
 }
 
 #[test]

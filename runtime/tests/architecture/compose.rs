@@ -5,7 +5,7 @@ use super::{Check, assert_clean, assert_environment, assert_imports_point_one_wa
 
 const MODULES: [(&str, &[&str]); 31] = [
     ("error", &[]),
-    ("process", &[]),
+    ("process", &["error"]),
     ("time", &[]),
     ("id", &["error"]),
     ("input", &[]),
