@@ -13,6 +13,7 @@ mod log;
 mod machine;
 mod metrics;
 mod options;
+mod peers;
 mod refusal;
 mod rootfs;
 mod serve;

@@ -11,15 +11,14 @@ use corten::internals::sys::descriptors;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::io::Interest;
-use tokio::net::UnixListener;
 use ttrpc::asynchronous::Server;
-use ttrpc::asynchronous::transport::Listener;
 
 use crate::args::Args;
 use crate::children::Children;
 use crate::driver::library::THREADS_MAX;
 use crate::events::Queue;
 use crate::log::{self, Level};
+use crate::peers::Peers;
 use crate::service;
 use crate::shim::Shim;
 use crate::shim::operations::Works;
@@ -69,11 +68,14 @@ fn works(args: &Args) -> Works {
 }
 
 async fn run(shim: &Arc<Shim>, listener: StdListener, signals: SignalFd) -> Result<()> {
-    let mut server = Server::new().register_service(service::services(shim)).add_listener(peers(listener)?);
+    let peers = Peers::none();
+    let listener = peers.listen(listener)?;
+    let mut server = Server::new().register_service(service::services(shim)).add_listener(listener);
     server.start().await.map_err(|err| Error::internal(format!("the server: {err}")))?;
     tokio::select! {
         () = shim.quit.notified() => {}
         () = shim.events.deliver() => {}
+        () = peers.watch(shim) => {}
         ended = attend(&shim.works.children, signals) => ended?,
     }
     Ok(())
@@ -93,21 +95,6 @@ async fn attend(children: &Children, signals: SignalFd) -> Result<()> {
             }
         }
     }
-}
-
-/// Connections of the same user only.
-fn peers(listener: StdListener) -> Result<Listener> {
-    let listener = UnixListener::from_std(listener).map_err(|err| Error::io("epoll_ctl(socket)", &err))?;
-    let own = nix::unistd::geteuid().as_raw();
-    Ok(Listener::new(futures_util::stream::unfold(listener, move |listener| async move {
-        loop {
-            let accepted = listener.accept().await.map(|(stream, _)| stream);
-            match accepted {
-                Ok(stream) if !stream.peer_cred().is_ok_and(|peer| peer.uid() == own) => {}
-                accepted => return Some((accepted, listener)),
-            }
-        }
-    })))
 }
 
 fn listener(args: &Args) -> Result<StdListener> {

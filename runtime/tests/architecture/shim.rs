@@ -3,7 +3,7 @@
 use super::source::Source;
 use super::{Check, assert_clean, assert_environment, assert_imports_point_one_way, sources};
 
-const MODULES: [(&str, &[&str]); 22] = [
+const MODULES: [(&str, &[&str]); 23] = [
     ("refusal", &[]),
     ("args", &[]),
     ("bootstrap", &[]),
@@ -34,7 +34,11 @@ const MODULES: [(&str, &[&str]); 22] = [
         ],
     ),
     ("service", &["events", "machine", "refusal", "shim"]),
-    ("serve", &["args", "children", "driver", "events", "log", "service", "shim", "socket", "watch"]),
+    ("peers", &["machine", "shim"]),
+    (
+        "serve",
+        &["args", "children", "driver", "events", "log", "peers", "service", "shim", "socket", "watch"],
+    ),
 ];
 
 /// What decides, and looks at nothing.

@@ -69,6 +69,8 @@ pub enum Input {
     Exited(ProcessKey, Exit),
     /// The kernel has killed a process of the container for want of memory.
     OutOfMemory(String),
+    /// For a while nobody has been connected who could call.
+    Deserted,
 }
 
 /// A call of the task service.

@@ -5,7 +5,8 @@
 //!   told before the end of a start is parked.
 //! - The exit of init is the last one of its container, and OOM kills are told before it: the machine holds the exit
 //!   until nothing is left. From the moment at which init is reaped, nothing is started in the container.
-//! - Every call is replied to. Nothing of one container waits for another.
+//! - Every call is replied to. Nothing of one container waits for another. A deletion waits for the end of a creation:
+//!   containerd takes its NotFound for the end of the shim, and the creation would break off.
 //! - No operation outlives its container.
 //! - A container whose creator has gone before it was created is undone: nobody has heard of it. A shim without any
 //!   other ends. Whoever creates one of the same id meanwhile waits for its end.
@@ -52,6 +53,8 @@ struct Creating {
     undone: bool,
     /// Creations of the same id, which wait for the end of this one. It is abandoned.
     next: Vec<(CallId, Box<Creation>)>,
+    /// Deletions of the container, which wait for the end of its creation.
+    deletions: Vec<CallId>,
 }
 
 impl Machine {
@@ -68,6 +71,7 @@ impl Machine {
             Input::Done(operation, result) => self.done(operation, result),
             Input::Exited(process, exit) => self.exited(&process, exit),
             Input::OutOfMemory(id) => self.out_of_memory(&id),
+            Input::Deserted => self.quit_if_empty(),
         }
         self.work.take_effects()
     }
@@ -79,6 +83,10 @@ impl Machine {
                 Ok(Some(Reply::Connected(self.containers.get(&id).map_or(0, Container::pid))))
             }
             Call::Shutdown => return self.shutdown(call),
+            Call::Delete(ProcessKey { container, exec: None }) if self.is_created_now(&container) => {
+                self.creating.get_mut(&container).into_iter().for_each(|it| it.deletions.push(call));
+                Ok(None)
+            }
             what => self.call_container(call, what),
         };
         match answer {
@@ -86,6 +94,10 @@ impl Machine {
             Ok(None) => {}
             Err(refusal) => self.work.reply(call, Err(refusal)),
         }
+    }
+
+    fn is_created_now(&self, id: &str) -> bool {
+        self.creating.get(id).is_some_and(|creating| !creating.abandoned)
     }
 
     fn call_container(&mut self, call: CallId, what: Call) -> Answer {
@@ -115,6 +127,7 @@ impl Machine {
             abandoned: false,
             undone: false,
             next: Vec::new(),
+            deletions: Vec::new(),
         };
         self.creating.insert(id, creating);
         Ok(None)
@@ -126,7 +139,10 @@ impl Machine {
     }
 
     fn forget(&mut self, call: CallId) {
-        self.creating.values_mut().for_each(|creating| creating.next.retain(|(waiting, _)| *waiting != call));
+        for creating in self.creating.values_mut() {
+            creating.next.retain(|(waiting, _)| *waiting != call);
+            creating.deletions.retain(|waiting| *waiting != call);
+        }
         let mut creating = self.creating.iter_mut();
         let is_of_call = |creating: &Creating| creating.call == call && !creating.abandoned;
         if let Some((id, creating)) = creating.find(|(_, creating)| is_of_call(creating)) {
@@ -169,24 +185,30 @@ impl Machine {
             Some(creating) if creating.abandoned => return self.created_for_nobody(id, &result),
             _ => {}
         }
-        let Some(creating) = self.creating.remove(id) else { return };
-        let (pid, shares_pid_namespace) = match result {
-            Ok(Outcome::Created { pid, shares_pid_namespace }) => (pid, shares_pid_namespace),
-            Ok(_) => {
-                return self.work.reply(creating.call, Err(Refusal::unknown("create told no pid")));
+        let Some(mut creating) = self.creating.remove(id) else { return };
+        let deletions = std::mem::take(&mut creating.deletions);
+        match result {
+            Ok(Outcome::Created { pid, shares_pid_namespace }) => {
+                self.created_well(creating, pid, shares_pid_namespace);
             }
-            Err(refusal) => return self.work.reply(creating.call, Err(refusal)),
-        };
+            Ok(_) => self.work.reply(creating.call, Err(Refusal::unknown("create told no pid"))),
+            Err(refusal) => self.work.reply(creating.call, Err(refusal)),
+        }
+        deletions.into_iter().for_each(|call| self.call(call, Call::Delete(ProcessKey::init(id))));
+    }
+
+    fn created_well(&mut self, creating: Creating, pid: i32, shares_pid_namespace: bool) {
+        let id = creating.creation.id.clone();
         self.work.publish(Event::Created(creating.creation.clone(), pid));
         let container = Container::new(*creating.creation, pid, shares_pid_namespace);
-        self.containers.insert(id.to_string(), container);
+        self.containers.insert(id.clone(), container);
         if creating.out_of_memory {
-            self.out_of_memory(id);
+            self.out_of_memory(&id);
         }
         let call = creating.call;
         match creating.parked {
             None => self.work.reply(call, Ok(Reply::Pid(pid))),
-            Some(exit) => self.on_container(id, |container, work| container.ended_early(call, exit, work)),
+            Some(exit) => self.on_container(&id, |container, work| container.ended_early(call, exit, work)),
         }
     }
 
@@ -206,8 +228,9 @@ impl Machine {
 
     /// Whoever would have said Shutdown has gone.
     fn discard(&mut self, id: &str) {
-        let next = self.creating.remove(id).map(|creating| creating.next);
-        self.create_next(next.unwrap_or_default());
+        let Some(Creating { next, deletions, .. }) = self.creating.remove(id) else { return };
+        deletions.into_iter().for_each(|call| self.work.reply(call, Err(not_created())));
+        self.create_next(next);
         self.quit_if_empty();
     }
 

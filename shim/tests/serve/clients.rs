@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use containerd_shim_protos::api::{StartRequest, Status};
 use nix::sys::signal::{Signal, kill};
@@ -18,7 +19,7 @@ use ttrpc::proto::Request;
 use super::containerd::{Containerd, Server, fifo, is_gone, is_of_containerd, until};
 use super::events::Event::{Create, Delete, ExecAdded, ExecStarted, Exit, Start};
 use super::options::{CRUN, RUNC, below, is_missing, view_for};
-use super::task::{Streams, V2, creation};
+use super::task::{Streams, Task, V2, creation};
 
 #[test]
 fn events_wait_for_a_containerd_that_is_away_in_their_order() {
@@ -277,6 +278,68 @@ fn a_creation_whose_connection_breaks_is_undone() {
         containerd.leaves_nothing();
         assert_eq!(containerd.events.all(), []);
     }
+}
+
+/// containerd takes NotFound for the end of the shim, and the creation would break off.
+#[test]
+fn a_deletion_waits_for_the_end_of_a_creation() {
+    let Some(containerd) = Containerd::new() else { return };
+    for (id, creates) in [("well", true), ("ill", false)] {
+        let hook = Hook::new(&containerd, id);
+        let (server, request) = containerd.server_with(id, &["sleep", "600"], |config| {
+            let last = if creates { "/bin/true" } else { "/bin/false" };
+            config["hooks"] = json!({"createRuntime": [hook.json()[0], {"path": last}]});
+        });
+        thread::scope(|scope| {
+            let creation = scope.spawn(|| server.task.create(&request));
+            hook.runs();
+            let deletion = scope.spawn(|| Task::connect(&server.address()).delete(id, ""));
+            thread::sleep(Duration::from_millis(300));
+            assert!(!deletion.is_finished(), "the container isn't created yet");
+            hook.let_go();
+            let created = creation.join().expect("no panic");
+            let deleted = deletion.join().expect("no panic");
+            assert_eq!(created.is_ok(), creates);
+            match created {
+                Ok(pid) => assert_eq!(deleted.expect("it was created").pid, pid),
+                Err(refusal) => {
+                    assert!(refusal.text.contains("/bin/false"), "{refusal:?}");
+                    assert_eq!(deleted.expect_err("it isn't there").code, Code::NOT_FOUND);
+                }
+            }
+        });
+        server.task.shutdown(id);
+        server.is_gone();
+        containerd.deleted(id);
+        containerd.leaves_nothing();
+    }
+}
+
+/// A client that is killed between the start of its shim and the first call leaves a shim that nobody knows.
+#[test]
+fn a_server_without_a_container_ends_once_nobody_is_connected() {
+    if is_of_containerd() {
+        // It stays.
+        return;
+    }
+    let Some(containerd) = Containerd::new() else { return };
+    let (server, request) = containerd.server_for("pod", &["sleep", "600"]);
+    server.task.run(&request);
+    let (deserted, _) = containerd.server_for("c", &["sleep", "600"]);
+    let Server { task, pid, socket } = deserted;
+    drop(task);
+    // Its container keeps it.
+    let address = server.address();
+    let Server { task, pid: busy, .. } = server;
+    drop(task);
+    until("the deserted server ends", || is_gone(pid).then_some(()).ok_or(pid));
+    assert!(!socket.exists(), "the socket is left");
+    thread::sleep(Duration::from_secs(1));
+    let server = Server { task: Task::connect(&address), pid: busy, socket };
+    assert_eq!(server.task.status("pod", ""), Status::RUNNING);
+    server.task.kill("pod", "", 9).expect("it is there");
+    server.task.wait("pod", "").expect("its exit");
+    containerd.ends(&server, "pod");
 }
 
 /// containerd does so for a client who was killed in the middle of a creation, and comes again.

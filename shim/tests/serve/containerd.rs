@@ -275,6 +275,11 @@ impl Drop for Containerd {
 }
 
 impl Server {
+    /// As `start` has told it.
+    pub fn address(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
     /// Waits for its end, with which its socket goes.
     pub fn is_gone(&self) {
         until("the server ends", || is_gone(self.pid).then_some(()).ok_or(self.pid));

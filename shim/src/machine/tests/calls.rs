@@ -9,7 +9,6 @@ fn a_creation_takes_its_id_at_once() {
          create a      => create a: AlreadyExists container a already exists
          wait a        => wait a: NotFound container not created
          kill a 9      => kill a 9: NotFound container not created
-         delete a      => delete a: NotFound container not created
          connect a     => connect a: pid 0
          shutdown      => shutdown: ok
          fail create a => create a: Unknown fault

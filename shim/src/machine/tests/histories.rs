@@ -18,6 +18,7 @@ enum Turn {
     Exit { which: usize },
     OutOfMemory { container: usize },
     Forget { which: usize },
+    Desert,
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
@@ -28,6 +29,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         2 => any::<usize>().prop_map(|which| Turn::Exit { which }),
         1 => (0..2_usize).prop_map(|container| Turn::OutOfMemory { container }),
         1 => any::<usize>().prop_map(|which| Turn::Forget { which }),
+        1 => Just(Turn::Desert),
     ]
 }
 
@@ -63,6 +65,7 @@ impl World {
                 self.judge.forgotten(call);
                 self.tell(Input::Forgotten(call));
             }
+            Turn::Desert => drop(self.tell(Input::Deserted)),
             Turn::Done { .. } | Turn::Forget { .. } => {}
         }
     }

@@ -246,6 +246,58 @@ fn a_creation_waits_for_the_end_of_an_earlier_one() {
     );
 }
 
+/// A deletion that came during a creation was refused, containerd ended the shim, and the creation broke off with
+/// "ttrpc: closed", whose reason nobody heard.
+#[test]
+fn a_deletion_waits_for_the_end_of_a_creation() {
+    check(
+        "create a       => begin create a
+         delete a       =>
+         state a        => state a: NotFound container not created
+         fail create a  => create a: Unknown fault, delete a: NotFound container not created
+         shutdown       => quit, shutdown: ok",
+    );
+    check(
+        "create a       => begin create a
+         delete a       =>
+         ok create a    => Created a pid 1, create a: pid 1, begin signal a 9 all
+         ok signal a 9 all =>
+         exit a 137     => store a 137, begin look a
+         ok look a      => Exited a pid 1 exit 137, begin drain a
+         ok drain a     => begin delete a
+         ok delete a    => Deleted a pid 1 exit 137, delete a: pid 1 exit 137",
+    );
+    // The creation is for nobody by now.
+    check(
+        "create a        => begin create a
+         delete a        =>
+         forget create a => abandon a
+         fail create a   => delete a: NotFound container not created, quit",
+    );
+    // Nobody waits for the deletion by now.
+    check(
+        "create a        => begin create a
+         delete a        =>
+         forget delete a =>
+         ok create a     => Created a pid 1, create a: pid 1",
+    );
+}
+
+/// A client was killed between the start of its shim and the first call, and the shim stayed for ever.
+#[test]
+fn a_shim_without_a_container_ends_once_it_is_deserted() {
+    check("deserted     => quit");
+    check(
+        "create a       => begin create a
+         deserted       =>
+         fail create a  => create a: Unknown fault
+         deserted       => quit
+         deserted       =>
+         create b       => create b: FailedPrecondition the shim is ending",
+    );
+    running().check("deserted     =>");
+}
+
 /// A restart of containerd cut a start in two: the repeated start hung, and the state of the running container said
 /// created. The start goes on, and the repeated one has its result.
 #[test]

@@ -92,6 +92,7 @@ impl Table {
             ["fail", ref operation @ ..] => self.end(operation, false),
             ["exit", process, status] => Input::Exited(key(process), exit(status.parse().unwrap())),
             ["oom", container] => Input::OutOfMemory(container.to_string()),
+            ["deserted"] => Input::Deserted,
             ["forget", ref call @ ..] => Input::Forgotten(self.call_named(&call.join(" "))),
             _ => {
                 self.calls.push(input.to_string());
