@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinSet;
 
+use super::caught::Caught;
 use super::detach::Keys;
 use super::stdio::{Fifos, Pipes};
 use super::terminal::{self, Raw};
@@ -39,6 +39,8 @@ pub struct Ends {
     ends_input: bool,
     /// Whether the process gets our signals.
     gives_signals: bool,
+    /// What was caught since before the process was made.
+    caught: Option<Caught>,
     /// What holds the end of the output up, until the process has started.
     writers: Vec<OwnedFd>,
     // The fifos go when nobody needs them any more.
@@ -121,9 +123,17 @@ impl Ends {
     }
 
     fn new(stdin: Option<Sender>, output: Output, terminal: bool, fifos: Option<Fifos>) -> Ends {
-        let (keys, ends_input, gives_signals) = (Keys::default(), true, true);
-        let writers = Vec::new();
-        Ends { stdin, output, terminal, keys, ends_input, gives_signals, writers, _fifos: fifos }
+        Ends {
+            stdin,
+            output,
+            terminal,
+            keys: Keys::default(),
+            ends_input: true,
+            gives_signals: true,
+            caught: None,
+            writers: Vec::new(),
+            _fifos: fifos,
+        }
     }
 
     /// With other keys to leave the process alone.
@@ -139,9 +149,25 @@ impl Ends {
         }
     }
 
+    /// With what is caught for the process already.
+    pub fn with(self, caught: Caught) -> Ends {
+        Ends { caught: Some(caught), ..self }
+    }
+
     /// Without our signals for the process: they end this program.
     pub fn without_signals(self) -> Ends {
         Ends { gives_signals: false, ..self }
+    }
+
+    /// Prepares the process. Signals that come meanwhile are given to it once it has started.
+    ///
+    /// Errors: those of `prepare`, and a second signal that asks for an end.
+    pub async fn prepared<T>(&mut self, prepare: impl Future<Output = Result<T>>) -> Result<T> {
+        let caught = self.caught.get_or_insert_with(|| Caught::from_now(self.gives_signals));
+        tokio::select! {
+            prepared = prepare => prepared,
+            () = caught.insists() => Err(Error::new("interrupted before it has started")),
+        }
     }
 
     /// Ties the streams together until the process has ended and all its output is shown. To be called when the process
@@ -154,7 +180,8 @@ impl Ends {
         target: &Target,
         start: impl Future<Output = Result<()>>,
     ) -> Result<Outcome> {
-        let Ends { stdin, output, terminal, keys, ends_input, gives_signals, writers, _fifos: fifos } = self;
+        let Ends { stdin, output, terminal, keys, ends_input, gives_signals, caught, writers, _fifos: fifos } =
+            self;
         let raw = if terminal && stdin.is_some() { Raw::enter()? } else { None };
         let wait = Wait { container_id: target.container.clone(), exec_id: target.exec.clone() };
         // From before the start, so that the shortest life is seen.
@@ -173,13 +200,16 @@ impl Ends {
                 input.feed(detach).await;
             }
         });
-        let forwarding = tokio::spawn(forward(engine.clone(), target.clone(), terminal, gives_signals));
+        let caught = caught.unwrap_or_else(|| Caught::from_now(gives_signals));
+        let (tell_signals, runs) = oneshot::channel();
+        let forwarding = tokio::spawn(forward((engine.clone(), target.clone()), terminal, caught, runs));
         let shown = output.open().await?;
         let to_the_end = async {
             start.await?;
             drop(writers);
             // Whoever doesn't listen has no input to give.
             let _ = tell_started.send(());
+            let _ = tell_signals.send(());
             if terminal {
                 resize(engine, target).await;
             }
@@ -377,24 +407,17 @@ fn standard_input() -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-/// Gives signals to the process, and tells its terminal of our terminal's size.
-async fn forward(engine: Engine, target: Target, terminal: bool, gives_signals: bool) {
-    let signals = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::quit(),
-        SignalKind::hangup(),
-        SignalKind::user_defined1(),
-        SignalKind::user_defined2(),
-    ];
-    let signals = signals.into_iter().filter(|_| gives_signals);
-    let kinds = signals.chain([SignalKind::window_change()]);
-    let (sender, mut caught) = mpsc::channel(1);
-    let mut watching = JoinSet::new();
-    for kind in kinds {
-        watching.spawn(watch(kind, sender.clone()));
+/// Gives signals to the process once it has started, and tells its terminal of our terminal's size.
+async fn forward(
+    (engine, target): (Engine, Target),
+    terminal: bool,
+    mut caught: Caught,
+    started: oneshot::Receiver<()>,
+) {
+    if started.await.is_err() {
+        return;
     }
-    while let Some(kind) = caught.recv().await {
+    while let Some(kind) = caught.next().await {
         if kind == SignalKind::window_change() {
             if terminal {
                 resize(&engine, &target).await;
@@ -406,11 +429,6 @@ async fn forward(engine: Engine, target: Target, terminal: bool, gives_signals: 
         // A process that has ended meanwhile needs none.
         drop(engine.call(Kill { container_id: container, exec_id: exec, signal, all: false }).await);
     }
-}
-
-async fn watch(kind: SignalKind, caught: mpsc::Sender<SignalKind>) {
-    let Ok(mut signals) = signal(kind) else { return };
-    while signals.recv().await.is_some() && caught.send(kind).await.is_ok() {}
 }
 
 async fn resize(engine: &Engine, target: &Target) {

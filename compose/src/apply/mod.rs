@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod attach;
+pub mod caught;
 pub mod change;
 pub mod commit;
 pub mod container;

@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 
 use super::{Ended, REFUSED, Session, code_of, complain, filters, say};
 use crate::apply::attach::{Ends, Outcome, Shows, Target, Tie, UNREAD};
+use crate::apply::caught::Caught;
 use crate::apply::container::{self, New};
 use crate::apply::stdio::{self, Fifos};
 use crate::apply::sweep::sweep;
@@ -161,6 +162,8 @@ pub async fn attached(
     if reads && terminal && !std::io::stdin().is_terminal() {
         return Err(Error::new("the input device is not a TTY"));
     }
+    // What comes from now on is for the process, though there is none yet.
+    let caught = Caught::from_now(tie.signals);
     container::put_last_away(engine, disk, made).await?;
     let running = disk.running(made.id());
     let kept = stdio::kept(&disk.container(made.id()), terminal)?;
@@ -178,10 +181,9 @@ pub async fn attached(
             (streams, Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
         }
     };
-    let mark = container::prepare(engine, made, &streams).await?;
+    let mut ends = ends.detached_by(tie.keys.clone()).that_show(tie.shows).with(caught);
+    let mark = ends.prepared(container::prepare(engine, made, &streams)).await?;
     let target = Target { container: made.id().to_owned(), exec: String::new() };
-    let ends = ends.detached_by(tie.keys.clone()).that_show(tie.shows);
-    let ends = if tie.signals { ends } else { ends.without_signals() };
     let has_started = Cell::new(false);
     let start = async {
         start.await?;

@@ -1,6 +1,6 @@
 //! Keeper and hooks with a real containerd: whoever starts a container, it has network, log, health and restarts.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -232,5 +232,33 @@ fn what_was_killed_with_its_shim_is_started_again_by_us() {
         sh(&format!("kill -9 $(ps -o ppid= -p {pid})"));
         until("it is removed", || docker.ok(&["ps", "-aq"]).is_empty());
         nothing_is_left();
+    });
+}
+
+#[test]
+fn a_signal_that_comes_before_the_process_starts_is_given_to_the_process() {
+    with_each_runtime(|docker| {
+        for delay in [0, 20, 50, 90] {
+            let line = "trap 'exit 7' TERM; echo runs; while :; do sleep 0.1; done";
+            let mut client = docker.spawn(&["run", "--rm", "-i", "--name", "c1", "box", "sh", "-c", line]);
+            until("it has a keeper", || {
+                try_sh("ls /run/corten-compose/default/*/state.json").status.success()
+            });
+            std::thread::sleep(Duration::from_millis(delay));
+            let client_pid = Pid::from_raw(client.id().try_into().expect("a pid"));
+            kill(client_pid, Signal::SIGTERM).expect("it lives");
+            let _ = client.stdout.as_mut().map(|stdout| stdout.read(&mut [0; 4]).unwrap());
+            // A first process that has no handler yet gets no signal from the kernel.
+            let mut has_ended = || client.try_wait().unwrap().is_some();
+            let ends = (0..20).any(|_| {
+                std::thread::sleep(Duration::from_millis(50));
+                has_ended()
+            });
+            if !ends {
+                kill(client_pid, Signal::SIGTERM).expect("it lives");
+            }
+            assert_eq!(client.wait().unwrap().code(), Some(7), "after {delay} ms");
+            nothing_is_left();
+        }
     });
 }
