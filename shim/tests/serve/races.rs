@@ -15,7 +15,7 @@ const SHORT_LIVES: usize = 100;
 const SHORT_LIVES_OF_OTHERS: usize = 10;
 
 /// How often init is killed, and how many execs each time.
-const RACES: (usize, usize) = (20, 20);
+const RACES: (usize, usize) = (20, 50);
 /// The same below another runtime, which takes up to ten times as long.
 const RACES_OF_OTHERS: (usize, usize) = (6, 10);
 
