@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod attach;
+mod awaited;
 pub mod change;
 pub mod commit;
 pub mod container;
@@ -12,6 +13,7 @@ pub mod detach;
 pub mod diff;
 pub mod exec;
 pub mod frozen;
+pub mod hold;
 pub mod hook;
 pub mod host;
 pub mod image;
@@ -28,6 +30,7 @@ pub mod project_lock;
 pub mod resolved;
 pub mod room;
 pub mod stdio;
+pub mod stop;
 pub mod sweep;
 pub mod task;
 pub mod terminal;
