@@ -9,7 +9,7 @@ use super::walk::Progress;
 use crate::changes::Changes;
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::error::{Context, Error, Result, tell};
+use crate::error::{Context, Error, Kind, Result, tell};
 use crate::keep::{Settings, Status};
 use crate::observe::{self, State};
 use crate::plan::graph::{Goal, Target, Until};
@@ -65,14 +65,17 @@ impl Awaited<'_> {
             has_ended = timeout(FIRST_LOOK, &mut ended).await.is_ok();
         }
         let mut doubts = Doubts::default();
+        let says = |what: &str| Ok(Some(format!("container {} {what}", self.target.name)));
         loop {
             // Since the first look there may be a directory that there wasn't.
             changes.watch(&running)?;
-            let one = observe::one(self.engine, self.id).await.at(&self.target.name)?;
+            let one = match observe::one(self.engine, self.id).await {
+                Err(err) if err.kind() == Kind::NotFound => return says("was removed"),
+                found => found.at(&self.target.name)?,
+            };
             let lacks_keeper = is_checked && one.lacks_keeper();
             let last = doubts.take(one.state, lacks_keeper);
             let health = one.kept.health.as_ref().map(|health| health.status).filter(|_| !lacks_keeper);
-            let says = |what: &str| Ok(Some(format!("container {} {what}", self.target.name)));
             match (until, one.state, health) {
                 (Until::Completed, State::Exited { code: 0, .. }, _) => return Ok(None),
                 (_, State::Exited { code, .. }, _) if last => match until {

@@ -64,7 +64,9 @@ pub async fn stopped(engine: &Engine, disk: &Disk, id: &str, how: How<'_>) -> Re
             return Ok((held, one));
         }
         // Before the signal: nobody may take the end for one that calls for a restart.
-        want(engine, &one.container, &record, Wanted::Stopped).await?;
+        if told.is_none() || !is_stopped(&one) {
+            want(engine, &one.container, &record, Wanted::Stopped).await?;
+        }
         let one = if one.state.is_up() { one } else { after_starts(engine, disk, one, &record).await? };
         if !one.state.is_up() {
             return Ok((held, one));
@@ -93,8 +95,11 @@ fn pid(one: &Observed) -> Option<u32> {
 
 /// Whether another process runs than the one that was told to end, and by a user's will.
 fn runs_anew(one: &Observed, told: Option<u32>) -> bool {
-    let is_stopped = one.container.labels.get(STOPPED_BY_USER).is_some_and(|stopped| stopped == "true");
-    one.state.is_up() && pid(one) != told && !is_stopped
+    one.state.is_up() && pid(one) != told && !is_stopped(one)
+}
+
+fn is_stopped(one: &Observed) -> bool {
+    one.container.labels.get(STOPPED_BY_USER).is_some_and(|stopped| stopped == "true")
 }
 
 /// Looks at a container once nobody starts it any more. What was being started at that moment may run for a moment.
@@ -102,7 +107,14 @@ async fn after_starts(engine: &Engine, disk: &Disk, one: Observed, record: &Reco
     if record.service.restart_policy() == Restart::No {
         return Ok(one);
     }
-    keep::given_up(&disk.running(one.id())).await?;
+    let running = disk.running(one.id());
+    keep::given_up(&running).await?;
+    let now = observe::one(engine, one.id()).await?;
+    if now.state.is_up() || now.task.is_none() {
+        return Ok(now);
+    }
+    // A process that has ended at once is just being taken away.
+    keep::given_up(&running).await?;
     observe::one(engine, one.id()).await
 }
 
