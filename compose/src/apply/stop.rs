@@ -50,8 +50,8 @@ pub async fn stop(engine: &Engine, disk: &Disk, id: &str, how: How<'_>) -> Resul
     absent_is_fine(stopped(engine, disk, id, how).await.map(drop))
 }
 
-/// Stops a container, and holds it from the moment at which nothing of it runs any more. It runs nevertheless if somebody
-/// else has started it again since its process has ended.
+/// Stops a container, and holds it from the moment at which nothing of it runs any more. It runs nevertheless if
+/// somebody else has started it again since its process has ended.
 ///
 /// Errors: NotFound, if it is removed.
 pub async fn stopped(engine: &Engine, disk: &Disk, id: &str, how: How<'_>) -> Result<(Hold, Observed)> {

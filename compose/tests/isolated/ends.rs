@@ -1,5 +1,5 @@
-//! Containers that are ended: at whatever moment of their lives, and while others are at them. Whoever only waits for an
-//! end holds nobody up.
+//! Containers that are ended: at whatever moment of their lives, and while others are at them. Whoever only waits for
+//! an end holds nobody up.
 
 use std::fs::File;
 use std::process::{Child, Stdio};
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::docker::{nothing_is_left, with_each_runtime};
 use crate::engine::state;
-use crate::host::{CONTAINERS, try_sh, until};
+use crate::host::{CONTAINERS, sh, try_sh, until};
 use crate::project::Project;
 
 /// A program that takes no SIGTERM.
@@ -146,6 +146,14 @@ fn a_project_is_held_by_nobody_who_waits() {
             soon(end, || project.ok(quick));
             soon(begin, || succeeds(waiting));
         }
+        project.write(&deaf.replace("COMMON,", "COMMON, network_mode: none,"));
+        project.ok(&["up", "-d"]);
+        let down = spawn(&project, &["down", "-t", "2"]);
+        std::thread::sleep(Duration::from_millis(500));
+        sh("nft add table ip corten");
+        succeeds(down);
+        assert!(!sh("nft list tables").contains(" corten\n"), "what nobody asks for goes with the last");
+        project.write(&deaf);
         project.ok(&["create"]);
         let mut asking = spawn(&project, &["rm"]);
         std::thread::sleep(Duration::from_millis(500));

@@ -144,8 +144,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Carries a plan out, or prints it, and says meanwhile what happens. `held` is the project's lock, if the plan needs
-    /// it.
+    /// Carries a plan out, or prints it, and says meanwhile what happens. `held` is the project's lock, if the plan
+    /// needs it.
     async fn carry_out(
         &self,
         held: impl Into<Option<Held>>,
