@@ -137,6 +137,11 @@ impl Observed {
         self.kept.started.or_else(of_process).or(last).map(since_1970)
     }
 
+    /// Whether it runs without anybody who probes it and writes its log.
+    pub fn lacks_keeper(&self) -> bool {
+        self.state.is_up() && self.kept.keeper.is_none_or(|keeper| !keeper.is_alive())
+    }
+
     /// What we know of it.
     ///
     /// Errors: a container that we didn't make.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::image::Image;
 use super::joined::{joined, rejoined};
@@ -12,32 +12,28 @@ use super::keeper::{self, Told};
 use super::stdio::Streams;
 use super::sweep::Making;
 use super::volume::Volume;
-use super::{host, task, unpack, user, volume};
+use super::{host, stop, task, unpack, user, volume};
 use crate::disk::{self, Disk};
-use crate::engine::announce::Done;
+use crate::engine::Engine;
 use crate::engine::containers::{
     Container, CreateContainer, DeleteContainer, RuncOptions, Runtime, UpdateContainer,
 };
 use crate::engine::snapshots::{Prepare, RemoveSnapshot};
 use crate::engine::types::{Any, FieldMask, Mount as Layer};
-use crate::engine::{Engine, again};
 use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::model::refused::refused;
 use crate::model::types::{Mount, Service};
 use crate::model::values::MountKind;
 use crate::net::hook::NAMESPACE;
-use crate::observe::{self, Observed, State};
+use crate::observe::{self, Observed};
 use crate::record::member::Member;
 use crate::record::{self, Record, Wanted};
 use crate::spec::{self, Bind, Inputs};
 use crate::subpath::{Subpath, Subpaths};
-use crate::{id, keep, names, signals};
+use crate::{id, keep, names, net};
 
 pub(super) const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 const RUNC_OPTIONS_TYPE: &str = "containerd.runc.v1.Options";
-
-/// What every stop of a process is by, unless somebody says otherwise.
-const STOP_SIGNAL: &str = "SIGTERM";
 
 /// A container to be made.
 #[derive(Debug)]
@@ -318,7 +314,7 @@ fn hostname(service: &Service, id: &str) -> Result<String> {
 
 fn stop_signal(service: &Service, image: &Image) -> String {
     let images = Some(&image.document.config.stop_signal).filter(|signal| !signal.is_empty());
-    service.stop_signal.as_ref().or(images).map_or(STOP_SIGNAL, String::as_str).to_owned()
+    service.stop_signal.as_ref().or(images).map_or(stop::SIGNAL, String::as_str).to_owned()
 }
 
 /// Where systemd owns the cgroups, runc has to be told so. The cgroup's path tells Corten.
@@ -326,13 +322,6 @@ fn runtime(service: &Service, systemd: bool) -> Runtime {
     let name = service.runtime.as_deref().map_or_else(|| host::runtime().to_owned(), host::runtime_named);
     let options = systemd.then(|| Any::message(RUNC_OPTIONS_TYPE, &RuncOptions { systemd_cgroup: true }));
     Runtime { name, options }
-}
-
-/// Holds a container: nobody else who asks for this starts or restarts it meanwhile.
-pub async fn hold(disk: &Disk, id: &str) -> Result<Option<impl Drop + use<>>> {
-    let dir = disk.container(id);
-    let held = tokio::task::spawn_blocking(move || disk::hold(&dir)).await;
-    held.map_err(|err| Error::new(err.to_string())).at("the lock of a container")?
 }
 
 /// Holds the lock of whoever gives a container its name, or changes its record.
@@ -416,8 +405,27 @@ async fn make_task(engine: &Engine, observed: &Observed, streams: &Streams) -> R
     task::create(engine, &container, streams).await.map(drop)
 }
 
+/// How often a start is tried whose task somebody else has made meanwhile.
+const STARTS_MAX: usize = 3;
+
 /// Starts a container that nobody is attached to.
 pub async fn start(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
+    let mut left = STARTS_MAX;
+    loop {
+        left -= 1;
+        match start_once(engine, observed, streams).await {
+            Err(err) if err.kind() == Kind::AlreadyExists && left > 0 => {}
+            started => return started,
+        }
+        // containerd's restart monitor has looked at it before it was stopped, and was faster.
+        let now = observe::one(engine, observed.id()).await?;
+        if let (true, Some(record)) = (now.state.is_up(), &now.record) {
+            return want(engine, &now.container, record, Wanted::Running).await;
+        }
+    }
+}
+
+async fn start_once(engine: &Engine, observed: &Observed, streams: &Streams) -> Result<()> {
     let mark = prepare(engine, observed, streams).await?;
     let started = begin(engine, observed).await;
     if let Err(err) = &started {
@@ -470,73 +478,18 @@ pub async fn want(engine: &Engine, container: &Container, record: &Record, wante
     engine.call(update).await.at(&container.id).map(drop)
 }
 
+/// Tells the restart monitor of a container that runs, and whose client was killed before it could tell.
+pub async fn confirm(engine: &Engine, one: &Observed) -> Result<()> {
+    let is_starting = one.container.labels.get(record::STATUS).is_some_and(|status| status == "created");
+    match &one.record {
+        Some(record) if is_starting => want(engine, &one.container, record, Wanted::Running).await,
+        _ => Ok(()),
+    }
+}
+
 fn joins(service: &Service) -> bool {
     let modes = [&service.network_mode, &service.pid, &service.ipc].into_iter().flatten();
     modes.into_iter().any(|mode| mode.starts_with("container:"))
-}
-
-/// Stops a container, by its own signal and with its own patience unless somebody says otherwise; -1: for ever.
-pub async fn stop(
-    engine: &Engine,
-    disk: &Disk,
-    one: &Observed,
-    signal: Option<&str>,
-    seconds: Option<i64>,
-) -> Result<()> {
-    let record = one.record.clone().unwrap_or_default();
-    // Before the signal: nobody may take the end for one that calls for a restart.
-    want(engine, &one.container, &record, Wanted::Stopped).await?;
-    match one.state {
-        State::Running => {}
-        State::Paused => task::resume(engine, one.id()).await?,
-        State::Restarting { .. } => return keep::given_up(&disk.running(one.id())).await,
-        State::Created | State::Exited { .. } => return Ok(()),
-    }
-    let signal = signal.unwrap_or(&record.stop_signal);
-    let signal = signals::number(if signal.is_empty() { STOP_SIGNAL } else { signal })?;
-    let seconds = match seconds {
-        None => Some(record.stop_seconds()),
-        Some(seconds) => u64::try_from(seconds).ok(),
-    };
-    task::stop(engine, one.id(), signal, seconds).await?;
-    Done::to(one.id(), "stop").announce(engine).await;
-    Ok(())
-}
-
-/// How long a process that was killed may take to its end.
-const KILLED: Duration = Duration::from_secs(2);
-
-/// Sends a signal to a container. One that is meant to end it is the user's stop: nobody starts the container again.
-///
-/// Errors: in Docker's words, if it doesn't run.
-pub async fn kill(engine: &Engine, disk: &Disk, one: &Observed, signal: u32) -> Result<()> {
-    if !one.state.is_listed() {
-        return Err(task::not_running(one));
-    }
-    let record = one.record.clone().unwrap_or_default();
-    let is_stop = signals::number(&record.stop_signal).is_ok_and(|stop| stop == signal);
-    let ends = signal == task::SIGKILL || is_stop;
-    if let State::Restarting { .. } = one.state {
-        // There is no process that could have the signal.
-        return if ends { stop(engine, disk, one, None, None).await } else { Ok(()) };
-    }
-    if !ends {
-        return task::kill(engine, one.id(), signal).await;
-    }
-    // Before the signal: nobody may take the end for one that calls for a restart.
-    want(engine, &one.container, &record, Wanted::Stopped).await?;
-    task::kill(engine, one.id(), signal).await?;
-    // What is frozen would end only once it goes on.
-    if one.state != State::Paused {
-        return Ok(());
-    }
-    match task::resume(engine, one.id()).await {
-        Ok(()) => Ok(()),
-        // The kernel ends by SIGKILL what is frozen, too, where the cgroup is of v2.
-        Err(err) => {
-            timeout(KILLED, again::wait(engine, one.id())).await.map_or(Err(err), |ended| ended.map(drop))
-        }
-    }
 }
 
 /// Removes a container with its task, its snapshot, its directory, and the volumes that are its own if `volumes`.
@@ -559,7 +512,7 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
         absent_is_fine(removed.at(id).map(drop))?;
     }
     // The last hook has done it, unless it failed. What can't be taken back now is at the next sweep, by its list.
-    if crate::net::sweep::release(disk, id).is_ok() {
+    if is_released(disk, id).await {
         disk::remove_dir(&disk.running(id))?;
     }
     disk::remove_dir(&disk.container(id))?;
@@ -571,6 +524,20 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
         }
     }
     Ok(())
+}
+
+/// Takes back what a container without a process has of networks, unless its last hook is just doing so. Returns whether
+/// nothing of it is left.
+async fn is_released(disk: &Disk, id: &str) -> bool {
+    const TRIES: usize = 100;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 0..TRIES {
+        match net::sweep::release(disk, id) {
+            Ok(false) => sleep(PAUSE).await,
+            released => return released.is_ok(),
+        }
+    }
+    false
 }
 
 /// Ends the container's keeper.

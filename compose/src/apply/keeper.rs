@@ -78,7 +78,8 @@ pub fn stays(disk: &Disk, one: &Observed) -> Result<Stays> {
     let dir = disk.container(one.id());
     let settings = Settings::load(&dir)?;
     Settings { auto_remove: false, ..settings.clone() }.save(&dir)?;
-    Ok(Stays(Some((dir, settings))))
+    // Somebody else may have let it stay, too.
+    Ok(Stays(Some((dir, Settings { auto_remove: true, ..settings }))))
 }
 
 impl Drop for Stays {

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod attach;
+mod awaited;
 pub mod caught;
 pub mod change;
 pub mod commit;
@@ -13,6 +14,7 @@ pub mod detach;
 pub mod diff;
 pub mod exec;
 pub mod frozen;
+pub mod hold;
 pub mod hook;
 pub mod host;
 pub mod image;
@@ -29,6 +31,7 @@ pub mod project_lock;
 pub mod resolved;
 pub mod room;
 pub mod stdio;
+pub mod stop;
 pub mod sweep;
 pub mod task;
 pub mod terminal;

@@ -5,10 +5,11 @@ use tokio::net::UnixStream;
 
 use super::attach::frames;
 use super::container::{self, New};
+use super::hold::hold;
 use super::hook::Lines;
 use super::image::{self, Image, Shows, When};
 use super::{resolved, stdio, task};
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id;
@@ -31,9 +32,15 @@ pub struct PreStart<'a> {
 }
 
 impl PreStart<'_> {
-    /// Runs the hook. `show` gets each line that it puts out. A container whose hook has failed stays, until the next
-    /// one is made, so that its user can look at it.
-    pub async fn run(self, engine: &Engine, disk: &Disk, show: impl FnMut(&str)) -> Result<()> {
+    /// Runs the hook. `turn` waits for the project's lock, which is held while the hook's container is made. `show` gets
+    /// each line that it puts out. A container whose hook has failed stays for its user to look at, until the next one
+    /// is made.
+    pub async fn run<H>(
+        self,
+        (engine, disk): (&Engine, &Disk),
+        turn: impl AsyncFn() -> Result<H>,
+        show: impl FnMut(&str),
+    ) -> Result<()> {
         let Target { service: name, number, .. } = self.target;
         let unknown = || Error::of_kind(Kind::NotFound, format!("{name}: no such hook"));
         let definition = self.project.services.get(name).ok_or_else(unknown)?;
@@ -41,7 +48,6 @@ impl PreStart<'_> {
         let what = format!("service {name:?} pre_start[{}]", self.index);
         let replica = if hook.per_replica { format!("-{number}") } else { String::new() };
         let own = format!("{}-{name}-pre_start-{}{replica}", self.project.name, self.index);
-        remove_stale(engine, disk, &own).await?;
         let other = match &hook.image {
             Some(typed) => {
                 let platform = definition.platform.as_deref();
@@ -50,7 +56,7 @@ impl PreStart<'_> {
             None => None,
         };
         let new = New {
-            name: Some(own),
+            name: Some(own.clone()),
             service: service(resolved::service(self.project, name, definition), hook, self.one)?,
             image: other.as_ref().unwrap_or(self.image),
             binds: resolved::files(disk, self.project, definition)?,
@@ -58,22 +64,34 @@ impl PreStart<'_> {
             member: Some(Member { one_off: true, ..self.member }),
             taken_over: Default::default(),
         };
+        // Another command may be at the same hook. Whoever waits for it to end holds nothing else.
+        let _alone = alone(disk, self.one.id()).await?;
+        let held = turn().await?;
+        // The other command has started the container meanwhile.
+        if observe::one(engine, self.one.id()).await?.state.is_up() {
+            return Ok(());
+        }
+        remove_stale(engine, disk, &own).await?;
         let made = container::create(engine, disk, new).await.at(&what)?;
-        let made = observe::find(&observe::containers(engine).await?, &made).cloned()?;
+        let made = observe::one(engine, &made).await?;
+        drop(held);
         let mut lines = Lines::to(show);
         let code = match run(engine, disk, &made, &mut lines).await {
             Ok(code) => code,
             Err(err) => {
-                container::remove(engine, disk, &made, true).await?;
+                remove(engine, disk, &made).await?;
                 return Err(err).at(&what);
             }
         };
         let last = lines.finish();
         if code == 0 {
-            return container::remove(engine, disk, &made, true).await.at(&what);
+            return remove(engine, disk, &made).await.at(&what);
         }
         let last = if last.is_empty() { last } else { format!(": {last}") };
-        let id = id::short(made.id());
+        // Who has removed it has ended the hook.
+        let kept =
+            observe::one(engine, made.id()).await.at(format_args!("{what} exited with code {code}{last}"))?;
+        let id = id::short(kept.id());
         Err(Error::new(format!(
             "{what} exited with code {code}{last} (hook container {id} retained for inspection)"
         )))
@@ -88,9 +106,21 @@ async fn remove_stale(engine: &Engine, disk: &Disk, name: &str) -> Result<()> {
         one.name() == name && member.is_some_and(|member| member.one_off)
     };
     match containers.iter().find(is_stale) {
-        Some(stale) => container::remove(engine, disk, stale, true).await,
+        Some(stale) => remove(engine, disk, stale).await,
         None => Ok(()),
     }
+}
+
+async fn remove(engine: &Engine, disk: &Disk, one: &Observed) -> Result<()> {
+    let _held = hold(disk, one.id()).await?;
+    container::remove(engine, disk, one, true).await
+}
+
+/// Waits until no other command runs a hook before the start of the container of that id.
+async fn alone(disk: &Disk, id: &str) -> Result<impl Drop + use<>> {
+    let place = disk.container(id).join("pre_start.lock");
+    let locked = tokio::task::spawn_blocking(move || disk::lock_at(&place)).await;
+    locked.map_err(|err| Error::new(err.to_string()))?.at("the lock of its hooks")
 }
 
 async fn run(
@@ -100,6 +130,9 @@ async fn run(
     lines: &mut Lines<impl FnMut(&str)>,
 ) -> Result<u32> {
     let streams = stdio::kept(&disk.container(made.id()), false)?;
+    let held = hold(disk, made.id()).await?;
+    // Somebody may have removed it before it was held.
+    observe::one(engine, made.id()).await?;
     container::prepare(engine, made, &streams).await?;
     let waiting = tokio::spawn({
         let (engine, id) = (engine.clone(), made.id().to_owned());
@@ -108,6 +141,7 @@ async fn run(
     let socket = attach_socket(&disk.running(made.id()));
     let output = UnixStream::connect(&socket).await.at(socket.display())?;
     container::begin(engine, made).await?;
+    drop(held);
     // A keeper that is killed in the middle of a chunk shows no more.
     drop(frames(output, |_, chunk| lines.take(chunk)).await);
     let code = waiting.await.map_err(|err| Error::new(err.to_string()))??;

@@ -5,37 +5,31 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
+use super::awaited::Awaited;
 use super::container::{self, New};
+use super::hold::hold;
 use super::image::Image;
 use super::pre_start::PreStart;
 use super::project_lock::{Held, InTurns};
+use super::stop::How;
 use super::volume::{self, Volume};
 use super::walk::Progress;
-use super::{hook, keeper, resolved, task};
-use crate::changes::Changes;
+use super::{hook, keeper, resolved, stop, task};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result, absent_is_fine, tell};
-use crate::keep::{self, Settings};
 use crate::model::types::{Project, Service};
 use crate::model::values::{self, Condition};
 use crate::net::network::{Network, Wanted};
 use crate::net::pool::Pool;
 use crate::observe::{self, Observed, State};
 use crate::plan::actual::Ingredients;
-use crate::plan::graph::{Action, AnonymousVolumes, Creation, Goal, Named, Step, Target, Turn, Until};
+use crate::plan::graph::{Action, AnonymousVolumes, Creation, Goal, Named, Step, Target, Turn};
 use crate::plan::wanted::{Facts, networks_of, volumes_of};
 use crate::record::member::{Member, object_labels};
 use crate::{id, signals, time};
-
-/// How often a container that somebody waits for is looked at, though nothing has told of a change.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// How long a container without a health check has to run until it is ready: as long as docker compose waits until it
-/// looks for the first time.
-const FIRST_LOOK: Duration = Duration::from_millis(500);
 
 /// Carries out the steps of a project's plan.
 pub struct Performer<'a> {
@@ -95,16 +89,25 @@ impl<'a> Performer<'a> {
 
     /// Carries out a step, or skips it.
     pub async fn perform(&self, step: Step) -> Result<Progress> {
-        match (step.action, &self.turns) {
-            (Action::Await(target, goal), turns) => {
-                turns.iter().for_each(InTurns::let_go);
-                self.wait_in_time(&target, goal).await
-            }
-            (action, None) => self.act(action).await.map(|()| Progress::Done),
-            (action, Some(turns)) => {
-                let _held = turns.hold().await?;
-                self.act(action).await.map(|()| Progress::Done)
-            }
+        let action = step.action;
+        // These take as long as a container or a hook takes.
+        let waits =
+            matches!(action, Action::Await(..) | Action::RunHook(..) | Action::Stop(_) | Action::Kill(..));
+        if waits {
+            self.turns.iter().for_each(InTurns::let_go);
+        }
+        let _held = if waits { None } else { self.turn().await? };
+        match action {
+            Action::Await(target, goal) => self.wait_in_time(&target, goal).await,
+            action => self.act(action).await.map(|()| Progress::Done),
+        }
+    }
+
+    /// The project's lock, for a step that changes something.
+    async fn turn(&self) -> Result<Option<Held>> {
+        match &self.turns {
+            Some(turns) => turns.hold().await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -274,10 +277,10 @@ impl<'a> Performer<'a> {
     }
 
     async fn start(&self, target: &Target) -> Result<()> {
-        let _held = container::hold(self.disk, self.find(target).await?.id()).await?;
+        let _held = hold(self.disk, self.find(target).await?.id()).await?;
         let one = self.find(target).await?;
         if one.state.is_up() {
-            return Ok(());
+            return container::confirm(self.engine, &one).await;
         }
         container::put_last_away(self.engine, self.disk, &one).await?;
         let streams = keeper::streams(self.disk, &one).await?;
@@ -303,7 +306,7 @@ impl<'a> Performer<'a> {
                 let image = self.images.get(&target.service).ok_or_else(|| Error::new("it has no image"))?;
                 let member = self.member(target, service)?;
                 let hook = PreStart { project: self.project, target, one: &one, index, image, member };
-                return hook.run(self.engine, self.disk, show).await;
+                return hook.run((self.engine, self.disk), async || self.turn().await, show).await;
             }
             Turn::PreStop if one.state != State::Running => return Ok(()),
             Turn::PreStop => &service.pre_stop,
@@ -314,12 +317,17 @@ impl<'a> Performer<'a> {
     }
 
     async fn stop(&self, target: &Target) -> Result<()> {
-        let one = self.find(target).await?;
-        container::stop(self.engine, self.disk, &one, None, self.stop_seconds).await
+        let how = How { signal: None, seconds: self.stop_seconds };
+        match self.find(target).await {
+            // Somebody else has removed it.
+            Err(err) if err.kind() == Kind::NotFound => Ok(()),
+            found => stop::stop(self.engine, self.disk, found?.id(), how).await,
+        }
     }
 
     async fn kill(&self, target: &Target, signal: &str) -> Result<()> {
-        container::kill(self.engine, self.disk, &self.find(target).await?, signals::number(signal)?).await
+        let id = self.find(target).await?.id().to_owned();
+        stop::kill(self.engine, self.disk, &id, signals::number(signal)?).await
     }
 
     async fn pause(&self, target: &Target) -> Result<()> {
@@ -331,8 +339,13 @@ impl<'a> Performer<'a> {
     }
 
     async fn remove(&self, target: &Target, volumes: AnonymousVolumes) -> Result<()> {
-        match self.find(target).await {
-            Ok(one) => {
+        let found = match self.find(target).await {
+            // Whoever starts it is done before, and nobody starts it afterwards.
+            Ok(one) => hold(self.disk, one.id()).await.map(|held| (held, one)),
+            Err(err) => Err(err),
+        };
+        match found {
+            Ok((_held, one)) => {
                 container::remove(self.engine, self.disk, &one, volumes == AnonymousVolumes::Remove).await
             }
             Err(err) if err.kind() == Kind::NotFound => Ok(()),
@@ -340,78 +353,16 @@ impl<'a> Performer<'a> {
         }
     }
 
-    // ---- waiting
-
     /// Waits for a container for as long as is said.
     ///
     /// Errors: in docker compose's words, when the time is over, or when it will never be that far and has to.
     async fn wait_in_time(&self, target: &Target, goal: Goal) -> Result<Progress> {
-        let waiting = self.wait_for(target, goal);
+        let id = self.find(target).await.at(&target.name)?.id().to_owned();
+        let awaited = Awaited { engine: self.engine, disk: self.disk, target, id: &id };
+        let waiting = awaited.wait_for(goal);
         let Some(patience) = self.wait_timeout else { return waiting.await };
         let over = || Error::new(format!("application not healthy after {}", values::Duration(patience)));
         timeout(patience, waiting).await.unwrap_or_else(|_| Err(over()))
-    }
-
-    async fn wait_for(&self, target: &Target, goal: Goal) -> Result<Progress> {
-        let Some(why) = self.why_never(target, goal.until).await? else { return Ok(Progress::Done) };
-        let service = &target.service;
-        let (failed, skipped) = match goal.until {
-            Until::Completed => (format!("service {service:?} {why}"), why),
-            Until::Healthy => {
-                (format!("dependency failed to start: {why}"), format!("failed to start: {why}"))
-            }
-            Until::Ready => (why.clone(), format!("is not running or is unhealthy: {why}")),
-        };
-        if goal.required {
-            return Err(Error::new(failed));
-        }
-        tell(format_args!("warning: optional dependency {service:?} {skipped}"));
-        Ok(Progress::Skipped)
-    }
-
-    /// Waits until a container is that far, or says why it will never be.
-    async fn why_never(&self, target: &Target, until: Until) -> Result<Option<String>> {
-        let id = self.find(target).await.at(&target.name)?.id().to_owned();
-        let (running, lasting) = (self.disk.running(&id), self.disk.container(&id));
-        let is_checked = Settings::load(&lasting)?.health.is_some();
-        let changes = Changes::of([running.as_path(), lasting.as_path()])?;
-        // The end of a task that has no keeper is told by nobody but the task.
-        let ended = task::wait(self.engine, &id);
-        tokio::pin!(ended);
-        let mut has_ended = false;
-        if until == Until::Ready && !is_checked {
-            // What ends at once isn't ready, though it has run.
-            has_ended = timeout(FIRST_LOOK, &mut ended).await.is_ok();
-        }
-        loop {
-            // Since the first look there may be a directory that there wasn't.
-            changes.watch(&running)?;
-            let one = self.find(target).await.at(&target.name)?;
-            let health = one.kept.health.as_ref().map(|health| health.status);
-            let says = |what: &str| Ok(Some(format!("container {} {what}", target.name)));
-            match (until, one.state, health) {
-                (Until::Completed, State::Exited { code: 0, .. }, _) => return Ok(None),
-                (Until::Completed, State::Exited { code, .. }, _) => {
-                    return Ok(Some(format!("didn't complete successfully: exit {code}")));
-                }
-                (_, State::Exited { code, .. }, _) => return says(&format!("exited ({code})")),
-                (Until::Ready, State::Running, _) if !is_checked => return Ok(None),
-                (Until::Healthy, State::Running, _) if !is_checked => {
-                    return says("has no healthcheck configured");
-                }
-                (Until::Ready | Until::Healthy, _, Some(keep::Status::Healthy)) if one.state.is_up() => {
-                    return Ok(None);
-                }
-                (Until::Ready | Until::Healthy, _, Some(keep::Status::Unhealthy)) => {
-                    return says("is unhealthy");
-                }
-                _ => tokio::select! {
-                    changed = changes.next() => changed?,
-                    _ = &mut ended, if !has_ended => has_ended = true,
-                    () = sleep(LOOK_AGAIN) => {}
-                },
-            }
-        }
     }
 
     // ---- containers that are there

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::stdio::Streams;
@@ -96,23 +97,54 @@ pub async fn kill(engine: &Engine, id: &str, signal: u32) -> Result<()> {
 
 /// Stops the process: by `signal`, and by SIGKILL if it is still there after `seconds`. None: it may take for ever.
 pub async fn stop(engine: &Engine, id: &str, signal: u32, seconds: Option<u64>) -> Result<()> {
-    let ended = tokio::spawn({
-        let (engine, id) = (engine.clone(), id.to_owned());
-        async move { wait(&engine, &id).await }
-    });
-    tokio::pin!(ended);
-    if ended_already(kill(engine, id, signal).await)? {
-        return Ok(());
+    match tell(engine, id, signal).await? {
+        Some(ending) => ending.within(seconds).await,
+        None => Ok(()),
     }
-    let patience = seconds.map_or(Duration::MAX, Duration::from_secs);
-    if timeout(patience, &mut ended).await.is_ok() {
-        return Ok(());
+}
+
+/// Sends a signal to the first process, whose end is waited for from before that. None: it has ended already.
+pub async fn tell(engine: &Engine, id: &str, signal: u32) -> Result<Option<Ending>> {
+    let ending = Ending::of(engine, id);
+    let has_ended = ended_already(kill(engine, id, signal).await)?;
+    Ok((!has_ended).then_some(ending))
+}
+
+/// The end of a process that is waited for.
+pub struct Ending {
+    engine: Engine,
+    id: String,
+    ended: JoinHandle<Result<Option<u32>>>,
+}
+
+impl Ending {
+    /// Waits from now on for the process that a container has now.
+    pub fn of(engine: &Engine, id: &str) -> Ending {
+        let ended = tokio::spawn({
+            let (engine, id) = (engine.clone(), id.to_owned());
+            async move { wait(&engine, &id).await }
+        });
+        Ending { engine: engine.clone(), id: id.to_owned(), ended }
     }
-    if ended_already(kill(engine, id, SIGKILL).await)? {
-        return Ok(());
+
+    /// Waits so many seconds, and ends the process by SIGKILL then.
+    pub async fn within(mut self, seconds: Option<u64>) -> Result<()> {
+        let patience = seconds.map_or(Duration::MAX, Duration::from_secs);
+        if timeout(patience, &mut self.ended).await.is_ok() {
+            return Ok(());
+        }
+        if ended_already(kill(&self.engine, &self.id, SIGKILL).await)? {
+            return Ok(());
+        }
+        self.of_killed().await
     }
-    let gone = timeout(Duration::from_secs(KILLED_SECONDS), &mut ended).await;
-    gone.map(drop).map_err(|_| Error::new(format!("{id}: still there {KILLED_SECONDS} s after SIGKILL")))
+
+    /// Waits for the end of a process that was killed.
+    pub async fn of_killed(self) -> Result<()> {
+        let gone = timeout(Duration::from_secs(KILLED_SECONDS), self.ended).await;
+        let still = || Error::new(format!("{}: still there {KILLED_SECONDS} s after SIGKILL", self.id));
+        gone.map(drop).map_err(|_| still())
+    }
 }
 
 fn ended_already(killed: Result<()>) -> Result<bool> {

@@ -3,7 +3,9 @@
 use super::{Ended, Session, attach, run, say};
 use crate::apply::attach::Tie;
 use crate::apply::detach::Keys;
-use crate::apply::{container, keeper, task};
+use crate::apply::hold::hold;
+use crate::apply::stop::How;
+use crate::apply::{container, keeper, stop, task};
 use crate::cli::docker::Stop;
 use crate::cli::inside::Attach;
 use crate::engine::Engine;
@@ -27,7 +29,7 @@ pub async fn start(
     };
     let containers = session.containers().await?;
     let id = observe::find(&containers, typed)?.id();
-    let held = container::hold(&session.disk, id).await?;
+    let held = hold(&session.disk, id).await?;
     // Somebody may have started it meanwhile.
     let one = &observe::one(&session.engine, id).await?;
     // One that runs is not started anew.
@@ -43,16 +45,13 @@ pub async fn start(
 }
 
 async fn start_one(session: &Session, one: &Observed) -> Result<()> {
-    // Whoever holds it may take its time to stop it.
-    if one.state == State::Running {
-        return Ok(());
-    }
-    let _held = container::hold(&session.disk, one.id()).await?;
+    let _held = hold(&session.disk, one.id()).await?;
     // Somebody may have started it meanwhile.
     let one = observe::one(&session.engine, one.id()).await?;
     match one.state {
         // Docker starts a container that runs without a word.
-        State::Running | State::Restarting { .. } => return Ok(()),
+        State::Running => return container::confirm(&session.engine, &one).await,
+        State::Restarting { .. } => return Ok(()),
         State::Paused => {
             return Err(Error::of_kind(
                 Kind::WrongState,
@@ -75,34 +74,38 @@ async fn start_anew(session: &Session, one: &Observed) -> Result<()> {
     container::start(&session.engine, one, &streams).await
 }
 
-pub async fn stop(session: &Session, typed: &[String], stop: &Stop) -> Ended {
-    session.each(typed, async |one| stop_one(session, one, stop).await).await
+pub async fn stop(session: &Session, typed: &[String], asked: &Stop) -> Ended {
+    session
+        .each(typed, async |one| stop::stop(&session.engine, &session.disk, one.id(), how(asked)).await)
+        .await
 }
 
-pub async fn restart(session: &Session, typed: &[String], stop: &Stop) -> Ended {
+fn how(asked: &Stop) -> How<'_> {
+    How { signal: asked.signal.as_deref(), seconds: asked.seconds }
+}
+
+pub async fn restart(session: &Session, typed: &[String], asked: &Stop) -> Ended {
     session
         .each(typed, async |one| {
-            let _held = container::hold(&session.disk, one.id()).await?;
-            let one = &observe::one(&session.engine, one.id()).await?;
             let stays = keeper::stays(&session.disk, one)?;
-            stop_one(session, one, stop).await?;
-            start_anew(session, one).await?;
+            let (held, one) = stop::stopped(&session.engine, &session.disk, one.id(), how(asked)).await?;
+            // Of several users who restart it at once one starts it.
+            if !one.state.is_up() {
+                start_anew(session, &one).await?;
+            }
             drop(stays);
+            drop(held);
             Done::to(one.id(), "restart").announce(&session.engine).await;
             Ok(())
         })
         .await
 }
 
-async fn stop_one(session: &Session, one: &Observed, stop: &Stop) -> Result<()> {
-    container::stop(&session.engine, &session.disk, one, stop.signal.as_deref(), stop.seconds).await
-}
-
 pub async fn kill(session: &Session, typed: &[String], signal: &str) -> Ended {
     let signal = signals::number(signal)?;
     session
         .each(typed, async |one| {
-            let killed = container::kill(&session.engine, &session.disk, one, signal).await;
+            let killed = stop::kill(&session.engine, &session.disk, one.id(), signal).await;
             killed.at(format_args!("cannot kill container: {}", one.name()))
         })
         .await
@@ -120,29 +123,33 @@ pub async fn remove(session: &Session, typed: &[String], force: bool, volumes: b
     session
         .each(typed, async |one| {
             if one.state.is_up() && force {
-                // Who holds it to stop it, or to start it, comes to an end. What can't be killed is told below.
-                drop(container::kill(&session.engine, &session.disk, one, task::SIGKILL).await);
+                // Who waits for its end comes to an end. What can't be killed is told below.
+                drop(stop::kill(&session.engine, &session.disk, one.id(), task::SIGKILL).await);
             }
-            let _held = container::hold(&session.disk, one.id()).await?;
+            // Who is refused waits for nobody.
+            refuse_live(one, force)?;
+            let _held = hold(&session.disk, one.id()).await?;
             let one = match &observe::one(&session.engine, one.id()).await {
                 // It was to be removed at its end.
                 Err(err) if err.kind() == Kind::NotFound && force => return Ok(()),
                 found => &found.clone()?,
             };
-            if one.state.is_listed() && !force {
-                let state = one.state.name();
-                return Err(Error::of_kind(
-                    Kind::WrongState,
-                    format!(
-                        "cannot remove container \"/{}\": container is {state}: stop the container before removing or \
-                         force remove",
-                        one.name()
-                    ),
-                ));
-            }
+            refuse_live(one, force)?;
             container::remove(&session.engine, &session.disk, one, volumes).await
         })
         .await
+}
+
+/// Refuses to remove what runs, or will, in Docker's words.
+fn refuse_live(one: &Observed, force: bool) -> Result<()> {
+    if force || !one.state.is_listed() {
+        return Ok(());
+    }
+    let (name, state) = (one.name(), one.state.name());
+    let words = format!(
+        "cannot remove container \"/{name}\": container is {state}: stop the container before removing or force remove"
+    );
+    Err(Error::of_kind(Kind::WrongState, words))
 }
 
 pub async fn wait(session: &Session, typed: &[String]) -> Ended {

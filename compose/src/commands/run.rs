@@ -8,13 +8,14 @@ use super::{Ended, REFUSED, Session, code_of, complain, filters, say};
 use crate::apply::attach::{Ends, Outcome, Shows, Target, Tie, UNREAD};
 use crate::apply::caught::Caught;
 use crate::apply::container::{self, New};
+use crate::apply::hold::{Hold, hold};
 use crate::apply::stdio::{self, Fifos};
 use crate::apply::sweep::sweep;
 use crate::apply::{image, keeper};
 use crate::cli::container::Asked;
 use crate::client_config::proxies;
 use crate::disk;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, absent_is_fine};
 use crate::keep::attach_socket;
 use crate::model::types::Port;
 use crate::net::sweep::Care;
@@ -31,7 +32,7 @@ pub async fn run(session: &Session, asked: Asked, detach: bool, tie: &Tie) -> u8
             return REFUSED;
         }
     };
-    let held = match container::hold(&session.disk, made.id()).await {
+    let (held, made) = match held(session, made.id()).await {
         Ok(held) => held,
         Err(err) => {
             complain(&err);
@@ -49,8 +50,7 @@ pub async fn run(session: &Session, asked: Asked, detach: bool, tie: &Tie) -> u8
     };
     let goes_on = detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
     let removes = auto_remove && (!goes_on || ended.is_err());
-    let removed =
-        if removes { container::remove(&session.engine, &session.disk, &made, true).await } else { Ok(()) };
+    let removed = if removes { remove(session, &made).await } else { Ok(()) };
     if let Err(err) = removed {
         complain(&err);
     }
@@ -58,6 +58,18 @@ pub async fn run(session: &Session, asked: Asked, detach: bool, tie: &Tie) -> u8
         complain(&err);
         code_of(&err)
     })
+}
+
+/// A container that was just made, and that nobody has removed before it is held.
+pub async fn held(session: &Session, id: &str) -> Result<(Hold, Observed)> {
+    let held = hold(&session.disk, id).await?;
+    observe::one(&session.engine, id).await.map(|one| (held, one))
+}
+
+/// Removes a container at its end, unless somebody else has.
+pub async fn remove(session: &Session, made: &Observed) -> Result<()> {
+    let _held = hold(&session.disk, made.id()).await?;
+    absent_is_fine(container::remove(&session.engine, &session.disk, made, true).await)
 }
 
 /// Who leaves a container alone has started it well.

@@ -32,7 +32,7 @@ pub enum Care {
 pub fn sweep(disk: &Disk, care: Care) -> Result<()> {
     let mut swept = Ok(());
     for id in containers(disk)? {
-        swept = swept.and(release(disk, &id));
+        swept = swept.and(release(disk, &id).map(drop));
     }
     forget_names(disk)?;
     forget_addresses()?;
@@ -44,17 +44,23 @@ pub fn sweep(disk: &Disk, care: Care) -> Result<()> {
     swept.and(healed)
 }
 
-/// Takes back what a container has, if its process has ended.
-pub fn release(disk: &Disk, id: &str) -> Result<()> {
-    let has_ended = || Endpoints::load(disk, id).map(|list| list.is_some_and(|list| !list.init.is_alive()));
-    if !has_ended()? {
-        return Ok(());
+/// Takes back what a container has, if its process has ended. Returns whether it has nothing any more.
+pub fn release(disk: &Disk, id: &str) -> Result<bool> {
+    let has_ended = || Endpoints::load(disk, id).map(|list| list.map(|list| !list.init.is_alive()));
+    match has_ended()? {
+        None => return Ok(true),
+        Some(false) => return Ok(false),
+        Some(true) => {}
     }
     let container = Container { disk: disk.clone(), id: id.to_owned(), client: Client::new() };
     // Whoever holds the lock starts the container or takes back what it has.
-    let Some(_lock) = disk.try_lock(&container.lock_name())? else { return Ok(()) };
-    // It may have been started since.
-    if has_ended()? { container.take_back().at(format_args!("network of {id}")) } else { Ok(()) }
+    let Some(_lock) = disk.try_lock(&container.lock_name())? else { return Ok(false) };
+    match has_ended()? {
+        // It was started since.
+        Some(false) => Ok(false),
+        None => Ok(true),
+        Some(true) => container.take_back().at(format_args!("network of {id}")).map(|()| true),
+    }
 }
 
 /// Who may have a list: the namespace's locks are files beside the containers' directories.

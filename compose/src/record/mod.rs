@@ -21,7 +21,7 @@ pub const NAME: &str = "corten.compose/name";
 const RESTART: &str = "corten.compose/restart";
 const STOP_SIGNAL: &str = "corten.compose/stop-signal";
 const STOP_TIMEOUT: &str = "corten.compose/stop-timeout";
-const STATUS: &str = "containerd.io/restart.status";
+pub const STATUS: &str = "containerd.io/restart.status";
 const POLICY: &str = "containerd.io/restart.policy";
 /// Whether the user has stopped it, so that nobody is to start it again.
 pub const STOPPED_BY_USER: &str = "containerd.io/restart.explicitly-stopped";

@@ -9,6 +9,8 @@ mod build;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
 mod engine;
 mod flags;
 #[cfg(test)]

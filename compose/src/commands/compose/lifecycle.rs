@@ -9,7 +9,8 @@ use crate::cli::members::Remove;
 use crate::commands::Ended;
 use crate::error::Error;
 use crate::model::types::Project;
-use crate::plan::graph::{Action, AnonymousVolumes, Plan};
+use crate::plan::actual::Actual;
+use crate::plan::graph::{Action, AnonymousVolumes, Plan, Target};
 use crate::plan::wanted::Facts;
 use crate::plan::{lifecycle, selection};
 use crate::signals;
@@ -58,12 +59,12 @@ pub async fn kill(
     (signal, orphans): (&str, bool),
 ) -> Ended {
     signals::number(signal)?;
-    let held = session.lock(project).await?;
+    // Who kills waits for nobody who changes the project.
     let plan = lifecycle::kill(project, &session.actual(project).await?, services, (signal, orphans))?;
     if plan.is_empty() {
         eprintln!("No container to kill");
     }
-    carry_out(session, held, project, &plan, None).await
+    carry_out(session, None, project, &plan, None).await
 }
 
 pub async fn pause(session: &Session, project: &Project, services: &[String]) -> Ended {
@@ -79,23 +80,29 @@ pub async fn unpause(session: &Session, project: &Project, services: &[String]) 
 }
 
 pub async fn remove(session: &Session, project: &Project, asked: &Remove) -> Ended {
-    let held = session.lock(project).await?;
     let volumes = if asked.volumes { AnonymousVolumes::Remove } else { AnonymousVolumes::Keep };
-    let actual = session.actual(project).await?;
-    let plan = lifecycle::remove(project, &actual, &asked.services, (asked.stop, volumes))?;
+    let planned =
+        |actual: &Actual| lifecycle::remove(project, actual, &asked.services, (asked.stop, volumes));
+    let seen = session.actual(project).await?;
+    let plan = planned(&seen)?;
     let removed = plan.steps().iter().filter_map(|step| match &step.action {
-        Action::Remove(target, _) => Some(target.name.as_str()),
+        Action::Remove(target, _) => Some(target),
         _ => None,
     });
-    let removed: Vec<&str> = removed.collect();
+    let removed: Vec<&Target> = removed.collect();
     if removed.is_empty() {
         eprintln!("No stopped containers");
         return Ok(0);
     }
-    if !asked.force && !session.dry_run && !is_agreed(&format!("Going to remove {}", removed.join(", "))) {
+    let names: Vec<&str> = removed.iter().map(|target| target.name.as_str()).collect();
+    if !asked.force && !session.dry_run && !is_agreed(&format!("Going to remove {}", names.join(", "))) {
         return Ok(0);
     }
-    carry_out(session, held, project, &plan, None).await
+    // Nobody waits for an answer but the one who is asked. Of what has come meanwhile nothing was agreed.
+    let held = session.lock(project).await?;
+    let mut actual = session.actual(project).await?;
+    actual.containers.retain(|one| removed.iter().any(|target| target.id.as_ref() == Some(&one.id)));
+    carry_out(session, held, project, &planned(&actual)?, None).await
 }
 
 /// Asks whoever types.
@@ -109,7 +116,7 @@ fn is_agreed(question: &str) -> bool {
 
 async fn carry_out(
     session: &Session,
-    held: Held,
+    held: impl Into<Option<Held>>,
     project: &Project,
     plan: &Plan,
     seconds: Option<i64>,

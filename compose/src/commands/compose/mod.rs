@@ -144,10 +144,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Carries a plan out, or prints it, and says meanwhile what happens.
+    /// Carries a plan out, or prints it, and says meanwhile what happens. `held` is the project's lock, if the plan
+    /// needs it.
     async fn carry_out(
         &self,
-        held: Held,
+        held: impl Into<Option<Held>>,
         project: &Project,
         facts: &Facts,
         images: &BTreeMap<String, Image>,
@@ -160,7 +161,7 @@ impl Session {
     /// The same, with other words for what happens.
     async fn carry_out_telling(
         &self,
-        held: Held,
+        held: impl Into<Option<Held>>,
         project: &Project,
         (facts, images): (&Facts, &BTreeMap<String, Image>),
         plan: &Plan,
@@ -179,8 +180,11 @@ impl Session {
         plan.warnings.iter().for_each(|warning| error::tell(format_args!("warning: {warning}")));
         let performer = Performer::new((&self.engine, &self.disk), (project, facts), images, stop_seconds)
             .showing_hooks(self.shows_hooks)
-            .waiting_at_most(self.wait_timeout)
-            .in_turns(held);
+            .waiting_at_most(self.wait_timeout);
+        let performer = match held.into() {
+            Some(held) => performer.in_turns(held),
+            None => performer,
+        };
         walk::carry_out(plan, |step| performer.perform(step), tell).await
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::{Session, facts, images};
 use crate::apply::attach::{Outcome, Tie};
 use crate::apply::exec::REFUSED;
+use crate::apply::hold::Hold;
 use crate::apply::image::When;
 use crate::apply::project::{OneOff, Performer};
 use crate::apply::sweep::sweep;
@@ -26,16 +27,16 @@ use crate::plan::wanted::Wanted;
 /// Runs the command, and gives its exit code.
 pub async fn run(session: &Session, project: &Project, asked: &RunService) -> Ended {
     let project = changed(project, asked)?;
-    let Some(made) = make(session, &project, asked).await? else { return Ok(0) };
+    let Some((made, held)) = make(session, &project, asked).await? else { return Ok(0) };
     let service = &project.services[&asked.service];
     let ended = if asked.detach {
-        start(session, &made, service, &asked.service).await.map(|()| Outcome::Ended(0))
+        start(session, &made, (service, &asked.service), held).await.map(|()| Outcome::Ended(0))
     } else {
-        attached(session, &made, service, &asked.service).await
+        attached(session, &made, (service, &asked.service), held).await
     };
     let goes_on = asked.detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
     if asked.auto_remove && (!goes_on || ended.is_err()) {
-        container::remove(&session.engine, &session.disk, &made, true).await?;
+        run::remove(&session.of_one(), &made).await?;
     }
     match ended {
         Ok(ended) => Ok(run::code(ended)),
@@ -98,7 +99,7 @@ fn changed(project: &Project, asked: &RunService) -> Result<Project> {
 }
 
 /// Makes the container, once all that it needs is there and as far as it asks. Nothing, if the plan is only printed.
-async fn make(session: &Session, project: &Project, asked: &RunService) -> Result<Option<Observed>> {
+async fn make(session: &Session, project: &Project, asked: &RunService) -> Result<Option<(Observed, Hold)>> {
     let Session { engine, disk, .. } = session;
     session.check(project, &asked.service)?;
     let mut selected = BTreeSet::from([asked.service.clone()]);
@@ -140,22 +141,36 @@ async fn make(session: &Session, project: &Project, asked: &RunService) -> Resul
         use_aliases: asked.use_aliases,
     };
     let made = performer.create_one_off(one_off).await?;
-    observe::find(&observe::containers(engine).await?, &made).cloned().map(Some)
+    // Before the project is let go of: nobody may take it away that is about to be started.
+    run::held(&session.of_one(), &made).await.map(|(held, made)| Some((made, held)))
 }
 
-async fn start(session: &Session, made: &Observed, service: &Service, key: &str) -> Result<()> {
+async fn start(
+    session: &Session,
+    made: &Observed,
+    (service, key): (&Service, &str),
+    held: Hold,
+) -> Result<()> {
     let streams = keeper::streams(&session.disk, made).await?;
     container::start(&session.engine, made, &streams).await?;
+    drop(held);
     post_start(session, made, service, key).await?;
     say(made.name());
     Ok(())
 }
 
 /// Shows the output to the end. A hook that fails lets the command come to its end.
-async fn attached(session: &Session, made: &Observed, service: &Service, key: &str) -> Result<Outcome> {
+async fn attached(
+    session: &Session,
+    made: &Observed,
+    (service, key): (&Service, &str),
+    held: Hold,
+) -> Result<Outcome> {
     let failed = RefCell::new(None);
     let start = async {
-        container::begin(&session.engine, made).await?;
+        let begun = container::begin(&session.engine, made).await;
+        drop(held);
+        begun?;
         if let Err(err) = post_start(session, made, service, key).await {
             failed.replace(Some(err));
         }

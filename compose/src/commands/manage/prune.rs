@@ -5,6 +5,7 @@ use std::io::{BufRead, Write};
 use std::process::{Command, Stdio};
 
 use super::{Ended, Session, complain, network, print, say};
+use crate::apply::hold::hold;
 use crate::apply::image::{self, Image};
 use crate::apply::room::{self, Layers};
 use crate::apply::sweep::{Used, sweep};
@@ -150,6 +151,7 @@ async fn containers(session: &Session, asked: &Prune) -> Result<Pruned> {
             continue;
         }
         let size = room::of_container(engine, &one.container).await;
+        let _held = hold(disk, one.id()).await?;
         // It may have been started since it was looked at.
         let is_started = observe::task(engine, one.id()).await?.is_some_and(|task| is_running(&task));
         if !is_started && is_removed(container::remove(engine, disk, &one, false).await) {
