@@ -526,8 +526,8 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
     Ok(())
 }
 
-/// Takes back what a container without a process has of networks, unless its last hook is just doing so. Returns whether
-/// nothing of it is left.
+/// Takes back what a container without a process has of networks, unless its last hook is just doing so. Returns
+/// whether nothing of it is left.
 async fn is_released(disk: &Disk, id: &str) -> bool {
     const TRIES: usize = 100;
     const PAUSE: Duration = Duration::from_millis(20);

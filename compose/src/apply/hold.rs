@@ -1,5 +1,5 @@
-//! A container's lock: one user at a time starts a container, tells it to end, or removes it. Whoever only waits for its
-//! end doesn't hold it. Who has the project's lock may wait for this one, and never the other way round.
+//! A container's lock: one user at a time starts a container, tells it to end, or removes it. Whoever only waits for
+//! its end doesn't hold it. Who has the project's lock may wait for this one, and never the other way round.
 
 use std::fs::File;
 

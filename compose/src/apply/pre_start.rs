@@ -32,9 +32,9 @@ pub struct PreStart<'a> {
 }
 
 impl PreStart<'_> {
-    /// Runs the hook. `turn` waits for the project's lock, which is held while the hook's container is made. `show` gets
-    /// each line that it puts out. A container whose hook has failed stays for its user to look at, until the next one
-    /// is made.
+    /// Runs the hook. `turn` waits for the project's lock, which is held while the hook's container is made. `show`
+    /// gets each line that it puts out. A container whose hook has failed stays for its user to look at, until the next
+    /// one is made.
     pub async fn run<H>(
         self,
         (engine, disk): (&Engine, &Disk),
@@ -67,7 +67,7 @@ impl PreStart<'_> {
         // Another command may be at the same hook. Whoever waits for it to end holds nothing else.
         let _alone = alone(disk, self.one.id()).await?;
         let held = turn().await?;
-        // The other command has started the container meanwhile.
+        // Another command has started the container meanwhile.
         if observe::one(engine, self.one.id()).await?.state.is_up() {
             return Ok(());
         }
