@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
+use super::hold::hold;
 use super::task;
 use super::walk::Progress;
 use crate::changes::Changes;
@@ -19,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a container without a health check has to run until it is ready: as long as docker compose waits until it
 /// looks for the first time. An end that takes less, because somebody restarts the container, doesn't count: docker
-/// compose looks no more often.
+/// compose looks no more often. Nor does an end at which somebody holds the container, and starts it again.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
 
 /// The container, by what the plan calls it.
@@ -65,6 +66,7 @@ impl Awaited<'_> {
             has_ended = timeout(FIRST_LOOK, &mut ended).await.is_ok();
         }
         let mut doubts = Doubts::default();
+        let mut is_let_go_of = false;
         let says = |what: &str| Ok(Some(format!("container {} {what}", self.target.name)));
         loop {
             // Since the first look there may be a directory that there wasn't.
@@ -75,6 +77,13 @@ impl Awaited<'_> {
             };
             let lacks_keeper = is_checked && one.lacks_keeper();
             let last = doubts.take(one.state, lacks_keeper);
+            if last && !is_let_go_of {
+                // Whoever restarts the container holds it until it runs again.
+                hold(self.disk, self.id).await.map(drop)?;
+                is_let_go_of = true;
+                continue;
+            }
+            is_let_go_of = last;
             let health = one.kept.health.as_ref().map(|health| health.status).filter(|_| !lacks_keeper);
             match (until, one.state, health) {
                 (Until::Completed, State::Exited { code: 0, .. }, _) => return Ok(None),
