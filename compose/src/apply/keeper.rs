@@ -13,6 +13,7 @@ use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::keep::{self, Check, Log, Settings};
+use crate::model::network_mode::DEFAULT_NETWORK;
 use crate::model::types::Service;
 use crate::model::values::Restart;
 use crate::net::files;
@@ -24,9 +25,6 @@ use crate::process::Process;
 use crate::spec::image;
 use crate::spec::oci::{Hook, Hooks};
 use crate::time;
-
-/// The network of containers that name none.
-pub const DEFAULT_NETWORK: &str = "bridge";
 
 /// A hook that hangs would hold up the start of its container for ever.
 const HOOK_SECONDS: i64 = 60;

@@ -197,7 +197,7 @@ impl<'a> Performer<'a> {
         let image = self.images.get(&target.service).ok_or_else(|| Error::new("it has no image"))?;
         let new = New {
             name: Some(target.name.clone()),
-            service: resolved::service(self.project, &target.service, service),
+            service: self.resolved(&target.service, service).await?,
             image,
             binds: resolved::files(self.disk, self.project, service)?,
             auto_remove: false,
@@ -216,7 +216,7 @@ impl<'a> Performer<'a> {
             Target { name: name.to_owned(), service: key.to_owned(), number: 1, generation: 0, id: None };
         let definition = self.service(&target)?;
         let image = self.images.get(key).ok_or_else(|| Error::new("it has no image"))?;
-        let mut service = resolved::service(self.project, key, definition);
+        let mut service = self.resolved(key, definition).await?;
         if !use_aliases {
             service.networks.values_mut().for_each(|attachment| attachment.aliases.clear());
         }
@@ -234,6 +234,15 @@ impl<'a> Performer<'a> {
             taken_over: BTreeMap::new(),
         };
         container::create(self.engine, self.disk, new).await
+    }
+
+    /// The service as its containers get it.
+    async fn resolved(&self, key: &str, definition: &Service) -> Result<Service> {
+        let mut service = resolved::service(self.project, key, definition);
+        if !(service.links.is_empty() && service.external_links.is_empty()) {
+            resolved::link(&mut service, self.project, &observe::containers(self.engine).await?)?;
+        }
+        Ok(service)
     }
 
     fn member(&self, target: &Target, service: &Service) -> Result<Member> {

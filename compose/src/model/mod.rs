@@ -22,6 +22,7 @@ mod include;
 mod interpolate;
 mod merge;
 mod name;
+pub mod network_mode;
 mod node;
 pub mod paths;
 mod read;

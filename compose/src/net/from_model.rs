@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::network::Wanted;
 use super::request::{Attachment, Port, Protocol, Request};
 use crate::error::{Context, Error, Result};
+use crate::model::network_mode::DEFAULT_NETWORK;
 use crate::model::types::{self as model, Service};
 
 /// Options of drivers by Docker's names.
@@ -59,6 +60,9 @@ impl Request {
         let mut attachments = Vec::new();
         for (network, asked) in joined {
             let aliases = service_name.map(str::to_owned).into_iter().chain(asked.aliases.iter().cloned());
+            // As with Docker, the default network's containers have no name of that kind.
+            let own = service.hostname.clone().filter(|own| !own.is_empty() && network != DEFAULT_NETWORK);
+            let aliases = aliases.chain(own);
             let addresses = [&asked.ipv4_address, &asked.ipv6_address].into_iter().flatten();
             attachments.push(Attachment {
                 network: real(network),
@@ -72,12 +76,15 @@ impl Request {
         if let (Some(first), Some(mac)) = (attachments.first_mut(), &service.mac_address) {
             first.mac.get_or_insert_with(|| mac.clone());
         }
+        let links = service.links.iter().chain(&service.external_links);
+        let links = links.map(|link| link.split_once(':').unwrap_or((link, link)));
         let hosts = service.extra_hosts.iter().filter_map(|host| host.split_once('='));
         Ok(Request {
             name: name.to_owned(),
             hostname: hostname.to_owned(),
             domainname: service.domainname.clone().unwrap_or_default(),
             attachments,
+            links: links.map(|(container, name)| (name.to_owned(), container.to_owned())).collect(),
             ports: service.ports.iter().map(port).collect::<Result<_>>().at("ports")?,
             extra_hosts: hosts.map(|(name, address)| (name.to_owned(), address.to_owned())).collect(),
             dns: service.dns.iter().map(|server| read(server)).collect::<Result<_>>().at("dns")?,
@@ -121,6 +128,8 @@ mod tests {
             networks: [("a".to_owned(), attachment(None)), ("b".to_owned(), attachment(Some(9)))]
                 .into_iter()
                 .collect(),
+            hostname: Some("h".into()),
+            links: vec!["p-db-1:mysql".into()],
             extra_hosts: vec!["up=host-gateway".into()],
             ..Service::default()
         };
@@ -129,7 +138,8 @@ mod tests {
         let networks =
             request.attachments.iter().map(|attachment| attachment.network.as_str()).collect::<Vec<_>>();
         assert_eq!(networks, ["p_b", "p_a"]);
-        assert_eq!(request.attachments[0].aliases, ["store", "db"]);
+        assert_eq!(request.attachments[0].aliases, ["store", "db", "h"]);
+        assert_eq!(request.links, [("mysql".to_owned(), "p-db-1".to_owned())]);
         assert_eq!(request.extra_hosts, [("up".to_owned(), "host-gateway".to_owned())]);
     }
 

@@ -129,7 +129,7 @@ impl Network {
     /// Errors: `NotFound` if there is none.
     pub fn load(disk: &Disk, name: &str) -> Result<Network> {
         let record = disk::read_json(&path(disk, name)?)?;
-        record.ok_or_else(|| Error::of_kind(Kind::NotFound, format!("network {name}: not found")))
+        record.ok_or_else(|| Error::of_kind(Kind::NotFound, format!("network {name} not found")))
     }
 
     /// All networks of the namespace, by name.

@@ -7,11 +7,12 @@ use super::graph::{
     Action, AnonymousVolumes, Cause, Creation, Goal, Named, Plan, StepId, Target, Turn, Until,
 };
 use super::wanted::{
-    Wanted, container_name, namespace_parents, networks_of, parents, refuse_what_only_one_can_have,
-    volumes_of,
+    Wanted, container_name, containers_asked, mode_by_network, namespace_parents, networks_of, parents,
+    refuse_what_only_one_can_have, service_of, volumes_of,
 };
 use super::{lifecycle, selection};
 use crate::error::{Error, Result};
+use crate::model::network_mode::{self, is_built_in};
 use crate::model::types::{Dependency, Service};
 use crate::model::values::Condition;
 
@@ -53,9 +54,10 @@ pub enum Recreate {
 /// Plans what has to be there before `run` makes a container of a service: networks, volumes, and unless `no_deps` the
 /// services that it depends on, as far as it asks.
 ///
-/// Errors: there is no such service; an external network or volume isn't there.
+/// Errors: there is no such service; a network, volume or container of others isn't there.
 pub fn before_run(wanted: Wanted<'_>, actual: &Actual, service: &str, options: &Options) -> Result<Plan> {
     let mut up = Up::of(wanted, actual, options, selection::named(wanted.project, &[service.to_owned()])?);
+    up.others()?;
     up.networks()?;
     up.volumes()?;
     for name in selection::in_order(wanted.project) {
@@ -70,13 +72,14 @@ pub fn before_run(wanted: Wanted<'_>, actual: &Actual, service: &str, options: &
 
 /// Plans `up`.
 ///
-/// Errors: there is no such service; an external network or volume isn't there.
+/// Errors: there is no such service; a network, volume or container of others isn't there.
 pub fn up(wanted: Wanted<'_>, actual: &Actual, options: &Options) -> Result<Plan> {
     let asked = selection::named(wanted.project, &options.services)?;
     if let Some(unknown) = options.scale.keys().find(|name| !wanted.project.services.contains_key(*name)) {
         return Err(Error::new(format!("no such service: {unknown}")));
     }
     let mut up = Up::of(wanted, actual, options, asked);
+    up.others()?;
     up.networks()?;
     up.volumes()?;
     for name in selection::in_order(wanted.project) {
@@ -115,6 +118,8 @@ struct Planned {
     target: Target,
     /// The container that is there and stays.
     stays: Option<(State, Option<Health>)>,
+    /// The step that makes it, if it is made.
+    created: Option<StepId>,
     /// The last step of its start, if it is started.
     started: Option<StepId>,
     /// Whether it is another container than before.
@@ -153,8 +158,11 @@ impl<'a> Up<'a> {
             }
             let named = Named { key: key.clone(), name: network.name.clone() };
             let (cause, after) = match self.actual.networks.get(&network.name) {
+                None if network.external && is_built_in(&network.name) => continue,
                 None if network.external => {
-                    return Err(Error::new(format!("network {}: external, and not there", network.name)));
+                    let line =
+                        format!("network {} declared as external, but could not be found", network.name);
+                    return Err(Error::new(line));
                 }
                 None => (Cause::Missing, None),
                 Some(_) if self.has_changed(key) => (Cause::ConfigChanged, Some(self.remove_network(&named))),
@@ -163,7 +171,39 @@ impl<'a> Up<'a> {
             let step = self.plan.add(Action::CreateNetwork(named), cause, after);
             self.made.insert(network.name.clone(), step);
         }
-        Ok(())
+        self.selected.iter().filter_map(|name| self.wanted.project.services.get(name)).try_for_each(
+            |service| {
+                self.refuse_mixed(service)?;
+                match network_mode::network(service) {
+                    Some(name)
+                        if !self.actual.networks.contains_key(name) && !self.made.contains_key(name) =>
+                    {
+                        Err(Error::new(format!("network {name} not found")))
+                    }
+                    _ => Ok(()),
+                }
+            },
+        )
+    }
+
+    /// Whoever is in the host's network, or in none, is in no other.
+    fn refuse_mixed(&self, service: &Service) -> Result<()> {
+        match mode_by_network(self.wanted.project, service) {
+            Some(_) if service.networks.len() > 1 => Err(Error::new(
+                "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Containers that services ask for are there, or are the project's own.
+    fn others(&self) -> Result<()> {
+        let project = self.wanted.project;
+        let services = self.selected.iter().filter_map(|name| project.services.get(name));
+        let missing = services
+            .flat_map(containers_asked)
+            .find(|name| !self.actual.asked.contains(*name) && service_of(project, name).is_none());
+        missing.map_or(Ok(()), |name| Err(Error::new(format!("No such container: {name}"))))
     }
 
     fn is_used(&self, network: &str) -> bool {
@@ -220,7 +260,7 @@ impl<'a> Up<'a> {
             let wanted = self.wanted.facts.volumes.get(key).cloned().unwrap_or_default();
             match self.actual.volumes.get(&volume.name) {
                 None if volume.external => {
-                    return Err(Error::new(format!("volume {}: external, and not there", volume.name)));
+                    return Err(Error::new(format!("external volume {:?} not found", volume.name)));
                 }
                 None => {
                     let named = Named { key: key.clone(), name: volume.name.clone() };
@@ -301,6 +341,7 @@ impl<'a> Up<'a> {
         let mut planned = Planned {
             target: target.clone(),
             stays: Some((container.state, container.health)),
+            created: None,
             started: None,
             replaced: false,
         };
@@ -357,7 +398,10 @@ impl<'a> Up<'a> {
         let replaced = |parent: &&str| {
             self.containers.get(*parent).into_iter().flatten().any(|planned| planned.replaced)
         };
-        parents(service).into_iter().find(replaced).map(|parent| Cause::ParentReplaced(parent.to_owned()))
+        parents(project, service)
+            .into_iter()
+            .find(replaced)
+            .map(|parent| Cause::ParentReplaced(parent.to_owned()))
     }
 
     /// Why the container has to be started again though it stays, if it has to.
@@ -370,7 +414,7 @@ impl<'a> Up<'a> {
             .iter()
             .filter(|(_, dependency)| dependency.restart)
             .map(|(name, _)| name.as_str());
-        let mut all = asked.chain(namespace_parents(service));
+        let mut all = asked.chain(namespace_parents(self.wanted.project, service));
         all.find(|name| starts(name)).map(|name| Cause::DependencyRestarted(name.to_owned()))
     }
 
@@ -389,7 +433,7 @@ impl<'a> Up<'a> {
         let stopped = self.stop_if_live(service, container, Cause::Replaced, [created]);
         let removed = self.plan.add(Action::Remove(target_of(container), keep), Cause::Replaced, [stopped]);
         self.gone.insert(container.id.clone(), removed);
-        self.started(service, target, removed, true)
+        self.started(service, target, (created, removed))
     }
 
     fn new_container(
@@ -401,13 +445,19 @@ impl<'a> Up<'a> {
         after: impl IntoIterator<Item = StepId>,
     ) -> Planned {
         let created = self.create(service, &target, cause, volumes, after);
-        self.started(service, target, created, true)
+        self.started(service, target, (created, created))
     }
 
-    fn started(&mut self, service: &'a Service, target: Target, after: StepId, replaced: bool) -> Planned {
+    /// A container that one step makes, and that is started behind another one.
+    fn started(
+        &mut self,
+        service: &'a Service,
+        target: Target,
+        (created, after): (StepId, StepId),
+    ) -> Planned {
         let started =
             (!self.options.no_start).then(|| self.start(service, &target, Cause::NotRunning, vec![after]));
-        Planned { target, stays: None, started, replaced }
+        Planned { target, stays: None, created: Some(created), started, replaced: true }
     }
 
     fn taken_over(&self, container: &Container) -> BTreeMap<String, String> {
@@ -435,10 +485,14 @@ impl<'a> Up<'a> {
         let objects = networks_of(project, service).into_iter().chain(volumes_of(project, service));
         let made: Vec<StepId> = objects.filter_map(|name| self.made.get(&name).copied()).collect();
         // The specification of a container names the processes whose namespaces it shares.
-        let shared = parents(service).into_iter().filter_map(|parent| self.containers.get(parent)).flatten();
-        let shared: Vec<StepId> = shared.filter_map(|planned| planned.started).collect();
+        let of = |name: &str| self.containers.get(name).into_iter().flatten();
+        let shared = parents(project, service).into_iter().flat_map(of);
+        let shared = shared.filter_map(|planned| planned.started.or(planned.created));
+        // A link has the names of the containers that it leads to.
+        let linked = service.links.iter().flat_map(|link| of(link.split(':').next().unwrap_or(link)));
+        let there: Vec<StepId> = shared.chain(linked.filter_map(|planned| planned.created)).collect();
         let creation = Creation { target: target.clone(), anonymous_volumes };
-        self.plan.add(Action::Create(creation), cause, after.into_iter().chain(made).chain(shared))
+        self.plan.add(Action::Create(creation), cause, after.into_iter().chain(made).chain(there))
     }
 
     /// Starts a container once all that it depends on is as far as it should be. Returns the last step.

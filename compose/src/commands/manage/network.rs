@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Ended, Session, complain, now, print, say};
-use crate::apply::keeper::{DEFAULT_NETWORK, ensure_network};
+use crate::apply::keeper::ensure_network;
 use crate::apply::membership;
 use crate::cli::manage::{Connect, List, NewNetwork};
 use crate::commands::filters::{
@@ -15,6 +15,7 @@ use crate::commands::filters::{
 use crate::commands::inspect::tell;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id;
+use crate::model::network_mode::DEFAULT_NETWORK;
 use crate::model::refused::alias;
 use crate::model::types::Attachment;
 use crate::net::check;
