@@ -103,6 +103,16 @@ pub fn ensure_network(disk: &Disk, name: &str) -> Result<()> {
     }
 }
 
+/// Whether the networks of a service are there, with the addresses that it insists on.
+///
+/// Errors: in Docker's words.
+pub fn check_networks(disk: &Disk, service: &Service) -> Result<()> {
+    service.networks.iter().try_for_each(|(name, asked)| {
+        ensure_network(disk, name)?;
+        Network::load(disk, name)?.check_addresses(asked)
+    })
+}
+
 /// The image's health check, with Docker's defaults for what it doesn't say.
 fn of_image(image: &image::Config) -> Option<Check> {
     let asked = image.healthcheck.as_ref()?;

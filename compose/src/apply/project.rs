@@ -173,16 +173,9 @@ impl<'a> Performer<'a> {
             &named.key,
             self.hash(&self.facts.volumes, &named.key),
         );
-        volume::ensure(
-            self.disk,
-            &Volume {
-                name: wanted.name.clone(),
-                driver: wanted.driver.clone().unwrap_or_else(|| "local".to_owned()),
-                options: wanted.driver_opts.clone(),
-                labels: wanted.labels.clone().into_iter().chain(ours).collect(),
-                ..Volume::default()
-            },
-        )
+        let mut volume = Volume::of(wanted);
+        volume.labels.extend(ours);
+        volume::ensure(self.disk, &volume)
     }
 
     fn hash<'f>(&self, facts: &'f BTreeMap<String, String>, key: &str) -> &'f str {

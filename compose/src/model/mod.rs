@@ -10,6 +10,7 @@ pub mod print;
 pub mod types;
 pub mod values;
 
+pub mod addresses;
 mod canonical;
 mod check;
 mod complete;

@@ -3,31 +3,70 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::network::Wanted;
+use super::check;
+use super::network::{Network, Wanted};
 use super::request::{Attachment, Port, Protocol, Request};
 use crate::error::{Context, Error, Result};
+use crate::model::addresses;
 use crate::model::network_mode::DEFAULT_NETWORK;
 use crate::model::types::{self as model, Service};
 
 /// Options of drivers by Docker's names.
 pub mod option {
+    use std::collections::BTreeMap;
+
+    use crate::error::{Error, Result};
+
     pub const BRIDGE: &str = "com.docker.network.bridge.name";
     pub const MTU: &str = "com.docker.network.driver.mtu";
     pub const PARENT: &str = "parent";
+
+    /// What Docker's own options begin with.
+    const DOCKERS: &str = "com.docker.";
+
+    /// Options that we do, or whose only value we do.
+    const KNOWN: [(&str, Option<&str>); 8] = [
+        (BRIDGE, None),
+        (MTU, None),
+        (PARENT, None),
+        ("com.docker.network.bridge.enable_icc", Some("true")),
+        ("com.docker.network.bridge.enable_ip_masquerade", Some("true")),
+        ("com.docker.network.bridge.host_binding_ipv4", Some("0.0.0.0")),
+        ("macvlan_mode", Some("bridge")),
+        ("ipvlan_mode", Some("l2")),
+    ];
+
+    /// Whether a network can have these options. As with Docker, one that means nothing to anybody is left alone.
+    ///
+    /// Errors: the first that can't be done.
+    pub fn check(options: &BTreeMap<String, String>) -> Result<()> {
+        let is_done = |key: &str, value: &str| match KNOWN.iter().find(|(known, _)| *known == key) {
+            Some((_, only)) => only.is_none_or(|only| only == value),
+            None => !key.starts_with(DOCKERS),
+        };
+        match options.iter().find(|(key, value)| !is_done(key, value)) {
+            Some((key, value)) => Err(Error::new(format!("option {key}={value}: can't be done here"))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Wanted {
     /// A network of a project.
     pub fn of(network: &model::Network, created: String) -> Result<Wanted> {
+        option::check(&network.driver_opts)?;
         let option = |name: &str| network.driver_opts.get(name).cloned();
         let pools = network.ipam.iter().flat_map(|ipam| &ipam.config);
         let subnets = pools.filter_map(|pool| {
-            let subnet = pool.subnet.as_deref()?;
-            let parsed = || {
-                let gateway = pool.gateway.as_deref().map(read).transpose()?;
-                Ok::<_, Error>((read(subnet)?, gateway, pool.ip_range.as_deref().map(read).transpose()?))
+            let gateway = pool.gateway.as_deref().map(read).transpose();
+            let range = pool.ip_range.as_deref().map(read).transpose();
+            let parsed = match (pool.subnet.as_deref().map(read), gateway, range) {
+                (None, Ok(None), Ok(None)) => return None,
+                (None, Ok(_), Ok(_)) => Err(Error::new(check::WITHOUT_SUBNET)),
+                (Some(Ok(subnet)), Ok(gateway), Ok(range)) => Ok((subnet, gateway, range)),
+                (Some(Err(err)), ..) | (_, Err(err), _) | (.., Err(err)) => Err(err),
             };
-            Some(parsed().at("ipam"))
+            Some(parsed.at("ipam"))
         });
         let labels = network.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
         Ok(Wanted {
@@ -41,6 +80,24 @@ impl Wanted {
             labels: labels.collect(),
             created,
             options: network.driver_opts.clone(),
+        })
+    }
+}
+
+impl Network {
+    /// Whether a container can have the addresses in the network that it insists on.
+    ///
+    /// Errors: in Docker's words.
+    pub fn check_addresses(&self, asked: &model::Attachment) -> Result<()> {
+        let has = |address: &IpAddr| self.subnets.iter().any(|subnet| subnet.subnet.contains(address));
+        let mut fixed = [&asked.ipv4_address, &asked.ipv6_address].into_iter().flatten();
+        fixed.try_for_each(|text| match read(text) {
+            Ok(address) if has(&address) => Ok(()),
+            Ok(address) => {
+                let what = addresses::outside(&address.to_string());
+                Err(Error::new(addresses::of_network(&self.name, &what)))
+            }
+            Err(err) => Err(err),
         })
     }
 }

@@ -33,6 +33,8 @@ mod net;
 mod observe;
 mod project;
 #[cfg(test)]
+mod reached;
+#[cfg(test)]
 mod registry;
 mod sharing;
 #[cfg(test)]
