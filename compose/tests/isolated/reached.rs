@@ -76,8 +76,8 @@ networks: {out: {external: true, name: mine}}
             docker.ok(&["inspect", "-f", links, "shop-web-1"]),
             "[\"shop-db-1:db-1\",\"shop-db-1:sql\",\"away:ext\"]\n"
         );
-        project.ok(&["down", "-t", "0"]);
-        docker.ok(&["rm", "-f", "away"]);
+        project.ok(&["down", "-v", "-t", "0"]);
+        docker.ok(&["rm", "-fv", "away"]);
         docker.ok(&["network", "rm", "mine"]);
         refused(docker, "services: {a: {COMMON, external_links: ['away:ext']}}", "No such container: away");
         nothing_is_left();
