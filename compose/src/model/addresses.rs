@@ -4,7 +4,7 @@ use super::check::Problem;
 use super::node::Path;
 use super::types::{Attachment, Network, Project};
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// An address that none of a network's subnets has.
 pub fn outside(address: &str) -> String {
@@ -18,11 +18,12 @@ pub fn of_network(network: &str, what: &str) -> String {
 
 /// The addresses of an attachment alone.
 pub fn attachment(attachment: &Attachment) -> Result<(), String> {
-    if let Some(text) = attachment.ipv4_address.as_ref().filter(|text| text.parse::<Ipv4Addr>().is_err()) {
-        return Err(format!("invalid IPv4 address: {text}"));
-    }
-    if let Some(text) = attachment.ipv6_address.as_ref().filter(|text| text.parse::<Ipv6Addr>().is_err()) {
-        return Err(format!("invalid IPv6 address: {text}"));
+    let families = [("IPv4", &attachment.ipv4_address, true), ("IPv6", &attachment.ipv6_address, false)];
+    for (family, asked, v4) in families {
+        let is_of = |text: &&String| text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4() == v4);
+        if let Some(text) = asked.as_ref().filter(|text| !is_of(text)) {
+            return Err(format!("invalid {family} address: {text}"));
+        }
     }
     attachment.mac_address.as_deref().map_or(Ok(()), hardware)
 }
