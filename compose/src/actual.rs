@@ -2,22 +2,33 @@
 
 use std::collections::BTreeSet;
 
-use crate::apply::volume;
+use crate::apply::{keeper, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::keep;
+use crate::model::network_mode::{self, DEFAULT_NETWORK};
 use crate::model::types::Project;
 use crate::net::network::Network;
 use crate::observe::{self, Observed};
 use crate::plan::actual::{Actual, Container, Health, Object, State};
+use crate::plan::wanted::containers_asked;
 use crate::record::member;
 
 /// What is there of a project, and its containers as they were seen.
 pub async fn of(engine: &Engine, disk: &Disk, project: &Project) -> Result<(Actual, Vec<Observed>)> {
-    let observed = members(engine, &project.name).await?;
+    let all = observe::containers(engine).await?;
+    let asked = project.services.values().flat_map(containers_asked);
+    let asked = asked.filter(|name| observe::find(&all, name).is_ok()).map(str::to_owned).collect();
+    let observed = of_project(all, &project.name);
     let containers = observed.iter().filter_map(container).collect();
-    let named: BTreeSet<&str> = project.networks.values().map(|network| network.name.as_str()).collect();
+    let by_mode = project.services.values().filter_map(network_mode::network);
+    let named = project.networks.values().map(|network| network.name.as_str()).chain(by_mode);
+    let named: BTreeSet<&str> = named.collect();
+    if named.contains(DEFAULT_NETWORK) {
+        // If it can't be made, it isn't there.
+        drop(keeper::ensure_network(disk, DEFAULT_NETWORK));
+    }
     let networks = Network::list(disk)?.into_iter();
     let networks = networks.filter(|network| {
         named.contains(network.name.as_str()) || member::is_of(&project.name, &network.labels)
@@ -36,18 +47,19 @@ pub async fn of(engine: &Engine, disk: &Disk, project: &Project) -> Result<(Actu
             volumes.push((name, Object { id: found.created, hash }));
         }
     }
-    Ok((
-        Actual { containers, networks: networks.collect(), volumes: volumes.into_iter().collect() },
-        observed,
-    ))
+    let (networks, volumes) = (networks.collect(), volumes.into_iter().collect());
+    Ok((Actual { containers, networks, volumes, asked }, observed))
 }
 
 /// The containers of a project, by service and number.
 pub async fn members(engine: &Engine, project: &str) -> Result<Vec<Observed>> {
-    let mut observed = observe::containers(engine).await?;
+    Ok(of_project(observe::containers(engine).await?, project))
+}
+
+fn of_project(mut observed: Vec<Observed>, project: &str) -> Vec<Observed> {
     observed.retain(|one| member_of(one).is_some_and(|member| member.project == project));
     observed.sort_by_key(|one| member_of(one).map(|member| (member.service.clone(), member.number)));
-    Ok(observed)
+    observed
 }
 
 /// Which container of which project it is.

@@ -60,6 +60,7 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
     if let Some(wrong) = refused(&new.service) {
         return Err(Error::new(wrong));
     }
+    keeper::check_networks(disk, &new.service)?;
     let id = id::random()?;
     let maker = Maker { disk, id: &id, dir: disk.container(&id), new };
     if let Some(name) = &maker.new.name {

@@ -13,6 +13,7 @@ use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::keep::{self, Check, Log, Settings};
+use crate::model::network_mode::DEFAULT_NETWORK;
 use crate::model::types::Service;
 use crate::model::values::Restart;
 use crate::net::files;
@@ -24,9 +25,6 @@ use crate::process::Process;
 use crate::spec::image;
 use crate::spec::oci::{Hook, Hooks};
 use crate::time;
-
-/// The network of containers that name none.
-pub const DEFAULT_NETWORK: &str = "bridge";
 
 /// A hook that hangs would hold up the start of its container for ever.
 const HOOK_SECONDS: i64 = 60;
@@ -104,6 +102,16 @@ pub fn ensure_network(disk: &Disk, name: &str) -> Result<()> {
         }
         loaded => loaded.map(drop),
     }
+}
+
+/// Whether the networks of a service are there, with the addresses that it insists on.
+///
+/// Errors: in Docker's words.
+pub fn check_networks(disk: &Disk, service: &Service) -> Result<()> {
+    service.networks.iter().try_for_each(|(name, asked)| {
+        ensure_network(disk, name)?;
+        Network::load(disk, name)?.check_addresses(asked)
+    })
 }
 
 /// The image's health check, with Docker's defaults for what it doesn't say.

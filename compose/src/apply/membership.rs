@@ -28,6 +28,7 @@ pub async fn join(
         let line = format!("endpoint with name {} already exists in network {}", one.name(), network.name);
         return Err(Error::of_kind(Kind::WrongState, line));
     }
+    network.check_addresses(&attachment)?;
     let mut changed = service.clone();
     changed.networks.insert(network.name.clone(), attachment);
     change(engine, disk, one, &changed, |request| connect::connect(disk, one.id(), request, &network.name))

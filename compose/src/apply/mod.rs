@@ -13,6 +13,7 @@ pub mod ctr;
 pub mod detach;
 pub mod diff;
 pub mod exec;
+pub mod feasible;
 pub mod frozen;
 pub mod hold;
 pub mod hook;

@@ -176,16 +176,9 @@ impl<'a> Performer<'a> {
             &named.key,
             self.hash(&self.facts.volumes, &named.key),
         );
-        volume::ensure(
-            self.disk,
-            &Volume {
-                name: wanted.name.clone(),
-                driver: wanted.driver.clone().unwrap_or_else(|| "local".to_owned()),
-                options: wanted.driver_opts.clone(),
-                labels: wanted.labels.clone().into_iter().chain(ours).collect(),
-                ..Volume::default()
-            },
-        )
+        let mut volume = Volume::of(wanted);
+        volume.labels.extend(ours);
+        volume::ensure(self.disk, &volume)
     }
 
     fn hash<'f>(&self, facts: &'f BTreeMap<String, String>, key: &str) -> &'f str {
@@ -200,7 +193,7 @@ impl<'a> Performer<'a> {
         let image = self.images.get(&target.service).ok_or_else(|| Error::new("it has no image"))?;
         let new = New {
             name: Some(target.name.clone()),
-            service: resolved::service(self.project, &target.service, service),
+            service: self.resolved(&target.service, service).await?,
             image,
             binds: resolved::files(self.disk, self.project, service)?,
             auto_remove: false,
@@ -219,7 +212,7 @@ impl<'a> Performer<'a> {
             Target { name: name.to_owned(), service: key.to_owned(), number: 1, generation: 0, id: None };
         let definition = self.service(&target)?;
         let image = self.images.get(key).ok_or_else(|| Error::new("it has no image"))?;
-        let mut service = resolved::service(self.project, key, definition);
+        let mut service = self.resolved(key, definition).await?;
         if !use_aliases {
             service.networks.values_mut().for_each(|attachment| attachment.aliases.clear());
         }
@@ -237,6 +230,15 @@ impl<'a> Performer<'a> {
             taken_over: BTreeMap::new(),
         };
         container::create(self.engine, self.disk, new).await
+    }
+
+    /// The service as its containers get it.
+    async fn resolved(&self, key: &str, definition: &Service) -> Result<Service> {
+        let mut service = resolved::service(self.project, key, definition);
+        if !(service.links.is_empty() && service.external_links.is_empty()) {
+            resolved::link(&mut service, self.project, &observe::containers(self.engine).await?)?;
+        }
+        Ok(service)
     }
 
     fn member(&self, target: &Target, service: &Service) -> Result<Member> {

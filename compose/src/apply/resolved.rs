@@ -8,9 +8,12 @@ use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Result};
 use crate::input;
 use crate::model::effective::image_name;
-use crate::model::types::{FileReference, Project, Service};
+use crate::model::network_mode;
+use crate::model::types::{Attachment, FileReference, Map, Project, Service};
 use crate::model::values::MountKind;
-use crate::plan::wanted::container_name;
+use crate::observe::{self, Observed};
+use crate::plan::wanted::{container_name, mode_by_network};
+use crate::record::member::Member;
 use crate::spec::Bind;
 
 /// Permissions of a secret or config whose user says nothing else.
@@ -29,6 +32,13 @@ pub fn service(project: &Project, name: &str, definition: &Service) -> Service {
             (network.clone(), attachment)
         })
         .collect();
+    if let Some(mode) = mode_by_network(project, definition) {
+        (service.network_mode, service.networks) = (Some(mode.to_owned()), Map::new());
+    }
+    if let Some(network) = network_mode::network(definition) {
+        service.networks = [(network.to_owned(), Attachment::default())].into();
+        service.network_mode = None;
+    }
     for mount in service.volumes.iter_mut().filter(|mount| mount.kind == MountKind::Volume) {
         let named = mount.source.as_ref().and_then(|key| project.volumes.get(key));
         mount.source = named.map(|volume| volume.name.clone()).or(mount.source.take());
@@ -44,6 +54,33 @@ pub fn service(project: &Project, name: &str, definition: &Service) -> Service {
     service.secrets.clear();
     service.configs.clear();
     service
+}
+
+/// Gives a service's links the names of the containers that they lead to: `CONTAINER:NAME`.
+///
+/// Errors: NotFound, if a container of others isn't there.
+pub fn link(service: &mut Service, project: &Project, containers: &[Observed]) -> Result<()> {
+    let mut links = Vec::new();
+    for link in &service.links {
+        let (linked, alias) = link.split_once(':').unwrap_or((link, link));
+        for one in containers {
+            let member = one.record.as_ref().and_then(|record| record.member.as_ref());
+            let is_linked = |member: &&Member| {
+                member.project == project.name && member.service == linked && !member.one_off
+            };
+            let Some(member) = member.filter(is_linked) else { continue };
+            let names = [alias.to_owned(), format!("{linked}-{}", member.number)];
+            links.extend(names.map(|name| format!("{}:{name}", one.name())));
+        }
+    }
+    links.sort();
+    links.dedup();
+    service.links = links;
+    for link in &mut service.external_links {
+        let (linked, alias) = link.split_once(':').unwrap_or((link, link));
+        *link = format!("{}:{alias}", observe::find(containers, linked)?.name());
+    }
+    Ok(())
 }
 
 /// The secrets and configs of a service, with their places on the host.

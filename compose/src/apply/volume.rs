@@ -15,6 +15,7 @@ use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::engine::types::Mount as Layer;
 use crate::error::{Context, Error, Kind, Result};
+use crate::model::types as model;
 use crate::record::Record;
 use crate::{id, time};
 
@@ -27,6 +28,9 @@ const COPIED: &str = "_data.copied";
 /// Held by who fills the volume.
 const LOCK: &str = ".lock";
 
+/// The driver of all volumes.
+const LOCAL: &str = "local";
+
 /// A volume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -38,6 +42,19 @@ pub struct Volume {
     pub created: String,
     /// Whether it goes with its container.
     pub anonymous: bool,
+}
+
+impl Volume {
+    /// A volume of a project.
+    pub fn of(definition: &model::Volume) -> Volume {
+        Volume {
+            name: definition.name.clone(),
+            driver: definition.driver.clone().filter(|driver| !driver.is_empty()).unwrap_or(LOCAL.to_owned()),
+            options: definition.driver_opts.clone(),
+            labels: definition.labels.clone().into_iter().collect(),
+            ..Volume::default()
+        }
+    }
 }
 
 /// A volume's directory of data.
@@ -84,6 +101,18 @@ fn bound(options: &BTreeMap<String, String>) -> Result<Option<PathBuf>> {
     }
 }
 
+/// Whether there can be such a volume here.
+///
+/// Errors: in Docker's words, a driver that isn't `local`, options that can't be done.
+pub fn check_kind(Volume { name, driver, options, .. }: &Volume) -> Result<()> {
+    if !["", LOCAL].contains(&driver.as_str()) {
+        return Err(Error::new(format!(
+            "create {name}: error looking up volume plugin {driver}: plugin \"{driver}\" not found"
+        )));
+    }
+    bound(options).at(format_args!("volume {name}")).map(drop)
+}
+
 /// The volume of that name, if it is there.
 pub fn find(disk: &Disk, name: &str) -> Result<Option<Volume>> {
     check(name)?;
@@ -92,7 +121,7 @@ pub fn find(disk: &Disk, name: &str) -> Result<Option<Volume>> {
 
 /// Makes a volume, if there is none of that name. The record is written last: a volume without one is half made.
 pub fn ensure(disk: &Disk, wanted: &Volume) -> Result<()> {
-    bound(&wanted.options).at(format_args!("volume {}", wanted.name))?;
+    check_kind(wanted)?;
     let lock = disk.lock("volumes")?;
     if find(disk, &wanted.name)?.is_none() {
         disk::make_dir(&disk.volumes().join(&wanted.name))?;

@@ -3,10 +3,8 @@
 use super::mounts::fields;
 use super::typed::Typed;
 use crate::error::{Error, Kind, Result};
+use crate::model::network_mode::{DEFAULT_NETWORK, is_built_in};
 use crate::model::types::{Attachment, Map};
-
-/// The network that engines have before anybody makes one.
-const DEFAULT: &str = "bridge";
 
 /// The mode, or the networks.
 ///
@@ -14,7 +12,7 @@ const DEFAULT: &str = "bridge";
 pub fn networks(typed: &Typed) -> Result<(Option<String>, Map<Attachment>)> {
     let mut named = typed.texts("network").iter().map(|text| network(text)).collect::<Result<Vec<_>>>()?;
     if named.is_empty() {
-        named.push((DEFAULT.to_owned(), Attachment::default()));
+        named.push((DEFAULT_NETWORK.to_owned(), Attachment::default()));
     }
     add_flags(typed, &mut named[0].1)?;
     if let Some((mode, _)) = named.iter().find(|(name, _)| is_mode(name)) {
@@ -27,7 +25,7 @@ pub fn networks(typed: &Typed) -> Result<(Option<String>, Map<Attachment>)> {
     }
     let mut networks = Map::new();
     for (name, attachment) in named {
-        let name = if name == "default" { DEFAULT.to_owned() } else { name };
+        let name = if name == "default" { DEFAULT_NETWORK.to_owned() } else { name };
         if networks.contains_key(&name) {
             return Err(Error::new(format!("network \"{name}\" is specified multiple times")));
         }
@@ -37,7 +35,7 @@ pub fn networks(typed: &Typed) -> Result<(Option<String>, Map<Attachment>)> {
 }
 
 fn is_mode(name: &str) -> bool {
-    ["host", "none"].contains(&name) || name.starts_with("container:")
+    is_built_in(name) || name.starts_with("container:")
 }
 
 /// Flags of a container are for its first network.

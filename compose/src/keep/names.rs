@@ -93,8 +93,8 @@ impl Names {
     async fn answer(&self, message: &[u8], by_udp: bool) -> Option<Vec<u8>> {
         let question = Question::read(message);
         let networks = self.networks().unwrap_or_default();
-        let known =
-            question.as_ref().and_then(|question| records(&question.about, &networks, self.next_turn()));
+        let (links, turn) = (self.request().links, self.next_turn());
+        let known = question.as_ref().and_then(|question| records(&question.about, &networks, &links, turn));
         if let (Some(question), Some(records)) = (&question, known) {
             return Some(question.answer(&records, by_udp));
         }
@@ -108,6 +108,10 @@ impl Names {
     fn next_turn(&self) -> usize {
         self.turn.set(self.turn.get().wrapping_add(1));
         self.turn.get()
+    }
+
+    fn request(&self) -> Request {
+        Request::load(&self.disk.container(&self.container)).ok().flatten().unwrap_or_default()
     }
 
     /// The endpoints of each of the container's networks, the container's own included.
@@ -131,7 +135,7 @@ impl Names {
 
     /// The container's own servers, or the host's, as they are at this moment.
     fn servers(&self) -> Vec<SocketAddr> {
-        let request = Request::load(&self.disk.container(&self.container)).ok().flatten().unwrap_or_default();
+        let request = self.request();
         let servers = if request.dns.is_empty() {
             files::nameservers(&std::fs::read_to_string(files::HOST_RESOLV_CONF).unwrap_or_default())
         } else {
@@ -142,17 +146,17 @@ impl Names {
 }
 
 /// What the endpoints of each network say. Nothing if they don't know the name or address.
-fn records(about: &About, networks: &[Vec<Endpoint>], turn: usize) -> Option<Records> {
+fn records(about: &About, networks: &[Vec<Endpoint>], links: &[Link], turn: usize) -> Option<Records> {
     match about {
         About::Addresses { name, v4 } => {
-            let bearers = bearers(name, networks);
+            let bearers = bearers(name, networks, links);
             let mut addresses = bearers.iter().flat_map(|end| end.addresses_of(*v4)).collect::<Vec<_>>();
             let begin = if addresses.is_empty() { 0 } else { turn % addresses.len() };
             addresses.rotate_left(begin);
             (!bearers.is_empty()).then_some(Records::Addresses(addresses))
         }
         About::Other { name } => {
-            (!bearers(name, networks).is_empty()).then_some(Records::Addresses(Vec::new()))
+            (!bearers(name, networks, links).is_empty()).then_some(Records::Addresses(Vec::new()))
         }
         About::Name(address) => {
             let has = |end: &&Endpoint| end.addresses.iter().any(|own| own.addr() == *address);
@@ -162,15 +166,25 @@ fn records(about: &About, networks: &[Vec<Endpoint>], turn: usize) -> Option<Rec
     }
 }
 
-/// The endpoints that have the name, which may have the network's behind it.
-fn bearers<'a>(name: &str, networks: &'a [Vec<Endpoint>]) -> Vec<&'a Endpoint> {
-    let is_named = |end: &&Endpoint| {
+/// A name that only the asking container knows, and the name of the container that it leads to.
+type Link = (String, String);
+
+/// The endpoints that have the name, which may have the network's behind it. A link goes before a name that all know.
+fn bearers<'a>(name: &str, networks: &'a [Vec<Endpoint>], links: &[Link]) -> Vec<&'a Endpoint> {
+    let is_meant = |own: &str, end: &Endpoint| {
         let network = end.network.to_ascii_lowercase();
         let short = name.strip_suffix(network.as_str()).and_then(|name| name.strip_suffix('.'));
-        end.names.iter().any(|own| {
-            own.eq_ignore_ascii_case(name) || short.is_some_and(|short| own.eq_ignore_ascii_case(short))
-        })
+        own.eq_ignore_ascii_case(name) || short.is_some_and(|short| own.eq_ignore_ascii_case(short))
     };
+    let is_linked = |end: &&Endpoint| {
+        let leads_to = |(alias, container): &Link| *container == end.name && is_meant(alias, end);
+        links.iter().any(leads_to)
+    };
+    let linked: Vec<_> = networks.iter().flatten().filter(is_linked).collect();
+    if !linked.is_empty() {
+        return linked;
+    }
+    let is_named = |end: &&Endpoint| end.names.iter().any(|own| is_meant(own, end));
     networks.iter().flatten().filter(is_named).collect()
 }
 
@@ -234,7 +248,8 @@ mod tests {
     }
 
     fn addresses(name: &str, v4: bool, turn: usize) -> Option<Vec<String>> {
-        match records(&About::Addresses { name: name.to_owned(), v4 }, &networks(), turn)? {
+        let links = [("sql".to_owned(), "app-db-1".to_owned()), ("web".to_owned(), "gone".to_owned())];
+        match records(&About::Addresses { name: name.to_owned(), v4 }, &networks(), &links, turn)? {
             Records::Addresses(addresses) => Some(addresses.iter().map(IpAddr::to_string).collect()),
             Records::Name(_) => None,
         }
@@ -257,16 +272,24 @@ mod tests {
     }
 
     #[test]
+    fn a_link_leads_to_its_container_where_that_is_there() {
+        assert_eq!(addresses("SQL", true, 0).unwrap(), ["10.72.1.2"]);
+        assert_eq!(addresses("sql.back", true, 0).unwrap(), ["10.72.1.2"]);
+        assert_eq!(addresses("sql.app_front", true, 0), None);
+        assert_eq!(addresses("web", true, 0).unwrap().len(), 3);
+    }
+
+    #[test]
     fn a_known_name_has_no_other_records_which_is_no_error() {
         assert_eq!(addresses("web", false, 0).unwrap(), Vec::<String>::new());
-        let other = records(&About::Other { name: "web".into() }, &networks(), 0);
+        let other = records(&About::Other { name: "web".into() }, &networks(), &[], 0);
         assert_eq!(other, Some(Records::Addresses(Vec::new())));
     }
 
     #[test]
     fn an_address_has_the_containers_name() {
-        let name = records(&About::Name("10.72.1.2".parse().unwrap()), &networks(), 0);
+        let name = records(&About::Name("10.72.1.2".parse().unwrap()), &networks(), &[], 0);
         assert_eq!(name, Some(Records::Name("app-db-1.back".into())));
-        assert_eq!(records(&About::Name("10.9.9.9".parse().unwrap()), &networks(), 0), None);
+        assert_eq!(records(&About::Name("10.9.9.9".parse().unwrap()), &networks(), &[], 0), None);
     }
 }

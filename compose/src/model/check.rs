@@ -1,9 +1,9 @@
 //! What has to fit together: names that are used and defined, fields that exclude each other, no circles.
 
 use super::node::Path;
-use super::refused;
 use super::types::{Config, FileReference, Mount, Project, Secret, Service};
 use super::values::{Bytes, MountKind};
+use super::{addresses, refused};
 use std::collections::HashMap;
 use std::fmt::Display;
 
@@ -44,6 +44,7 @@ pub fn check_to_run(project: &Project) -> Vec<Problem> {
             }
         }
     }
+    addresses::problems(project, &mut problems.0);
     problems.0
 }
 

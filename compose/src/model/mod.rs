@@ -10,6 +10,7 @@ pub mod print;
 pub mod types;
 pub mod values;
 
+pub mod addresses;
 mod canonical;
 mod check;
 mod complete;
@@ -22,6 +23,7 @@ mod include;
 mod interpolate;
 mod merge;
 mod name;
+pub mod network_mode;
 mod node;
 pub mod paths;
 mod read;

@@ -1,6 +1,7 @@
 //! Fields of a service with which no container can be made, in docker's words. They end up in files by lines, in the
 //! kernel, in the keeper.
 
+use super::addresses;
 use super::check::Problem;
 use super::node::Path;
 use super::types::{Logging, Service};
@@ -46,6 +47,7 @@ pub fn problems(service: &Service, at: &Path) -> Vec<Problem> {
     one("hostname", service.hostname.as_deref().map_or(Ok(()), |name| word("hostname", name)));
     one("domainname", service.domainname.as_deref().map_or(Ok(()), |name| word("domainname", name)));
     one("stop_signal", service.stop_signal.as_deref().map_or(Ok(()), signal));
+    one("mac_address", service.mac_address.as_deref().map_or(Ok(()), addresses::hardware));
     one("logging", service.logging.as_ref().map_or(Ok(()), logging));
     one("ports", ports(service.ports.len()));
     let lists: [(&str, &[String], Check); 5] = [
@@ -65,6 +67,7 @@ pub fn problems(service: &Service, at: &Path) -> Vec<Problem> {
     }
     for (network, attachment) in &service.networks {
         let wrong = attachment.aliases.iter().find_map(|alias| self::alias(alias).err());
+        let wrong = wrong.or_else(|| addresses::attachment(attachment).err());
         found.extend(wrong.map(|what| (at.key("networks").key(network), what)));
     }
     found

@@ -53,6 +53,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("services.*.gpus", "can't be given yet"),
     ("services.*.volumes_from", "can't be done yet"),
     ("services.*.use_api_socket", "needs the socket of an engine, which isn't there"),
+    ("services.*.networks.*.link_local_ips", "can't be given here"),
+    ("networks.*.ipam.config.*.aux_addresses", "can't be kept free here: an `ip_range` beside them does"),
     ("configs.*.template_driver", "is swarm's"),
     ("secrets.*.driver", "is swarm's"),
     ("secrets.*.template_driver", "is swarm's"),

@@ -13,6 +13,9 @@ const INTERFACE_BYTES_MAX: usize = 15;
 const PREFIX_MAX_V4: u8 = 30;
 const PREFIX_MAX_V6: u8 = 126;
 
+/// What is said of gateways and ranges that belong to no subnet, in Docker's words.
+pub const WITHOUT_SUBNET: &str = "every ip-range or gateway must have a corresponding subnet";
+
 /// What no container can have as its address.
 const RESERVED: [(&str, &str); 8] = [
     ("0.0.0.0/8", "unspecified"),
@@ -77,7 +80,7 @@ fn is_host(subnet: &IpNet, address: IpAddr) -> bool {
 /// Subnets as people type them, each with the gateway and the range that lie in it.
 pub fn matched(subnets: &[String], gateways: &[String], ranges: &[String]) -> Result<Vec<Asked>> {
     if subnets.is_empty() && !(gateways.is_empty() && ranges.is_empty()) {
-        return Err(Error::new("every ip-range or gateway must have a corresponding subnet"));
+        return Err(Error::new(WITHOUT_SUBNET));
     }
     let wrong =
         |what: &str, text: &str| Error::new(format!("invalid {what} {text}: not of the form 10.9.0.0/24"));

@@ -3,30 +3,70 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::network::Wanted;
+use super::check;
+use super::network::{Network, Wanted};
 use super::request::{Attachment, Port, Protocol, Request};
 use crate::error::{Context, Error, Result};
+use crate::model::addresses;
+use crate::model::network_mode::DEFAULT_NETWORK;
 use crate::model::types::{self as model, Service};
 
 /// Options of drivers by Docker's names.
 pub mod option {
+    use std::collections::BTreeMap;
+
+    use crate::error::{Error, Result};
+
     pub const BRIDGE: &str = "com.docker.network.bridge.name";
     pub const MTU: &str = "com.docker.network.driver.mtu";
     pub const PARENT: &str = "parent";
+
+    /// What Docker's own options begin with.
+    const DOCKERS: &str = "com.docker.";
+
+    /// Options that we do, or whose only value we do.
+    const KNOWN: [(&str, Option<&str>); 8] = [
+        (BRIDGE, None),
+        (MTU, None),
+        (PARENT, None),
+        ("com.docker.network.bridge.enable_icc", Some("true")),
+        ("com.docker.network.bridge.enable_ip_masquerade", Some("true")),
+        ("com.docker.network.bridge.host_binding_ipv4", Some("0.0.0.0")),
+        ("macvlan_mode", Some("bridge")),
+        ("ipvlan_mode", Some("l2")),
+    ];
+
+    /// Whether a network can have these options. As with Docker, one that means nothing to anybody is left alone.
+    ///
+    /// Errors: the first that can't be done.
+    pub fn check(options: &BTreeMap<String, String>) -> Result<()> {
+        let is_done = |key: &str, value: &str| match KNOWN.iter().find(|(known, _)| *known == key) {
+            Some((_, only)) => only.is_none_or(|only| only == value),
+            None => !key.starts_with(DOCKERS),
+        };
+        match options.iter().find(|(key, value)| !is_done(key, value)) {
+            Some((key, value)) => Err(Error::new(format!("option {key}={value}: can't be done here"))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Wanted {
     /// A network of a project.
     pub fn of(network: &model::Network, created: String) -> Result<Wanted> {
+        option::check(&network.driver_opts)?;
         let option = |name: &str| network.driver_opts.get(name).cloned();
         let pools = network.ipam.iter().flat_map(|ipam| &ipam.config);
         let subnets = pools.filter_map(|pool| {
-            let subnet = pool.subnet.as_deref()?;
-            let parsed = || {
-                let gateway = pool.gateway.as_deref().map(read).transpose()?;
-                Ok::<_, Error>((read(subnet)?, gateway, pool.ip_range.as_deref().map(read).transpose()?))
+            let gateway = pool.gateway.as_deref().map(read).transpose();
+            let range = pool.ip_range.as_deref().map(read).transpose();
+            let parsed = match (pool.subnet.as_deref().map(read), gateway, range) {
+                (None, Ok(None), Ok(None)) => return None,
+                (None, Ok(_), Ok(_)) => Err(Error::new(check::WITHOUT_SUBNET)),
+                (Some(Ok(subnet)), Ok(gateway), Ok(range)) => Ok((subnet, gateway, range)),
+                (Some(Err(err)), ..) | (_, Err(err), _) | (.., Err(err)) => Err(err),
             };
-            Some(parsed().at("ipam"))
+            Some(parsed.at("ipam"))
         });
         let labels = network.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
         Ok(Wanted {
@@ -40,6 +80,24 @@ impl Wanted {
             labels: labels.collect(),
             created,
             options: network.driver_opts.clone(),
+        })
+    }
+}
+
+impl Network {
+    /// Whether a container can have the addresses in the network that it insists on.
+    ///
+    /// Errors: in Docker's words.
+    pub fn check_addresses(&self, asked: &model::Attachment) -> Result<()> {
+        let has = |address: &IpAddr| self.subnets.iter().any(|subnet| subnet.subnet.contains(address));
+        let mut fixed = [&asked.ipv4_address, &asked.ipv6_address].into_iter().flatten();
+        fixed.try_for_each(|text| match read(text) {
+            Ok(address) if has(&address) => Ok(()),
+            Ok(address) => {
+                let what = addresses::outside(&address.to_string());
+                Err(Error::new(addresses::of_network(&self.name, &what)))
+            }
+            Err(err) => Err(err),
         })
     }
 }
@@ -59,6 +117,9 @@ impl Request {
         let mut attachments = Vec::new();
         for (network, asked) in joined {
             let aliases = service_name.map(str::to_owned).into_iter().chain(asked.aliases.iter().cloned());
+            // As with Docker, the default network's containers have no name of that kind.
+            let own = service.hostname.clone().filter(|own| !own.is_empty() && network != DEFAULT_NETWORK);
+            let aliases = aliases.chain(own);
             let addresses = [&asked.ipv4_address, &asked.ipv6_address].into_iter().flatten();
             attachments.push(Attachment {
                 network: real(network),
@@ -72,12 +133,15 @@ impl Request {
         if let (Some(first), Some(mac)) = (attachments.first_mut(), &service.mac_address) {
             first.mac.get_or_insert_with(|| mac.clone());
         }
+        let links = service.links.iter().chain(&service.external_links);
+        let links = links.map(|link| link.split_once(':').unwrap_or((link, link)));
         let hosts = service.extra_hosts.iter().filter_map(|host| host.split_once('='));
         Ok(Request {
             name: name.to_owned(),
             hostname: hostname.to_owned(),
             domainname: service.domainname.clone().unwrap_or_default(),
             attachments,
+            links: links.map(|(container, name)| (name.to_owned(), container.to_owned())).collect(),
             ports: service.ports.iter().map(port).collect::<Result<_>>().at("ports")?,
             extra_hosts: hosts.map(|(name, address)| (name.to_owned(), address.to_owned())).collect(),
             dns: service.dns.iter().map(|server| read(server)).collect::<Result<_>>().at("dns")?,
@@ -121,6 +185,8 @@ mod tests {
             networks: [("a".to_owned(), attachment(None)), ("b".to_owned(), attachment(Some(9)))]
                 .into_iter()
                 .collect(),
+            hostname: Some("h".into()),
+            links: vec!["p-db-1:mysql".into()],
             extra_hosts: vec!["up=host-gateway".into()],
             ..Service::default()
         };
@@ -129,7 +195,8 @@ mod tests {
         let networks =
             request.attachments.iter().map(|attachment| attachment.network.as_str()).collect::<Vec<_>>();
         assert_eq!(networks, ["p_b", "p_a"]);
-        assert_eq!(request.attachments[0].aliases, ["store", "db"]);
+        assert_eq!(request.attachments[0].aliases, ["store", "db", "h"]);
+        assert_eq!(request.links, [("mysql".to_owned(), "p-db-1".to_owned())]);
         assert_eq!(request.extra_hosts, [("up".to_owned(), "host-gateway".to_owned())]);
     }
 

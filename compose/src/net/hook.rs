@@ -142,12 +142,17 @@ impl Container {
             let is_outer = outer == Some(index);
             let ports =
                 if is_outer && network.bridge().is_some() { request.ports.clone() } else { Vec::new() };
-            let names = [request.name.clone(), id::short(&self.id).to_owned()];
+            let mut names = vec![request.name.clone()];
+            for name in attachment.aliases.iter().map(String::as_str).chain([id::short(&self.id)]) {
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
             let endpoint = Endpoint {
                 network: network.name.clone(),
                 container: self.id.clone(),
                 name: request.name.clone(),
-                names: names.into_iter().chain(attachment.aliases.iter().cloned()).collect(),
+                names,
                 interface: attachment.interface.clone().unwrap_or_else(|| format!("eth{index}")),
                 gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
                 bridge: network.bridge().map(str::to_owned),

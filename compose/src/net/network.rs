@@ -123,13 +123,22 @@ pub enum Publisher {
     Plugins,
 }
 
+impl Wanted {
+    /// Whether there can be such a network, wherever it is made.
+    pub fn check(&self) -> Result<()> {
+        let id = id_of(&self.name, &self.created);
+        check::interface(driver(self.driver.as_deref(), self.interface.clone(), &id)?.interface())?;
+        check::subnets(&self.subnets)
+    }
+}
+
 impl Network {
     /// The network's record.
     ///
     /// Errors: `NotFound` if there is none.
     pub fn load(disk: &Disk, name: &str) -> Result<Network> {
         let record = disk::read_json(&path(disk, name)?)?;
-        record.ok_or_else(|| Error::of_kind(Kind::NotFound, format!("network {name}: not found")))
+        record.ok_or_else(|| Error::of_kind(Kind::NotFound, format!("network {name} not found")))
     }
 
     /// All networks of the namespace, by name.
@@ -177,9 +186,8 @@ impl Network {
 
     /// The network that is wanted, where these subnets are taken.
     fn planned(wanted: Wanted, id: String, pool: &Pool, taken: &[IpNet]) -> Result<Network> {
+        wanted.check()?;
         let driver = driver(wanted.driver.as_deref(), wanted.interface, &id)?;
-        check::interface(driver.interface())?;
-        check::subnets(&wanted.subnets)?;
         let mut subnets = Vec::new();
         for (subnet, gateway, range) in wanted.subnets {
             // What macvlan and ipvlan have is the network of the host's interface, to which the host has a route.

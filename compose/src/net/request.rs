@@ -25,6 +25,9 @@ pub struct Request {
     /// The networks in order. One of those that lead outside has the default route and the published ports.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
+    /// Names that only this container knows, each with the name of another container in one of its networks.
+    #[serde(default)]
+    pub links: Vec<(String, String)>,
     /// What the host listens to for the container.
     #[serde(default)]
     pub ports: Vec<Port>,
@@ -47,7 +50,7 @@ pub struct Request {
 pub struct Attachment {
     /// The network's name.
     pub network: String,
-    /// More names there: the service, its aliases.
+    /// More names there: the service, its aliases, the host name.
     #[serde(default)]
     pub aliases: Vec<String>,
     /// Addresses that the container insists on, at most one of each family.

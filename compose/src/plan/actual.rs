@@ -1,6 +1,6 @@
 //! What is there of a project: what one look at containerd and at the disk has told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ pub struct Actual {
     pub networks: BTreeMap<String, Object>,
     /// The volumes on the host that the project names or has made, by their names.
     pub volumes: BTreeMap<String, Object>,
+    /// The names or ids by which services ask for containers, of those that are there.
+    pub asked: BTreeSet<String>,
 }
 
 /// A network or a volume.

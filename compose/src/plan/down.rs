@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::actual::{Actual, Container};
+use super::actual::{Actual, Container, Object};
 use super::graph::{Action, AnonymousVolumes, Cause, Named, Plan, StepId, Turn};
 use super::selection;
 use super::up::target_of;
 use crate::error::Result;
+use crate::model::network_mode;
 use crate::model::types::Project;
 
 /// How `down` is asked.
@@ -63,7 +64,13 @@ fn networks(project: &Project, actual: &Actual, go: &[&Container], removed: &[St
         .filter(|network| network.external)
         .map(|network| network.name.as_str())
         .collect();
-    for name in actual.networks.keys().filter(|name| !external.contains(name.as_str())) {
+    let is_ours = |name: &String, object: &Object| {
+        let is_defined = project.networks.values().any(|network| network.name == *name);
+        let is_by_mode = || project.services.values().filter_map(network_mode::network).any(|it| it == name);
+        is_defined || !object.hash.is_empty() || !is_by_mode()
+    };
+    let ours = actual.networks.iter().filter(|(name, object)| is_ours(name, object));
+    for name in ours.map(|(name, _)| name).filter(|name| !external.contains(name.as_str())) {
         let stays = |container: &&Container| {
             container.made_of.networks.contains_key(name) && !go.iter().any(|gone| gone.id == container.id)
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::wanted::namespace_parents;
 use crate::error::{Error, Result};
 use crate::model::types::Project;
 
@@ -31,7 +32,7 @@ pub fn with_dependencies(project: &Project, names: BTreeSet<String>) -> BTreeSet
     all
 }
 
-/// All services of the project, each behind those that it depends on.
+/// All services of the project, each behind those that it depends on, and whose namespaces it shares.
 pub fn in_order(project: &Project) -> Vec<&str> {
     let mut order = Vec::new();
     project.services.keys().for_each(|name| visit(project, name, &mut BTreeSet::new(), &mut order));
@@ -46,5 +47,6 @@ fn visit<'a>(project: &'a Project, name: &'a str, path: &mut BTreeSet<&'a str>, 
         return;
     }
     service.depends_on.keys().for_each(|key| visit(project, key, path, order));
+    namespace_parents(project, service).into_iter().for_each(|key| visit(project, key, path, order));
     order.push(name);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::model::network_mode::{self, is_built_in};
 use crate::model::types::{Project, Service};
 
 /// What is wanted.
@@ -37,10 +38,17 @@ pub fn container_name(project: &Project, service: &str, definition: &Service, nu
     }
 }
 
-/// The names on the host of the networks that a service is on.
+/// The names on the host of the networks that a service is on, without those that need no record.
 pub fn networks_of(project: &Project, service: &Service) -> Vec<String> {
-    let names = service.networks.keys().filter_map(|key| project.networks.get(key));
-    names.map(|network| network.name.clone()).collect()
+    let defined = service.networks.keys().filter_map(|key| project.networks.get(key));
+    let names = defined.map(|network| network.name.as_str()).chain(network_mode::network(service));
+    names.filter(|name| !is_built_in(name)).map(str::to_owned).collect()
+}
+
+/// The mode, `host` or `none`, that a service is in by the name of a network.
+pub fn mode_by_network<'a>(project: &'a Project, service: &Service) -> Option<&'a str> {
+    let defined = service.networks.keys().filter_map(|key| project.networks.get(key));
+    defined.map(|network| network.name.as_str()).find(|name| is_built_in(name))
 }
 
 /// The names on the host of the named volumes that a service mounts.
@@ -50,17 +58,37 @@ pub fn volumes_of(project: &Project, service: &Service) -> Vec<String> {
 }
 
 /// The services whose namespaces or mounts a service shares: with another container of theirs it is another one, too.
-pub fn parents(service: &Service) -> Vec<&str> {
-    let shared = [&service.network_mode, &service.pid, &service.ipc];
-    let of_namespaces = shared.into_iter().flatten().filter_map(|mode| mode.strip_prefix("service:"));
+pub fn parents<'a>(project: &'a Project, service: &'a Service) -> Vec<&'a str> {
     let of_mounts = service.volumes_from.iter().filter(|from| !from.starts_with("container:"));
-    of_namespaces.chain(of_mounts.filter_map(|from| from.split(':').next())).collect()
+    let of_mounts = of_mounts.filter_map(|from| from.split(':').next());
+    namespace_parents(project, service).into_iter().chain(of_mounts).collect()
 }
 
 /// The services whose namespaces it shares: with another process of theirs, its own are no more.
-pub fn namespace_parents(service: &Service) -> Vec<&str> {
-    let shared = [&service.network_mode, &service.pid, &service.ipc];
-    shared.into_iter().flatten().filter_map(|mode| mode.strip_prefix("service:")).collect()
+pub fn namespace_parents<'a>(project: &'a Project, service: &'a Service) -> Vec<&'a str> {
+    let owner = |mode: &'a str| match mode.strip_prefix("service:") {
+        Some(name) => Some(name),
+        None => service_of(project, mode.strip_prefix("container:")?),
+    };
+    modes(service).filter_map(owner).collect()
+}
+
+/// The service that has, or will have, a container of that name.
+pub fn service_of<'a>(project: &'a Project, container: &str) -> Option<&'a str> {
+    let has = |(key, service): &(&String, &Service)| {
+        (1..=service.replicas()).any(|number| container_name(project, key, service, number) == container)
+    };
+    project.services.iter().find(has).map(|(key, _)| key.as_str())
+}
+
+/// The containers that a service asks for by their names or ids: it shares their namespaces, or links them.
+pub fn containers_asked(service: &Service) -> impl Iterator<Item = &str> {
+    let shared = modes(service).filter_map(|mode| mode.strip_prefix("container:"));
+    shared.chain(service.external_links.iter().map(|link| link.split(':').next().unwrap_or(link)))
+}
+
+fn modes(service: &Service) -> impl Iterator<Item = &str> {
+    [&service.network_mode, &service.pid, &service.ipc].into_iter().flatten().map(String::as_str)
 }
 
 /// A name, and a port of the host, is one container's.

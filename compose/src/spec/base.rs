@@ -12,9 +12,10 @@ pub const OCI_VERSION: &str = "1.0.2";
 pub fn namespaces(inputs: &Inputs) -> Result<Vec<oci::Namespace>> {
     let service = inputs.service;
     let joined = inputs.joined;
-    let network = match service.network_mode.as_deref() {
-        Some("host") => None,
-        _ => Some(own_or_joined("network", "net", joined.network)),
+    // A network that the mode names is among the service's networks by now.
+    let network = match mode("network_mode", service.network_mode.as_deref(), &["none"], joined.network)? {
+        Mode::Host => None,
+        Mode::Own => Some(own_or_joined("network", "net", joined.network)),
     };
     let pid = match mode("pid", service.pid.as_deref(), &["private"], joined.pid)? {
         Mode::Host => None,

@@ -35,6 +35,8 @@ mod net;
 mod observe;
 mod project;
 #[cfg(test)]
+mod reached;
+#[cfg(test)]
 mod registry;
 mod sharing;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::actual;
-use crate::apply::container;
+use crate::apply::feasible;
 use crate::apply::image::Image;
 use crate::apply::project::Performer;
 use crate::apply::project_lock::{self, Held};
@@ -13,11 +13,11 @@ use crate::cli::compose::{Asked, Verb};
 use crate::cli::members::Verb as Members;
 use crate::disk::Disk;
 use crate::engine::{DEFAULT_ADDRESS, Engine};
-use crate::error::{self, Context, Kind, Result};
+use crate::error::{self, Kind, Result};
 use crate::model::load::Loaded;
 use crate::model::types::Project;
 use crate::plan::explain::explain;
-use crate::plan::graph::{Action, Plan, Step};
+use crate::plan::graph::{Plan, Step};
 use crate::plan::wanted::Facts;
 
 use super::{Ended, config, print, project};
@@ -169,9 +169,7 @@ impl Session {
         tell: impl FnMut(&Step, Progress),
     ) -> Result<()> {
         for step in plan.steps() {
-            if let Action::Create(creation) = &step.action {
-                self.check(project, &creation.target.service)?;
-            }
+            feasible::check(&self.disk, project, &step.action)?;
         }
         if self.dry_run {
             print(&explain(plan))?;
@@ -186,14 +184,6 @@ impl Session {
             None => performer,
         };
         walk::carry_out(plan, |step| performer.perform(step), tell).await
-    }
-
-    /// Whether this host has what a service's containers ask for.
-    ///
-    /// Errors: in Docker's words, behind the service's name.
-    fn check(&self, project: &Project, service: &str) -> Result<()> {
-        let found = project.services.get(service);
-        found.map_or(Ok(()), container::check).at(format_args!("service {service:?}"))
     }
 
     /// The same for a single container.

@@ -10,7 +10,7 @@ use crate::apply::hold::Hold;
 use crate::apply::image::When;
 use crate::apply::project::{OneOff, Performer};
 use crate::apply::sweep::sweep;
-use crate::apply::{container, hook, keeper};
+use crate::apply::{container, feasible, hook, keeper};
 use crate::cli::compose::Building;
 use crate::cli::inside::RunService;
 use crate::commands::{Ended, code_of, run, say};
@@ -101,7 +101,7 @@ fn changed(project: &Project, asked: &RunService) -> Result<Project> {
 /// Makes the container, once all that it needs is there and as far as it asks. Nothing, if the plan is only printed.
 async fn make(session: &Session, project: &Project, asked: &RunService) -> Result<Option<(Observed, Hold)>> {
     let Session { engine, disk, .. } = session;
-    session.check(project, &asked.service)?;
+    feasible::service(&session.disk, project, &asked.service)?;
     let mut selected = BTreeSet::from([asked.service.clone()]);
     if !asked.no_deps {
         selected = selection::with_dependencies(project, selected);

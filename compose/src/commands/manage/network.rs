@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Ended, Session, complain, now, print, say};
-use crate::apply::keeper::{DEFAULT_NETWORK, ensure_network};
+use crate::apply::keeper::ensure_network;
 use crate::apply::membership;
 use crate::cli::manage::{Connect, List, NewNetwork};
 use crate::commands::filters::{
@@ -15,6 +15,8 @@ use crate::commands::filters::{
 use crate::commands::inspect::tell;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id;
+use crate::model::addresses::hardware;
+use crate::model::network_mode::DEFAULT_NETWORK;
 use crate::model::refused::alias;
 use crate::model::types::Attachment;
 use crate::net::check;
@@ -27,31 +29,13 @@ use crate::view::{self, table};
 /// Networks that need no record, with their drivers.
 const BUILT_IN: [(&str, &str); 2] = [("host", "host"), ("none", "null")];
 
-/// Options of drivers that we do, or whose only value we do.
-const OPTIONS: [(&str, Option<&str>); 8] = [
-    (option::BRIDGE, None),
-    (option::MTU, None),
-    (option::PARENT, None),
-    ("com.docker.network.bridge.enable_icc", Some("true")),
-    ("com.docker.network.bridge.enable_ip_masquerade", Some("true")),
-    ("com.docker.network.bridge.host_binding_ipv4", Some("0.0.0.0")),
-    ("macvlan_mode", Some("bridge")),
-    ("ipvlan_mode", Some("l2")),
-];
-
 pub fn create(session: &Session, new: NewNetwork) -> Ended {
     if new.name == DEFAULT_NETWORK || is_built_in(&new.name) {
         let line = format!("operation is not permitted on predefined {} network", new.name);
         return Err(Error::new(line));
     }
     let options: BTreeMap<String, String> = new.options.into_iter().collect();
-    for (key, value) in &options {
-        let known = OPTIONS.iter().find(|(known, _)| known == key);
-        match known {
-            Some((_, only)) if only.is_none_or(|only| only == value) => {}
-            _ => return Err(Error::new(format!("option {key}={value}: can't be done here"))),
-        }
-    }
+    option::check(&options)?;
     let option = |name: &str| options.get(name).cloned();
     let mtu = option(option::MTU).map(|mtu| mtu.parse().map_err(|_| Error::new(format!("no size: {mtu:?}"))));
     let wanted = Wanted {
@@ -209,6 +193,7 @@ pub async fn connect(session: &Session, asked: Connect) -> Ended {
     let one = observe::find(&containers, &asked.container)?;
     let network = named(session, &asked.network)?;
     asked.aliases.iter().try_for_each(|name| alias(name)).map_err(Error::new)?;
+    asked.mac.as_deref().map_or(Ok(()), hardware).map_err(Error::new)?;
     let attachment = Attachment {
         aliases: asked.aliases,
         ipv4_address: asked.ip,

@@ -189,7 +189,7 @@ async fn networks(session: &Session, asked: &Prune) -> Result<Pruned> {
     for one in Network::list(disk)? {
         let created = time::parse_rfc3339(&one.created).map(|(seconds, _)| seconds);
         let is_used = making.contains(&one.name) || network::users(&containers, &one.name).next().is_some();
-        let is_default = one.name == crate::apply::keeper::DEFAULT_NETWORK;
+        let is_default = one.name == crate::model::network_mode::DEFAULT_NETWORK;
         if !is_used
             && !is_default
             && is_pruned(&asked.filters, created, one.labels.iter())?

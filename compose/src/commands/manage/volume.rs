@@ -26,13 +26,6 @@ const HEADINGS: [Column; 5] = [
 const ANONYMOUS: &str = "com.docker.volume.anonymous";
 
 pub fn create(session: &Session, new: NewVolume) -> Ended {
-    if new.driver != "local" {
-        let driver = new.driver;
-        return Err(Error::new(format!(
-            "create {}: error looking up volume plugin {driver}: plugin \"{driver}\" not found",
-            new.name.unwrap_or_default()
-        )));
-    }
     let anonymous = new.name.is_none();
     let name = new.name.map_or_else(id::random, Ok)?;
     let labels = new.labels.into_iter().collect();

@@ -1,5 +1,6 @@
 //! Plans as text, and properties of plans on random projects, carried out in any order that a plan allows.
 
+mod others;
 mod properties;
 mod texts;
 mod world;

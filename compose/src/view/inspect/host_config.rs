@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{config, mounts};
-use crate::apply::keeper::DEFAULT_NETWORK;
+use crate::model::network_mode::DEFAULT_NETWORK;
 use crate::model::types::{Attachment, BlkioConfig, Service, ThrottleDevice};
 use crate::observe::Observed;
 use crate::spec::limits;

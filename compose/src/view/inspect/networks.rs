@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::config;
-use crate::apply::keeper::DEFAULT_NETWORK;
 use crate::id;
+use crate::model::network_mode::DEFAULT_NETWORK;
 use crate::net::endpoint::Endpoint;
 use crate::net::network::Network;
 use crate::observe::Observed;
@@ -29,7 +29,7 @@ pub fn settings(observed: &Observed, record: &Record, image: &image::Config, net
         let mut about = addresses(endpoint(name));
         let more = json!({
             "IPAMConfig": ipam(record, name),
-            "Links": null,
+            "Links": links(record),
             "Aliases": aliases(observed, record, name),
             "DriverOpts": null,
             "GwPriority": record.service.networks.get(name).and_then(|of| of.gw_priority).unwrap_or_default(),
@@ -86,6 +86,12 @@ fn aliases(observed: &Observed, record: &Record, network: &str) -> Value {
     let aliases: Vec<String> =
         name.into_iter().chain(further.filter(|alias| alias != id::short(observed.id()))).collect();
     if aliases.is_empty() { Value::Null } else { json!(aliases) }
+}
+
+/// The containers that only this one knows by further names.
+fn links(record: &Record) -> Value {
+    let links: Vec<&String> = record.service.links.iter().chain(&record.service.external_links).collect();
+    if links.is_empty() { Value::Null } else { json!(links) }
 }
 
 fn addresses(endpoint: Option<&Endpoint>) -> Value {

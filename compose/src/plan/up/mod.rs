@@ -1,11 +1,11 @@
 //! `up`: what is wanted comes to be, and what is that already stays.
 
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::actual::{Actual, Container, Health, State};
-use super::graph::{
-    Action, AnonymousVolumes, Cause, Creation, Goal, Named, Plan, StepId, Target, Turn, Until,
-};
+use super::graph::{Action, AnonymousVolumes, Cause, Creation, Goal, Plan, StepId, Target, Turn, Until};
 use super::wanted::{
     Wanted, container_name, namespace_parents, networks_of, parents, refuse_what_only_one_can_have,
     volumes_of,
@@ -53,9 +53,10 @@ pub enum Recreate {
 /// Plans what has to be there before `run` makes a container of a service: networks, volumes, and unless `no_deps` the
 /// services that it depends on, as far as it asks.
 ///
-/// Errors: there is no such service; an external network or volume isn't there.
+/// Errors: there is no such service; a network, volume or container of others isn't there.
 pub fn before_run(wanted: Wanted<'_>, actual: &Actual, service: &str, options: &Options) -> Result<Plan> {
     let mut up = Up::of(wanted, actual, options, selection::named(wanted.project, &[service.to_owned()])?);
+    up.others()?;
     up.networks()?;
     up.volumes()?;
     for name in selection::in_order(wanted.project) {
@@ -70,13 +71,14 @@ pub fn before_run(wanted: Wanted<'_>, actual: &Actual, service: &str, options: &
 
 /// Plans `up`.
 ///
-/// Errors: there is no such service; an external network or volume isn't there.
+/// Errors: there is no such service; a network, volume or container of others isn't there.
 pub fn up(wanted: Wanted<'_>, actual: &Actual, options: &Options) -> Result<Plan> {
     let asked = selection::named(wanted.project, &options.services)?;
     if let Some(unknown) = options.scale.keys().find(|name| !wanted.project.services.contains_key(*name)) {
         return Err(Error::new(format!("no such service: {unknown}")));
     }
     let mut up = Up::of(wanted, actual, options, asked);
+    up.others()?;
     up.networks()?;
     up.volumes()?;
     for name in selection::in_order(wanted.project) {
@@ -115,6 +117,8 @@ struct Planned {
     target: Target,
     /// The container that is there and stays.
     stays: Option<(State, Option<Health>)>,
+    /// The step that makes it, if it is made.
+    created: Option<StepId>,
     /// The last step of its start, if it is started.
     started: Option<StepId>,
     /// Whether it is another container than before.
@@ -141,101 +145,6 @@ impl<'a> Up<'a> {
             awaited: Vec::new(),
             containers: BTreeMap::new(),
         }
-    }
-
-    // ---- networks and volumes
-
-    fn networks(&mut self) -> Result<()> {
-        self.select_all_on_changed_networks();
-        for (key, network) in &self.wanted.project.networks {
-            if !self.is_used(key) {
-                continue;
-            }
-            let named = Named { key: key.clone(), name: network.name.clone() };
-            let (cause, after) = match self.actual.networks.get(&network.name) {
-                None if network.external => {
-                    return Err(Error::new(format!("network {}: external, and not there", network.name)));
-                }
-                None => (Cause::Missing, None),
-                Some(_) if self.has_changed(key) => (Cause::ConfigChanged, Some(self.remove_network(&named))),
-                Some(_) => continue,
-            };
-            let step = self.plan.add(Action::CreateNetwork(named), cause, after);
-            self.made.insert(network.name.clone(), step);
-        }
-        Ok(())
-    }
-
-    fn is_used(&self, network: &str) -> bool {
-        let services = self.selected.iter().filter_map(|name| self.wanted.project.services.get(name));
-        services.into_iter().any(|service| service.networks.contains_key(network))
-    }
-
-    /// Whether the project has made the network by another definition.
-    fn has_changed(&self, key: &str) -> bool {
-        let Some(network) = self.wanted.project.networks.get(key) else { return false };
-        let Some(found) = self.actual.networks.get(&network.name) else { return false };
-        let wanted = self.wanted.facts.networks.get(key);
-        !network.external && !found.hash.is_empty() && wanted.is_some_and(|hash| *hash != found.hash)
-    }
-
-    /// Containers on a network that is made anew are made anew, whose ever they are.
-    fn select_all_on_changed_networks(&mut self) {
-        let project = self.wanted.project;
-        loop {
-            let changed =
-                project.networks.iter().filter(|(key, _)| self.is_used(key) && self.has_changed(key));
-            let changed: Vec<&str> = changed.map(|(_, network)| network.name.as_str()).collect();
-            let is_on_one = |container: &&Container| {
-                changed.iter().any(|name| container.made_of.networks.contains_key(*name))
-            };
-            let before = self.selected.len();
-            let on_one = self.actual.containers.iter().filter(is_on_one).map(|container| &container.service);
-            self.selected.extend(on_one.filter(|name| project.services.contains_key(*name)).cloned());
-            if self.selected.len() == before {
-                return;
-            }
-        }
-    }
-
-    /// A network goes behind all containers that are on it.
-    fn remove_network(&mut self, network: &Named) -> StepId {
-        let actual = self.actual;
-        let on_it = actual.containers.iter();
-        let on_it = on_it.filter(|container| container.made_of.networks.contains_key(&network.name));
-        let cause = || Cause::NetworkChanged(network.name.clone());
-        let after: Vec<StepId> =
-            on_it.map(|container| self.remove_once(container, cause(), AnonymousVolumes::Keep)).collect();
-        self.plan.add(Action::RemoveNetwork(network.clone()), Cause::ConfigChanged, after)
-    }
-
-    fn volumes(&mut self) -> Result<()> {
-        let services = self.selected.iter().filter_map(|name| self.wanted.project.services.get(name));
-        let used: BTreeSet<&str> = services
-            .flat_map(|service| &service.volumes)
-            .filter_map(|mount| mount.source.as_deref())
-            .collect();
-        for (key, volume) in self.wanted.project.volumes.iter().filter(|(key, _)| used.contains(key.as_str()))
-        {
-            let wanted = self.wanted.facts.volumes.get(key).cloned().unwrap_or_default();
-            match self.actual.volumes.get(&volume.name) {
-                None if volume.external => {
-                    return Err(Error::new(format!("volume {}: external, and not there", volume.name)));
-                }
-                None => {
-                    let named = Named { key: key.clone(), name: volume.name.clone() };
-                    let step = self.plan.add(Action::CreateVolume(named), Cause::Missing, []);
-                    self.made.insert(volume.name.clone(), step);
-                }
-                Some(found) if volume.external || found.hash.is_empty() || found.hash == wanted => {}
-                // What is in it is worth more than what is written about it.
-                Some(_) => self.plan.warnings.push(format!(
-                    "volume {}: its definition has changed; it stays as it is until it is removed",
-                    volume.name
-                )),
-            }
-        }
-        Ok(())
     }
 
     // ---- services
@@ -301,6 +210,7 @@ impl<'a> Up<'a> {
         let mut planned = Planned {
             target: target.clone(),
             stays: Some((container.state, container.health)),
+            created: None,
             started: None,
             replaced: false,
         };
@@ -357,7 +267,10 @@ impl<'a> Up<'a> {
         let replaced = |parent: &&str| {
             self.containers.get(*parent).into_iter().flatten().any(|planned| planned.replaced)
         };
-        parents(service).into_iter().find(replaced).map(|parent| Cause::ParentReplaced(parent.to_owned()))
+        parents(project, service)
+            .into_iter()
+            .find(replaced)
+            .map(|parent| Cause::ParentReplaced(parent.to_owned()))
     }
 
     /// Why the container has to be started again though it stays, if it has to.
@@ -370,7 +283,7 @@ impl<'a> Up<'a> {
             .iter()
             .filter(|(_, dependency)| dependency.restart)
             .map(|(name, _)| name.as_str());
-        let mut all = asked.chain(namespace_parents(service));
+        let mut all = asked.chain(namespace_parents(self.wanted.project, service));
         all.find(|name| starts(name)).map(|name| Cause::DependencyRestarted(name.to_owned()))
     }
 
@@ -389,7 +302,7 @@ impl<'a> Up<'a> {
         let stopped = self.stop_if_live(service, container, Cause::Replaced, [created]);
         let removed = self.plan.add(Action::Remove(target_of(container), keep), Cause::Replaced, [stopped]);
         self.gone.insert(container.id.clone(), removed);
-        self.started(service, target, removed, true)
+        self.started(service, target, (created, removed))
     }
 
     fn new_container(
@@ -401,13 +314,19 @@ impl<'a> Up<'a> {
         after: impl IntoIterator<Item = StepId>,
     ) -> Planned {
         let created = self.create(service, &target, cause, volumes, after);
-        self.started(service, target, created, true)
+        self.started(service, target, (created, created))
     }
 
-    fn started(&mut self, service: &'a Service, target: Target, after: StepId, replaced: bool) -> Planned {
+    /// A container that one step makes, and that is started behind another one.
+    fn started(
+        &mut self,
+        service: &'a Service,
+        target: Target,
+        (created, after): (StepId, StepId),
+    ) -> Planned {
         let started =
             (!self.options.no_start).then(|| self.start(service, &target, Cause::NotRunning, vec![after]));
-        Planned { target, stays: None, started, replaced }
+        Planned { target, stays: None, created: Some(created), started, replaced: true }
     }
 
     fn taken_over(&self, container: &Container) -> BTreeMap<String, String> {
@@ -435,10 +354,14 @@ impl<'a> Up<'a> {
         let objects = networks_of(project, service).into_iter().chain(volumes_of(project, service));
         let made: Vec<StepId> = objects.filter_map(|name| self.made.get(&name).copied()).collect();
         // The specification of a container names the processes whose namespaces it shares.
-        let shared = parents(service).into_iter().filter_map(|parent| self.containers.get(parent)).flatten();
-        let shared: Vec<StepId> = shared.filter_map(|planned| planned.started).collect();
+        let of = |name: &str| self.containers.get(name).into_iter().flatten();
+        let shared = parents(project, service).into_iter().flat_map(of);
+        let shared = shared.filter_map(|planned| planned.started.or(planned.created));
+        // A link has the names of the containers that it leads to.
+        let linked = service.links.iter().flat_map(|link| of(link.split(':').next().unwrap_or(link)));
+        let there: Vec<StepId> = shared.chain(linked.filter_map(|planned| planned.created)).collect();
         let creation = Creation { target: target.clone(), anonymous_volumes };
-        self.plan.add(Action::Create(creation), cause, after.into_iter().chain(made).chain(shared))
+        self.plan.add(Action::Create(creation), cause, after.into_iter().chain(made).chain(there))
     }
 
     /// Starts a container once all that it depends on is as far as it should be. Returns the last step.
