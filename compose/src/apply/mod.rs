@@ -15,6 +15,7 @@ pub mod frozen;
 pub mod hook;
 pub mod host;
 pub mod image;
+mod inherited;
 pub mod inside;
 mod joined;
 pub mod keeper;

@@ -197,7 +197,7 @@ impl<'a> Performer<'a> {
         let image = self.images.get(&target.service).ok_or_else(|| Error::new("it has no image"))?;
         let new = New {
             name: Some(target.name.clone()),
-            service: resolved::service(self.project, &target.service, service),
+            service: resolved::service(self.project, &target.service, service)?,
             image,
             binds: resolved::files(self.disk, self.project, service)?,
             auto_remove: false,
@@ -216,7 +216,7 @@ impl<'a> Performer<'a> {
             Target { name: name.to_owned(), service: key.to_owned(), number: 1, generation: 0, id: None };
         let definition = self.service(&target)?;
         let image = self.images.get(key).ok_or_else(|| Error::new("it has no image"))?;
-        let mut service = resolved::service(self.project, key, definition);
+        let mut service = resolved::service(self.project, key, definition)?;
         if !use_aliases {
             service.networks.values_mut().for_each(|attachment| attachment.aliases.clear());
         }

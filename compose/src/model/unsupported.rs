@@ -50,8 +50,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("services.*.credential_spec", "is for Windows"),
     ("services.*.models", "needs a model runner, which we don't have"),
     ("services.*.provider", "needs a provider's program, which we don't run"),
-    ("services.*.gpus", "can't be given yet"),
-    ("services.*.volumes_from", "can't be done yet"),
     ("services.*.use_api_socket", "needs the socket of an engine, which isn't there"),
     ("configs.*.template_driver", "is swarm's"),
     ("secrets.*.driver", "is swarm's"),

@@ -115,6 +115,8 @@ struct Planned {
     target: Target,
     /// The container that is there and stays.
     stays: Option<(State, Option<Health>)>,
+    /// The last step of its making, if it is made.
+    made: Option<StepId>,
     /// The last step of its start, if it is started.
     started: Option<StepId>,
     /// Whether it is another container than before.
@@ -301,6 +303,7 @@ impl<'a> Up<'a> {
         let mut planned = Planned {
             target: target.clone(),
             stays: Some((container.state, container.health)),
+            made: None,
             started: None,
             replaced: false,
         };
@@ -407,7 +410,7 @@ impl<'a> Up<'a> {
     fn started(&mut self, service: &'a Service, target: Target, after: StepId, replaced: bool) -> Planned {
         let started =
             (!self.options.no_start).then(|| self.start(service, &target, Cause::NotRunning, vec![after]));
-        Planned { target, stays: None, started, replaced }
+        Planned { target, stays: None, made: Some(after), started, replaced }
     }
 
     fn taken_over(&self, container: &Container) -> BTreeMap<String, String> {
@@ -434,9 +437,9 @@ impl<'a> Up<'a> {
         let project = self.wanted.project;
         let objects = networks_of(project, service).into_iter().chain(volumes_of(project, service));
         let made: Vec<StepId> = objects.filter_map(|name| self.made.get(&name).copied()).collect();
-        // The specification of a container names the processes whose namespaces it shares.
+        // The specification of a container names the processes whose namespaces it shares, and the mounts.
         let shared = parents(service).into_iter().filter_map(|parent| self.containers.get(parent)).flatten();
-        let shared: Vec<StepId> = shared.filter_map(|planned| planned.started).collect();
+        let shared: Vec<StepId> = shared.filter_map(|planned| planned.started.or(planned.made)).collect();
         let creation = Creation { target: target.clone(), anonymous_volumes };
         self.plan.add(Action::Create(creation), cause, after.into_iter().chain(made).chain(shared))
     }

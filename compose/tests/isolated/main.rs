@@ -34,6 +34,8 @@ mod observe;
 mod project;
 #[cfg(test)]
 mod registry;
+#[cfg(test)]
+mod services;
 mod sharing;
 #[cfg(test)]
 mod world;

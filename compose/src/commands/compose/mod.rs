@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::actual;
-use crate::apply::container;
 use crate::apply::image::Image;
 use crate::apply::project::Performer;
 use crate::apply::project_lock::{self, Held};
+use crate::apply::resolved;
 use crate::apply::walk::{self, Progress};
 use crate::cli::compose::{Asked, Verb};
 use crate::cli::members::Verb as Members;
@@ -188,8 +188,8 @@ impl Session {
     ///
     /// Errors: in Docker's words, behind the service's name.
     fn check(&self, project: &Project, service: &str) -> Result<()> {
-        let found = project.services.get(service);
-        found.map_or(Ok(()), container::check).at(format_args!("service {service:?}"))
+        let check = |definition| resolved::check(project, service, definition);
+        project.services.get(service).map_or(Ok(()), check).at(format_args!("service {service:?}"))
     }
 
     /// The same for a single container.
