@@ -14,6 +14,7 @@ use super::docker;
 use super::inside::{self, Attach, CopyServices, ExecService, RunService};
 use super::members;
 use super::pull::{self, Pull};
+use super::telling::Telling;
 use super::typed::Typed;
 use crate::apply::image::When;
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub struct Asked {
     pub address: Option<String>,
     /// Whether plans are printed in place of being carried out.
     pub dry_run: bool,
+    /// How the command tells of what it does.
+    pub telling: Telling,
     pub verb: Verb,
 }
 
@@ -186,6 +189,14 @@ pub fn command() -> Command {
     Command::new("corten-compose")
         .about("Compose projects on containerd")
         .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("version")
+                .long("version")
+                .short('v')
+                .action(ArgAction::Version)
+                .help("Print the version"),
+        )
         .subcommand_required(true)
         .arg_required_else_help(true)
         .args(project())
@@ -193,6 +204,7 @@ pub fn command() -> Command {
             value("namespace", "NAME", "containerd's namespace [default: default]").short('n'),
             value("address", "SOCKET", "containerd's socket").short('a'),
             flag("dry-run", "Print the plan, and do nothing"),
+            value("progress", "TYPE", "How it tells of what it does: plain, json, quiet"),
         ])
         .args(of_no_effect())
         .subcommand(config::command())
@@ -222,11 +234,14 @@ pub fn asked(
         services: verb.services(),
         no_deps: verb.no_deps(),
     };
+    let telling = text("progress").or_else(|| request.environment.get("COMPOSE_PROGRESS").cloned());
+    let telling = Telling::of(telling.as_deref())?;
     Ok(Asked {
         request,
         namespace: text("namespace"),
         address: text("address"),
         dry_run: matches.get_flag("dry-run") || has(of, "dry-run"),
+        telling,
         verb,
     })
 }
@@ -527,13 +542,11 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
-/// docker compose's flags for how it shows what it does. We show lines without colors, each as soon as it is there.
-fn of_no_effect() -> [Arg; 4] {
+/// docker compose's flags for colors and its speed. We show lines without colors, each as soon as it is there.
+fn of_no_effect() -> [Arg; 3] {
     [
         value("ansi", "WHEN", "As always")
             .value_parser(PossibleValuesParser::new(["never", "always", "auto"])),
-        value("progress", "TYPE", "As always")
-            .value_parser(PossibleValuesParser::new(["auto", "tty", "plain"])),
         value("parallel", "NUMBER", "As always")
             .value_parser(clap::value_parser!(i64))
             .allow_hyphen_values(true),

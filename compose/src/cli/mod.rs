@@ -14,5 +14,6 @@ mod networks;
 pub mod observe;
 pub mod parse;
 pub mod pull;
+pub mod telling;
 mod typed;
 mod values_of;
