@@ -145,6 +145,7 @@ impl Maker<'_> {
             anonymous_volumes: anonymous.iter().chain(self.new.taken_over.values()).cloned().collect(),
             volumes: places.volumes,
             inherited: self.inherited.clone(),
+            exposed: image.document.config.exposed_ports.keys().cloned().collect(),
             auto_remove: self.new.auto_remove,
             member: self.new.member.clone(),
             ..Record::default()

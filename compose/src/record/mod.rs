@@ -60,6 +60,8 @@ pub struct Record {
     pub volumes: BTreeMap<String, String>,
     /// The mounts that it has of other containers.
     pub inherited: Vec<Mount>,
+    /// The ports that its image exposes: `80/tcp`.
+    pub exposed: Vec<String>,
     /// Whether it is removed at its end.
     pub auto_remove: bool,
     /// Which container of which project it is.
