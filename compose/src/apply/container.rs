@@ -88,8 +88,9 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
 /// Errors: in Docker's words.
 pub fn check(service: &Service) -> Result<()> {
     spec::check::service(service, &host::cpus()?, &host::look())?;
-    let binds = service.volumes.iter().filter(|mount| mount.kind == MountKind::Bind && !makes_source(mount));
-    binds.map(|mount| source_is_there(mount.source.as_deref().unwrap_or_default())).collect()
+    let mut binds =
+        service.volumes.iter().filter(|mount| mount.kind == MountKind::Bind && !makes_source(mount));
+    binds.try_for_each(|mount| source_is_there(mount.source.as_deref().unwrap_or_default()))
 }
 
 /// A container on its way.

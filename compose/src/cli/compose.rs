@@ -33,6 +33,8 @@ pub struct Asked {
     pub dry_run: bool,
     /// How the command tells of what it does.
     pub telling: Telling,
+    /// Whether builds show no progress.
+    pub quiet_build: bool,
     pub verb: Verb,
 }
 
@@ -235,13 +237,18 @@ pub fn asked(
         no_deps: verb.no_deps(),
     };
     let telling = text("progress").or_else(|| request.environment.get("COMPOSE_PROGRESS").cloned());
-    let telling = Telling::of(telling.as_deref())?;
+    let telling = match Telling::of(telling.as_deref())? {
+        _ if name == "run" && has(of, "quiet") => Telling::Quiet,
+        telling => telling,
+    };
+    let quiet_build = telling != Telling::Lines || has(of, "quiet-build");
     Ok(Asked {
         request,
         namespace: text("namespace"),
         address: text("address"),
         dry_run: matches.get_flag("dry-run") || has(of, "dry-run"),
         telling,
+        quiet_build,
         verb,
     })
 }
@@ -439,10 +446,13 @@ fn life() -> Vec<Command> {
             .arg(value("pull", "WHEN", "When images are pulled: always, missing, never, policy"))
             .arg(flag("quiet-pull", "Show no progress of pulls"))
             .arg(flag("build", "Build images before"))
+            .arg(flag("quiet-build", "Show no progress of builds"))
             .arg(flag("no-build", "Build nothing though an image is missing"))
             .arg(flag("renew-anon-volumes", "Make anonymous volumes anew, too").short('V'))
             .arg(flag("no-start", "Start nothing"))
             .arg(flag("dry-run", "Print the plan, and do nothing"))
+            // Nobody is asked.
+            .arg(flag("yes", "As always").short('y').hide(true))
             .arg(timeout())
             .arg(services())
     };
@@ -450,9 +460,7 @@ fn life() -> Vec<Command> {
         attended::flags(making(Command::new("up").about("Create and start what the project says")))
             .arg(flag("detach", "Come back as soon as all runs").short('d'))
             .arg(flag("wait", "Come back as soon as all runs and is healthy"))
-            .arg(value("wait-timeout", "SECONDS", "How long --wait waits at most"))
-            // Nobody is asked.
-            .arg(flag("yes", "As always").short('y').hide(true)),
+            .arg(value("wait-timeout", "SECONDS", "How long --wait waits at most")),
         making(Command::new("create").about("Create what the project says"))
             .arg(flag("detach", "As always").hide(true))
             .arg(flag("wait", "As always").hide(true)),

@@ -216,3 +216,34 @@ volumes: {data: }
         nothing_is_left();
     });
 }
+
+#[test]
+fn a_project_is_told_of_as_it_is_asked_to() {
+    let services = "{services: {web: {COMMON, init: true, command: sleep 1000, expose: ['3306', '80-81'], ports: \
+                    ['81'], deploy: , develop: }}}";
+    with_each_runtime(|docker| {
+        let project = Project::new(docker, services);
+        let told = project.ok(&["--progress", "json", "up", "-d"]).stderr;
+        let event = r#"{"id":"Container shop-web-1","status":"Done","text":"Started"}"#;
+        assert!(told.lines().any(|line| line == event), "{told}");
+        let ports = project.ok(&["ps", "--format", "{{.Ports}}"]).stdout;
+        assert!(ports.starts_with("80/tcp, 3306/tcp, 0.0.0.0:") && ports.contains("->81/tcp"), "{ports}");
+        let (_, said, code) = docker.says(&["inspect", "-f", "{{.State.Health.Status}}", "shop-web-1"]);
+        assert!(code == 1 && said.contains(r#": map has no entry for key "Health""#), "{said}");
+        assert!(project.ok(&["config"]).stdout.contains("      default: null\n"));
+        for (words, line) in [
+            (&["--progress", "fast", "ps"][..], "unsupported --progress value \"fast\"\n"),
+            (&["--parallel", "x", "ps"], "See 'corten-compose --help'.\n"),
+            (
+                &["--progress", "json", "stop", "nobody"],
+                "{\"error\":true,\"message\":\"no such service: nobody\"}\n",
+            ),
+        ] {
+            let said = project.says(words);
+            assert!(said.code == 1 && said.stderr.ends_with(line), "{}", said.stderr);
+        }
+        assert_eq!(project.ok(&["--progress", "quiet", "down", "-t", "0"]).stderr, "");
+        assert!(project.ok(&["-v"]).stdout.starts_with("corten-compose "));
+        nothing_is_left();
+    });
+}

@@ -61,7 +61,7 @@ pub async fn perform(asked: Asked) -> Ended {
 }
 
 async fn carry_out(asked: Asked) -> Ended {
-    let Asked { request, namespace, address, dry_run, telling, verb } = asked;
+    let Asked { request, namespace, address, dry_run, telling, quiet_build, verb } = asked;
     // Who comes back at once reads no output.
     let shows_hooks = matches!(&verb, Verb::Up(up) if !up.detach);
     let quiet_pull = match &verb {
@@ -79,7 +79,7 @@ async fn carry_out(asked: Asked) -> Ended {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
         let disk = Disk::of(namespace);
-        Ok(Session { disk, engine, dry_run, telling, shows_hooks, wait_timeout, quiet_pull })
+        Ok(Session { disk, engine, dry_run, telling, shows_hooks, wait_timeout, quiet_pull, quiet_build })
     };
     let to_carry_out = || project::to_carry_out(&request).map(|loaded| loaded.project);
     let to_run = || project::to_run(&request).map(|loaded| loaded.project);
@@ -160,6 +160,8 @@ pub struct Session {
     pub wait_timeout: Option<Duration>,
     /// Whether pulls show no progress.
     pub quiet_pull: bool,
+    /// Whether builds show no progress.
+    pub quiet_build: bool,
 }
 
 impl Session {
