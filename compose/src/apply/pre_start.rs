@@ -122,7 +122,7 @@ fn service(service: Service, hook: &Hook, one: &Observed) -> Result<Service> {
     for mount in volumes.iter_mut().filter(|mount| mount.kind == MountKind::Volume) {
         mount.source = mount.source.take().or_else(|| kept.get(&mount.target).cloned());
     }
-    // Volumes that only the image names. Those of other containers are taken over once more.
+    // Volumes that only the image names. Volumes of other containers are taken over once more.
     let is_own = |target: &String| record.inherited.iter().all(|mount| mount.target != *target);
     for (target, source) in kept.iter().filter(|(target, _)| is_own(target)) {
         if !volumes.iter().any(|mount| mount.target == *target) {

@@ -2,7 +2,6 @@
 
 use super::config;
 use crate::model::request::Request;
-use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,6 +12,7 @@ use super::build::{self, BuildServices};
 use super::docker;
 use super::inside::{self, Attach, CopyServices, ExecService, RunService};
 use super::members;
+use super::project;
 use super::pull::{self, Pull};
 use super::telling::Telling;
 use super::typed::Typed;
@@ -201,14 +201,14 @@ pub fn command() -> Command {
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .args(project())
+        .args(project::flags())
         .args([
             value("namespace", "NAME", "containerd's namespace [default: default]").short('n'),
             value("address", "SOCKET", "containerd's socket").short('a'),
             flag("dry-run", "Print the plan, and do nothing"),
             value("progress", "TYPE", "How it tells of what it does: plain, json, quiet"),
         ])
-        .args(of_no_effect())
+        .args(project::of_no_effect())
         .subcommand(config::command())
         .subcommands(life())
         .subcommands(looks())
@@ -548,36 +548,4 @@ fn value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-}
-
-/// docker compose's flags for colors and its speed. We show lines without colors, each as soon as it is there.
-fn of_no_effect() -> [Arg; 3] {
-    [
-        value("ansi", "WHEN", "As always")
-            .value_parser(PossibleValuesParser::new(["never", "always", "auto"])),
-        value("parallel", "NUMBER", "As always")
-            .value_parser(clap::value_parser!(i64))
-            .allow_hyphen_values(true),
-        flag("verbose", "As always"),
-    ]
-    .map(|flag| flag.hide(true))
-}
-
-/// The flags that say which project is meant.
-fn project() -> [Arg; 5] {
-    [
-        value("file", "FILE", "Read this Compose file; may be given several times; - is standard input")
-            .short('f')
-            .action(ArgAction::Append),
-        value("project-name", "NAME", "Call the project so").short('p'),
-        value("profile", "NAME", "Switch on the services of this profile; may be given several times")
-            .action(ArgAction::Append),
-        value(
-            "env-file",
-            "FILE",
-            "Take variables from this file in place of .env; may be given several times",
-        )
-        .action(ArgAction::Append),
-        value("project-directory", "DIR", "Begin relative paths here; by default, where the first file is"),
-    ]
 }
