@@ -12,7 +12,7 @@ use super::keeper::{self, Told};
 use super::stdio::Streams;
 use super::sweep::Making;
 use super::volume::Volume;
-use super::{host, stop, task, unpack, user, volume};
+use super::{host, inherited, stop, task, unpack, user, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::engine::containers::{
@@ -61,14 +61,15 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
         return Err(Error::new(wrong));
     }
     keeper::check_networks(disk, &new.service)?;
+    let (mounted, inherited) = inherited::merged(&new.service, inherited::of(engine, &new.service).await?);
     let id = id::random()?;
-    let maker = Maker { disk, id: &id, dir: disk.container(&id), new };
+    let maker = Maker { disk, id: &id, dir: disk.container(&id), new, mounted, inherited };
     if let Some(name) = &maker.new.name {
         names::check(name)?;
         refuse_taken(engine, name, maker.new.member.as_ref()).await?;
     }
     disk::make_dir(&maker.dir)?;
-    Making::note(&maker.dir, &maker.new.service, &[])?;
+    Making::note(&maker.dir, &maker.mounted, &[])?;
     let mut anonymous = Vec::new();
     let made = engine.leased(async |engine| maker.make(engine, &mut anonymous).await).await;
     if made.is_err() {
@@ -83,7 +84,10 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
 ///
 /// Errors: in Docker's words.
 pub fn check(service: &Service) -> Result<()> {
-    spec::check::service(service, &host::cpus()?)
+    spec::check::service(service, &host::cpus()?, &host::look())?;
+    let mut binds =
+        service.volumes.iter().filter(|mount| mount.kind == MountKind::Bind && !makes_source(mount));
+    binds.try_for_each(|mount| source_is_there(mount.source.as_deref().unwrap_or_default()))
 }
 
 /// A container on its way.
@@ -92,11 +96,17 @@ struct Maker<'a> {
     id: &'a str,
     dir: PathBuf,
     new: New<'a>,
+    /// The service with the mounts of other containers, too.
+    mounted: Service,
+    /// Which of its mounts are of other containers.
+    inherited: Vec<Mount>,
 }
 
 impl Maker<'_> {
     async fn make(&self, engine: &Engine, anonymous: &mut Vec<String>) -> Result<()> {
         let New { service, image, .. } = &self.new;
+        // Whoever lends something is still there, now that nobody removes volumes of this container any more.
+        inherited::of(engine, service).await?;
         unpack::ensure(engine, image).await?;
         let prepare = Prepare {
             snapshotter: unpack::snapshotter(),
@@ -111,7 +121,7 @@ impl Maker<'_> {
         let host = host::look();
         let inputs = Inputs {
             id: self.id,
-            service,
+            service: &self.mounted,
             image: &image.document.config,
             user: user::of(service, &image.document.config, layers, &self.tree()).await?,
             hostname: &hostname,
@@ -132,6 +142,8 @@ impl Maker<'_> {
             stop_signal: stop_signal(service, image),
             anonymous_volumes: anonymous.iter().chain(self.new.taken_over.values()).cloned().collect(),
             volumes: places.volumes,
+            inherited: self.inherited.clone(),
+            exposed: image.document.config.exposed_ports.keys().cloned().collect(),
             auto_remove: self.new.auto_remove,
             member: self.new.member.clone(),
             ..Record::default()
@@ -194,10 +206,8 @@ impl Maker<'_> {
 
     /// The places on the host of all that is mounted.
     async fn places(&self, layers: &[Layer], anonymous: &mut Vec<String>) -> Result<Places> {
-        let New { service, image, binds, .. } = &self.new;
-        if !service.volumes_from.is_empty() {
-            return Err(Error::new("volumes_from: can't be done here"));
-        }
+        let New { image, binds, .. } = &self.new;
+        let service = &self.mounted;
         let is_asked = |target: &String| {
             let tmpfs = service.tmpfs.iter().filter_map(|tmpfs| tmpfs.split(':').next());
             service
@@ -250,7 +260,7 @@ impl Maker<'_> {
             None => {
                 let name = volume::ensure_anonymous(self.disk, wanted)?;
                 anonymous.push(name.clone());
-                Making::note(&self.dir, &self.new.service, anonymous)?;
+                Making::note(&self.dir, &self.mounted, anonymous)?;
                 name
             }
         };
@@ -289,14 +299,24 @@ impl Places {
 /// A bind's source. One that isn't there is made, unless somebody asks for an error.
 fn bind_source(mount: &Mount) -> Result<String> {
     let source = mount.source.clone().unwrap_or_default();
-    let makes = mount.bind.as_ref().and_then(|options| options.create_host_path).unwrap_or(true);
-    match std::fs::metadata(&source) {
-        Ok(_) => Ok(source),
-        Err(_) if makes => disk::make_users_dir(Path::new(&source)).map(|()| source),
-        Err(_) => Err(Error::new(format!(
-            "invalid mount config for type \"bind\": bind source path does not exist: {source}"
-        ))),
+    match source_is_there(&source) {
+        Err(_) if makes_source(mount) => disk::make_users_dir(Path::new(&source)).map(|()| source),
+        is_there => is_there.map(|()| source),
     }
+}
+
+fn makes_source(mount: &Mount) -> bool {
+    mount.bind.as_ref().and_then(|options| options.create_host_path).unwrap_or(true)
+}
+
+/// Whether there is something at a path that is to be mounted.
+///
+/// Errors: there is nothing, in Docker's words.
+pub fn source_is_there(path: &str) -> Result<()> {
+    let missing = |_| {
+        Error::new(format!("invalid mount config for type \"bind\": bind source path does not exist: {path}"))
+    };
+    std::fs::metadata(path).map(drop).map_err(missing)
 }
 
 /// The host's own name.

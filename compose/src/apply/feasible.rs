@@ -1,7 +1,7 @@
 //! What a project asks for and can't be had here is told before anything is made.
 
 use super::volume::{self, Volume};
-use super::{container, keeper};
+use super::{keeper, resolved};
 use crate::disk::Disk;
 use crate::error::{Context, Result};
 use crate::model::network_mode::is_built_in;
@@ -40,6 +40,6 @@ pub fn service(disk: &Disk, project: &Project, name: &str) -> Result<()> {
         keeper::ensure_network(disk, &network.name)?;
         Network::load(disk, &network.name)?.check_addresses(asked)
     };
-    let fits = container::check(service).and_then(|()| external.try_for_each(on_networks));
+    let fits = resolved::check(project, name, service).and_then(|()| external.try_for_each(on_networks));
     fits.at(format_args!("service {name:?}"))
 }

@@ -14,6 +14,9 @@ use crate::spec::{Host, oci};
 /// Linux has recursive read-only mounts since 5.12.
 const RECURSIVE_READONLY_SINCE: (u32, u32) = (5, 12);
 
+/// Where the kernel says whether AppArmor is on: Y.
+const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
+
 /// Programs that are an init for containers.
 const INITS: [&str; 4] = ["docker-init", "tini-static", "tini", "catatonit"];
 
@@ -30,6 +33,8 @@ pub fn look() -> Host {
         systemd: Path::new("/run/systemd/system").is_dir(),
         unified_cgroups: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
         recursive_readonly: kernel() >= RECURSIVE_READONLY_SINCE,
+        kernel: kernel(),
+        apparmor: fs::read_to_string(APPARMOR).is_ok_and(|is_on| is_on.starts_with('Y')),
         capabilities: capabilities(),
         init: INITS.iter().find_map(|init| on_path(init)).map(|path| path.to_string_lossy().into_owned()),
     }

@@ -19,6 +19,7 @@ pub mod hold;
 pub mod hook;
 pub mod host;
 pub mod image;
+mod inherited;
 pub mod inside;
 mod joined;
 pub mod keeper;

@@ -57,7 +57,7 @@ impl PreStart<'_> {
         };
         let new = New {
             name: Some(own.clone()),
-            service: service(resolved::service(self.project, name, definition), hook, self.one)?,
+            service: service(resolved::service(self.project, name, definition)?, hook, self.one)?,
             image: other.as_ref().unwrap_or(self.image),
             binds: resolved::files(disk, self.project, definition)?,
             auto_remove: false,
@@ -150,13 +150,15 @@ async fn run(
 
 /// The service as the hook's container gets it.
 fn service(service: Service, hook: &Hook, one: &Observed) -> Result<Service> {
-    let kept = &one.record()?.volumes;
+    let record = one.record()?;
+    let kept = &record.volumes;
     let mut volumes = service.volumes;
     for mount in volumes.iter_mut().filter(|mount| mount.kind == MountKind::Volume) {
         mount.source = mount.source.take().or_else(|| kept.get(&mount.target).cloned());
     }
-    // Volumes that only the image names.
-    for (target, source) in kept {
+    // Volumes that only the image names. Volumes of other containers are taken over once more.
+    let is_own = |target: &String| record.inherited.iter().all(|mount| mount.target != *target);
+    for (target, source) in kept.iter().filter(|(target, _)| is_own(target)) {
         if !volumes.iter().any(|mount| mount.target == *target) {
             let (target, source) = (target.clone(), Some(source.clone()));
             volumes.push(Mount { kind: MountKind::Volume, source, target, ..Mount::default() });

@@ -234,7 +234,7 @@ impl<'a> Performer<'a> {
 
     /// The service as its containers get it.
     async fn resolved(&self, key: &str, definition: &Service) -> Result<Service> {
-        let mut service = resolved::service(self.project, key, definition);
+        let mut service = resolved::service(self.project, key, definition)?;
         if !(service.links.is_empty() && service.external_links.is_empty()) {
             resolved::link(&mut service, self.project, &observe::containers(self.engine).await?)?;
         }

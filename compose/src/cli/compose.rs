@@ -2,7 +2,6 @@
 
 use super::config;
 use crate::model::request::Request;
-use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +12,9 @@ use super::build::{self, BuildServices};
 use super::docker;
 use super::inside::{self, Attach, CopyServices, ExecService, RunService};
 use super::members;
+use super::project;
 use super::pull::{self, Pull};
+use super::telling::Telling;
 use super::typed::Typed;
 use crate::apply::image::When;
 use crate::error::{Error, Result};
@@ -30,6 +31,10 @@ pub struct Asked {
     pub address: Option<String>,
     /// Whether plans are printed in place of being carried out.
     pub dry_run: bool,
+    /// How the command tells of what it does.
+    pub telling: Telling,
+    /// Whether builds show no progress.
+    pub quiet_build: bool,
     pub verb: Verb,
 }
 
@@ -186,15 +191,24 @@ pub fn command() -> Command {
     Command::new("corten-compose")
         .about("Compose projects on containerd")
         .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("version")
+                .long("version")
+                .short('v')
+                .action(ArgAction::Version)
+                .help("Print the version"),
+        )
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .args(project())
+        .args(project::flags())
         .args([
             value("namespace", "NAME", "containerd's namespace [default: default]").short('n'),
             value("address", "SOCKET", "containerd's socket").short('a'),
             flag("dry-run", "Print the plan, and do nothing"),
+            value("progress", "TYPE", "How it tells of what it does: plain, json, quiet"),
         ])
-        .args(of_no_effect())
+        .args(project::of_no_effect())
         .subcommand(config::command())
         .subcommands(life())
         .subcommands(looks())
@@ -222,11 +236,19 @@ pub fn asked(
         services: verb.services(),
         no_deps: verb.no_deps(),
     };
+    let telling = text("progress").or_else(|| request.environment.get("COMPOSE_PROGRESS").cloned());
+    let telling = match Telling::of(telling.as_deref())? {
+        _ if name == "run" && has(of, "quiet") => Telling::Quiet,
+        telling => telling,
+    };
+    let quiet_build = telling != Telling::Lines || has(of, "quiet-build");
     Ok(Asked {
         request,
         namespace: text("namespace"),
         address: text("address"),
         dry_run: matches.get_flag("dry-run") || has(of, "dry-run"),
+        telling,
+        quiet_build,
         verb,
     })
 }
@@ -424,10 +446,13 @@ fn life() -> Vec<Command> {
             .arg(value("pull", "WHEN", "When images are pulled: always, missing, never, policy"))
             .arg(flag("quiet-pull", "Show no progress of pulls"))
             .arg(flag("build", "Build images before"))
+            .arg(flag("quiet-build", "Show no progress of builds"))
             .arg(flag("no-build", "Build nothing though an image is missing"))
             .arg(flag("renew-anon-volumes", "Make anonymous volumes anew, too").short('V'))
             .arg(flag("no-start", "Start nothing"))
             .arg(flag("dry-run", "Print the plan, and do nothing"))
+            // Nobody is asked.
+            .arg(flag("yes", "As always").short('y').hide(true))
             .arg(timeout())
             .arg(services())
     };
@@ -435,9 +460,7 @@ fn life() -> Vec<Command> {
         attended::flags(making(Command::new("up").about("Create and start what the project says")))
             .arg(flag("detach", "Come back as soon as all runs").short('d'))
             .arg(flag("wait", "Come back as soon as all runs and is healthy"))
-            .arg(value("wait-timeout", "SECONDS", "How long --wait waits at most"))
-            // Nobody is asked.
-            .arg(flag("yes", "As always").short('y').hide(true)),
+            .arg(value("wait-timeout", "SECONDS", "How long --wait waits at most")),
         making(Command::new("create").about("Create what the project says"))
             .arg(flag("detach", "As always").hide(true))
             .arg(flag("wait", "As always").hide(true)),
@@ -525,38 +548,4 @@ fn value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-}
-
-/// docker compose's flags for how it shows what it does. We show lines without colors, each as soon as it is there.
-fn of_no_effect() -> [Arg; 4] {
-    [
-        value("ansi", "WHEN", "As always")
-            .value_parser(PossibleValuesParser::new(["never", "always", "auto"])),
-        value("progress", "TYPE", "As always")
-            .value_parser(PossibleValuesParser::new(["auto", "tty", "plain"])),
-        value("parallel", "NUMBER", "As always")
-            .value_parser(clap::value_parser!(i64))
-            .allow_hyphen_values(true),
-        flag("verbose", "As always"),
-    ]
-    .map(|flag| flag.hide(true))
-}
-
-/// The flags that say which project is meant.
-fn project() -> [Arg; 5] {
-    [
-        value("file", "FILE", "Read this Compose file; may be given several times; - is standard input")
-            .short('f')
-            .action(ArgAction::Append),
-        value("project-name", "NAME", "Call the project so").short('p'),
-        value("profile", "NAME", "Switch on the services of this profile; may be given several times")
-            .action(ArgAction::Append),
-        value(
-            "env-file",
-            "FILE",
-            "Take variables from this file in place of .env; may be given several times",
-        )
-        .action(ArgAction::Append),
-        value("project-directory", "DIR", "Begin relative paths here; by default, where the first file is"),
-    ]
 }

@@ -1,5 +1,7 @@
 //! Docker's flags of `run` and `create` → a Service, as a Compose file would have it.
 
+use std::path::Path;
+
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::mounts;
@@ -7,6 +9,7 @@ use super::networks::networks;
 use super::typed::{Typed, command_line, flag, value, values};
 use super::values_of;
 use crate::apply::image::When;
+use crate::apply::resolved::with_profiles;
 use crate::error::{Error, Kind, Result};
 use crate::model::refused::{refused, variable};
 use crate::model::types::{
@@ -96,9 +99,14 @@ fn what_it_may() -> Vec<Arg> {
         flag("privileged", "Let it do what the host can"),
         values("cap-add", "CAPABILITY", "A capability beside the default ones"),
         values("cap-drop", "CAPABILITY", "A default capability that it doesn't get"),
-        values("security-opt", "OPTION", "no-new-privileges, seccomp=unconfined, apparmor=PROFILE"),
+        values(
+            "security-opt",
+            "OPTION",
+            "no-new-privileges, seccomp=FILE, seccomp=unconfined, apparmor=PROFILE",
+        ),
         flag("read-only", "Make its root filesystem read-only"),
         values("device", "HOST[:CONTAINER][:rwm]", "A device of the host"),
+        value("gpus", "DEVICES", "GPUs: all, or how many"),
         values("device-cgroup-rule", "RULE", "A rule of its devices: c 42:* rwm"),
         values("sysctl", "NAME=VALUE", "A parameter of the kernel"),
         values("ulimit", "NAME=SOFT[:HARD]", "A resource limit of its processes"),
@@ -236,7 +244,8 @@ fn service(typed: &Typed) -> Result<Service> {
         privileged: typed.flag("privileged"),
         cap_add: typed.texts("cap-add"),
         cap_drop: typed.texts("cap-drop"),
-        security_opt: typed.texts("security-opt"),
+        security_opt: with_profiles(&typed.texts("security-opt"), Path::new(""))?,
+        gpus: values_of::gpus(typed)?,
         read_only: typed.flag("read-only"),
         devices: values_of::devices(typed)?,
         device_cgroup_rules: typed.texts("device-cgroup-rule"),

@@ -302,6 +302,8 @@ fn images() -> Vec<Command> {
         Command::new("rmi")
             .about("Remove images")
             .arg(flag("force", "Also what containers use").short('f'))
+            // No image is another one's parent.
+            .arg(flag("no-prune", "As always").hide(true))
             .arg(operands("IMAGE", "Names or ids")),
         Command::new("tag")
             .about("Give an image one more name")

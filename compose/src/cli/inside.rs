@@ -131,6 +131,8 @@ fn run() -> Command {
         .about("Run a command in a new container of a service: run --rm web ls -l /srv")
         .arg(flag("detach", "Come back as soon as it runs, and print its name").short('d'))
         .arg(flag("rm", "Remove it when it ends"))
+        .arg(flag("quiet", "Tell nothing of what is made before").short('q'))
+        .arg(flag("quiet-build", "Show no progress of builds"))
         .args(no_tty())
         .arg(value("name", "NAME", "The container's name"))
         .arg(value("entrypoint", "COMMAND", "What runs in place of the service's entrypoint"))

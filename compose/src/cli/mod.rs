@@ -13,6 +13,8 @@ pub mod mounts;
 mod networks;
 pub mod observe;
 pub mod parse;
+mod project;
 pub mod pull;
+pub mod telling;
 mod typed;
 mod values_of;

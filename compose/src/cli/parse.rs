@@ -99,7 +99,8 @@ fn boolean(text: &str) -> Result<bool, String> {
 }
 
 fn told(wrong: &clap::Error, tree: Command, words: &[OsString]) -> Unread {
-    let (command, at) = meant(tree, words);
+    let root = tree.clone();
+    let (command, mut at) = meant(tree, words);
     let context = |kind| match wrong.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         Some(ContextValue::Strings(texts)) => texts.join(" "),
@@ -109,6 +110,15 @@ fn told(wrong: &clap::Error, tree: Command, words: &[OsString]) -> Unread {
     // `--name <NAME>` is how a flag with a value is called.
     let flag = about.split([' ', '=', '[']).next().unwrap_or_default();
     let value = context(ContextKind::InvalidValue);
+    let has = |command: &Command| {
+        command
+            .get_arguments()
+            .any(|arg| arg.get_long().is_some() && arg.get_long() == flag.strip_prefix("--"))
+    };
+    // A flag of all commands is in the help of none of them.
+    if !has(&command) && has(&root) {
+        at.truncate(1);
+    }
     let count = || Unread::Words(counts(&command, &at.join(" ")), at.clone());
     match wrong.kind() {
         ErrorKind::UnknownArgument if about.starts_with("--") => {

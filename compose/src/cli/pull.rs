@@ -26,6 +26,8 @@ pub fn command() -> Command {
         .after_help("Example: pull --policy missing web")
         .arg(flag("quiet", "Show no progress").short('q'))
         .arg(flag("ignore-pull-failures", "Go on though an image can't be pulled"))
+        // What can be built is not pulled.
+        .arg(flag("ignore-buildable", "As always").hide(true))
         .arg(flag("include-deps", "Also the images of what they depend on"))
         .arg(value("policy", "WHEN", "When images are pulled: always, missing [default: always]"))
         .arg(operands("service", "Only these").value_name("SERVICE").required(false).num_args(0..))

@@ -3,27 +3,9 @@
 use super::typed::Typed;
 use crate::error::{Context, Error, Result};
 use crate::input;
-use crate::model::types::{Device, Map, Ulimit};
+use crate::model::refused::{limit_name, limit_values};
+use crate::model::types::{Device, DeviceRequest, Map, Ulimit};
 use crate::model::values::Duration;
-
-/// The limits that a process can have, by Docker's names.
-const ULIMITS: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
 
 /// The longest time in seconds whose nanoseconds are counted.
 const SECONDS_MAX: u64 = i64::MAX as u64 / 1_000_000_000;
@@ -108,6 +90,19 @@ fn device(text: &str) -> std::result::Result<Device, String> {
     })
 }
 
+/// `all`, or a number. Other forms name devices.
+pub(super) fn gpus(typed: &Typed) -> Result<Vec<DeviceRequest>> {
+    let Some(text) = typed.text("gpus") else { return Ok(Vec::new()) };
+    let count = match text.as_str() {
+        "all" => Some(-1),
+        text => text.parse::<i64>().ok(),
+    };
+    if count.is_none() && !text.contains('=') {
+        return Err(wrong("--gpus", &text, format_args!("unexpected key '{text}' in '{text}'")));
+    }
+    Ok(vec![DeviceRequest { capabilities: vec!["gpu".to_owned()], count, ..DeviceRequest::default() }])
+}
+
 /// `NAME=SOFT[:HARD]` each.
 pub(super) fn ulimits(typed: &Typed) -> Result<Map<Ulimit>> {
     let read = |text: &String| ulimit(text).map_err(|why| wrong("--ulimit", text, why));
@@ -116,9 +111,7 @@ pub(super) fn ulimits(typed: &Typed) -> Result<Map<Ulimit>> {
 
 fn ulimit(text: &str) -> std::result::Result<(String, Ulimit), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("invalid ulimit argument: {text}"))?;
-    if !ULIMITS.contains(&name) {
-        return Err(format!("invalid ulimit type: {name}"));
-    }
+    limit_name(name)?;
     let number = |text: &str| text.parse::<i64>().map_err(|_| format!("invalid ulimit argument: {text}"));
     let (soft, hard) = value.split_once(':').unwrap_or((value, value));
     if hard.contains(':') {
@@ -127,13 +120,8 @@ fn ulimit(text: &str) -> std::result::Result<(String, Ulimit), String> {
         ));
     }
     let (soft, hard) = (number(soft)?, number(hard)?);
-    // -1 is no limit.
-    let told =
-        if soft == -1 { format!("soft: -1 (unlimited), hard: {hard}") } else { format!("{soft} > {hard}") };
-    if hard != -1 && (soft == -1 || soft > hard) {
-        return Err(format!("ulimit soft limit must be less than or equal to hard limit: {told}"));
-    }
-    Ok((name.to_owned(), Ulimit { soft, hard, ..Ulimit::default() }))
+    let limit = Ulimit { soft, hard, ..Ulimit::default() };
+    limit_values(&limit).map(|()| (name.to_owned(), limit))
 }
 
 /// `NAME=VALUE` each.

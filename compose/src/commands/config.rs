@@ -3,6 +3,7 @@
 use super::project;
 use crate::cli::config::{Format, Options, What};
 use crate::error::{Context, Error, Result};
+use crate::model::load::Refusal;
 use crate::model::request::Request;
 use crate::model::types::Project;
 use crate::model::{hash, print};
@@ -11,8 +12,16 @@ use std::io::Write;
 
 /// Prints what is asked for.
 pub fn run(request: &Request, options: &Options) -> Result<()> {
-    let mut project = project::look_at(request)?.project;
+    let loaded = project::look_at(request)?;
+    let mut project = loaded.project;
     project.select(&options.services, true)?;
+    let shows_variables = matches!(options.what, What::Project(_) | What::Nothing | What::Hashes(_));
+    let is_meant = |refusal: &&Refusal| {
+        shows_variables && refusal.service.as_ref().is_some_and(|name| project.services.contains_key(name))
+    };
+    if let Some(unread) = loaded.unread.iter().find(is_meant) {
+        return Err(Error::new(&unread.line));
+    }
     let text = text(&mut project, &options.what)?;
     match &options.output {
         Some(file) => std::fs::write(file, text).at(file.display()),

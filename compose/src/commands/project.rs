@@ -2,8 +2,10 @@
 
 use crate::error::{Error, Result, tell};
 use crate::input;
-use crate::model::load::{Files, Loaded, load};
+use crate::model::load::{Files, Loaded, Refusal, load};
 use crate::model::request::Request;
+use crate::plan::selection::with_dependencies;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -25,9 +27,10 @@ pub fn look_at(request: &Request) -> Result<Loaded> {
 
 /// Loads the project for a command that makes all of it, and tells the user what isn't made.
 ///
-/// Errors: what the project asks for and can't be had.
+/// Errors: what the project asks for and can't be had, and files of variables that can't be read.
 pub fn to_carry_out(request: &Request) -> Result<Loaded> {
     let loaded = to_run(request)?;
+    refuse(&loaded, &loaded.unread, request)?;
     loaded.left_alone.iter().for_each(|warning| tell(format_args!("warning: {warning}")));
     Ok(loaded)
 }
@@ -37,12 +40,27 @@ pub fn to_carry_out(request: &Request) -> Result<Loaded> {
 /// Errors: what the project asks for and can't be had.
 pub fn to_run(request: &Request) -> Result<Loaded> {
     let loaded = look_at(request)?;
-    // A line each.
-    match loaded.refusals.split_last() {
-        None => Ok(loaded),
+    refuse(&loaded, &loaded.refusals, request)?;
+    Ok(loaded)
+}
+
+/// Tells why the services can't be made that the request is for, a line each.
+fn refuse(loaded: &Loaded, refusals: &[Refusal], request: &Request) -> Result<()> {
+    let project = &loaded.project;
+    let named = request.services.iter().filter(|name| project.services.contains_key(*name)).cloned();
+    let mut services: BTreeSet<String> = named.collect();
+    if request.services.is_empty() {
+        services = project.services.keys().cloned().collect();
+    } else if !request.no_deps {
+        services = with_dependencies(project, services);
+    }
+    let is_meant = |refusal: &&Refusal| refusal.service.as_ref().is_none_or(|name| services.contains(name));
+    let lines: Vec<&str> = refusals.iter().filter(is_meant).map(|refusal| refusal.line.as_str()).collect();
+    match lines.split_last() {
+        None => Ok(()),
         Some((last, others)) => {
             others.iter().for_each(tell);
-            Err(Error::new(last))
+            Err(Error::new(*last))
         }
     }
 }

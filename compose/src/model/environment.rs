@@ -3,7 +3,7 @@
 use super::load::Loader;
 use super::node::{Entry, Mapping, Node, Path, Value};
 use super::types::Map;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Gives variables without a value the value that they have in this environment, if they have one there.
 pub fn resolve(tree: &mut Node, environment: &Map<String>) {
@@ -31,19 +31,25 @@ fn fill(variables: &mut Node, environment: &Map<String>) {
     }
 }
 
-/// Reads the `env_file` and `label_file` of each service into its `environment` and `labels`, which go first.
+/// Fields with what is wrong with them.
+type Wrong = Vec<(Path, Error)>;
+
+/// Reads the `env_file` and `label_file` of each service into its `environment` and `labels`, which go first. Gives the
+/// files that aren't there or can't be read.
 ///
-/// Errors: files that aren't there or can't be read.
-pub fn read_files(loader: &mut Loader, tree: &mut Node, environment: &Map<String>) -> Result<()> {
+/// Errors: what names no files.
+pub fn read_files(loader: &mut Loader, tree: &mut Node, environment: &Map<String>) -> Result<Wrong> {
+    let mut unread = Vec::new();
     let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else {
-        return Ok(());
+        return Ok(unread);
     };
     for (name, entry) in services.node.as_mapping_mut().into_iter().flatten() {
         let path = Path::of(&["services", name]);
-        read_file(loader, &mut entry.node, &path, ("env_file", "environment"), environment)?;
-        read_file(loader, &mut entry.node, &path, ("label_file", "labels"), environment)?;
+        for fields in [("env_file", "environment"), ("label_file", "labels")] {
+            unread.extend(read_file(loader, &mut entry.node, &path, fields, environment)?);
+        }
     }
-    Ok(())
+    Ok(unread)
 }
 
 fn read_file(
@@ -52,9 +58,10 @@ fn read_file(
     path: &Path,
     (from, into): (&str, &str),
     environment: &Map<String>,
-) -> Result<()> {
-    let Some(mapping) = service.as_mapping_mut() else { return Ok(()) };
-    let Some(files) = mapping.remove(from) else { return Ok(()) };
+) -> Result<Wrong> {
+    let mut unread = Vec::new();
+    let Some(mapping) = service.as_mapping_mut() else { return Ok(unread) };
+    let Some(files) = mapping.remove(from) else { return Ok(unread) };
     let path = path.key(from);
     let Some(items) = files.node.as_list() else {
         return Err(files
@@ -70,9 +77,14 @@ fn read_file(
         };
         // What is already there is known to the lines of the next file.
         let known = |name: &str| found.get(name).or_else(|| environment.get(name)).cloned();
-        let more =
-            loader.variables_of(&file, &known).map_err(|what| item.place.wrong(&path.index(index), what))?;
-        found.extend(more);
+        match loader.variables_of(&file, &known) {
+            Ok(more) => found.extend(more),
+            Err(what) => {
+                let path = path.index(index);
+                let wrong = item.place.wrong(&path, what);
+                unread.push((path, wrong));
+            }
+        }
     }
     let entry = |(name, text): (String, String)| {
         (name, Entry { key: files.key.clone(), node: files.node.text(text) })
@@ -84,7 +96,7 @@ fn read_file(
         entries.append(own);
         *own = entries;
     }
-    Ok(())
+    Ok(unread)
 }
 
 /// An item of `env_file`.

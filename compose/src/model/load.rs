@@ -33,8 +33,25 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// What whoever carries the project out makes do without, a line each.
     pub left_alone: Vec<String>,
-    /// What we can't run without, a line each: it could mean less security, or lost data.
-    pub refusals: Vec<String>,
+    /// What we can't run without: it could mean less security, or lost data.
+    pub refusals: Vec<Refusal>,
+    /// The files of variables and labels that can't be read. Who makes no container of the service needs none.
+    pub unread: Vec<Refusal>,
+}
+
+/// Why something can't be made.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// The service whose containers can't be made. None: nothing of the project can.
+    pub service: Option<String>,
+    /// Why, with the place in the file.
+    pub line: String,
+}
+
+impl Refusal {
+    fn at(path: &Path, line: &Error) -> Refusal {
+        Refusal { service: path.service().map(str::to_owned), line: line.to_string() }
+    }
 }
 
 /// Loads the project that the request means.
@@ -47,7 +64,7 @@ pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
     let name = name::of_project(&mut loader, request, &layers)?;
     layers.environment.entry("COMPOSE_PROJECT_NAME".to_owned()).or_insert_with(|| name.clone());
     let mut tree = loader.layers(&layers, None)?;
-    environment::read_files(&mut loader, &mut tree, &layers.environment)?;
+    let unread = environment::read_files(&mut loader, &mut tree, &layers.environment)?;
     required::check(&tree, &Path::default())?;
     let mut project = read_project(&tree, name)?;
     project.directory = layers.directory;
@@ -61,19 +78,20 @@ pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
     if let Some((path, what)) = check::check(&project) {
         return Err(tree.locate(&path).wrong(&path, what));
     }
-    let mut loaded = Loaded { project, ..Loaded::default() };
+    let unread = unread.iter().map(|(path, line)| Refusal::at(path, line)).collect();
+    let mut loaded = Loaded { project, unread, ..Loaded::default() };
     let unset = loader.unset.iter();
     loaded.warnings.extend(unset.map(|name| format!("the variable {name} isn't set, and is taken as empty")));
     for unsupported in unsupported::unsupported(&tree) {
-        let line = tree.locate(&unsupported.path).wrong(&unsupported.path, unsupported.what).to_string();
+        let line = tree.locate(&unsupported.path).wrong(&unsupported.path, unsupported.what);
         match unsupported.weight {
-            Weight::Doubtful => loaded.warnings.push(line),
-            Weight::LeftAlone => loaded.left_alone.push(line),
-            Weight::Refused => loaded.refusals.push(line),
+            Weight::Doubtful => loaded.warnings.push(line.to_string()),
+            Weight::LeftAlone => loaded.left_alone.push(line.to_string()),
+            Weight::Refused => loaded.refusals.push(Refusal::at(&unsupported.path, &line)),
         }
     }
     for (path, what) in check::check_to_run(&loaded.project) {
-        loaded.refusals.push(tree.locate(&path).wrong(&path, what).to_string());
+        loaded.refusals.push(Refusal::at(&path, &tree.locate(&path).wrong(&path, what)));
     }
     Ok(loaded)
 }

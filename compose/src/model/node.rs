@@ -256,6 +256,14 @@ impl Path {
         self.0.is_empty()
     }
 
+    /// The service that it is in.
+    pub fn service(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Step::Key(section), Step::Key(name), ..] if section == "services" => Some(name),
+            _ => None,
+        }
+    }
+
     /// Tells whether it is of the form `pattern`, where `*` is any key or item: `services.*.ports.*`.
     pub fn matches(&self, pattern: &str) -> bool {
         // From the end, where most patterns differ: each node is compared with all of them.

@@ -25,7 +25,13 @@ fn unprintable(error: impl fmt::Display) -> Error {
 
 fn tree(project: &Project) -> Result<Tree> {
     let text = serde_json::to_string(project).map_err(unprintable)?;
-    serde_json::from_str(&text).map_err(unprintable)
+    let mut tree: Tree = serde_json::from_str(&text).map_err(unprintable)?;
+    let services = tree.get_mut("services").into_iter().flat_map(Tree::values_mut);
+    // A network of which a service says nothing but its name.
+    let networks = services.filter_map(|service| service.get_mut("networks")).flat_map(Tree::values_mut);
+    let unsaid = networks.filter(|network| matches!(network, Tree::Mapping(entries) if entries.is_empty()));
+    unsaid.for_each(|network| *network = Tree::Null);
+    Ok(tree)
 }
 
 /// The Model as a tree whose fields keep their order.
@@ -37,6 +43,18 @@ enum Tree {
     Text(String),
     List(Vec<Tree>),
     Mapping(Vec<(String, Tree)>),
+}
+
+impl Tree {
+    fn get_mut(&mut self, key: &str) -> Option<&mut Tree> {
+        let Tree::Mapping(entries) = self else { return None };
+        entries.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    fn values_mut(&mut self) -> impl Iterator<Item = &mut Tree> {
+        let entries = if let Tree::Mapping(entries) = self { entries.as_mut_slice() } else { &mut [] };
+        entries.iter_mut().map(|(_, value)| value)
+    }
 }
 
 impl<'de> Deserialize<'de> for Tree {

@@ -42,7 +42,12 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(unexpected: Unexpected, expected: &dyn Expected) -> Fault {
-        Fault::custom(format_args!("must be {expected}, not {unexpected}"))
+        match unexpected {
+            Unexpected::Unit | Unexpected::Option => {
+                Fault::custom(format_args!("must be {expected}, not nothing"))
+            }
+            _ => Fault::custom(format_args!("must be {expected}, not {unexpected}")),
+        }
     }
 
     fn invalid_value(unexpected: Unexpected, expected: &dyn Expected) -> Fault {

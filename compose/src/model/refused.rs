@@ -4,7 +4,7 @@
 use super::addresses;
 use super::check::Problem;
 use super::node::Path;
-use super::types::{Logging, Service};
+use super::types::{Logging, Service, Ulimit};
 use crate::signals;
 use std::net::IpAddr;
 
@@ -30,6 +30,25 @@ const LOG_OPTIONS: [&str; 14] = [
     "max-buffer-size",
 ];
 
+/// The limits that a process can have, by Docker's names.
+const ULIMITS: [&str; 15] = [
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
 /// What a text of a list must be.
 type Check = fn(&str) -> Result<(), String>;
 
@@ -45,6 +64,8 @@ pub fn problems(service: &Service, at: &Path) -> Vec<Problem> {
         found.extend(done.err().map(|what| (at.key(field), what)));
     };
     one("hostname", service.hostname.as_deref().map_or(Ok(()), |name| word("hostname", name)));
+    one("hostname", names_of_host(service.uts.as_deref(), "hostname", service.hostname.as_deref()));
+    one("domainname", names_of_host(service.uts.as_deref(), "domainname", service.domainname.as_deref()));
     one("domainname", service.domainname.as_deref().map_or(Ok(()), |name| word("domainname", name)));
     one("stop_signal", service.stop_signal.as_deref().map_or(Ok(()), signal));
     one("mac_address", service.mac_address.as_deref().map_or(Ok(()), addresses::hardware));
@@ -65,6 +86,10 @@ pub fn problems(service: &Service, at: &Path) -> Vec<Problem> {
         let wrong = variable(name, value.as_deref()).err();
         found.extend(wrong.map(|what| (at.key("environment"), what)));
     }
+    for (name, limit) in &service.ulimits {
+        let wrong = limit_name(name).and_then(|()| limit_values(limit)).err();
+        found.extend(wrong.map(|what| (at.key("ulimits").key(name), what)));
+    }
     for (network, attachment) in &service.networks {
         let wrong = attachment.aliases.iter().find_map(|alias| self::alias(alias).err());
         let wrong = wrong.or_else(|| addresses::attachment(attachment).err());
@@ -79,6 +104,16 @@ fn word(kind: &str, text: &str) -> Result<(), String> {
     if text.contains(ends_word) { Err(format!("invalid {kind} format: {text}")) } else { Ok(()) }
 }
 
+/// In the host's UTS namespace the names are the host's, and nobody sets others.
+fn names_of_host(uts: Option<&str>, field: &str, name: Option<&str>) -> Result<(), String> {
+    match (uts, name.unwrap_or_default()) {
+        (Some("host"), name) if !name.is_empty() => {
+            Err(format!("conflicting options: {field} and the UTS mode"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A further name on a network.
 pub fn alias(text: &str) -> Result<(), String> {
     if text.is_empty() {
@@ -86,6 +121,23 @@ pub fn alias(text: &str) -> Result<(), String> {
     } else {
         word("network alias", text)
     }
+}
+
+/// The name of a resource limit.
+pub fn limit_name(name: &str) -> Result<(), String> {
+    if ULIMITS.contains(&name) { Ok(()) } else { Err(format!("invalid ulimit type: {name}")) }
+}
+
+/// What a resource limit is at first, and what a process may make of it at most.
+pub fn limit_values(limit: &Ulimit) -> Result<(), String> {
+    let Ulimit { soft, hard, .. } = *limit;
+    // -1 is no limit.
+    let told =
+        if soft == -1 { format!("soft: -1 (unlimited), hard: {hard}") } else { format!("{soft} > {hard}") };
+    if hard != -1 && (soft == -1 || soft > hard) {
+        return Err(format!("ulimit soft limit must be less than or equal to hard limit: {told}"));
+    }
+    Ok(())
 }
 
 fn signal(text: &str) -> Result<(), String> {
@@ -233,6 +285,16 @@ mod tests {
     }
 
     #[test]
+    fn in_the_hosts_uts_namespace_nobody_has_a_name_of_ones_own() {
+        let uts = Some("host".to_owned());
+        let named = Service { uts: uts.clone(), hostname: Some("h".to_owned()), ..Service::default() };
+        assert_eq!(refused(&named).as_deref(), Some("conflicting options: hostname and the UTS mode"));
+        let named = Service { uts: uts.clone(), domainname: Some("d".to_owned()), ..Service::default() };
+        assert_eq!(refused(&named).as_deref(), Some("conflicting options: domainname and the UTS mode"));
+        assert_eq!(refused(&Service { uts, hostname: Some(String::new()), ..Service::default() }), None);
+    }
+
+    #[test]
     fn numbers_are_numbers() {
         assert!(["80", "80/udp", "80-90/tcp"].iter().all(|text| exposed(text).is_ok()));
         assert!(["", "nan", "99999", "0", "90-80", "80/x", "+1"].iter().all(|text| exposed(text).is_err()));
@@ -245,6 +307,13 @@ mod tests {
         let service = Service {
             hostname: Some("h\n6.6.6.6".to_owned()),
             expose: vec!["80".to_owned(), "x".to_owned()],
+            ulimits: [
+                ("foo".to_owned(), Ulimit { soft: 1, hard: 1, ..Ulimit::default() }),
+                ("nofile".to_owned(), Ulimit { soft: 2, hard: 1, ..Ulimit::default() }),
+                ("core".to_owned(), Ulimit { soft: 2, hard: -1, ..Ulimit::default() }),
+            ]
+            .into_iter()
+            .collect(),
             environment: [(String::new(), Some("x".to_owned()))].into_iter().collect(),
             logging: Some(Logging {
                 options: [("foo".to_owned(), "bar".to_owned())].into_iter().collect(),
@@ -261,6 +330,8 @@ mod tests {
                 "services.web.logging: unknown log opt 'foo' for json-file log driver",
                 "services.web.expose[1]: invalid range format for --expose: x",
                 "services.web.environment: invalid environment variable: =x",
+                "services.web.ulimits.foo: invalid ulimit type: foo",
+                "services.web.ulimits.nofile: ulimit soft limit must be less than or equal to hard limit: 2 > 1",
             ]
         );
     }

@@ -316,7 +316,10 @@ fn what_cannot_be_run_is_told_apart_from_what_is_wrong() {
         "compose.yaml:3:17: services.b.use_api_socket: needs the socket of an engine, which isn't there",
         "compose.yaml:2:57: services.a.ports[2]: port 81 of the host can't be that of 2 containers",
     ];
-    assert_eq!(loaded.refusals, refusals);
+    let told = loaded.refusals.iter().map(|refusal| refusal.line.as_str());
+    assert_eq!(told.collect::<Vec<_>>(), refusals);
+    let services = loaded.refusals.iter().map(|refusal| refusal.service.as_deref());
+    assert_eq!(services.collect::<Vec<_>>(), [Some("b"), Some("a")]);
     assert_eq!(loaded.warnings, ["the variable GONE isn't set, and is taken as empty"]);
     // Who only looks at a project isn't told.
     let left_alone = ["compose.yaml:3:39: services.b.cpu_count: is for Windows, and is left alone"];

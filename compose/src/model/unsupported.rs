@@ -50,8 +50,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("services.*.credential_spec", "is for Windows"),
     ("services.*.models", "needs a model runner, which we don't have"),
     ("services.*.provider", "needs a provider's program, which we don't run"),
-    ("services.*.gpus", "can't be given yet"),
-    ("services.*.volumes_from", "can't be done yet"),
     ("services.*.use_api_socket", "needs the socket of an engine, which isn't there"),
     ("services.*.networks.*.link_local_ips", "can't be given here"),
     ("networks.*.ipam.config.*.aux_addresses", "can't be kept free here: an `ip_range` beside them does"),

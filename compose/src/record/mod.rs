@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::containers::Container;
 use crate::engine::types::Any;
 use crate::error::{Context, Result};
-use crate::model::types::Service;
+use crate::model::types::{Mount, Service};
 use crate::model::values::Restart;
 use member::Member;
 
@@ -58,6 +58,10 @@ pub struct Record {
     pub anonymous_volumes: Vec<String>,
     /// The volume at each place, named or not.
     pub volumes: BTreeMap<String, String>,
+    /// The mounts that it has of other containers.
+    pub inherited: Vec<Mount>,
+    /// The ports that its image exposes: `80/tcp`.
+    pub exposed: Vec<String>,
     /// Whether it is removed at its end.
     pub auto_remove: bool,
     /// Which container of which project it is.

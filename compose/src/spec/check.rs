@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::limits::{limits, reservations};
-use super::places;
 use super::update::Change;
+use super::{Host, places, security};
 use crate::error::{Error, Result};
 use crate::model::types::Service;
 use crate::model::values::Bytes;
@@ -80,9 +80,11 @@ fn ranges(list: &str) -> Option<Vec<RangeInclusive<u32>>> {
 
 /// Whether a service's container can be made on a host with these CPUs.
 ///
-/// Errors: the first mount or limit that can't be, in Docker's words.
-pub fn service(service: &Service, cpus: &Cpus) -> Result<()> {
+/// Errors: the first mount, option, device or limit that can't be, in Docker's words.
+pub fn service(service: &Service, cpus: &Cpus, host: &Host) -> Result<()> {
     places::check(service)?;
+    security::of(service, &[], host)?;
+    devices(service)?;
     let memory = service.mem_limit.or_else(|| limits(service)?.memory);
     let reservation = service.mem_reservation.or_else(|| reservations(service)?.memory);
     let asked = Asked {
@@ -108,6 +110,20 @@ pub fn service(service: &Service, cpus: &Cpus) -> Result<()> {
         }
         _ => asked.check(cpus),
     }
+}
+
+/// Devices by what they can do. Nobody here knows of any.
+fn devices(service: &Service) -> Result<()> {
+    let reserved = reservations(service).into_iter().flat_map(|reserved| &reserved.devices);
+    let Some(asked) = service.gpus.iter().chain(reserved).next() else { return Ok(()) };
+    let driver = asked.driver.as_deref().unwrap_or_default();
+    let capabilities = match (asked.capabilities.is_empty(), service.gpus.is_empty()) {
+        (true, false) => "gpu".to_owned(),
+        _ => asked.capabilities.join(" "),
+    };
+    Err(Error::new(format!(
+        "could not select device driver {driver:?} with capabilities: [[{capabilities}]]"
+    )))
 }
 
 /// Whether the limits of a change can be on a host with these CPUs, whatever there is already.
@@ -210,7 +226,7 @@ impl Asked<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::types::BlkioConfig;
+    use crate::model::types::{BlkioConfig, Deploy, DeviceRequest, Resource, Resources};
 
     const MIB: i64 = 1 << 20;
 
@@ -219,7 +235,7 @@ mod tests {
     }
 
     fn refused(asked: Service) -> String {
-        service(&asked, &cpus()).expect_err("it can't be").to_string()
+        service(&asked, &cpus(), &Host::default()).expect_err("it can't be").to_string()
     }
 
     #[test]
@@ -263,6 +279,27 @@ mod tests {
     }
 
     #[test]
+    fn devices_that_nobody_knows_are_refused_in_dockers_words() {
+        let request = |driver: &str, capability: &str| DeviceRequest {
+            driver: Some(driver.to_owned()),
+            capabilities: vec![capability.to_owned()],
+            ..DeviceRequest::default()
+        };
+        let reservations = Some(Resource { devices: vec![request("nvidia", "gpu")], ..Resource::default() });
+        let resources = Some(Resources { reservations, ..Resources::default() });
+        let deploy = Some(Deploy { resources, ..Deploy::default() });
+        assert_eq!(
+            refused(Service { deploy, ..Service::default() }),
+            "could not select device driver \"nvidia\" with capabilities: [[gpu]]"
+        );
+        let all = DeviceRequest { count: Some(-1), ..DeviceRequest::default() };
+        assert_eq!(
+            refused(Service { gpus: vec![all], ..Service::default() }),
+            "could not select device driver \"\" with capabilities: [[gpu]]"
+        );
+    }
+
+    #[test]
     fn limits_that_can_be_are_not_refused() {
         let bytes = |mib: i64| Some(Bytes(mib * MIB));
         let all = Service {
@@ -276,9 +313,9 @@ mod tests {
             pids_limit: Some(-1),
             ..Service::default()
         };
-        service(&all, &cpus()).unwrap();
+        service(&all, &cpus(), &Host::default()).unwrap();
         let any_swap = Service { memswap_limit: Some(Bytes(-1)), cpu_quota: Some(-1), ..Service::default() };
-        service(&any_swap, &cpus()).unwrap();
+        service(&any_swap, &cpus(), &Host::default()).unwrap();
         // What is there may have a limit of memory.
         change(&Change { memory_swap: bytes(64), ..Change::default() }, &cpus()).unwrap();
     }

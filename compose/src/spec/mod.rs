@@ -19,6 +19,7 @@ pub mod image;
 pub mod limits;
 pub mod oci;
 pub mod places;
+pub mod profile;
 pub mod seccomp;
 pub mod update;
 pub mod user;
@@ -39,7 +40,7 @@ pub struct Inputs<'a> {
     pub image: &'a image::Config,
     /// The user, as the image's passwd and group have it.
     pub user: oci::User,
-    /// Its host name. Empty: the host's, in the host's UTS namespace.
+    /// Its host name; the host's own in the host's UTS namespace.
     pub hostname: &'a str,
     /// The directory that has `hosts`, `hostname` and `resolv.conf`. None: the image's own are left alone.
     pub files: Option<&'a Path>,
@@ -79,6 +80,10 @@ pub struct Host {
     pub recursive_readonly: bool,
     /// The capabilities that this process has, a bit for each number: containerd is taken to have no others.
     pub capabilities: u64,
+    /// Major and minor number of its kernel.
+    pub kernel: profile::Kernel,
+    /// Whether it has AppArmor.
+    pub apparmor: bool,
     /// An init, if one is installed.
     pub init: Option<String>,
 }
@@ -90,13 +95,16 @@ pub fn build(inputs: &Inputs) -> Result<oci::Spec> {
     let service = inputs.service;
     let annotations = service.annotations.clone().into_iter().chain(inputs.annotations.clone());
     let capabilities = capabilities::granted(service, inputs.host.capabilities)?;
-    let security = security::of(service, &capabilities)?;
+    let security = security::of(service, &capabilities, inputs.host)?;
+    let namespaces = base::namespaces(inputs)?;
+    // Where the UTS namespace is the host's, its names are the host's, too.
+    let has_own_names = namespaces.iter().any(|namespace| namespace.kind == "uts");
     Ok(oci::Spec {
         oci_version: base::OCI_VERSION.to_owned(),
         process: process::of(inputs, &capabilities, &security)?,
         root: oci::Root { path: "rootfs".to_owned(), readonly: service.read_only },
-        hostname: inputs.hostname.to_owned(),
-        domainname: service.domainname.clone().unwrap_or_default(),
+        hostname: if has_own_names { inputs.hostname.to_owned() } else { String::new() },
+        domainname: service.domainname.clone().filter(|_| has_own_names).unwrap_or_default(),
         mounts: mounts::of(inputs)?,
         hooks: inputs.hooks.clone(),
         annotations: annotations.chain(shared_memory(service, inputs.joined)).collect(),
@@ -105,7 +113,7 @@ pub fn build(inputs: &Inputs) -> Result<oci::Spec> {
             sysctl: base::sysctls(inputs),
             resources: limits::resources(inputs)?,
             cgroups_path: base::cgroups_path(inputs),
-            namespaces: base::namespaces(inputs)?,
+            namespaces,
             seccomp: security.seccomp,
             masked_paths: security.masked_paths,
             readonly_paths: security.readonly_paths,

@@ -6,10 +6,10 @@
 
 use serde_json::{Value, json};
 
-/// The machine that a profile is for, by the names of Rust's `ARCH`.
-const MACHINES: [(&str, &[&str]); 2] = [
-    ("x86_64", &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
-    ("aarch64", &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]),
+/// The machine that a profile is for, by the names of Rust's `ARCH`, with Docker's name.
+const MACHINES: [(&str, &str, &[&str]); 2] = [
+    ("x86_64", "amd64", &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
+    ("aarch64", "arm64", &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]),
 ];
 
 /// Calls of every container, by what they are about.
@@ -127,10 +127,23 @@ pub fn default_profile(capabilities: &[String]) -> Value {
     profile(std::env::consts::ARCH, capabilities)
 }
 
+fn machines(machine: &str) -> Option<&'static (&'static str, &'static str, &'static [&'static str])> {
+    MACHINES.iter().find(|(name, ..)| *name == machine)
+}
+
+/// This machine, by Docker's name.
+pub fn machine() -> Option<&'static str> {
+    machines(std::env::consts::ARCH).map(|(_, name, _)| *name)
+}
+
+/// This machine, by libseccomp's name.
+pub fn architecture() -> Option<&'static str> {
+    machines(std::env::consts::ARCH).and_then(|(_, _, architectures)| architectures.first().copied())
+}
+
 fn profile(machine: &str, capabilities: &[String]) -> Value {
     let has = |name: &str| capabilities.iter().any(|capability| capability == name);
-    let architectures =
-        MACHINES.iter().find(|(name, _)| *name == machine).map(|(_, architectures)| *architectures);
+    let architectures = machines(machine).map(|(_, _, architectures)| *architectures);
     let mut calls = vec![
         allow(&ALWAYS.join(" ")),
         allow(TRACING),

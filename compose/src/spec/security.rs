@@ -1,7 +1,7 @@
 //! What a container may not do: system calls, paths, new privileges, labels.
 
-use super::{seccomp, wrong};
-use crate::error::Result;
+use super::{Host, profile, seccomp, wrong};
+use crate::error::{Context, Result};
 use crate::model::types::Service;
 
 /// Paths that tell of the host, or reach it.
@@ -33,8 +33,8 @@ pub struct Security {
     pub readonly_paths: Vec<String>,
 }
 
-/// Errors: an option that isn't known. To pass it over would weaken the container.
-pub fn of(service: &Service, capabilities: &[String]) -> Result<Security> {
+/// Errors: an option that isn't known, or can't be on this host. To pass it over would weaken the container.
+pub fn of(service: &Service, capabilities: &[String], host: &Host) -> Result<Security> {
     let mut security = if service.privileged { privileged() } else { confined(capabilities) };
     for option in &service.security_opt {
         let (name, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
@@ -43,6 +43,15 @@ pub fn of(service: &Service, capabilities: &[String]) -> Result<Security> {
             ("no-new-privileges", "false") => security.no_new_privileges = false,
             ("seccomp", "unconfined") => security.seccomp = None,
             ("seccomp", "builtin") => security.seccomp = Some(seccomp::default_profile(capabilities)),
+            // The text of a file: whoever reads the user's files has put it there.
+            ("seccomp", text) if text.starts_with('{') => {
+                security.seccomp = profile::of(text, capabilities, host.kernel).at("security_opt")?;
+            }
+            // Without AppArmor there is nothing to switch off, nor Docker's own profile.
+            ("apparmor", "unconfined" | "docker-default") if !host.apparmor => {}
+            ("apparmor", profile) if !profile.is_empty() && !host.apparmor => {
+                return Err(wrong("security_opt", format!("apparmor={profile}: this host has no AppArmor")));
+            }
             ("apparmor", profile) if !profile.is_empty() => security.apparmor_profile = profile.to_owned(),
             ("systempaths", "unconfined") => {
                 security.masked_paths.clear();

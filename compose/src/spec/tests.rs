@@ -281,8 +281,26 @@ fn a_user_that_is_not_root_holds_no_capability() {
 #[test]
 fn an_option_that_would_protect_is_never_passed_over() {
     let service = Service { security_opt: words("seccomp=/profile.json"), ..Service::default() };
-    let err = security::of(&service, &[]).unwrap_err();
+    let err = security::of(&service, &[], &Host::default()).unwrap_err();
     assert_eq!(err.to_string(), "security_opt: \"seccomp=/profile.json\": can't be done here");
+    let option = |text: &str, apparmor| {
+        let service = Service { security_opt: vec![text.to_owned()], ..Service::default() };
+        let of = security::of(&service, &[], &Host { apparmor, ..Host::default() });
+        of.map(|security| security.apparmor_profile).map_err(|err| err.to_string())
+    };
+    for (text, apparmor, profile) in [
+        ("apparmor:unconfined", false, ""),
+        ("apparmor=docker-default", false, ""),
+        ("apparmor:unconfined", true, "unconfined"),
+        ("apparmor=mine", true, "mine"),
+    ] {
+        assert_eq!(option(text, apparmor).as_deref(), Ok(profile), "{text}");
+    }
+    let none = "security_opt: apparmor=mine: this host has no AppArmor";
+    assert_eq!(option("apparmor=mine", false).unwrap_err(), none);
+    let told = option("seccomp={", false).unwrap_err();
+    assert!(told.starts_with("security_opt: Decoding seccomp profile failed: "), "{told}");
+    assert_eq!(option(r#"seccomp={"defaultAction":"SCMP_ACT_ALLOW"}"#, false).as_deref(), Ok(""));
     let service = Service { cap_drop: words("NET_RAV"), ..Service::default() };
     let err = capabilities::granted(&service, u64::MAX).unwrap_err();
     assert_eq!(err.to_string(), "cap_drop: \"NET_RAV\": no such capability");

@@ -1,5 +1,6 @@
 //! `ps`: a row for each container.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -133,7 +134,7 @@ fn health(observed: &Observed) -> &'static str {
     }
 }
 
-/// `0.0.0.0:8080->80/tcp`. A port of all addresses is one of both families.
+/// `3306/tcp, 0.0.0.0:8080->80/tcp`. A port of all addresses is one of both families.
 fn ports(observed: &Observed) -> String {
     let ports = observed.endpoints.iter().flat_map(|endpoint| &endpoint.ports);
     let shown = ports.flat_map(|port| {
@@ -144,7 +145,44 @@ fn ports(observed: &Observed) -> String {
         let target = format!("{}->{}/{}", port.host_port, port.container_port, port.protocol);
         addresses.into_iter().map(move |address| format!("{address}:{target}"))
     });
-    shown.collect::<Vec<_>>().join(", ")
+    exposed(observed).into_iter().chain(shown).collect::<Vec<_>>().join(", ")
+}
+
+/// The ports that others reach and nobody publishes, of a container that is up and has networks of its own.
+fn exposed(observed: &Observed) -> Vec<String> {
+    let Some(record) = observed.record.as_ref().filter(|_| observed.state.is_up()) else { return Vec::new() };
+    if !matches!(record.service.network_mode.as_deref(), None | Some("bridge" | "default")) {
+        return Vec::new();
+    }
+    let published = observed.endpoints.iter().flat_map(|endpoint| &endpoint.ports);
+    let published: BTreeSet<(String, u16)> =
+        published.map(|port| (port.protocol.to_string(), port.container_port)).collect();
+    let asked = record.service.expose.iter().chain(&record.exposed).flat_map(|text| {
+        let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+        let range = first.parse::<u16>().ok().zip(last.parse().ok());
+        range
+            .into_iter()
+            .flat_map(|(first, last)| first..=last)
+            .map(move |port| (protocol.to_ascii_lowercase(), port))
+    });
+    grouped(asked.filter(|port| !published.contains(port)).collect())
+}
+
+/// Neighbours of one protocol as a range: `80-82/tcp`.
+fn grouped(ports: BTreeSet<(String, u16)>) -> Vec<String> {
+    let mut ranges: Vec<(String, u16, u16)> = Vec::new();
+    for (protocol, port) in ports {
+        match ranges.last_mut() {
+            Some((same, _, last)) if *same == protocol && last.checked_add(1) == Some(port) => *last = port,
+            _ => ranges.push((protocol, port, port)),
+        }
+    }
+    ranges.sort_by_key(|(_, first, _)| *first);
+    let shown = ranges.into_iter().map(|(protocol, first, last)| {
+        if first == last { format!("{first}/{protocol}") } else { format!("{first}-{last}/{protocol}") }
+    });
+    shown.collect()
 }
 
 fn networks(observed: &Observed) -> String {
@@ -170,6 +208,13 @@ mod tests {
             let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
             assert_eq!(quoted(&words(&command)), shown);
         }
+    }
+
+    #[test]
+    fn neighbouring_ports_are_a_range() {
+        let ports = [("tcp", 82), ("udp", 53), ("tcp", 80), ("tcp", 81), ("tcp", 443), ("tcp", u16::MAX)];
+        let ports = ports.into_iter().map(|(protocol, port)| (protocol.to_owned(), port)).collect();
+        assert_eq!(grouped(ports), ["53/udp", "80-82/tcp", "443/tcp", "65535/tcp"]);
     }
 
     #[test]

@@ -38,6 +38,8 @@ mod project;
 mod reached;
 #[cfg(test)]
 mod registry;
+#[cfg(test)]
+mod services;
 mod sharing;
 #[cfg(test)]
 mod world;

@@ -26,7 +26,7 @@ pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
         eprintln!("Warning: No resource found to remove for project {:?}.", project.name);
     }
     if !session.dry_run {
-        progress::tell_stopped(&plan.removed_at_rest());
+        progress::tell_stopped(session.telling, &plan.removed_at_rest());
     }
     session.carry_out(held, project, &Facts::default(), &BTreeMap::new(), &plan, asked.stop_seconds).await?;
     images::remove(session, project, asked.images).await?;

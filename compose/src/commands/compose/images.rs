@@ -43,7 +43,7 @@ pub async fn ensure_built(
         }
     }
     let options = Options { proxies: proxies::variables(), ..Options::default() };
-    build::services(session, project, &wanted, &options, &Progress::of(None, false)).await?;
+    build::services(session, project, &wanted, &options, &Progress::of(None, session.quiet_build)).await?;
     let shows = if session.quiet_pull { Shows::Nothing } else { Shows::Progress };
     let mut images = BTreeMap::new();
     for (name, service) in project.services.iter().filter(|(name, _)| services.contains(*name)) {

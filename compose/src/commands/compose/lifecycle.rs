@@ -39,7 +39,7 @@ pub async fn stop(session: &Session, project: &Project, asked: &StopServices) ->
     let actual = session.actual(project).await?;
     let plan = lifecycle::stop(project, &actual, &asked.services)?;
     if !session.dry_run {
-        progress::tell_stopped(&lifecycle::stopped(project, &actual, &asked.services)?);
+        progress::tell_stopped(session.telling, &lifecycle::stopped(project, &actual, &asked.services)?);
     }
     carry_out(session, held, project, &plan, asked.seconds).await
 }
@@ -48,7 +48,7 @@ pub async fn restart(session: &Session, project: &Project, asked: &StopServices,
     let held = session.lock(project).await?;
     let plan = lifecycle::restart(project, &session.actual(project).await?, &asked.services, no_deps)?;
     let made_of = (&Facts::default(), &BTreeMap::new());
-    let tell = progress::restarting(&plan);
+    let tell = progress::restarting(session.telling, &plan);
     session.carry_out_telling(held, project, made_of, &plan, asked.seconds, tell).await.map(|()| 0)
 }
 

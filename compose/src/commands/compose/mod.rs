@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::actual;
 use crate::apply::feasible;
 use crate::apply::image::Image;
@@ -11,9 +13,10 @@ use crate::apply::project_lock::{self, Held};
 use crate::apply::walk::{self, Progress};
 use crate::cli::compose::{Asked, Verb};
 use crate::cli::members::Verb as Members;
+use crate::cli::telling::Telling;
 use crate::disk::Disk;
 use crate::engine::{DEFAULT_ADDRESS, Engine};
-use crate::error::{self, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
 use crate::model::load::Loaded;
 use crate::model::types::Project;
 use crate::plan::explain::explain;
@@ -46,7 +49,19 @@ const DEFAULT_NAMESPACE: &str = "default";
 
 /// Does what is asked.
 pub async fn perform(asked: Asked) -> Ended {
-    let Asked { request, namespace, address, dry_run, verb } = asked;
+    let telling = asked.telling;
+    let ended = carry_out(asked).await;
+    match telling {
+        Telling::Json => ended.map_err(|err| {
+            let told = json!({ "error": true, "message": err.to_string() });
+            Error::of_kind(err.kind(), told.to_string())
+        }),
+        _ => ended,
+    }
+}
+
+async fn carry_out(asked: Asked) -> Ended {
+    let Asked { request, namespace, address, dry_run, telling, quiet_build, verb } = asked;
     // Who comes back at once reads no output.
     let shows_hooks = matches!(&verb, Verb::Up(up) if !up.detach);
     let quiet_pull = match &verb {
@@ -55,6 +70,7 @@ pub async fn perform(asked: Asked) -> Ended {
         Verb::Pull(asked) => asked.quiet,
         _ => false,
     };
+    let quiet_pull = quiet_pull || telling != Telling::Lines;
     let wait_timeout = match &verb {
         Verb::Up(up) if up.plan.wait => up.wait_timeout,
         _ => None,
@@ -62,7 +78,8 @@ pub async fn perform(asked: Asked) -> Ended {
     let open = async || -> Result<Session> {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
-        Ok(Session { disk: Disk::of(namespace), engine, dry_run, shows_hooks, wait_timeout, quiet_pull })
+        let disk = Disk::of(namespace);
+        Ok(Session { disk, engine, dry_run, telling, shows_hooks, wait_timeout, quiet_pull, quiet_build })
     };
     let to_carry_out = || project::to_carry_out(&request).map(|loaded| loaded.project);
     let to_run = || project::to_run(&request).map(|loaded| loaded.project);
@@ -135,12 +152,16 @@ pub struct Session {
     pub disk: Disk,
     /// Whether plans are printed in place of being carried out.
     pub dry_run: bool,
+    /// How the command tells of what it does.
+    pub telling: Telling,
     /// Whether the user reads what hooks put out.
     pub shows_hooks: bool,
     /// How long is waited for a container at most, if somebody says.
     pub wait_timeout: Option<Duration>,
     /// Whether pulls show no progress.
     pub quiet_pull: bool,
+    /// Whether builds show no progress.
+    pub quiet_build: bool,
 }
 
 impl Session {
@@ -155,7 +176,8 @@ impl Session {
         plan: &Plan,
         stop_seconds: Option<i64>,
     ) -> Result<()> {
-        self.carry_out_telling(held, project, (facts, images), plan, stop_seconds, progress::tell).await
+        let tell = |step: &Step, progress| progress::tell(self.telling, step, progress);
+        self.carry_out_telling(held, project, (facts, images), plan, stop_seconds, tell).await
     }
 
     /// The same, with other words for what happens.

@@ -2,40 +2,76 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use crate::apply::walk::Progress;
+use crate::cli::telling::Telling;
 use crate::error;
 use crate::plan::actual::Actual;
 use crate::plan::graph::{Action, Plan, Step, Until};
 
 /// Tells of a step.
-pub fn tell(step: &Step, progress: Progress) {
-    error::tell(line(step, progress));
+pub fn tell(telling: Telling, step: &Step, progress: Progress) {
+    event(telling, &Event::of(step, progress));
 }
 
 /// Tells of the steps of a plan's restarts: of each container that it begins, and that it is done.
-pub fn restarting(plan: &Plan) -> impl FnMut(&Step, Progress) {
+pub fn restarting(telling: Telling, plan: &Plan) -> impl FnMut(&Step, Progress) + use<> {
     let stopped = plan.steps().iter().filter_map(|step| match &step.action {
         Action::Stop(target) => Some(target.name.clone()),
         _ => None,
     });
     let stopped: BTreeSet<String> = stopped.collect();
     move |step, progress| {
-        line_of_restart(&stopped, step, progress).into_iter().for_each(error::tell);
+        event_of_restart(&stopped, step, progress).iter().for_each(|told| event(telling, told));
     }
 }
 
 /// Tells of containers that are stopped already, as if they were stopped now: docker compose asks its daemon to.
-pub fn tell_stopped(names: &[&str]) {
+pub fn tell_stopped(telling: Telling, names: &[&str]) {
     for name in names {
-        error::tell(format_args!(" Container {name}  Stopping"));
-        error::tell(format_args!(" Container {name}  Stopped"));
+        event(telling, &Event::working(name, "Stopping"));
+        event(telling, &Event { status: "Done", ..Event::working(name, "Stopped") });
     }
 }
 
 /// Tells of those containers of the services that run and that the plan of `up` leaves as they are.
-pub fn tell_running(plan: &Plan, actual: &Actual, services: &BTreeSet<String>) {
+pub fn tell_running(telling: Telling, plan: &Plan, actual: &Actual, services: &BTreeSet<String>) {
     for name in running(plan, actual, services) {
-        error::tell(format_args!(" Container {name}  Running"));
+        event(telling, &Event { status: "Done", ..Event::working(name, "Running") });
+    }
+}
+
+/// What happens to an object, in docker compose's words.
+struct Event {
+    id: String,
+    /// `Working`, `Done`, `Warning`, `Error`.
+    status: &'static str,
+    text: &'static str,
+}
+
+impl Event {
+    fn working(container: &str, text: &'static str) -> Event {
+        Event { id: format!("Container {container}"), status: "Working", text }
+    }
+
+    fn of(step: &Step, progress: Progress) -> Event {
+        let (id, [begun, done]) = words(&step.action);
+        let (status, text) = match progress {
+            Progress::Begun => ("Working", begun),
+            Progress::Done => ("Done", done),
+            Progress::Skipped => ("Warning", "Skipped"),
+            Progress::Failed => ("Error", "Error"),
+        };
+        Event { id, status, text }
+    }
+}
+
+fn event(telling: Telling, Event { id, status, text }: &Event) {
+    match telling {
+        Telling::Lines => error::tell(format_args!(" {id}  {text}")),
+        Telling::Json => error::tell(json!({ "id": id, "status": status, "text": text })),
+        Telling::Quiet => {}
     }
 }
 
@@ -47,26 +83,15 @@ fn running<'a>(plan: &Plan, actual: &'a Actual, services: &BTreeSet<String>) -> 
     containers.map(|container| container.name.as_str()).collect()
 }
 
-fn line(step: &Step, progress: Progress) -> String {
-    let (object, [begun, done]) = words(&step.action);
-    let word = match progress {
-        Progress::Begun => begun,
-        Progress::Done => done,
-        Progress::Skipped => "Skipped",
-        Progress::Failed => "Error",
-    };
-    format!(" {object}  {word}")
-}
-
 /// `stopped` are the names of those that the restart stops before. None: nothing is told.
-fn line_of_restart(stopped: &BTreeSet<String>, step: &Step, progress: Progress) -> Option<String> {
+fn event_of_restart(stopped: &BTreeSet<String>, step: &Step, progress: Progress) -> Option<Event> {
     match (&step.action, progress) {
         (Action::Stop(_), Progress::Done) => None,
         (Action::Start(target), Progress::Begun) if stopped.contains(&target.name) => None,
         (Action::Stop(target) | Action::Start(target), Progress::Begun) => {
-            Some(format!(" Container {}  Restarting", target.name))
+            Some(Event::working(&target.name, "Restarting"))
         }
-        _ => Some(line(step, progress)),
+        _ => Some(Event::of(step, progress)),
     }
 }
 

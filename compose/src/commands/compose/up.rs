@@ -139,7 +139,7 @@ async fn bring_up(session: &Session, project: &Project, asked: &Up) -> Result<()
     let actual = session.actual(project).await?;
     let plan = planned(Wanted { project, facts: &facts }, &actual, &asked.plan)?;
     if !session.dry_run {
-        progress::tell_running(&plan, &actual, &selected);
+        progress::tell_running(session.telling, &plan, &actual, &selected);
     }
     session.carry_out(held, project, &facts, &images, &plan, asked.stop_seconds).await
 }

@@ -190,6 +190,19 @@ fn whoever_shares_a_namespace_is_replaced_with_its_owner() {
 }
 
 #[test]
+fn whoever_has_the_mounts_of_another_is_made_after_it() {
+    let mut lent = service().after("b", Condition::Started);
+    lent.volumes_from = vec!["b:ro".into()];
+    let project = project([("a", lent), ("b", service())]);
+    let none = Options { no_start: true, ..Options::default() };
+    assert_plan(
+        &up_after(&project, &World::empty(), &[], &none),
+        "1  create p-b-1  (not there)
+         2  create p-a-1 after 1  (not there)",
+    );
+}
+
+#[test]
 fn a_scale_takes_the_highest_numbers_away_and_fills_gaps() {
     let project = project([("a", service().times(3))]);
     let mut world = brought_up(&project);

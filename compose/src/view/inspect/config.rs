@@ -12,7 +12,7 @@ use crate::spec::image;
 pub fn config(observed: &Observed, record: &Record, spec: &Value, image: &image::Config) -> Value {
     let service = &record.service;
     let mut about = json!({
-        "Hostname": spec["hostname"],
+        "Hostname": hostname(spec),
         "Domainname": service.domainname.as_deref().unwrap_or_default(),
         "User": service.user.as_deref().unwrap_or(&image.user),
         "AttachStdin": false,
@@ -47,6 +47,13 @@ pub fn config(observed: &Observed, record: &Record, spec: &Value, image: &image:
         about["Healthcheck"] = check;
     }
     about
+}
+
+/// Where the UTS namespace is the host's, only the environment tells of the name.
+fn hostname(spec: &Value) -> &str {
+    let mut variables = spec["process"]["env"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let of_variable = || variables.find_map(|variable| variable.strip_prefix("HOSTNAME="));
+    spec["hostname"].as_str().or_else(of_variable).unwrap_or_default()
 }
 
 /// `PORT/PROTOCOL`

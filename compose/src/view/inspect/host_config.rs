@@ -23,7 +23,7 @@ pub fn host_config(observed: &Observed, spec: &Value) -> Value {
         "RestartPolicy": { "Name": policy, "MaximumRetryCount": times.parse::<u32>().unwrap_or(0) },
         "AutoRemove": record.auto_remove,
         "VolumeDriver": "",
-        "VolumesFrom": none_of(&service.volumes_from),
+        "VolumesFrom": none_of(&volumes_from(service)),
         "ConsoleSize": [0, 0],
         "CapAdd": none_of(&service.cap_add),
         "CapDrop": none_of(&service.cap_drop),
@@ -59,6 +59,11 @@ pub fn host_config(observed: &Observed, spec: &Value) -> Value {
     add(block_io(&service.blkio_config.clone().unwrap_or_default()));
     add(if_any(service));
     about
+}
+
+fn volumes_from(service: &Service) -> Vec<String> {
+    let name = |from: &String| from.strip_prefix("container:").unwrap_or(from).to_owned();
+    service.volumes_from.iter().map(name).collect()
 }
 
 /// Limits, those of `deploy.resources` too.

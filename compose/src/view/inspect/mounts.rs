@@ -55,7 +55,8 @@ pub fn mounted(observed: &Observed, spec: &Value) -> Vec<Value> {
 fn one(record: &Record, mount: &Value) -> Option<Value> {
     let target = mount["destination"].as_str()?;
     let volume = record.volumes.get(target);
-    let asked = record.service.volumes.iter().find(|asked| asked.target == target);
+    let mut asked = record.service.volumes.iter().chain(&record.inherited);
+    let asked = asked.find(|asked| asked.target == target);
     let options: Vec<&str> = mount["options"].as_array()?.iter().filter_map(Value::as_str).collect();
     let mode = asked.map(|asked| mode(record, asked)).unwrap_or_default();
     let kind = match (volume, asked) {

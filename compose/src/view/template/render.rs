@@ -8,6 +8,9 @@ use super::parse::{Binding, Command, Node, Pipeline, Term};
 /// What stands where nothing is.
 const NO_VALUE: &str = "<no value>";
 
+/// How an error begins that names a part of the template.
+pub const EXECUTING: &str = "executing \"\" at <";
+
 /// The text of `nodes` for a value, which may have `labels`.
 pub fn render(nodes: &[Node], value: &Value, labels: Option<&Value>) -> Result<String, String> {
     let mut renderer = Renderer { root: value, labels, variables: Vec::new(), text: String::new() };
@@ -161,7 +164,7 @@ impl Renderer<'_> {
                 let is_row = std::ptr::eq(dot, self.root) && dot.is_object();
                 match path.first() {
                     Some(name) if is_row && dot.get(name).is_none() => Err(format!("no field {name}")),
-                    _ => Ok(at(dot, path)),
+                    _ => passed(dot, path).map(|()| at(dot, path)),
                 }
             }
             Term::Variable(name, path) if name == "$" => Ok(at(self.root, path)),
@@ -183,6 +186,23 @@ fn label(labels: &Value, names: &[Value]) -> Result<Value, String> {
         [name] => Err(format!("wrong type for value; expected string; got {}", printed(name))),
         names => Err(format!("wrong number of args for Label: want 1 got {}", names.len())),
     }
+}
+
+/// The way to a path's end is there, if not the end itself.
+fn passed(value: &Value, path: &[String]) -> Result<(), String> {
+    let Some((_, way)) = path.split_last() else { return Ok(()) };
+    let mut value = value;
+    for name in way {
+        match value.as_object().map(|fields| fields.get(name)) {
+            Some(None) => {
+                let whole = path.join(".");
+                return Err(format!("{EXECUTING}.{whole}>: map has no entry for key {name:?}"));
+            }
+            Some(Some(field)) => value = field,
+            None => break,
+        }
+    }
+    Ok(())
 }
 
 /// What is at the end of a path. What isn't there is null.

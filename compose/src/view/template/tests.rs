@@ -32,6 +32,7 @@ fn what_people_type_is_what_docker_prints() {
         ("{{.Ports}} {{.Labels}} {{.Running}} {{.State.Pid}}", "[80 443] map[a:1 b.c:2] true 7"),
         ("{{index .Labels \"b.c\"}}{{index .Labels \"x\"}}{{index .Ports 1}}", "2443"),
         ("{{.State.Nothing}}", "<no value>"),
+        ("{{if .State.Health}}{{.State.Health.Status}}{{end}}", ""),
         ("{{.Null.Dns}} {{$.Null.PidsLimit}} {{len .Null.Dns}} {{json .Null.Dns}}", "[] <nil> 0 null"),
         ("{{range .Ports}}{{.}} {{end}}", "80 443 "),
         (
@@ -66,6 +67,11 @@ fn what_people_type_is_what_docker_prints() {
 fn what_is_wrong_is_one_line() {
     for (template, line) in [
         ("{{.Nmae}}", "template: no field Nmae"),
+        (
+            "{{.ID}} {{.State.Health.Status}}",
+            "template parsing error: template: :1:16: executing \"\" at <.State.Health.Status>: map has no entry \
+             for key \"Health\"",
+        ),
         ("{{.Label}}", "template: wrong number of args for Label: want 1 got 0"),
         ("{{", "template: {{: unclosed action"),
         ("{{.A", "template: {{.A: unclosed action"),
