@@ -66,7 +66,14 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 
 /// Tells the user something in one line of standard error.
 pub fn tell(line: impl fmt::Display) {
-    eprintln!("{}", shown(&line.to_string()));
+    tell_lines(shown(&line.to_string()));
+}
+
+/// Tells the user something that may have several lines. Work goes on, though nobody can be told: standard error may be
+/// a full disk, or a pipe that nobody reads.
+pub fn tell_lines(text: impl fmt::Display) {
+    use std::io::Write;
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 impl std::error::Error for Error {}

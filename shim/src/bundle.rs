@@ -34,6 +34,11 @@ impl Bundle {
         Bundle { dir: dir.into() }
     }
 
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where the root filesystem is mounted.
     pub fn rootfs(&self) -> PathBuf {
         self.dir.join("rootfs")

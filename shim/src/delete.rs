@@ -69,7 +69,7 @@ fn how_it_ended(bundle: &Bundle) -> (u32, Option<Exit>) {
 fn delete_container(bundle: &Bundle, args: &Args) -> Result<()> {
     let driver = Driver::stored(bundle.runtime()?.as_deref());
     let root = driver::root(&bundle.options()?.root, &args.namespace);
-    driver.delete_by_force(&root, &args.id)?.iter().for_each(|text| warn(text));
+    driver.delete_by_force(bundle.dir(), &root, &args.id)?.iter().for_each(|text| warn(text));
     Ok(())
 }
 

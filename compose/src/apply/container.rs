@@ -464,6 +464,13 @@ pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
     }
 }
 
+/// Has nobody start a container again whose start was not waited for.
+pub async fn unwanted(engine: &Engine, observed: &Observed) {
+    if let Some(record) = &observed.record {
+        best_effort(want(engine, &observed.container, record, Wanted::Stopped).await);
+    }
+}
+
 /// Takes back a start that has failed for this reason, and notes the reason. Of what was put out nothing is the
 /// container's.
 pub async fn give_up(engine: &Engine, observed: &Observed, mark: keep::LogMark, reason: &Error) {
@@ -477,9 +484,7 @@ pub async fn give_up(engine: &Engine, observed: &Observed, mark: keep::LogMark, 
     best_effort(keep::not_started(&container, &running, mark).await);
     let started = observed.exit.as_ref().and_then(|exit| exit.started);
     best_effort(keep::Exit::of_failed_start(reason, started).save(&container));
-    if let Some(record) = &observed.record {
-        best_effort(want(engine, &observed.container, record, Wanted::Stopped).await);
-    }
+    unwanted(engine, observed).await;
 }
 
 /// Stores the spec, and tells the restart monitor what the user wants.

@@ -207,7 +207,10 @@ pub async fn ensure(
         _ => {
             let reference = Reference::parse(typed)?;
             if when == When::Missing {
-                eprintln!("Unable to find image '{}' locally", reference.familiar());
+                crate::error::tell_lines(format_args!(
+                    "Unable to find image '{}' locally",
+                    reference.familiar()
+                ));
             }
             pull(engine, &reference, platform, shows).await?;
             find(engine, typed, platform).await

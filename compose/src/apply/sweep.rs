@@ -89,7 +89,7 @@ pub async fn sweep(engine: &Engine, disk: &Disk, care: Care) -> Result<()> {
     engine.drop_dead_leases().await?;
     // Before the directories, where it stands what takes the rest back. Nothing else waits for it.
     if let Err(err) = net::sweep::sweep(disk, care) {
-        eprintln!("warning: {err}");
+        crate::error::tell_lines(format_args!("warning: {err}"));
     }
     let mut unfinished = Vec::new();
     let mut finished = Vec::new();

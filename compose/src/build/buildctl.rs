@@ -189,7 +189,7 @@ impl Buildctl {
                 let said = String::from_utf8_lossy(&done.stderr);
                 // The last line is the error, which is told by whoever has asked for the build.
                 let before = said.trim_end().rsplit_once('\n').map_or("", |(before, _)| before);
-                eprintln!("{before}");
+                crate::error::tell_lines(format_args!("{before}"));
                 Err(Error::new(last_line(&done.stderr)))
             }
         }

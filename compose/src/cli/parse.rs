@@ -25,7 +25,11 @@ impl Unread {
         match self {
             Unread::Help(help) => drop(help.print()),
             Unread::Flag(line, command) | Unread::Words(line, command) => {
-                eprintln!("{}\nSee '{} --help'.", shown(line), command.join(" "));
+                crate::error::tell_lines(format_args!(
+                    "{}\nSee '{} --help'.",
+                    shown(line),
+                    command.join(" ")
+                ));
             }
         }
     }

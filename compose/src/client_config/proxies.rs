@@ -30,7 +30,7 @@ pub fn variables() -> Vec<(String, String)> {
     match std::fs::read_to_string(&file) {
         Err(_) => Vec::new(),
         Ok(text) => of(&text).unwrap_or_else(|err| {
-            eprintln!("warning: {}: {err}", file.display());
+            crate::error::tell_lines(format_args!("warning: {}: {err}", file.display()));
             Vec::new()
         }),
     }

@@ -19,11 +19,11 @@ pub async fn cp(session: &Session, asked: &Copy) -> Ended {
     let one = observe::find(&containers, &name)?;
     let bytes = copied(session, one, &name, copying, asked).await?;
     if !asked.quiet {
-        eprintln!(
+        crate::error::tell_lines(format_args!(
             "Successfully copied {} to {}",
             table::bytes(i64::try_from(bytes).unwrap_or(i64::MAX)),
             asked.destination
-        );
+        ));
     }
     Ok(0)
 }

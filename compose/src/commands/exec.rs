@@ -61,7 +61,7 @@ async fn attached(session: &Session, asked: &Exec, target: &Target, process: Val
     exec::add(engine, target, process, &streams).await?;
     match ends.tie(engine, target, exec::start(engine, target)).await {
         Ok(Outcome::Detached) => {
-            eprintln!("read escape sequence");
+            crate::error::tell_lines(format_args!("read escape sequence"));
             Ok(1)
         }
         Ok(Outcome::Unread) => Ok(UNREAD),

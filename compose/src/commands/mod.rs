@@ -173,5 +173,5 @@ fn print(text: &str) -> Result<()> {
 
 /// A failure on standard error.
 pub fn complain(err: &Error) {
-    eprintln!("cortenctl: {err}");
+    crate::error::tell_lines(format_args!("cortenctl: {err}"));
 }

@@ -194,7 +194,14 @@ pub async fn attached(
         }
     };
     let mut ends = ends.detached_by(tie.keys.clone()).that_show(tie.shows).with(caught);
-    let mark = ends.prepared(container::prepare(engine, made, &streams)).await?;
+    let mark = match ends.prepared(container::prepare(engine, made, &streams)).await {
+        Ok(mark) => mark,
+        Err(err) => {
+            // What is still under way ends, and nobody starts it again.
+            container::unwanted(engine, made).await;
+            return Err(err);
+        }
+    };
     let target = Target { container: made.id().to_owned(), exec: String::new() };
     let has_started = Cell::new(false);
     let start = async {

@@ -288,7 +288,11 @@ fn what_is_not_there_or_taken_is_told_in_dockers_words() {
             (&["run", "--pull", "never", "nothing"], "No such image: nothing:latest", 125),
             (&["rmi", "box"], "conflict: unable to remove repository reference", 1),
             (&["run", "-u", "nobody", "box"], "no matching entries in passwd file", 125),
-            (&["run", "--security-opt", "seccomp=x.json", "box"], "can't be done here", 125),
+            (
+                &["run", "--security-opt", "seccomp=x.json", "box"],
+                "opening seccomp profile (x.json) failed",
+                125,
+            ),
             (&["run", "--network", "nothing", "box"], "network nothing not found", 125),
         ] {
             let (_, stderr, ended) = docker.says(words);

@@ -1,6 +1,6 @@
 //! A runtime by its command line: another runtime for everything, and this file itself for what takes a fresh process.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Read};
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
@@ -130,7 +130,7 @@ impl Site {
         for name in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
             command.env_remove(name);
         }
-        command.arg("--root").arg(&self.root).arg("--log").arg(&log.0).args(["--log-format", "json"]);
+        command.arg("--root").arg(&self.root).args(log.flags());
         if self.options.systemd_cgroup {
             command.arg("--systemd-cgroup");
         }
@@ -257,9 +257,19 @@ impl Output {
 }
 
 /// The log of one command, which goes with this value.
-struct Log(PathBuf);
+pub(super) struct Log(PathBuf);
 
 impl Log {
+    /// Of the command that takes away what a dead server has left.
+    pub(super) fn of_deletion(bundle: &Path) -> Log {
+        Log(bundle.join("log.delete.json"))
+    }
+
+    /// The flags by which runtimes are told of it.
+    pub(super) fn flags(&self) -> [&OsStr; 4] {
+        ["--log".as_ref(), self.0.as_os_str(), "--log-format".as_ref(), "json".as_ref()]
+    }
+
     /// Whether the command has succeeded; else its last error.
     fn verdict(&self, ended: Exit) -> Result<(), Refusal> {
         match ended.status {
@@ -272,7 +282,7 @@ impl Log {
     }
 
     /// The last error in it: a record a line.
-    fn last_error(&self) -> Option<String> {
+    pub(super) fn last_error(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Line {
             #[serde(default)]

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use command::Log;
 pub use site::{MemoryWatch, Site};
 
 use corten::container::{ContainerId, Runtime};
@@ -59,10 +60,12 @@ impl Driver {
     }
 
     /// Takes away all that is left of a container, if anything is. Returns warnings.
-    pub fn delete_by_force(&self, root: &Path, id: &str) -> Result<Vec<String>> {
+    ///
+    /// Another runtime writes its errors into a log in `bundle`: some demand one.
+    pub fn delete_by_force(&self, bundle: &Path, root: &Path, id: &str) -> Result<Vec<String>> {
         match self {
             Driver::Library => delete_by_library(root, id),
-            Driver::Binary(binary) => delete_by_binary(binary, root, id),
+            Driver::Binary(binary) => delete_by_binary(binary, bundle, root, id),
         }
     }
 }
@@ -91,17 +94,20 @@ fn delete_by_library(root: &Path, id: &str) -> Result<Vec<String>> {
     }
 }
 
-fn delete_by_binary(binary: &Path, root: &Path, id: &str) -> Result<Vec<String>> {
+fn delete_by_binary(binary: &Path, bundle: &Path, root: &Path, id: &str) -> Result<Vec<String>> {
+    let log = Log::of_deletion(bundle);
     let mut command = Command::new(binary);
     command
         .arg("--root")
         .arg(root)
+        .args(log.flags())
         .args(["delete", "--force", id])
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     let output =
         command.output().map_err(|err| Error::io(format!("execute {:?}", binary.as_os_str()), &err))?;
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = log.last_error().unwrap_or(said);
     if output.status.success() {
         return Ok(Some(said).filter(|said| !said.is_empty()).into_iter().collect());
     }

@@ -144,8 +144,9 @@ impl Site {
     pub async fn delete(&self) -> Result<(), Refusal> {
         match &self.driver {
             Driver::Library => {
-                let (driver, root, id) = (self.driver.clone(), self.root.clone(), self.id.clone());
-                let delete = move |_: &_, _: &_| driver.delete_by_force(&root, &id);
+                let (driver, bundle, root, id) =
+                    (self.driver.clone(), self.bundle.clone(), self.root.clone(), self.id.clone());
+                let delete = move |_: &_, _: &_| driver.delete_by_force(&bundle, &root, &id);
                 self.by_library_with_hooks("delete", delete).await.map(drop)
             }
             Driver::Binary(_) => match self.by_command("delete", &["--force"]).await {

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::containerd::{Containerd, fifo, is_of_containerd};
+use super::options::{RUNC, below, is_missing, view_for};
 
 /// Kills the server, and has `delete` say how the container ended.
 fn status_after_the_kill(containerd: &Containerd, server: &super::containerd::Server) -> u32 {
@@ -108,4 +110,23 @@ fn delete_of_one_member_of_a_group_leaves_the_others_alone() {
     server.task.kill("pod", "", 9).expect("it is there");
     server.task.wait("pod", "").expect("its exit");
     containerd.ends(&server, "pod");
+}
+
+/// As containerd's tests have one, and its own shim works with.
+#[test]
+fn delete_ends_a_container_of_a_runtime_that_demands_a_log() {
+    let Some(containerd) = Containerd::with(view_for(Some(RUNC))) else { return };
+    if is_missing(Some(RUNC)) {
+        return;
+    }
+    let demands = containerd.dir.join("demands-a-log");
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' --log '*) exec {RUNC} \"$@\" ;; esac\necho where? >&2; exit 2\n"
+    );
+    fs::write(&demands, script).expect("it is written");
+    fs::set_permissions(&demands, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let (server, mut request) = containerd.server_for("c", &["sleep", "600"]);
+    request.options = Some(below(demands.to_str().expect("a plain path"))).into();
+    server.task.run(&request);
+    assert_eq!(status_after_the_kill(&containerd, &server), 137);
 }

@@ -21,7 +21,7 @@ pub async fn build(session: &Session, project: &Project, asked: &BuildServices) 
     }
     selected.retain(|name| project.services[name].build.is_some());
     if selected.is_empty() {
-        eprintln!("No services to build");
+        crate::error::tell_lines(format_args!("No services to build"));
         return Ok(0);
     }
     services(session, project, &selected, &asked.options, &asked.progress).await?;

@@ -23,7 +23,10 @@ pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     let actual = session.actual(project).await?;
     let plan = planned(project, &actual, &asked.plan)?;
     if plan.is_empty() && !session.dry_run {
-        eprintln!("Warning: No resource found to remove for project {:?}.", project.name);
+        crate::error::tell_lines(format_args!(
+            "Warning: No resource found to remove for project {:?}.",
+            project.name
+        ));
     }
     if !session.dry_run {
         progress::tell_stopped(session.telling, &plan.removed_at_rest());
@@ -35,7 +38,7 @@ pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     }
     // What a command that was killed meanwhile has left of its containers' networks.
     if let Err(err) = net::sweep::sweep(&session.disk, Care::Quick) {
-        eprintln!("warning: {err}");
+        crate::error::tell_lines(format_args!("warning: {err}"));
     }
     if asked.plan.services.is_empty() {
         let _held = session.lock(project).await?;

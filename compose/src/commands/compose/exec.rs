@@ -9,7 +9,7 @@ pub async fn exec(session: &Session, project: &Project, asked: &ExecService) -> 
     let one = chosen::running(session, project, &asked.service, asked.index).await?;
     exec::ready(&one, &asked.exec)?;
     exec::within(&session.of_one(), &one, &asked.exec).await.or_else(|err| {
-        eprintln!("{err}");
+        crate::error::tell_lines(format_args!("{err}"));
         Ok(code_of(&err))
     })
 }

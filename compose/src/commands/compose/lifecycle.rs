@@ -62,7 +62,7 @@ pub async fn kill(
     // Who kills waits for nobody who changes the project.
     let plan = lifecycle::kill(project, &session.actual(project).await?, services, (signal, orphans))?;
     if plan.is_empty() {
-        eprintln!("No container to kill");
+        crate::error::tell_lines(format_args!("No container to kill"));
     }
     carry_out(session, None, project, &plan, None).await
 }
@@ -91,7 +91,7 @@ pub async fn remove(session: &Session, project: &Project, asked: &Remove) -> End
     });
     let removed: Vec<&Target> = removed.collect();
     if removed.is_empty() {
-        eprintln!("No stopped containers");
+        crate::error::tell_lines(format_args!("No stopped containers"));
         return Ok(0);
     }
     let names: Vec<&str> = removed.iter().map(|target| target.name.as_str()).collect();

@@ -91,7 +91,7 @@ async fn carry_out(asked: Asked) -> Ended {
     let to_look_at = async || found(project::look_at(&request)).await;
     if dry_run && matches!(verb, Verb::Exec(_) | Verb::Attach(_) | Verb::Copy(_)) {
         to_look_at().await?;
-        eprintln!("Nothing is done: --dry-run");
+        crate::error::tell_lines(format_args!("Nothing is done: --dry-run"));
         return Ok(0);
     }
     match verb {

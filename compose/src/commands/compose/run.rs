@@ -42,7 +42,7 @@ pub async fn run(session: &Session, project: &Project, asked: &RunService) -> En
         Ok(ended) => Ok(run::code(ended)),
         Err(err) if code_of(&err) == REFUSED => Err(err),
         Err(err) => {
-            eprintln!("{err}");
+            crate::error::tell_lines(format_args!("{err}"));
             Ok(code_of(&err))
         }
     }

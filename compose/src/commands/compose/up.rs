@@ -76,7 +76,7 @@ async fn stop_attended(
 
 /// Stops what was brought up. Who is interrupted again kills it.
 async fn stop(session: &Session, project: &Project, asked: &Up, interruption: &mut Interruption) -> Ended {
-    eprintln!("Gracefully stopping... (press Ctrl+C again to force)");
+    crate::error::tell_lines(format_args!("Gracefully stopping... (press Ctrl+C again to force)"));
     let services = asked.plan.services.clone();
     let stop = StopServices { services, seconds: asked.stop_seconds };
     tokio::select! {

@@ -19,7 +19,9 @@ pub fn login(asked: &Login) -> Ended {
         return Err(Error::new("Must provide --username with --password-stdin"));
     }
     if asked.password.is_some() {
-        eprintln!("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
+        crate::error::tell_lines(format_args!(
+            "WARNING! Using --password via the CLI is insecure. Use --password-stdin."
+        ));
     }
     let server = asked.server.as_deref().unwrap_or(HUB_KEY);
     let mut store = Store::open()?;
@@ -27,14 +29,16 @@ pub fn login(asked: &Login) -> Ended {
     let verdict = verify(server, &credentials)?;
     store.remember(server, &credentials)?;
     if verdict == Verdict::Unknown {
-        eprintln!("WARNING! The password was not verified: curl is not installed.");
+        crate::error::tell_lines(format_args!(
+            "WARNING! The password was not verified: curl is not installed."
+        ));
     }
     if !store.is_helped(server) {
-        eprintln!(
+        crate::error::tell_lines(format_args!(
             "\nWARNING! Your credentials are stored unencrypted in '{}'.\nConfigure a credential helper to remove this \
              warning. See\nhttps://docs.docker.com/go/credential-store/\n",
             store.path().display()
-        );
+        ));
     }
     say("Login Succeeded");
     Ok(0)

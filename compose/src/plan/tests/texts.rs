@@ -223,6 +223,22 @@ fn a_scale_takes_the_highest_numbers_away_and_fills_gaps() {
 }
 
 #[test]
+fn a_container_that_comes_beside_others_changes_nothing_for_who_hangs_on_its_service() {
+    let mut web = service().after("db", Condition::Started);
+    web.depends_on.values_mut().for_each(|dependency| dependency.restart = true);
+    let mut heir = service();
+    heir.volumes_from = vec!["db".into()];
+    let project = project([("db", service()), ("web", web), ("heir", heir)]);
+    let world = brought_up(&project);
+    let more = Options { scale: [("db".to_owned(), 2)].into(), ..Options::default() };
+    assert_plan(
+        &up_after(&project, &world, &[], &more),
+        "1  create p-db-2  (not there)
+         2  start p-db-2 after 1  (not running)",
+    );
+}
+
+#[test]
 fn flags_of_up() {
     let project = project([("db", service()), ("web", service().after("db", Condition::Started))]);
     let world = brought_up(&project);

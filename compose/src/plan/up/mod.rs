@@ -264,9 +264,7 @@ impl<'a> Up<'a> {
         if let Some(name) = another(volumes_of(project, service), &made_of.volumes, &self.actual.volumes) {
             return Some(Cause::VolumeChanged(name));
         }
-        let replaced = |parent: &&str| {
-            self.containers.get(*parent).into_iter().flatten().any(|planned| planned.replaced)
-        };
+        let replaced = |parent: &&str| self.any_of(parent, |planned| planned.replaced);
         parents(project, service)
             .into_iter()
             .find(replaced)
@@ -275,9 +273,7 @@ impl<'a> Up<'a> {
 
     /// Why the container has to be started again though it stays, if it has to.
     fn restart_cause(&self, service: &Service) -> Option<Cause> {
-        let starts = |name: &str| {
-            self.containers.get(name).into_iter().flatten().any(|planned| planned.started.is_some())
-        };
+        let starts = |name: &str| self.any_of(name, |planned| planned.started.is_some());
         let asked = service
             .depends_on
             .iter()
@@ -285,6 +281,18 @@ impl<'a> Up<'a> {
             .map(|(name, _)| name.as_str());
         let mut all = asked.chain(namespace_parents(self.wanted.project, service));
         all.find(|name| starts(name)).map(|name| Cause::DependencyRestarted(name.to_owned()))
+    }
+
+    /// Whether this is so of a container of a service that others hang on. Nobody hangs on one that comes beside those
+    /// that stay.
+    fn any_of(&self, name: &str, is_so: impl Fn(&Planned) -> bool) -> bool {
+        let all = self.containers.get(name).map_or(&[][..], Vec::as_slice);
+        let some_stay = all.iter().any(|planned| planned.stays.is_some());
+        let comes_beside = |planned: &Planned| {
+            let is_new = planned.stays.is_none() && planned.target.generation == 0;
+            some_stay && is_new && planned.target.number > 1
+        };
+        all.iter().any(|planned| is_so(planned) && !comes_beside(planned))
     }
 
     /// Another container takes the place of one that is there: made before the old one is stopped, started once the old
