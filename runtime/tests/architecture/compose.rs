@@ -19,7 +19,7 @@ const MODULES: [(&str, &[&str]); 31] = [
     ("changes", &["disk", "error"]),
     ("pipe", &["disk", "error"]),
     ("model", &["error", "signals"]),
-    ("client_config", &["model"]),
+    ("client_config", &["error", "model"]),
     ("plan", &["error", "model"]),
     ("spec", &["error", "model", "shared_memory"]),
     ("engine", &["error", "id", "process", "time"]),
