@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::error::{Context, Kind, Result};
+use crate::error::{Context, Kind, Result, tell_lines};
 use crate::keep::HandedOver;
 
 mod actual;
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     match run(program, &arguments) {
         Ok(code) => ExitCode::from(code),
         Err(err) => {
-            crate::error::tell_lines(format_args!("{}: {err}", program.to_string_lossy()));
+            tell_lines(format_args!("{}: {err}", program.to_string_lossy()));
             ExitCode::FAILURE
         }
     }
@@ -93,7 +93,7 @@ fn compose(arguments: &[OsString]) -> Result<u8> {
     runtime.shutdown_background();
     // The line begins with the file and the place in it, for editors that jump there.
     done.or_else(|err| {
-        crate::error::tell_lines(format_args!("{err}"));
+        tell_lines(format_args!("{err}"));
         Ok(1)
     })
 }

@@ -10,7 +10,7 @@ use super::{credentials, ctr, unpack};
 use crate::engine::Engine;
 use crate::engine::images::{CreateImage, DeleteImage, GetImage, Image as Name, ListImages, UpdateImage};
 use crate::engine::types::{Descriptor, FieldMask};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result, tell_lines};
 use crate::reference::{Reference, familiar};
 use crate::spec::image::Image as Document;
 
@@ -207,10 +207,7 @@ pub async fn ensure(
         _ => {
             let reference = Reference::parse(typed)?;
             if when == When::Missing {
-                crate::error::tell_lines(format_args!(
-                    "Unable to find image '{}' locally",
-                    reference.familiar()
-                ));
+                tell_lines(format_args!("Unable to find image '{}' locally", reference.familiar()));
             }
             pull(engine, &reference, platform, shows).await?;
             find(engine, typed, platform).await

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::volume;
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
-use crate::error::{Result, absent_is_fine};
+use crate::error::{Result, absent_is_fine, tell_lines};
 use crate::model::types::Service;
 use crate::model::values::MountKind;
 use crate::net::endpoint::Endpoints;
@@ -89,7 +89,7 @@ pub async fn sweep(engine: &Engine, disk: &Disk, care: Care) -> Result<()> {
     engine.drop_dead_leases().await?;
     // Before the directories, where it stands what takes the rest back. Nothing else waits for it.
     if let Err(err) = net::sweep::sweep(disk, care) {
-        crate::error::tell_lines(format_args!("warning: {err}"));
+        tell_lines(format_args!("warning: {err}"));
     }
     let mut unfinished = Vec::new();
     let mut finished = Vec::new();

@@ -17,7 +17,7 @@ use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::engine::images::GetImage;
 use crate::engine::introspection::Server;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, tell_lines};
 
 const PROGRAM: &str = "buildctl";
 /// Where people say which BuildKit is meant.
@@ -189,7 +189,7 @@ impl Buildctl {
                 let said = String::from_utf8_lossy(&done.stderr);
                 // The last line is the error, which is told by whoever has asked for the build.
                 let before = said.trim_end().rsplit_once('\n').map_or("", |(before, _)| before);
-                crate::error::tell_lines(format_args!("{before}"));
+                tell_lines(format_args!("{before}"));
                 Err(Error::new(last_line(&done.stderr)))
             }
         }

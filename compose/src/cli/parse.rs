@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::error::shown;
+use crate::error::{shown, tell_lines};
 
 /// Why a command line is not carried out.
 #[derive(Debug)]
@@ -25,11 +25,7 @@ impl Unread {
         match self {
             Unread::Help(help) => drop(help.print()),
             Unread::Flag(line, command) | Unread::Words(line, command) => {
-                crate::error::tell_lines(format_args!(
-                    "{}\nSee '{} --help'.",
-                    shown(line),
-                    command.join(" ")
-                ));
+                tell_lines(format_args!("{}\nSee '{} --help'.", shown(line), command.join(" ")));
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::error::tell_lines;
 use crate::model::types::Service;
 
 /// The configuration, as far as it is read here.
@@ -30,7 +31,7 @@ pub fn variables() -> Vec<(String, String)> {
     match std::fs::read_to_string(&file) {
         Err(_) => Vec::new(),
         Ok(text) => of(&text).unwrap_or_else(|err| {
-            crate::error::tell_lines(format_args!("warning: {}: {err}", file.display()));
+            tell_lines(format_args!("warning: {}: {err}", file.display()));
             Vec::new()
         }),
     }

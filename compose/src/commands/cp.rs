@@ -4,7 +4,7 @@ use super::{Ended, Session};
 use crate::apply::copy::{self, Copying, Host, How, Owners};
 use crate::apply::inside::{self, Access};
 use crate::cli::inside::Copy;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell_lines};
 use crate::observe::{self, Observed};
 use crate::view::table;
 
@@ -19,7 +19,7 @@ pub async fn cp(session: &Session, asked: &Copy) -> Ended {
     let one = observe::find(&containers, &name)?;
     let bytes = copied(session, one, &name, copying, asked).await?;
     if !asked.quiet {
-        crate::error::tell_lines(format_args!(
+        tell_lines(format_args!(
             "Successfully copied {} to {}",
             table::bytes(i64::try_from(bytes).unwrap_or(i64::MAX)),
             asked.destination

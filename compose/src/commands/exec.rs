@@ -9,7 +9,7 @@ use crate::apply::attach::{Ends, Outcome, Target, UNREAD};
 use crate::apply::exec::{self, Addition};
 use crate::apply::stdio::{Pipes, Streams};
 use crate::cli::docker::Exec;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell_lines};
 use crate::id;
 use crate::observe::{self, Observed};
 
@@ -61,7 +61,7 @@ async fn attached(session: &Session, asked: &Exec, target: &Target, process: Val
     exec::add(engine, target, process, &streams).await?;
     match ends.tie(engine, target, exec::start(engine, target)).await {
         Ok(Outcome::Detached) => {
-            crate::error::tell_lines(format_args!("read escape sequence"));
+            tell_lines(format_args!("read escape sequence"));
             Ok(1)
         }
         Ok(Outcome::Unread) => Ok(UNREAD),

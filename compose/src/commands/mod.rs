@@ -10,7 +10,7 @@ use crate::cli;
 use crate::cli::docker::{Meant, Verb};
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, tell_lines};
 use crate::observe::{self, Observed};
 
 mod attach;
@@ -173,5 +173,5 @@ fn print(text: &str) -> Result<()> {
 
 /// A failure on standard error.
 pub fn complain(err: &Error) {
-    crate::error::tell_lines(format_args!("cortenctl: {err}"));
+    tell_lines(format_args!("cortenctl: {err}"));
 }

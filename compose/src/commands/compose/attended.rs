@@ -15,7 +15,7 @@ use crate::cli::attended::{Attended, OnExit};
 use crate::cli::compose::{Logs, StopServices, Up};
 use crate::cli::docker;
 use crate::commands::Ended;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell_lines};
 use crate::keep;
 use crate::model::types::Project;
 use crate::observe::{self, Observed, State};
@@ -87,7 +87,7 @@ impl Attending {
             let Some((id, code)) = end.filter(|_| !*interrupted.borrow()) else { return Ok(None) };
             // Its end is told before what becomes of the others, if it is told at all.
             while !told.borrow_and_update().contains(&id) && told.changed().await.is_ok() {}
-            crate::error::tell_lines(format_args!("Aborting on container exit..."));
+            tell_lines(format_args!("Aborting on container exit..."));
             tokio::select! {
                 stopped = lifecycle::stop(session, project, &stop) => drop(stopped?),
                 _ = interrupted.wait_for(|is| *is) => {}

@@ -8,7 +8,7 @@ use crate::build::buildctl::Buildctl;
 use crate::build::from_model::{self, Options};
 use crate::cli::build::BuildServices;
 use crate::commands::{Ended, say};
-use crate::error::{self, Context, Result};
+use crate::error::{self, Context, Result, tell_lines};
 use crate::model::effective::image_name;
 use crate::model::types::Project;
 use crate::plan::selection;
@@ -21,7 +21,7 @@ pub async fn build(session: &Session, project: &Project, asked: &BuildServices) 
     }
     selected.retain(|name| project.services[name].build.is_some());
     if selected.is_empty() {
-        crate::error::tell_lines(format_args!("No services to build"));
+        tell_lines(format_args!("No services to build"));
         return Ok(0);
     }
     services(session, project, &selected, &asked.options, &asked.progress).await?;

@@ -8,6 +8,7 @@ use crate::apply::sweep::sweep;
 use crate::cli::compose::Down;
 use crate::commands::Ended;
 use crate::disk;
+use crate::error::tell_lines;
 use crate::model::types::Project;
 use crate::net;
 use crate::net::sweep::Care;
@@ -23,10 +24,7 @@ pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     let actual = session.actual(project).await?;
     let plan = planned(project, &actual, &asked.plan)?;
     if plan.is_empty() && !session.dry_run {
-        crate::error::tell_lines(format_args!(
-            "Warning: No resource found to remove for project {:?}.",
-            project.name
-        ));
+        tell_lines(format_args!("Warning: No resource found to remove for project {:?}.", project.name));
     }
     if !session.dry_run {
         progress::tell_stopped(session.telling, &plan.removed_at_rest());
@@ -38,7 +36,7 @@ pub async fn down(session: &Session, project: &Project, asked: &Down) -> Ended {
     }
     // What a command that was killed meanwhile has left of its containers' networks.
     if let Err(err) = net::sweep::sweep(&session.disk, Care::Quick) {
-        crate::error::tell_lines(format_args!("warning: {err}"));
+        tell_lines(format_args!("warning: {err}"));
     }
     if asked.plan.services.is_empty() {
         let _held = session.lock(project).await?;

@@ -7,7 +7,7 @@ use crate::apply::project_lock::Held;
 use crate::cli::compose::StopServices;
 use crate::cli::members::Remove;
 use crate::commands::Ended;
-use crate::error::Error;
+use crate::error::{Error, tell_lines};
 use crate::model::types::Project;
 use crate::plan::actual::Actual;
 use crate::plan::graph::{Action, AnonymousVolumes, Plan, Target};
@@ -62,7 +62,7 @@ pub async fn kill(
     // Who kills waits for nobody who changes the project.
     let plan = lifecycle::kill(project, &session.actual(project).await?, services, (signal, orphans))?;
     if plan.is_empty() {
-        crate::error::tell_lines(format_args!("No container to kill"));
+        tell_lines(format_args!("No container to kill"));
     }
     carry_out(session, None, project, &plan, None).await
 }
@@ -91,7 +91,7 @@ pub async fn remove(session: &Session, project: &Project, asked: &Remove) -> End
     });
     let removed: Vec<&Target> = removed.collect();
     if removed.is_empty() {
-        crate::error::tell_lines(format_args!("No stopped containers"));
+        tell_lines(format_args!("No stopped containers"));
         return Ok(0);
     }
     let names: Vec<&str> = removed.iter().map(|target| target.name.as_str()).collect();

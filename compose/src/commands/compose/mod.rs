@@ -16,7 +16,7 @@ use crate::cli::members::Verb as Members;
 use crate::cli::telling::Telling;
 use crate::disk::Disk;
 use crate::engine::{DEFAULT_ADDRESS, Engine};
-use crate::error::{self, Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result, tell_lines};
 use crate::model::load::Loaded;
 use crate::model::types::Project;
 use crate::plan::explain::explain;
@@ -91,7 +91,7 @@ async fn carry_out(asked: Asked) -> Ended {
     let to_look_at = async || found(project::look_at(&request)).await;
     if dry_run && matches!(verb, Verb::Exec(_) | Verb::Attach(_) | Verb::Copy(_)) {
         to_look_at().await?;
-        crate::error::tell_lines(format_args!("Nothing is done: --dry-run"));
+        tell_lines(format_args!("Nothing is done: --dry-run"));
         return Ok(0);
     }
     match verb {

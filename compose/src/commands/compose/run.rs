@@ -14,7 +14,7 @@ use crate::apply::{container, feasible, hook, keeper};
 use crate::cli::compose::Building;
 use crate::cli::inside::RunService;
 use crate::commands::{Ended, code_of, run, say};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell_lines};
 use crate::id;
 use crate::model::types::{Deploy, Project, Service};
 use crate::model::values::PullPolicy;
@@ -42,7 +42,7 @@ pub async fn run(session: &Session, project: &Project, asked: &RunService) -> En
         Ok(ended) => Ok(run::code(ended)),
         Err(err) if code_of(&err) == REFUSED => Err(err),
         Err(err) => {
-            crate::error::tell_lines(format_args!("{err}"));
+            tell_lines(format_args!("{err}"));
             Ok(code_of(&err))
         }
     }

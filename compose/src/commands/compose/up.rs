@@ -12,7 +12,7 @@ use super::{Session, facts, images, lifecycle, progress};
 use crate::apply::sweep::sweep;
 use crate::cli::compose::{StopServices, Up};
 use crate::commands::Ended;
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, tell_lines};
 use crate::model::types::Project;
 use crate::net::sweep::Care;
 use crate::plan;
@@ -76,7 +76,7 @@ async fn stop_attended(
 
 /// Stops what was brought up. Who is interrupted again kills it.
 async fn stop(session: &Session, project: &Project, asked: &Up, interruption: &mut Interruption) -> Ended {
-    crate::error::tell_lines(format_args!("Gracefully stopping... (press Ctrl+C again to force)"));
+    tell_lines(format_args!("Gracefully stopping... (press Ctrl+C again to force)"));
     let services = asked.plan.services.clone();
     let stop = StopServices { services, seconds: asked.stop_seconds };
     tokio::select! {

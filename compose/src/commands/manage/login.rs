@@ -8,7 +8,7 @@ use super::{Ended, print, say};
 use crate::apply::credentials::{Credentials, HUB_KEY, Store, key_of};
 use crate::apply::login::{Verdict, verify};
 use crate::cli::manage::Login;
-use crate::error::{Context, Error, Result, shown};
+use crate::error::{Context, Error, Result, shown, tell_lines};
 use crate::input;
 
 pub fn login(asked: &Login) -> Ended {
@@ -19,9 +19,7 @@ pub fn login(asked: &Login) -> Ended {
         return Err(Error::new("Must provide --username with --password-stdin"));
     }
     if asked.password.is_some() {
-        crate::error::tell_lines(format_args!(
-            "WARNING! Using --password via the CLI is insecure. Use --password-stdin."
-        ));
+        tell_lines(format_args!("WARNING! Using --password via the CLI is insecure. Use --password-stdin."));
     }
     let server = asked.server.as_deref().unwrap_or(HUB_KEY);
     let mut store = Store::open()?;
@@ -29,12 +27,10 @@ pub fn login(asked: &Login) -> Ended {
     let verdict = verify(server, &credentials)?;
     store.remember(server, &credentials)?;
     if verdict == Verdict::Unknown {
-        crate::error::tell_lines(format_args!(
-            "WARNING! The password was not verified: curl is not installed."
-        ));
+        tell_lines(format_args!("WARNING! The password was not verified: curl is not installed."));
     }
     if !store.is_helped(server) {
-        crate::error::tell_lines(format_args!(
+        tell_lines(format_args!(
             "\nWARNING! Your credentials are stored unencrypted in '{}'.\nConfigure a credential helper to remove this \
              warning. See\nhttps://docs.docker.com/go/credential-store/\n",
             store.path().display()
