@@ -9,6 +9,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::caught::Caught;
 use super::detach::Keys;
@@ -159,17 +160,6 @@ impl Ends {
         Ends { gives_signals: false, ..self }
     }
 
-    /// Prepares the process. Signals that come meanwhile are given to it once it has started.
-    ///
-    /// Errors: those of `prepare`, and a second signal that asks for an end.
-    pub async fn prepared<T>(&mut self, prepare: impl Future<Output = Result<T>>) -> Result<T> {
-        let caught = self.caught.get_or_insert_with(|| Caught::from_now(self.gives_signals));
-        tokio::select! {
-            prepared = prepare => prepared,
-            () = caught.insists() => Err(Error::new("interrupted before it has started")),
-        }
-    }
-
     /// Ties the streams together until the process has ended and all its output is shown. To be called when the process
     /// was made: from then on the end of a stream is the end of the output. `start` starts the process.
     ///
@@ -201,15 +191,15 @@ impl Ends {
             }
         });
         let caught = caught.unwrap_or_else(|| Caught::from_now(gives_signals));
-        let (tell_signals, runs) = oneshot::channel();
-        let forwarding = tokio::spawn(forward((engine.clone(), target.clone()), terminal, caught, runs));
         let shown = output.open().await?;
         let to_the_end = async {
             start.await?;
             drop(writers);
             // Whoever doesn't listen has no input to give.
             let _ = tell_started.send(());
-            let _ = tell_signals.send(());
+            // It ends with the process.
+            let mut forwarding = JoinSet::new();
+            forwarding.spawn(forward(engine.clone(), target.clone(), terminal, caught));
             if terminal {
                 resize(engine, target).await;
             }
@@ -223,7 +213,6 @@ impl Ends {
             () = left_by_readers(engine, target, &unread) => Ok(Outcome::Unread),
         };
         input.abort();
-        forwarding.abort();
         drop(raw);
         if matches!(ended, Ok(Outcome::Detached | Outcome::Unread)) {
             // Whoever attaches next types into them.
@@ -407,16 +396,8 @@ fn standard_input() -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-/// Gives signals to the process once it has started, and tells its terminal of our terminal's size.
-async fn forward(
-    (engine, target): (Engine, Target),
-    terminal: bool,
-    mut caught: Caught,
-    started: oneshot::Receiver<()>,
-) {
-    if started.await.is_err() {
-        return;
-    }
+/// Gives signals to the process, which has started, and tells its terminal of our terminal's size.
+async fn forward(engine: Engine, target: Target, terminal: bool, mut caught: Caught) {
     while let Some(kind) = caught.next().await {
         if kind == SignalKind::window_change() {
             if terminal {

@@ -4,6 +4,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::error::{Error, Result};
+
 /// Signals for the process, and changes of our terminal's size. What comes before the process has started waits.
 pub struct Caught {
     coming: mpsc::Receiver<SignalKind>,
@@ -33,9 +35,19 @@ impl Caught {
         Caught { coming, waiting: Vec::new(), _watching: watching }
     }
 
+    /// Prepares the process. Signals that come meanwhile are given to it once it has started.
+    ///
+    /// Errors: those of `prepare`, and a second signal that asks for an end.
+    pub async fn prepared<T>(&mut self, prepare: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            prepared = prepare => prepared,
+            () = self.insists() => Err(Error::new("interrupted before it has started")),
+        }
+    }
+
     /// Returns once the user wants to end what hangs before the process has started: at the second signal that asks for
     /// an end.
-    pub async fn insists(&mut self) {
+    async fn insists(&mut self) {
         let ends = |kind: &&SignalKind| [SignalKind::interrupt(), SignalKind::terminate()].contains(kind);
         while self.waiting.iter().filter(ends).count() < 2 {
             match self.coming.recv().await {

@@ -175,7 +175,7 @@ pub async fn attached(
         return Err(Error::new("the input device is not a TTY"));
     }
     // What comes from now on is for the process, though there is none yet.
-    let caught = Caught::from_now(tie.signals);
+    let mut caught = Caught::from_now(tie.signals);
     container::put_last_away(engine, disk, made).await?;
     let running = disk.running(made.id());
     let kept = stdio::kept(&disk.container(made.id()), terminal)?;
@@ -193,8 +193,7 @@ pub async fn attached(
             (streams, Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
         }
     };
-    let mut ends = ends.detached_by(tie.keys.clone()).that_show(tie.shows).with(caught);
-    let mark = match ends.prepared(container::prepare(engine, made, &streams)).await {
+    let mark = match caught.prepared(container::prepare(engine, made, &streams)).await {
         Ok(mark) => mark,
         Err(err) => {
             // What is still under way ends, and nobody starts it again.
@@ -202,6 +201,7 @@ pub async fn attached(
             return Err(err);
         }
     };
+    let ends = ends.detached_by(tie.keys.clone()).that_show(tie.shows).with(caught);
     let target = Target { container: made.id().to_owned(), exec: String::new() };
     let has_started = Cell::new(false);
     let start = async {
