@@ -45,15 +45,21 @@ impl State {
             (Some(Status::Running | Status::Unknown), _, _) => State::Running,
             (Some(Status::Paused | Status::Pausing), _, _) => State::Paused,
             (Some(Status::Created), _, Some(exit)) if is_awaited => State::Restarting { code: exit.code },
+            // Its next process is being made, and isn't started yet.
+            (Some(Status::Created), _, Some(exit)) if exit.started.is_some() => State::of_exit(exit),
             (Some(Status::Created), _, _) => State::Created,
             (_, Some(task), _) if is_awaited => State::Restarting { code: task.exit_status },
             (_, Some(task), _) => State::Exited { code: task.exit_status, at: moment(task.exited_at) },
             (_, None, Some(exit)) if is_awaited => State::Restarting { code: exit.code },
             // It could not be started, and never has been before.
             (_, None, Some(exit)) if exit.started.is_none() => State::Created,
-            (_, None, Some(exit)) => State::Exited { code: exit.code, at: since_1970(exit.ended) },
+            (_, None, Some(exit)) => State::of_exit(exit),
             (_, None, None) => State::Created,
         }
+    }
+
+    fn of_exit(exit: &keep::Exit) -> State {
+        State::Exited { code: exit.code, at: since_1970(exit.ended) }
     }
 
     /// Docker's word.
@@ -228,5 +234,23 @@ pub async fn task(engine: &Engine, id: &str) -> Result<Option<Process>> {
         Ok(answer) => Ok(answer.process),
         Err(err) if err.kind() == Kind::NotFound => Ok(None),
         Err(err) => Err(err).at(id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_is_not_started_yet_leaves_its_container_as_it_was() {
+        let created = Process { status: Status::Created as i32, ..Process::default() };
+        let ended = UNIX_EPOCH + Duration::from_secs(7);
+        let failed_start = keep::Exit { code: 128, ended, ..keep::Exit::default() };
+        let exit = keep::Exit { code: 3, started: Some(UNIX_EPOCH), ..failed_start.clone() };
+        let of = |is_awaited, exit| State::of(Some(&created), is_awaited, exit);
+        assert_eq!(of(false, None), State::Created);
+        assert_eq!(of(false, Some(&failed_start)), State::Created);
+        assert_eq!(of(false, Some(&exit)), State::Exited { code: 3, at: Duration::from_secs(7) });
+        assert_eq!(of(true, Some(&exit)), State::Restarting { code: 3 });
     }
 }
