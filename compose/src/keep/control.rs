@@ -10,7 +10,6 @@ use tokio::net::UnixListener;
 use tokio::sync::{Mutex, Notify, oneshot};
 
 use super::names::Names;
-use super::restart::History;
 use super::settings::Settings;
 use super::state::State;
 use super::{ports, probe, send_for_restart, watch};
@@ -59,13 +58,10 @@ impl Keeper {
             return Err(Error::of_kind(Kind::NotFound, format!("{}: it is removed", settings.id)));
         }
         let last = State::load(&running)?.unwrap_or_default();
+        let restarts = last.restarts_so_far();
+        let next_restart = last.next_restart.filter(|_| last.is_due());
         let init = last.init.filter(Process::is_alive);
-        let mut state = State { keeper: Process::own(), init, ..last };
-        if init.is_none() && !state.is_due() {
-            // It is the user who starts the container.
-            state.restarts = History::default();
-            state.next_restart = None;
-        }
+        let state = State { keeper: Process::own(), init, restarts, next_restart, ..last };
         state.save(&running)?;
         Ok(Rc::new(Keeper {
             opened: RefCell::new(None),

@@ -83,7 +83,26 @@ impl State {
 
     /// Whether somebody will start the container again, or is about to.
     pub fn is_due(&self) -> bool {
-        self.next_restart.is_some() && self.is_revived()
+        let has_keeper = || self.keeper.is_some_and(|keeper| keeper.is_alive());
+        let keeper_awaits_init = || self.init.is_none() && self.restarts.count > 0 && has_keeper();
+        self.next_restart.is_some() && self.is_revived() || keeper_awaits_init()
+    }
+
+    /// The restarts up to the process that runs, or to the next one if none does.
+    pub fn restarts_so_far(&self) -> History {
+        let is_up = self.init.is_some_and(|init| init.is_alive());
+        match self.restarts {
+            restarts if is_up || self.is_due() => restarts,
+            // containerd's restart monitor is faster than whoever is busy with the end.
+            History { count, pause } if self.is_ending() => History { count: count + 1, pause },
+            // It is the user who starts the container.
+            _ => History::default(),
+        }
+    }
+
+    /// Whether somebody is busy with the end of the container's first process.
+    pub fn is_ending(&self) -> bool {
+        self.is_in_charge() && self.init.is_some_and(|init| !init.is_alive())
     }
 
     fn is_revived(&self) -> bool {
@@ -108,8 +127,19 @@ impl State {
     }
 
     /// The state of the container whose directory below /run this is, if there is one.
+    ///
+    /// Whoever is in charge names the next process before it ends. So where nobody is, who was named may have ended
+    /// since the file was read, and the file is read until it stays the same.
     pub fn load(running: &Path) -> Result<Option<State>> {
-        disk::read_json(&running.join(STATE))
+        let read = || disk::read_json::<State>(&running.join(STATE));
+        let mut state = read()?;
+        while !state.as_ref().is_some_and(State::is_in_charge) {
+            let before = std::mem::replace(&mut state, read()?);
+            if state == before {
+                break;
+            }
+        }
+        Ok(state)
     }
 
     /// Writes the state.
@@ -131,13 +161,13 @@ fn tell_to_end(process: Option<Process>) {
 pub async fn settled(running: &Path) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(3);
     // The keeper is first to know of the end, and the reviver says when all is done that follows from it.
-    let is_busy = |state: State| state.is_in_charge() && state.init.is_some_and(|init| !init.is_alive());
-    if !State::load(running)?.is_some_and(is_busy) {
+    let is_ending = || Ok::<_, Error>(State::load(running)?.is_some_and(|state| state.is_ending()));
+    if !is_ending()? {
         return Ok(());
     }
     let changes = Changes::of([running])?;
     let settled = async {
-        while State::load(running)?.is_some_and(is_busy) {
+        while is_ending()? {
             changes.next().await?;
         }
         Ok(())
@@ -201,6 +231,26 @@ impl Exit {
 mod tests {
     use super::*;
     use crate::error::Kind;
+
+    #[test]
+    fn restarts_are_counted_whoever_makes_the_next_task() {
+        let own = Process::own();
+        let dead = own.map(|own| Process { started: own.started + 1, ..own });
+        let restarts = History { count: 2, pause: Duration::from_millis(200) };
+        let so_far = |state: State| State { restarts, ..state }.restarts_so_far().count;
+        let soon = Some(SystemTime::UNIX_EPOCH);
+        assert_eq!(so_far(State::default()), 0, "the user starts it");
+        assert_eq!(so_far(State { init: own, ..State::default() }), 2, "it runs, and its keeper is new");
+        assert_eq!(so_far(State { reviver: own, next_restart: soon, ..State::default() }), 2, "the reviver");
+        assert_eq!(so_far(State { reviver: own, init: dead, ..State::default() }), 3, "before the reviver");
+        assert_eq!(so_far(State { keeper: own, init: dead, ..State::default() }), 3, "before the reviver");
+        assert_eq!(so_far(State { keeper: own, ..State::default() }), 2, "two do so at once");
+        assert_eq!(
+            so_far(State { reviver: dead, next_restart: soon, ..State::default() }),
+            0,
+            "all were killed"
+        );
+    }
 
     #[test]
     fn a_directory_that_was_removed_is_not_made_again() {
