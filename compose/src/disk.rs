@@ -106,6 +106,15 @@ pub fn hold(container: &Path) -> Result<Option<Flock<File>>> {
     }
 }
 
+/// Whether somebody holds the directory of a container.
+pub fn is_held(container: &Path) -> Result<bool> {
+    match File::open(container) {
+        Ok(dir) => Ok(Flock::lock(dir, FlockArg::LockSharedNonblock).is_err()),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(err) => Err(err).at(container.display()),
+    }
+}
+
 /// The directories of all namespaces that have anything on disk.
 pub fn namespaces() -> Result<Vec<Disk>> {
     let mut names = BTreeSet::new();

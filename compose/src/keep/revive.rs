@@ -53,7 +53,15 @@ pub fn revive(container: &Path) -> Result<()> {
     let running = Disk::of(&settings.namespace).running(&settings.id);
     let state = State::load(&running)?.unwrap_or_default();
     let reviver = Reviver { container: container.to_owned(), running, settings, keeper: state.keeper };
-    runtime.block_on(reviver.run(state))
+    runtime.block_on(async {
+        let done = reviver.run(&state).await;
+        if done.is_err() {
+            // Nobody is to wait for a process that nobody starts.
+            reviver.end_keeper(&state).await;
+            reviver.note(state.restarts, None)?;
+        }
+        done
+    })
 }
 
 struct Reviver {
@@ -66,29 +74,33 @@ struct Reviver {
 
 impl Reviver {
     /// Does all, from the state that the keeper has left.
-    async fn run(self, state: State) -> Result<()> {
+    async fn run(&self, state: &State) -> Result<()> {
         // It ends only where it has nothing in its hands.
         let mut told_to_end = signal(SignalKind::terminate()).at("SIGTERM")?;
         let mut task = self.task().await?;
         if task.as_ref().is_some_and(|task| !state.init.is_some_and(|init| is_of(task, init))) {
             // Somebody was faster: that is the next task already.
-            self.unseen(&state)?.map_or(Ok(()), |exit| self.save(&exit))?;
-            if self.is_taken_over(state.restarts).await? {
+            self.unseen(state)?.iter().for_each(|exit| drop(self.save(exit)));
+            if self.is_taken_over(state.restarts, &mut told_to_end).await? {
                 return Ok(());
             }
             task = None;
         }
-        let seen = if task.is_some() { self.exit(&state).await? } else { None };
+        let seen = if task.is_some() { self.exit(state).await? } else { None };
         let is_seen = seen.is_some();
-        let Some(exit) = seen.map_or_else(|| self.unseen(&state), |exit| Ok(Some(exit)))? else {
+        let Some(exit) = seen.map_or_else(|| self.unseen(state), |exit| Ok(Some(exit)))? else {
             return self.note(state.restarts, None);
         };
-        self.save(&exit)?;
+        // What follows doesn't wait for room on the disk.
+        let mut unsaved = self.save(&exit).is_err().then(|| exit.clone());
         let lived =
             state.started.and_then(|started| exit.ended.duration_since(started).ok()).unwrap_or_default();
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
-        self.delete().await?;
-        self.end_keeper(&state).await;
+        // A task that has come since is somebody else's.
+        if is_seen {
+            self.delete().await?;
+        }
+        self.end_keeper(state).await;
         let mut history = state.restarts;
         while let Some(next) = history.after(self.policy(), end) {
             history = next;
@@ -102,7 +114,7 @@ impl Reviver {
             let mark = Mark::of(&self.container);
             let mut started = self.start(task.as_ref()).await;
             if started.as_ref().is_err_and(|err| err.kind() == Kind::AlreadyExists) {
-                if self.is_taken_over(history).await? {
+                if self.is_taken_over(history, &mut told_to_end).await? {
                     return Ok(());
                 }
                 started = self.start(task.as_ref()).await;
@@ -111,7 +123,8 @@ impl Reviver {
                 Ok(()) => return self.end_if_stopped().await,
                 Err(err) => {
                     not_started(&self.container, &self.running, mark).await?;
-                    self.save(&Exit::of_failed_start(&err, exit.started))?;
+                    let failed = Exit::of_failed_start(&err, exit.started);
+                    unsaved = self.save(&failed).is_err().then_some(failed);
                     end = End {
                         code: Exit::NOT_STARTED,
                         lived: Duration::ZERO,
@@ -120,6 +133,7 @@ impl Reviver {
                 }
             }
         }
+        unsaved.iter().for_each(|exit| drop(self.save(exit)));
         self.note(history, None)?;
         // Who has stopped the container and deleted its task removes it, too.
         let is_removed = self.settings.auto_remove && (is_seen || !end.stopped);
@@ -141,16 +155,19 @@ impl Reviver {
     }
 
     /// Whether a task that is in the way has a keeper: the restart monitor has made it, say. This process stays until
-    /// then. What a call has left that broke off, a task that nobody starts or a shim without a task, is removed.
-    async fn is_taken_over(&self, restarts: History) -> Result<bool> {
-        let begun = Instant::now();
+    /// then. What a call has left that broke off, a task that nobody starts or a shim without a task, is removed, unless
+    /// the user is busy with the container, or has told this process to end.
+    async fn is_taken_over(&self, restarts: History, told_to_end: &mut unix::Signal) -> Result<bool> {
+        let mut begun = Instant::now();
         loop {
+            if disk::is_held(&self.container)? {
+                begun = Instant::now();
+            }
             let status = self.task().await?.map(|task| task.status());
             let has_keeper =
                 || Ok::<_, Error>(State::load(&self.running)?.is_some_and(|now| self.has_successor(&now)));
             match status {
-                None if begun.elapsed() >= AGAIN => break,
-                Some(Status::Created) if begun.elapsed() >= SUCCESSOR_PATIENCE => break,
+                None | Some(Status::Created) if begun.elapsed() >= SUCCESSOR_PATIENCE => break,
                 None | Some(Status::Created) => {}
                 // What somebody has started without a keeper stays.
                 Some(_) if has_keeper()? || begun.elapsed() >= SUCCESSOR_PATIENCE => {
@@ -158,7 +175,9 @@ impl Reviver {
                 }
                 Some(_) => {}
             }
-            sleep(LOOK).await;
+            if timeout(LOOK, told_to_end.recv()).await.is_ok() {
+                return self.note(restarts, None).map(|()| true);
+            }
         }
         self.remove_task().await.map(|()| false)
     }
@@ -211,7 +230,7 @@ impl Reviver {
             () = sleep(history.pause) => true,
             _ = told_to_end.recv() => false,
         };
-        if is_over && self.task().await?.is_some() && self.is_taken_over(history).await? {
+        if is_over && self.task().await?.is_some() && self.is_taken_over(history, told_to_end).await? {
             return Ok(false);
         }
         let is_awaited = is_over && !self.is_stopped().await?;

@@ -262,3 +262,54 @@ fn a_signal_that_comes_before_the_process_starts_is_given_to_the_process() {
         }
     });
 }
+
+#[test]
+fn an_exit_that_can_not_be_written_down_keeps_nothing_from_its_next_start_or_its_removal() {
+    with_each_runtime(|docker| {
+        for how in ["--restart=on-failure", "--rm"] {
+            let id = docker.ok(&["run", "-d", how, "box", "sh", "-c", "sleep 0.5; echo run; exit 3"]);
+            // No file takes the place of a directory.
+            sh(&format!("mkdir {CONTAINERS}/{}/exit.json", id.trim()));
+            match how {
+                "--rm" => until("it is removed", || docker.ok(&["ps", "-aq"]).is_empty()),
+                _ => until("it is started again twice", || runs(id.trim()) == 3),
+            }
+            docker.says(&["rm", "-f", id.trim()]);
+        }
+        // Its end is told, and it can be started.
+        let id = docker.ok(&["run", "-d", "box", "sh", "-c", "sleep 0.5; echo run; exit 3"]);
+        sh(&format!("mkdir {CONTAINERS}/{}/exit.json", id.trim()));
+        until("it has ended", || docker.state(id.trim()) == "exited");
+        docker.ok(&["start", id.trim()]);
+        until("it has run again", || runs(id.trim()) == 2);
+        docker.ok(&["rm", "-f", id.trim()]);
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn what_follows_the_end_of_a_killed_start_leaves_the_next_users_start_alone() {
+    with_each_runtime(|docker| {
+        // The hooks of both starts wait for this lock.
+        sh("mkdir -p /run/corten-compose");
+        let mut lock = std::process::Command::new("flock")
+            .args(["/run/corten-compose/.networks.lock", "sleep", "3.5"])
+            .spawn()
+            .expect("flock");
+        let mut first =
+            docker.spawn(&["run", "-d", "--restart=always", "--name", "web", "box", "sleep", "1000"]);
+        until("its task is being made", || {
+            try_sh("ls /run/corten-compose/default/*/state.json").status.success()
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        first.kill().expect("it lives");
+        first.wait().expect("it has ended");
+        docker.ok(&["start", "web"]);
+        assert_eq!(docker.state("web"), "running");
+        lock.wait().expect("it ends");
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(docker.state("web"), "running");
+        docker.ok(&["rm", "-f", "web"]);
+        nothing_is_left();
+    });
+}
