@@ -19,6 +19,7 @@ pub mod hold;
 pub mod hook;
 pub mod host;
 pub mod image;
+pub mod import;
 mod inherited;
 pub mod inside;
 mod joined;

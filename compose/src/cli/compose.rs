@@ -1,7 +1,7 @@
 //! `corten-compose`: docker compose's commands and flags.
 
 use super::config;
-use crate::model::request::Request;
+use crate::model::request::{Request, Without};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ pub enum Verb {
     Config(config::Options),
     Up(Up),
     Down(Down),
-    Start(Vec<String>),
+    Start(Start),
     Stop(StopServices),
     Restart { stop: StopServices, no_deps: bool },
     Ps(Ps),
@@ -67,7 +67,7 @@ impl Verb {
             Verb::Up(up) => up.plan.services.clone(),
             Verb::Down(down) => down.plan.services.clone(),
             Verb::Stop(stop) | Verb::Restart { stop, .. } => stop.services.clone(),
-            Verb::Start(services) => services.clone(),
+            Verb::Start(start) => start.services.clone(),
             Verb::Pull(asked) => asked.services.clone(),
             Verb::Ps(ps) => ps.services.clone(),
             Verb::Logs(logs) => logs.services.clone(),
@@ -142,6 +142,16 @@ pub enum ImagesOfDown {
     All,
 }
 
+/// `start`
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    pub services: Vec<String>,
+    /// Whether the command waits until all are ready.
+    pub wait: bool,
+    /// How long it waits for a container at most; none: as long as it takes.
+    pub wait_timeout: Option<Duration>,
+}
+
 /// `stop`
 #[derive(Clone, Debug, Default)]
 pub struct StopServices {
@@ -205,7 +215,7 @@ pub fn command() -> Command {
         .args([
             value("namespace", "NAME", "containerd's namespace [default: default]").short('n'),
             value("address", "SOCKET", "containerd's socket").short('a'),
-            flag("dry-run", "Print the plan, and do nothing"),
+            flag("dry-run", "Print the plan, and do nothing").global(true),
             value("progress", "TYPE", "How it tells of what it does: plain, json, quiet"),
         ])
         .args(project::of_no_effect())
@@ -235,6 +245,10 @@ pub fn asked(
         profiles: texts(matches, "profile"),
         services: verb.services(),
         no_deps: verb.no_deps(),
+        without: match &verb {
+            Verb::Config(options) => options.without,
+            _ => Without::default(),
+        },
     };
     let telling = text("progress").or_else(|| request.environment.get("COMPOSE_PROGRESS").cloned());
     let telling = match Telling::of(telling.as_deref())? {
@@ -246,7 +260,7 @@ pub fn asked(
         request,
         namespace: text("namespace"),
         address: text("address"),
-        dry_run: matches.get_flag("dry-run") || has(of, "dry-run"),
+        dry_run: matches.get_flag("dry-run"),
         telling,
         quiet_build,
         verb,
@@ -259,8 +273,7 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
         "up" => {
             let up = up(of)?;
             let attended = attended::attended(&Typed(of), of.get_flag("detach"), up.plan.wait)?;
-            let wait_timeout = Typed(of).read("wait-timeout")?.filter(|seconds| *seconds > 0);
-            Verb::Up(Up { attended, wait_timeout: wait_timeout.map(Duration::from_secs), ..up })
+            Verb::Up(Up { attended, wait_timeout: wait_timeout(of)?, ..up })
         }
         "create" => {
             let up = up(of)?;
@@ -281,7 +294,11 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
                 Some(other) => return Err(Error::new(format!("invalid value for --rmi: {other:?}"))),
             },
         }),
-        "start" => Verb::Start(texts(of, "service")),
+        "start" => Verb::Start(Start {
+            services: texts(of, "service"),
+            wait: of.get_flag("wait"),
+            wait_timeout: wait_timeout(of)?,
+        }),
         "stop" => Verb::Stop(stop(of)?),
         "restart" => Verb::Restart { stop: stop(of)?, no_deps: of.get_flag("no-deps") },
         "ps" => Verb::Ps(ps(&Typed(of))?),
@@ -401,6 +418,11 @@ fn seconds(of: &ArgMatches) -> Result<Option<i64>> {
     typed.map(|typed| typed.parse().map_err(|_| wrong(typed))).transpose()
 }
 
+fn wait_timeout(of: &ArgMatches) -> Result<Option<Duration>> {
+    let seconds = Typed(of).read("wait-timeout")?.filter(|seconds| *seconds > 0);
+    Ok(seconds.map(Duration::from_secs))
+}
+
 fn logs(of: &ArgMatches) -> Result<Logs> {
     let text = |name: &str| of.get_one::<String>(name).cloned();
     let wrong = |typed: &str| Error::new(format!("--tail {typed}: must be a number, or all"));
@@ -418,6 +440,7 @@ fn logs(of: &ArgMatches) -> Result<Logs> {
             since: text("since"),
             until: text("until"),
             timestamps: of.get_flag("timestamps"),
+            details: of.get_flag("details"),
         },
     })
 }
@@ -428,6 +451,10 @@ fn services() -> Arg {
 
 fn timeout() -> Arg {
     value("timeout", "SECONDS", "How long before SIGKILL; -1: for ever").short('t').allow_hyphen_values(true)
+}
+
+fn wait_timeout_flag() -> Arg {
+    value("wait-timeout", "SECONDS", "How long --wait waits at most")
 }
 
 /// The commands that change what is there.
@@ -450,7 +477,6 @@ fn life() -> Vec<Command> {
             .arg(flag("no-build", "Build nothing though an image is missing"))
             .arg(flag("renew-anon-volumes", "Make anonymous volumes anew, too").short('V'))
             .arg(flag("no-start", "Start nothing"))
-            .arg(flag("dry-run", "Print the plan, and do nothing"))
             // Nobody is asked.
             .arg(flag("yes", "As always").short('y').hide(true))
             .arg(timeout())
@@ -460,7 +486,7 @@ fn life() -> Vec<Command> {
         attended::flags(making(Command::new("up").about("Create and start what the project says")))
             .arg(flag("detach", "Come back as soon as all runs").short('d'))
             .arg(flag("wait", "Come back as soon as all runs and is healthy"))
-            .arg(value("wait-timeout", "SECONDS", "How long --wait waits at most")),
+            .arg(wait_timeout_flag()),
         making(Command::new("create").about("Create what the project says"))
             .arg(flag("detach", "As always").hide(true))
             .arg(flag("wait", "As always").hide(true)),
@@ -473,10 +499,13 @@ fn life() -> Vec<Command> {
             ))
             .arg(flag("volumes", "Remove volumes and what is in them, too").short('v'))
             .arg(flag("remove-orphans", "Remove containers of services that aren't in the project"))
-            .arg(flag("dry-run", "Print the plan, and do nothing"))
             .arg(timeout())
             .arg(services()),
-        Command::new("start").about("Start containers that are there").arg(services()),
+        Command::new("start")
+            .about("Start containers that are there")
+            .arg(flag("wait", "Come back as soon as all run and are healthy"))
+            .arg(wait_timeout_flag())
+            .arg(services()),
         Command::new("stop").about("Stop containers").arg(timeout()).arg(services()),
         Command::new("restart")
             .about("Stop containers and start them again")
@@ -524,6 +553,7 @@ fn looks() -> Vec<Command> {
             .arg(value("since", "TIME", "Only what came since then"))
             .arg(value("until", "TIME", "Only what came until then"))
             .arg(flag("timestamps", "Show when each line came").short('t'))
+            .arg(flag("details", "Show the labels and variables that log options name"))
             .arg(flag("no-log-prefix", "Show lines without their container's name"))
             .arg(flag("no-color", "As always").hide(true))
             .arg(value("index", "NUMBER", "Of this one of the service's containers only"))

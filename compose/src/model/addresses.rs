@@ -25,6 +25,15 @@ pub fn attachment(attachment: &Attachment) -> Result<(), String> {
             return Err(format!("invalid {family} address: {text}"));
         }
     }
+    let is_local = |text: &&String| {
+        text.parse::<IpAddr>().is_ok_and(|address| match address {
+            IpAddr::V4(address) => address.is_link_local(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        })
+    };
+    if let Some(text) = attachment.link_local_ips.iter().find(|text| !is_local(text)) {
+        return Err(format!("invalid link-local IP address: {text}"));
+    }
     attachment.mac_address.as_deref().map_or(Ok(()), hardware)
 }
 
@@ -126,6 +135,11 @@ mod tests {
             given.ends_with("supported only when connecting to networks with user configured subnets"),
             "{given}"
         );
+        let local = |text: &str| {
+            attachment(&Attachment { link_local_ips: vec![text.into()], ..Attachment::default() })
+        };
+        assert_eq!((local("169.254.7.7"), local("fe80::7")), (Ok(()), Ok(())));
+        assert_eq!(local("10.8.0.9"), Err("invalid link-local IP address: 10.8.0.9".to_owned()));
         assert_eq!(attachment(&v4("fd00::9")), Err("invalid IPv4 address: fd00::9".to_owned()));
     }
 }

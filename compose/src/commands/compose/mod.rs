@@ -12,6 +12,7 @@ use crate::apply::project::Performer;
 use crate::apply::project_lock::{self, Held};
 use crate::apply::walk::{self, Progress};
 use crate::cli::compose::{Asked, Verb};
+use crate::cli::config::Digests;
 use crate::cli::members::Verb as Members;
 use crate::cli::telling::Telling;
 use crate::disk::Disk;
@@ -33,6 +34,7 @@ mod cp;
 mod down;
 mod exec;
 mod facts;
+mod files;
 mod images;
 mod known;
 mod lifecycle;
@@ -73,6 +75,7 @@ async fn carry_out(asked: Asked) -> Ended {
     let quiet_pull = quiet_pull || telling != Telling::Lines;
     let wait_timeout = match &verb {
         Verb::Up(up) if up.plan.wait => up.wait_timeout,
+        Verb::Start(start) if start.wait => start.wait_timeout,
         _ => None,
     };
     let open = async || -> Result<Session> {
@@ -89,17 +92,23 @@ async fn carry_out(asked: Asked) -> Ended {
         (loaded, _) => loaded.map(|loaded| loaded.project),
     };
     let to_look_at = async || found(project::look_at(&request)).await;
-    if dry_run && matches!(verb, Verb::Exec(_) | Verb::Attach(_) | Verb::Copy(_)) {
+    let makes_files = matches!(&verb, Verb::Members(Members::Export { .. } | Members::Commit { .. }));
+    if dry_run && (makes_files || matches!(verb, Verb::Exec(_) | Verb::Attach(_) | Verb::Copy(_))) {
         to_look_at().await?;
         tell_lines(format_args!("Nothing is done: --dry-run"));
         return Ok(0);
     }
     match verb {
-        Verb::Config(options) => config::run(&request, &options).map(|()| 0),
+        Verb::Config(options) if options.digests == Digests::AsWritten => {
+            config::run(&request, &options).map(|()| 0)
+        }
+        Verb::Config(options) => {
+            config::run_with_digests(&request, &options, &open().await?.engine).await.map(|()| 0)
+        }
         Verb::Up(up) => up::up(&open().await?, &to_carry_out()?, &up).await,
         Verb::Down(down) => down::down(&open().await?, &to_look_at().await?, &down).await,
-        Verb::Start(services) => {
-            lifecycle::start(&open().await?, &found(project::to_run(&request)).await?, &services).await
+        Verb::Start(start) => {
+            lifecycle::start(&open().await?, &found(project::to_run(&request)).await?, &start).await
         }
         Verb::Stop(stop) => lifecycle::stop(&open().await?, &to_look_at().await?, &stop).await,
         Verb::Restart { stop, no_deps } => {
@@ -140,6 +149,12 @@ async fn observed(session: &Session, project: &Project, verb: Members) -> Ended 
         Members::Wait { services, down } => members::wait(session, project, &services, down).await,
         Members::Volumes { services, quiet, format } => {
             members::volumes(session, project, &services, (quiet, format.as_deref()))
+        }
+        Members::Export { service, index, output } => {
+            files::export(session, project, (&service, index), output.as_deref()).await
+        }
+        Members::Commit { service, index, commit } => {
+            files::commit(session, project, (&service, index), &commit).await
         }
         Members::Remove(asked) => lifecycle::remove(session, project, &asked).await,
         Members::Scale { .. } | Members::Version { .. } => Ok(0),
