@@ -155,7 +155,8 @@ pub fn fetch(url: &str) -> Result<Box<dyn Read + Send>> {
         "--",
         url,
     ]);
-    let mut curl = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().at("curl")?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut curl = command.spawn().at("curl")?;
     let output = curl.stdout.take().ok_or_else(|| Error::new("curl: no output"))?;
     Ok(Box::new(Fetched { curl, output }))
 }
@@ -166,7 +167,9 @@ impl Read for Fetched {
         if length == 0 && !into.is_empty() {
             let ended = self.curl.wait()?;
             if !ended.success() {
-                return Err(std::io::Error::other(format!("curl: {ended}")));
+                let mut said = String::new();
+                self.curl.stderr.take().map_or(Ok(0), |mut stderr| stderr.read_to_string(&mut said))?;
+                return Err(std::io::Error::other(said.lines().next().unwrap_or("curl failed").to_owned()));
             }
         }
         Ok(length)

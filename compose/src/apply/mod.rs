@@ -40,5 +40,6 @@ pub mod task;
 pub mod terminal;
 pub mod unpack;
 pub mod user;
+mod view;
 pub mod volume;
 pub mod walk;

@@ -115,9 +115,8 @@ mod tests {
 
     #[test]
     fn there_may_be_several_networks_or_a_mode() {
-        let (mode, networks) =
-            meant("--network a --network name=b,alias=x,alias=y,ip=10.0.0.2,link-local-ip=169.254.1.2 --network-alias z")
-                .unwrap();
+        let second = "name=b,alias=x,alias=y,ip=10.0.0.2,link-local-ip=169.254.1.2";
+        let (mode, networks) = meant(&format!("--network a --network {second} --network-alias z")).unwrap();
         assert_eq!(networks["b"].link_local_ips, ["169.254.1.2"]);
         assert_eq!(mode, None);
         assert_eq!(networks.keys().collect::<Vec<_>>(), ["a", "b"]);

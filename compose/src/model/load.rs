@@ -247,7 +247,7 @@ impl<'files> Loader<'files> {
         expanded
     }
 
-    /// A text that says which file is read: its variables have their values, even where others stay as they are written.
+    /// A text that says which file is read: its variables have their values, even where others stay as they are.
     pub fn name_of_file(&mut self, text: &str, environment: &Map<String>) -> Result<String, String> {
         if self.without.interpolation { self.expand(text, environment) } else { Ok(text.to_owned()) }
     }

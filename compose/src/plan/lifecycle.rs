@@ -56,7 +56,7 @@ fn wait_for_all(project: &Project, containers: &[&Container], plan: &mut Plan) {
     for container in containers {
         let until = if has_to_end(&container.service) { Until::Completed } else { Until::Ready };
         let goal = Goal { until, required: true };
-        plan.add(Action::Await(target_of(container), goal), Cause::Asked, started.iter().copied());
+        plan.add(Action::Await(target_of(container), goal), Cause::Needed, started.iter().copied());
     }
 }
 

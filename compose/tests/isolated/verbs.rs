@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::docker::{Docker, nothing_is_left, with_each_runtime};
+use crate::docker::{Docker, nothing_is_left, said, with_each_runtime};
 use crate::host::{sh, until};
 use crate::project::Project;
 
@@ -28,7 +28,7 @@ fn an_archive_of_files_becomes_an_image() {
             ["import", "-m", "flat", "-c", "CMD [\"busybox\",\"cat\",\"/data/file\"]", "-c", "ENV A=1"];
         let id = docker.ok(&[&flat[..], &["/run/made.tar.gz", "flat:1"]].concat());
         assert!(id.starts_with("sha256:"), "{id}");
-        assert_eq!(ok(docker, "run --rm flat:1"), "the image's\n");
+        assert_eq!(ok(docker, "run --rm flat:1"), "from the image\n");
         let about = "{{.Id}} {{json .Config.Env}} {{len .RootFS.Layers}}";
         assert_eq!(
             docker.ok(&["image", "inspect", "-f", about, "flat:1"]),
@@ -36,11 +36,9 @@ fn an_archive_of_files_becomes_an_image() {
         );
         assert_eq!(ok(docker, "history --format {{.Comment}} flat:1"), "flat\n");
         // Without a name, by standard input, for another machine.
-        let program = crate::host::program();
-        let line = format!(
-            "import=$(bash -c 'exec -a cortenctl {program} import --platform linux/arm64 - < /run/made.tar') && echo $import"
-        );
-        let unnamed = sh(&line).trim().to_owned();
+        let mut import = docker.command(&["import", "--platform", "linux/arm64", "-"]);
+        let archive = fs::File::open("/run/made.tar").expect("it is there");
+        let unnamed = said(&import.stdin(archive).output().expect("it runs")).0.trim().to_owned();
         let platform = docker.ok(&["image", "inspect", "-f", "{{.Os}}/{{.Architecture}}", &unnamed]);
         assert_eq!(platform, "linux/arm64\n");
         sh(
@@ -157,13 +155,9 @@ fn a_container_has_links_local_addresses_and_networks_by_their_ids() {
 const SERVICES: &str = "
 services:
   web:
-    COMMON
-    command: sh -c 'echo up; echo >&2 down; sleep 0.3; touch /ready; exec sleep 1000'
-    environment: {MODE: 'a b'}
-    labels: {of: shop}
-    logging: {options: {labels: of, env: MODE}}
-    healthcheck: {test: test -e /ready, interval: 100ms}
-    networks: {n: {link_local_ips: [169.254.9.9]}}
+    {COMMON, command: sh -c 'echo up; echo >&2 down; sleep 0.3; busybox touch /ready; exec sleep 1000',
+     environment: {MODE: 'a b'}, labels: {of: shop}, logging: {options: {labels: of, env: MODE}},
+     healthcheck: {test: test -e /ready, interval: 100ms}, networks: {n: {link_local_ips: [169.254.9.9]}}}
 networks:
   n: {ipam: {config: [{subnet: 10.62.0.0/29, aux_addresses: {router: 10.62.0.2}}]}}
 ";
@@ -171,15 +165,7 @@ networks:
 #[test]
 fn a_service_becomes_an_archive_or_an_image_and_is_waited_for() {
     with_each_runtime(|docker| {
-        let common = "COMMON_LINES";
-        let project = Project::new(docker, &SERVICES.replace("COMMON\n", common));
-        let lines = fs::read_to_string("/run/shop/compose.yaml").expect("it is there");
-        let own = format!(
-            "image: box\n    runtime: {}\n    cgroup_parent: {}\n",
-            docker.runtime,
-            crate::docker::cgroup()
-        );
-        fs::write("/run/shop/compose.yaml", lines.replace(common, &own)).expect("it is written");
+        let project = Project::new(docker, SERVICES);
         project.ok(&["create"]);
         let refused = project.says(&["start", "--wait", "--wait-timeout", "0x", "web"]);
         assert_eq!(refused.code, 1, "{}", refused.stderr);
@@ -225,6 +211,77 @@ fn a_service_becomes_an_archive_or_an_image_and_is_waited_for() {
         assert!(resolved.contains("    image: docker.io/library/box:latest@sha256:"), "{resolved}");
         project.ok(&["down", "-t", "0"]);
         ok(docker, "rmi web:2");
+        project.is_gone();
+    });
+}
+
+const OF_IMAGE: &str = "
+services:
+  web:
+    {COMMON, command: sleep 1000, volumes: [{type: image, source: 'two:1', target: /f, image: {subpath: srv/sub/new}}]}
+";
+
+#[test]
+fn an_images_files_are_mounted_and_go_with_the_container() {
+    with_each_runtime(|docker| {
+        for (name, base, change) in [
+            ("two:1", "box", "busybox mkdir -p /srv/sub; echo old > /srv/sub/old; echo > /srv/gone"),
+            ("two:1", "two:1", "busybox rm /srv/gone; echo new > /srv/sub/new"),
+        ] {
+            docker.ok(&["run", "--name", "made", base, "sh", "-c", change]);
+            ok(docker, &format!("commit made {name}"));
+            ok(docker, "rm made");
+        }
+        let views = || sh("ctr snapshots ls | grep -c ' View$\\| View ' || true").trim().to_owned();
+        let mounts =
+            "--mount type=image,src=two:1,dst=/i --mount type=image,src=two:1,dst=/s,image-subpath=srv/sub";
+        ok(docker, &format!("run -d --name web {mounts} box sleep 1000"));
+        let look = || {
+            let read = ok(docker, "exec web busybox cat /i/srv/sub/new /s/new /s/old");
+            let listed = ok(docker, "exec web busybox ls /i/srv");
+            let (_, said, code) = docker.says(&["exec", "web", "busybox", "touch", "/i/x"]);
+            assert_eq!((read.as_str(), listed.as_str(), code), ("new\nnew\nold\n", "sub\n", 1), "{said}");
+            assert!(said.contains("Read-only"), "{said}");
+        };
+        look();
+        let told = "{{range .Mounts}}{{.Type}} {{.Source}} {{.RW}};{{end}}";
+        let mounted = docker.ok(&["inspect", "-f", told, "web"]);
+        assert!(mounted.starts_with("image two:1 false;image two:1 false;volume "), "{mounted}");
+        let project = Project::new(docker, OF_IMAGE);
+        project.ok(&["up", "-d"]);
+        assert_eq!(project.ok(&["exec", "-T", "web", "busybox", "cat", "/f"]).stdout, "new\n");
+        assert!(project.ok(&["up", "-d"]).stderr.contains("Running"));
+        project.write(&OF_IMAGE.replace("srv/sub/new", "srv/gone"));
+        let said = project.says(&["up", "-d"]);
+        assert!(
+            said.code == 1 && said.stderr.contains("image two:1: subpath srv/gone: no such"),
+            "{}",
+            said.stderr
+        );
+        project.ok(&["down", "-t", "0"]);
+        // The image goes, and what is mounted of it stays; whoever removes the container, nothing is left.
+        ok(docker, "rmi -f two:1");
+        look();
+        ok(docker, "restart -t 0 web");
+        look();
+        ok(docker, "rm -f -v web");
+        until("no view is left", || views() == "0");
+        let id = ok(docker, "create --mount type=image,src=box,dst=/i box true");
+        sh(&format!("ctr containers rm {}; ctr images tag docker.io/library/box:latest tmp:1", id.trim()));
+        sh("ctr images rm --sync tmp:1");
+        until("what nobody names is collected", || views() == "0");
+        for (mount, why) in [
+            ("type=image,dst=/i", "field Source must not be empty"),
+            (
+                "type=image,src=box,dst=/i,image-subpath=../x",
+                "subpath must be a relative path within the image",
+            ),
+            ("type=volume,src=box,dst=/i,image-subpath=x", "cannot mix 'image-*' options"),
+            ("type=image,src=nowhere.invalid/x,dst=/i", "nowhere.invalid/x"),
+        ] {
+            let (_, said, code) = docker.says(&["run", "--mount", mount, "box", "true"]);
+            assert!(code == 125 && said.contains(why), "{mount}: {code}: {said}");
+        }
         project.is_gone();
     });
 }

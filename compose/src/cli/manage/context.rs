@@ -28,7 +28,11 @@ pub enum Context {
 const OTHERS: [&str; 5] = ["create", "export", "import", "rm", "update"];
 
 pub fn tree() -> Command {
-    let other = |verb| Command::new(verb).hide(true).arg(command_line("ARG", "Not done").num_args(0..));
+    let other = |verb| {
+        Command::new(verb)
+            .hide(true)
+            .arg(command_line("ARG", "Not done").required(false).num_args(0..).allow_hyphen_values(true))
+    };
     group("context", "Show where commands go: to this host's containerd")
         .subcommands([
             Command::new("ls")
