@@ -14,6 +14,7 @@ use super::inside::{self, Attach, CopyServices, ExecService, RunService};
 use super::members;
 use super::project;
 use super::pull::{self, Pull};
+use super::start::{self, Start};
 use super::telling::Telling;
 use super::typed::Typed;
 use crate::apply::image::When;
@@ -142,16 +143,6 @@ pub enum ImagesOfDown {
     All,
 }
 
-/// `start`
-#[derive(Clone, Debug, Default)]
-pub struct Start {
-    pub services: Vec<String>,
-    /// Whether the command waits until all are ready.
-    pub wait: bool,
-    /// How long it waits for a container at most; none: as long as it takes.
-    pub wait_timeout: Option<Duration>,
-}
-
 /// `stop`
 #[derive(Clone, Debug, Default)]
 pub struct StopServices {
@@ -273,7 +264,7 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
         "up" => {
             let up = up(of)?;
             let attended = attended::attended(&Typed(of), of.get_flag("detach"), up.plan.wait)?;
-            Verb::Up(Up { attended, wait_timeout: wait_timeout(of)?, ..up })
+            Verb::Up(Up { attended, wait_timeout: start::wait_timeout(&Typed(of))?, ..up })
         }
         "create" => {
             let up = up(of)?;
@@ -294,11 +285,7 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
                 Some(other) => return Err(Error::new(format!("invalid value for --rmi: {other:?}"))),
             },
         }),
-        "start" => Verb::Start(Start {
-            services: texts(of, "service"),
-            wait: of.get_flag("wait"),
-            wait_timeout: wait_timeout(of)?,
-        }),
+        "start" => Verb::Start(start::start(&Typed(of))?),
         "stop" => Verb::Stop(stop(of)?),
         "restart" => Verb::Restart { stop: stop(of)?, no_deps: of.get_flag("no-deps") },
         "ps" => Verb::Ps(ps(&Typed(of))?),
@@ -418,11 +405,6 @@ fn seconds(of: &ArgMatches) -> Result<Option<i64>> {
     typed.map(|typed| typed.parse().map_err(|_| wrong(typed))).transpose()
 }
 
-fn wait_timeout(of: &ArgMatches) -> Result<Option<Duration>> {
-    let seconds = Typed(of).read("wait-timeout")?.filter(|seconds| *seconds > 0);
-    Ok(seconds.map(Duration::from_secs))
-}
-
 fn logs(of: &ArgMatches) -> Result<Logs> {
     let text = |name: &str| of.get_one::<String>(name).cloned();
     let wrong = |typed: &str| Error::new(format!("--tail {typed}: must be a number, or all"));
@@ -451,10 +433,6 @@ fn services() -> Arg {
 
 fn timeout() -> Arg {
     value("timeout", "SECONDS", "How long before SIGKILL; -1: for ever").short('t').allow_hyphen_values(true)
-}
-
-fn wait_timeout_flag() -> Arg {
-    value("wait-timeout", "SECONDS", "How long --wait waits at most")
 }
 
 /// The commands that change what is there.
@@ -486,7 +464,7 @@ fn life() -> Vec<Command> {
         attended::flags(making(Command::new("up").about("Create and start what the project says")))
             .arg(flag("detach", "Come back as soon as all runs").short('d'))
             .arg(flag("wait", "Come back as soon as all runs and is healthy"))
-            .arg(wait_timeout_flag()),
+            .arg(start::wait_timeout_flag()),
         making(Command::new("create").about("Create what the project says"))
             .arg(flag("detach", "As always").hide(true))
             .arg(flag("wait", "As always").hide(true)),
@@ -501,11 +479,7 @@ fn life() -> Vec<Command> {
             .arg(flag("remove-orphans", "Remove containers of services that aren't in the project"))
             .arg(timeout())
             .arg(services()),
-        Command::new("start")
-            .about("Start containers that are there")
-            .arg(flag("wait", "Come back as soon as all run and are healthy"))
-            .arg(wait_timeout_flag())
-            .arg(services()),
+        start::command().arg(services()),
         Command::new("stop").about("Stop containers").arg(timeout()).arg(services()),
         Command::new("restart")
             .about("Stop containers and start them again")

@@ -57,7 +57,7 @@ pub enum Format {
 /// Which images are named by their digests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Digests {
-    /// Those that are in the files.
+    /// Images that have one in the files.
     AsWritten,
     /// All.
     Resolved,

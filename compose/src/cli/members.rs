@@ -80,6 +80,33 @@ pub struct Remove {
 
 /// The commands.
 pub fn commands() -> Vec<Command> {
+    let mut commands = verbs();
+    commands.extend(files());
+    commands
+}
+
+/// What makes an archive or an image of a container.
+fn files() -> [Command; 2] {
+    let index = || value("index", "NUMBER", "Of which of the service's containers");
+    [
+        Command::new("export")
+            .about("Write the filesystem of a service's container as a tar archive")
+            .after_help("Example: export -o web.tar web")
+            .arg(value("output", "FILE", "Write to FILE instead of standard output").short('o'))
+            .arg(index())
+            .arg(operands("SERVICE", "The service").num_args(1)),
+        observe::commit_flags(
+            Command::new("commit")
+                .about("Make an image of a service's container and what it has written")
+                .after_help("Example: commit -m 'with tools' web web:2"),
+        )
+        .arg(index())
+        .arg(operands("SERVICE", "The service").num_args(1))
+        .arg(operands("REPOSITORY[:TAG]", "The image's name").required(false).num_args(0..=1)),
+    ]
+}
+
+fn verbs() -> Vec<Command> {
     let services = || operands("SERVICE", "Only these").required(false).num_args(0..);
     let format = || value("format", "FORMAT", "table, json, or a template of Go");
     let quiet = |help| flag("quiet", help).short('q');
@@ -134,20 +161,6 @@ pub fn commands() -> Vec<Command> {
             .arg(flag("volumes", "With their anonymous volumes").short('v'))
             .arg(flag("all", "As always").short('a').hide(true))
             .arg(services()),
-        Command::new("export")
-            .about("Write the filesystem of a service's container as a tar archive")
-            .after_help("Example: export -o web.tar web")
-            .arg(value("output", "FILE", "Write to FILE instead of standard output").short('o'))
-            .arg(value("index", "NUMBER", "Of which of the service's containers"))
-            .arg(operands("SERVICE", "The service").num_args(1)),
-        observe::commit_flags(
-            Command::new("commit")
-                .about("Make an image of a service's container and what it has written")
-                .after_help("Example: commit -m 'with tools' web web:2"),
-        )
-        .arg(value("index", "NUMBER", "Of which of the service's containers"))
-        .arg(operands("SERVICE", "The service").num_args(1))
-        .arg(operands("REPOSITORY[:TAG]", "The image's name").required(false).num_args(0..=1)),
         Command::new("version")
             .about("Say which version this is")
             .arg(value("format", "FORMAT", "pretty or json").short('f'))

@@ -143,8 +143,8 @@ impl Engine {
         }
     }
 
-    /// Writes all that can be read as a blob, and gives its digest and its size in bytes. The blob has the label `label`,
-    /// which tells the digest, too. To be called under a lease.
+    /// Writes all that can be read as a blob, and gives its digest and its size in bytes. Its label `label` tells the
+    /// digest, too. To be called under a lease.
     ///
     /// Errors: what can't be read leaves no blob.
     pub async fn write_blob(

@@ -6,6 +6,9 @@ use super::types::{Attachment, Network, Project};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
+/// The addresses that hosts give themselves.
+const LINK_LOCAL: [&str; 2] = ["169.254.0.0/16", "fe80::/10"];
+
 /// An address that none of a network's subnets has.
 pub fn outside(address: &str) -> String {
     format!("no configured subnet contains IP address {address}")
@@ -25,12 +28,9 @@ pub fn attachment(attachment: &Attachment) -> Result<(), String> {
             return Err(format!("invalid {family} address: {text}"));
         }
     }
-    let is_local = |text: &&String| {
-        text.parse::<IpAddr>().is_ok_and(|address| match address {
-            IpAddr::V4(address) => address.is_link_local(),
-            IpAddr::V6(address) => address.is_unicast_link_local(),
-        })
-    };
+    let is_in = |net: &str, address: IpAddr| net.parse::<IpNet>().is_ok_and(|net| net.contains(&address));
+    let is_local =
+        |text: &&String| text.parse().is_ok_and(|address| LINK_LOCAL.iter().any(|net| is_in(net, address)));
     if let Some(text) = attachment.link_local_ips.iter().find(|text| !is_local(text)) {
         return Err(format!("invalid link-local IP address: {text}"));
     }

@@ -244,6 +244,7 @@ fn an_images_files_are_mounted_and_go_with_the_container() {
             assert!(said.contains("Read-only"), "{said}");
         };
         look();
+        assert_eq!(views(), "2");
         let told = "{{range .Mounts}}{{.Type}} {{.Source}} {{.RW}};{{end}}";
         let mounted = docker.ok(&["inspect", "-f", told, "web"]);
         assert!(mounted.starts_with("image two:1 false;image two:1 false;volume "), "{mounted}");
@@ -270,18 +271,19 @@ fn an_images_files_are_mounted_and_go_with_the_container() {
         sh(&format!("ctr containers rm {}; ctr images tag docker.io/library/box:latest tmp:1", id.trim()));
         sh("ctr images rm --sync tmp:1");
         until("what nobody names is collected", || views() == "0");
-        for (mount, why) in [
-            ("type=image,dst=/i", "field Source must not be empty"),
-            (
-                "type=image,src=box,dst=/i,image-subpath=../x",
-                "subpath must be a relative path within the image",
-            ),
-            ("type=volume,src=box,dst=/i,image-subpath=x", "cannot mix 'image-*' options"),
-            ("type=image,src=nowhere.invalid/x,dst=/i", "nowhere.invalid/x"),
-        ] {
-            let (_, said, code) = docker.says(&["run", "--mount", mount, "box", "true"]);
-            assert!(code == 125 && said.contains(why), "{mount}: {code}: {said}");
-        }
+        images_that_cannot_be_mounted(docker);
         project.is_gone();
     });
+}
+
+fn images_that_cannot_be_mounted(docker: &Docker) {
+    for (mount, why) in [
+        ("type=image,dst=/i", "field Source must not be empty"),
+        ("type=image,src=box,dst=/i,image-subpath=../x", "subpath must be a relative path within the image"),
+        ("type=volume,src=box,dst=/i,image-subpath=x", "cannot mix 'image-*' options"),
+        ("type=image,src=nowhere.invalid/x,dst=/i", "nowhere.invalid/x"),
+    ] {
+        let (_, said, code) = docker.says(&["run", "--mount", mount, "box", "true"]);
+        assert!(code == 125 && said.contains(why), "{mount}: {code}: {said}");
+    }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Session, facts, images, progress};
 use crate::apply::project_lock::Held;
-use crate::cli::compose::{Start, StopServices};
+use crate::cli::compose::StopServices;
 use crate::cli::members::Remove;
+use crate::cli::start::Start;
 use crate::commands::Ended;
 use crate::error::{Error, tell_lines};
 use crate::model::types::Project;

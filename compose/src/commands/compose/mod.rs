@@ -66,18 +66,8 @@ async fn carry_out(asked: Asked) -> Ended {
     let Asked { request, namespace, address, dry_run, telling, quiet_build, verb } = asked;
     // Who comes back at once reads no output.
     let shows_hooks = matches!(&verb, Verb::Up(up) if !up.detach);
-    let quiet_pull = match &verb {
-        Verb::Run(run) => run.quiet_pull,
-        Verb::Up(up) => up.quiet_pull,
-        Verb::Pull(asked) => asked.quiet,
-        _ => false,
-    };
-    let quiet_pull = quiet_pull || telling != Telling::Lines;
-    let wait_timeout = match &verb {
-        Verb::Up(up) if up.plan.wait => up.wait_timeout,
-        Verb::Start(start) if start.wait => start.wait_timeout,
-        _ => None,
-    };
+    let quiet_pull = pulls_quietly(&verb) || telling != Telling::Lines;
+    let wait_timeout = wait_timeout(&verb);
     let open = async || -> Result<Session> {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
@@ -129,6 +119,24 @@ async fn carry_out(asked: Asked) -> Ended {
         Verb::Attach(asked) => attach::attach(&open().await?, &to_look_at().await?, &asked).await,
         Verb::Copy(asked) => cp::cp(&open().await?, &to_look_at().await?, &asked).await,
         Verb::Pull(asked) => images::pull(&open().await?, &to_run()?, &asked).await,
+    }
+}
+
+fn pulls_quietly(verb: &Verb) -> bool {
+    match verb {
+        Verb::Run(run) => run.quiet_pull,
+        Verb::Up(up) => up.quiet_pull,
+        Verb::Pull(asked) => asked.quiet,
+        _ => false,
+    }
+}
+
+/// How long is waited for a container at most, if somebody says.
+fn wait_timeout(verb: &Verb) -> Option<Duration> {
+    match verb {
+        Verb::Up(up) if up.plan.wait => up.wait_timeout,
+        Verb::Start(start) if start.wait => start.wait_timeout,
+        _ => None,
     }
 }
 
