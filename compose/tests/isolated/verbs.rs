@@ -157,7 +157,7 @@ services:
   web:
     {COMMON, command: sh -c 'echo up; echo >&2 down; sleep 0.3; busybox touch /ready; exec sleep 1000',
      environment: {MODE: 'a b'}, labels: {of: shop}, logging: {options: {labels: of, env: MODE}},
-     healthcheck: {test: test -e /ready, interval: 100ms}, networks: {n: {link_local_ips: [169.254.9.9]}}}
+     healthcheck: {test: test -e /ready, interval: 100ms, retries: 100}, networks: {n: {link_local_ips: [169.254.9.9]}}}
 networks:
   n: {ipam: {config: [{subnet: 10.62.0.0/29, aux_addresses: {router: 10.62.0.2}}]}}
 ";
