@@ -149,6 +149,53 @@ fn what_is_wrong_is_told_with_its_place() {
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
 
+/// What is printed of `parts/compose.yaml` with flags that leave out a part of the work, one file for each.
+#[test]
+fn parts_of_the_work_are_left_out() {
+    let directory = directory().join("parts");
+    let mut differ = Vec::new();
+    for flags in [
+        "--no-interpolate",
+        "--no-interpolate --no-normalize --no-path-resolution",
+        "--no-normalize",
+        "--no-path-resolution",
+        "--no-env-resolution",
+        "--no-interpolate --images",
+        "--variables",
+        "--variables --format json",
+    ] {
+        let mut command = program(&ours(), &directory);
+        let output = command.env("DB", "d").arg("config").args(flags.split(' ')).output().unwrap();
+        let printed = moved(&directory, &output.stdout);
+        let name = flags.replace("--", "").replace(' ', "_");
+        let expected = directory.join(format!("{name}.out"));
+        if std::env::var_os("CORTEN_UPDATE").is_some() {
+            fs::write(&expected, &printed).unwrap();
+        }
+        if !output.status.success() || fs::read_to_string(&expected).unwrap_or_default() != printed {
+            differ.push(format!("{flags}: {}{printed}", String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+/// A project that doesn't fit together is printed by whom doesn't look.
+#[test]
+fn what_does_not_fit_together_is_printed_if_nobody_looks() {
+    let directory = directory().join("wrong");
+    let file = std::env::temp_dir().join(format!("corten-compose-unfit-{}.yaml", std::process::id()));
+    fs::write(&file, "{name: a, services: {a: {image: i, depends_on: [nobody], volumes: ['v:/v']}}}")
+        .unwrap();
+    let config = |flags: &[&str]| {
+        let mut command = program(&ours(), &directory);
+        command.arg("-f").arg(&file).arg("config").args(flags).output().unwrap()
+    };
+    let (refused, printed) = (config(&[]), config(&["--no-consistency", "--dry-run"]));
+    fs::remove_file(&file).unwrap();
+    assert_eq!((refused.status.code(), printed.status.code()), (Some(1), Some(0)));
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("nobody:"));
+}
+
 /// Each field that the Model has is in one of the expected files.
 #[test]
 fn each_field_has_a_case() {
@@ -161,7 +208,7 @@ fn each_field_has_a_case() {
     let types = include_str!("../src/model/types.rs");
     let fields = types.lines().filter_map(|line| line.strip_prefix("    pub ")?.split_once(": "));
     // What is printed under another name, or not at all.
-    let others = ["kind", "extensions", "directory", "files", "disabled"];
+    let others = ["kind", "extensions", "directory", "files", "disabled", "cpuset_mems"];
     let missing: Vec<&str> = fields
         .map(|(field, _)| field)
         .filter(|field| !others.contains(field) && !seen.contains(*field))

@@ -46,35 +46,21 @@ pub async fn save(
 
 /// Reads images from an archive, compressed or not; none: standard input. Gives the names that it had.
 pub async fn load(engine: &Engine, from: Option<&Path>) -> Result<Vec<String>> {
-    let mut archive: Box<dyn Read + Send> = match from {
+    let archive: Box<dyn Read + Send> = match from {
         Some(path) => Box::new(File::open(path).at(path.display())?),
         None => Box::new(std::io::stdin()),
     };
-    let mut head = Vec::new();
-    let read = archive.by_ref().take(MAGIC_BYTES_MAX).read_to_end(&mut head);
-    read.at(from.map_or("stdin".to_owned(), |path| path.display().to_string()))?;
-    let head = std::io::Cursor::new(head);
-    let unpacker =
-        UNPACKERS.iter().find(|(magic, _)| head.get_ref().starts_with(magic)).map(|(_, program)| *program);
+    let opened = Unpacked::of(archive);
+    let opened = opened.at(from.map_or("stdin".to_owned(), |path| path.display().to_string()))?;
     let before = names(engine).await?;
     let mut command =
         ctr::command(engine, &["images", "import", "--snapshotter", &unpack::snapshotter(), "-"]);
     command.stdout(Stdio::null());
-    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).at("a pipe")?;
-    // Not one of tokio's threads: nobody waits for an input that has no end.
-    std::thread::spawn(move || std::io::copy(&mut head.chain(archive), &mut File::from(write)));
-    let mut unpacker =
-        unpacker.map(|program| unpack_by(program, &read).map(|child| (program, child))).transpose()?;
-    let unpacked = unpacker.as_mut().and_then(|(_, child)| child.stdout.take());
-    command.stdin(unpacked.map_or_else(|| Stdio::from(read), Stdio::from));
+    let (input, unpacking) = opened.begin()?;
+    command.stdin(input);
     let loaded = ctr::run(command).await;
-    if let Some((program, mut child)) = unpacker {
-        let ended = child.wait().at(program)?;
-        // What it could not unpack is why `ctr` has failed, or should have.
-        if !ended.success() {
-            return Err(Error::new(format!("{program}: not a whole archive ({ended})")));
-        }
-    }
+    // What could not be unpacked is why `ctr` has failed, or should have.
+    unpacking.finish()?;
     loaded?;
     let after = names(engine).await?;
     // What was read is written anew, also where it is the same as before.
@@ -82,10 +68,64 @@ pub async fn load(engine: &Engine, from: Option<&Path>) -> Result<Vec<String>> {
     Ok(after.into_iter().filter(|(name, at)| is_read(name, at)).map(|(name, _)| name).collect())
 }
 
-fn unpack_by(program: &str, archive: &OwnedFd) -> Result<Child> {
-    let mut command = Command::new(program);
-    command.arg("-dc").stdin(archive.try_clone().at("a pipe")?).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.spawn().at(program)
+/// An archive, compressed or not, of which the beginning is read.
+pub struct Unpacked {
+    head: std::io::Cursor<Vec<u8>>,
+    rest: Box<dyn Read + Send>,
+    /// What unpacks it, if it is compressed.
+    program: Option<&'static str>,
+}
+
+/// The program that unpacks, as long as it runs.
+pub struct Unpacking(Option<(&'static str, Child)>);
+
+impl Unpacked {
+    /// Reads the beginning.
+    pub fn of(mut archive: Box<dyn Read + Send>) -> Result<Unpacked> {
+        let mut head = Vec::new();
+        archive.by_ref().take(MAGIC_BYTES_MAX).read_to_end(&mut head)?;
+        let program =
+            UNPACKERS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, program)| *program);
+        Ok(Unpacked { head: std::io::Cursor::new(head), rest: archive, program })
+    }
+
+    /// Begins to unpack. What fails to be read fails so for whoever reads what this gives.
+    pub fn reader(self) -> Result<(Box<dyn Read + Send>, Unpacking)> {
+        if self.program.is_none() {
+            return Ok((Box::new(self.head.chain(self.rest)), Unpacking(None)));
+        }
+        let (input, unpacking) = self.begin()?;
+        Ok((Box::new(File::from(input)), unpacking))
+    }
+
+    /// Begins to unpack. Gives the end of a pipe that all comes by.
+    pub fn begin(self) -> Result<(OwnedFd, Unpacking)> {
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).at("a pipe")?;
+        let Unpacked { head, rest, program } = self;
+        // Not one of tokio's threads: nobody waits for an input that has no end.
+        std::thread::spawn(move || std::io::copy(&mut head.chain(rest), &mut File::from(write)));
+        let Some(program) = program else { return Ok((read, Unpacking(None))) };
+        let mut command = Command::new(program);
+        command.arg("-dc").stdin(read).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().at(program)?;
+        let output = child.stdout.take().ok_or_else(|| Error::new(format!("{program}: no output")))?;
+        Ok((output.into(), Unpacking(Some((program, child)))))
+    }
+}
+
+impl Unpacking {
+    /// Waits for the program's end.
+    ///
+    /// Errors: what isn't a whole archive.
+    pub fn finish(self) -> Result<()> {
+        let Some((program, mut child)) = self.0 else { return Ok(()) };
+        let ended = child.wait().at(program)?;
+        if ended.success() {
+            Ok(())
+        } else {
+            Err(Error::new(format!("{program}: not a whole archive ({ended})")))
+        }
+    }
 }
 
 /// When each name was written.

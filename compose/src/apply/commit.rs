@@ -18,8 +18,8 @@ use crate::observe::{Observed, State};
 use crate::reference::Reference;
 use crate::spec::commit::{self, Step};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// What a manifest and a config of Docker's are, and a layer beside them.
 const DOCKERS: [&str; 3] = [
@@ -28,7 +28,7 @@ const DOCKERS: [&str; 3] = [
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 ];
 /// The label by which containerd tells the digest of a layer's archive without its compression.
-const UNCOMPRESSED: &str = "containerd.io/uncompressed";
+pub const UNCOMPRESSED: &str = "containerd.io/uncompressed";
 
 /// The image that a container is to become.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! A container's life: created under a lease, started, removed in the order that leaves nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use super::joined::{joined, rejoined};
 use super::keeper::{self, Told};
 use super::stdio::Streams;
 use super::sweep::Making;
+use super::view::Views;
 use super::volume::Volume;
-use super::{host, inherited, stop, task, unpack, user, volume};
+use super::{host, inherited, stop, task, unpack, user, view, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::engine::containers::{
@@ -115,7 +116,7 @@ impl Maker<'_> {
             ..Prepare::default()
         };
         let layers = engine.call(prepare).await.at("its snapshot")?.mounts;
-        let places = self.places(&layers, anonymous).await?;
+        let places = self.places(engine, &layers, anonymous).await?;
         let namespace = (NAMESPACE.to_owned(), engine.namespace().to_owned());
         let hostname = hostname(service, self.id)?;
         let host = host::look();
@@ -148,14 +149,14 @@ impl Maker<'_> {
             member: self.new.member.clone(),
             ..Record::default()
         };
-        self.register(engine, spec, record, &hostname, host.systemd).await
+        self.register(engine, (spec, places.views.labels()), record, &hostname, host.systemd).await
     }
 
     /// Gives the container its name and its record. Names are unique because whoever gives one holds the lock.
     async fn register(
         &self,
         engine: &Engine,
-        spec: Any,
+        (spec, views): (Any, HashMap<String, String>),
         record: Record,
         hostname: &str,
         systemd: bool,
@@ -171,6 +172,7 @@ impl Maker<'_> {
         };
         let mut record = Record { name, ..record };
         let mut labels = record.divide_labels(&image.document.config.labels);
+        labels.extend(views);
         let told = Told {
             id: self.id,
             name: &record.name,
@@ -205,7 +207,7 @@ impl Maker<'_> {
     }
 
     /// The places on the host of all that is mounted.
-    async fn places(&self, layers: &[Layer], anonymous: &mut Vec<String>) -> Result<Places> {
+    async fn places(&self, engine: &Engine, layers: &[Layer], anonymous: &mut Vec<String>) -> Result<Places> {
         let New { image, binds, .. } = &self.new;
         let service = &self.mounted;
         let is_asked = |target: &String| {
@@ -223,6 +225,16 @@ impl Maker<'_> {
         for mount in service.volumes.iter().cloned().chain(of_image) {
             let source = match mount.kind {
                 MountKind::Tmpfs => continue,
+                MountKind::Image => {
+                    let layers = places.views.make(engine, self.id, &mount).await?;
+                    places.binds.push(Bind {
+                        layers,
+                        target: mount.target,
+                        read_only: true,
+                        ..Bind::default()
+                    });
+                    continue;
+                }
                 MountKind::Bind => bind_source(&mount)?,
                 MountKind::Volume => {
                     let name = self.volume(&mount, layers, anonymous).await?;
@@ -243,6 +255,7 @@ impl Maker<'_> {
                 read_only: mount.read_only,
                 propagation: options.propagation,
                 recursive: options.recursive,
+                ..Bind::default()
             });
         }
         Ok(places)
@@ -278,6 +291,8 @@ struct Places {
     /// The volume at each place in the container.
     volumes: BTreeMap<String, String>,
     subpaths: Subpaths,
+    /// The images that are mounted.
+    views: Views,
 }
 
 impl Places {
@@ -537,6 +552,7 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
         let removed = engine.call(RemoveSnapshot { snapshotter, key: snapshot_key }).await;
         absent_is_fine(removed.at(id).map(drop))?;
     }
+    view::remove(engine, &observed.container).await?;
     // The last hook has done it, unless it failed. What can't be taken back now is at the next sweep, by its list.
     if is_released(disk, id).await {
         disk::remove_dir(&disk.running(id))?;

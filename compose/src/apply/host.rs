@@ -36,6 +36,7 @@ pub fn look() -> Host {
         kernel: kernel(),
         apparmor: fs::read_to_string(APPARMOR).is_ok_and(|is_on| is_on.starts_with('Y')),
         capabilities: capabilities(),
+        memory_nodes: first_list(&MEMORY_NODES),
         init: INITS.iter().find_map(|init| on_path(init)).map(|path| path.to_string_lossy().into_owned()),
     }
 }
@@ -47,11 +48,22 @@ const CPUS: [&str; 3] = [
     "/sys/devices/system/cpu/online",
 ];
 
+/// The same of memory nodes.
+const MEMORY_NODES: [&str; 3] = [
+    "/sys/fs/cgroup/cpuset.mems.effective",
+    "/sys/fs/cgroup/cpuset/cpuset.effective_mems",
+    "/sys/devices/system/node/has_memory",
+];
+
 /// The CPUs that containers can have.
 pub fn cpus() -> Result<Cpus> {
-    let lists = CPUS.iter().filter_map(|file| fs::read_to_string(file).ok());
-    let list = lists.into_iter().find(|list| !list.trim().is_empty()).unwrap_or_default();
-    Cpus::parse(&list)
+    Cpus::parse(&first_list(&CPUS))
+}
+
+/// The first list among files that is there and not empty.
+fn first_list(files: &[&str]) -> String {
+    let lists = files.iter().filter_map(|file| fs::read_to_string(file).ok());
+    lists.into_iter().find(|list| !list.trim().is_empty()).unwrap_or_default()
 }
 
 /// The runtime of containers that name none: Corten's, where it is installed.

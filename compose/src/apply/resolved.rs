@@ -249,7 +249,7 @@ fn source(
 
 fn bind(source: PathBuf, target: String) -> Bind {
     let source = source.to_string_lossy().into_owned();
-    Bind { source, target, read_only: true, propagation: None, recursive: None }
+    Bind { source, target, read_only: true, ..Bind::default() }
 }
 
 fn missing(kind: &str, reference: &FileReference) -> Error {

@@ -1,7 +1,7 @@
 //! `corten-compose`: docker compose's commands and flags.
 
 use super::config;
-use crate::model::request::Request;
+use crate::model::request::{Request, Without};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use super::inside::{self, Attach, CopyServices, ExecService, RunService};
 use super::members;
 use super::project;
 use super::pull::{self, Pull};
+use super::start::{self, Start};
 use super::telling::Telling;
 use super::typed::Typed;
 use crate::apply::image::When;
@@ -44,7 +45,7 @@ pub enum Verb {
     Config(config::Options),
     Up(Up),
     Down(Down),
-    Start(Vec<String>),
+    Start(Start),
     Stop(StopServices),
     Restart { stop: StopServices, no_deps: bool },
     Ps(Ps),
@@ -67,7 +68,7 @@ impl Verb {
             Verb::Up(up) => up.plan.services.clone(),
             Verb::Down(down) => down.plan.services.clone(),
             Verb::Stop(stop) | Verb::Restart { stop, .. } => stop.services.clone(),
-            Verb::Start(services) => services.clone(),
+            Verb::Start(start) => start.services.clone(),
             Verb::Pull(asked) => asked.services.clone(),
             Verb::Ps(ps) => ps.services.clone(),
             Verb::Logs(logs) => logs.services.clone(),
@@ -205,7 +206,7 @@ pub fn command() -> Command {
         .args([
             value("namespace", "NAME", "containerd's namespace [default: default]").short('n'),
             value("address", "SOCKET", "containerd's socket").short('a'),
-            flag("dry-run", "Print the plan, and do nothing"),
+            flag("dry-run", "Print the plan, and do nothing").global(true),
             value("progress", "TYPE", "How it tells of what it does: plain, json, quiet"),
         ])
         .args(project::of_no_effect())
@@ -235,6 +236,10 @@ pub fn asked(
         profiles: texts(matches, "profile"),
         services: verb.services(),
         no_deps: verb.no_deps(),
+        without: match &verb {
+            Verb::Config(options) => options.without,
+            _ => Without::default(),
+        },
     };
     let telling = text("progress").or_else(|| request.environment.get("COMPOSE_PROGRESS").cloned());
     let telling = match Telling::of(telling.as_deref())? {
@@ -246,7 +251,7 @@ pub fn asked(
         request,
         namespace: text("namespace"),
         address: text("address"),
-        dry_run: matches.get_flag("dry-run") || has(of, "dry-run"),
+        dry_run: matches.get_flag("dry-run"),
         telling,
         quiet_build,
         verb,
@@ -259,8 +264,7 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
         "up" => {
             let up = up(of)?;
             let attended = attended::attended(&Typed(of), of.get_flag("detach"), up.plan.wait)?;
-            let wait_timeout = Typed(of).read("wait-timeout")?.filter(|seconds| *seconds > 0);
-            Verb::Up(Up { attended, wait_timeout: wait_timeout.map(Duration::from_secs), ..up })
+            Verb::Up(Up { attended, wait_timeout: start::wait_timeout(&Typed(of))?, ..up })
         }
         "create" => {
             let up = up(of)?;
@@ -281,7 +285,7 @@ fn verb(name: &str, of: &ArgMatches) -> Result<Verb> {
                 Some(other) => return Err(Error::new(format!("invalid value for --rmi: {other:?}"))),
             },
         }),
-        "start" => Verb::Start(texts(of, "service")),
+        "start" => Verb::Start(start::start(&Typed(of))?),
         "stop" => Verb::Stop(stop(of)?),
         "restart" => Verb::Restart { stop: stop(of)?, no_deps: of.get_flag("no-deps") },
         "ps" => Verb::Ps(ps(&Typed(of))?),
@@ -418,6 +422,7 @@ fn logs(of: &ArgMatches) -> Result<Logs> {
             since: text("since"),
             until: text("until"),
             timestamps: of.get_flag("timestamps"),
+            details: of.get_flag("details"),
         },
     })
 }
@@ -450,7 +455,6 @@ fn life() -> Vec<Command> {
             .arg(flag("no-build", "Build nothing though an image is missing"))
             .arg(flag("renew-anon-volumes", "Make anonymous volumes anew, too").short('V'))
             .arg(flag("no-start", "Start nothing"))
-            .arg(flag("dry-run", "Print the plan, and do nothing"))
             // Nobody is asked.
             .arg(flag("yes", "As always").short('y').hide(true))
             .arg(timeout())
@@ -460,7 +464,7 @@ fn life() -> Vec<Command> {
         attended::flags(making(Command::new("up").about("Create and start what the project says")))
             .arg(flag("detach", "Come back as soon as all runs").short('d'))
             .arg(flag("wait", "Come back as soon as all runs and is healthy"))
-            .arg(value("wait-timeout", "SECONDS", "How long --wait waits at most")),
+            .arg(start::wait_timeout_flag()),
         making(Command::new("create").about("Create what the project says"))
             .arg(flag("detach", "As always").hide(true))
             .arg(flag("wait", "As always").hide(true)),
@@ -473,10 +477,9 @@ fn life() -> Vec<Command> {
             ))
             .arg(flag("volumes", "Remove volumes and what is in them, too").short('v'))
             .arg(flag("remove-orphans", "Remove containers of services that aren't in the project"))
-            .arg(flag("dry-run", "Print the plan, and do nothing"))
             .arg(timeout())
             .arg(services()),
-        Command::new("start").about("Start containers that are there").arg(services()),
+        start::command().arg(services()),
         Command::new("stop").about("Stop containers").arg(timeout()).arg(services()),
         Command::new("restart")
             .about("Stop containers and start them again")
@@ -524,6 +527,7 @@ fn looks() -> Vec<Command> {
             .arg(value("since", "TIME", "Only what came since then"))
             .arg(value("until", "TIME", "Only what came until then"))
             .arg(flag("timestamps", "Show when each line came").short('t'))
+            .arg(flag("details", "Show the labels and variables that log options name"))
             .arg(flag("no-log-prefix", "Show lines without their container's name"))
             .arg(flag("no-color", "As always").hide(true))
             .arg(value("index", "NUMBER", "Of this one of the service's containers only"))

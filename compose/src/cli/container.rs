@@ -73,6 +73,8 @@ fn where_it_is() -> Vec<Arg> {
         values("network-alias", "NAME", "A further name on the network").alias("net-alias"),
         value("ip", "ADDRESS", "Its IPv4 address"),
         value("ip6", "ADDRESS", "Its IPv6 address"),
+        values("link-local-ip", "ADDRESS", "A further address of its interface, link-local"),
+        values("link", "CONTAINER[:NAME]", "A name that only it knows another container by"),
         value("mac-address", "ADDRESS", "Its hardware address"),
         values("publish", "[IP:][HOST:]PORT[/PROTOCOL]", "Publish a port").short('p'),
         flag("publish-all", "Publish all ports of the image and of --expose, at free ports of the host")
@@ -128,6 +130,7 @@ fn what_it_gets() -> Vec<Arg> {
         value("cpu-period", "MICROSECONDS", "Period of the CFS quota"),
         value("cpu-quota", "MICROSECONDS", "CFS quota").allow_hyphen_values(true),
         value("cpuset-cpus", "CPUS", "Which CPUs: 0-3, 0,1"),
+        value("cpuset-mems", "NODES", "Which memory nodes: 0-1, 0,1"),
         value("blkio-weight", "WEIGHT", "Its weight among users of disks"),
         values("blkio-weight-device", "DEVICE:WEIGHT", "Its weight among users of a disk"),
         values("device-read-bps", "DEVICE:BYTES", "Bytes that it reads of a disk in a second at most"),
@@ -138,6 +141,7 @@ fn what_it_gets() -> Vec<Arg> {
         value("shm-size", "BYTES", "The size of /dev/shm"),
         values("volume", "[SOURCE:]TARGET[:OPTIONS]", "Mount a volume or a path of the host").short('v'),
         values("mount", "type=TYPE,source=SOURCE,target=TARGET,...", "Mount something"),
+        values("storage-opt", "KEY=VALUE", "Not done").hide(true),
         values("tmpfs", "TARGET[:OPTIONS]", "Mount memory"),
         values("volumes-from", "CONTAINER[:ro]", "Mount what another container has"),
     ]
@@ -170,6 +174,10 @@ fn how_it_is_kept() -> Vec<Arg> {
 /// Errors: the flag, and why its value is none.
 pub fn asked(matches: &ArgMatches) -> Result<Asked> {
     let typed = Typed(matches);
+    if let Some(option) = typed.texts("storage-opt").first() {
+        let why = "can't be done here: containerd's snapshotters take no options of a container";
+        return Err(Error::new(format!("--storage-opt {option}: {why}")));
+    }
     let mut words = typed.texts("IMAGE [COMMAND] [ARG...]").into_iter();
     let image = words.next().unwrap_or_default();
     let command: Vec<String> = words.collect();
@@ -229,6 +237,7 @@ fn service(typed: &Typed) -> Result<Service> {
         expose: typed.texts("expose"),
         hostname: typed.text("hostname"),
         domainname: typed.text("domainname"),
+        external_links: typed.texts("link"),
         mac_address: typed.text("mac-address"),
         extra_hosts: typed.texts("add-host").iter().map(|host| extra_host(host)).collect(),
         dns: typed.texts("dns"),
@@ -262,6 +271,7 @@ fn service(typed: &Typed) -> Result<Service> {
         cpu_period: typed.read("cpu-period")?,
         cpu_quota: typed.read("cpu-quota")?,
         cpuset: typed.text("cpuset-cpus"),
+        cpuset_mems: typed.text("cpuset-mems"),
         blkio_config: blkio(typed)?,
         pids_limit: typed.read("pids-limit")?,
         shm_size: typed.read("shm-size")?,

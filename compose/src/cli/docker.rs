@@ -147,6 +147,8 @@ pub struct Logs {
     pub since: Option<String>,
     pub until: Option<String>,
     pub timestamps: bool,
+    /// Whether each line is behind what the log options `labels` and `env` name.
+    pub details: bool,
 }
 
 /// `images`
@@ -268,6 +270,7 @@ fn looks() -> Vec<Command> {
             .arg(value("since", "TIME", "Only from then on: 2026-01-02T03:04:05Z, 10m"))
             .arg(value("until", "TIME", "Only until then"))
             .arg(flag("timestamps", "With the time of each line").short('t'))
+            .arg(flag("details", "With the labels and variables that log options name"))
             .arg(operands("CONTAINER", "Name or id").num_args(1)),
         Command::new("top").about("List a container's processes").arg(
             command_line("CONTAINER [OPTIONS]", "The container, and options of ps").allow_hyphen_values(true),
@@ -379,6 +382,7 @@ pub(super) fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
                 since: typed.text("since"),
                 until: typed.text("until"),
                 timestamps: typed.flag("timestamps"),
+                details: typed.flag("details"),
             },
         },
         "top" => {

@@ -25,6 +25,8 @@ pub enum Verb {
     Scale { counts: BTreeMap<String, u32>, no_deps: bool },
     Remove(Remove),
     Version { short: bool, format: Option<String> },
+    Export { service: String, index: Option<u32>, output: Option<String> },
+    Commit { service: String, index: Option<u32>, commit: Box<observe::Commit> },
 }
 
 impl Verb {
@@ -39,6 +41,7 @@ impl Verb {
             Verb::Stats(asked) => asked.containers.clone(),
             Verb::Events(asked) => asked.services.clone(),
             Verb::Port(asked) => vec![asked.service.clone()],
+            Verb::Export { service, .. } | Verb::Commit { service, .. } => vec![service.clone()],
             Verb::Scale { counts, .. } => counts.keys().cloned().collect(),
             Verb::Remove(asked) => asked.services.clone(),
             Verb::Version { .. } => Vec::new(),
@@ -77,6 +80,33 @@ pub struct Remove {
 
 /// The commands.
 pub fn commands() -> Vec<Command> {
+    let mut commands = verbs();
+    commands.extend(files());
+    commands
+}
+
+/// What makes an archive or an image of a container.
+fn files() -> [Command; 2] {
+    let index = || value("index", "NUMBER", "Of which of the service's containers");
+    [
+        Command::new("export")
+            .about("Write the filesystem of a service's container as a tar archive")
+            .after_help("Example: export -o web.tar web")
+            .arg(value("output", "FILE", "Write to FILE instead of standard output").short('o'))
+            .arg(index())
+            .arg(operands("SERVICE", "The service").num_args(1)),
+        observe::commit_flags(
+            Command::new("commit")
+                .about("Make an image of a service's container and what it has written")
+                .after_help("Example: commit -m 'with tools' web web:2"),
+        )
+        .arg(index())
+        .arg(operands("SERVICE", "The service").num_args(1))
+        .arg(operands("REPOSITORY[:TAG]", "The image's name").required(false).num_args(0..=1)),
+    ]
+}
+
+fn verbs() -> Vec<Command> {
     let services = || operands("SERVICE", "Only these").required(false).num_args(0..);
     let format = || value("format", "FORMAT", "table, json, or a template of Go");
     let quiet = |help| flag("quiet", help).short('q');
@@ -142,6 +172,7 @@ pub fn commands() -> Vec<Command> {
 pub fn verb(name: &str, typed: &Typed) -> Result<Option<Verb>> {
     let services = || typed.texts("SERVICE");
     let first = |name: &str| typed.text(name).unwrap_or_default();
+    let index = || typed.read::<u32>("index").map(|index| index.filter(|&index| index != 0));
     Ok(Some(match name {
         "top" => Verb::Top(services()),
         "stats" => Verb::Stats(observe::stats_of(typed, "SERVICE")),
@@ -165,8 +196,14 @@ pub fn verb(name: &str, typed: &Typed) -> Result<Option<Verb>> {
             service: first("SERVICE"),
             number: port(&first("PRIVATE_PORT"))?,
             protocol: typed.text("protocol").unwrap_or_else(|| "tcp".to_owned()),
-            index: typed.read::<u32>("index")?.filter(|&index| index != 0),
+            index: index()?,
         }),
+        "export" => Verb::Export { service: first("SERVICE"), index: index()?, output: typed.text("output") },
+        "commit" => Verb::Commit {
+            service: first("SERVICE"),
+            index: index()?,
+            commit: Box::new(observe::commit_of(typed)?),
+        },
         "wait" => Verb::Wait { services: services(), down: typed.flag("down-project") },
         "volumes" => {
             Verb::Volumes { services: services(), quiet: typed.flag("quiet"), format: typed.text("format") }

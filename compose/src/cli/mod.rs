@@ -15,6 +15,7 @@ pub mod observe;
 pub mod parse;
 mod project;
 pub mod pull;
+pub mod start;
 pub mod telling;
 mod typed;
 mod values_of;

@@ -2,7 +2,7 @@
 
 use super::typed::Typed;
 use crate::error::{Context, Error, Result};
-use crate::model::types::{BindOptions, Mount, TmpfsOptions, VolumeOptions};
+use crate::model::types::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions};
 use crate::model::values::MountKind;
 
 /// The mounts of a container.
@@ -93,6 +93,7 @@ struct Parts {
     bind: Option<BindOptions>,
     volume: Option<VolumeOptions>,
     tmpfs: Option<TmpfsOptions>,
+    image: Option<ImageOptions>,
 }
 
 impl Parts {
@@ -109,6 +110,7 @@ impl Parts {
                     "bind" => MountKind::Bind,
                     "volume" => MountKind::Volume,
                     "tmpfs" => MountKind::Tmpfs,
+                    "image" => MountKind::Image,
                     "" => return Err("type is required".to_owned()),
                     other => return Err(format!("mount type unknown: \"{other}\"")),
                 }
@@ -148,6 +150,10 @@ impl Parts {
             "volume-opt" => {
                 return Err("volume-opt: can't be done here: use `volume create --opt`".to_owned());
             }
+            "image-subpath" => {
+                let options = ImageOptions { subpath: Some(value.to_owned()), ..ImageOptions::default() };
+                self.image = Some(options);
+            }
             "tmpfs-size" => self.tmpfs().size = Some(value.parse().map_err(|_| wrong())?),
             "tmpfs-mode" => self.tmpfs().mode = Some(u32::from_str_radix(value, 8).map_err(|_| wrong())?),
             _ => return Err(format!("unexpected key '{key}' in '{field}'")),
@@ -174,6 +180,7 @@ impl Parts {
             (self.volume.is_some(), "volume", MountKind::Volume),
             (self.bind.is_some(), "bind", MountKind::Bind),
             (self.tmpfs.is_some(), "tmpfs", MountKind::Tmpfs),
+            (self.image.is_some(), "image", MountKind::Image),
         ];
         if let Some((_, options, _)) =
             given.iter().find(|(is_given, _, kind)| *is_given && *kind != made.kind)
@@ -201,6 +208,7 @@ impl Parts {
                     ..self.bind.take().unwrap_or_default()
                 });
             }
+            MountKind::Image => made.image = self.image.take(),
             MountKind::Tmpfs => made.tmpfs = Some(self.tmpfs.take().unwrap_or_default()),
             _ => made.volume = Some(self.volume.take().unwrap_or_default()),
         }

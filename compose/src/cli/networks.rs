@@ -48,6 +48,11 @@ fn add_flags(typed: &Typed, first: &mut Attachment) -> Result<()> {
         return Err(twice("network-alias", "alias"));
     }
     first.aliases.extend(aliases);
+    let local = typed.texts("link-local-ip");
+    if !local.is_empty() && !first.link_local_ips.is_empty() {
+        return Err(twice("link-local-ip", "link-local IP addresses"));
+    }
+    first.link_local_ips.extend(local);
     for (flag, key, of_network) in
         [("ip", "IPv4 address", &mut first.ipv4_address), ("ip6", "IPv6 address", &mut first.ipv6_address)]
     {
@@ -80,6 +85,7 @@ fn network(text: &str) -> Result<(String, Attachment)> {
             "alias" => attachment.aliases.push(value),
             "ip" => attachment.ipv4_address = Some(value),
             "ip6" => attachment.ipv6_address = Some(value),
+            "link-local-ip" => attachment.link_local_ips.push(value),
             "mac-address" => attachment.mac_address = Some(value),
             "gw-priority" => {
                 let priority = value.parse().map_err(|_| wrong(format!("invalid gw-priority: {value}")))?;
@@ -109,8 +115,9 @@ mod tests {
 
     #[test]
     fn there_may_be_several_networks_or_a_mode() {
-        let (mode, networks) =
-            meant("--network a --network name=b,alias=x,alias=y,ip=10.0.0.2 --network-alias z").unwrap();
+        let second = "name=b,alias=x,alias=y,ip=10.0.0.2,link-local-ip=169.254.1.2";
+        let (mode, networks) = meant(&format!("--network a --network {second} --network-alias z")).unwrap();
+        assert_eq!(networks["b"].link_local_ips, ["169.254.1.2"]);
         assert_eq!(mode, None);
         assert_eq!(networks.keys().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(networks["a"].aliases, ["z"]);
@@ -127,6 +134,7 @@ mod tests {
             "--network default --network bridge",
             "--network a --network none",
             "--network name=a,alias=x --network-alias y",
+            "--network name=a,link-local-ip=169.254.1.2 --link-local-ip 169.254.1.3",
             "--network name=a,ip=10.0.0.2 --ip 10.0.0.3",
             "--network alias=x",
             "--network name=a,what=x",

@@ -111,14 +111,22 @@ pub fn commands() -> Vec<Command> {
 }
 
 fn commit() -> Command {
+    let command = Command::new("commit")
+        .about("Make an image of a container and what it has written")
+        .after_help("Example: commit -m 'with tools' -c 'CMD [\"sh\"]' web web:2");
+    commit_flags(command)
+        .arg(operands("CONTAINER", "Name or id").num_args(1))
+        .arg(operands("REPOSITORY[:TAG]", "The image's name").required(false).num_args(0..=1))
+}
+
+/// The flags of `commit`, which both trees have.
+pub fn commit_flags(command: Command) -> Command {
     let pause = value("pause", "BOOL", "Freeze the container meanwhile [default: true]")
         .short('p')
         .num_args(0..=1)
         .require_equals(true)
         .default_missing_value("true");
-    Command::new("commit")
-        .about("Make an image of a container and what it has written")
-        .after_help("Example: commit -m 'with tools' -c 'CMD [\"sh\"]' web web:2")
+    command
         .arg(value("author", "NAME", "Who makes it").short('a'))
         .arg(value("message", "TEXT", "What is to be said of it").short('m'))
         .arg(
@@ -127,8 +135,18 @@ fn commit() -> Command {
         )
         .arg(pause)
         .arg(flag("no-pause", "Let the container run meanwhile"))
-        .arg(operands("CONTAINER", "Name or id").num_args(1))
-        .arg(operands("REPOSITORY[:TAG]", "The image's name").required(false).num_args(0..=1))
+}
+
+/// What is meant by the flags of `commit`, but for the container.
+pub fn commit_of(typed: &Typed) -> Result<Commit> {
+    Ok(Commit {
+        container: String::new(),
+        name: typed.text("REPOSITORY[:TAG]"),
+        author: typed.text("author"),
+        message: typed.text("message"),
+        changes: typed.texts("change"),
+        pause: typed.read("pause")?.unwrap_or(true) && !typed.flag("no-pause"),
+    })
 }
 
 fn update() -> Command {
@@ -166,14 +184,7 @@ pub fn verb(name: &str, typed: &Typed) -> Result<Option<Verb>> {
             format: typed.text("format"),
         }),
         "rename" => Verb::Rename { container: first("CONTAINER"), name: first("NEW_NAME") },
-        "commit" => Verb::Commit(Commit {
-            container: first("CONTAINER"),
-            name: typed.text("REPOSITORY[:TAG]"),
-            author: typed.text("author"),
-            message: typed.text("message"),
-            changes: typed.texts("change"),
-            pause: typed.read("pause")?.unwrap_or(true) && !typed.flag("no-pause"),
-        }),
+        "commit" => Verb::Commit(Commit { container: first("CONTAINER"), ..commit_of(typed)? }),
         "diff" => Verb::Diff { container: first("CONTAINER") },
         "export" => Verb::Export { container: first("CONTAINER"), output: typed.text("output") },
         _ => return Ok(None),

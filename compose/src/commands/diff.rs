@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use super::{Ended, Session, print};
 use crate::apply::diff as filesystem;
-use crate::error::{Context, Error};
-use crate::observe;
+use crate::error::{Context, Error, Result};
+use crate::observe::{self, Observed};
 use crate::output::Output;
 
 pub async fn diff(session: &Session, typed: &str) -> Ended {
@@ -22,7 +22,12 @@ pub async fn diff(session: &Session, typed: &str) -> Ended {
 
 pub async fn export(session: &Session, typed: &str, output: Option<&str>) -> Ended {
     let containers = session.containers().await?;
-    let one = observe::find(&containers, typed)?;
+    exported(session, observe::find(&containers, typed)?, output).await?;
+    Ok(0)
+}
+
+/// Writes the filesystem of a container as an archive.
+pub async fn exported(session: &Session, one: &Observed, output: Option<&str>) -> Result<()> {
     let output = output.map(|file| Output::beside(Path::new(file))).transpose()?;
     let target = match &output {
         Some(output) => output.create()?.into(),
@@ -32,6 +37,5 @@ pub async fn export(session: &Session, typed: &str, output: Option<&str>) -> End
         None => Stdio::inherit(),
     };
     filesystem::archive(&session.engine, &session.disk, one, target).await.at(one.name())?;
-    output.map_or(Ok(()), Output::finish)?;
-    Ok(0)
+    output.map_or(Ok(()), Output::finish)
 }

@@ -1,5 +1,6 @@
 //! `logs`
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use crate::apply::task;
 use crate::changes::Changes;
 use crate::cli::docker::Logs;
 use crate::error::{Context, Error, Result};
+use crate::observe::Observed;
 use crate::{keep, observe, time};
 
 pub async fn logs(session: &Session, typed: &str, logs: &Logs) -> Ended {
@@ -19,7 +21,7 @@ pub async fn logs(session: &Session, typed: &str, logs: &Logs) -> Ended {
     one.record()?;
     let dir = session.disk.container(one.id());
     let mut log = Log::of(keep::log_path(&dir));
-    let show = Show::of(logs)?;
+    let show = Show::of(logs, one)?;
     let changes = Changes::of([dir.as_path()])?;
     let mut is_read = show.last(&log.begin(logs)?, logs.tail);
     if !logs.follow || !one.state.is_up() {
@@ -171,12 +173,15 @@ pub(super) struct Show {
     since: Option<(i64, u32)>,
     until: Option<(i64, u32)>,
     timestamps: bool,
+    /// What stands before each line, after its time.
+    details: String,
 }
 
 impl Show {
-    pub(super) fn of(logs: &Logs) -> Result<Show> {
+    pub(super) fn of(logs: &Logs, one: &Observed) -> Result<Show> {
         let (since, until) = (moment("since", &logs.since)?, moment("until", &logs.until)?);
-        Ok(Show { since, until, timestamps: logs.timestamps })
+        let details = if logs.details { details_of(one) + " " } else { String::new() };
+        Ok(Show { since, until, timestamps: logs.timestamps, details })
     }
 
     fn last(&self, entries: &[Entry], count: Option<usize>) -> bool {
@@ -190,7 +195,7 @@ impl Show {
         let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
         for entry in &shown[from..] {
             let time = if self.timestamps { format!("{} ", entry.time) } else { String::new() };
-            let text = format!("{prefix}{time}{}", entry.log);
+            let text = format!("{prefix}{time}{}{}", self.details, entry.log);
             let written = if entry.stream == "stderr" {
                 stderr.write_all(text.as_bytes())
             } else {
@@ -207,6 +212,37 @@ impl Show {
         let Some(at) = time::parse_rfc3339(&entry.time) else { return true };
         self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at <= until)
     }
+}
+
+/// The labels and variables of a container that its log options name, as Docker writes them: `A=1,B=2`.
+fn details_of(one: &Observed) -> String {
+    let Some(record) = &one.record else { return String::new() };
+    let options = record.service.logging.as_ref().map(|logging| &logging.options);
+    let named = |option: &str| -> Vec<&str> {
+        let names = options.and_then(|options| options.get(option)).into_iter();
+        names.flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty()).collect()
+    };
+    let mut found: BTreeMap<&str, &str> = BTreeMap::new();
+    for name in named("labels") {
+        found.extend(one.container.labels.get(name).map(|value| (name, value.as_str())));
+    }
+    for name in named("env") {
+        let value = record.service.environment.get(name).and_then(Option::as_deref);
+        found.extend(value.map(|value| (name, value)));
+    }
+    let pairs = found.into_iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// A text in which nothing means anything to who reads pairs.
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let escape = |byte: u8| match byte {
+        b' ' => "+".to_owned(),
+        byte if plain(byte) => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
 }
 
 /// The moment that a flag names, if it is typed.

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result, tell};
 use crate::input;
-use crate::model::load::{Files, Loaded, Refusal, load};
+use crate::model::load::{Files, Loaded, Refusal, load, load_as_written};
+use crate::model::node::Node;
 use crate::model::request::Request;
 use crate::plan::selection::with_dependencies;
 use std::collections::BTreeSet;
@@ -23,6 +24,11 @@ pub fn look_at(request: &Request) -> Result<Loaded> {
     let loaded = load(&OnDisk, request)?;
     loaded.warnings.iter().for_each(|warning| tell(format_args!("warning: {warning}")));
     Ok(loaded)
+}
+
+/// Loads the project's tree, in which variables stand as they are written, and its name.
+pub fn as_written(request: &Request) -> Result<(Node, String)> {
+    load_as_written(&OnDisk, request)
 }
 
 /// Loads the project for a command that makes all of it, and tells the user what isn't made.

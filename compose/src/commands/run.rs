@@ -15,9 +15,10 @@ use crate::apply::{image, keeper};
 use crate::cli::container::Asked;
 use crate::client_config::proxies;
 use crate::disk;
-use crate::error::{Context, Error, Result, absent_is_fine};
+use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::keep::attach_socket;
-use crate::model::types::Port;
+use crate::model::types::{Port, Service};
+use crate::net::network::Network;
 use crate::net::sweep::Care;
 use crate::observe::{self, Observed};
 use crate::spec::image::Config;
@@ -88,9 +89,10 @@ pub async fn create(session: &Session, asked: Asked) -> Ended {
 
 async fn make(session: &Session, asked: Asked) -> Result<Observed> {
     let Session { engine, disk } = session;
+    let mut asked = asked;
+    name_others(session, &mut asked.service).await?;
     // Before anything is pulled or made.
     container::check(&asked.service)?;
-    let mut asked = asked;
     proxies::give(&mut asked.service);
     let platform = asked.service.platform.clone();
     // What is not shown is not pulled with progress either.
@@ -128,6 +130,39 @@ async fn make(session: &Session, asked: Asked) -> Result<Observed> {
         (_, None) => {}
     }
     observe::find(&observe::containers(engine).await?, &created?).cloned()
+}
+
+/// Names the networks and the linked containers that were typed by their ids.
+///
+/// Errors: a linked container that isn't there, in Docker's words.
+async fn name_others(session: &Session, service: &mut Service) -> Result<()> {
+    for (typed, attachment) in std::mem::take(&mut service.networks) {
+        // What isn't there is told later, with what else is wrong.
+        let name = match Network::find(&session.disk, &typed) {
+            Ok(network) => network.name,
+            Err(err) if err.kind() == Kind::NotFound => typed,
+            Err(err) => return Err(err),
+        };
+        if service.networks.insert(name.clone(), attachment).is_some() {
+            return Err(Error::new(format!("network \"{name}\" is specified multiple times")));
+        }
+    }
+    if service.external_links.is_empty() {
+        return Ok(());
+    }
+    if let Some(mode @ ("host" | "none")) = service.network_mode.as_deref() {
+        return Err(Error::new(format!(
+            "conflicting options: {mode} type networking can't be used with links"
+        )));
+    }
+    let containers = session.containers().await?;
+    for link in &mut service.external_links {
+        let (typed, alias) = link.split_once(':').unwrap_or((link, link));
+        let one =
+            observe::find(&containers, typed).at(format_args!("could not get container for {typed}"))?;
+        *link = format!("{}:{alias}", one.name());
+    }
+    Ok(())
 }
 
 /// The ports that a container and its image expose, with their protocols.

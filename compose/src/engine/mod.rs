@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::Stream;
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -133,10 +134,17 @@ impl Engine {
 
     /// Calls a method that streams both ways, with one request.
     pub async fn send<C: Call>(&self, request: C) -> Result<Answers<C::Answer>> {
+        self.send_all(futures_util::stream::iter([request])).await
+    }
+
+    /// Calls a method that streams both ways.
+    pub async fn send_all<C: Call>(
+        &self,
+        requests: impl Stream<Item = C> + Send + 'static,
+    ) -> Result<Answers<C::Answer>> {
         let mut client = self.client().await?;
         let path = PathAndQuery::from_static(C::METHOD);
         let codec = ProstCodec::<C, C::Answer>::default();
-        let requests = futures_util::stream::iter([request]);
         let answers = client.streaming(self.addressed(requests)?, path, codec).await;
         answers.map(|answers| Answers(answers.into_inner())).map_err(|status| error_of(&status))
     }

@@ -6,6 +6,9 @@ use super::types::{Attachment, Network, Project};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
+/// The addresses that hosts give themselves.
+const LINK_LOCAL: [&str; 2] = ["169.254.0.0/16", "fe80::/10"];
+
 /// An address that none of a network's subnets has.
 pub fn outside(address: &str) -> String {
     format!("no configured subnet contains IP address {address}")
@@ -24,6 +27,12 @@ pub fn attachment(attachment: &Attachment) -> Result<(), String> {
         if let Some(text) = asked.as_ref().filter(|text| !is_of(text)) {
             return Err(format!("invalid {family} address: {text}"));
         }
+    }
+    let is_in = |net: &str, address: IpAddr| net.parse::<IpNet>().is_ok_and(|net| net.contains(&address));
+    let is_local =
+        |text: &&String| text.parse().is_ok_and(|address| LINK_LOCAL.iter().any(|net| is_in(net, address)));
+    if let Some(text) = attachment.link_local_ips.iter().find(|text| !is_local(text)) {
+        return Err(format!("invalid link-local IP address: {text}"));
     }
     attachment.mac_address.as_deref().map_or(Ok(()), hardware)
 }
@@ -126,6 +135,11 @@ mod tests {
             given.ends_with("supported only when connecting to networks with user configured subnets"),
             "{given}"
         );
+        let local = |text: &str| {
+            attachment(&Attachment { link_local_ips: vec![text.into()], ..Attachment::default() })
+        };
+        assert_eq!((local("169.254.7.7"), local("fe80::7")), (Ok(()), Ok(())));
+        assert_eq!(local("10.8.0.9"), Err("invalid link-local IP address: 10.8.0.9".to_owned()));
         assert_eq!(attachment(&v4("fd00::9")), Err("invalid IPv4 address: fd00::9".to_owned()));
     }
 }

@@ -7,26 +7,61 @@ use crate::error::Result;
 /// What becomes of a field. `None`: it says nothing, and is left out.
 type Rule = fn(&Node, &Path) -> Result<Option<Node>>;
 
-/// The fields that have more than one form.
-const RULES: &[(&str, Rule)] = &[
+/// The fields that have more than one form, told apart by what they are.
+const FORMS: &[(&str, Rule)] = &[
     ("include.*", path_of_include),
     ("include.*.path", list),
     ("include.*.env_file", list),
-    ("services.*.annotations", texts_by_key),
     ("services.*.build", context_of_build),
     ("services.*.build.additional_contexts", texts_by_key),
+    ("services.*.build.secrets.*", source),
+    ("services.*.build.ssh", ssh_keys),
+    ("services.*.build.ulimits.*", limits),
+    ("services.*.configs.*", source),
+    ("services.*.depends_on", dependencies),
+    ("services.*.devices.*", device),
+    ("services.*.dns", list),
+    ("services.*.env_file", list),
+    ("services.*.env_file.*", path_of_file),
+    ("services.*.extends", service_of_extends),
+    ("services.*.gpus", gpus),
+    ("services.*.label_file", list),
+    ("services.*.models", names),
+    ("services.*.models.*", nothing_is_empty),
+    ("services.*.networks", names),
+    ("services.*.networks.*", nothing_is_empty),
+    ("services.*.ports", ports),
+    ("services.*.secrets.*", source),
+    ("services.*.ulimits.*", limits),
+    ("services.*.volumes.*", mount),
+    ("configs.*", resource),
+    ("models.*", nothing_is_empty),
+    ("networks.*", resource),
+    ("secrets.*", resource),
+    ("volumes.*", resource),
+];
+
+/// The fields of `FORMS` that name files, whatever the names are.
+const FILES: &[&str] = &[
+    "include.*",
+    "include.*.path",
+    "include.*.env_file",
+    "services.*.env_file",
+    "services.*.env_file.*",
+    "services.*.extends",
+    "services.*.label_file",
+];
+
+/// The fields whose text or items have to be read.
+const TEXTS: &[(&str, Rule)] = &[
+    ("services.*.annotations", texts_by_key),
     ("services.*.build.args", variables),
     ("services.*.build.extra_hosts", hosts),
     ("services.*.build.labels", texts_by_key),
     ("services.*.build.no_cache_filter", list),
     ("services.*.build.provenance", text),
     ("services.*.build.sbom", text),
-    ("services.*.build.secrets.*", source),
-    ("services.*.build.ssh", ssh_keys),
-    ("services.*.build.ulimits.*", limits),
     ("services.*.command", words),
-    ("services.*.configs.*", source),
-    ("services.*.depends_on", dependencies),
     ("services.*.deploy", nothing_is_unset),
     ("services.*.deploy.labels", texts_by_key),
     ("services.*.deploy.resources.reservations.devices.*.count", count),
@@ -36,31 +71,19 @@ const RULES: &[(&str, Rule)] = &[
     ("services.*.develop.watch.*.exec.environment", variables),
     ("services.*.develop.watch.*.ignore", list),
     ("services.*.develop.watch.*.include", list),
-    ("services.*.devices.*", device),
-    ("services.*.dns", list),
     ("services.*.dns_search", list),
     ("services.*.entrypoint", words),
-    ("services.*.env_file", list),
-    ("services.*.env_file.*", path_of_file),
     ("services.*.environment", variables),
     ("services.*.expose.*", text),
-    ("services.*.extends", service_of_extends),
     ("services.*.extra_hosts", hosts),
-    ("services.*.gpus", gpus),
     ("services.*.gpus.*.count", count),
     ("services.*.gpus.*.options", texts_by_key),
     ("services.*.group_add.*", text),
     ("services.*.healthcheck.test", test),
-    ("services.*.label_file", list),
     ("services.*.labels", texts_by_key),
     ("services.*.logging.options.*", text_or_nothing),
-    ("services.*.models", names),
-    ("services.*.models.*", nothing_is_empty),
-    ("services.*.networks", names),
-    ("services.*.networks.*", nothing_is_empty),
     ("services.*.networks.*.driver_opts.*", text_or_nothing),
     ("services.*.pid", nothing_is_unset),
-    ("services.*.ports", ports),
     ("services.*.post_start.*.command", words),
     ("services.*.post_start.*.environment", variables),
     ("services.*.pre_start.*.command", words),
@@ -68,24 +91,16 @@ const RULES: &[(&str, Rule)] = &[
     ("services.*.pre_stop.*.command", words),
     ("services.*.pre_stop.*.environment", variables),
     ("services.*.provider.options.*", texts),
-    ("services.*.secrets.*", source),
     ("services.*.storage_opt.*", text_or_nothing),
     ("services.*.sysctls", texts_by_key),
     ("services.*.tmpfs", list),
-    ("services.*.ulimits.*", limits),
-    ("services.*.volumes.*", mount),
     ("services.*.volumes.*.volume.labels", texts_by_key),
-    ("configs.*", resource),
     ("configs.*.labels", texts_by_key),
-    ("models.*", nothing_is_empty),
-    ("networks.*", resource),
     ("networks.*.driver_opts.*", text_or_nothing),
     ("networks.*.ipam.options.*", text_or_nothing),
     ("networks.*.labels", texts_by_key),
-    ("secrets.*", resource),
     ("secrets.*.driver_opts.*", text_or_nothing),
     ("secrets.*.labels", texts_by_key),
-    ("volumes.*", resource),
     ("volumes.*.driver_opts.*", text_or_nothing),
     ("volumes.*.labels", texts_by_key),
 ];
@@ -94,26 +109,42 @@ const RULES: &[(&str, Rule)] = &[
 ///
 /// Errors: what has none of a field's forms.
 pub fn canonical(node: &Node) -> Result<Node> {
-    Ok(walk(node, &Path::default())?.unwrap_or_else(|| node.clone()))
+    let rule = |_: &Node, path: &Path| rule_of(FORMS, path).or_else(|| rule_of(TEXTS, path));
+    Ok(walk(node, &Path::default(), &rule)?.unwrap_or_else(|| node.clone()))
 }
 
-fn walk(node: &Node, path: &Path) -> Result<Option<Node>> {
+/// The same for a file whose variables stand as they are written: what has one in it stays in its form.
+pub fn as_written(node: &Node) -> Result<Node> {
+    let is_open = |node: &Node| node.as_text().is_some_and(|text| text.contains('$'));
+    let rule = |node: &Node, path: &Path| {
+        let is_open = is_open(node) || node.as_list().is_some_and(|items| items.iter().any(is_open));
+        let is_of_files = || FILES.iter().any(|pattern| path.matches(pattern));
+        rule_of(FORMS, path).filter(|_| !is_open || is_of_files())
+    };
+    Ok(walk(node, &Path::default(), &rule)?.unwrap_or_else(|| node.clone()))
+}
+
+fn rule_of(rules: &[(&str, Rule)], path: &Path) -> Option<Rule> {
+    rules.iter().find(|(pattern, _)| path.matches(pattern)).map(|(_, rule)| *rule)
+}
+
+fn walk(node: &Node, path: &Path, rules: &impl Fn(&Node, &Path) -> Option<Rule>) -> Result<Option<Node>> {
     if node.merging == Merging::Reset {
         return Ok(Some(node.clone()));
     }
-    let rule = RULES.iter().find(|(pattern, _)| path.matches(pattern));
-    let Some(mut node) = rule.map_or_else(|| Ok(Some(node.clone())), |(_, rule)| rule(node, path))? else {
+    let rule = rules(node, path);
+    let Some(mut node) = rule.map_or_else(|| Ok(Some(node.clone())), |rule| rule(node, path))? else {
         return Ok(None);
     };
     match &mut node.value {
         Value::List(items) => {
-            let longer = items.iter().enumerate().map(|(index, item)| walk(item, &path.index(index)));
+            let longer = items.iter().enumerate().map(|(index, item)| walk(item, &path.index(index), rules));
             *items = longer.filter_map(Result::transpose).collect::<Result<_>>()?;
         }
         Value::Mapping(mapping) => {
             let mut unset = Vec::new();
             for (key, entry) in mapping.iter_mut() {
-                match walk(&entry.node, &path.key(key))? {
+                match walk(&entry.node, &path.key(key), rules)? {
                     Some(longer) => entry.node = longer,
                     None => unset.push(key.clone()),
                 }

@@ -5,11 +5,16 @@ use super::types::{Attachment, Dependency, Map, Project, Service};
 /// The network of services that name none.
 const DEFAULT_NETWORK: &str = "default";
 
-/// Says what is unsaid, in all services, those that are switched off too.
-pub fn complete(project: &mut Project) {
+/// Says in all services what has a default of the Compose Specification's, in those that are switched off too.
+pub fn set_defaults(project: &mut Project) {
+    project.services.values_mut().for_each(defaults_of_service);
+}
+
+/// Says which networks, names, Dockerfiles and dependencies are meant where a file says nothing of them.
+pub fn normalize(project: &mut Project) {
     let directory = project.directory.to_string_lossy().into_owned();
     for service in project.services.values_mut() {
-        complete_service(service, &directory);
+        normalize_service(service, &directory);
     }
     if project.services.values().any(|service| service.networks.contains_key(DEFAULT_NETWORK)) {
         project.networks.entry(DEFAULT_NETWORK.to_owned()).or_default();
@@ -26,7 +31,7 @@ pub fn complete(project: &mut Project) {
     project.models.iter_mut().for_each(|(key, model)| name(&mut model.name, key, false));
 }
 
-fn complete_service(service: &mut Service, directory: &str) {
+fn normalize_service(service: &mut Service, directory: &str) {
     if service.networks.is_empty() && service.network_mode.is_none() && service.provider.is_none() {
         service.networks.insert(DEFAULT_NETWORK.to_owned(), Attachment::default());
     }
@@ -35,7 +40,12 @@ fn complete_service(service: &mut Service, directory: &str) {
         if build.dockerfile_inline.is_none() {
             build.dockerfile.get_or_insert_with(|| "Dockerfile".to_owned());
         }
+        build.args.retain(|_, value| value.is_some());
     }
+    service.depends_on = dependencies(service);
+}
+
+fn defaults_of_service(service: &mut Service) {
     for secret in &mut service.secrets {
         secret.target.get_or_insert_with(|| format!("/run/secrets/{}", secret.source));
     }
@@ -55,7 +65,6 @@ fn complete_service(service: &mut Service, directory: &str) {
             device.count.get_or_insert(-1);
         }
     }
-    service.depends_on = dependencies(service);
 }
 
 /// The services that go before: those that are named, and those whose names, namespaces or mounts are used.

@@ -1,23 +1,25 @@
 //! Variables and labels of services: those of files, and those whose value is somebody else's.
 
-use super::load::Loader;
+use super::load::{Layers, Loader};
 use super::node::{Entry, Mapping, Node, Path, Value};
-use super::types::Map;
+use super::paths::Base;
+use super::print;
+use super::request::Without;
+use super::types::{Map, Project};
 use crate::error::{Error, Result};
 
 /// Gives variables without a value the value that they have in this environment, if they have one there.
-pub fn resolve(tree: &mut Node, environment: &Map<String>) {
+pub fn resolve(tree: &mut Node, environment: &Map<String>, without: Without) {
     let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else {
         return;
     };
     for entry in services.node.as_mapping_mut().into_iter().flat_map(Mapping::values_mut) {
         let Some(service) = entry.node.as_mapping_mut() else { continue };
-        if let Some(variables) = service.get_mut("environment") {
+        if let Some(variables) = service.get_mut("environment").filter(|_| !without.env_resolution) {
             fill(&mut variables.node, environment);
         }
-        if let Some(arguments) =
-            service.get_mut("build").and_then(|build| build.node.as_mapping_mut()?.get_mut("args"))
-        {
+        let build = service.get_mut("build").filter(|_| !without.normalization);
+        if let Some(arguments) = build.and_then(|build| build.node.as_mapping_mut()?.get_mut("args")) {
             fill(&mut arguments.node, environment);
         }
     }
@@ -31,6 +33,36 @@ fn fill(variables: &mut Node, environment: &Map<String>) {
     }
 }
 
+/// The `env_file` of services that stays unread.
+type Kept = Map<serde_json::Value>;
+
+/// Takes the `env_file` out of each service.
+pub fn take_files(tree: &mut Node) -> Kept {
+    let mut kept = Kept::new();
+    let services = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services"));
+    let services = services.and_then(|services| services.node.as_mapping_mut());
+    for (name, entry) in services.into_iter().flatten() {
+        let Some(mapping) = entry.node.as_mapping_mut() else { continue };
+        if let Some(files) = mapping.remove("env_file") {
+            let mut files = print::value(&files.node);
+            for file in files.as_array_mut().into_iter().flatten().filter_map(|file| file.as_object_mut()) {
+                file.entry("required").or_insert(true.into());
+            }
+            kept.insert(name.clone(), files);
+        }
+    }
+    kept
+}
+
+/// Puts among the fields of the services what was taken out.
+pub fn put_back(project: &mut Project, kept: Kept) {
+    for (name, files) in kept {
+        if let Some(service) = project.services.get_mut(&name) {
+            service.extensions.insert("env_file".to_owned(), files);
+        }
+    }
+}
+
 /// Fields with what is wrong with them.
 type Wrong = Vec<(Path, Error)>;
 
@@ -38,7 +70,7 @@ type Wrong = Vec<(Path, Error)>;
 /// files that aren't there or can't be read.
 ///
 /// Errors: what names no files.
-pub fn read_files(loader: &mut Loader, tree: &mut Node, environment: &Map<String>) -> Result<Wrong> {
+pub fn read_files(loader: &mut Loader, tree: &mut Node, layers: &Layers) -> Result<Wrong> {
     let mut unread = Vec::new();
     let Some(services) = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services")) else {
         return Ok(unread);
@@ -46,7 +78,7 @@ pub fn read_files(loader: &mut Loader, tree: &mut Node, environment: &Map<String
     for (name, entry) in services.node.as_mapping_mut().into_iter().flatten() {
         let path = Path::of(&["services", name]);
         for fields in [("env_file", "environment"), ("label_file", "labels")] {
-            unread.extend(read_file(loader, &mut entry.node, &path, fields, environment)?);
+            unread.extend(read_file(loader, &mut entry.node, &path, fields, layers)?);
         }
     }
     Ok(unread)
@@ -57,9 +89,11 @@ fn read_file(
     service: &mut Node,
     path: &Path,
     (from, into): (&str, &str),
-    environment: &Map<String>,
+    layers: &Layers,
 ) -> Result<Wrong> {
     let mut unread = Vec::new();
+    let home = layers.environment.get("HOME").map(String::as_str);
+    let base = Base { directory: &layers.directory, home };
     let Some(mapping) = service.as_mapping_mut() else { return Ok(unread) };
     let Some(files) = mapping.remove(from) else { return Ok(unread) };
     let path = path.key(from);
@@ -71,12 +105,14 @@ fn read_file(
     };
     let mut found: Map<String> = Map::new();
     for (index, item) in items.iter().enumerate() {
-        let file: File = match &item.value {
+        let mut file: File = match &item.value {
             Value::Text(text) => File { path: text.clone(), ..File::default() },
             _ => super::read::read(item, &path.index(index))?,
         };
+        // Paths that are printed as they are written are read all the same.
+        file.path = base.absolute(&file.path);
         // What is already there is known to the lines of the next file.
-        let known = |name: &str| found.get(name).or_else(|| environment.get(name)).cloned();
+        let known = |name: &str| found.get(name).or_else(|| layers.environment.get(name)).cloned();
         match loader.variables_of(&file, &known) {
             Ok(more) => found.extend(more),
             Err(what) => {

@@ -112,7 +112,9 @@ impl<'a, 'files> Extender<'a, 'files> {
     /// The services of another file, whose paths begin at its directory.
     fn other(&mut self, file: &str, source: &Source, place: &Place, path: &Path) -> Result<Source> {
         let home = self.environment.get("HOME").map(String::as_str);
-        let file = PathBuf::from(Base { directory: &source.directory, home }.absolute(file));
+        let file = self.loader.name_of_file(file, self.environment);
+        let file = file.map_err(|what| place.wrong(&path.key("file"), what))?;
+        let file = PathBuf::from(Base { directory: &source.directory, home }.absolute(&file));
         let directory = file.parent().unwrap_or(&file).to_owned();
         if let Some(services) = self.others.get(&file) {
             return Ok(Source { services: services.clone(), file, directory });
@@ -120,7 +122,7 @@ impl<'a, 'files> Extender<'a, 'files> {
         let documents = self.loader.documents(&file, self.environment, Some((place, path)))?;
         let mut services = Mapping::new();
         for mut tree in documents {
-            Base { directory: &directory, home }.apply(&mut tree, &Path::default());
+            self.loader.resolve_paths(&mut tree, Base { directory: &directory, home });
             services.extend(tree.get("services").and_then(Node::as_mapping).cloned().unwrap_or_default());
         }
         self.others.insert(file.clone(), services.clone());

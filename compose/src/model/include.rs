@@ -41,7 +41,7 @@ pub fn apply(loader: &mut Loader, tree: &mut Node, layers: &Layers) -> Result<()
 /// The files, directory and environment of an included project.
 fn layers_of(loader: &mut Loader, item: &Node, path: &Path, outer: &Layers) -> Result<Layers> {
     let base = Base { directory: &outer.directory, home: outer.environment.get("HOME").map(String::as_str) };
-    let texts = |key: &str| -> Result<Vec<PathBuf>> {
+    let mut texts = |key: &str| -> Result<Vec<PathBuf>> {
         let Some(node) = item.get(key) else { return Ok(Vec::new()) };
         let wrong = || node.place.wrong(&path.key(key), "must be a path, or a list of paths");
         let texts = node.as_list().map(|items| items.iter().map(Node::as_text).collect::<Option<Vec<_>>>());
@@ -49,7 +49,11 @@ fn layers_of(loader: &mut Loader, item: &Node, path: &Path, outer: &Layers) -> R
         if texts.iter().any(|text| is_elsewhere(text)) {
             return Err(node.place.wrong(&path.key(key), "is no file here, and isn't fetched"));
         }
-        Ok(texts.into_iter().map(|text| base.absolute(text).into()).collect())
+        let file = |text| match loader.name_of_file(text, &outer.environment) {
+            Ok(text) => Ok(base.absolute(&text).into()),
+            Err(what) => Err(node.place.wrong(&path.key(key), what)),
+        };
+        texts.into_iter().map(file).collect()
     };
     known_keys(item, path)?;
     let files = texts("path")?;

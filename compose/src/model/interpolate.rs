@@ -2,6 +2,7 @@
 
 use super::node::{Node, Path, Value};
 use crate::error::Result;
+use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// Variables within each other at most, so that no stack overflows.
@@ -111,6 +112,55 @@ impl<'a> Variables<'a> {
     }
 }
 
+/// A variable as a text asks for it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Asked {
+    pub name: String,
+    /// What stands in its place where it isn't set.
+    pub default_value: String,
+    /// What stands in its place where it is set.
+    pub presence_value: String,
+    /// Whether it has to be set.
+    pub required: bool,
+}
+
+/// The variables that a text asks for, those within others too. What is no variable's form is passed over.
+pub fn asked(text: &str) -> Vec<Asked> {
+    let mut found = Vec::new();
+    asked_within(text, 0, &mut found);
+    found
+}
+
+fn asked_within(text: &str, depth: usize, found: &mut Vec<Asked>) {
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$').filter(|_| depth <= DEPTH_MAX) {
+        let after = &rest[dollar + 1..];
+        rest = if let Some(after) = after.strip_prefix('$') {
+            after
+        } else if let Some(braced) = after.strip_prefix('{') {
+            let Some(end) = closing_brace(braced) else { return };
+            let (name, said) = split_name(&braced[..end]);
+            let said = said.strip_prefix(':').unwrap_or(said);
+            let mut asked = Asked { name: name.to_owned(), ..Asked::default() };
+            match said.split_at_checked(1) {
+                Some(("-", word)) => asked.default_value = word.to_owned(),
+                Some(("+", word)) => asked.presence_value = word.to_owned(),
+                Some(("?", _)) => asked.required = true,
+                _ => {}
+            }
+            found.extend((!name.is_empty()).then_some(asked));
+            asked_within(said, depth + 1, found);
+            &braced[end + 1..]
+        } else {
+            let (name, after) = split_name(after);
+            let asked = Asked { name: name.to_owned(), ..Asked::default() };
+            found.extend((!name.is_empty()).then_some(asked));
+            after
+        };
+    }
+}
+
 fn malformed(text: &str) -> String {
     format!("has a variable that isn't of the form ${{NAME}}: {text:?}; a `$` of its own is written `$$`")
 }
@@ -141,7 +191,7 @@ fn closing_brace(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::Variables;
+    use super::{Asked, Variables, asked};
 
     fn expand(text: &str) -> Result<String, String> {
         let lookup = |name: &str| match name {
@@ -170,6 +220,21 @@ mod tests {
         ] {
             assert_eq!(expand(text).as_deref(), Ok(filled), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_text_asks_for_is_known_with_its_defaults() {
+        let of = |name: &str| Asked { name: name.to_owned(), ..Asked::default() };
+        let default = |name: &str, text: &str| Asked { default_value: text.to_owned(), ..of(name) };
+        let nested = vec![default("B", "${C:-d}"), default("C", "d")];
+        assert_eq!(asked("$A $$X é${B:-${C:-d}}"), [vec![of("A")], nested].concat());
+        let set = Asked { presence_value: "x".to_owned(), ..of("S") };
+        let required = Asked { required: true, ..of("R") };
+        assert_eq!(
+            asked("${S:+x}${R?why}${E:?é} ${open"),
+            [set, required, Asked { required: true, ..of("E") }]
+        );
+        assert_eq!(asked("$ $1 ${} é$"), []);
     }
 
     #[test]

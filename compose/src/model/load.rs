@@ -1,16 +1,17 @@
 //! Files → Model: which files, in which order, and every step from text to a project that fits together.
 
-use super::canonical::canonical;
-use super::complete::complete;
+use super::complete;
 use super::extends::{Extender, Source};
 use super::interpolate::Variables;
 use super::merge::{merge, settled, unique};
 use super::node::{Mapping, Node, Path, Place, unknown_key};
 use super::paths::Base;
-use super::request::Request;
+use super::request::{Request, Without};
 use super::types::{Config, Extensions, LanguageModel, Map, Network, Project, Secret, Service, Volume};
 use super::unsupported::Weight;
-use super::{check, dotenv, environment, include, name, read, required, unsupported, yaml};
+use super::{
+    as_written, canonical, check, dotenv, environment, include, name, read, required, unsupported, yaml,
+};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
@@ -58,24 +59,28 @@ impl Refusal {
 ///
 /// Errors: `FILE:LINE:COLUMN: FIELD: what is wrong`.
 pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
-    let here = &request.here;
-    let mut loader = Loader { files, here, known: HashMap::new(), unset: BTreeSet::new(), included: 0 };
-    let mut layers = request.layers(&mut loader)?;
-    let name = name::of_project(&mut loader, request, &layers)?;
-    layers.environment.entry("COMPOSE_PROJECT_NAME".to_owned()).or_insert_with(|| name.clone());
+    let without = request.without;
+    let mut loader = Loader::new(files, request);
+    let (layers, name) = loader.surroundings(request)?;
     let mut tree = loader.layers(&layers, None)?;
-    let unread = environment::read_files(&mut loader, &mut tree, &layers.environment)?;
+    let kept = if without.env_resolution { environment::take_files(&mut tree) } else { Map::new() };
+    let unread = environment::read_files(&mut loader, &mut tree, &layers)?;
     required::check(&tree, &Path::default())?;
     let mut project = read_project(&tree, name)?;
     project.directory = layers.directory;
     project.files = layers.files;
     project.environment = layers.environment;
-    complete(&mut project);
+    complete::set_defaults(&mut project);
+    if !without.normalization {
+        complete::normalize(&mut project);
+    }
+    environment::put_back(&mut project, kept);
     project.switch_off(&request.active_profiles(&project.environment), &request.services);
     if request.no_deps {
         project.forget_what_is_off(&request.services);
     }
-    if let Some((path, what)) = check::check(&project) {
+    let problem = if without.consistency { None } else { check::check(&project) };
+    if let Some((path, what)) = problem {
         return Err(tree.locate(&path).wrong(&path, what));
     }
     let unread = unread.iter().map(|(path, line)| Refusal::at(path, line)).collect();
@@ -94,6 +99,22 @@ pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded> {
         loaded.refusals.push(Refusal::at(&path, &tree.locate(&path).wrong(&path, what)));
     }
     Ok(loaded)
+}
+
+/// The tree of the project that the request means, in which variables stand as they are written, and its name.
+///
+/// Errors: as of [`load`].
+pub fn load_as_written(files: &dyn Files, request: &Request) -> Result<(Node, String)> {
+    let mut loader = Loader::new(files, request);
+    loader.without.interpolation = true;
+    let (layers, name) = loader.surroundings(request)?;
+    let mut tree = loader.layers(&layers, None)?;
+    as_written::set_name(&mut tree, &name);
+    as_written::set_defaults(&mut tree);
+    if !request.without.normalization {
+        as_written::normalize(&mut tree, &name, &layers.directory);
+    }
+    Ok((tree, name))
 }
 
 /// Files that are merged into one project, an included one or the whole.
@@ -118,12 +139,27 @@ pub struct Loader<'files> {
     unset: BTreeSet<String>,
     /// How many projects were included.
     pub included: usize,
+    /// What isn't done.
+    without: Without,
 }
 
 /// Who asks for a file, so that the user learns why it is read.
 type Asked<'a> = Option<(&'a Place, &'a Path)>;
 
-impl Loader<'_> {
+impl<'files> Loader<'files> {
+    fn new(files: &'files dyn Files, request: &'files Request) -> Loader<'files> {
+        let (here, without) = (&request.here, request.without);
+        Loader { files, here, known: HashMap::new(), unset: BTreeSet::new(), included: 0, without }
+    }
+
+    /// The files with their variables, and the project's name.
+    fn surroundings(&mut self, request: &Request) -> Result<(Layers, String)> {
+        let mut layers = request.layers(self)?;
+        let name = name::of_project(self, request, &layers)?;
+        layers.environment.entry("COMPOSE_PROJECT_NAME".to_owned()).or_insert_with(|| name.clone());
+        Ok((layers, name))
+    }
+
     /// Reads files into one tree in its long form, with absolute paths.
     pub fn layers(&mut self, layers: &Layers, asked: Asked) -> Result<Node> {
         let mut whole: Option<Node> = None;
@@ -133,7 +169,7 @@ impl Loader<'_> {
                 let services = tree.get("services").and_then(Node::as_mapping).cloned().unwrap_or_default();
                 let source = Source { file: file.clone(), directory: layers.directory.clone(), services };
                 Extender::new(self, &layers.environment).apply(&mut tree, &source)?;
-                Base { directory: &layers.directory, home }.apply(&mut tree, &Path::default());
+                self.resolve_paths(&mut tree, Base { directory: &layers.directory, home });
                 include::apply(self, &mut tree, layers)?;
                 whole = Some(match whole {
                     Some(whole) => settled(merge(whole, tree, &Path::default())?),
@@ -145,8 +181,17 @@ impl Loader<'_> {
         let mut whole = whole.ok_or_else(|| Error::new(format!("{file}: says nothing")))?;
         known_sections(&whole)?;
         unique(&mut whole, &Path::default());
-        environment::resolve(&mut whole, &layers.environment);
+        if !self.without.interpolation {
+            environment::resolve(&mut whole, &layers.environment, self.without);
+        }
         Ok(whole)
+    }
+
+    /// Makes the paths of a tree absolute, unless they are to stay as they are.
+    pub fn resolve_paths(&self, tree: &mut Node, base: Base) {
+        if !self.without.path_resolution {
+            base.apply(tree, &Path::default());
+        }
     }
 
     /// The documents of a file in their long form, with values in place of variables.
@@ -161,8 +206,12 @@ impl Loader<'_> {
         let mut documents = Vec::new();
         for document in self.raw(file, asked)?.iter() {
             let mut document = document.clone();
+            if self.without.interpolation {
+                documents.push(canonical::as_written(&document)?);
+                continue;
+            }
             variables.fill(&mut document, &Path::default())?;
-            documents.push(canonical(&document)?);
+            documents.push(canonical::canonical(&document)?);
         }
         self.unset.append(&mut variables.unset);
         Ok(documents)
@@ -196,6 +245,11 @@ impl Loader<'_> {
         let expanded = variables.expand(text);
         self.unset.append(&mut variables.unset);
         expanded
+    }
+
+    /// A text that says which file is read: its variables have their values, even where others stay as they are.
+    pub fn name_of_file(&mut self, text: &str, environment: &Map<String>) -> Result<String, String> {
+        if self.without.interpolation { self.expand(text, environment) } else { Ok(text.to_owned()) }
     }
 
     /// The variables of files, whose own variables are those of `outside`, and of the files before.

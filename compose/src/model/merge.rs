@@ -9,6 +9,16 @@ const REPLACED: &[&str] = &["services.*.command", "services.*.entrypoint", "serv
 /// The variables whose value may be nobody's, which is something that a later file can say.
 const VARIABLES: &[&str] = &["services.*.environment.*", "services.*.build.args.*"];
 
+/// The fields of `KEY=VALUE`.
+const BY_KEY: &[&str] = &[
+    "services.*.annotations",
+    "services.*.build.args",
+    "services.*.build.labels",
+    "services.*.environment",
+    "services.*.labels",
+    "services.*.sysctls",
+];
+
 /// Lays `over` over `base`, both in their long forms: mappings merge, lists append, the rest is replaced.
 ///
 /// What `!reset` and `!override` say is kept for whoever merges the result: see [`settled`].
@@ -22,6 +32,7 @@ pub fn merge(base: Node, over: Node, path: &Path) -> Result<Node> {
     if over.merging != Merging::Ordinary || base.value == Value::Null || is_replaced(&base, &over, path) {
         return Ok(over);
     }
+    let (base, over) = in_one_form(base, over, path);
     let place = base.place;
     match (base.value, over.value) {
         (Value::Mapping(base), Value::Mapping(over)) => Ok(Node {
@@ -45,6 +56,29 @@ pub fn merge(base: Node, over: Node, path: &Path) -> Result<Node> {
         }
         (_, value) => Ok(Node { place: over.place, merging: Merging::Ordinary, value }),
     }
+}
+
+/// Variables and labels that stand as they are written may be a list in one file and a mapping in another file: both
+/// become lists of `KEY=VALUE`.
+fn in_one_form(base: Node, over: Node, path: &Path) -> (Node, Node) {
+    let differ = matches!(
+        (&base.value, &over.value),
+        (Value::Mapping(_), Value::List(_)) | (Value::List(_), Value::Mapping(_))
+    );
+    if differ && BY_KEY.iter().any(|pattern| path.matches(pattern)) {
+        (as_list(base), as_list(over))
+    } else {
+        (base, over)
+    }
+}
+
+fn as_list(node: Node) -> Node {
+    let Value::Mapping(mapping) = &node.value else { return node };
+    let item = |(key, entry): (&String, &super::node::Entry)| match entry.node.scalar_text() {
+        Some(text) => entry.node.text(format!("{key}={text}")),
+        None => entry.node.text(key),
+    };
+    node.becomes(Value::List(mapping.iter().map(item).collect()))
 }
 
 fn is_replaced(base: &Node, over: &Node, path: &Path) -> bool {
@@ -129,6 +163,8 @@ pub fn unique(node: &mut Node, path: &Path) {
         Value::List(items) => {
             if let Some((_, name)) = UNIQUE.iter().find(|(pattern, _)| path.matches(pattern)) {
                 *items = last_of_each(std::mem::take(items), *name);
+            } else if BY_KEY.iter().any(|pattern| path.matches(pattern)) {
+                *items = last_of_each(std::mem::take(items), key);
             }
             items.iter_mut().enumerate().for_each(|(index, item)| unique(item, &path.index(index)));
         }
@@ -159,6 +195,10 @@ fn last_of_each(items: Vec<Node>, name: Name) -> Vec<Node> {
 
 fn text(node: &Node) -> Option<String> {
     node.as_text().map(str::to_owned)
+}
+
+fn key(node: &Node) -> Option<String> {
+    node.as_text().and_then(|text| text.split('=').next()).map(str::to_owned)
 }
 
 fn field(node: &Node, key: &str) -> Option<String> {

@@ -1,5 +1,6 @@
 //! The Model → text: what `config` prints, and what loads to the same Model again.
 
+use super::node::{Node, Value};
 use super::types::Project;
 use super::yaml;
 use crate::error::{Error, Result};
@@ -9,14 +10,41 @@ use std::fmt::{self, Write};
 
 /// The project in YAML.
 pub fn yaml(project: &Project) -> Result<String> {
-    let mut text = String::new();
-    tree(project)?.write(&mut text, 0).map_err(unprintable)?;
-    Ok(text)
+    yaml_of(&tree(project)?)
 }
 
 /// The project in JSON.
 pub fn json(project: &Project) -> Result<String> {
-    serde_json::to_string_pretty(&tree(project)?).map(|text| text + "\n").map_err(unprintable)
+    json_of(&tree(project)?)
+}
+
+/// A project's tree in YAML. A `$` in it is a variable.
+pub fn yaml_as_written(tree: &Node) -> Result<String> {
+    let mut tree = Tree::from(tree);
+    leave_unsaid(&mut tree);
+    yaml_of(&tree)
+}
+
+/// A project's tree in JSON. A `$` in it is a variable.
+pub fn json_as_written(tree: &Node) -> Result<String> {
+    let mut tree = Tree::from(tree);
+    leave_unsaid(&mut tree);
+    json_of(&tree)
+}
+
+/// A tree as a value of JSON.
+pub fn value(tree: &Node) -> serde_json::Value {
+    serde_json::to_value(Tree::from(tree)).unwrap_or_default()
+}
+
+fn yaml_of(tree: &Tree) -> Result<String> {
+    let mut text = String::new();
+    tree.write(&mut text, 0).map_err(unprintable)?;
+    Ok(text)
+}
+
+fn json_of(tree: &Tree) -> Result<String> {
+    serde_json::to_string_pretty(tree).map(|text| text + "\n").map_err(unprintable)
 }
 
 fn unprintable(error: impl fmt::Display) -> Error {
@@ -26,12 +54,16 @@ fn unprintable(error: impl fmt::Display) -> Error {
 fn tree(project: &Project) -> Result<Tree> {
     let text = serde_json::to_string(project).map_err(unprintable)?;
     let mut tree: Tree = serde_json::from_str(&text).map_err(unprintable)?;
+    leave_unsaid(&mut tree);
+    Ok(tree)
+}
+
+/// Makes nothing of each network of which a service says nothing but its name.
+fn leave_unsaid(tree: &mut Tree) {
     let services = tree.get_mut("services").into_iter().flat_map(Tree::values_mut);
-    // A network of which a service says nothing but its name.
     let networks = services.filter_map(|service| service.get_mut("networks")).flat_map(Tree::values_mut);
     let unsaid = networks.filter(|network| matches!(network, Tree::Mapping(entries) if entries.is_empty()));
     unsaid.for_each(|network| *network = Tree::Null);
-    Ok(tree)
 }
 
 /// The Model as a tree whose fields keep their order.
@@ -54,6 +86,24 @@ impl Tree {
     fn values_mut(&mut self) -> impl Iterator<Item = &mut Tree> {
         let entries = if let Tree::Mapping(entries) = self { entries.as_mut_slice() } else { &mut [] };
         entries.iter_mut().map(|(_, value)| value)
+    }
+}
+
+impl From<&Node> for Tree {
+    fn from(node: &Node) -> Tree {
+        match &node.value {
+            Value::Null => Tree::Null,
+            Value::Bool(truth) => Tree::Bool(*truth),
+            Value::Int(number) => i64::try_from(*number).map_or(Tree::Float(*number as f64), Tree::Int),
+            Value::Float(number) => Tree::Float(*number),
+            Value::Text(text) => Tree::Text(text.clone()),
+            Value::List(items) => Tree::List(items.iter().map(Tree::from).collect()),
+            Value::Mapping(mapping) => {
+                let entry =
+                    |(key, entry): (&String, &super::node::Entry)| (key.clone(), Tree::from(&entry.node));
+                Tree::Mapping(mapping.iter().map(entry).collect())
+            }
+        }
     }
 }
 

@@ -27,6 +27,23 @@ pub struct Request {
     pub services: Vec<String>,
     /// Whether the named services go without those that they depend on and that are off.
     pub no_deps: bool,
+    /// What isn't done on the way from files to a project.
+    pub without: Without,
+}
+
+/// What `config` may leave out on the way from files to a project.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Without {
+    /// Whether variables stay as they are written.
+    pub interpolation: bool,
+    /// Whether names, default networks and the like stay unsaid.
+    pub normalization: bool,
+    /// Whether relative paths stay relative.
+    pub path_resolution: bool,
+    /// Whether nobody looks if all fits together.
+    pub consistency: bool,
+    /// Whether files of variables stay unread.
+    pub env_resolution: bool,
 }
 
 /// The names of a project's file, where a directory has one.

@@ -84,7 +84,8 @@ macro_rules! model {
 /// A project: all that one or several Compose files say together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Project {
-    /// The prefix of what the project makes: `[a-z0-9][a-z0-9_-]*`.
+    /// The prefix of what the project makes: `[a-z0-9][a-z0-9_-]*`. Empty: a part of a project, which has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The services that are switched on, by their names.
     pub services: Map<Service>,
@@ -161,6 +162,8 @@ pub struct Service {
     pub cpus: Option<f64>,
     /// Which CPUs it may use: `0-3`, `0,1`.
     pub cpuset: Option<String>,
+    /// Which memory nodes it may use: `0-1`. No Compose file says so, but `cortenctl run`.
+    pub cpuset_mems: Option<String>,
     /// Relative weight, 1024 by default.
     pub cpu_shares: Option<i64>,
     /// In place of the image's CMD. `Some([])` clears the image's.

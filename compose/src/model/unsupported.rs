@@ -47,12 +47,11 @@ const IGNORED: &[(&str, &str)] = &[
 
 /// The fields without which a service would be another one.
 const REFUSED: &[(&str, &str)] = &[
+    ("services.*.cpuset_mems", "is a flag of `cortenctl run` alone"),
     ("services.*.credential_spec", "is for Windows"),
     ("services.*.models", "needs a model runner, which we don't have"),
     ("services.*.provider", "needs a provider's program, which we don't run"),
     ("services.*.use_api_socket", "needs the socket of an engine, which isn't there"),
-    ("services.*.networks.*.link_local_ips", "can't be given here"),
-    ("networks.*.ipam.config.*.aux_addresses", "can't be kept free here: an `ip_range` beside them does"),
     ("configs.*.template_driver", "is swarm's"),
     ("secrets.*.driver", "is swarm's"),
     ("secrets.*.template_driver", "is swarm's"),

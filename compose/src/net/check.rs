@@ -67,6 +67,15 @@ pub fn subnets(subnets: &[Asked]) -> Result<()> {
     Ok(())
 }
 
+/// Addresses that no container gets: each of a subnet.
+pub fn reserved<'a>(subnets: &[Asked], mut reserved: impl Iterator<Item = &'a IpAddr>) -> Result<()> {
+    let is_of_none = |address: &&IpAddr| !subnets.iter().any(|(subnet, ..)| is_host(subnet, **address));
+    match reserved.find(is_of_none) {
+        Some(address) => Err(Error::new(format!("no matching subnet for aux-address {address}"))),
+        None => Ok(()),
+    }
+}
+
 fn overlaps(subnet: &IpNet, other: &str) -> bool {
     other.parse::<IpNet>().is_ok_and(|other| overlap(subnet, &other))
 }

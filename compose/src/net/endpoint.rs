@@ -32,6 +32,9 @@ pub struct Endpoint {
     pub interface: String,
     /// The interface's addresses.
     pub addresses: Vec<IpNet>,
+    /// Further addresses of the interface, link-local.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
     /// Its hardware address.
     #[serde(default)]
     pub mac: Option<String>,

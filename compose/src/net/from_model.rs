@@ -68,6 +68,8 @@ impl Wanted {
             };
             Some(parsed.at("ipam"))
         });
+        let reserved = network.ipam.iter().flat_map(|ipam| &ipam.config).flat_map(|pool| &pool.aux_addresses);
+        let reserved = reserved.map(|(name, text)| Ok((name.clone(), read(text).at("ipam.aux_addresses")?)));
         let labels = network.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
         Ok(Wanted {
             name: network.name.clone(),
@@ -76,6 +78,7 @@ impl Wanted {
             internal: network.internal,
             ipv6: network.enable_ipv6 == Some(true),
             subnets: subnets.collect::<Result<_>>()?,
+            reserved: reserved.collect::<Result<_>>()?,
             mtu: option(option::MTU).map(|mtu| read(&mtu)).transpose().at(option::MTU)?,
             labels: labels.collect(),
             created,
@@ -90,8 +93,14 @@ impl Network {
     /// Errors: in Docker's words.
     pub fn check_addresses(&self, asked: &model::Attachment) -> Result<()> {
         let has = |address: &IpAddr| self.subnets.iter().any(|subnet| subnet.subnet.contains(address));
+        let is_reserved = |address: &IpAddr| {
+            self.subnets.iter().any(|subnet| subnet.reserved.values().any(|reserved| reserved == address))
+        };
         let mut fixed = [&asked.ipv4_address, &asked.ipv6_address].into_iter().flatten();
         fixed.try_for_each(|text| match read(text) {
+            Ok(address) if is_reserved(&address) => {
+                Err(Error::new(addresses::of_network(&self.name, "Address already in use")))
+            }
             Ok(address) if has(&address) => Ok(()),
             Ok(address) => {
                 let what = addresses::outside(&address.to_string());
@@ -125,6 +134,8 @@ impl Request {
                 network: real(network),
                 aliases: aliases.collect(),
                 addresses: addresses.map(|address| read(address)).collect::<Result<_>>().at(network)?,
+                link_local: (asked.link_local_ips.iter().map(|address| read(address)).collect::<Result<_>>())
+                    .at(network)?,
                 mac: asked.mac_address.clone(),
                 interface: asked.interface_name.clone(),
                 gateway_priority: asked.gw_priority.unwrap_or_default(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::fcntl::Flock;
 use serde::Deserialize;
@@ -154,6 +154,7 @@ impl Container {
                 name: request.name.clone(),
                 names,
                 interface: attachment.interface.clone().unwrap_or_else(|| format!("eth{index}")),
+                link_local: attachment.link_local.clone(),
                 gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
                 bridge: network.bridge().map(str::to_owned),
                 subnets: network.subnets.iter().map(|subnet| subnet.subnet).collect(),
@@ -206,6 +207,7 @@ impl Container {
         endpoint.addresses = added.addresses;
         endpoint.mac = added.mac;
         made.result = added.result;
+        add_local(pid, endpoint).at(format!("network {}", endpoint.network))?;
         if let (Some(bridge), Publisher::Nft) = (&endpoint.bridge, made.publisher) {
             let_loopback_through(bridge)?;
         }
@@ -242,6 +244,26 @@ impl Made {
 fn outer(networks: &[(&Attachment, Network)]) -> Option<usize> {
     let open = networks.iter().enumerate().filter(|(_, (_, network))| !network.internal);
     open.rev().max_by_key(|(_, (attachment, _))| attachment.gateway_priority).map(|(index, _)| index)
+}
+
+/// Gives the interface its link-local addresses. They go with it.
+fn add_local(pid: i32, endpoint: &Endpoint) -> Result<()> {
+    if endpoint.link_local.is_empty() {
+        return Ok(());
+    }
+    namespace::within(pid, || {
+        for address in &endpoint.link_local {
+            let address = format!("{address}/{}", if address.is_ipv4() { 16 } else { 64 });
+            let mut command = Command::new("ip");
+            command.args(["address", "add", &address, "dev", &endpoint.interface]);
+            let done = command.output().at("ip")?;
+            if !done.status.success() {
+                let said = String::from_utf8_lossy(&done.stderr);
+                return Err(Error::new(format!("link-local address {address}: {}", said.trim())));
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Without `nft` the sockets are at port 53 itself.

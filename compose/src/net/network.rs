@@ -86,6 +86,9 @@ pub struct Subnet {
     /// The addresses that are given to containers that don't insist on one, unless all.
     #[serde(default)]
     pub range: Option<IpNet>,
+    /// Addresses that no container gets, by what they are for.
+    #[serde(default)]
+    pub reserved: BTreeMap<String, IpAddr>,
 }
 
 /// A network that somebody wants.
@@ -103,6 +106,8 @@ pub struct Wanted {
     pub ipv6: bool,
     /// Subnets, with gateway and range where somebody cares.
     pub subnets: Vec<check::Asked>,
+    /// Addresses of the subnets that no container gets, by what they are for.
+    pub reserved: BTreeMap<String, IpAddr>,
     /// The largest packet.
     pub mtu: Option<u32>,
     /// Labels.
@@ -128,7 +133,8 @@ impl Wanted {
     pub fn check(&self) -> Result<()> {
         let id = id_of(&self.name, &self.created);
         check::interface(driver(self.driver.as_deref(), self.interface.clone(), &id)?.interface())?;
-        check::subnets(&self.subnets)
+        check::subnets(&self.subnets)?;
+        check::reserved(&self.subnets, self.reserved.values())
     }
 }
 
@@ -196,9 +202,17 @@ impl Network {
                 return Err(Error::new(format!("subnet {subnet} overlaps with {other}, which is in use")));
             }
             let subnet = subnet.trunc();
-            subnets.push(Subnet { subnet, gateway: gateway.unwrap_or(pool::first_host(&subnet)), range });
+            let gateway = gateway.unwrap_or(pool::first_host(&subnet));
+            let reserved = wanted.reserved.iter().filter(|(_, address)| subnet.contains(*address));
+            let reserved = reserved.map(|(name, address)| (name.clone(), *address)).collect();
+            subnets.push(Subnet { subnet, gateway, range, reserved });
         }
-        let of_pool = |subnet: IpNet| Subnet { subnet, gateway: pool::first_host(&subnet), range: None };
+        let of_pool = |subnet: IpNet| Subnet {
+            subnet,
+            gateway: pool::first_host(&subnet),
+            range: None,
+            reserved: BTreeMap::new(),
+        };
         if !subnets.iter().any(|subnet| is_v4(&subnet.subnet)) {
             subnets.insert(0, of_pool(pool.free_v4(taken)?));
         }
@@ -308,16 +322,26 @@ impl Network {
 
     fn addresses(&self, has_default_route: bool, fixed: &[IpAddr]) -> Value {
         let range = |subnet: &Subnet| {
-            let mut range = json!({"subnet": subnet.subnet, "gateway": subnet.gateway});
+            let whole = json!({"subnet": subnet.subnet, "gateway": subnet.gateway});
             // A container that insists on an address may have one beside the range. The plugin knows by the address
             // alone whether another container has it.
             let is_fixed = fixed.iter().any(|address| subnet.subnet.contains(address));
-            if let Some(given) = subnet.range.filter(|_| !is_fixed) {
-                let (first, last) = pool::hosts(&subnet.subnet, &given);
-                range["rangeStart"] = json!(first);
-                range["rangeEnd"] = json!(last);
+            if is_fixed || subnet.range.is_none() && subnet.reserved.is_empty() {
+                return json!([whole]);
             }
-            json!([range])
+            let part = |(first, last): (IpAddr, IpAddr)| {
+                let mut part = whole.clone();
+                part["rangeStart"] = json!(first);
+                part["rangeEnd"] = json!(last);
+                part
+            };
+            let given = pool::hosts(&subnet.subnet, &subnet.range.unwrap_or(subnet.subnet));
+            if subnet.reserved.is_empty() {
+                return json!([part(given)]);
+            }
+            // The plugin gives out the addresses of several ranges as if they were one.
+            let taken = subnet.reserved.values().copied().chain([subnet.gateway]).collect();
+            json!(pool::without(given, &taken).into_iter().map(part).collect::<Vec<_>>())
         };
         let route = |subnet: &Subnet| match subnet.subnet {
             IpNet::V4(_) => json!({"dst": "0.0.0.0/0"}),
@@ -435,6 +459,28 @@ pub mod tests {
         assert_eq!(err, "subnet 10.1.0.0/16 overlaps with 10.1.2.0/24, which is in use");
         let macvlan = Wanted { driver: Some("macvlan".into()), interface: Some("eth0".into()), ..wanted };
         planned(macvlan, &["10.1.2.0/24"]).unwrap();
+    }
+
+    #[test]
+    fn what_is_reserved_is_in_no_range_that_is_given_out() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let wanted = Wanted {
+            subnets: vec![("10.9.0.0/29".parse().unwrap(), None, None)],
+            reserved: [("printer".to_owned(), address("10.9.0.3"))].into(),
+            ..Wanted::default()
+        };
+        let network = planned(wanted.clone(), &[]).unwrap();
+        let ranges = network.addresses(true, &[])["ranges"][0].to_string();
+        let range = |first: &str, last: &str| {
+            format!(
+                r#"{{"gateway":"10.9.0.1","rangeEnd":"{last}","rangeStart":"{first}","subnet":"10.9.0.0/29"}}"#
+            )
+        };
+        assert_eq!(ranges, format!("[{},{}]", range("10.9.0.2", "10.9.0.2"), range("10.9.0.4", "10.9.0.6")));
+        assert_eq!(network.addresses(true, &[address("10.9.0.5")])["ranges"][0][0].get("rangeStart"), None);
+        let reserved = [("far".to_owned(), address("10.8.0.3"))].into();
+        let err = planned(Wanted { reserved, ..wanted }, &[]).unwrap_err().to_string();
+        assert_eq!(err, "no matching subnet for aux-address 10.8.0.3");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Subnets for networks that don't name one: the first of the pool that no network and no route of the host has.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -125,6 +126,34 @@ pub fn hosts(subnet: &IpNet, range: &IpNet) -> (IpAddr, IpAddr) {
     (first, last)
 }
 
+/// The ranges that are left of one without some addresses.
+pub fn without((first, last): (IpAddr, IpAddr), taken: &BTreeSet<IpAddr>) -> Vec<(IpAddr, IpAddr)> {
+    let mut left = Vec::new();
+    let mut begin = Some(first);
+    for address in taken.iter().filter(|address| (first..=last).contains(*address)) {
+        if let (Some(from), Some(to)) = (begin, next_to(*address, false)) {
+            left.extend((from <= to).then_some((from, to)));
+        }
+        begin = next_to(*address, true);
+    }
+    left.extend(begin.filter(|from| *from <= last).map(|from| (from, last)));
+    left
+}
+
+/// The next address, or the one before.
+fn next_to(address: IpAddr, up: bool) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(address) => {
+            let bits = u32::from(address);
+            Ipv4Addr::from(if up { bits.checked_add(1)? } else { bits.checked_sub(1)? }).into()
+        }
+        IpAddr::V6(address) => {
+            let bits = u128::from(address);
+            Ipv6Addr::from(if up { bits.checked_add(1)? } else { bits.checked_sub(1)? }).into()
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +216,28 @@ mod tests {
         assert_eq!(of("10.6.0.0/24", "10.6.0.64/26"), "10.6.0.64-10.6.0.127");
         assert_eq!(of("10.6.0.0/24", "10.6.0.9/32"), "10.6.0.9-10.6.0.9");
         assert_eq!(of("fd00::/64", "fd00::/127"), "fd00::1-fd00::1");
+    }
+
+    #[test]
+    fn what_is_taken_parts_a_range() {
+        let of = |first: &str, last: &str, taken: &[&str]| {
+            let address = |text: &str| text.parse::<IpAddr>().unwrap();
+            let taken = taken.iter().map(|text| address(text)).collect();
+            let left = without((address(first), address(last)), &taken).into_iter();
+            left.map(|(first, last)| format!("{first}-{last}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of("10.0.0.1", "10.0.0.9", &[]), "10.0.0.1-10.0.0.9");
+        assert_eq!(of("10.0.0.1", "10.0.0.9", &["10.0.0.1", "10.0.0.2", "9.9.9.9"]), "10.0.0.3-10.0.0.9");
+        assert_eq!(
+            of("10.0.0.1", "10.0.0.9", &["10.0.0.9", "10.0.0.5"]),
+            "10.0.0.1-10.0.0.4 10.0.0.6-10.0.0.8"
+        );
+        assert_eq!(of("10.0.0.1", "10.0.0.1", &["10.0.0.1"]), "");
+        assert_eq!(of("fd00::1", "fd00::f", &["fd00::8"]), "fd00::1-fd00::7 fd00::9-fd00::f");
+        assert_eq!(
+            of("255.255.255.254", "255.255.255.255", &["255.255.255.255"]),
+            "255.255.255.254-255.255.255.254"
+        );
     }
 
     #[test]

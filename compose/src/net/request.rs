@@ -56,6 +56,9 @@ pub struct Attachment {
     /// Addresses that the container insists on, at most one of each family.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
+    /// Further addresses of its interface, link-local.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
     /// The hardware address that it insists on.
     #[serde(default)]
     pub mac: Option<String>,

@@ -80,9 +80,8 @@ impl Plan {
         removed.filter(|name| !is_stopped(name)).collect()
     }
 
-    /// The places of all steps.
-    #[cfg(test)]
-    pub fn ids(&self) -> impl Iterator<Item = StepId> {
+    /// The places of all steps that there are by now.
+    pub fn ids(&self) -> impl Iterator<Item = StepId> + use<> {
         (0..self.steps.len()).map(StepId)
     }
 

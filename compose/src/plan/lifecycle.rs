@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use super::actual::{Actual, Container};
 use super::down::stop_in_order;
-use super::graph::{Action, AnonymousVolumes, Cause, Goal, Plan, StepId, Target, Turn};
+use super::graph::{Action, AnonymousVolumes, Cause, Goal, Plan, StepId, Target, Turn, Until};
 use super::selection;
 use super::up::target_of;
 use crate::error::Result;
-use crate::model::types::{Hook, Project, Service};
+use crate::model::types::{Dependency, Hook, Project, Service};
+use crate::model::values::Condition;
 
 /// Plans `stop` of those services, or of all.
 ///
@@ -29,16 +30,34 @@ pub fn stopped<'a>(project: &Project, actual: &'a Actual, services: &[String]) -
     Ok(containers.into_iter().map(|container| container.name.as_str()).collect())
 }
 
-/// Plans `start` of those services, or of all.
+/// Plans `start` of those services, or of all. If it `waits`, all are ready in the end, those that run already too.
 ///
 /// Errors: there is no such service.
-pub fn start(project: &Project, actual: &Actual, services: &[String]) -> Result<Plan> {
+pub fn start(project: &Project, actual: &Actual, services: &[String], waits: bool) -> Result<Plan> {
     let mut plan = Plan::default();
     let containers = containers_of(project, actual, services)?;
     let still: Vec<&Container> =
-        containers.into_iter().filter(|container| !container.state.is_live()).collect();
+        containers.iter().copied().filter(|container| !container.state.is_live()).collect();
     start_in_order(project, &still, &BTreeMap::new(), |service| &service.pre_start, &mut plan);
+    if waits {
+        wait_for_all(project, &containers, &mut plan);
+    }
     Ok(plan)
+}
+
+/// Once all has started, each container has to be ready. A container for whose end others wait has to end.
+fn wait_for_all(project: &Project, containers: &[&Container], plan: &mut Plan) {
+    let dependencies = || project.services.values().flat_map(|service| &service.depends_on);
+    let has_to_end = |name: &String| {
+        let ends = |how: &Dependency| how.condition == Condition::CompletedSuccessfully;
+        dependencies().any(|(dependency, how)| dependency == name && ends(how))
+    };
+    let started: Vec<StepId> = plan.ids().collect();
+    for container in containers {
+        let until = if has_to_end(&container.service) { Until::Completed } else { Until::Ready };
+        let goal = Goal { until, required: true };
+        plan.add(Action::Await(target_of(container), goal), Cause::Needed, started.iter().copied());
+    }
 }
 
 /// The first of those services, or of all, that should have a container and has none.

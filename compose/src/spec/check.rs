@@ -85,6 +85,7 @@ pub fn service(service: &Service, cpus: &Cpus, host: &Host) -> Result<()> {
     places::check(service)?;
     security::of(service, &[], host)?;
     devices(service)?;
+    memory_nodes(service.cpuset_mems.as_deref(), &host.memory_nodes)?;
     let memory = service.mem_limit.or_else(|| limits(service)?.memory);
     let reservation = service.mem_reservation.or_else(|| reservations(service)?.memory);
     let asked = Asked {
@@ -110,6 +111,19 @@ pub fn service(service: &Service, cpus: &Cpus, host: &Host) -> Result<()> {
         }
         _ => asked.check(cpus),
     }
+}
+
+/// Whether the memory nodes of a list are among those that are available.
+fn memory_nodes(asked: Option<&str>, available: &str) -> Result<()> {
+    let Some(list) = asked.filter(|list| !list.is_empty()) else { return Ok(()) };
+    let asked = ranges(list).ok_or_else(|| Error::new(format!("Invalid value {list} for cpuset mems")))?;
+    let Ok(available) = Cpus::parse(available) else { return Ok(()) };
+    if asked.iter().all(|range| available.has(range)) {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "Requested memory nodes are not available - requested {list}, available: {available}"
+    )))
 }
 
 /// Devices by what they can do. Nobody here knows of any.
@@ -236,6 +250,15 @@ mod tests {
 
     fn refused(asked: Service) -> String {
         service(&asked, &cpus(), &Host::default()).expect_err("it can't be").to_string()
+    }
+
+    #[test]
+    fn memory_nodes_are_among_those_that_there_are() {
+        let told = |list: &str, there: &str| memory_nodes(Some(list), there).map_err(|err| err.to_string());
+        assert_eq!((told("0", "0-1\n"), told("", "0"), told("7", "")), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(told("x", "0"), Err("Invalid value x for cpuset mems".to_owned()));
+        let line = "Requested memory nodes are not available - requested 0,2, available: 0-1";
+        assert_eq!(told("0,2", "0-1"), Err(line.to_owned()));
     }
 
     #[test]

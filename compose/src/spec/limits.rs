@@ -82,7 +82,7 @@ fn cpu(service: &Service) -> oci::Cpu {
         realtime_runtime: service.cpu_rt_runtime.filter(|&runtime| runtime != 0),
         realtime_period: positive(service.cpu_rt_period),
         cpus: service.cpuset.clone().unwrap_or_default(),
-        mems: String::new(),
+        mems: service.cpuset_mems.clone().unwrap_or_default(),
     }
 }
 

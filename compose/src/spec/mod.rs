@@ -84,6 +84,8 @@ pub struct Host {
     pub kernel: profile::Kernel,
     /// Whether it has AppArmor.
     pub apparmor: bool,
+    /// The memory nodes that containers can have, as the kernel lists them. Empty: it doesn't say.
+    pub memory_nodes: String,
     /// An init, if one is installed.
     pub init: Option<String>,
 }

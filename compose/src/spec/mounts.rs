@@ -1,6 +1,6 @@
 //! What is mounted: the kernel's own file systems, the container's files, and what the service asks for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::process::INIT;
 use super::{Inputs, oci, wrong};
@@ -12,9 +12,11 @@ use crate::model::values::MountKind;
 const FILES: [&str; 3] = ["resolv.conf", "hostname", "hosts"];
 
 /// A directory or file of the host at a place in the container: a volume, a bind, a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bind {
     pub source: String,
+    /// Directories of an image's layers, the highest first, or a file of one. Empty: the source.
+    pub layers: Vec<PathBuf>,
     pub target: String,
     pub read_only: bool,
     /// Unset: `rprivate`.
@@ -100,6 +102,17 @@ fn asked(inputs: &Inputs) -> Result<Vec<oci::Mount>> {
 }
 
 fn bind_mount(inputs: &Inputs, bind: &Bind) -> Result<oci::Mount> {
+    match bind.layers.as_slice() {
+        [] => {}
+        [layer] => {
+            return Ok(mount(&bind.target, "bind", &layer.to_string_lossy(), &["rbind", "ro", "rprivate"]));
+        }
+        layers => {
+            let layers: Vec<_> = layers.iter().map(|layer| layer.to_string_lossy()).collect();
+            let lower = format!("lowerdir={}", layers.join(":"));
+            return Ok(mount(&bind.target, "overlay", "overlay", &["ro", &lower]));
+        }
+    }
     const PROPAGATIONS: [&str; 6] = ["rprivate", "private", "rshared", "shared", "rslave", "slave"];
     let propagation = bind.propagation.as_deref().unwrap_or("rprivate");
     if !PROPAGATIONS.contains(&propagation) {

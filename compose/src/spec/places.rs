@@ -43,7 +43,12 @@ fn mount(mount: &Mount) -> Result<(), String> {
     target(&mount.target)?;
     let source = mount.source.as_deref().unwrap_or_default();
     let subpath = mount.volume.as_ref().and_then(|options| options.subpath.as_deref()).unwrap_or_default();
+    let of_image = mount.image.as_ref().and_then(|options| options.subpath.as_deref()).unwrap_or_default();
     match mount.kind {
+        MountKind::Image if source.is_empty() => Err("field Source must not be empty".to_owned()),
+        MountKind::Image if !stays_below(of_image) => {
+            Err("subpath must be a relative path within the image".to_owned())
+        }
         MountKind::Bind if source.is_empty() => Err("field Source must not be empty".to_owned()),
         MountKind::Bind => absolute(source),
         MountKind::Tmpfs if !source.is_empty() => Err("field Source must not be specified".to_owned()),

@@ -213,6 +213,7 @@ fn mounts_limits_and_rules_are_as_dockers() {
         read_only: true,
         propagation: None,
         recursive: None,
+        ..Bind::default()
     }];
     case.check();
 }
@@ -248,6 +249,7 @@ fn options_are_as_dockers() {
         read_only: false,
         propagation: None,
         recursive: None,
+        ..Bind::default()
     }];
     case.check();
     let (ours, dockers) = (case.ours(), case.dockers());

@@ -56,6 +56,9 @@ fn subnet(subnet: &Subnet) -> Value {
     if let Some(range) = subnet.range {
         about["IPRange"] = json!(range);
     }
+    if !subnet.reserved.is_empty() {
+        about["AuxiliaryAddresses"] = json!(subnet.reserved);
+    }
     about
 }
 

@@ -42,4 +42,6 @@ mod registry;
 mod services;
 mod sharing;
 #[cfg(test)]
+mod verbs;
+#[cfg(test)]
 mod world;

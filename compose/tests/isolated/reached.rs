@@ -119,15 +119,15 @@ fn what_a_network_or_a_volume_cannot_be_is_told_before_anything_is_made() {
             ),
             ("mac_address: bad", "", "bad is not a valid mac address"),
             (
-                "networks: {n: {link_local_ips: [169.254.8.8]}}",
+                "networks: {n: {link_local_ips: [10.1.0.8]}}",
                 "networks: {n: }",
-                "link_local_ips: can't be given",
+                "invalid link-local IP address: 10.1.0.8",
             ),
             ("networks: [n]", "networks: {n: {enable_ipv4: false}}", "enable_ipv4: can't be done here"),
             (
                 "networks: [n]",
-                "networks: {n: {ipam: {config: [{subnet: 10.1.0.0/24, aux_addresses: {a: 10.1.0.5}}]}}}",
-                "aux_addresses: can't be kept free",
+                "networks: {n: {ipam: {config: [{subnet: 10.1.0.0/24, aux_addresses: {a: 10.2.0.5}}]}}}",
+                "no matching subnet for aux-address 10.2.0.5",
             ),
             ("networks: [n]", "networks: {n: {driver: overlay}}", "driver overlay is none of bridge"),
             (

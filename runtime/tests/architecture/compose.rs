@@ -174,10 +174,11 @@ const ENVIRONMENT: [(&str, &str); 22] = [
 ];
 
 /// The files that start threads.
-const THREADS: [&str; 7] = [
+const THREADS: [&str; 8] = [
     "apply/archive.rs",
     "apply/attach.rs",
     "apply/mounted.rs",
+    "engine/content.rs",
     "input.rs",
     "net/hook.rs",
     "net/namespace.rs",

@@ -4,7 +4,7 @@ use clap::Command;
 
 use super::{List, Local, Managed};
 use crate::cli::docker::{self, Verb};
-use crate::cli::typed::{Typed, flag, operands, value};
+use crate::cli::typed::{Typed, flag, operands, value, values};
 use crate::error::{Error, Result};
 
 /// `save`
@@ -13,6 +13,19 @@ pub struct Save {
     pub images: Vec<String>,
     /// None: standard output.
     pub output: Option<String>,
+    pub platform: Option<String>,
+}
+
+/// `import`
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    /// A file, an address, or `-`.
+    pub source: String,
+    /// None: the image has no name.
+    pub name: Option<String>,
+    pub message: Option<String>,
+    /// Instructions of a Dockerfile.
+    pub changes: Vec<String>,
     pub platform: Option<String>,
 }
 
@@ -66,6 +79,18 @@ pub fn tree() -> Vec<Command> {
             .after_help("Example: cortenctl load -i nginx.tar.gz")
             .arg(value("input", "FILE", "The archive [default: standard input]").short('i'))
             .arg(flag("quiet", "Without progress").short('q')),
+        Command::new("import")
+            .about("Make an image of an archive of files")
+            .after_help("Example: cortenctl export web | cortenctl import -c 'CMD [\"sh\"]' - web:flat")
+            .arg(
+                values("change", "INSTRUCTION", "An instruction of a Dockerfile: CMD, ENV, EXPOSE, ...")
+                    .short('c'),
+            )
+            .arg(value("message", "TEXT", "What is to be said of it").short('m'))
+            .arg(platform())
+            .arg(operands("FILE|URL|-", "A tar archive, compressed or not").num_args(1))
+            .arg(operands("REPOSITORY[:TAG]", "The image's name").required(false).num_args(0..=1)),
+        search(),
         Command::new("push")
             .about("Push an image to its registry")
             .arg(flag("quiet", "Only print the name").short('q'))
@@ -86,6 +111,17 @@ pub fn tree() -> Vec<Command> {
     ]
 }
 
+/// Registries have no search in common, so that it only says where to look.
+fn search() -> Command {
+    Command::new("search")
+        .about("Say where to look for images")
+        .arg(values("filter", "KEY=VALUE", "Not done").short('f').hide(true))
+        .arg(value("format", "FORMAT", "Not done").hide(true))
+        .arg(value("limit", "NUMBER", "Not done").hide(true))
+        .arg(flag("no-trunc", "Not done").hide(true))
+        .arg(operands("TERM", "What is looked for").num_args(1))
+}
+
 pub fn verb(name: &str, typed: &Typed) -> Result<Verb> {
     let image = || typed.text("IMAGE").unwrap_or_default();
     Ok(match name {
@@ -104,6 +140,14 @@ pub fn verb(name: &str, typed: &Typed) -> Result<Verb> {
             platform: typed.text("platform"),
         })),
         "load" => Verb::Managed(Managed::Load { input: typed.text("input"), quiet: typed.flag("quiet") }),
+        "import" => Verb::Managed(Managed::Import(Import {
+            source: typed.text("FILE|URL|-").unwrap_or_default(),
+            name: typed.text("REPOSITORY[:TAG]"),
+            message: typed.text("message"),
+            changes: typed.texts("change"),
+            platform: typed.text("platform"),
+        })),
+        "search" => Verb::Local(Local::Search { term: typed.text("TERM").unwrap_or_default() }),
         "push" => Verb::Managed(Managed::Push(Push {
             image: image(),
             quiet: typed.flag("quiet"),

@@ -7,13 +7,15 @@ use super::docker::{self, Verb};
 use super::typed::{Typed, flag, value, values};
 use crate::error::{Error, Result};
 
+mod context;
 mod groups;
 mod images;
 mod network;
 mod system;
 mod volume;
 
-pub use images::{Login, Push, Save};
+pub use context::Context;
+pub use images::{Import, Login, Push, Save};
 pub use network::{Connect, NewNetwork};
 pub use volume::NewVolume;
 
@@ -37,6 +39,7 @@ pub enum Managed {
     Save(Save),
     Load { input: Option<String>, quiet: bool },
     Push(Push),
+    Import(Import),
 }
 
 /// A verb that needs no containerd.
@@ -45,6 +48,8 @@ pub enum Local {
     Doctor,
     Login(Login),
     Logout { server: Option<String> },
+    Search { term: String },
+    Context(Context),
 }
 
 /// What a list shows of each thing, and of which.
@@ -85,7 +90,7 @@ pub enum PruneOf {
 /// The verbs of this module, for the top of the tree.
 pub fn tree() -> Vec<Command> {
     let mut verbs = images::tree();
-    verbs.extend([network::tree(), volume::tree(), system::builder(), system::tree()]);
+    verbs.extend([network::tree(), volume::tree(), system::builder(), system::tree(), context::tree()]);
     verbs.extend(system::alone());
     verbs
 }
@@ -110,6 +115,10 @@ pub fn verb(name: &str, matches: &ArgMatches) -> Result<Verb> {
         "volume" => {
             let (verb, matches) = below()?;
             Verb::Managed(volume::managed(verb, &Typed(matches))?)
+        }
+        "context" => {
+            let (verb, matches) = below()?;
+            Verb::Local(Local::Context(context::asked(verb, &Typed(matches))))
         }
         "builder" => {
             let (_, matches) = below()?;

@@ -14,6 +14,8 @@ pub struct NewNetwork {
     pub subnets: Vec<String>,
     pub gateways: Vec<String>,
     pub ranges: Vec<String>,
+    /// Addresses that no container gets, by what they are for.
+    pub reserved: Vec<(String, String)>,
     pub internal: bool,
     pub ipv6: bool,
     pub labels: Vec<(String, String)>,
@@ -33,8 +35,7 @@ pub struct Connect {
 }
 
 /// Flags of Docker's that we have no thing for, each with what is said of it.
-const REFUSED: [(&str, &str); 6] = [
-    ("aux-address", "reserved addresses"),
+const REFUSED: [(&str, &str); 5] = [
     ("config-from", "a network's configuration alone"),
     ("config-only", "a network's configuration alone"),
     ("ingress", "swarm's networks"),
@@ -89,6 +90,10 @@ fn create() -> Command {
         .arg(values("subnet", "SUBNET", "A subnet: 10.9.0.0/24").value_delimiter(','))
         .arg(values("gateway", "ADDRESS", "The host's address in a subnet").value_delimiter(','))
         .arg(values("ip-range", "RANGE", "What is given out of a subnet").value_delimiter(','))
+        .arg(
+            values("aux-address", "NAME=ADDRESS", "An address that no container gets: router=10.9.0.2")
+                .value_delimiter(','),
+        )
         .arg(flag("internal", "Without a way outside"))
         .arg(flag("ipv6", "With addresses of IPv6"))
         .arg(flag("attachable", "As always").hide(true))
@@ -135,6 +140,7 @@ fn new(typed: &Typed) -> Result<NewNetwork> {
         subnets: typed.texts("subnet"),
         gateways: typed.texts("gateway"),
         ranges: typed.texts("ip-range"),
+        reserved: typed.pairs("aux-address").collect(),
         internal: typed.flag("internal"),
         ipv6: typed.flag("ipv6"),
         labels: typed.pairs("label").collect(),

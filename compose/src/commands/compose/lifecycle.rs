@@ -6,6 +6,7 @@ use super::{Session, facts, images, progress};
 use crate::apply::project_lock::Held;
 use crate::cli::compose::StopServices;
 use crate::cli::members::Remove;
+use crate::cli::start::Start;
 use crate::commands::Ended;
 use crate::error::{Error, tell_lines};
 use crate::model::types::Project;
@@ -16,8 +17,8 @@ use crate::plan::{lifecycle, selection};
 use crate::signals;
 
 /// Starts the containers of those services and of what they depend on.
-pub async fn start(session: &Session, project: &Project, named: &[String]) -> Ended {
-    let services = selection::with_dependencies(project, selection::named(project, named)?);
+pub async fn start(session: &Session, project: &Project, asked: &Start) -> Ended {
+    let services = selection::with_dependencies(project, selection::named(project, &asked.services)?);
     // Hooks before the start run in containers of their own, which are made of images.
     let mut hooked = services.clone();
     hooked.retain(|name| !project.services[name].pre_start.is_empty());
@@ -26,7 +27,7 @@ pub async fn start(session: &Session, project: &Project, named: &[String]) -> En
     let services = &services.into_iter().collect::<Vec<_>>();
     let held = session.lock(project).await?;
     let actual = session.actual(project).await?;
-    let plan = lifecycle::start(project, &actual, services)?;
+    let plan = lifecycle::start(project, &actual, services, asked.wait)?;
     session.carry_out(held, project, &facts, &images, &plan, None).await?;
     match lifecycle::without_container(project, &actual, services)? {
         Some(service) => Err(Error::new(format!("service {service:?} has no container to start"))),

@@ -178,7 +178,6 @@ impl Shown<'_> {
 
     /// Shows the lines that weren't shown yet. Returns whether somebody still reads them.
     fn show(&mut self, session: &Session, containers: &[Observed]) -> Result<bool> {
-        let show = Show::of(&self.asked.logs)?;
         let width = containers.iter().map(|one| label(one).len()).max().unwrap_or_default();
         for one in containers {
             let known = self.logs.iter().position(|(id, _)| id == one.id());
@@ -192,7 +191,7 @@ impl Shown<'_> {
             let entries = if known.is_none() { log.begin(&begins)? } else { log.rest()? };
             let prefix =
                 if self.asked.no_prefix { String::new() } else { format!("{:width$}  | ", label(one)) };
-            if !show.last_behind(&prefix, &entries, self.tail) {
+            if !Show::of(&self.asked.logs, one)?.last_behind(&prefix, &entries, self.tail) {
                 return Ok(false);
             }
         }

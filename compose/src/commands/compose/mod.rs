@@ -12,6 +12,7 @@ use crate::apply::project::Performer;
 use crate::apply::project_lock::{self, Held};
 use crate::apply::walk::{self, Progress};
 use crate::cli::compose::{Asked, Verb};
+use crate::cli::config::Digests;
 use crate::cli::members::Verb as Members;
 use crate::cli::telling::Telling;
 use crate::disk::Disk;
@@ -33,6 +34,7 @@ mod cp;
 mod down;
 mod exec;
 mod facts;
+mod files;
 mod images;
 mod known;
 mod lifecycle;
@@ -64,17 +66,8 @@ async fn carry_out(asked: Asked) -> Ended {
     let Asked { request, namespace, address, dry_run, telling, quiet_build, verb } = asked;
     // Who comes back at once reads no output.
     let shows_hooks = matches!(&verb, Verb::Up(up) if !up.detach);
-    let quiet_pull = match &verb {
-        Verb::Run(run) => run.quiet_pull,
-        Verb::Up(up) => up.quiet_pull,
-        Verb::Pull(asked) => asked.quiet,
-        _ => false,
-    };
-    let quiet_pull = quiet_pull || telling != Telling::Lines;
-    let wait_timeout = match &verb {
-        Verb::Up(up) if up.plan.wait => up.wait_timeout,
-        _ => None,
-    };
+    let quiet_pull = pulls_quietly(&verb) || telling != Telling::Lines;
+    let wait_timeout = wait_timeout(&verb);
     let open = async || -> Result<Session> {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
@@ -89,17 +82,23 @@ async fn carry_out(asked: Asked) -> Ended {
         (loaded, _) => loaded.map(|loaded| loaded.project),
     };
     let to_look_at = async || found(project::look_at(&request)).await;
-    if dry_run && matches!(verb, Verb::Exec(_) | Verb::Attach(_) | Verb::Copy(_)) {
+    let makes_files = matches!(&verb, Verb::Members(Members::Export { .. } | Members::Commit { .. }));
+    if dry_run && (makes_files || matches!(verb, Verb::Exec(_) | Verb::Attach(_) | Verb::Copy(_))) {
         to_look_at().await?;
         tell_lines(format_args!("Nothing is done: --dry-run"));
         return Ok(0);
     }
     match verb {
-        Verb::Config(options) => config::run(&request, &options).map(|()| 0),
+        Verb::Config(options) if options.digests == Digests::AsWritten => {
+            config::run(&request, &options).map(|()| 0)
+        }
+        Verb::Config(options) => {
+            config::run_with_digests(&request, &options, &open().await?.engine).await.map(|()| 0)
+        }
         Verb::Up(up) => up::up(&open().await?, &to_carry_out()?, &up).await,
         Verb::Down(down) => down::down(&open().await?, &to_look_at().await?, &down).await,
-        Verb::Start(services) => {
-            lifecycle::start(&open().await?, &found(project::to_run(&request)).await?, &services).await
+        Verb::Start(start) => {
+            lifecycle::start(&open().await?, &found(project::to_run(&request)).await?, &start).await
         }
         Verb::Stop(stop) => lifecycle::stop(&open().await?, &to_look_at().await?, &stop).await,
         Verb::Restart { stop, no_deps } => {
@@ -123,6 +122,24 @@ async fn carry_out(asked: Asked) -> Ended {
     }
 }
 
+fn pulls_quietly(verb: &Verb) -> bool {
+    match verb {
+        Verb::Run(run) => run.quiet_pull,
+        Verb::Up(up) => up.quiet_pull,
+        Verb::Pull(asked) => asked.quiet,
+        _ => false,
+    }
+}
+
+/// How long is waited for a container at most, if somebody says.
+fn wait_timeout(verb: &Verb) -> Option<Duration> {
+    match verb {
+        Verb::Up(up) if up.plan.wait => up.wait_timeout,
+        Verb::Start(start) if start.wait => start.wait_timeout,
+        _ => None,
+    }
+}
+
 async fn observed(session: &Session, project: &Project, verb: Members) -> Ended {
     match verb {
         Members::Top(services) => members::top(session, project, &services).await,
@@ -140,6 +157,12 @@ async fn observed(session: &Session, project: &Project, verb: Members) -> Ended 
         Members::Wait { services, down } => members::wait(session, project, &services, down).await,
         Members::Volumes { services, quiet, format } => {
             members::volumes(session, project, &services, (quiet, format.as_deref()))
+        }
+        Members::Export { service, index, output } => {
+            files::export(session, project, (&service, index), output.as_deref()).await
+        }
+        Members::Commit { service, index, commit } => {
+            files::commit(session, project, (&service, index), &commit).await
         }
         Members::Remove(asked) => lifecycle::remove(session, project, &asked).await,
         Members::Scale { .. } | Members::Version { .. } => Ok(0),

@@ -2,13 +2,15 @@
 
 use super::{Ended, Session, complain, print, say};
 use crate::cli::manage::{Local, Managed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::time;
 
 mod archive;
+mod context;
 mod df;
 mod doctor;
 mod history;
+mod import;
 mod info;
 mod login;
 pub mod network;
@@ -40,6 +42,7 @@ pub async fn perform(session: &Session, managed: Managed) -> Ended {
         Managed::Save(save) => archive::save(session, &save).await,
         Managed::Load { input, quiet } => archive::load(session, input.as_deref(), quiet).await,
         Managed::Push(asked) => push::push(session, &asked).await,
+        Managed::Import(asked) => import::import(session, &asked).await,
     }
 }
 
@@ -49,6 +52,10 @@ pub async fn perform_alone(local: &Local, address: &str, namespace: &str) -> End
         Local::Doctor => doctor::doctor(address, namespace).await,
         Local::Login(asked) => login::login(asked),
         Local::Logout { server } => login::logout(server.as_deref()),
+        Local::Search { term } => Err(Error::new(format!(
+            "search: registries have no search in common: look for {term:?} at https://hub.docker.com/search"
+        ))),
+        Local::Context(asked) => context::context(asked, address),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `network …`
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -45,6 +46,7 @@ pub fn create(session: &Session, new: NewNetwork) -> Ended {
         internal: new.internal,
         ipv6: new.ipv6,
         subnets: check::matched(&new.subnets, &new.gateways, &new.ranges)?,
+        reserved: new.reserved.into_iter().map(reserved).collect::<Result<_>>()?,
         mtu: mtu.transpose().at(option::MTU)?,
         labels: new.labels.into_iter().collect(),
         created: now(),
@@ -52,6 +54,13 @@ pub fn create(session: &Session, new: NewNetwork) -> Ended {
     };
     say(Network::create(&session.disk, wanted, &Pool::default())?.id);
     Ok(0)
+}
+
+/// An address that no container gets.
+fn reserved((name, address): (String, String)) -> Result<(String, IpAddr)> {
+    let wrong = || Error::new(format!("invalid aux-address {name}={address}: not of the form NAME=10.9.0.2"));
+    let address = address.parse().map_err(|_| wrong())?;
+    Ok((name, address))
 }
 
 pub async fn list(session: &Session, list: &List) -> Ended {

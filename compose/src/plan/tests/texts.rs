@@ -355,7 +355,11 @@ fn restart_stops_backwards_and_starts_forwards() {
          3  start p-db-1 after 2  (asked for)
          4  start p-web-1 after 1, 3  (asked for)",
     );
-    assert!(start(&project, &world.actual, &[]).unwrap().is_empty());
+    assert!(start(&project, &world.actual, &[], false).unwrap().is_empty());
+    assert_plan(
+        &start(&project, &world.actual, &["web".into()], true).unwrap(),
+        "1  wait until p-web-1 is ready  (waited for)",
+    );
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn resources(service: &Service) -> Value {
         "CpuRealtimePeriod": service.cpu_rt_period.unwrap_or_default(),
         "CpuRealtimeRuntime": service.cpu_rt_runtime.unwrap_or_default(),
         "CpusetCpus": service.cpuset.as_deref().unwrap_or_default(),
-        "CpusetMems": "",
+        "CpusetMems": service.cpuset_mems.as_deref().unwrap_or_default(),
         "Devices": devices.collect::<Vec<_>>(),
         "DeviceCgroupRules": none_of(&service.device_cgroup_rules),
         "DeviceRequests": null,

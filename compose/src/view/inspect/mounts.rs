@@ -30,6 +30,9 @@ pub fn asked(service: &Service) -> Vec<Value> {
         if mount.read_only {
             about["ReadOnly"] = json!(true);
         }
+        if let Some(path) = mount.image.as_ref().and_then(|image| image.subpath.as_ref()) {
+            about["ImageOptions"] = json!({ "Subpath": path });
+        }
         if let Some(tmpfs) = &mount.tmpfs {
             let size = tmpfs.size.map(|bytes| ("SizeBytes", bytes.0));
             let mode = tmpfs.mode.map(|mode| ("Mode", i64::from(mode)));
@@ -89,6 +92,7 @@ fn one(record: &Record, mount: &Value) -> Option<Value> {
             about["Propagation"] = json!(propagation.unwrap_or(&"rprivate"));
         }
         (MountKind::Tmpfs, None) => about["Source"] = json!(""),
+        (MountKind::Image, None) => about["Source"] = json!(asked.and_then(|asked| asked.source.as_ref())),
         _ => {}
     }
     Some(about)

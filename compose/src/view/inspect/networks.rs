@@ -74,7 +74,9 @@ fn ipam(record: &Record, network: &str) -> Value {
     let asked = [("IPv4Address", &of.ipv4_address), ("IPv6Address", &of.ipv6_address)];
     let asked =
         asked.into_iter().filter_map(|(key, address)| Some((key.to_owned(), json!(address.as_ref()?))));
-    let asked: Map<String, Value> = asked.collect();
+    let local = Some(&of.link_local_ips).filter(|local| !local.is_empty());
+    let local = local.map(|local| ("LinkLocalIPs".to_owned(), json!(local)));
+    let asked: Map<String, Value> = asked.chain(local).collect();
     if asked.is_empty() { Value::Null } else { Value::Object(asked) }
 }
 
