@@ -1,5 +1,7 @@
 //! Processes that outlive what knows of them: a pid alone may be another process's by now.
 
+pub mod child;
+
 use std::fmt;
 use std::fs;
 use std::str::FromStr;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use nix::fcntl::OFlag;
 
@@ -16,6 +16,7 @@ use crate::engine::images::ListImages;
 use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Result};
 use crate::output::Output;
+use crate::process::child;
 
 /// How compressed archives begin, and what unpacks them: `ctr` of containerd 1.6 doesn't.
 const UNPACKERS: [(&[u8], &str); 4] = [
@@ -83,7 +84,7 @@ pub async fn load(engine: &Engine, from: Option<&Path>) -> Result<Vec<String>> {
 }
 
 fn unpack_by(program: &str, archive: &OwnedFd) -> Result<Child> {
-    let mut command = Command::new(program);
+    let mut command = child::command(program);
     command.arg("-dc").stdin(archive.try_clone().at("a pipe")?).stdout(Stdio::piped()).stderr(Stdio::null());
     command.spawn().at(program)
 }

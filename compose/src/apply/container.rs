@@ -61,7 +61,9 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
         return Err(Error::new(wrong));
     }
     keeper::check_networks(disk, &new.service)?;
-    let (mounted, inherited) = inherited::merged(&new.service, inherited::of(engine, &new.service).await?);
+    let lent = inherited::of(engine, &new.service).await?;
+    let (mounted, inherited) = inherited::merged(&new.service, lent.mounts.clone());
+    let inherited = (lent.anonymous(&inherited), inherited);
     let id = id::random()?;
     let maker = Maker { disk, id: &id, dir: disk.container(&id), new, mounted, inherited };
     if let Some(name) = &maker.new.name {
@@ -98,8 +100,8 @@ struct Maker<'a> {
     new: New<'a>,
     /// The service with the mounts of other containers, too.
     mounted: Service,
-    /// Which of its mounts are of other containers.
-    inherited: Vec<Mount>,
+    /// Which of its mounts are of other containers, and the volumes among them that go with the last of these.
+    inherited: (Vec<String>, Vec<Mount>),
 }
 
 impl Maker<'_> {
@@ -142,7 +144,8 @@ impl Maker<'_> {
             stop_signal: stop_signal(service, image),
             anonymous_volumes: anonymous.iter().chain(self.new.taken_over.values()).cloned().collect(),
             volumes: places.volumes,
-            inherited: self.inherited.clone(),
+            inherited: self.inherited.1.clone(),
+            inherited_anonymous: self.inherited.0.clone(),
             exposed: image.document.config.exposed_ports.keys().cloned().collect(),
             auto_remove: self.new.auto_remove,
             member: self.new.member.clone(),
@@ -423,6 +426,7 @@ async fn make_task(engine: &Engine, observed: &Observed, streams: &Streams) -> R
         container.spec = rejoined(container.spec, &record.service, joined)?;
         want(engine, &container, record, Wanted::Starting).await?;
     }
+    keep::starting::begin(&Disk::of(engine.namespace()).container(observed.id()))?;
     task::create(engine, &container, streams).await.map(drop)
 }
 
@@ -457,6 +461,7 @@ async fn start_once(engine: &Engine, observed: &Observed, streams: &Streams) -> 
 
 /// Starts the process of a task that is made.
 pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
+    keep::starting::end(&Disk::of(engine.namespace()).container(observed.id()))?;
     task::start(engine, observed.id()).await?;
     match &observed.record {
         Some(record) => want(engine, &observed.container, record, Wanted::Running).await,
@@ -518,7 +523,8 @@ fn joins(service: &Service) -> bool {
     modes.into_iter().any(|mode| mode.starts_with("container:"))
 }
 
-/// Removes a container with its task, its snapshot, its directory, and the volumes that are its own if `volumes`.
+/// Removes a container with its task, its snapshot, its directory, and if `volumes` the anonymous volumes that it is the
+/// last to have.
 ///
 /// The order leaves nothing that nobody finds again: the record goes when the task is gone, and what only the record
 /// names goes after it, by the collector if not by us.
@@ -542,7 +548,7 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
         disk::remove_dir(&disk.running(id))?;
     }
     disk::remove_dir(&disk.container(id))?;
-    for name in observed.record.iter().filter(|_| volumes).flat_map(|record| &record.anonymous_volumes) {
+    for name in observed.record.iter().filter(|_| volumes).flat_map(Record::goes_along) {
         match volume::remove_unused(engine, disk, name).await {
             // A container that was given its name has it, or it is gone.
             Err(err) if !matches!(err.kind(), Kind::WrongState | Kind::NotFound) => return Err(err),

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::log::Mark;
 use super::restart::{End, History, Policy};
 use super::settings::Settings;
-use super::state::{Exit, State, not_started};
+use super::state::{Exit, State, not_started, starting};
 use super::watch;
 use crate::disk::{self, Disk};
 use crate::engine::containers::{Container, GetContainer};
@@ -83,12 +83,18 @@ impl Reviver {
         let Some(exit) = seen.map_or_else(|| self.unseen(&state), |exit| Ok(Some(exit)))? else {
             return self.note(state.restarts, None);
         };
-        self.save(&exit)?;
+        let has_run = !self.was_never_started(&exit)?;
+        if has_run {
+            self.save(&exit)?;
+        }
         let lived =
             state.started.and_then(|started| exit.ended.duration_since(started).ok()).unwrap_or_default();
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
         self.delete().await?;
         self.end_keeper(&state).await;
+        if !has_run {
+            self.forget_start()?;
+        }
         let mut history = state.restarts;
         while let Some(next) = history.after(self.policy(), end) {
             history = next;
@@ -129,6 +135,24 @@ impl Reviver {
     /// Writes an exit down. Whose directory is gone has been removed.
     fn save(&self, exit: &Exit) -> Result<()> {
         if self.container.exists() { exit.save(&self.container) } else { Ok(()) }
+    }
+
+    /// Whether the process was killed before anybody has started it, and nobody is to start another one: its container
+    /// is what it was before.
+    fn was_never_started(&self, exit: &Exit) -> Result<bool> {
+        let is_made = starting::is_on(&self.container);
+        if is_made {
+            starting::end(&self.container)?;
+        }
+        Ok(is_made && exit.code == Exit::KILLED && self.policy() == Policy::No)
+    }
+
+    /// Whose directory is gone has been removed.
+    fn forget_start(&self) -> Result<()> {
+        match State::load(&self.running)? {
+            Some(last) => State { started: None, ..last }.save(&self.running),
+            None => Ok(()),
+        }
     }
 
     /// The exit of a task that is gone: its shim was killed, or the restart monitor has deleted it.

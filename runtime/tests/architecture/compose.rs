@@ -25,7 +25,7 @@ const MODULES: [(&str, &[&str]); 31] = [
     ("engine", &["error", "id", "process", "time"]),
     ("net", &["disk", "error", "id", "model", "process", "shared_memory", "subpath"]),
     ("keep", &["changes", "disk", "engine", "error", "model", "net", "pipe", "process", "time"]),
-    ("record", &["engine", "error", "model", "plan"]),
+    ("record", &["engine", "error", "model", "plan", "process"]),
     ("observe", &["disk", "engine", "error", "keep", "net", "process", "record"]),
     (
         "apply",
