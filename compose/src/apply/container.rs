@@ -24,6 +24,7 @@ use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::model::refused::refused;
 use crate::model::types::{Mount, Service};
 use crate::model::values::MountKind;
+use crate::net::endpoint::Endpoints;
 use crate::net::hook::NAMESPACE;
 use crate::observe::{self, Observed};
 use crate::record::member::Member;
@@ -544,10 +545,16 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
         absent_is_fine(removed.at(id).map(drop))?;
     }
     // The last hook has done it, unless it failed. What can't be taken back now is at the next sweep, by its list.
-    if is_released(disk, id).await {
+    let is_released = is_released(disk, id).await;
+    if is_released {
         disk::remove_dir(&disk.running(id))?;
     }
     disk::remove_dir(&disk.container(id))?;
+    // The shim of a command that was killed may have started a keeper or a hook meanwhile, which makes the directory.
+    // Who makes it later sees that the lasting one is gone.
+    if is_released && !Endpoints::is_in(&disk.running(id)) {
+        disk::remove_dir(&disk.running(id))?;
+    }
     for name in observed.record.iter().filter(|_| volumes).flat_map(Record::goes_along) {
         match volume::remove_unused(engine, disk, name).await {
             // A container that was given its name has it, or it is gone.

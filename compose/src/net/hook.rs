@@ -21,7 +21,7 @@ use super::network::{self, Network, Publisher};
 use super::request::{Attachment, Request};
 use super::{files, firewall, flows, namespace, nft};
 use crate::disk::{self, Disk};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::id;
 use crate::process::Process;
 use crate::shared_memory;
@@ -75,6 +75,9 @@ pub(super) struct Container {
 impl Container {
     fn create(&self, pid: i32) -> Result<()> {
         let _lock = self.lock()?;
+        if self.forget_removed()? {
+            return Err(Error::of_kind(Kind::NotFound, "it is removed"));
+        }
         self.take_back()?;
         let init = Process::of(pid).ok_or_else(|| Error::new(format!("process {pid} is gone")))?;
         let request = Request::load(&self.disk.container(&self.id))?.unwrap_or_default();
@@ -97,11 +100,21 @@ impl Container {
 
     /// Takes back what the container has, if it has anything.
     fn delete(&self) -> Result<()> {
-        if Endpoints::load(&self.disk, &self.id)?.is_none() {
-            return Ok(());
+        if Endpoints::load(&self.disk, &self.id)?.is_some() {
+            let _lock = self.lock()?;
+            self.take_back()?;
         }
-        let _lock = self.lock()?;
-        self.take_back()
+        self.forget_removed().map(drop)
+    }
+
+    /// Removes the directory below /run of a container that is removed, unless there is something to take back. Returns
+    /// whether it was removed. Whoever removes a container does so once more when its lasting directory is gone: who has
+    /// made the one below /run meanwhile sees here that the lasting one is gone, or has it removed.
+    fn forget_removed(&self) -> Result<bool> {
+        if self.disk.container(&self.id).exists() || Endpoints::load(&self.disk, &self.id)?.is_some() {
+            return Ok(false);
+        }
+        disk::remove_dir(&self.disk.running(&self.id)).map(|()| true)
     }
 
     /// One process at a time changes what a container has.

@@ -302,6 +302,8 @@ mod tests {
     fn a_compact_text_says_the_same() {
         let text = "{ \"a b\" : [ 1,\n\t\"\\\" \\\\\" , true ] }\n";
         assert_eq!(compact(text).expect("JSON"), r#"{"a b":[1,"\" \\",true]}"#);
-        assert!(compact("{").is_err());
+        for wrong in ["{", "null", " []\n", "\"unconfined\"", ""] {
+            assert!(compact(wrong).is_err(), "{wrong}");
+        }
     }
 }
