@@ -83,10 +83,7 @@ impl Reviver {
         let Some(exit) = seen.map_or_else(|| self.unseen(&state), |exit| Ok(Some(exit)))? else {
             return self.note(state.restarts, None);
         };
-        let has_run = !self.was_never_started(&exit)?;
-        if has_run {
-            self.save(&exit)?;
-        }
+        let has_run = self.note_exit(&exit)?;
         let lived =
             state.started.and_then(|started| exit.ended.duration_since(started).ok()).unwrap_or_default();
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
@@ -137,14 +134,17 @@ impl Reviver {
         if self.container.exists() { exit.save(&self.container) } else { Ok(()) }
     }
 
-    /// Whether the process was killed before anybody has started it, and nobody is to start another one: its container
-    /// is what it was before.
-    fn was_never_started(&self, exit: &Exit) -> Result<bool> {
+    /// Writes an exit down, unless the process was killed before anybody has started it, and nobody is to start another
+    /// one: the container is what it was before then. Returns whether the process has run.
+    fn note_exit(&self, exit: &Exit) -> Result<bool> {
         let is_made = starting::is_on(&self.container);
         if is_made {
             starting::end(&self.container)?;
         }
-        Ok(is_made && exit.code == Exit::KILLED && self.policy() == Policy::No)
+        if is_made && exit.code == Exit::KILLED && self.policy() == Policy::No {
+            return Ok(false);
+        }
+        self.save(exit).map(|()| true)
     }
 
     /// Whose directory is gone has been removed.

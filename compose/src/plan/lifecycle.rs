@@ -59,7 +59,19 @@ pub fn without_container(project: &Project, actual: &Actual, services: &[String]
 pub fn restart(project: &Project, actual: &Actual, services: &[String], no_deps: bool) -> Result<Plan> {
     let mut plan = Plan::default();
     let mut names: Vec<String> = selection::named(project, services)?.into_iter().collect();
-    while !no_deps {
+    if !no_deps {
+        names = with_restarted(project, names);
+    }
+    let containers = containers_of(project, actual, &names)?;
+    let stopped = stop_in_order(project, &containers, Cause::Asked, &mut plan);
+    // What has run before is prepared.
+    start_in_order(project, &containers, &stopped, |_| &[], &mut plan);
+    Ok(plan)
+}
+
+/// The services, and those that start again with them.
+fn with_restarted(project: &Project, mut names: Vec<String>) -> Vec<String> {
+    loop {
         let is_named = |name: &str| names.iter().any(|named| named == name);
         let more = project
             .services
@@ -67,15 +79,10 @@ pub fn restart(project: &Project, actual: &Actual, services: &[String], no_deps:
             .filter(|(name, service)| !is_named(name) && restarts_with(project, service).any(is_named));
         let more: Vec<String> = more.map(|(name, _)| name.clone()).collect();
         if more.is_empty() {
-            break;
+            return names;
         }
         names.extend(more);
     }
-    let containers = containers_of(project, actual, &names)?;
-    let stopped = stop_in_order(project, &containers, Cause::Asked, &mut plan);
-    // What has run before is prepared.
-    start_in_order(project, &containers, &stopped, |_| &[], &mut plan);
-    Ok(plan)
 }
 
 /// Plans `kill` of those services, or of all, and of services that aren't in the project if `orphans` go along.

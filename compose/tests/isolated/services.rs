@@ -1,6 +1,6 @@
 //! What a service asks of the host, of files and of other containers.
 
-use crate::docker::{nothing_is_left, with_each_runtime};
+use crate::docker::{Docker, nothing_is_left, with_each_runtime};
 use crate::host::sh;
 use crate::project::Project;
 
@@ -153,6 +153,11 @@ fn what_a_service_lacks_is_told_before_anything_is_made() {
     });
 }
 
+/// How many anonymous volumes there are.
+fn anonymous(docker: &Docker) -> usize {
+    docker.ok(&["volume", "ls", "-q"]).lines().filter(|name| name.len() == 64).count()
+}
+
 #[test]
 fn volumes_and_binds_of_other_containers_are_at_the_same_places() {
     let services = "
@@ -200,10 +205,9 @@ volumes: {data: }
             shown.starts_with("[db] ") && shown.contains("bind/b ") && shown.contains("volume/anon "),
             "{shown}"
         );
-        let anonymous = || docker.ok(&["volume", "ls", "-q"]).lines().filter(|name| name.len() == 64).count();
-        assert_eq!(anonymous(), 2, "somebody has them still");
+        assert_eq!(anonymous(docker), 2, "somebody has them still");
         docker.ok(&["rm", "-v", "peer"]);
-        assert_eq!(anonymous(), 0, "they go with the last one");
+        assert_eq!(anonymous(docker), 0, "they go with the last one");
         docker.ok(&["volume", "prune", "-f", "-a"]);
         sh("rm -r /run/bound");
 

@@ -25,7 +25,7 @@ use crate::plan::graph::{Plan, Step};
 use crate::plan::wanted::Facts;
 
 use super::{Ended, config, print, project};
-use interruption::unless_interrupted;
+use interruption::{asking, ending, unless_interrupted};
 
 mod attach;
 mod attended;
@@ -65,26 +65,15 @@ pub async fn perform(asked: Asked) -> Ended {
 
 async fn carry_out(asked: Asked) -> Ended {
     let Asked { request, namespace, address, dry_run, telling, quiet_build, verb } = asked;
-    let in_foreground = matches!(&verb, Verb::Up(up) if !up.detach);
-    let quiet_pull = match &verb {
-        Verb::Run(run) => run.quiet_pull,
-        Verb::Up(up) => up.quiet_pull,
-        Verb::Pull(asked) => asked.quiet,
-        _ => false,
-    };
-    let quiet_pull = quiet_pull || telling != Telling::Lines;
-    let wait_timeout = match &verb {
-        Verb::Up(up) if up.plan.wait => up.wait_timeout,
-        _ => None,
-    };
+    let (in_foreground, wait_timeout) = (stays(&verb), wait_timeout(&verb));
+    let quiet_pull = pulls_quietly(&verb) || telling != Telling::Lines;
     let open = async || -> Result<Session> {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
-        let disk = Disk::of(namespace);
-        let hooks = HooksAtWork::default();
+        let (disk, hooks) = (Disk::of(namespace), HooksAtWork::default());
         Ok(Session {
-            disk,
             engine,
+            disk,
             dry_run,
             telling,
             in_foreground,
@@ -159,6 +148,26 @@ async fn observed(session: &Session, project: &Project, verb: Members) -> Ended 
     }
 }
 
+fn stays(verb: &Verb) -> bool {
+    matches!(verb, Verb::Up(up) if !up.detach)
+}
+
+fn wait_timeout(verb: &Verb) -> Option<Duration> {
+    match verb {
+        Verb::Up(up) if up.plan.wait => up.wait_timeout,
+        _ => None,
+    }
+}
+
+fn pulls_quietly(verb: &Verb) -> bool {
+    match verb {
+        Verb::Run(run) => run.quiet_pull,
+        Verb::Up(up) => up.quiet_pull,
+        Verb::Pull(asked) => asked.quiet,
+        _ => false,
+    }
+}
+
 /// What every command works with.
 pub struct Session {
     pub engine: Engine,
@@ -220,7 +229,7 @@ impl Session {
         };
         let walk = walk::carry_out(plan, |step| performer.perform(step), tell);
         if plan.runs_hooks() && !self.in_foreground {
-            return unless_interrupted(&self.hooks, walk).await;
+            return unless_interrupted(&self.hooks, asking().into_iter().chain(ending()), walk).await;
         }
         walk.await
     }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::interruption::unless_interrupted;
+use super::interruption::{asking, ending, unless_interrupted};
 use super::{Session, facts, images};
 use crate::apply::attach::{Outcome, Tie};
 use crate::apply::exec::REFUSED;
@@ -32,7 +32,8 @@ pub async fn run(session: &Session, project: &Project, asked: &RunService) -> En
     let service = &project.services[&asked.service];
     let ended = if asked.detach {
         let start = start(session, &made, (service, &asked.service), held);
-        unless_interrupted(&session.hooks, start).await.map(|()| Outcome::Ended(0))
+        let kinds = asking().into_iter().chain(ending());
+        unless_interrupted(&session.hooks, kinds, start).await.map(|()| Outcome::Ended(0))
     } else {
         attached(session, &made, (service, &asked.service), held).await
     };

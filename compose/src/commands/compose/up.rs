@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::attended::Attending;
-use super::interruption::{Interruption, end_hooks};
+use super::interruption::{Interruption, asking, end_hooks, ending, unless_interrupted};
 use super::{Session, facts, images, lifecycle, progress};
 use crate::apply::sweep::sweep;
 use crate::cli::compose::{StopServices, Up};
@@ -29,7 +30,17 @@ pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
     if asked.detach || session.dry_run {
         return bring_up(session, project, asked).await.map(|()| 0);
     }
-    let mut interruption = Interruption::listen()?;
+    let in_foreground = in_foreground(session, project, asked, (attending, begun));
+    unless_interrupted(&session.hooks, ending(), in_foreground).await
+}
+
+async fn in_foreground(
+    session: &Session,
+    project: &Project,
+    asked: &Up,
+    (attending, begun): (Attending, Duration),
+) -> Ended {
+    let mut interruption = Interruption::listen(asking())?;
     let is_up = {
         let mut bringing = pin!(bring_up(session, project, asked));
         tokio::select! {
