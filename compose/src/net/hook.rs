@@ -75,9 +75,6 @@ pub(super) struct Container {
 impl Container {
     fn create(&self, pid: i32) -> Result<()> {
         let _lock = self.lock()?;
-        if self.forget_removed()? {
-            return Err(Error::of_kind(Kind::NotFound, "it is removed"));
-        }
         self.take_back()?;
         let init = Process::of(pid).ok_or_else(|| Error::new(format!("process {pid} is gone")))?;
         let request = Request::load(&self.disk.container(&self.id))?.unwrap_or_default();
@@ -101,8 +98,12 @@ impl Container {
     /// Takes back what the container has, if it has anything.
     fn delete(&self) -> Result<()> {
         if Endpoints::load(&self.disk, &self.id)?.is_some() {
-            let _lock = self.lock()?;
-            self.take_back()?;
+            match self.lock() {
+                Ok(_lock) => self.take_back()?,
+                // Whoever has removed it has taken all back.
+                Err(err) if err.kind() == Kind::NotFound => {}
+                Err(err) => return Err(err),
+            }
         }
         self.forget_removed().map(drop)
     }
@@ -118,9 +119,15 @@ impl Container {
     }
 
     /// One process at a time changes what a container has.
+    ///
+    /// Errors: NotFound, if it is removed.
     pub fn lock(&self) -> Result<Flock<fs::File>> {
         disk::make_dir(&self.disk.running(&self.id))?;
-        self.disk.lock(&self.lock_name())
+        let lock = self.disk.lock(&self.lock_name())?;
+        if self.forget_removed()? {
+            return Err(Error::of_kind(Kind::NotFound, "it is removed"));
+        }
+        Ok(lock)
     }
 
     /// The name of that lock.

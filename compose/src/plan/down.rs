@@ -111,9 +111,12 @@ pub fn stop_in_order<'a>(
 ) -> BTreeMap<&'a str, StepId> {
     let mut stopped = BTreeMap::new();
     let mut of_service: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
-    let known: Vec<&str> = selection::in_order(project).into_iter().rev().collect();
-    let behind = |(name, service)| (name, goes_behind(project, service));
-    let behind: Vec<(&String, BTreeSet<&str>)> = project.services.iter().map(behind).collect();
+    // Containers of services that are switched off have their turn, too.
+    let mut all = project.clone();
+    all.services.extend(project.disabled.clone());
+    let known: Vec<&str> = selection::in_order(&all).into_iter().rev().collect();
+    let behind = |(name, service)| (name, goes_behind(&all, service));
+    let behind: Vec<(&String, BTreeSet<&str>)> = all.services.iter().map(behind).collect();
     let place = |container: &&&Container| known.iter().position(|name| *name == container.service);
     let mut live: Vec<&&Container> =
         containers.iter().filter(|container| container.state.is_live()).collect();

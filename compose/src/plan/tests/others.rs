@@ -149,6 +149,23 @@ fn whoever_joins_a_container_of_the_project_starts_behind_it_and_stops_before_it
 }
 
 #[test]
+fn what_is_switched_off_stops_in_its_turn() {
+    let mut project = project([
+        ("a", in_mode("container:vpn")),
+        ("b", Service { container_name: Some("vpn".into()), ..service() }),
+    ]);
+    let facts = facts(&project, |_| 1);
+    let wanted = Wanted { project: &project, facts: &facts };
+    let mut world = World::empty();
+    let plan = up(wanted, &world.actual, &Options::default()).expect("all is there");
+    world.carry_out(wanted, &plan);
+    let off = project.services.remove_entry("a").expect("it is there");
+    project.disabled.extend([off]);
+    let planned = down(&project, &world.actual, &down::Options::default()).expect("all are known");
+    assert_eq!(lines(&planned)[..2], ["1  stop p-a-1  (asked for)", "2  stop vpn after 1  (asked for)"]);
+}
+
+#[test]
 fn a_container_of_others_has_to_be_there() {
     let mut linking = service();
     linking.external_links.push("away:db".into());
