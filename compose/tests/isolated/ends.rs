@@ -244,8 +244,7 @@ fn a_hook_ends_with_its_command() {
         for (words, signal, code) in [
             (&["up"][..], Signal::SIGINT, 130),
             (&["up", "-d"], Signal::SIGTERM, 143),
-            (&["start"], Signal::SIGINT, 130),
-            (&["up"], Signal::SIGHUP, 129),
+            (&["start"], Signal::SIGTERM, 143),
         ] {
             assert_eq!(end(words, hook, signal), Some(code), "{words:?}");
             assert!(!is_there(), "{words:?}");

@@ -23,13 +23,12 @@ pub fn ending() -> [SignalKind; 2] {
     [SignalKind::hangup(), SignalKind::quit()]
 }
 
-/// Signals of some kinds, from when it is made on. What this process was started to ignore is none of them.
+/// Signals of some kinds, from when it is made on.
 pub struct Interruption(Vec<(SignalKind, Signal)>);
 
 impl Interruption {
     pub fn listen(kinds: impl IntoIterator<Item = SignalKind>) -> Result<Interruption> {
-        let heard = kinds.into_iter().filter(|kind| !process::is_ignored(kind.as_raw_value()));
-        let heard = heard.map(|kind| Ok((kind, signal(kind).at("signals")?)));
+        let heard = kinds.into_iter().map(|kind| Ok((kind, signal(kind).at("signals")?)));
         heard.collect::<Result<_>>().map(Interruption)
     }
 
@@ -45,7 +44,8 @@ impl Interruption {
     }
 }
 
-/// Does what may run hooks. Nothing of a hook stays if it is interrupted by a signal of these kinds.
+/// Does what may run hooks. Nothing of a hook stays if it is interrupted by a signal of these kinds. What this process
+/// was started to ignore interrupts nothing.
 ///
 /// Errors: those of `work`, and Interrupted.
 pub async fn unless_interrupted<T>(
@@ -53,7 +53,8 @@ pub async fn unless_interrupted<T>(
     kinds: impl IntoIterator<Item = SignalKind>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let mut interruption = Interruption::listen(kinds)?;
+    let heard = kinds.into_iter().filter(|kind| !process::is_ignored(kind.as_raw_value()));
+    let mut interruption = Interruption::listen(heard)?;
     let mut work = pin!(work);
     let code = tokio::select! {
         done = &mut work => return done,
