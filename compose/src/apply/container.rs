@@ -524,8 +524,8 @@ fn joins(service: &Service) -> bool {
     modes.into_iter().any(|mode| mode.starts_with("container:"))
 }
 
-/// Removes a container with its task, its snapshot, its directory, and if `volumes` the anonymous volumes that it is the
-/// last to have.
+/// Removes a container with its task, its snapshot, its directory, and if `volumes` the anonymous volumes that no other
+/// container has.
 ///
 /// The order leaves nothing that nobody finds again: the record goes when the task is gone, and what only the record
 /// names goes after it, by the collector if not by us.

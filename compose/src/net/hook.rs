@@ -109,8 +109,8 @@ impl Container {
     }
 
     /// Removes the directory below /run of a container that is removed, unless there is something to take back. Returns
-    /// whether it was removed. Whoever removes a container does so once more when its lasting directory is gone: who has
-    /// made the one below /run meanwhile sees here that the lasting one is gone, or has it removed.
+    /// whether it was removed. Whoever removes a container does so once more when its lasting directory is gone. So who
+    /// has made the one below /run meanwhile sees here that the lasting one is gone, or has it removed.
     fn forget_removed(&self) -> Result<bool> {
         if self.disk.container(&self.id).exists() || Endpoints::load(&self.disk, &self.id)?.is_some() {
             return Ok(false);

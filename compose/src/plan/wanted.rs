@@ -57,8 +57,8 @@ pub fn volumes_of(project: &Project, service: &Service) -> Vec<String> {
     keys.filter_map(|key| project.volumes.get(key)).map(|volume| volume.name.clone()).collect()
 }
 
-/// The services that a service is started behind, and stopped before: those that it depends on, that it links, and whose
-/// namespaces or mounts it shares.
+/// The services that a service is started behind, and stopped before: those that it depends on, that it links, and
+/// whose namespaces or mounts it shares.
 pub fn goes_behind<'a>(project: &'a Project, service: &'a Service) -> BTreeSet<&'a str> {
     let named = service.depends_on.keys().map(String::as_str);
     named.chain(linked(project, service)).chain(parents(project, service)).collect()
