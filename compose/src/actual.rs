@@ -11,7 +11,7 @@ use crate::model::network_mode::{self, DEFAULT_NETWORK};
 use crate::model::types::Project;
 use crate::net::network::Network;
 use crate::observe::{self, Observed};
-use crate::plan::actual::{Actual, Container, Health, Object, State};
+use crate::plan::actual::{Actual, Container, Health, Hook, Object, State};
 use crate::plan::wanted::containers_asked;
 use crate::record::member;
 
@@ -78,6 +78,12 @@ fn container(one: &Observed) -> Option<Container> {
         service: member.service.clone(),
         number: member.number,
         one_off: member.one_off,
+        hook: member.hook_of.map(|command| match one.state {
+            // Whoever looks at it finds why it has failed.
+            observe::State::Exited { code: 1.., .. } => Hook::Wanted,
+            _ if command.is_alive() => Hook::Wanted,
+            _ => Hook::Abandoned,
+        }),
         generation: member.generation,
         state: match one.state {
             observe::State::Created => State::Created,

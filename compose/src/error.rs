@@ -18,6 +18,8 @@ pub enum Kind {
     Unimplemented,
     /// What was typed can't be what its flag takes.
     Usage,
+    /// Who has asked for it wants it no more, and the command ends with this exit code.
+    Interrupted(u8),
     /// Anything else.
     Other,
 }

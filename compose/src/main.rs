@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::error::{Context, Kind, Result, tell_lines};
 use crate::keep::HandedOver;
+use crate::process::child;
 
 mod actual;
 mod apply;
@@ -61,6 +62,9 @@ fn run(program: &OsStr, arguments: &[OsString]) -> Result<u8> {
             let fifos = HandedOver::by_command(Path::new(stdout), Path::new(stderr), command.parse()?);
             keep::run(Path::new(container), fifos).map(|()| 0)
         }
+        ["child", parent, ..] => {
+            child::become_program(parent, arguments.get(3..).unwrap_or_default()).map(|()| 0)
+        }
         ["thaw", address, namespace, id] => apply::frozen::thaw(address, namespace, id).map(|()| 0),
         ["hook", operation] => net::hook::run(operation).map(|()| 0),
         #[cfg(feature = "manual")]
@@ -93,6 +97,9 @@ fn compose(arguments: &[OsString]) -> Result<u8> {
     runtime.shutdown_background();
     // The line begins with the file and the place in it, for editors that jump there.
     done.or_else(|err| {
+        if let Kind::Interrupted(code) = err.kind() {
+            return Ok(code);
+        }
         tell_lines(format_args!("{err}"));
         Ok(1)
     })

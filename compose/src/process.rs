@@ -1,5 +1,7 @@
 //! Processes that outlive what knows of them: a pid alone may be another process's by now.
 
+pub mod child;
+
 use std::fmt;
 use std::fs;
 use std::str::FromStr;
@@ -64,6 +66,18 @@ impl FromStr for Process {
     }
 }
 
+/// Whether whoever has started this process has had it ignore the signal: `nohup`, or a shell in the background.
+pub fn is_ignored(signal: i32) -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| has_signal(&status, "SigIgn:", signal))
+}
+
+/// The kernel's sets of signals are hexadecimal, with bit 0 for signal 1.
+fn has_signal(status: &str, field: &str, signal: i32) -> bool {
+    let set = status.lines().find_map(|line| line.strip_prefix(field));
+    let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or_default();
+    (1..=64).contains(&signal) && set >> (signal - 1) & 1 == 1
+}
+
 /// The command's name stands in parentheses and may have any character. State is the field behind it, and the start the
 /// 19th after the state.
 fn started(stat: &str) -> Option<u64> {
@@ -87,6 +101,14 @@ mod tests {
         assert!("7".parse::<Process>().is_err());
         let lived = own.start().unwrap().elapsed().unwrap();
         assert!(lived < Duration::from_secs(3600), "{lived:?}");
+    }
+
+    #[test]
+    fn sets_of_signals_are_read() {
+        let status = "SigBlk:\t0000000000000000\nSigIgn:\t8000000000001001\nSigCgt:\t0000000000000002\n";
+        let ignored: Vec<i32> = (-1..70).filter(|signal| has_signal(status, "SigIgn:", *signal)).collect();
+        assert_eq!(ignored, [1, 13, 64]);
+        assert!(has_signal(status, "SigCgt:", 2) && !has_signal("", "SigIgn:", 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use nix::fcntl::OFlag;
 
@@ -16,6 +16,7 @@ use crate::engine::images::ListImages;
 use crate::engine::types::Timestamp;
 use crate::error::{Context, Error, Result};
 use crate::output::Output;
+use crate::process::child;
 
 /// How compressed archives begin, and what unpacks them: `ctr` of containerd 1.6 doesn't.
 const UNPACKERS: [(&[u8], &str); 4] = [
@@ -105,7 +106,7 @@ impl Unpacked {
         // Not one of tokio's threads: nobody waits for an input that has no end.
         std::thread::spawn(move || std::io::copy(&mut head.chain(rest), &mut File::from(write)));
         let Some(program) = program else { return Ok((read, Unpacking(None))) };
-        let mut command = Command::new(program);
+        let mut command = child::command(program);
         command.arg("-dc").stdin(read).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().at(program)?;
         let output = child.stdout.take().ok_or_else(|| Error::new(format!("{program}: no output")))?;

@@ -25,6 +25,7 @@ use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::model::refused::refused;
 use crate::model::types::{Mount, Service};
 use crate::model::values::MountKind;
+use crate::net::endpoint::Endpoints;
 use crate::net::hook::NAMESPACE;
 use crate::observe::{self, Observed};
 use crate::record::member::Member;
@@ -62,7 +63,9 @@ pub async fn create(engine: &Engine, disk: &Disk, new: New<'_>) -> Result<String
         return Err(Error::new(wrong));
     }
     keeper::check_networks(disk, &new.service)?;
-    let (mounted, inherited) = inherited::merged(&new.service, inherited::of(engine, &new.service).await?);
+    let lent = inherited::of(engine, &new.service).await?;
+    let (mounted, inherited) = inherited::merged(&new.service, lent.mounts.clone());
+    let inherited = (lent.anonymous(&inherited), inherited);
     let id = id::random()?;
     let maker = Maker { disk, id: &id, dir: disk.container(&id), new, mounted, inherited };
     if let Some(name) = &maker.new.name {
@@ -99,8 +102,8 @@ struct Maker<'a> {
     new: New<'a>,
     /// The service with the mounts of other containers, too.
     mounted: Service,
-    /// Which of its mounts are of other containers.
-    inherited: Vec<Mount>,
+    /// Which of its mounts are of other containers, and the volumes among them that go with the last of these.
+    inherited: (Vec<String>, Vec<Mount>),
 }
 
 impl Maker<'_> {
@@ -143,7 +146,8 @@ impl Maker<'_> {
             stop_signal: stop_signal(service, image),
             anonymous_volumes: anonymous.iter().chain(self.new.taken_over.values()).cloned().collect(),
             volumes: places.volumes,
-            inherited: self.inherited.clone(),
+            inherited: self.inherited.1.clone(),
+            inherited_anonymous: self.inherited.0.clone(),
             exposed: image.document.config.exposed_ports.keys().cloned().collect(),
             auto_remove: self.new.auto_remove,
             member: self.new.member.clone(),
@@ -438,6 +442,7 @@ async fn make_task(engine: &Engine, observed: &Observed, streams: &Streams) -> R
         container.spec = rejoined(container.spec, &record.service, joined)?;
         want(engine, &container, record, Wanted::Starting).await?;
     }
+    keep::starting::begin(&Disk::of(engine.namespace()).container(observed.id()))?;
     task::create(engine, &container, streams).await.map(drop)
 }
 
@@ -472,6 +477,7 @@ async fn start_once(engine: &Engine, observed: &Observed, streams: &Streams) -> 
 
 /// Starts the process of a task that is made.
 pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
+    keep::starting::end(&Disk::of(engine.namespace()).container(observed.id()))?;
     task::start(engine, observed.id()).await?;
     match &observed.record {
         Some(record) => want(engine, &observed.container, record, Wanted::Running).await,
@@ -533,7 +539,8 @@ fn joins(service: &Service) -> bool {
     modes.into_iter().any(|mode| mode.starts_with("container:"))
 }
 
-/// Removes a container with its task, its snapshot, its directory, and the volumes that are its own if `volumes`.
+/// Removes a container with its task, its snapshot, its directory, and if `volumes` the anonymous volumes that no other
+/// container has.
 ///
 /// The order leaves nothing that nobody finds again: the record goes when the task is gone, and what only the record
 /// names goes after it, by the collector if not by us.
@@ -554,11 +561,17 @@ pub async fn remove(engine: &Engine, disk: &Disk, observed: &Observed, volumes: 
     }
     view::remove(engine, &observed.container).await?;
     // The last hook has done it, unless it failed. What can't be taken back now is at the next sweep, by its list.
-    if is_released(disk, id).await {
+    let is_released = is_released(disk, id).await;
+    if is_released {
         disk::remove_dir(&disk.running(id))?;
     }
     disk::remove_dir(&disk.container(id))?;
-    for name in observed.record.iter().filter(|_| volumes).flat_map(|record| &record.anonymous_volumes) {
+    // The shim of a command that was killed may have started a keeper or a hook meanwhile, which makes the directory.
+    // Who makes it later sees that the lasting one is gone.
+    if is_released && !Endpoints::is_in(&disk.running(id)) {
+        disk::remove_dir(&disk.running(id))?;
+    }
+    for name in observed.record.iter().filter(|_| volumes).flat_map(Record::goes_along) {
         match volume::remove_unused(engine, disk, name).await {
             // A container that was given its name has it, or it is gone.
             Err(err) if !matches!(err.kind(), Kind::WrongState | Kind::NotFound) => return Err(err),

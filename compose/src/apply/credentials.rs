@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::process::child;
 use crate::{client_config, disk};
 
 /// Docker Hub's registry in images' names, and its key in the file.
@@ -223,7 +224,7 @@ fn call(helper: &str, operation: &str, input: &str) -> Result<Output> {
     if helper.contains('/') {
         return Err(Error::new(format!("{program}: not a name of a program")));
     }
-    let mut child = Command::new(&program)
+    let mut child = child::command(&program)
         .arg(operation)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

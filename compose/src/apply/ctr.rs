@@ -14,13 +14,14 @@ use tokio::process::Command;
 use super::credentials::Credentials;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
+use crate::process::child;
 
 /// What a terminal takes as one line, without its end.
 const LINE_BYTES_MAX: usize = 4095;
 
 /// `ctr` for an engine, with these words.
 pub fn command(engine: &Engine, words: &[&str]) -> Command {
-    let mut command = Command::new("ctr");
+    let mut command = Command::from(child::command("ctr"));
     command.args(["--address", engine.address(), "--namespace", engine.namespace()]).args(words);
     command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     command

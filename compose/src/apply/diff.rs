@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
@@ -15,6 +15,7 @@ use crate::engine::snapshots::Mounts;
 use crate::engine::types::Mount;
 use crate::error::{Context, Error, Result};
 use crate::observe::Observed;
+use crate::process::child;
 
 /// What has become of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +84,7 @@ pub async fn archive(engine: &Engine, disk: &Disk, one: &Observed, output: Stdio
 }
 
 fn tar(root: &Path, output: Stdio) -> Result<()> {
-    let mut tar = Command::new("tar");
+    let mut tar = child::command("tar");
     tar.args(["--create", "--file=-", "--numeric-owner", "--one-file-system", "--directory"])
         .arg(root)
         .arg(".");

@@ -1,11 +1,17 @@
 //! A service's hooks that run in its container: `post_start`, `pre_stop`.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::attach::Target;
 use super::exec::{self, Addition};
+use super::hooks_at_work::{AtWork, HooksAtWork};
 use super::stdio::Streams;
+use super::task::SIGKILL;
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::engine::tasks::Wait;
+use crate::engine::tasks::{Kill, Wait};
 use crate::error::{Error, Result};
 use crate::id;
 use crate::keep::FurtherOutput;
@@ -15,17 +21,21 @@ use crate::observe::Observed;
 /// The longest line that is shown in one.
 const CHUNK_BYTES: usize = 16 << 10;
 
+/// How long a hook that was killed may take to its end.
+const KILLED: Duration = Duration::from_secs(2);
+
 /// Runs a hook of the service in a container that runs, to the hook's end. `show` gets each line that the hook puts
 /// out.
 ///
 /// Errors: the container doesn't run; the hook's exit code, with the last line that it has put out.
 pub async fn run(
-    (engine, disk): (&Engine, &Disk),
+    (engine, disk, hooks): (&Engine, &Disk, &HooksAtWork),
     one: &Observed,
     (service, hook): (&str, &Hook),
     show: impl FnMut(&str),
 ) -> Result<()> {
     exec::check_runs(one)?;
+    let at_work = hooks.begin()?;
     let process = exec::process(one, &addition(hook))?;
     let target = Target { container: one.id().to_owned(), exec: id::random()? };
     let output = FurtherOutput::open(&disk.running(one.id()), &target.exec)?;
@@ -34,7 +44,7 @@ pub async fn run(
     let streams = Streams { stdout: path.clone(), stderr: path, ..Streams::default() };
     exec::add(engine, &target, process, &streams).await?;
     let ended = async {
-        let code = to_the_end(engine, &target).await;
+        let code = to_the_end(engine, &target, &at_work).await;
         // The shim has handed on all output once the process is deleted.
         exec::delete(engine, &target).await;
         code
@@ -70,10 +80,20 @@ fn addition(hook: &Hook) -> Addition {
     }
 }
 
-async fn to_the_end(engine: &Engine, target: &Target) -> Result<u32> {
+async fn to_the_end(engine: &Engine, target: &Target, at_work: &AtWork<'_>) -> Result<u32> {
     exec::start(engine, target).await?;
-    let wait = Wait { container_id: target.container.clone(), exec_id: target.exec.clone() };
-    Ok(engine.call(wait).await?.exit_status)
+    let Target { container: container_id, exec: exec_id } = target.clone();
+    let wait = Wait { container_id: container_id.clone(), exec_id: exec_id.clone() };
+    match at_work.unless_ended(engine.call(wait.clone())).await {
+        Ok(ended) => Ok(ended?.exit_status),
+        Err(interrupted) => {
+            let kill = Kill { container_id, exec_id, signal: SIGKILL, all: false };
+            // Its container may have ended, and the hook with it.
+            drop(engine.call(kill).await);
+            drop(timeout(KILLED, engine.call(wait)).await);
+            Err(interrupted)
+        }
+    }
 }
 
 /// Chunks of bytes on their way to lines of text.

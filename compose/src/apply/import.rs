@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::json;
 
@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::engine::types::Descriptor;
 use crate::error::{Context, Error, Result};
 use crate::model::types::Service;
+use crate::process::child;
 use crate::reference::Reference;
 use crate::spec::commit::{self, Step};
 
@@ -143,7 +144,7 @@ pub fn fetch(url: &str) -> Result<Box<dyn Read + Send>> {
             "{url}: curl isn't installed: fetch the archive, and import the file"
         )));
     }
-    let mut command = Command::new("curl");
+    let mut command = child::command("curl");
     command.args([
         "-q",
         "--fail",

@@ -1,5 +1,7 @@
 //! `volumes_from`: a container has the volumes and binds of other containers, at the same places.
 
+use std::collections::BTreeSet;
+
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::model::types::{Mount, Service, VolumeOptions};
@@ -7,21 +9,41 @@ use crate::model::values::MountKind;
 use crate::observe;
 use crate::record::Record;
 
-/// The mounts that a service takes over of other containers. Of two at one place, the last one counts.
+/// What a service takes over of other containers.
+#[derive(Default)]
+pub struct Inherited {
+    /// The mounts. Of two at one place, the last one counts.
+    pub mounts: Vec<Mount>,
+    /// Which volumes go with the last of their containers, whoever that is.
+    anonymous: BTreeSet<String>,
+}
+
+impl Inherited {
+    /// The volumes among these mounts that go with the last of their containers.
+    pub fn anonymous(&self, mounts: &[Mount]) -> Vec<String> {
+        let volumes = mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+        let names: BTreeSet<&String> = volumes.filter_map(|mount| mount.source.as_ref()).collect();
+        self.anonymous.iter().filter(|name| names.contains(name)).cloned().collect()
+    }
+}
+
+/// What a service takes over of other containers.
 ///
 /// Errors: a container that isn't there, a mode that is none, in Docker's words.
-pub async fn of(engine: &Engine, service: &Service) -> Result<Vec<Mount>> {
-    let mut all: Vec<Mount> = Vec::new();
+pub async fn of(engine: &Engine, service: &Service) -> Result<Inherited> {
+    let mut all = Inherited::default();
     if service.volumes_from.is_empty() {
         return Ok(all);
     }
     let observed = observe::containers(engine).await?;
     for typed in &service.volumes_from {
         let (name, read_only) = parse(typed)?;
-        for mount in lent(observe::find(&observed, name)?.record()?) {
-            all.retain(|other| other.target != mount.target);
-            all.push(Mount { read_only: mount.read_only || read_only, ..mount });
+        let record = observe::find(&observed, name)?.record()?;
+        for mount in lent(record) {
+            all.mounts.retain(|other| other.target != mount.target);
+            all.mounts.push(Mount { read_only: mount.read_only || read_only, ..mount });
         }
+        all.anonymous.extend(record.goes_along().cloned());
     }
     Ok(all)
 }

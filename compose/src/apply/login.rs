@@ -1,11 +1,12 @@
 //! Whether a registry takes a user's password, asked by `curl`: the program has the host's certificates and proxies.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::credentials::{Credentials, HUB_KEY, key_of};
 use super::host;
 use crate::error::{Context, Error, Result};
+use crate::process::child;
 
 /// How long a registry may take.
 const SECONDS_MAX: u32 = 30;
@@ -96,7 +97,7 @@ fn get(url: &str, credentials: Option<&Credentials>) -> Result<Answer> {
     if let Some(Credentials { user, secret }) = credentials {
         told += &format!("user = {}\n", quoted(&format!("{user}:{secret}"))?);
     }
-    let mut child = Command::new("curl")
+    let mut child = child::command("curl")
         .args(["-q", "--config", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -17,6 +17,7 @@ pub mod feasible;
 pub mod frozen;
 pub mod hold;
 pub mod hook;
+pub mod hooks_at_work;
 pub mod host;
 pub mod image;
 pub mod import;

@@ -7,6 +7,7 @@ use super::attach::frames;
 use super::container::{self, New};
 use super::hold::hold;
 use super::hook::Lines;
+use super::hooks_at_work::{AtWork, HooksAtWork};
 use super::image::{self, Image, Shows, When};
 use super::{resolved, stdio, task};
 use crate::disk::{self, Disk};
@@ -18,6 +19,7 @@ use crate::model::types::{Healthcheck, Hook, Mount, Project, Service};
 use crate::model::values::MountKind;
 use crate::observe::{self, Observed};
 use crate::plan::graph::Target;
+use crate::process::Process;
 use crate::record::member::Member;
 
 /// A hook, and the container that it goes before.
@@ -34,10 +36,10 @@ pub struct PreStart<'a> {
 impl PreStart<'_> {
     /// Runs the hook. `turn` waits for the project's lock, which is held while the hook's container is made. `show`
     /// gets each line that it puts out. A container whose hook has failed stays for its user to look at, until the next
-    /// one is made.
+    /// one is made. Nothing stays of one that is interrupted.
     pub async fn run<H>(
         self,
-        (engine, disk): (&Engine, &Disk),
+        (engine, disk, hooks): (&Engine, &Disk, &HooksAtWork),
         turn: impl AsyncFn() -> Result<H>,
         show: impl FnMut(&str),
     ) -> Result<()> {
@@ -61,7 +63,7 @@ impl PreStart<'_> {
             image: other.as_ref().unwrap_or(self.image),
             binds: resolved::files(disk, self.project, definition)?,
             auto_remove: false,
-            member: Some(Member { one_off: true, ..self.member }),
+            member: Some(Member { one_off: true, hook_of: Process::own(), ..self.member }),
             taken_over: Default::default(),
         };
         // Another command may be at the same hook. Whoever waits for it to end holds nothing else.
@@ -71,12 +73,13 @@ impl PreStart<'_> {
         if observe::one(engine, self.one.id()).await?.state.is_up() {
             return Ok(());
         }
+        let at_work = hooks.begin()?;
         remove_stale(engine, disk, &own).await?;
         let made = container::create(engine, disk, new).await.at(&what)?;
         let made = observe::one(engine, &made).await?;
         drop(held);
         let mut lines = Lines::to(show);
-        let code = match run(engine, disk, &made, &mut lines).await {
+        let code = match run((engine, disk), &made, &mut lines, &at_work).await {
             Ok(code) => code,
             Err(err) => {
                 remove(engine, disk, &made).await?;
@@ -124,10 +127,10 @@ async fn alone(disk: &Disk, id: &str) -> Result<impl Drop + use<>> {
 }
 
 async fn run(
-    engine: &Engine,
-    disk: &Disk,
+    (engine, disk): (&Engine, &Disk),
     made: &Observed,
     lines: &mut Lines<impl FnMut(&str)>,
+    at_work: &AtWork<'_>,
 ) -> Result<u32> {
     let streams = stdio::kept(&disk.container(made.id()), false)?;
     let held = hold(disk, made.id()).await?;
@@ -143,7 +146,7 @@ async fn run(
     container::begin(engine, made).await?;
     drop(held);
     // A keeper that is killed in the middle of a chunk shows no more.
-    drop(frames(output, |_, chunk| lines.take(chunk)).await);
+    drop(at_work.unless_ended(frames(output, |_, chunk| lines.take(chunk))).await?);
     let code = waiting.await.map_err(|err| Error::new(err.to_string()))??;
     code.ok_or_else(|| Error::new("its end was seen by nobody"))
 }

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::awaited::Awaited;
 use super::container::{self, New};
 use super::hold::hold;
+use super::hooks_at_work::HooksAtWork;
 use super::image::Image;
 use super::pre_start::PreStart;
 use super::project_lock::{Held, InTurns};
@@ -19,7 +20,7 @@ use super::walk::Progress;
 use super::{hook, keeper, resolved, stop, task};
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::error::{Context, Error, Kind, Result, absent_is_fine, tell};
+use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::model::types::{Project, Service};
 use crate::model::values::{self, Condition};
 use crate::net::network::{Network, Wanted};
@@ -41,8 +42,8 @@ pub struct Performer<'a> {
     images: &'a BTreeMap<String, Image>,
     /// How long a container has from its stop signal to SIGKILL, if somebody says.
     stop_seconds: Option<i64>,
-    /// Whether the user reads what hooks put out.
-    shows_hooks: bool,
+    /// Where hooks say that they are at work, and whether the user reads what they put out.
+    hooks: (&'a HooksAtWork, bool),
     /// How long is waited for a container at most, if somebody says.
     wait_timeout: Option<Duration>,
     /// The project's lock, unless whoever calls holds it.
@@ -57,6 +58,7 @@ impl<'a> Performer<'a> {
         (project, facts): (&'a Project, &'a Facts),
         images: &'a BTreeMap<String, Image>,
         stop_seconds: Option<i64>,
+        hooks: (&'a HooksAtWork, bool),
     ) -> Performer<'a> {
         Performer {
             engine,
@@ -65,16 +67,11 @@ impl<'a> Performer<'a> {
             facts,
             images,
             stop_seconds,
-            shows_hooks: false,
+            hooks,
             wait_timeout: None,
             turns: None,
             made: RefCell::default(),
         }
-    }
-
-    /// With what hooks put out for the user, or without.
-    pub fn showing_hooks(self, shows_hooks: bool) -> Performer<'a> {
-        Performer { shows_hooks, ..self }
     }
 
     /// With an end of all waits for containers, if somebody says.
@@ -99,6 +96,8 @@ impl<'a> Performer<'a> {
         let _held = if waits { None } else { self.turn().await? };
         match action {
             Action::Await(target, goal) => self.wait_in_time(&target, goal).await,
+            Action::RemoveNetwork(named) => self.remove_network(&named),
+            Action::RemoveVolume(named) => self.remove_volume(&named).await,
             action => self.act(action).await.map(|()| Progress::Done),
         }
     }
@@ -114,12 +113,11 @@ impl<'a> Performer<'a> {
     async fn act(&self, action: Action) -> Result<()> {
         match action {
             Action::CreateNetwork(named) => self.create_network(&named),
-            Action::RemoveNetwork(named) => self.remove_network(&named),
             Action::CreateVolume(named) => self.create_volume(&named),
-            Action::RemoveVolume(named) => self.remove_volume(&named).await,
             Action::Create(creation) => self.create(&creation).await.at(&creation.target.name),
             Action::Start(target) => self.start(&target).await.at(&target.name),
-            Action::Await(..) => Ok(()),
+            // What these come to is told by [`Performer::perform`].
+            Action::Await(..) | Action::RemoveNetwork(_) | Action::RemoveVolume(_) => Ok(()),
             Action::Kill(target, signal) => self.kill(&target, &signal).await.at(&target.name),
             Action::Pause(target) => self.pause(&target).await.at(&target.name),
             Action::Unpause(target) => self.unpause(&target).await.at(&target.name),
@@ -146,26 +144,12 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// A network that others use stays, as it does with docker compose.
-    fn remove_network(&self, named: &Named) -> Result<()> {
-        match Network::remove(self.disk, &named.name) {
-            Err(err) if err.kind() == Kind::WrongState => {
-                tell(format_args!("warning: network {}: resource is still in use", named.name));
-                Ok(())
-            }
-            removed => absent_is_fine(removed),
-        }
+    fn remove_network(&self, named: &Named) -> Result<Progress> {
+        unless_in_use(Network::remove(self.disk, &named.name))
     }
 
-    /// The same for a volume.
-    async fn remove_volume(&self, named: &Named) -> Result<()> {
-        match volume::remove_unused(self.engine, self.disk, &named.name).await {
-            Err(err) if err.kind() == Kind::WrongState => {
-                tell(format_args!("warning: volume {}: resource is still in use", named.name));
-                Ok(())
-            }
-            removed => absent_is_fine(removed),
-        }
+    async fn remove_volume(&self, named: &Named) -> Result<Progress> {
+        unless_in_use(volume::remove_unused(self.engine, self.disk, &named.name).await)
     }
 
     fn create_volume(&self, named: &Named) -> Result<()> {
@@ -269,6 +253,7 @@ impl<'a> Performer<'a> {
             service: target.service.clone(),
             number: target.number,
             one_off: false,
+            hook_of: None,
             slug: String::new(),
             generation: target.generation,
             made_of,
@@ -292,12 +277,13 @@ impl<'a> Performer<'a> {
     /// Runs a hook. What doesn't run is stopped without one.
     async fn run_hook(&self, target: &Target, turn: Turn, index: usize) -> Result<()> {
         let service = self.service(target)?;
+        let (hooks, is_shown) = self.hooks;
         let one = match self.find(target).await {
             Err(err) if turn == Turn::PreStop && err.kind() == Kind::NotFound => return Ok(()),
             found => found?,
         };
         let show = |line: &str| {
-            if self.shows_hooks {
+            if is_shown {
                 // Who doesn't want to read it has gone.
                 let (service, number) = (&target.service, target.number);
                 drop(writeln!(std::io::stdout(), "{service}-{number} ->  | {line}"));
@@ -308,14 +294,14 @@ impl<'a> Performer<'a> {
                 let image = self.images.get(&target.service).ok_or_else(|| Error::new("it has no image"))?;
                 let member = self.member(target, service)?;
                 let hook = PreStart { project: self.project, target, one: &one, index, image, member };
-                return hook.run((self.engine, self.disk), async || self.turn().await, show).await;
+                return hook.run((self.engine, self.disk, hooks), async || self.turn().await, show).await;
             }
             Turn::PreStop if one.state != State::Running => return Ok(()),
             Turn::PreStop => &service.pre_stop,
             Turn::PostStart => &service.post_start,
         };
         let hook = of_turn.get(index).ok_or_else(|| unknown(&target.service))?;
-        hook::run((self.engine, self.disk), &one, (&target.service, hook), show).await
+        hook::run((self.engine, self.disk, hooks), &one, (&target.service, hook), show).await
     }
 
     async fn stop(&self, target: &Target) -> Result<()> {
@@ -397,6 +383,14 @@ pub struct OneOff<'a> {
     pub auto_remove: bool,
     /// Whether it answers to its service's name.
     pub use_aliases: bool,
+}
+
+/// A network or a volume that others use stays, as it does with docker compose.
+fn unless_in_use(removed: Result<()>) -> Result<Progress> {
+    match removed {
+        Err(err) if err.kind() == Kind::WrongState => Ok(Progress::InUse),
+        removed => absent_is_fine(removed).map(|()| Progress::Done),
+    }
 }
 
 fn condition_name(condition: Condition) -> &'static str {

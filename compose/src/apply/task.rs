@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::stdio::Streams;
 use crate::engine::Engine;
@@ -17,6 +17,9 @@ use crate::observe::{self, Observed, State};
 
 /// How long a process may take to be gone after SIGKILL. One that waits for a disk takes its time.
 const KILLED_SECONDS: u64 = 10;
+
+/// When containerd is asked again that could not be reached, because it is started anew itself, say.
+const ASKED_AGAIN: Duration = Duration::from_millis(200);
 
 pub const SIGKILL: u32 = 9;
 
@@ -114,7 +117,7 @@ pub async fn tell(engine: &Engine, id: &str, signal: u32) -> Result<Option<Endin
 pub struct Ending {
     engine: Engine,
     id: String,
-    ended: JoinHandle<Result<Option<u32>>>,
+    ended: JoinHandle<Result<()>>,
 }
 
 impl Ending {
@@ -122,7 +125,7 @@ impl Ending {
     pub fn of(engine: &Engine, id: &str) -> Ending {
         let ended = tokio::spawn({
             let (engine, id) = (engine.clone(), id.to_owned());
-            async move { wait(&engine, &id).await }
+            async move { ended(&engine, &id).await }
         });
         Ending { engine: engine.clone(), id: id.to_owned(), ended }
     }
@@ -130,8 +133,8 @@ impl Ending {
     /// Waits so many seconds, and ends the process by SIGKILL then.
     pub async fn within(mut self, seconds: Option<u64>) -> Result<()> {
         let patience = seconds.map_or(Duration::MAX, Duration::from_secs);
-        if timeout(patience, &mut self.ended).await.is_ok() {
-            return Ok(());
+        if let Ok(ended) = timeout(patience, &mut self.ended).await {
+            return ended.map_err(|err| Error::new(err.to_string()))?;
         }
         if ended_already(kill(&self.engine, &self.id, SIGKILL).await)? {
             return Ok(());
@@ -143,7 +146,17 @@ impl Ending {
     pub async fn of_killed(self) -> Result<()> {
         let gone = timeout(Duration::from_secs(KILLED_SECONDS), self.ended).await;
         let still = || Error::new(format!("{}: still there {KILLED_SECONDS} s after SIGKILL", self.id));
-        gone.map(drop).map_err(|_| still())
+        gone.map_err(|_| still())?.map_err(|err| Error::new(err.to_string()))?
+    }
+}
+
+/// Waits for the end, and asks again where the connection breaks off: that is no end of the process.
+async fn ended(engine: &Engine, id: &str) -> Result<()> {
+    loop {
+        match wait(engine, id).await {
+            Err(err) if err.kind() == Kind::Unavailable => sleep(ASKED_AGAIN).await,
+            waited => return waited.map(drop),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::engine::types::Mount as Layer;
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::types as model;
+use crate::process::child;
 use crate::record::Record;
 use crate::{id, time};
 
@@ -262,7 +263,7 @@ fn copy(dir: i32, data: &Path) -> Result<()> {
     // `cp` is a child of this thread, in whose mount namespace the tree is.
     let source = format!("/proc/{}/fd/{dir}/.", std::process::id());
     let done =
-        Command::new("cp").arg("-a").arg(source).arg(&unfinished).stdin(Stdio::null()).output().at("cp")?;
+        child::command("cp").arg("-a").arg(source).arg(&unfinished).stdin(Stdio::null()).output().at("cp")?;
     if !done.status.success() {
         disk::remove_dir(&unfinished)?;
         return Err(Error::new(String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ")));

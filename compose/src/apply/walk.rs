@@ -19,6 +19,8 @@ pub enum Progress {
     Done,
     /// It can't be done, and what waits for it goes on without.
     Skipped,
+    /// It is not done, because others use what it would remove, and what waits for it goes on.
+    InUse,
     /// It has failed.
     Failed,
 }

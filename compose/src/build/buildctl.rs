@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::engine::images::GetImage;
 use crate::engine::introspection::Server;
 use crate::error::{Context, Error, Result, tell_lines};
+use crate::process::child;
 
 const PROGRAM: &str = "buildctl";
 /// Where people say which BuildKit is meant.
@@ -69,7 +70,7 @@ impl Buildctl {
             engine.namespace()
         );
         let is_absent = |why: String| Error::new(format!("BuildKit at {address}: {why}; start it: {start}"));
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::from(child::command(PROGRAM));
         command.args(["--addr", &address, "debug", "workers", "--format", "{{json .}}"]);
         let socket = address.strip_prefix("unix://").map(UnixStream::connect);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -167,7 +168,7 @@ impl Buildctl {
         request: &Request,
         progress: &Progress,
     ) -> Result<()> {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::from(child::command(PROGRAM));
         command.args(["--addr", &self.address, "build", "--metadata-file"]).arg(metadata).args(words);
         let shown = if progress.is_quiet() { "plain" } else { &progress.0 };
         command.args(["--progress", shown]).envs(request.environment.iter().cloned());
@@ -245,7 +246,7 @@ fn first_of(dir: &Path) -> Result<String> {
 }
 
 fn ctr(engine: &Engine) -> Command {
-    let mut command = Command::new("ctr");
+    let mut command = Command::from(child::command("ctr"));
     command.args(["--address", engine.address(), "--namespace", engine.namespace()]);
     command.stdin(Stdio::null()).kill_on_drop(true);
     command

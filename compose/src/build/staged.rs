@@ -2,12 +2,12 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Result};
 use crate::id;
-use crate::process::Process;
+use crate::process::{Process, child};
 
 /// The name of a Dockerfile that is a text.
 const DOCKERFILE: &str = "Dockerfile";
@@ -59,7 +59,7 @@ impl Stage {
     /// Lays out an archive.
     pub fn unpack(&self, name: &str, archive: &Path) -> Result<PathBuf> {
         let dir = self.empty(name)?;
-        let mut tar = Command::new("tar");
+        let mut tar = child::command("tar");
         tar.arg("--no-same-owner").arg("-xf").arg(archive).arg("-C").arg(&dir).stdin(Stdio::null());
         let done = tar.output().at("tar")?;
         if done.status.success() {

@@ -17,12 +17,18 @@ pub async fn create(engine: &Engine, create: &CreateTask) -> Result<CreateTaskRe
     let mut left = SECONDS * 1000 / MILLISECONDS;
     loop {
         match engine.call(create.clone()).await {
-            // The last task's directory goes a moment after the task.
-            Err(err) if left > 0 && err.to_string().ends_with("file exists") => left -= 1,
+            Err(err) if left > 0 && is_in_the_way(&err.to_string()) => left -= 1,
             created => return created,
         }
         sleep(Duration::from_millis(MILLISECONDS)).await;
     }
+}
+
+/// Whether the last task's directory is why there is no next one. It goes a moment after the task; and if the call that
+/// was to make that task was cut short, it goes under the shim that has just been started in it.
+fn is_in_the_way(why: &str) -> bool {
+    why.ends_with("file exists")
+        || why.contains("failed to start shim") && why.contains(": no such file or directory")
 }
 
 /// Waits for the end of the task's first process. Nothing, if there is no task.
@@ -47,5 +53,19 @@ async fn until_gone<C: Call + Clone>(engine: &Engine, call: C) -> Result<Option<
             Err(err) => return Err(err),
         }
         sleep(Duration::from_millis(MILLISECONDS)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_in_the_way;
+
+    #[test]
+    fn the_directory_of_the_last_task_is_told_from_what_is_not_there() {
+        let of_bundle = "mkdir /run/containerd/io.containerd.runtime.v2.task/default/1a: file exists";
+        let under_shim = "failed to start shim: start failed: io.containerd.runc.v2: getwd: no such file or directory: \
+                          exit status 1";
+        assert!(is_in_the_way(of_bundle) && is_in_the_way(under_shim));
+        assert!(!is_in_the_way("exec: \"nothing\": stat /nothing: no such file or directory"));
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::log::Mark;
 use super::restart::{End, History, Policy};
 use super::settings::Settings;
-use super::state::{Exit, State, not_started};
+use super::state::{Exit, State, not_started, starting};
 use super::watch;
 use crate::disk::{self, Disk};
 use crate::engine::containers::{Container, GetContainer};
@@ -92,7 +92,8 @@ impl Reviver {
             return self.note(state.restarts, None);
         };
         // What follows doesn't wait for room on the disk.
-        let mut unsaved = self.save(&exit).is_err().then(|| exit.clone());
+        let has_run = self.has_run(&exit);
+        let mut unsaved = (has_run && self.save(&exit).is_err()).then(|| exit.clone());
         let lived =
             state.started.and_then(|started| exit.ended.duration_since(started).ok()).unwrap_or_default();
         let mut end = End { code: exit.code, lived, stopped: self.is_stopped().await? };
@@ -101,6 +102,9 @@ impl Reviver {
             self.delete().await?;
         }
         self.end_keeper(state).await;
+        if !has_run {
+            self.forget_start()?;
+        }
         let mut history = state.restarts;
         while let Some(next) = history.after(self.policy(), end) {
             history = next;
@@ -145,6 +149,24 @@ impl Reviver {
         if self.container.exists() { exit.save(&self.container) } else { Ok(()) }
     }
 
+    /// Whether the process has run: somebody may have killed it before anybody has started it. Where nobody is to start
+    /// another one, the container is what it was before then.
+    fn has_run(&self, exit: &Exit) -> bool {
+        let is_made = starting::is_on(&self.container);
+        if is_made {
+            drop(starting::end(&self.container));
+        }
+        !(is_made && exit.code == Exit::KILLED && self.policy() == Policy::No)
+    }
+
+    /// Whose directory is gone has been removed.
+    fn forget_start(&self) -> Result<()> {
+        match State::load(&self.running)? {
+            Some(last) => State { started: None, ..last }.save(&self.running),
+            None => Ok(()),
+        }
+    }
+
     /// The exit of a task that is gone: its shim was killed, or the restart monitor has deleted it.
     ///
     /// Nothing, if somebody who knows more has written one down.
@@ -155,8 +177,8 @@ impl Reviver {
     }
 
     /// Whether a task that is in the way has a keeper: the restart monitor has made it, say. This process stays until
-    /// then. What a call has left that broke off, a task that nobody starts or a shim without a task, is removed, unless
-    /// the user is busy with the container, or has told this process to end.
+    /// then. What a call has left that broke off, a task that nobody starts or a shim without a task, is removed,
+    /// unless the user is busy with the container, or has told this process to end.
     async fn is_taken_over(&self, restarts: History, told_to_end: &mut unix::Signal) -> Result<bool> {
         let mut begun = Instant::now();
         loop {

@@ -19,6 +19,7 @@ use crate::process::Process;
 
 const STATE: &str = "state.json";
 const EXIT: &str = "exit.json";
+const STARTING: &str = "starting";
 
 /// What is known while the container runs, or will again. It is in the container's directory below /run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
@@ -72,6 +73,27 @@ impl Default for Exit {
             oom_killed: false,
             error: String::new(),
         }
+    }
+}
+
+/// A mark in the container's directory that lasts, from before its task is made until its first process is started. A
+/// process that ends meanwhile is no end of the container: its command was killed, say, and nothing of it has run.
+pub mod starting {
+    use super::*;
+
+    /// The task is about to be made.
+    pub fn begin(container: &Path) -> Result<()> {
+        disk::write_private(&container.join(STARTING), b"")
+    }
+
+    /// The process is about to be started.
+    pub fn end(container: &Path) -> Result<()> {
+        disk::remove_file(&container.join(STARTING))
+    }
+
+    /// Whether the process has yet to be started.
+    pub fn is_on(container: &Path) -> bool {
+        container.join(STARTING).exists()
     }
 }
 

@@ -49,6 +49,16 @@ const ULIMITS: [&str; 15] = [
     "stack",
 ];
 
+/// The modes of namespaces, with Docker's names, the words that there are, and whether another container's may be
+/// joined. What a network's mode says is the name of a network otherwise.
+const MODES: [(&str, &str, &[&str], bool); 5] = [
+    ("pid", "PID mode", &["host", "private"], true),
+    ("ipc", "IPC mode", &["host", "private", "shareable", "none"], true),
+    ("uts", "UTS mode", &["host", "private"], false),
+    ("userns_mode", "userns mode", &["host"], false),
+    ("cgroup", "cgroup namespace mode", &["host", "private"], false),
+];
+
 /// What a text of a list must be.
 type Check = fn(&str) -> Result<(), String>;
 
@@ -67,6 +77,10 @@ pub fn problems(service: &Service, at: &Path) -> Vec<Problem> {
     one("hostname", names_of_host(service.uts.as_deref(), "hostname", service.hostname.as_deref()));
     one("domainname", names_of_host(service.uts.as_deref(), "domainname", service.domainname.as_deref()));
     one("domainname", service.domainname.as_deref().map_or(Ok(()), |name| word("domainname", name)));
+    let modes = [&service.pid, &service.ipc, &service.uts, &service.userns_mode, &service.cgroup];
+    for ((field, name, words, joins), mode) in MODES.into_iter().zip(modes) {
+        one(field, mode_of((name, words, joins), mode.as_deref().unwrap_or_default()));
+    }
     one("stop_signal", service.stop_signal.as_deref().map_or(Ok(()), signal));
     one("mac_address", service.mac_address.as_deref().map_or(Ok(()), addresses::hardware));
     one("logging", service.logging.as_ref().map_or(Ok(()), logging));
@@ -102,6 +116,16 @@ pub fn problems(service: &Service, at: &Path) -> Vec<Problem> {
 fn word(kind: &str, text: &str) -> Result<(), String> {
     let ends_word = |c: char| c.is_whitespace() || c.is_control();
     if text.contains(ends_word) { Err(format!("invalid {kind} format: {text}")) } else { Ok(()) }
+}
+
+/// How a namespace is had.
+fn mode_of((name, words, joins): (&str, &[&str], bool), mode: &str) -> Result<(), String> {
+    let whose = ["service:", "container:"].iter().find_map(|start| mode.strip_prefix(start));
+    let is_joined = joins && whose.is_some_and(|name| !name.is_empty());
+    if mode.is_empty() || words.contains(&mode) || is_joined {
+        return Ok(());
+    }
+    Err(format!("invalid {name}: {mode}"))
 }
 
 /// In the host's UTS namespace the names are the host's, and nobody sets others.
@@ -292,6 +316,31 @@ mod tests {
         let named = Service { uts: uts.clone(), domainname: Some("d".to_owned()), ..Service::default() };
         assert_eq!(refused(&named).as_deref(), Some("conflicting options: domainname and the UTS mode"));
         assert_eq!(refused(&Service { uts, hostname: Some(String::new()), ..Service::default() }), None);
+    }
+
+    #[test]
+    fn a_namespace_is_had_by_a_word_that_there_is() {
+        let of = |[pid, ipc, uts, userns_mode, cgroup]: [&str; 5]| {
+            let [pid, ipc, uts, userns_mode, cgroup] =
+                [pid, ipc, uts, userns_mode, cgroup].map(|mode| Some(mode.to_owned()));
+            let found = problems(
+                &Service { pid, ipc, uts, userns_mode, cgroup, ..Service::default() },
+                &Path::default(),
+            );
+            found.into_iter().map(|(_, what)| what).collect::<Vec<_>>()
+        };
+        assert!(of(["service:db", "shareable", "host", "host", "private"]).is_empty());
+        assert!(of(["container:db", "", "", "", "host"]).is_empty());
+        assert_eq!(
+            of(["shareable", "service:", "foo", "private", "service:db"]),
+            [
+                "invalid PID mode: shareable",
+                "invalid IPC mode: service:",
+                "invalid UTS mode: foo",
+                "invalid userns mode: private",
+                "invalid cgroup namespace mode: service:db"
+            ]
+        );
     }
 
     #[test]

@@ -135,8 +135,9 @@ impl Endpoints {
     }
 
     /// Writes the list.
+    ///
+    /// Errors: NotFound, if the directory is gone with its container. It is not made again: nobody would remove it.
     pub fn save(&self, disk: &Disk, container: &str) -> Result<()> {
-        disk::make_dir(&disk.running(container))?;
         disk::write_json(&disk.running(container).join(LIST), self)
     }
 

@@ -21,7 +21,7 @@ use super::network::{self, Network, Publisher};
 use super::request::{Attachment, Request};
 use super::{files, firewall, flows, namespace, nft};
 use crate::disk::{self, Disk};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::id;
 use crate::process::Process;
 use crate::shared_memory;
@@ -97,17 +97,37 @@ impl Container {
 
     /// Takes back what the container has, if it has anything.
     fn delete(&self) -> Result<()> {
-        if Endpoints::load(&self.disk, &self.id)?.is_none() {
-            return Ok(());
+        if Endpoints::load(&self.disk, &self.id)?.is_some() {
+            match self.lock() {
+                Ok(_lock) => self.take_back()?,
+                // Whoever has removed it has taken all back.
+                Err(err) if err.kind() == Kind::NotFound => {}
+                Err(err) => return Err(err),
+            }
         }
-        let _lock = self.lock()?;
-        self.take_back()
+        self.forget_removed().map(drop)
+    }
+
+    /// Removes the directory below /run of a container that is removed, unless there is something to take back. Returns
+    /// whether it was removed. Whoever removes a container does so once more when its lasting directory is gone. So who
+    /// has made the one below /run meanwhile sees here that the lasting one is gone, or has it removed.
+    fn forget_removed(&self) -> Result<bool> {
+        if self.disk.container(&self.id).exists() || Endpoints::load(&self.disk, &self.id)?.is_some() {
+            return Ok(false);
+        }
+        disk::remove_dir(&self.disk.running(&self.id)).map(|()| true)
     }
 
     /// One process at a time changes what a container has.
+    ///
+    /// Errors: NotFound, if it is removed.
     pub fn lock(&self) -> Result<Flock<fs::File>> {
         disk::make_dir(&self.disk.running(&self.id))?;
-        self.disk.lock(&self.lock_name())
+        let lock = self.disk.lock(&self.lock_name())?;
+        if self.forget_removed()? {
+            return Err(Error::of_kind(Kind::NotFound, "it is removed"));
+        }
+        Ok(lock)
     }
 
     /// The name of that lock.

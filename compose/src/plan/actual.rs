@@ -37,8 +37,10 @@ pub struct Container {
     pub service: String,
     /// Its number among the containers of its service, from 1.
     pub number: u32,
-    /// Whether `run` has made it: it is none of the service's own.
+    /// Whether `run` or a hook has made it: it is none of the service's own.
     pub one_off: bool,
+    /// Whether a hook runs in it before the start of one of the service's own.
+    pub hook: Option<Hook>,
     /// How often the container of this number was replaced. The newest one counts.
     pub generation: u64,
     /// What it does.
@@ -49,6 +51,22 @@ pub struct Container {
     pub made_of: Ingredients,
     /// Its anonymous volumes by where they are mounted: whoever replaces it takes them over.
     pub anonymous_volumes: BTreeMap<String, String>,
+}
+
+impl Container {
+    /// Whether `run` has made it.
+    pub fn is_of_run(&self) -> bool {
+        self.one_off && self.hook.is_none()
+    }
+}
+
+/// What becomes of a hook's container.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hook {
+    /// A command waits for it, or it stays for the user to look at, because the hook has failed.
+    Wanted,
+    /// Its command was killed before it could take the container away.
+    Abandoned,
 }
 
 /// What a container does.

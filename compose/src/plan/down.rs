@@ -6,6 +6,7 @@ use super::actual::{Actual, Container, Object};
 use super::graph::{Action, AnonymousVolumes, Cause, Named, Plan, StepId, Turn};
 use super::selection;
 use super::up::target_of;
+use super::wanted::goes_behind;
 use crate::error::Result;
 use crate::model::network_mode;
 use crate::model::types::Project;
@@ -34,7 +35,7 @@ pub fn down(project: &Project, actual: &Actual, options: &Options) -> Result<Pla
         match (is_whole, is_known) {
             (true, true) => true,
             (true, false) => container.one_off || options.remove_orphans,
-            (false, _) => selected.contains(&container.service) && !container.one_off,
+            (false, _) => selected.contains(&container.service) && !container.is_of_run(),
         }
     };
     let containers: Vec<&Container> = actual.containers.iter().filter(goes).collect();
@@ -100,7 +101,7 @@ fn volumes(project: &Project, actual: &Actual, removed: &[StepId], plan: &mut Pl
     }
 }
 
-/// Stops containers that live, each behind those whose services depend on its own. Returns the steps by the
+/// Stops containers that live, each behind those whose services are started behind its own. Returns the steps by the
 /// containers' ids.
 pub fn stop_in_order<'a>(
     project: &Project,
@@ -110,16 +111,18 @@ pub fn stop_in_order<'a>(
 ) -> BTreeMap<&'a str, StepId> {
     let mut stopped = BTreeMap::new();
     let mut of_service: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
-    let known: Vec<&str> = selection::in_order(project).into_iter().rev().collect();
+    // Containers of services that are switched off have their turn, too.
+    let mut all = project.clone();
+    all.services.extend(project.disabled.clone());
+    let known: Vec<&str> = selection::in_order(&all).into_iter().rev().collect();
+    let behind = |(name, service)| (name, goes_behind(&all, service));
+    let behind: Vec<(&String, BTreeSet<&str>)> = all.services.iter().map(behind).collect();
     let place = |container: &&&Container| known.iter().position(|name| *name == container.service);
     let mut live: Vec<&&Container> =
         containers.iter().filter(|container| container.state.is_live()).collect();
     live.sort_by_key(place);
     for container in live {
-        let dependents = project
-            .services
-            .iter()
-            .filter(|(_, service)| service.depends_on.contains_key(&container.service));
+        let dependents = behind.iter().filter(|(_, before)| before.contains(container.service.as_str()));
         let mut after: Vec<StepId> =
             dependents.filter_map(|(name, _)| of_service.get(name.as_str())).flatten().copied().collect();
         // Containers of `run` and of hooks are none that the service's hooks are for.

@@ -67,6 +67,11 @@ impl Plan {
         self.steps.iter().any(is_touched)
     }
 
+    /// Whether a step runs a hook.
+    pub fn runs_hooks(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::RunHook(..)))
+    }
+
     /// The names of containers that are removed and not stopped before, because they don't run.
     pub fn removed_at_rest(&self) -> Vec<&str> {
         let is_stopped = |name: &str| {
@@ -234,6 +239,8 @@ pub enum Cause {
     ParentReplaced(String),
     /// This service, on which it depends, was replaced or restarted.
     DependencyRestarted(String),
+    /// The command that has made it was killed.
+    Abandoned,
     /// There are more containers than wanted.
     TooMany,
     /// There is another one of the same number.
@@ -259,6 +266,7 @@ impl fmt::Display for Cause {
             Cause::VolumeChanged(name) => write!(f, "volume {name} has changed"),
             Cause::ParentReplaced(name) => write!(f, "{name} has another container"),
             Cause::DependencyRestarted(name) => write!(f, "{name} has restarted"),
+            Cause::Abandoned => f.write_str("its command was killed"),
             Cause::TooMany => f.write_str("more than wanted"),
             Cause::Duplicate => f.write_str("there is a newer one"),
             Cause::Orphan => f.write_str("its service isn't in the project"),

@@ -8,6 +8,7 @@ use super::down::stop_in_order;
 use super::graph::{Action, AnonymousVolumes, Cause, Goal, Plan, StepId, Target, Turn, Until};
 use super::selection;
 use super::up::target_of;
+use super::wanted::{goes_behind, restarts_with};
 use crate::error::Result;
 use crate::model::types::{Dependency, Hook, Project, Service};
 use crate::model::values::Condition;
@@ -17,7 +18,7 @@ use crate::model::values::Condition;
 /// Errors: there is no such service.
 pub fn stop(project: &Project, actual: &Actual, services: &[String]) -> Result<Plan> {
     let mut plan = Plan::default();
-    stop_in_order(project, &containers_of(project, actual, services)?, Cause::Asked, &mut plan);
+    stop_in_order(project, &all_of(project, actual, services)?, Cause::Asked, &mut plan);
     Ok(plan)
 }
 
@@ -71,27 +72,36 @@ pub fn without_container(project: &Project, actual: &Actual, services: &[String]
     Ok(selection::named(project, services)?.into_iter().find(has_none))
 }
 
-/// Plans `restart` of those services, or of all, and unless `no_deps` of those that depend on them and ask for it.
+/// Plans `restart` of those services, or of all, and unless `no_deps` of those that start again with them.
 ///
 /// Errors: there is no such service.
 pub fn restart(project: &Project, actual: &Actual, services: &[String], no_deps: bool) -> Result<Plan> {
     let mut plan = Plan::default();
     let mut names: Vec<String> = selection::named(project, services)?.into_iter().collect();
     if !no_deps {
-        let asks = |name: &&String| {
-            let depends_on = &project.services[*name].depends_on;
-            names
-                .iter()
-                .any(|restarted| depends_on.get(restarted).is_some_and(|dependency| dependency.restart))
-        };
-        let more: Vec<String> = project.services.keys().filter(asks).cloned().collect();
-        names.extend(more);
+        names = with_restarted(project, names);
     }
     let containers = containers_of(project, actual, &names)?;
     let stopped = stop_in_order(project, &containers, Cause::Asked, &mut plan);
     // What has run before is prepared.
     start_in_order(project, &containers, &stopped, |_| &[], &mut plan);
     Ok(plan)
+}
+
+/// The services, and those that start again with them.
+fn with_restarted(project: &Project, mut names: Vec<String>) -> Vec<String> {
+    loop {
+        let is_named = |name: &str| names.iter().any(|named| named == name);
+        let more = project
+            .services
+            .iter()
+            .filter(|(name, service)| !is_named(name) && restarts_with(project, service).any(is_named));
+        let more: Vec<String> = more.map(|(name, _)| name.clone()).collect();
+        if more.is_empty() {
+            return names;
+        }
+        names.extend(more);
+    }
 }
 
 /// Plans `kill` of those services, or of all, and of services that aren't in the project if `orphans` go along.
@@ -108,7 +118,7 @@ pub fn kill(
         orphans && !container.one_off && !project.services.contains_key(&container.service)
     };
     let more = actual.containers.iter().filter(is_orphan);
-    for container in containers_of(project, actual, services)?.into_iter().chain(more) {
+    for container in all_of(project, actual, services)?.into_iter().chain(more) {
         if container.state.is_live() {
             plan.add(Action::Kill(target_of(container), signal.to_owned()), Cause::Asked, []);
         }
@@ -155,7 +165,7 @@ pub fn remove(
     (stops, volumes): (bool, AnonymousVolumes),
 ) -> Result<Plan> {
     let mut plan = Plan::default();
-    let mut containers = containers_of(project, actual, services)?;
+    let mut containers = all_of(project, actual, services)?;
     containers.retain(|container| stops || !container.state.is_live());
     let stopped = stop_in_order(project, &containers, Cause::Asked, &mut plan);
     for container in containers {
@@ -176,17 +186,26 @@ pub fn pre_start(hooks: &[Hook], target: &Target, mut after: Vec<StepId>, plan: 
     after
 }
 
+/// The services' own containers.
 fn containers_of<'a>(
     project: &Project,
     actual: &'a Actual,
     services: &[String],
 ) -> Result<Vec<&'a Container>> {
+    let mut all = all_of(project, actual, services)?;
+    all.retain(|container| !container.one_off);
+    Ok(all)
+}
+
+/// The services' own containers, and those of their hooks.
+fn all_of<'a>(project: &Project, actual: &'a Actual, services: &[String]) -> Result<Vec<&'a Container>> {
     let selected = selection::named(project, services)?;
-    let is_meant = |container: &&Container| !container.one_off && selected.contains(&container.service);
+    let is_meant = |container: &&Container| !container.is_of_run() && selected.contains(&container.service);
     Ok(actual.containers.iter().filter(is_meant).collect())
 }
 
-/// Starts containers, each behind its own stop and behind what its service depends on as far as that is started, too.
+/// Starts containers, each behind its own stop and behind those that its service is started behind, as far as those are
+/// started, too.
 fn start_in_order(
     project: &Project,
     containers: &[&Container],
@@ -198,9 +217,10 @@ fn start_in_order(
     for name in selection::in_order(project) {
         let service = &project.services[name];
         let mut ready = Vec::new();
-        for (dependency, how) in &service.depends_on {
-            for (container, step) in started.get(dependency.as_str()).into_iter().flatten() {
-                ready.push(match Goal::of(how) {
+        for before in goes_behind(project, service) {
+            let goal = service.depends_on.get(before).and_then(Goal::of);
+            for (container, step) in started.get(before).into_iter().flatten() {
+                ready.push(match goal {
                     None => *step,
                     Some(goal) => plan.add(Action::Await(target_of(container), goal), Cause::Needed, [*step]),
                 });

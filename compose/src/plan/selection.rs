@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::wanted::namespace_parents;
+use super::wanted::goes_behind;
 use crate::error::{Error, Result};
 use crate::model::types::Project;
 
@@ -32,7 +32,7 @@ pub fn with_dependencies(project: &Project, names: BTreeSet<String>) -> BTreeSet
     all
 }
 
-/// All services of the project, each behind those that it depends on, and whose namespaces it shares.
+/// All services of the project, each behind those that it is started behind.
 pub fn in_order(project: &Project) -> Vec<&str> {
     let mut order = Vec::new();
     project.services.keys().for_each(|name| visit(project, name, &mut BTreeSet::new(), &mut order));
@@ -46,7 +46,6 @@ fn visit<'a>(project: &'a Project, name: &'a str, path: &mut BTreeSet<&'a str>, 
     if order.contains(&name) || !path.insert(name) {
         return;
     }
-    service.depends_on.keys().for_each(|key| visit(project, key, path, order));
-    namespace_parents(project, service).into_iter().for_each(|key| visit(project, key, path, order));
+    goes_behind(project, service).into_iter().for_each(|key| visit(project, key, path, order));
     order.push(name);
 }

@@ -1,6 +1,6 @@
 //! What is wanted: a project, with the hashes and digests that tell whether what is there is still that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::model::network_mode::{self, is_built_in};
@@ -57,10 +57,35 @@ pub fn volumes_of(project: &Project, service: &Service) -> Vec<String> {
     keys.filter_map(|key| project.volumes.get(key)).map(|volume| volume.name.clone()).collect()
 }
 
+/// The services that a service is started behind, and stopped before: those that it depends on, that it links, and
+/// whose namespaces or mounts it shares.
+pub fn goes_behind<'a>(project: &'a Project, service: &'a Service) -> BTreeSet<&'a str> {
+    let named = service.depends_on.keys().map(String::as_str);
+    named.chain(linked(project, service)).chain(parents(project, service)).collect()
+}
+
+/// The services with which a service starts again: those of which it says so, and those whose namespaces it shares.
+pub fn restarts_with<'a>(project: &'a Project, service: &'a Service) -> impl Iterator<Item = &'a str> {
+    let asked = service.depends_on.iter().filter(|(_, dependency)| dependency.restart);
+    asked.map(|(name, _)| name.as_str()).chain(namespace_parents(project, service))
+}
+
+/// The services that a service links: by their names, or by those of their containers.
+pub fn linked<'a>(project: &'a Project, service: &'a Service) -> Vec<&'a str> {
+    let names = service.links.iter().map(|link| before_colon(link));
+    let of = |name: &'a str| {
+        if project.services.contains_key(name) { Some(name) } else { service_of(project, name) }
+    };
+    names.filter_map(of).collect()
+}
+
 /// The services whose namespaces or mounts a service shares: with another container of theirs it is another one, too.
 pub fn parents<'a>(project: &'a Project, service: &'a Service) -> Vec<&'a str> {
-    let of_mounts = service.volumes_from.iter().filter(|from| !from.starts_with("container:"));
-    let of_mounts = of_mounts.filter_map(|from| from.split(':').next());
+    let lender = |from: &'a String| match from.strip_prefix("container:") {
+        Some(container) => service_of(project, before_colon(container)),
+        None => Some(before_colon(from)),
+    };
+    let of_mounts = service.volumes_from.iter().filter_map(lender);
     namespace_parents(project, service).into_iter().chain(of_mounts).collect()
 }
 
@@ -81,10 +106,15 @@ pub fn service_of<'a>(project: &'a Project, container: &str) -> Option<&'a str> 
     project.services.iter().find(has).map(|(key, _)| key.as_str())
 }
 
-/// The containers that a service asks for by their names or ids: it shares their namespaces, or links them.
+/// The containers that a service asks for by their names or ids: it shares their namespaces or mounts, or links them.
 pub fn containers_asked(service: &Service) -> impl Iterator<Item = &str> {
     let shared = modes(service).filter_map(|mode| mode.strip_prefix("container:"));
-    shared.chain(service.external_links.iter().map(|link| link.split(':').next().unwrap_or(link)))
+    let lenders = service.volumes_from.iter().filter_map(|from| from.strip_prefix("container:"));
+    shared.chain(lenders.chain(service.external_links.iter().map(String::as_str)).map(before_colon))
+}
+
+fn before_colon(text: &str) -> &str {
+    text.split(':').next().unwrap_or(text)
 }
 
 fn modes(service: &Service) -> impl Iterator<Item = &str> {

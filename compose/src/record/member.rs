@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::actual::Ingredients;
+use crate::process::Process;
 
 /// docker compose's labels: whoever looks for its containers finds ours.
 mod label {
@@ -30,8 +31,10 @@ pub struct Member {
     pub project: String,
     pub service: String,
     pub number: u32,
-    /// Whether `run` has made it.
+    /// Whether `run` or a hook has made it.
     pub one_off: bool,
+    /// The command that runs a hook in it.
+    pub hook_of: Option<Process>,
     /// What tells a container of `run` from others.
     pub slug: String,
     /// How often the container of this number was replaced.

@@ -60,6 +60,8 @@ pub struct Record {
     pub volumes: BTreeMap<String, String>,
     /// The mounts that it has of other containers.
     pub inherited: Vec<Mount>,
+    /// Volumes among these that go with the last container that has them.
+    pub inherited_anonymous: Vec<String>,
     /// The ports that its image exposes: `80/tcp`.
     pub exposed: Vec<String>,
     /// Whether it is removed at its end.
@@ -74,6 +76,11 @@ impl Record {
     /// The record of a container, if the container is one of ours.
     pub fn of(container: &Container) -> Result<Option<Record>> {
         container.extensions.get(EXTENSION).map(Any::read_json).transpose().at(&container.id)
+    }
+
+    /// The volumes that go with it if it is the last one to have them: as with Docker, those of other containers, too.
+    pub fn goes_along(&self) -> impl Iterator<Item = &String> {
+        self.anonymous_volumes.iter().chain(&self.inherited_anonymous)
     }
 
     /// Gives a container, as containerd knows it, the labels that containerd doesn't keep.

@@ -202,9 +202,12 @@ fn known(what: &str, start: &str, known: &[&str], text: &str) -> std::result::Re
 
 /// The text without what JSON makes nothing of, as Docker's clients send a profile.
 ///
-/// Errors: what is no JSON.
+/// Errors: what is no JSON, or no object.
 pub fn compact(text: &str) -> Result<String> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|err| Error::new(err.to_string()))?;
+    if !text.trim_start().starts_with('{') {
+        return Err(Error::new("it is no object of JSON"));
+    }
     let (mut in_text, mut is_escaped) = (false, false);
     let is_kept = |c: &char| {
         let is_kept = in_text || !c.is_ascii_whitespace();
@@ -299,6 +302,8 @@ mod tests {
     fn a_compact_text_says_the_same() {
         let text = "{ \"a b\" : [ 1,\n\t\"\\\" \\\\\" , true ] }\n";
         assert_eq!(compact(text).expect("JSON"), r#"{"a b":[1,"\" \\",true]}"#);
-        assert!(compact("{").is_err());
+        for wrong in ["{", "null", " []\n", "\"unconfined\"", ""] {
+            assert!(compact(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -159,7 +159,7 @@ pub fn nothing_is_left() {
     let listed = |what: &str| String::from_utf8_lossy(&try_sh(what).stdout).into_owned();
     // containerd takes a moment to undo a call whose caller was killed, and to collect what a lease has held.
     let all = "for kind in containers tasks leases; do ctr $kind ls -q | sed \"s/^/$kind /\"; done
-        ctr snapshots ls | grep Active; ls -d /run/corten-compose/default/[0-9a-f]*";
+        ctr snapshots ls | grep Active; find /run/corten-compose/default/[0-9a-f]* 2> /dev/null";
     let begun = std::time::Instant::now();
     while !listed(all).is_empty() && begun.elapsed() < std::time::Duration::from_secs(10) {
         std::thread::sleep(std::time::Duration::from_millis(50));

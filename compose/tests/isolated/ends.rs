@@ -9,8 +9,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::docker::{nothing_is_left, with_each_runtime};
-use crate::engine::state;
+use crate::docker::{nothing_is_left, own_processes, with_each_runtime};
+use crate::engine::{Containerd, state};
 use crate::host::{CONTAINERS, sh, try_sh, until};
 use crate::project::Project;
 
@@ -219,5 +219,101 @@ services:
         }
         project.ok(&["down", "-t", "0"]);
         project.is_gone();
+    });
+}
+
+#[test]
+fn a_hook_ends_with_its_command() {
+    with_each_runtime(|docker| {
+        let services = |turn: &str| {
+            format!(
+                "services: {{web: {{COMMON, init: true, command: sleep 1000, \
+                 {turn}: [{{command: [sh, -c, 'touch /hooked; exec sleep 2000']}}]}}}}\n"
+            )
+        };
+        let project = Project::new(docker, &services("pre_start"));
+        let (hook, web) = ("shop-web-pre_start-0", "shop-web-1");
+        let is_there = || docker.ok(&["ps", "-a", "--format", "{{.Names}}"]).lines().any(|name| name == hook);
+        let end = |words: &[&str], container: &str, signal| {
+            let command = spawn(&project, words);
+            let is_hooked = || docker.says(&["exec", container, "test", "-e", "/hooked"]).2 == 0;
+            until("the hook runs", is_hooked);
+            kill(Pid::from_raw(command.id().try_into().expect("a pid")), signal).expect("it runs");
+            soon("its end", || command.wait_with_output().expect("it ends").status.code())
+        };
+        for (words, signal, code) in [
+            (&["up"][..], Signal::SIGINT, 130),
+            (&["up", "-d"], Signal::SIGTERM, 143),
+            (&["start"], Signal::SIGTERM, 143),
+        ] {
+            assert_eq!(end(words, hook, signal), Some(code), "{words:?}");
+            assert!(!is_there(), "{words:?}");
+            assert_eq!(docker.state(web), "created", "{words:?}");
+        }
+        for (words, stays) in
+            [(&["stop", "-t", "0"][..], true), (&["kill"], true), (&["rm", "-f", "-s"], false)]
+        {
+            assert_eq!(end(&["up", "-d"], hook, Signal::SIGKILL), None);
+            assert_eq!(docker.state(hook), "running");
+            project.ok(words);
+            assert_eq!(is_there(), stays, "{words:?}");
+            if stays {
+                until("it has ended", || docker.state(hook) == "exited");
+            }
+        }
+        // The next `up` takes it away, whatever hooks there are by then.
+        assert_eq!(end(&["up", "-d"], hook, Signal::SIGKILL), None);
+        project.write(&services("post_start"));
+        assert_eq!(end(&["up", "-d"], web, Signal::SIGTERM), Some(143));
+        assert!(!is_there());
+        let processes = docker.ok(&["top", web]);
+        assert!(processes.contains("sleep 1000") && !processes.contains("sleep 2000"), "{processes}");
+        project.ok(&["down", "-t", "0"]);
+        project.is_gone();
+    });
+}
+
+#[test]
+fn a_process_that_was_never_started_is_no_end_of_its_container() {
+    with_each_runtime(|docker| {
+        let id = docker.ok(&["run", "-d", "--name", "half", "box", "sleep", "1000"]);
+        let id = id.trim();
+        let end = || sh(&format!("ctr tasks kill -s SIGKILL {id}"));
+        // As a command leaves it that is killed before the start.
+        sh(&format!("touch {CONTAINERS}/{id}/starting"));
+        end();
+        until("it is as it was", || docker.state("half") == "created");
+        until("its task is gone", || try_sh("ctr tasks ls -q").stdout.is_empty());
+        assert_eq!(docker.state("half"), "created");
+        docker.ok(&["start", "half"]);
+        end();
+        until("its task is gone", || try_sh("ctr tasks ls -q").stdout.is_empty());
+        assert_eq!(
+            docker.ok(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "half"]),
+            "exited 137\n"
+        );
+        docker.ok(&["rm", "-v", "half"]);
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn a_stop_waits_for_the_process_though_containerd_is_started_anew() {
+    with_each_runtime(|docker| {
+        let until_told = "trap : TERM; while [ ! -e /go ]; do sleep 0.1; done";
+        docker.ok(&["run", "-d", "--name", "web", "box", "sh", "-c", until_told]);
+        let mut stop = docker.spawn(&["stop", "-t", GRACE, "web"]);
+        std::thread::sleep(Duration::from_millis(500));
+        let engine = own_processes().into_iter().find(|(_, words)| words[0] == "containerd");
+        let (engine, _) = engine.expect("it runs");
+        kill(Pid::from_raw(engine), Signal::SIGKILL).expect("it runs");
+        let _again = Containerd::start();
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(stop.try_wait().expect("a child").is_none(), "the process runs");
+        docker.ok(&["exec", "web", "touch", "/go"]);
+        soon("stop", || succeeds(stop));
+        assert_eq!(docker.state("web"), "exited");
+        docker.ok(&["rm", "-v", "web"]);
+        nothing_is_left();
     });
 }

@@ -1,7 +1,7 @@
 //! The network as containers and their neighbours see it, with the CNI plugins and nft of the machine, in namespaces of
 //! the tests' own.
 
-use crate::host::{self, RUNNING, isolated, sh, until};
+use crate::host::{self, CONTAINERS, RUNNING, isolated, sh, until};
 use crate::world::{Container, HOST, HOST_V6, OUTSIDE, Outside, get, network};
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -236,6 +236,27 @@ fn a_hook_that_is_killed_at_any_moment_is_healed_by_the_next() {
         until("no table stays", || !sh("nft list tables").contains(" corten\n"));
     }
     until("no interface stays", || sh("ip -o link show type veth").is_empty());
+}
+
+#[test]
+fn a_hook_that_comes_after_the_container_is_removed_leaves_nothing() {
+    if !isolated() {
+        return;
+    }
+    network("front", 0, false);
+    let is_there = || std::path::Path::new(RUNNING).join("late").exists();
+    let remove = || std::fs::remove_dir_all(format!("{CONTAINERS}/late")).expect("it is there");
+    let late = Container::created("late", &["front"], json!([]));
+    remove();
+    let output = late.hook("create");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("it is removed") && !is_there(), "{said}");
+
+    let mut late = Container::created("late", &["front"], json!([]));
+    assert!(late.hook("create").status.success() && is_there());
+    remove();
+    late.stop();
+    assert!(!is_there());
 }
 
 fn is_no_address(file: &str) -> bool {

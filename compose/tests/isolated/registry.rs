@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use crate::docker::{Docker, nothing_is_left, said, with_each_runtime};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::docker::{Docker, nothing_is_left, own_processes, said, with_each_runtime};
 use crate::host::{Process, sh, try_sh, until};
 
 /// Nothing in it may mean anything to a shell, to curl, or to a terminal.
@@ -94,6 +98,27 @@ fn images_are_pushed_and_pulled_by_whom_has_logged_in() {
         a_helper_keeps_it_in_place_of_the_file(docker, &image);
         docker.ok(&["rmi", &image]);
         nothing_is_left();
+    });
+}
+
+/// Whether the client that pulls is at work.
+fn pulls() -> bool {
+    own_processes().iter().any(|(_, words)| words[0] == "ctr" && words.iter().any(|word| word == "pull"))
+}
+
+#[test]
+fn a_pull_ends_with_its_command() {
+    with_each_runtime(|docker| {
+        // A registry that never answers.
+        let registry = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let image = format!("{}/shop/box:1", registry.local_addr().expect("an address"));
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            let mut pull = docker.spawn(&["pull", &image]);
+            until("it pulls", pulls);
+            kill(Pid::from_raw(pull.id().try_into().expect("a pid")), signal).expect("it runs");
+            pull.wait().expect("it ends");
+            until("its client has ended", || !pulls());
+        }
     });
 }
 

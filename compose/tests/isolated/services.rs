@@ -1,6 +1,6 @@
 //! What a service asks of the host, of files and of other containers.
 
-use crate::docker::{nothing_is_left, with_each_runtime};
+use crate::docker::{Docker, nothing_is_left, with_each_runtime};
 use crate::host::sh;
 use crate::project::Project;
 
@@ -153,6 +153,11 @@ fn what_a_service_lacks_is_told_before_anything_is_made() {
     });
 }
 
+/// How many anonymous volumes there are.
+fn anonymous(docker: &Docker) -> usize {
+    docker.ok(&["volume", "ls", "-q"]).lines().filter(|name| name.len() == 64).count()
+}
+
 #[test]
 fn volumes_and_binds_of_other_containers_are_at_the_same_places() {
     let services = "
@@ -200,7 +205,9 @@ volumes: {data: }
             shown.starts_with("[db] ") && shown.contains("bind/b ") && shown.contains("volume/anon "),
             "{shown}"
         );
+        assert_eq!(anonymous(docker), 2, "somebody has them still");
         docker.ok(&["rm", "-v", "peer"]);
+        assert_eq!(anonymous(docker), 0, "they go with the last one");
         docker.ok(&["volume", "prune", "-f", "-a"]);
         sh("rm -r /run/bound");
 
@@ -242,6 +249,11 @@ fn a_project_is_told_of_as_it_is_asked_to() {
             let said = project.says(words);
             assert!(said.code == 1 && said.stderr.ends_with(line), "{}", said.stderr);
         }
+        docker.ok(&["run", "-d", "--name", "guest", "--network", "shop_default", "box", "sleep", "1000"]);
+        let told = project.ok(&["down", "-t", "0"]).stderr;
+        assert!(told.contains(" Network shop_default  Resource is still in use\n"), "{told}");
+        assert!(!told.contains("shop_default  Removed"), "{told}");
+        docker.ok(&["rm", "-f", "-v", "guest"]);
         assert_eq!(project.ok(&["--progress", "quiet", "down", "-t", "0"]).stderr, "");
         assert!(project.ok(&["-v"]).stdout.starts_with("corten-compose "));
         nothing_is_left();

@@ -25,7 +25,7 @@ const MODULES: [(&str, &[&str]); 31] = [
     ("engine", &["error", "id", "process", "time"]),
     ("net", &["disk", "error", "id", "model", "process", "shared_memory", "subpath"]),
     ("keep", &["changes", "disk", "engine", "error", "model", "net", "pipe", "process", "time"]),
-    ("record", &["engine", "error", "model", "plan"]),
+    ("record", &["engine", "error", "model", "plan", "process"]),
     ("observe", &["disk", "engine", "error", "keep", "net", "process", "record"]),
     (
         "apply",
@@ -148,7 +148,7 @@ const PLAIN_STD: [&str; 13] = [
 const OUTSIDE: [&str; 5] = ["nix", "prost", "tokio", "tonic", "tower"];
 
 /// Who reads which part of the environment.
-const ENVIRONMENT: [(&str, &str); 22] = [
+const ENVIRONMENT: [(&str, &str); 24] = [
     ("apply/copy/mod.rs", "current_dir"),
     ("apply/host.rs", "split_paths"),
     ("apply/host.rs", "var_os PATH"),
@@ -170,6 +170,8 @@ const ENVIRONMENT: [(&str, &str); 22] = [
     ("net/cni.rs", "join_paths"),
     ("net/cni.rs", "split_paths"),
     ("net/cni.rs", "var_os CNI_PATH"),
+    ("process/child.rs", "split_paths"),
+    ("process/child.rs", "var_os PATH"),
     ("spec/seccomp.rs", "consts::ARCH"),
 ];
 

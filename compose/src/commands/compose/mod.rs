@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::actual;
 use crate::apply::feasible;
+use crate::apply::hooks_at_work::HooksAtWork;
 use crate::apply::image::Image;
 use crate::apply::project::Performer;
 use crate::apply::project_lock::{self, Held};
@@ -25,6 +26,7 @@ use crate::plan::graph::{Plan, Step};
 use crate::plan::wanted::Facts;
 
 use super::{Ended, config, print, project};
+use interruption::{asking, ending, unless_interrupted};
 
 mod attach;
 mod attended;
@@ -36,6 +38,7 @@ mod exec;
 mod facts;
 mod files;
 mod images;
+mod interruption;
 mod known;
 mod lifecycle;
 mod logs;
@@ -64,15 +67,23 @@ pub async fn perform(asked: Asked) -> Ended {
 
 async fn carry_out(asked: Asked) -> Ended {
     let Asked { request, namespace, address, dry_run, telling, quiet_build, verb } = asked;
-    // Who comes back at once reads no output.
-    let shows_hooks = matches!(&verb, Verb::Up(up) if !up.detach);
+    let (in_foreground, wait_timeout) = (stays(&verb), wait_timeout(&verb));
     let quiet_pull = pulls_quietly(&verb) || telling != Telling::Lines;
-    let wait_timeout = wait_timeout(&verb);
     let open = async || -> Result<Session> {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
-        let disk = Disk::of(namespace);
-        Ok(Session { disk, engine, dry_run, telling, shows_hooks, wait_timeout, quiet_pull, quiet_build })
+        let (disk, hooks) = (Disk::of(namespace), HooksAtWork::default());
+        Ok(Session {
+            engine,
+            disk,
+            dry_run,
+            telling,
+            in_foreground,
+            hooks,
+            wait_timeout,
+            quiet_pull,
+            quiet_build,
+        })
     };
     let to_carry_out = || project::to_carry_out(&request).map(|loaded| loaded.project);
     let to_run = || project::to_run(&request).map(|loaded| loaded.project);
@@ -169,6 +180,10 @@ async fn observed(session: &Session, project: &Project, verb: Members) -> Ended 
     }
 }
 
+fn stays(verb: &Verb) -> bool {
+    matches!(verb, Verb::Up(up) if !up.detach)
+}
+
 /// What every command works with.
 pub struct Session {
     pub engine: Engine,
@@ -177,8 +192,10 @@ pub struct Session {
     pub dry_run: bool,
     /// How the command tells of what it does.
     pub telling: Telling,
-    /// Whether the user reads what hooks put out.
-    pub shows_hooks: bool,
+    /// Whether the command stays with its user, who reads what hooks put out, and listens for what ends it.
+    pub in_foreground: bool,
+    /// The hooks that it runs.
+    pub hooks: HooksAtWork,
     /// How long is waited for a container at most, if somebody says.
     pub wait_timeout: Option<Duration>,
     /// Whether pulls show no progress.
@@ -221,14 +238,27 @@ impl Session {
             return Ok(());
         }
         plan.warnings.iter().for_each(|warning| error::tell(format_args!("warning: {warning}")));
-        let performer = Performer::new((&self.engine, &self.disk), (project, facts), images, stop_seconds)
-            .showing_hooks(self.shows_hooks)
-            .waiting_at_most(self.wait_timeout);
+        let performer = self.performer((project, facts), images, stop_seconds);
         let performer = match held.into() {
             Some(held) => performer.in_turns(held),
             None => performer,
         };
-        walk::carry_out(plan, |step| performer.perform(step), tell).await
+        let walk = walk::carry_out(plan, |step| performer.perform(step), tell);
+        if plan.runs_hooks() && !self.in_foreground {
+            return unless_interrupted(&self.hooks, asking().into_iter().chain(ending()), walk).await;
+        }
+        walk.await
+    }
+
+    fn performer<'a>(
+        &'a self,
+        made_of: (&'a Project, &'a Facts),
+        images: &'a BTreeMap<String, Image>,
+        stop_seconds: Option<i64>,
+    ) -> Performer<'a> {
+        let hooks = (&self.hooks, self.in_foreground);
+        Performer::new((&self.engine, &self.disk), made_of, images, stop_seconds, hooks)
+            .waiting_at_most(self.wait_timeout)
     }
 
     /// The same for a single container.

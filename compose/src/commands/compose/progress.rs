@@ -61,6 +61,7 @@ impl Event {
             Progress::Begun => ("Working", begun),
             Progress::Done => ("Done", done),
             Progress::Skipped => ("Warning", "Skipped"),
+            Progress::InUse => ("Warning", "Resource is still in use"),
             Progress::Failed => ("Error", "Error"),
         };
         Event { id, status, text }

@@ -3,18 +3,19 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use super::interruption::{asking, ending, unless_interrupted};
 use super::{Session, facts, images};
 use crate::apply::attach::{Outcome, Tie};
 use crate::apply::exec::REFUSED;
 use crate::apply::hold::Hold;
 use crate::apply::image::When;
-use crate::apply::project::{OneOff, Performer};
+use crate::apply::project::OneOff;
 use crate::apply::sweep::sweep;
 use crate::apply::{container, feasible, hook, keeper};
 use crate::cli::compose::Building;
 use crate::cli::inside::RunService;
 use crate::commands::{Ended, code_of, run, say};
-use crate::error::{Error, Result, tell_lines};
+use crate::error::{Error, Kind, Result, tell_lines};
 use crate::id;
 use crate::model::types::{Deploy, Project, Service};
 use crate::model::values::PullPolicy;
@@ -30,7 +31,9 @@ pub async fn run(session: &Session, project: &Project, asked: &RunService) -> En
     let Some((made, held)) = make(session, &project, asked).await? else { return Ok(0) };
     let service = &project.services[&asked.service];
     let ended = if asked.detach {
-        start(session, &made, (service, &asked.service), held).await.map(|()| Outcome::Ended(0))
+        let start = start(session, &made, (service, &asked.service), held);
+        let kinds = asking().into_iter().chain(ending());
+        unless_interrupted(&session.hooks, kinds, start).await.map(|()| Outcome::Ended(0))
     } else {
         attached(session, &made, (service, &asked.service), held).await
     };
@@ -40,7 +43,7 @@ pub async fn run(session: &Session, project: &Project, asked: &RunService) -> En
     }
     match ended {
         Ok(ended) => Ok(run::code(ended)),
-        Err(err) if code_of(&err) == REFUSED => Err(err),
+        Err(err) if code_of(&err) == REFUSED || matches!(err.kind(), Kind::Interrupted(_)) => Err(err),
         Err(err) => {
             tell_lines(format_args!("{err}"));
             Ok(code_of(&err))
@@ -132,7 +135,7 @@ async fn make(session: &Session, project: &Project, asked: &RunService) -> Resul
     let _held = session.lock(project).await?;
     let slug = id::random()?;
     let own = format!("{}-{}-run-{}", project.name, asked.service, id::short(&slug));
-    let performer = Performer::new((engine, disk), (project, &facts), &images, None);
+    let performer = session.performer((project, &facts), &images, None);
     let one_off = OneOff {
         service: &asked.service,
         name: asked.name.as_ref().unwrap_or(&own),
@@ -181,10 +184,10 @@ async fn attached(
 }
 
 async fn post_start(session: &Session, made: &Observed, service: &Service, key: &str) -> Result<()> {
-    let Session { engine, disk, .. } = session;
+    let Session { engine, disk, hooks, .. } = session;
     for hook in &service.post_start {
         let one = observe::find(&observe::containers(engine).await?, made.id()).cloned()?;
-        hook::run((engine, disk), &one, (key, hook), |_| ()).await?;
+        hook::run((engine, disk, hooks), &one, (key, hook), |_| ()).await?;
     }
     Ok(())
 }

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::attended::Attending;
+use super::interruption::{Interruption, asking, end_hooks, ending, unless_interrupted};
 use super::{Session, facts, images, lifecycle, progress};
 use crate::apply::sweep::sweep;
 use crate::cli::compose::{StopServices, Up};
 use crate::commands::Ended;
-use crate::error::{Context, Result, tell_lines};
+use crate::error::{Result, tell_lines};
 use crate::model::types::Project;
 use crate::net::sweep::Care;
 use crate::plan;
@@ -29,17 +30,36 @@ pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
     if asked.detach || session.dry_run {
         return bring_up(session, project, asked).await.map(|()| 0);
     }
-    let mut interruption = Interruption::listen()?;
-    tokio::select! {
-        up = bring_up(session, project, asked) => up?,
-        () = interruption.next() => return stop(session, project, asked, &mut interruption).await,
+    let in_foreground = in_foreground(session, project, asked, (attending, begun));
+    unless_interrupted(&session.hooks, ending(), in_foreground).await
+}
+
+async fn in_foreground(
+    session: &Session,
+    project: &Project,
+    asked: &Up,
+    (attending, begun): (Attending, Duration),
+) -> Ended {
+    let mut interruption = Interruption::listen(asking())?;
+    let is_up = {
+        let mut bringing = pin!(bring_up(session, project, asked));
+        tokio::select! {
+            up = &mut bringing => up.map(|()| true)?,
+            _ = interruption.next() => {
+                end_hooks(&session.hooks, bringing, &mut interruption).await;
+                false
+            }
+        }
+    };
+    if !is_up {
+        return stop(session, project, asked, &mut interruption).await;
     }
     let (interrupt, interrupted) = watch::channel(false);
     let attended = attending.run(session, project, asked, (begun, interrupted));
     tokio::pin!(attended);
     tokio::select! {
         ended = &mut attended => ended,
-        () = interruption.next() => {
+        _ = interruption.next() => {
             interrupt.send_replace(true);
             stop_attended(session, project, asked, (&mut interruption, attended)).await
         }
@@ -68,7 +88,7 @@ async fn stop_attended(
     if ended.is_none() {
         tokio::select! {
             all = &mut attended => ended = Some(all),
-            () = interruption.next() => {}
+            _ = interruption.next() => {}
         }
     }
     ended.unwrap_or(Ok(code)).map(|_| code)
@@ -81,35 +101,15 @@ async fn stop(session: &Session, project: &Project, asked: &Up, interruption: &m
     let stop = StopServices { services, seconds: asked.stop_seconds };
     tokio::select! {
         stopped = lifecycle::stop(session, project, &stop) => stopped?,
-        () = interruption.next() => {
+        _ = interruption.next() => {
             tokio::select! {
                 killed = lifecycle::kill(session, project, &stop.services, ("SIGKILL", false)) => killed?,
                 // Who still has no patience is let go of.
-                () = interruption.next() => 130,
+                _ = interruption.next() => 130,
             }
         }
     };
     Ok(130)
-}
-
-/// What a user or a supervisor says to end a command in the foreground.
-struct Interruption {
-    typed: Signal,
-    told: Signal,
-}
-
-impl Interruption {
-    fn listen() -> Result<Interruption> {
-        let on = |kind| signal(kind).at("signals");
-        Ok(Interruption { typed: on(SignalKind::interrupt())?, told: on(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.typed.recv() => {}
-            _ = self.told.recv() => {}
-        }
-    }
 }
 
 /// `scale`: as `up`, with other numbers.

@@ -1,7 +1,7 @@
 //! `system df`
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -11,6 +11,7 @@ use crate::apply::room::{self, Layers};
 use crate::apply::volume;
 use crate::error::Result;
 use crate::observe::Observed;
+use crate::process::child;
 use crate::time;
 use crate::view::table::{self, Column, bytes};
 use crate::view::{self};
@@ -175,7 +176,7 @@ async fn each(session: &Session, room: &Room) -> Result<String> {
 
 /// What `buildctl du` says at its end. Without a builder there is no cache.
 fn build_cache() -> (i64, i64) {
-    let mut command = Command::new("buildctl");
+    let mut command = child::command("buildctl");
     let output = command.arg("du").stdin(Stdio::null()).stderr(Stdio::null()).output();
     let Some(output) = output.ok().filter(|output| output.status.success()) else { return (0, 0) };
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

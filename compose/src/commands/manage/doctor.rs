@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 
 use super::{Ended, say};
 use crate::apply::host;
@@ -12,6 +11,7 @@ use crate::engine::introspection::Plugins;
 use crate::engine::version::Version;
 use crate::error::Result;
 use crate::net::{cni, firewall, forward, network::Publisher};
+use crate::process::child;
 
 /// The oldest containerd that is known to do.
 const CONTAINERD_MIN: (u32, u32) = (1, 6);
@@ -237,7 +237,7 @@ fn builder() -> Finding {
             lacks(format!("buildkitd does not listen at {socket}"), "nothing can be built: start buildkitd")
         }
         Some(_) => fine(format!("buildkitd at {address}")),
-        None => match Command::new("buildctl").args(["debug", "workers"]).output() {
+        None => match child::command("buildctl").args(["debug", "workers"]).output() {
             Ok(done) if done.status.success() => fine(format!("buildkitd at {address}")),
             _ => lacks(
                 format!("buildkitd at {address} does not answer"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::{Ended, Session, complain, network, print, say};
 use crate::apply::hold::hold;
@@ -16,6 +16,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::net::network::Network;
 use crate::net::sweep::Care;
 use crate::observe::{self, Observed, State, moment};
+use crate::process::child;
 use crate::reference::{Reference, familiar};
 use crate::time;
 use crate::view::table::bytes;
@@ -281,7 +282,7 @@ pub fn uses(one: &Observed, id: &str, names: &[&Image]) -> bool {
 // ---- builds
 
 fn build_cache(asked: &Prune) -> Result<Pruned> {
-    let mut command = Command::new("buildctl");
+    let mut command = child::command("buildctl");
     command.arg("prune").args(asked.all.then_some("--all"));
     if let Some(keep) = &asked.keep_storage {
         command.arg(format!("--keep-storage={keep}"));

@@ -3,6 +3,8 @@
 use super::super::actual::{Actual, Object};
 use super::super::down::{self, down};
 use super::super::explain::explain;
+use super::super::graph::Plan;
+use super::super::lifecycle::{restart, start, stop};
 use super::super::up::{Options, up};
 use super::super::wanted::Wanted;
 use super::world::World;
@@ -13,7 +15,11 @@ use crate::model::types::{Network, Project, Service};
 fn up_in(project: &Project, actual: &Actual, options: &Options) -> Result<Vec<String>, String> {
     let facts = facts(project, |_| 1);
     let plan = up(Wanted { project, facts: &facts }, actual, options).map_err(|err| err.to_string())?;
-    Ok(explain(&plan).lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+    Ok(lines(&plan))
+}
+
+fn lines(plan: &Plan) -> Vec<String> {
+    explain(plan).lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
 }
 
 fn in_mode(mode: &str) -> Service {
@@ -101,14 +107,80 @@ fn whoever_names_a_container_of_the_project_waits_for_it() {
 }
 
 #[test]
+fn whoever_joins_a_container_of_the_project_starts_behind_it_and_stops_before_it() {
+    // All stand before the owner by name, and none depends on it.
+    let owner = Service { container_name: Some("vpn".into()), ..service() };
+    let of = |mode: &str| Some(mode.to_owned());
+    for joining in [
+        Service { network_mode: of("container:vpn"), ..service() },
+        Service { pid: of("container:vpn"), ..service() },
+        Service { ipc: of("container:vpn"), ..service() },
+        Service { volumes_from: vec!["container:vpn:ro".into()], ..service() },
+        // As the record of a container has a link.
+        Service { links: vec!["vpn:db".into()], ..service() },
+    ] {
+        let project = project([("a", joining.clone()), ("b", owner.clone())]);
+        let facts = facts(&project, |_| 1);
+        let wanted = Wanted { project: &project, facts: &facts };
+        let mut world = World::empty();
+        let plan = up(wanted, &world.actual, &Options::default()).expect("all is there");
+        world.carry_out(wanted, &plan);
+        let planned = stop(&project, &world.actual, &[]).expect("all are known");
+        let stops = ["1  stop p-a-1  (asked for)", "2  stop vpn after 1  (asked for)"];
+        assert_eq!(lines(&planned), stops);
+        let planned = down(&project, &world.actual, &down::Options::default()).expect("all are known");
+        assert_eq!(lines(&planned)[..2], stops);
+        let again = restart(&project, &world.actual, &["b".into()], false).expect("all are known");
+        let joins = joining.volumes_from.is_empty() && joining.links.is_empty();
+        let starts = ["3  start vpn after 2  (asked for)", "4  start p-a-1 after 1, 3  (asked for)"];
+        if joins {
+            // What it has joined is no more.
+            assert_eq!(lines(&again), [stops, starts].concat());
+        } else {
+            assert_eq!(again.steps().len(), 2);
+        }
+        let alone = restart(&project, &world.actual, &["b".into()], true).expect("all are known");
+        assert_eq!(alone.steps().len(), 2);
+        world.carry_out(wanted, &stop(&project, &world.actual, &[]).expect("all are known"));
+        let planned = start(&project, &world.actual, &[], false).expect("all are known");
+        let starts = ["1  start vpn  (asked for)", "2  start p-a-1 after 1  (asked for)"];
+        assert_eq!(lines(&planned), starts);
+    }
+}
+
+#[test]
+fn what_is_switched_off_stops_in_its_turn() {
+    let mut project = project([
+        ("a", in_mode("container:vpn")),
+        ("b", Service { container_name: Some("vpn".into()), ..service() }),
+    ]);
+    let facts = facts(&project, |_| 1);
+    let wanted = Wanted { project: &project, facts: &facts };
+    let mut world = World::empty();
+    let plan = up(wanted, &world.actual, &Options::default()).expect("all is there");
+    world.carry_out(wanted, &plan);
+    let off = project.services.remove_entry("a").expect("it is there");
+    project.disabled.extend([off]);
+    let planned = down(&project, &world.actual, &down::Options::default()).expect("all are known");
+    assert_eq!(lines(&planned)[..2], ["1  stop p-a-1  (asked for)", "2  stop vpn after 1  (asked for)"]);
+}
+
+#[test]
 fn a_container_of_others_has_to_be_there() {
     let mut linking = service();
     linking.external_links.push("away:db".into());
-    for asking in [linking, in_mode("container:away")] {
+    let heir = Service { volumes_from: vec!["container:away:ro".into()], ..service() };
+    for asking in [linking, in_mode("container:away"), heir] {
         let project = project([("a", asking)]);
         let err = up_in(&project, &Actual::default(), &Options::default()).unwrap_err();
         assert_eq!(err, "No such container: away");
         let actual = Actual { asked: ["away".to_owned()].into(), ..Actual::default() };
         assert!(up_in(&project, &actual, &Options::default()).is_ok());
     }
+    // Nor is one of the project there that nobody has asked for.
+    let owner = Service { container_name: Some("away".into()), ..service() };
+    let project = project([("a", in_mode("container:away")), ("b", owner)]);
+    let alone = Options { services: vec!["a".into()], ..Options::default() };
+    assert_eq!(up_in(&project, &Actual::default(), &alone), Err("No such container: away".to_owned()));
+    assert!(up_in(&project, &Actual::default(), &Options::default()).is_ok());
 }

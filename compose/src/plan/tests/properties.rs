@@ -19,22 +19,27 @@ use crate::model::values::Condition;
 fn any_project() -> impl Strategy<Value = Project> {
     let one = (
         0..3u32,
-        any::<[bool; 6]>(),
+        any::<[bool; 7]>(),
         prop::collection::vec((any::<Index>(), 0..3usize, any::<bool>()), 0..3),
         any::<bool>(),
     );
     prop::collection::vec(one, 1..5).prop_map(|drawn| {
         const NAMES: [&str; 4] = ["a", "job", "c", "d"];
         let mut services: Vec<(&'static str, Service)> = Vec::new();
-        for (place, (count, [back, front, data, anonymous, checked, shares], depends, restart)) in
+        for (place, (count, [back, front, data, anonymous, checked, shares, by_name], depends, restart)) in
             drawn.into_iter().enumerate()
         {
             let mut made = service().times(count);
             let shares = shares && place > 0 && services[place - 1].1.replicas() > 0;
             if shares {
                 let (name, _) = services[place - 1];
-                made = made.after(name, Condition::Started);
                 made.network_mode = Some(format!("service:{name}"));
+                // Nothing else says then who goes before.
+                if by_name {
+                    made.network_mode = Some(format!("container:p-{name}-1"));
+                } else {
+                    made = made.after(name, Condition::Started);
+                }
             } else {
                 made = if back { made.on("back") } else { made };
                 made = if front { made.on("front") } else { made };
@@ -70,7 +75,7 @@ fn assert_is_wanted(wanted: Wanted<'_>, world: &World) {
     // A job that has ended runs again, and with it whoever shares its namespaces or asks to restart with it.
     let asks = |service: &Service| {
         service.depends_on.get("job").is_some_and(|dependency| dependency.restart)
-            || service.network_mode.as_deref() == Some("service:job")
+            || matches!(service.network_mode.as_deref(), Some("service:job" | "container:p-job-1"))
     };
     if !wanted.project.services.values().any(asks) {
         assert!(plan.steps().iter().all(is_again), "{}", explain(&plan));

@@ -1,6 +1,6 @@
 //! Plans as text.
 
-use super::super::actual::Actual;
+use super::super::actual::{self, Actual, Container, State};
 use super::super::down::{self, down};
 use super::super::explain::{action, explain};
 use super::super::graph::{Action, AnonymousVolumes, Plan};
@@ -9,7 +9,7 @@ use super::super::up::{Options, Recreate, before_run, up};
 use super::super::wanted::Wanted;
 use super::world::World;
 use super::{facts, project, service};
-use crate::model::types::{Hook, Port, Project};
+use crate::model::types::{Hook, Port, Project, Service};
 use crate::model::values::Condition;
 
 /// A project of three: a database with a check and a volume, a job, and a web server behind both.
@@ -305,6 +305,54 @@ fn hooks_have_their_turns() {
         "1  run pre_stop[0] of p-a-1  (waited for)
          2  stop p-a-1 after 1  (asked for)",
     );
+}
+
+#[test]
+fn the_container_of_a_hook_goes_with_its_service_and_an_abandoned_one_with_the_next_up() {
+    let hook = || Hook { command: Some(vec!["true".into()]), ..Hook::default() };
+    let hooked = Service { pre_start: vec![hook()], pre_stop: vec![hook()], ..service() };
+    let project = project([("a", hooked)]);
+    let mut world = World::empty();
+    let facts = facts(&project, |_| 1);
+    let wanted = Wanted { project: &project, facts: &facts };
+    let none = Options { no_start: true, ..Options::default() };
+    world.carry_out(wanted, &up(wanted, &world.actual, &none).expect("all is there"));
+    let own = world.actual.containers[0].clone();
+    let of = |id: &str, hook| Container {
+        id: id.into(),
+        name: id.into(),
+        one_off: true,
+        hook,
+        state: State::Running,
+        ..own.clone()
+    };
+    world.actual.containers.push(of("hook", Some(actual::Hook::Abandoned)));
+    world.actual.containers.push(of("run", None));
+    assert_plan(
+        &up(wanted, &world.actual, &Options::default()).expect("all is there"),
+        "1  stop hook  (its command was killed)
+         2  remove hook with its anonymous volumes after 1  (its command was killed)
+         3  run pre_start[0] of p-a-1 after 2  (waited for)
+         4  start p-a-1 after 3  (not running)",
+    );
+    world.actual.containers[1].hook = Some(actual::Hook::Wanted);
+    let goes_on = up(wanted, &world.actual, &Options::default()).expect("all is there");
+    assert!(!goes_on.touches("hook"), "a command waits for it");
+    let named = ["a".to_owned()];
+    assert_plan(&stop(&project, &world.actual, &named).expect("all are known"), "1  stop hook  (asked for)");
+    let killed = kill(&project, &world.actual, &named, ("KILL", false)).expect("all are known");
+    assert_plan(&killed, "1  send KILL to hook  (asked for)");
+    let removed = remove(&project, &world.actual, &named, (true, AnonymousVolumes::Keep));
+    assert_plan(
+        &removed.expect("all are known"),
+        "1  stop hook  (asked for)
+         2  remove p-a-1  (asked for)
+         3  remove hook after 1  (asked for)",
+    );
+    let some = down::Options { services: named.into(), ..down::Options::default() };
+    let gone = down(&project, &world.actual, &some).expect("all are known");
+    assert!(gone.touches("hook") && !gone.touches("run"));
+    assert!(restart(&project, &world.actual, &[], false).expect("all are known").steps().len() == 1);
 }
 
 #[test]

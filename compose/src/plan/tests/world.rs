@@ -7,7 +7,7 @@ use proptest::sample::Index;
 use super::super::actual::{Actual, Container, Health, Ingredients, Object, State};
 use super::super::explain::action;
 use super::super::graph::{Action, Plan, Step, Target, Until};
-use super::super::wanted::{Wanted, networks_of, volumes_of};
+use super::super::wanted::{Wanted, namespace_parents, networks_of, volumes_of};
 use crate::model::values::Condition;
 
 pub struct World {
@@ -134,6 +134,14 @@ impl World {
             assert!(
                 met >= wanted.project.services[name].replicas() as usize,
                 "{} is started before {name} is as far as it should be",
+                target.name
+            );
+        }
+        for name in namespace_parents(wanted.project, service) {
+            let mut owners = self.actual.containers.iter().filter(|container| container.service == name);
+            assert!(
+                owners.any(|owner| is_met(owner, Condition::Started)),
+                "{} is started before {name}, whose namespace it joins",
                 target.name
             );
         }

@@ -4,10 +4,10 @@ mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::actual::{Actual, Container, Health, State};
+use super::actual::{Actual, Container, Health, Hook, State};
 use super::graph::{Action, AnonymousVolumes, Cause, Creation, Goal, Plan, StepId, Target, Turn, Until};
 use super::wanted::{
-    Wanted, container_name, namespace_parents, networks_of, parents, refuse_what_only_one_can_have,
+    Wanted, container_name, linked, networks_of, parents, refuse_what_only_one_can_have, restarts_with,
     volumes_of,
 };
 use super::{lifecycle, selection};
@@ -56,6 +56,7 @@ pub enum Recreate {
 /// Errors: there is no such service; a network, volume or container of others isn't there.
 pub fn before_run(wanted: Wanted<'_>, actual: &Actual, service: &str, options: &Options) -> Result<Plan> {
     let mut up = Up::of(wanted, actual, options, selection::named(wanted.project, &[service.to_owned()])?);
+    up.abandoned_hooks();
     up.others()?;
     up.networks()?;
     up.volumes()?;
@@ -78,6 +79,7 @@ pub fn up(wanted: Wanted<'_>, actual: &Actual, options: &Options) -> Result<Plan
         return Err(Error::new(format!("no such service: {unknown}")));
     }
     let mut up = Up::of(wanted, actual, options, asked);
+    up.abandoned_hooks();
     up.others()?;
     up.networks()?;
     up.volumes()?;
@@ -194,6 +196,16 @@ impl<'a> Up<'a> {
         newest
     }
 
+    /// Hooks whose command was killed have nobody who waits for them. The container that they go before starts behind
+    /// their end.
+    fn abandoned_hooks(&mut self) {
+        let actual = self.actual;
+        for container in actual.containers.iter().filter(|one| one.hook == Some(Hook::Abandoned)) {
+            let removed = self.remove_once(container, Cause::Abandoned, AnonymousVolumes::Remove);
+            self.duplicates.entry((container.service.clone(), container.number)).or_default().push(removed);
+        }
+    }
+
     /// A container that is there.
     fn existing(&mut self, name: &str, service: &'a Service, container: &'a Container) -> Planned {
         let gone = self.gone.get(&container.id).copied();
@@ -274,13 +286,8 @@ impl<'a> Up<'a> {
     /// Why the container has to be started again though it stays, if it has to.
     fn restart_cause(&self, service: &Service) -> Option<Cause> {
         let starts = |name: &str| self.any_of(name, |planned| planned.started.is_some());
-        let asked = service
-            .depends_on
-            .iter()
-            .filter(|(_, dependency)| dependency.restart)
-            .map(|(name, _)| name.as_str());
-        let mut all = asked.chain(namespace_parents(self.wanted.project, service));
-        all.find(|name| starts(name)).map(|name| Cause::DependencyRestarted(name.to_owned()))
+        let mut with = restarts_with(self.wanted.project, service);
+        with.find(|name| starts(name)).map(|name| Cause::DependencyRestarted(name.to_owned()))
     }
 
     /// Whether this is so of a container of a service that others hang on. Nobody hangs on one that comes beside those
@@ -366,7 +373,7 @@ impl<'a> Up<'a> {
         let shared = parents(project, service).into_iter().flat_map(of);
         let shared = shared.filter_map(|planned| planned.started.or(planned.created));
         // A link has the names of the containers that it leads to.
-        let linked = service.links.iter().flat_map(|link| of(link.split(':').next().unwrap_or(link)));
+        let linked = linked(project, service).into_iter().flat_map(of);
         let there: Vec<StepId> = shared.chain(linked.filter_map(|planned| planned.created)).collect();
         let creation = Creation { target: target.clone(), anonymous_volumes };
         self.plan.add(Action::Create(creation), cause, after.into_iter().chain(made).chain(there))
@@ -476,7 +483,9 @@ impl<'a> Up<'a> {
             return *step;
         }
         let unknown = Service::default();
-        let service = self.wanted.project.services.get(&container.service).unwrap_or(&unknown);
+        // What others have made is none that the service's hooks are for.
+        let service = self.wanted.project.services.get(&container.service).filter(|_| !container.one_off);
+        let service = service.unwrap_or(&unknown);
         let stopped = container.state.is_live().then(|| self.stop(service, container, cause.clone(), []));
         let removed = self.plan.add(Action::Remove(target_of(container), volumes), cause, stopped);
         self.gone.insert(container.id.clone(), removed);

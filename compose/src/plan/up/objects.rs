@@ -57,13 +57,14 @@ impl Up<'_> {
         }
     }
 
-    /// Containers that services ask for are there, or are the project's own.
+    /// Containers that services ask for are there, or will be.
     pub(super) fn others(&self) -> Result<()> {
         let project = self.wanted.project;
         let services = self.selected.iter().filter_map(|name| project.services.get(name));
+        let will_be = |name: &str| service_of(project, name).is_some_and(|key| self.selected.contains(key));
         let missing = services
             .flat_map(containers_asked)
-            .find(|name| !self.actual.asked.contains(*name) && service_of(project, name).is_none());
+            .find(|name| !self.actual.asked.contains(*name) && !will_be(name));
         missing.map_or(Ok(()), |name| Err(Error::new(format!("No such container: {name}"))))
     }
 
