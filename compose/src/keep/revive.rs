@@ -116,16 +116,10 @@ impl Reviver {
                 break;
             }
             let mark = Mark::of(&self.container);
-            let mut started = self.start(task.as_ref()).await;
-            if started.as_ref().is_err_and(|err| err.kind() == Kind::AlreadyExists) {
-                if self.is_taken_over(history, &mut told_to_end).await? {
-                    return Ok(());
-                }
-                started = self.start(task.as_ref()).await;
-            }
-            match started {
-                Ok(()) => return self.end_if_stopped().await,
-                Err(err) => {
+            match self.start_unless_taken_over(history, task.as_ref(), &mut told_to_end).await? {
+                None => return Ok(()),
+                Some(Ok(())) => return self.end_if_stopped().await,
+                Some(Err(err)) => {
                     not_started(&self.container, &self.running, mark).await?;
                     let failed = Exit::of_failed_start(&err, exit.started);
                     unsaved = self.save(&failed).is_err().then_some(failed);
@@ -341,6 +335,21 @@ impl Reviver {
 
     async fn delete(&self) -> Result<()> {
         self.asked(async |engine| again::delete(engine, &self.settings.id).await).await.map(drop)
+    }
+
+    /// Makes the next task, once none is in the way that nobody takes care of. None: somebody else has made it.
+    async fn start_unless_taken_over(
+        &self,
+        restarts: History,
+        last: Option<&Task>,
+        told_to_end: &mut unix::Signal,
+    ) -> Result<Option<Result<()>>> {
+        let started = self.start(last).await;
+        if !started.as_ref().is_err_and(|err| err.kind() == Kind::AlreadyExists) {
+            return Ok(Some(started));
+        }
+        let is_taken_over = self.is_taken_over(restarts, told_to_end).await?;
+        Ok(if is_taken_over { None } else { Some(self.start(last).await) })
     }
 
     /// Makes a task like the last one, by which the hook and a new keeper are started too.

@@ -72,14 +72,13 @@ async fn carry_out(asked: Asked) -> Ended {
     let open = async || -> Result<Session> {
         let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let engine = Engine::connect(address.as_deref().unwrap_or(DEFAULT_ADDRESS), namespace).await?;
-        let (disk, hooks) = (Disk::of(namespace), HooksAtWork::default());
         Ok(Session {
             engine,
-            disk,
+            disk: Disk::of(namespace),
             dry_run,
             telling,
             in_foreground,
-            hooks,
+            hooks: HooksAtWork::default(),
             wait_timeout,
             quiet_pull,
             quiet_build,
@@ -88,16 +87,14 @@ async fn carry_out(asked: Asked) -> Ended {
     let to_carry_out = || project::to_carry_out(&request).map(|loaded| loaded.project);
     let to_run = || project::to_run(&request).map(|loaded| loaded.project);
     // Where there is no file, its containers tell of a project.
-    let found = async |loaded: Result<Loaded>| match (loaded, request.name_without_files()) {
+    let found_as = async |loaded: Result<Loaded>| match (loaded, request.name_without_files()) {
         (Err(err), Some(name)) if err.kind() == Kind::NotFound => known::project(&open().await?, name).await,
         (loaded, _) => loaded.map(|loaded| loaded.project),
     };
-    let to_look_at = async || found(project::look_at(&request)).await;
-    let makes_files = matches!(&verb, Verb::Members(Members::Export { .. } | Members::Commit { .. }));
-    if dry_run && (makes_files || matches!(verb, Verb::Exec(_) | Verb::Attach(_) | Verb::Copy(_))) {
-        to_look_at().await?;
-        tell_lines(format_args!("Nothing is done: --dry-run"));
-        return Ok(0);
+    let to_look_at = async || found_as(project::look_at(&request)).await;
+    let to_start = async || found_as(project::to_run(&request)).await;
+    if dry_run && has_no_plan(&verb) {
+        return to_look_at().await.map(|_| nothing_is_done());
     }
     match verb {
         Verb::Config(options) if options.digests == Digests::AsWritten => {
@@ -108,12 +105,10 @@ async fn carry_out(asked: Asked) -> Ended {
         }
         Verb::Up(up) => up::up(&open().await?, &to_carry_out()?, &up).await,
         Verb::Down(down) => down::down(&open().await?, &to_look_at().await?, &down).await,
-        Verb::Start(start) => {
-            lifecycle::start(&open().await?, &found(project::to_run(&request)).await?, &start).await
-        }
+        Verb::Start(start) => lifecycle::start(&open().await?, &to_start().await?, &start).await,
         Verb::Stop(stop) => lifecycle::stop(&open().await?, &to_look_at().await?, &stop).await,
         Verb::Restart { stop, no_deps } => {
-            lifecycle::restart(&open().await?, &found(project::to_run(&request)).await?, &stop, no_deps).await
+            lifecycle::restart(&open().await?, &to_start().await?, &stop, no_deps).await
         }
         Verb::Ps(ps) => ps::ps(&open().await?, &to_look_at().await?, &ps).await,
         Verb::Logs(asked) => logs::logs(&open().await?, &to_look_at().await?, &asked).await,
@@ -130,6 +125,20 @@ async fn carry_out(asked: Asked) -> Ended {
         Verb::Attach(asked) => attach::attach(&open().await?, &to_look_at().await?, &asked).await,
         Verb::Copy(asked) => cp::cp(&open().await?, &to_look_at().await?, &asked).await,
         Verb::Pull(asked) => images::pull(&open().await?, &to_run()?, &asked).await,
+    }
+}
+
+fn nothing_is_done() -> u8 {
+    tell_lines(format_args!("Nothing is done: --dry-run"));
+    0
+}
+
+/// Whether no plan tells what the command would do.
+fn has_no_plan(verb: &Verb) -> bool {
+    match verb {
+        Verb::Exec(_) | Verb::Attach(_) | Verb::Copy(_) => true,
+        Verb::Members(members) => matches!(members, Members::Export { .. } | Members::Commit { .. }),
+        _ => false,
     }
 }
 
