@@ -519,6 +519,12 @@ pub async fn want(engine: &Engine, container: &Container, record: &Record, wante
     if mask.is_empty() {
         return Ok(());
     }
+    let running = Disk::of(engine.namespace()).running(&container.id);
+    match wanted {
+        Wanted::Stopped => keep::stopped::begin(&running)?,
+        Wanted::Starting => keep::stopped::end(&running)?,
+        Wanted::Running => {}
+    }
     let mut changed = container.clone();
     changed.labels.extend(labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
     let update = UpdateContainer { container: Some(changed), update_mask: FieldMask::of(&mask) };

@@ -1,15 +1,16 @@
 //! Ending a container: `stop` and `kill`. The container is held while it is looked at and told, and let go of while its
 //! end is waited for: nobody else waits for a grace.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::container::want;
 use super::hold::{Hold, hold};
 use super::task;
 use crate::disk::Disk;
 use crate::engine::announce::Done;
+use crate::engine::tasks::Status;
 use crate::engine::{Engine, again};
 use crate::error::{Error, Kind, Result, absent_is_fine};
 use crate::model::values::Restart;
@@ -22,6 +23,11 @@ pub const SIGNAL: &str = "SIGTERM";
 
 /// How long a process that was killed may take to its end.
 const KILLED: Duration = Duration::from_secs(2);
+
+/// How long a task that is made may take to its start.
+const STARTED: Duration = Duration::from_secs(2);
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How many processes of a container are ended, each of which was started though the container is to be stopped.
 const PROCESSES_MAX: usize = 10;
@@ -115,7 +121,20 @@ async fn after_starts(engine: &Engine, disk: &Disk, one: Observed, record: &Reco
     }
     // A process that has ended at once is just being taken away.
     keep::given_up(&running).await?;
-    observe::one(engine, one.id()).await
+    started_or_gone(engine, one.id()).await
+}
+
+/// Looks at a container once no task of it is about to be started: containerd's restart monitor may have made one.
+async fn started_or_gone(engine: &Engine, id: &str) -> Result<Observed> {
+    let begun = Instant::now();
+    loop {
+        let now = observe::one(engine, id).await?;
+        let is_made = now.task.as_ref().is_some_and(|task| task.status() == Status::Created);
+        if !is_made || begun.elapsed() > STARTED {
+            return Ok(now);
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// Sends a signal to a container. One that is meant to end it is the user's stop: nobody starts the container again.

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Notify, oneshot};
 
 use super::names::Names;
 use super::settings::Settings;
-use super::state::State;
+use super::state::{State, stopped};
 use super::{ports, probe, send_for_restart, watch};
 use crate::disk::{self, Disk};
 use crate::error::{Context, Error, Kind, Result};
@@ -98,6 +98,9 @@ impl Keeper {
     }
 
     async fn answer(self: &Rc<Keeper>) -> Result<Opened> {
+        if stopped::is_recent(&self.running) {
+            return Err(Error::new("its user has just stopped it"));
+        }
         let Some(list) = Endpoints::load(&self.disk, &self.settings.id)? else {
             return Ok(Opened::default());
         };

@@ -42,7 +42,7 @@ pub use log::{Mark as LogMark, path as log_path};
 pub use restart::End;
 pub use revive::revive;
 pub use settings::{Check, Log, Settings};
-pub use state::{Exit, State, given_up, not_started, settled, starting};
+pub use state::{Exit, State, given_up, not_started, settled, starting, stopped};
 
 use crate::error::{Context, Error, Result};
 use crate::net::handshake;

@@ -121,13 +121,11 @@ impl Reviver {
                 Some(Ok(())) => return self.end_if_stopped().await,
                 Some(Err(err)) => {
                     not_started(&self.container, &self.running, mark).await?;
-                    let failed = Exit::of_failed_start(&err, exit.started);
-                    unsaved = self.save(&failed).is_err().then_some(failed);
-                    end = End {
-                        code: Exit::NOT_STARTED,
-                        lived: Duration::ZERO,
-                        stopped: self.is_stopped().await?,
-                    }
+                    let stopped = self.is_stopped().await?;
+                    // A start that the user's stop has kept from happening is no failure.
+                    let failed = (!stopped).then(|| Exit::of_failed_start(&err, exit.started));
+                    unsaved = failed.filter(|failed| self.save(failed).is_err());
+                    end = End { code: Exit::NOT_STARTED, lived: Duration::ZERO, stopped };
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! What a keeper tells others: files that are there whole or not at all.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -14,12 +15,13 @@ use super::watch;
 use crate::changes::Changes;
 use crate::disk;
 use crate::engine::program::code_of_program;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, absent_is_fine};
 use crate::process::Process;
 
 const STATE: &str = "state.json";
 const EXIT: &str = "exit.json";
 const STARTING: &str = "starting";
+const STOPPED: &str = "stopped";
 
 /// What is known while the container runs, or will again. It is in the container's directory below /run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
@@ -94,6 +96,31 @@ pub mod starting {
     /// Whether the process has yet to be started.
     pub fn is_on(container: &Path) -> bool {
         container.join(STARTING).exists()
+    }
+}
+
+/// A mark in the container's directory below /run, from its stop by the user until the user starts it. Whoever has
+/// looked at the container before the stop may be about to start it: containerd's restart monitor, or a reviver.
+pub mod stopped {
+    use super::*;
+
+    /// How long such a start may take.
+    const RECENT: Duration = Duration::from_secs(5);
+
+    /// The user stops the container. One without the directory has never run.
+    pub fn begin(running: &Path) -> Result<()> {
+        absent_is_fine(disk::write_private(&running.join(STOPPED), b""))
+    }
+
+    /// The user starts the container.
+    pub fn end(running: &Path) -> Result<()> {
+        disk::remove_file(&running.join(STOPPED))
+    }
+
+    /// Whether a start now can be by somebody who doesn't know of the stop yet.
+    pub fn is_recent(running: &Path) -> bool {
+        let marked = fs::metadata(running.join(STOPPED)).and_then(|mark| mark.modified());
+        marked.is_ok_and(|marked| marked.elapsed().is_ok_and(|age| age < RECENT))
     }
 }
 
