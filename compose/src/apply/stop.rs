@@ -115,7 +115,7 @@ async fn after_starts(engine: &Engine, disk: &Disk, one: Observed, record: &Reco
     }
     let running = disk.running(one.id());
     keep::given_up(&running).await?;
-    let now = observe::one(engine, one.id()).await?;
+    let now = started_or_gone(engine, one.id()).await?;
     if now.state.is_up() || now.task.is_none() {
         return Ok(now);
     }
@@ -129,7 +129,8 @@ async fn started_or_gone(engine: &Engine, id: &str) -> Result<Observed> {
     let begun = Instant::now();
     loop {
         let now = observe::one(engine, id).await?;
-        let is_made = now.task.as_ref().is_some_and(|task| task.status() == Status::Created);
+        let is_made =
+            now.task.as_ref().map_or(now.kept.is_beginning(), |task| task.status() == Status::Created);
         if !is_made || begun.elapsed() > STARTED {
             return Ok(now);
         }

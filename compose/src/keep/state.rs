@@ -149,6 +149,12 @@ impl State {
         }
     }
 
+    /// Whether there is a keeper, and no end yet: the container runs, or is being made.
+    pub fn is_beginning(&self) -> bool {
+        let has_keeper = self.keeper.is_some_and(|keeper| keeper.is_alive());
+        has_keeper && self.init.is_none_or(|init| init.is_alive())
+    }
+
     /// Whether somebody is busy with the end of the container's first process.
     pub fn is_ending(&self) -> bool {
         self.is_in_charge() && self.init.is_some_and(|init| !init.is_alive())
