@@ -474,9 +474,12 @@ pub async fn unwanted(engine: &Engine, observed: &Observed) {
 /// Takes back a start that has failed for this reason, and notes the reason. Of what was put out nothing is the
 /// container's.
 pub async fn give_up(engine: &Engine, observed: &Observed, mark: keep::LogMark, reason: &Error) {
-    if reason.kind() == Kind::AlreadyExists {
+    match reason.kind() {
         // The task is another's.
-        return;
+        Kind::AlreadyExists => return,
+        // Who got no answer may have been heard.
+        Kind::Unavailable if may_run(engine, observed).await => return,
+        _ => {}
     }
     let disk = Disk::of(engine.namespace());
     best_effort(task::remove(engine, observed.id()).await);
@@ -485,6 +488,18 @@ pub async fn give_up(engine: &Engine, observed: &Observed, mark: keep::LogMark, 
     let started = observed.exit.as_ref().and_then(|exit| exit.started);
     best_effort(keep::Exit::of_failed_start(reason, started).save(&container));
     unwanted(engine, observed).await;
+}
+
+/// Whether a container may run whose start was not answered. If it does, the restart monitor is told.
+async fn may_run(engine: &Engine, observed: &Observed) -> bool {
+    match (observe::one(engine, observed.id()).await, &observed.record) {
+        (Ok(now), _) if !now.state.is_up() => false,
+        (Ok(now), Some(record)) => {
+            best_effort(want(engine, &now.container, record, Wanted::Running).await);
+            true
+        }
+        _ => true,
+    }
 }
 
 /// Stores the spec, and tells the restart monitor what the user wants.

@@ -63,7 +63,7 @@ async fn start_one(session: &Session, one: &Observed) -> Result<()> {
     let started = start_anew(session, &one).await;
     // Nobody starts it a second time.
     if started.is_err() && one.record.as_ref().is_some_and(|record| record.auto_remove) {
-        container::remove(&session.engine, &session.disk, &one, true).await?;
+        run::removed_after(&started, run::remove_held(session, one.id()).await)?;
     }
     started
 }
