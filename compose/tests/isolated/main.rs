@@ -41,5 +41,6 @@ mod registry;
 #[cfg(test)]
 mod services;
 mod sharing;
+mod unanswered;
 #[cfg(test)]
 mod world;
