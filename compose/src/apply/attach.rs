@@ -407,9 +407,11 @@ async fn forward(engine: Engine, target: Target, terminal: bool, mut caught: Cau
         }
         let Target { container, exec } = target.clone();
         let signal = kind.as_raw_value().unsigned_abs();
-        // A process that has ended meanwhile needs none.
-        drop(engine.call(Kill { container_id: container, exec_id: exec, signal, all: false }).await);
-        caught.given(kind);
+        let kill = Kill { container_id: container, exec_id: exec, signal, all: false };
+        // A process that has ended gets none: then the user waits for whoever shows its output, a keeper say.
+        if engine.call(kill).await.is_ok() {
+            caught.given(kind);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::docker::{Docker, nothing_is_left, nothing_is_left_by_the_killed, said, with_each_runtime};
-use crate::engine::ADDRESS;
+use crate::engine::{ADDRESS, state};
 use crate::host::{sh, try_sh, until};
 
 /// A socket that leads to containerd.
@@ -126,7 +126,18 @@ fn who_is_attached_to_what_hangs_is_let_go_of_by_signals_that_nobody_gets_and_by
         assert_eq!(docker.state("c1"), "running");
         docker.ok(&["rm", "-f", "c1"]);
 
-        let client = docker.spawn(&["run", "--rm", "--name", "c1", "box", "sleep", "1000"]);
+        let run = ["run", "--rm", "--name", "c1", "box", "sleep", "1000"];
+        let client = docker.spawn(&run);
+        until("it runs", || docker.says(&["inspect", "-f", "{{.State.Status}}", "c1"]).0 == "running\n");
+        let id = docker.ok(&["inspect", "-f", "{{.Id}}", "c1"]);
+        let keeper = state(id.trim())["keeper"]["pid"].to_string();
+        sh(&format!("kill -STOP {keeper}"));
+        docker.ok(&["kill", "c1"]);
+        lets_go(client);
+        sh(&format!("kill -CONT {keeper}"));
+        until("it is removed at its end", || docker.ok(&["ps", "-aq"]).is_empty());
+
+        let client = docker.spawn(&run);
         until("it has a keeper", || try_sh("ls /run/corten-compose/default/*/state.json").status.success());
         docker.containerd.signal(Signal::SIGSTOP);
         lets_go(client);
