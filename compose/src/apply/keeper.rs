@@ -80,6 +80,12 @@ pub fn stays(disk: &Disk, one: &Observed) -> Result<Stays> {
     Ok(Stays(Some(dir)))
 }
 
+/// Whether a container stays beyond its end, because another command is about to start it again.
+pub fn is_restarted(disk: &Disk, id: &str) -> bool {
+    let stays_for = Settings::load(&disk.container(id)).ok().and_then(|settings| settings.stays_for);
+    stays_for.is_some_and(|command| Some(command) != Process::own() && command.is_alive())
+}
+
 impl Drop for Stays {
     fn drop(&mut self) {
         let Some(settings) = self.0.as_ref().and_then(|dir| Settings::load(dir).ok()) else { return };

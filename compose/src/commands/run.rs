@@ -81,11 +81,11 @@ pub async fn remove(session: &Session, id: &str) -> Result<()> {
 }
 
 /// Removes a container that is held, unless somebody else has. One that runs goes on: it was started again, or only the
-/// connection to containerd has broken off. It is removed at its end.
+/// connection to containerd has broken off. It is removed at its end, and so is one that is about to be started again.
 pub async fn remove_held(session: &Session, id: &str) -> Result<()> {
     let Session { engine, disk } = session;
     match observe::one(engine, id).await {
-        Ok(one) if one.state.is_up() => Ok(()),
+        Ok(one) if one.state.is_up() || keeper::is_restarted(disk, id) => Ok(()),
         Ok(one) => absent_is_fine(container::remove(engine, disk, &one, true).await),
         Err(err) => absent_is_fine(Err(err)),
     }

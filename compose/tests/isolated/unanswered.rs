@@ -151,8 +151,10 @@ fn who_is_attached_to_what_hangs_is_let_go_of_by_signals_that_nobody_gets_and_by
 fn a_restart_that_is_killed_leaves_no_container_that_is_removed_at_its_end() {
     with_each_runtime(|docker| {
         let deaf = "trap : TERM; while :; do sleep 0.1; done";
-        docker.ok(&["run", "-d", "--rm", "--name", "c1", "box", "sh", "-c", deaf]);
+        let client = docker.spawn(&["run", "--rm", "--name", "c1", "box", "sh", "-c", deaf]);
+        until("it runs", || docker.says(&["inspect", "-f", "{{.State.Status}}", "c1"]).0 == "running\n");
         docker.ok(&["restart", "-t", "0", "c1"]);
+        assert_eq!(said(&client.wait_with_output().expect("it ends")).2, 137);
         assert_eq!(docker.state("c1"), "running", "it stays for who restarts it");
         let mut restarting = docker.spawn(&["restart", "-t", "100", "c1"]);
         until("it is about to be restarted", || stays("c1", docker));
