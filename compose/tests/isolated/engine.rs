@@ -34,8 +34,8 @@ impl Containerd {
         containerd
     }
 
-    pub fn signal(&self, signal: Signal) {
-        self.0.signal(signal);
+    pub fn pid(&self) -> i32 {
+        self.0.pid()
     }
 }
 

@@ -95,13 +95,30 @@ fn signal(client: &Child, signal: Signal) {
     kill(Pid::from_raw(client.id().try_into().expect("a pid")), signal).expect("it lives");
 }
 
+/// A process that hangs, until this is dropped.
+struct Hanging(String);
+
+impl Hanging {
+    fn new(pid: impl ToString) -> Hanging {
+        sh(&format!("kill -STOP {}", pid.to_string()));
+        Hanging(pid.to_string())
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        try_sh(&format!("kill -CONT {}", self.0));
+    }
+}
+
 /// Ends a client that waits for what hangs, by the third signal.
-fn lets_go(client: Child) {
+fn lets_go(mut client: Child, _hangs: Hanging) {
     for round in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGINT] {
         std::thread::sleep(Duration::from_millis(150));
         signal(&client, round);
     }
-    let (_, told, code) = said(&client.wait_with_output().expect("it ends"));
+    until("it ends", || client.try_wait().expect("it is ours").is_some());
+    let (_, told, code) = said(&client.wait_with_output().expect("its output"));
     assert_eq!(code, 1, "{told}");
     assert!(told.ends_with("got 3 SIGTERM/SIGINTs, forcefully exiting\n"), "{told}");
 }
@@ -120,9 +137,7 @@ fn who_is_attached_to_what_hangs_is_let_go_of_by_signals_that_nobody_gets_and_by
         }
         assert!(client.try_wait().expect("it is ours").is_none(), "a process that gets them may have more");
         let shim = sh(&format!("ps -o ppid= -p {}", docker.ok(&["inspect", "-f", "{{.State.Pid}}", "c1"])));
-        sh(&format!("kill -STOP {shim}"));
-        lets_go(client);
-        sh(&format!("kill -CONT {shim}"));
+        lets_go(client, Hanging::new(shim.trim()));
         assert_eq!(docker.state("c1"), "running");
         docker.ok(&["rm", "-f", "c1"]);
 
@@ -131,17 +146,15 @@ fn who_is_attached_to_what_hangs_is_let_go_of_by_signals_that_nobody_gets_and_by
         until("it runs", || docker.says(&["inspect", "-f", "{{.State.Status}}", "c1"]).0 == "running\n");
         let id = docker.ok(&["inspect", "-f", "{{.Id}}", "c1"]);
         let keeper = state(id.trim())["keeper"]["pid"].to_string();
-        sh(&format!("kill -STOP {keeper}"));
+        let hangs = Hanging::new(keeper);
         docker.ok(&["kill", "c1"]);
-        lets_go(client);
-        sh(&format!("kill -CONT {keeper}"));
-        until("it is removed at its end", || docker.ok(&["ps", "-aq"]).is_empty());
+        lets_go(client, hangs);
+        // The next one's keeper is looked for below.
+        nothing_is_left();
 
         let client = docker.spawn(&run);
         until("it has a keeper", || try_sh("ls /run/corten-compose/default/*/state.json").status.success());
-        docker.containerd.signal(Signal::SIGSTOP);
-        lets_go(client);
-        docker.containerd.signal(Signal::SIGCONT);
+        lets_go(client, Hanging::new(docker.containerd.pid()));
         docker.says(&["rm", "-f", "c1"]);
         nothing_is_left_by_the_killed();
     });
