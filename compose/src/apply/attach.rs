@@ -192,8 +192,11 @@ impl Ends {
         });
         let caught = caught.unwrap_or_else(|| Caught::from_now(gives_signals));
         let shown = output.open().await?;
+        let fifos = fifos.as_ref();
         let to_the_end = async {
-            start.await?;
+            caught.unless_interrupted(start).await?;
+            // For as long as the process runs somebody may type into them, whatever becomes of this program.
+            fifos.inspect(|fifos| fifos.stay(true));
             drop(writers);
             // Whoever doesn't listen has no input to give.
             let _ = tell_started.send(());
@@ -204,6 +207,7 @@ impl Ends {
                 resize(engine, target).await;
             }
             let exited = waiting.await.map_err(|err| Error::new(err.to_string())).at("waiting")??;
+            fifos.inspect(|fifos| fifos.stay(false));
             Ok(Outcome::Ended(u8::try_from(exited.exit_status).unwrap_or(u8::MAX)))
         };
         let unread = Notify::new();
@@ -214,10 +218,6 @@ impl Ends {
         };
         input.abort();
         drop(raw);
-        if matches!(ended, Ok(Outcome::Detached | Outcome::Unread)) {
-            // Whoever attaches next types into them.
-            fifos.map(Fifos::leave);
-        }
         ended
     }
 }
@@ -407,8 +407,11 @@ async fn forward(engine: Engine, target: Target, terminal: bool, mut caught: Cau
         }
         let Target { container, exec } = target.clone();
         let signal = kind.as_raw_value().unsigned_abs();
-        // A process that has ended meanwhile needs none.
-        drop(engine.call(Kill { container_id: container, exec_id: exec, signal, all: false }).await);
+        let kill = Kill { container_id: container, exec_id: exec, signal, all: false };
+        // A process that has ended gets none: then the user waits for whoever shows its output, a keeper say.
+        if engine.call(kill).await.is_ok() {
+            caught.given(kind);
+        }
     }
 }
 

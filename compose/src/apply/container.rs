@@ -13,14 +13,13 @@ use super::stdio::Streams;
 use super::sweep::Making;
 use super::view::Views;
 use super::volume::Volume;
+use super::want::{unwanted, want};
 use super::{host, inherited, stop, task, unpack, user, view, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
-use crate::engine::containers::{
-    Container, CreateContainer, DeleteContainer, RuncOptions, Runtime, UpdateContainer,
-};
+use crate::engine::containers::{Container, CreateContainer, DeleteContainer, RuncOptions, Runtime};
 use crate::engine::snapshots::{Prepare, RemoveSnapshot};
-use crate::engine::types::{Any, FieldMask, Mount as Layer};
+use crate::engine::types::{Any, Mount as Layer};
 use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::model::refused::refused;
 use crate::model::types::{Mount, Service};
@@ -485,19 +484,15 @@ pub async fn begin(engine: &Engine, observed: &Observed) -> Result<()> {
     }
 }
 
-/// Has nobody start a container again whose start was not waited for.
-pub async fn unwanted(engine: &Engine, observed: &Observed) {
-    if let Some(record) = &observed.record {
-        best_effort(want(engine, &observed.container, record, Wanted::Stopped).await);
-    }
-}
-
 /// Takes back a start that has failed for this reason, and notes the reason. Of what was put out nothing is the
 /// container's.
 pub async fn give_up(engine: &Engine, observed: &Observed, mark: keep::LogMark, reason: &Error) {
-    if reason.kind() == Kind::AlreadyExists {
+    match reason.kind() {
         // The task is another's.
-        return;
+        Kind::AlreadyExists => return,
+        // Who got no answer may have been heard.
+        Kind::Unavailable if may_run(engine, observed).await => return,
+        _ => {}
     }
     let disk = Disk::of(engine.namespace());
     best_effort(task::remove(engine, observed.id()).await);
@@ -508,41 +503,16 @@ pub async fn give_up(engine: &Engine, observed: &Observed, mark: keep::LogMark, 
     unwanted(engine, observed).await;
 }
 
-/// Stores the spec, and tells the restart monitor what the user wants.
-pub async fn want(engine: &Engine, container: &Container, record: &Record, wanted: Wanted) -> Result<()> {
-    let labels = record.wanted(wanted);
-    let paths: Vec<String> = labels.iter().map(|(name, _)| format!("labels.{name}")).collect();
-    let mut mask: Vec<&str> = paths.iter().map(String::as_str).collect();
-    if wanted == Wanted::Starting && joins(&record.service) {
-        mask.push("spec");
+/// Whether a container may run whose start was not answered. If it does, the restart monitor is told.
+async fn may_run(engine: &Engine, observed: &Observed) -> bool {
+    match (observe::one(engine, observed.id()).await, &observed.record) {
+        (Ok(now), _) if !now.state.is_up() => false,
+        (Ok(now), Some(record)) => {
+            best_effort(want(engine, &now.container, record, Wanted::Running).await);
+            true
+        }
+        _ => true,
     }
-    if mask.is_empty() {
-        return Ok(());
-    }
-    let running = Disk::of(engine.namespace()).running(&container.id);
-    match wanted {
-        Wanted::Stopped => keep::stopped::begin(&running)?,
-        Wanted::Starting => keep::stopped::end(&running)?,
-        Wanted::Running => {}
-    }
-    let mut changed = container.clone();
-    changed.labels.extend(labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let update = UpdateContainer { container: Some(changed), update_mask: FieldMask::of(&mask) };
-    engine.call(update).await.at(&container.id).map(drop)
-}
-
-/// Tells the restart monitor of a container that runs, and whose client was killed before it could tell.
-pub async fn confirm(engine: &Engine, one: &Observed) -> Result<()> {
-    let is_starting = one.container.labels.get(record::STATUS).is_some_and(|status| status == "created");
-    match &one.record {
-        Some(record) if is_starting => want(engine, &one.container, record, Wanted::Running).await,
-        _ => Ok(()),
-    }
-}
-
-fn joins(service: &Service) -> bool {
-    let modes = [&service.network_mode, &service.pid, &service.ipc].into_iter().flatten();
-    modes.into_iter().any(|mode| mode.starts_with("container:"))
 }
 
 /// Removes a container with its task, its snapshot, its directory, and if `volumes` the anonymous volumes that no other
@@ -607,6 +577,6 @@ pub fn end_keeper(disk: &Disk, id: &str) -> Result<()> {
 }
 
 /// Cleaning up after a failure: the failure is what the user hears of.
-fn best_effort(done: Result<()>) {
+pub fn best_effort(done: Result<()>) {
     drop(done);
 }

@@ -60,12 +60,14 @@ pub fn tell(engine: &Engine, disk: &Disk, told: &Told) -> Result<()> {
         health: Check::merged(service.healthcheck.as_ref(), of_image(image), &image.shell),
         restart: service.restart_policy().into(),
         auto_remove,
+        stays_for: None,
     };
     settings.save(&dir)
 }
 
-/// A container that is not removed at its end, until this is dropped: its user stops it to start it again.
-pub struct Stays(Option<(PathBuf, Settings)>);
+/// A container that is not removed at its end, until this is dropped: its user stops it to start it again. If this
+/// command is killed, whoever sees to the container's end removes it then.
+pub struct Stays(Option<PathBuf>);
 
 /// Lets a container stay beyond its next end.
 pub fn stays(disk: &Disk, one: &Observed) -> Result<Stays> {
@@ -74,17 +76,23 @@ pub fn stays(disk: &Disk, one: &Observed) -> Result<Stays> {
         return Ok(Stays(None));
     }
     let dir = disk.container(one.id());
-    let settings = Settings::load(&dir)?;
-    Settings { auto_remove: false, ..settings.clone() }.save(&dir)?;
-    // Somebody else may have let it stay, too.
-    Ok(Stays(Some((dir, Settings { auto_remove: true, ..settings }))))
+    Settings { stays_for: Process::own(), ..Settings::load(&dir)? }.save(&dir)?;
+    Ok(Stays(Some(dir)))
+}
+
+/// Whether a container stays beyond its end, because another command is about to start it again.
+pub fn is_restarted(disk: &Disk, id: &str) -> bool {
+    let stays_for = Settings::load(&disk.container(id)).ok().and_then(|settings| settings.stays_for);
+    stays_for.is_some_and(|command| Some(command) != Process::own() && command.is_alive())
 }
 
 impl Drop for Stays {
     fn drop(&mut self) {
-        if let Some((dir, settings)) = &self.0 {
-            // Then it stays for good, which loses nothing.
-            drop(settings.save(dir));
+        let Some(settings) = self.0.as_ref().and_then(|dir| Settings::load(dir).ok()) else { return };
+        // Somebody else may have let it stay meanwhile.
+        if let (Some(dir), true) = (&self.0, settings.stays_for == Process::own()) {
+            // Then the end of this command is as good.
+            drop(Settings { stays_for: None, ..settings }.save(dir));
         }
     }
 }

@@ -44,3 +44,4 @@ pub mod user;
 mod view;
 pub mod volume;
 pub mod walk;
+pub mod want;

@@ -17,7 +17,7 @@ use super::project_lock::{Held, InTurns};
 use super::stop::How;
 use super::volume::{self, Volume};
 use super::walk::Progress;
-use super::{hook, keeper, resolved, stop, task};
+use super::{hook, keeper, resolved, stop, task, want};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result, absent_is_fine};
@@ -267,7 +267,7 @@ impl<'a> Performer<'a> {
         let _held = hold(self.disk, self.find(target).await?.id()).await?;
         let one = self.find(target).await?;
         if one.state.is_up() {
-            return container::confirm(self.engine, &one).await;
+            return want::confirm(self.engine, &one).await;
         }
         container::put_last_away(self.engine, self.disk, &one).await?;
         let streams = keeper::streams(self.disk, &one).await?;

@@ -1,5 +1,6 @@
 //! Where a container's streams go: the one place that knows it.
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +34,12 @@ pub fn input(running: &Path) -> Option<PathBuf> {
     Some(disk::input(running)).filter(|path| path.exists())
 }
 
-/// Fifos in a directory, for a process that somebody is attached to. They go when this is dropped.
+/// Fifos in a directory, for a process that somebody is attached to. They go when this is dropped, unless they are to
+/// stay.
 #[derive(Debug)]
 pub struct Fifos {
     dir: PathBuf,
+    stay: Cell<bool>,
     pub streams: Streams,
 }
 
@@ -62,15 +65,19 @@ impl Fifos {
 
     /// Leaves them where they are, for as long as the container's directory below /run is there.
     pub fn leave(self) -> Streams {
-        let streams = self.streams.clone();
-        std::mem::forget(self);
-        streams
+        self.stay(true);
+        self.streams.clone()
+    }
+
+    /// Says whether they are left where they are when this is dropped.
+    pub fn stay(&self, stay: bool) {
+        self.stay.set(stay);
     }
 
     fn empty(dir: &Path) -> Result<Fifos> {
         disk::remove_dir(dir)?;
         disk::make_dir(dir)?;
-        Ok(Fifos { dir: dir.to_owned(), streams: Streams::default() })
+        Ok(Fifos { dir: dir.to_owned(), stay: Cell::new(false), streams: Streams::default() })
     }
 
     fn fifo(&self, name: &str) -> Result<String> {
@@ -118,7 +125,9 @@ impl Pipes {
 
 impl Drop for Fifos {
     fn drop(&mut self) {
-        // What stays goes with the boot.
-        drop(disk::remove_dir(&self.dir));
+        if !self.stay.get() {
+            // What can't be removed goes with the boot.
+            drop(disk::remove_dir(&self.dir));
+        }
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
-use super::container::want;
 use super::hold::{Hold, hold};
 use super::task;
+use super::want::want;
 use crate::disk::Disk;
 use crate::engine::announce::Done;
 use crate::engine::tasks::Status;

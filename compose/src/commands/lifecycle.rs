@@ -5,7 +5,7 @@ use crate::apply::attach::Tie;
 use crate::apply::detach::Keys;
 use crate::apply::hold::hold;
 use crate::apply::stop::How;
-use crate::apply::{container, keeper, stop, task};
+use crate::apply::{container, keeper, stop, task, want};
 use crate::cli::docker::Stop;
 use crate::cli::inside::Attach;
 use crate::engine::Engine;
@@ -50,7 +50,7 @@ async fn start_one(session: &Session, one: &Observed) -> Result<()> {
     let one = observe::one(&session.engine, one.id()).await?;
     match one.state {
         // Docker starts a container that runs without a word.
-        State::Running => return container::confirm(&session.engine, &one).await,
+        State::Running => return want::confirm(&session.engine, &one).await,
         State::Restarting { .. } => return Ok(()),
         State::Paused => {
             return Err(Error::of_kind(
@@ -63,7 +63,7 @@ async fn start_one(session: &Session, one: &Observed) -> Result<()> {
     let started = start_anew(session, &one).await;
     // Nobody starts it a second time.
     if started.is_err() && one.record.as_ref().is_some_and(|record| record.auto_remove) {
-        container::remove(&session.engine, &session.disk, &one, true).await?;
+        run::removed_after(&started, run::remove_held(session, one.id()).await)?;
     }
     started
 }

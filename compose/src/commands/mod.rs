@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io::Write;
 use std::task::Poll;
 
+use crate::apply::caught::unless_forced;
 pub use crate::apply::exec::REFUSED;
 use crate::apply::exec::code_of;
 use crate::cli;
@@ -48,6 +49,10 @@ pub type Ended = Result<u8>;
 
 /// Does what is meant.
 pub async fn perform(meant: Meant) -> Ended {
+    unless_forced(carry_out(meant)).await
+}
+
+async fn carry_out(meant: Meant) -> Ended {
     if let Verb::Local(local) = &meant.verb {
         return manage::perform_alone(local, &meant.address, &meant.namespace).await;
     }

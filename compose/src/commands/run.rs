@@ -11,7 +11,7 @@ use crate::apply::container::{self, New};
 use crate::apply::hold::{Hold, hold};
 use crate::apply::stdio::{self, Fifos};
 use crate::apply::sweep::sweep;
-use crate::apply::{image, keeper};
+use crate::apply::{image, keeper, want};
 use crate::cli::container::Asked;
 use crate::client_config::proxies;
 use crate::disk;
@@ -49,11 +49,10 @@ pub async fn run(session: &Session, asked: Asked, detach: bool, tie: &Tie) -> u8
         }
         attached(session, &made, tie, begin(session, &made, held)).await
     };
-    let goes_on = detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
-    let removes = auto_remove && (!goes_on || ended.is_err());
-    let removed = if removes { remove(session, &made).await } else { Ok(()) };
-    if let Err(err) = removed {
-        complain(&err);
+    if auto_remove && is_over(&ended, detach) {
+        if let Err(err) = removed_after(&ended, remove(session, made.id()).await) {
+            complain(&err);
+        }
     }
     ended.map(code).unwrap_or_else(|err| {
         complain(&err);
@@ -67,10 +66,39 @@ pub async fn held(session: &Session, id: &str) -> Result<(Hold, Observed)> {
     observe::one(&session.engine, id).await.map(|one| (held, one))
 }
 
-/// Removes a container at its end, unless somebody else has.
-pub async fn remove(session: &Session, made: &Observed) -> Result<()> {
-    let _held = hold(&session.disk, made.id()).await?;
-    absent_is_fine(container::remove(&session.engine, &session.disk, made, true).await)
+/// Whether a container that was started so may have no process any more.
+pub fn is_over(ended: &Result<Outcome>, detach: bool) -> bool {
+    match ended {
+        Ok(Outcome::Ended(_)) => !detach,
+        Ok(Outcome::Detached | Outcome::Unread) => false,
+        Err(_) => true,
+    }
+}
+
+/// Removes a container at its end, as [`remove_held`] does.
+pub async fn remove(session: &Session, id: &str) -> Result<()> {
+    let _held = hold(&session.disk, id).await?;
+    remove_held(session, id).await
+}
+
+/// Removes a container that is held, unless somebody else has. One that runs goes on: it was started again, or only the
+/// connection to containerd has broken off. It is removed at its end, and so is one that is about to be started again.
+pub async fn remove_held(session: &Session, id: &str) -> Result<()> {
+    let Session { engine, disk } = session;
+    match observe::one(engine, id).await {
+        Ok(one) if one.state.is_up() || keeper::is_restarted(disk, id) => Ok(()),
+        Ok(one) => absent_is_fine(container::remove(engine, disk, &one, true).await),
+        Err(err) => absent_is_fine(Err(err)),
+    }
+}
+
+/// What there is to tell of a container's removal beside how its start has ended: who can't be reached is told of once.
+pub fn removed_after<T>(ended: &Result<T>, removed: Result<()>) -> Result<()> {
+    let is_unreached = |err: &Error| err.kind() == Kind::Unavailable;
+    match removed {
+        Err(err) if is_unreached(&err) && ended.as_ref().is_err_and(is_unreached) => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Who leaves a container alone has started it well.
@@ -210,7 +238,7 @@ pub async fn attached(
         return Err(Error::new("the input device is not a TTY"));
     }
     // What comes from now on is for the process, though there is none yet.
-    let mut caught = Caught::from_now(tie.signals);
+    let caught = Caught::from_now(tie.signals);
     container::put_last_away(engine, disk, made).await?;
     let running = disk.running(made.id());
     let kept = stdio::kept(&disk.container(made.id()), terminal)?;
@@ -228,11 +256,11 @@ pub async fn attached(
             (streams, Ends::of_keeper(attach_socket(&running), terminal, Some(fifos))?)
         }
     };
-    let mark = match caught.prepared(container::prepare(engine, made, &streams)).await {
+    let mark = match caught.unless_interrupted(container::prepare(engine, made, &streams)).await {
         Ok(mark) => mark,
         Err(err) => {
             // What is still under way ends, and nobody starts it again.
-            container::unwanted(engine, made).await;
+            want::unwanted(engine, made).await;
             return Err(err);
         }
     };
@@ -251,9 +279,14 @@ pub async fn attached(
     ended
 }
 
-/// Starts a container that is there with our streams. What holds it is dropped once the process runs.
+/// Starts a container that is there with our streams. What holds it is dropped once the process runs. One that is
+/// removed at its end is removed if it can't be started: nobody starts it a second time.
 pub async fn started<H>(session: &Session, one: &Observed, tie: &Tie, held: H) -> Ended {
-    attached(session, one, tie, begin(session, one, held)).await.map(code)
+    let ended = attached(session, one, tie, begin(session, one, held)).await;
+    if ended.is_err() && one.record()?.auto_remove {
+        removed_after(&ended, remove(session, one.id()).await)?;
+    }
+    ended.map(code)
 }
 
 /// Starts the process of a task that is made, and drops then what holds the container.
@@ -266,6 +299,19 @@ async fn begin<H>(session: &Session, one: &Observed, held: H) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_is_told_once_and_what_runs_is_not_over() {
+        let unreached = || Error::of_kind(Kind::Unavailable, "containerd at x: gone");
+        let other = || Error::new("no space left");
+        assert_eq!(removed_after::<()>(&Err(unreached()), Err(unreached())), Ok(()));
+        assert_eq!(removed_after::<()>(&Err(unreached()), Err(other())), Err(other()));
+        assert_eq!(removed_after::<()>(&Err(other()), Err(unreached())), Err(unreached()));
+        assert_eq!(removed_after(&Ok(()), Err(unreached())), Err(unreached()));
+        let outcomes = [Ok(Outcome::Ended(3)), Ok(Outcome::Detached), Ok(Outcome::Unread), Err(other())];
+        assert_eq!(outcomes.clone().map(|ended| is_over(&ended, false)), [true, false, false, true]);
+        assert_eq!(outcomes.map(|ended| is_over(&ended, true)), [false, false, false, true]);
+    }
 
     #[test]
     fn what_is_exposed_is_published_once() {

@@ -93,6 +93,7 @@ pub struct Subscription {
     /// What came between the subscription and its hello.
     early: VecDeque<Envelope>,
     events: mpsc::Receiver<Result<Envelope>>,
+    address: String,
     reading: JoinHandle<()>,
 }
 
@@ -102,7 +103,8 @@ impl Engine {
     pub async fn subscribe(&self) -> Result<Subscription> {
         let (sender, events) = mpsc::channel(WAITING_MAX);
         let reading = tokio::spawn(read(self.clone(), sender));
-        let mut subscription = Subscription { early: VecDeque::new(), events, reading };
+        let mut subscription =
+            Subscription { early: VecDeque::new(), events, address: self.address.clone(), reading };
         let mark = id::random()?;
         for _ in 0..HELLOS_MAX {
             let event = Any { type_url: HELLO.to_owned(), value: mark.clone().into_bytes() };
@@ -116,7 +118,8 @@ impl Engine {
                 }
             }
         }
-        Err(Error::of_kind(Kind::Unavailable, "containerd sends no events"))
+        let line = format!("containerd at {}: it sends no events", self.address());
+        Err(Error::of_kind(Kind::Unavailable, line))
     }
 }
 
@@ -137,7 +140,7 @@ impl Subscription {
     }
 
     async fn receive(&mut self) -> Result<Envelope> {
-        self.events.recv().await.unwrap_or_else(|| Err(ended()))
+        self.events.recv().await.unwrap_or_else(|| Err(ended(&self.address)))
     }
 }
 
@@ -154,7 +157,7 @@ async fn read(engine: Engine, sender: mpsc::Sender<Result<Envelope>>) {
         Err(err) => return drop(sender.send(Err(err)).await),
     };
     loop {
-        let told = answers.next().await.and_then(|told| told.ok_or_else(ended));
+        let told = answers.next().await.and_then(|told| told.ok_or_else(|| ended(engine.address())));
         let is_last = told.is_err();
         if sender.send(told).await.is_err() || is_last {
             return;
@@ -162,6 +165,6 @@ async fn read(engine: Engine, sender: mpsc::Sender<Result<Envelope>>) {
     }
 }
 
-fn ended() -> Error {
-    Error::of_kind(Kind::Unavailable, "containerd has ended its stream of events")
+fn ended(address: &str) -> Error {
+    Error::of_kind(Kind::Unavailable, format!("containerd at {address}: it has ended its stream of events"))
 }

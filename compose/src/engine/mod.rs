@@ -15,11 +15,11 @@ use tokio::net::UnixStream;
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, ConnectError, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 pub mod again;
 pub mod announce;
@@ -89,13 +89,8 @@ impl Engine {
         // The URI names nobody: the connector knows the way.
         let endpoint =
             Endpoint::from_static("http://containerd").connect_timeout(Duration::from_secs(CONNECT_SECONDS));
-        let channel = endpoint.connect_with_connector(connector).await.map_err(|err| {
-            let why = root_cause(&err);
-            Error::of_kind(
-                Kind::Unavailable,
-                format!("containerd at {address}: {why}; is containerd running?"),
-            )
-        })?;
+        let channel = endpoint.connect_with_connector(connector).await;
+        let channel = channel.map_err(|err| unanswered(&address, &err))?;
         Ok(Engine { channel, address, namespace: namespace.to_owned(), lease: None })
     }
 
@@ -120,7 +115,7 @@ impl Engine {
         let path = PathAndQuery::from_static(C::METHOD);
         let answer =
             client.unary(self.addressed(request)?, path, ProstCodec::<C, C::Answer>::default()).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| error_of(&status))
+        answer.map(Response::into_inner).map_err(|status| error_of(&self.address, &status))
     }
 
     /// Calls a method that streams its answers.
@@ -128,8 +123,7 @@ impl Engine {
         let mut client = self.client().await?;
         let path = PathAndQuery::from_static(C::METHOD);
         let codec = ProstCodec::<C, C::Answer>::default();
-        let answers = client.server_streaming(self.addressed(request)?, path, codec).await;
-        answers.map(|answers| Answers(answers.into_inner())).map_err(|status| error_of(&status))
+        self.answers(client.server_streaming(self.addressed(request)?, path, codec).await)
     }
 
     /// Calls a method that streams both ways, with one request.
@@ -145,8 +139,12 @@ impl Engine {
         let mut client = self.client().await?;
         let path = PathAndQuery::from_static(C::METHOD);
         let codec = ProstCodec::<C, C::Answer>::default();
-        let answers = client.streaming(self.addressed(requests)?, path, codec).await;
-        answers.map(|answers| Answers(answers.into_inner())).map_err(|status| error_of(&status))
+        self.answers(client.streaming(self.addressed(requests)?, path, codec).await)
+    }
+
+    fn answers<T>(&self, begun: Result<Response<Streaming<T>>, Status>) -> Result<Answers<T>> {
+        let stream = begun.map_err(|status| error_of(&self.address, &status))?.into_inner();
+        Ok(Answers { stream, address: self.address.clone() })
     }
 
     async fn client(&self) -> Result<Grpc<Channel>> {
@@ -154,7 +152,7 @@ impl Engine {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let ready = client.ready().await;
-        ready.map_err(|err| Error::of_kind(Kind::Unavailable, root_cause(&err))).at("containerd")?;
+        ready.map_err(|err| unanswered(&self.address, &err))?;
         Ok(client)
     }
 
@@ -170,12 +168,15 @@ impl Engine {
 }
 
 /// The answers of a method that streams.
-pub struct Answers<T>(Streaming<T>);
+pub struct Answers<T> {
+    stream: Streaming<T>,
+    address: String,
+}
 
 impl<T> Answers<T> {
     /// Waits for the next answer. None: the stream has ended.
     pub async fn next(&mut self) -> Result<Option<T>> {
-        self.0.message().await.map_err(|status| error_of(&status))
+        self.stream.message().await.map_err(|status| error_of(&self.address, &status))
     }
 }
 
@@ -183,11 +184,12 @@ fn header(value: &str) -> Result<MetadataValue<Ascii>> {
     value.parse().map_err(|_| Error::new(format!("{value:?}: not a name for containerd")))
 }
 
-/// containerd's own words, of a kind to branch on.
-fn error_of(status: &Status) -> Error {
+/// containerd's own words, of a kind to branch on. Where the failure has a cause of this side, no answer has come.
+fn error_of(address: &str, status: &Status) -> Error {
+    if let Some(cause) = std::error::Error::source(status) {
+        return unanswered(address, cause);
+    }
     let kind = match status.code() {
-        // It has a cause of this side: the connection has broken off.
-        _ if std::error::Error::source(status).is_some() => Kind::Unavailable,
         Code::NotFound => Kind::NotFound,
         Code::AlreadyExists => Kind::AlreadyExists,
         Code::FailedPrecondition => Kind::WrongState,
@@ -199,11 +201,40 @@ fn error_of(status: &Status) -> Error {
     Error::of_kind(kind, if words.is_empty() { status.code().description().to_owned() } else { words })
 }
 
-/// The innermost cause: what is around it says "transport error".
-fn root_cause(err: &dyn std::error::Error) -> String {
-    let mut innermost = err;
+/// What is said of a socket from which no answer comes: the innermost cause. What is around it says "transport error".
+fn unanswered(address: &str, err: &(dyn std::error::Error + 'static)) -> Error {
+    let (mut innermost, mut was_there) = (err, !err.is::<ConnectError>());
     while let Some(cause) = innermost.source() {
         innermost = cause;
+        was_there &= !cause.is::<ConnectError>();
     }
-    innermost.to_string()
+    let line = if was_there {
+        format!("containerd at {address}: the connection has broken off ({innermost})")
+    } else {
+        format!("containerd at {address}: {innermost}; is containerd running?")
+    };
+    Error::of_kind(Kind::Unavailable, line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionRefused};
+
+    use super::*;
+
+    #[test]
+    fn what_breaks_off_is_told_in_plain_words_and_is_no_answer() {
+        let refused =
+            Status::from_error(Box::new(ConnectError(Box::new(std::io::Error::from(ConnectionRefused)))));
+        let broken = Status::from_error(Box::new(std::io::Error::from(BrokenPipe)));
+        for (status, line) in [
+            (refused, "containerd at /run/c.sock: connection refused; is containerd running?"),
+            (broken, "containerd at /run/c.sock: the connection has broken off (broken pipe)"),
+        ] {
+            let err = error_of("/run/c.sock", &status);
+            assert_eq!((err.kind(), err.to_string().as_str()), (Kind::Unavailable, line));
+        }
+        let answered = error_of("/run/c.sock", &Status::not_found("no such\ntask"));
+        assert_eq!((answered.kind(), answered.to_string().as_str()), (Kind::NotFound, "no such task"));
+    }
 }

@@ -136,6 +136,13 @@ impl Reviver {
         if is_removed { self.remove().await } else { Ok(()) }
     }
 
+    /// Waits until nobody is about to start the container again whom it stays for.
+    async fn nobody_restarts(&self) {
+        if let Some(command) = self.settings.stays_for {
+            watch::end_of(command).await;
+        }
+    }
+
     /// Writes an exit down. Whose directory is gone has been removed.
     fn save(&self, exit: &Exit) -> Result<()> {
         if self.container.exists() { exit.save(&self.container) } else { Ok(()) }
@@ -203,6 +210,10 @@ impl Reviver {
 
     /// Removes the container, as the user would, once containerd can be reached. What somebody has started again stays.
     async fn remove(&self) -> Result<()> {
+        self.nobody_restarts().await;
+        if self.task().await?.is_some() {
+            return Ok(());
+        }
         let asked = Instant::now();
         while !self.is_removed()? && asked.elapsed() < PATIENCE {
             if self.record().await?.is_none() || self.task().await?.is_some() {

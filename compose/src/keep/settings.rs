@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::restart::Policy;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::process::Process;
 
 /// The file's name in the container's directory.
 const FILE: &str = "keep.json";
@@ -36,6 +37,9 @@ pub struct Settings {
     /// Whether the container is removed at its end.
     #[serde(default)]
     pub auto_remove: bool,
+    /// The command that is about to start the container again: until that ends, the container stays.
+    #[serde(default)]
+    pub stays_for: Option<Process>,
 }
 
 /// Where output goes.

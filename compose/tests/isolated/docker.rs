@@ -43,14 +43,14 @@ ctr images import --snapshotter overlayfs image.tar
 /// A containerd with the image, and the runtime of its containers.
 pub struct Docker {
     pub runtime: &'static str,
-    _containerd: Containerd,
+    pub containerd: Containerd,
 }
 
 impl Docker {
     fn start(runtime: &'static str) -> Docker {
         let containerd = Containerd::start();
         sh(IMAGE);
-        Docker { runtime, _containerd: containerd }
+        Docker { runtime, containerd }
     }
 
     pub fn command(&self, words: &[&str]) -> Command {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::host::{CONTAINERS, Process, RUNNING, end_all_else, program, record, sh, try_sh, until};
 
-const ADDRESS: &str = "/run/containerd/containerd.sock";
+pub const ADDRESS: &str = "/run/containerd/containerd.sock";
 
 /// A containerd that ends with the test.
 pub struct Containerd(Process);
@@ -32,6 +32,10 @@ impl Containerd {
         sh("mkdir -p /run/rootfs/bin && cp \"$(command -v busybox)\" /run/rootfs/bin/ && \
             busybox chroot /run/rootfs /bin/busybox --install -s /bin");
         containerd
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.0.pid()
     }
 }
 

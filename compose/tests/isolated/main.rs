@@ -41,6 +41,7 @@ mod registry;
 #[cfg(test)]
 mod services;
 mod sharing;
+mod unanswered;
 #[cfg(test)]
 mod verbs;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::actual;
+use crate::apply::caught::unless_forced;
 use crate::apply::feasible;
 use crate::apply::hooks_at_work::HooksAtWork;
 use crate::apply::image::Image;
@@ -55,7 +56,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// Does what is asked.
 pub async fn perform(asked: Asked) -> Ended {
     let telling = asked.telling;
-    let ended = carry_out(asked).await;
+    let ended = unless_forced(carry_out(asked)).await;
     match telling {
         Telling::Json => ended.map_err(|err| {
             let told = json!({ "error": true, "message": err.to_string() });

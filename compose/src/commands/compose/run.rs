@@ -37,9 +37,11 @@ pub async fn run(session: &Session, project: &Project, asked: &RunService) -> En
     } else {
         attached(session, &made, (service, &asked.service), held).await
     };
-    let goes_on = asked.detach || matches!(ended, Ok(Outcome::Detached | Outcome::Unread));
-    if asked.auto_remove && (!goes_on || ended.is_err()) {
-        run::remove(&session.of_one(), &made).await?;
+    if asked.auto_remove && run::is_over(&ended, asked.detach) {
+        let removed = run::remove(&session.of_one(), made.id()).await;
+        if let Err(err) = run::removed_after(&ended, removed) {
+            tell_lines(format_args!("{err}"));
+        }
     }
     match ended {
         Ok(ended) => Ok(run::code(ended)),

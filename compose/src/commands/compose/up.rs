@@ -22,6 +22,17 @@ use crate::plan::up::up as planned;
 use crate::plan::wanted::Wanted;
 use crate::time;
 
+/// The exit code of who is interrupted.
+const INTERRUPTED: u8 = 130;
+
+/// How it ended that containers were stopped.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Stopped {
+    All,
+    /// The user has no patience left: some may run.
+    LetGo,
+}
+
 /// Brings a project up. In the foreground shows its output until nothing runs any more. SIGINT and SIGTERM stop all.
 pub async fn up(session: &Session, project: &Project, asked: &Up) -> Ended {
     // What can't be attended to is told before anything begins.
@@ -52,7 +63,7 @@ async fn in_foreground(
         }
     };
     if !is_up {
-        return stop(session, project, asked, &mut interruption).await;
+        return stop(session, project, asked, &mut interruption).await.map(|_| INTERRUPTED);
     }
     let (interrupt, interrupted) = watch::channel(false);
     let attended = attending.run(session, project, asked, (begun, interrupted));
@@ -74,7 +85,7 @@ async fn stop_attended(
     (interruption, mut attended): (&mut Interruption, Pin<&mut impl Future<Output = Ended>>),
 ) -> Ended {
     let mut ended = None;
-    let code = {
+    let stopped = {
         let stopping = stop(session, project, asked, interruption);
         tokio::pin!(stopping);
         tokio::select! {
@@ -85,17 +96,22 @@ async fn stop_attended(
             }
         }
     };
-    if ended.is_none() {
+    if ended.is_none() && stopped == Stopped::All {
         tokio::select! {
             all = &mut attended => ended = Some(all),
             _ = interruption.next() => {}
         }
     }
-    ended.unwrap_or(Ok(code)).map(|_| code)
+    ended.unwrap_or(Ok(INTERRUPTED)).map(|_| INTERRUPTED)
 }
 
 /// Stops what was brought up. Who is interrupted again kills it.
-async fn stop(session: &Session, project: &Project, asked: &Up, interruption: &mut Interruption) -> Ended {
+async fn stop(
+    session: &Session,
+    project: &Project,
+    asked: &Up,
+    interruption: &mut Interruption,
+) -> Result<Stopped> {
     tell_lines(format_args!("Gracefully stopping... (press Ctrl+C again to force)"));
     let services = asked.plan.services.clone();
     let stop = StopServices { services, seconds: asked.stop_seconds };
@@ -105,11 +121,11 @@ async fn stop(session: &Session, project: &Project, asked: &Up, interruption: &m
             tokio::select! {
                 killed = lifecycle::kill(session, project, &stop.services, ("SIGKILL", false)) => killed?,
                 // Who still has no patience is let go of.
-                _ = interruption.next() => 130,
+                _ = interruption.next() => return Ok(Stopped::LetGo),
             }
         }
     };
-    Ok(130)
+    Ok(Stopped::All)
 }
 
 /// `scale`: as `up`, with other numbers.

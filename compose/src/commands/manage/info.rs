@@ -28,7 +28,7 @@ async fn about(session: &Session) -> Result<Value> {
     let mut ids: Vec<String> = image::all(&session.engine).await?.into_iter().map(|image| image.id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let version = session.engine.call(Version {}).await.at("containerd")?.version;
+    let version = session.engine.call(Version {}).await?.version;
     let this = host::look();
     let system = uname().at("uname")?;
     let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
