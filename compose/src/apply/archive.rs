@@ -37,7 +37,7 @@ pub async fn save(
     let output = to.map(Output::beside).transpose()?;
     let target =
         output.as_ref().map_or("-".to_owned(), |output| output.path().to_string_lossy().into_owned());
-    let mut command = ctr::command(engine, &["images", "export"]);
+    let mut command = ctr::command(engine, &ctr::export(engine).await?);
     command.args(platform.iter().flat_map(|platform| ["--platform", platform])).arg(&target);
     command.args(images.iter().map(|image| &image.name));
     command.stdout(if to.is_some() { Stdio::null() } else { Stdio::inherit() });

@@ -13,6 +13,7 @@ use tokio::process::Command;
 
 use super::credentials::Credentials;
 use crate::engine::Engine;
+use crate::engine::version::Version;
 use crate::error::{Context, Error, Result};
 use crate::process::child;
 
@@ -25,6 +26,14 @@ pub fn command(engine: &Engine, words: &[&str]) -> Command {
     command.args(["--address", engine.address(), "--namespace", engine.namespace()]).args(words);
     command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     command
+}
+
+/// The words of an export, by `ctr` itself where it can be told so: by containerd's transfer service, which is the default
+/// of 2.0, it ends before all is written, and leaves a lease if nobody reads. 1.6 knows only the one way.
+pub async fn export(engine: &Engine) -> Result<Vec<&'static str>> {
+    let version = engine.call(Version {}).await.at("the version of containerd")?.version;
+    let is_oldest = version.trim_start_matches('v').starts_with("1.6.");
+    Ok(["images", "export"].into_iter().chain((!is_oldest).then_some("--local")).collect())
 }
 
 /// Runs it to its end.

@@ -11,6 +11,7 @@ use tokio::process::Command;
 use super::arguments::{self, Exporter, Staged};
 use super::staged::Stage;
 use super::{Built, Dockerfile, Further, Progress, Request};
+use crate::apply::ctr::export;
 use crate::apply::image::{self, Image};
 use crate::apply::unpack;
 use crate::disk::{self, Disk};
@@ -232,7 +233,7 @@ async fn import(engine: &Engine, archive: &Path, is_nameless: bool) -> Result<()
 async fn layout(engine: &Engine, stage: &Stage, name: &str, index: usize) -> Result<PathBuf> {
     let name = image::find(engine, name, None).await?.name;
     let archive = stage.path("layout.tar");
-    succeed(ctr(engine).args(["images", "export"]).arg(&archive).arg(&name)).await?;
+    succeed(ctr(engine).args(export(engine).await?).arg(&archive).arg(&name)).await?;
     let dir = stage.unpack(&format!("layout-{index}"), &archive)?;
     disk::remove_file(&archive)?;
     Ok(dir)
