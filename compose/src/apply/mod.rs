@@ -37,6 +37,7 @@ pub mod room;
 pub mod stdio;
 pub mod stop;
 pub mod sweep;
+mod tar;
 pub mod task;
 pub mod terminal;
 pub mod unpack;
