@@ -40,6 +40,9 @@ pub struct New<'a> {
 /// Makes the image, and gives its id.
 pub async fn import(engine: &Engine, new: New<'_>) -> Result<String> {
     let platform = new.platform.map_or_else(|| Ok(Platform::own()), Platform::parse)?.to_string();
+    if !platform.starts_with("linux/") {
+        return Err(Error::new("operating system is not supported"));
+    }
     let mut parts = platform.splitn(3, '/');
     let mut base = json!({"os": parts.next(), "architecture": parts.next()});
     if let Some(variant) = parts.next() {

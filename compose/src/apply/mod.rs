@@ -25,6 +25,7 @@ mod inherited;
 pub mod inside;
 mod joined;
 pub mod keeper;
+mod linked;
 pub mod login;
 pub mod membership;
 pub mod mounted;
