@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use super::Session;
 use crate::apply::image::{self, Image, Shows, When};
 use crate::apply::resolved;
-use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::model::hash;
 use crate::model::types::{Project, Service};
 use crate::model::values::MountKind;
@@ -15,13 +15,13 @@ use crate::plan::wanted::Facts;
 
 /// The hashes of a project's definitions, and the digests of its images, secrets and configs. An image that one of the
 /// services mounts is pulled, if it isn't here.
-pub async fn of(engine: &Engine, project: &Project, images: &BTreeMap<String, Image>) -> Result<Facts> {
+pub async fn of(session: &Session, project: &Project, images: &BTreeMap<String, Image>) -> Result<Facts> {
     let mut facts = Facts::default();
     for (name, service) in &project.services {
         facts.services.insert(name.clone(), hash::service(service)?);
         let mut contents = resolved::contents(project, service);
         if images.contains_key(name) {
-            contents.extend(mounted(engine, project, service).await?);
+            contents.extend(mounted(session, project, service).await?);
         }
         facts.files.insert(name.clone(), hex(&contents));
     }
@@ -36,14 +36,20 @@ pub async fn of(engine: &Engine, project: &Project, images: &BTreeMap<String, Im
 }
 
 /// The ids of the images that a service mounts.
-async fn mounted(engine: &Engine, project: &Project, service: &Service) -> Result<Vec<u8>> {
+async fn mounted(session: &Session, project: &Project, service: &Service) -> Result<Vec<u8>> {
     let mut service = service.clone();
     resolved::mounted_images(project, &mut service);
     let mut ids = Vec::new();
     for mount in service.volumes.iter().filter(|mount| mount.kind == MountKind::Image) {
         let source = mount.source.as_deref().unwrap_or_default();
-        let image = image::ensure(engine, source, When::Missing, None, Shows::Nothing).await?;
-        ids.extend(format!("{}={}\n", mount.target, image.id).into_bytes());
+        let when = if session.dry_run { When::Never } else { When::Missing };
+        let id = match image::ensure(&session.engine, source, when, None, Shows::Nothing).await {
+            Ok(image) => image.id,
+            // Nothing is pulled.
+            Err(err) if session.dry_run && err.kind() == Kind::NotFound => String::new(),
+            Err(err) => return Err(err),
+        };
+        ids.extend(format!("{}={id}\n", mount.target).into_bytes());
     }
     Ok(ids)
 }
