@@ -7,8 +7,8 @@ use std::path::Path;
 /// What of a project has names on the host.
 const RESOURCES: [&str; 4] = ["networks", "volumes", "secrets", "configs"];
 
-/// Leaves of a tree what says the same whatever the variables are. A field whose value has a variable in it, and so may be
-/// of any type, is one that nothing is read of, but its key is.
+/// Leaves of a tree what says the same whatever the variables are. A value with a variable in it may be of any type: of
+/// its field only the key is read.
 pub fn without_variables(node: &mut Node) {
     let is_open = |node: &Node| node.as_text().is_some_and(|text| text.contains('$'));
     match &mut node.value {
