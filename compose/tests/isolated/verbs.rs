@@ -249,9 +249,7 @@ fn an_images_files_are_mounted_and_go_with_the_container() {
         };
         look();
         assert_eq!(views(), "2");
-        let special = "type=image,src=two:1,dst=/i,\"image-subpath=a:b,\\\"";
-        let listed = docker.ok(&["run", "--rm", "--mount", special, "box", "busybox", "ls", "/i"]);
-        assert_eq!(listed, "new\n");
+        a_path_of_special_characters_is_mounted(docker);
         let told = "{{range .Mounts}}{{.Type}} {{.Source}} {{.RW}};{{end}}";
         let mounted = docker.ok(&["inspect", "-f", told, "web"]);
         assert!(mounted.starts_with("image two:1 false;image two:1 false;volume "), "{mounted}");
@@ -286,6 +284,12 @@ fn an_images_files_are_mounted_and_go_with_the_container() {
         images_that_cannot_be_mounted(docker);
         project.is_gone();
     });
+}
+
+fn a_path_of_special_characters_is_mounted(docker: &Docker) {
+    let special = "type=image,src=two:1,dst=/i,\"image-subpath=a:b,\\\"";
+    let listed = docker.ok(&["run", "--rm", "--mount", special, "box", "busybox", "ls", "/i"]);
+    assert_eq!(listed, "new\n");
 }
 
 fn images_that_cannot_be_mounted(docker: &Docker) {
