@@ -14,7 +14,7 @@ use super::sweep::Making;
 use super::view::Views;
 use super::volume::Volume;
 use super::want::{unwanted, want};
-use super::{host, inherited, stop, task, unpack, user, view, volume};
+use super::{host, inherited, linked, stop, task, unpack, user, view, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::engine::containers::{Container, CreateContainer, DeleteContainer, RuncOptions, Runtime};
@@ -437,6 +437,7 @@ async fn make_task(engine: &Engine, observed: &Observed, streams: &Streams) -> R
     // Once more, because the hook can tell less well what is wrong.
     Subpaths::of_spec(&spec.unwrap_or_default())?.check()?;
     if let Some(record) = &observed.record {
+        linked::check(engine, record).await?;
         let joined = joined(engine, &record.service).await?;
         container.spec = rejoined(container.spec, &record.service, joined)?;
         want(engine, &container, record, Wanted::Starting).await?;

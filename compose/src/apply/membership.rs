@@ -22,8 +22,9 @@ pub async fn join(
     network: &Network,
     attachment: Attachment,
 ) -> Result<()> {
-    let service = &one.record()?.service;
-    refuse_joined(service)?;
+    let record = one.record()?;
+    let service = &record.service;
+    refuse_joined(record)?;
     if service.networks.contains_key(&network.name) {
         let line = format!("endpoint with name {} already exists in network {}", one.name(), network.name);
         return Err(Error::of_kind(Kind::WrongState, line));
@@ -31,6 +32,10 @@ pub async fn join(
     network.check_addresses(&attachment)?;
     let mut changed = service.clone();
     changed.networks.insert(network.name.clone(), attachment);
+    if record.has_left_networks {
+        changed.network_mode = None;
+    }
+    let changed = Changed { service: changed, has_left_networks: false };
     change(engine, disk, one, &changed, |request| connect::connect(disk, one.id(), request, &network.name))
         .await
 }
@@ -42,17 +47,26 @@ pub async fn leave(engine: &Engine, disk: &Disk, one: &Observed, network: &str) 
         let line = format!("container {} is not connected to the network {network}", one.id());
         return Err(Error::of_kind(Kind::WrongState, line));
     }
-    if changed.networks.is_empty() {
+    let has_left_networks = changed.networks.is_empty();
+    if has_left_networks {
         // Without a network it would be given the default one.
         changed.network_mode = Some("none".to_owned());
     }
+    let changed = Changed { service: changed, has_left_networks };
     change(engine, disk, one, &changed, |request| connect::disconnect(disk, one.id(), request, network)).await
 }
 
-fn refuse_joined(service: &Service) -> Result<()> {
-    match service.network_mode.as_deref() {
-        // What has left its last network may come back.
+/// What a container is from now on.
+struct Changed {
+    service: Service,
+    has_left_networks: bool,
+}
+
+fn refuse_joined(record: &Record) -> Result<()> {
+    match record.service.network_mode.as_deref() {
         None | Some("bridge" | "default") => Ok(()),
+        // What has left its last network may come back.
+        Some("none") if record.has_left_networks => Ok(()),
         Some("none") => Err(Error::of_kind(
             Kind::WrongState,
             "container cannot be connected to multiple networks with one of the networks in private (none) mode",
@@ -70,17 +84,17 @@ async fn change(
     engine: &Engine,
     disk: &Disk,
     one: &Observed,
-    service: &Service,
+    changed: &Changed,
     at_once: impl FnOnce(&Request) -> Result<()>,
 ) -> Result<()> {
     let dir = disk.container(one.id());
     let before = Request::load(&dir)?.unwrap_or_default();
-    let after = Request::of(service, &before.name, &before.hostname, None, str::to_owned)?;
+    let after = Request::of(&changed.service, &before.name, &before.hostname, None, str::to_owned)?;
     after.save(&dir)?;
     let is_up = one.state.is_up();
     let done = if is_up { at_once(&after) } else { Ok(()) };
     let done = match done {
-        Ok(()) => record(engine, one, service).await,
+        Ok(()) => record(engine, one, changed).await,
         Err(err) => Err(err),
     };
     if done.is_err() {
@@ -90,12 +104,31 @@ async fn change(
 }
 
 /// The record with the service as it is from now on.
-async fn record(engine: &Engine, one: &Observed, service: &Service) -> Result<()> {
+async fn record(engine: &Engine, one: &Observed, changed: &Changed) -> Result<()> {
     // Its labels may have changed since it was seen.
     let answer = engine.call(GetContainer { id: one.id().to_owned() }).await.at(one.name())?;
     let mut container = answer.container.unwrap_or_default();
-    let record = Record { service: service.clone(), ..one.record()?.clone() };
+    let Changed { service, has_left_networks } = changed;
+    let (service, has_left_networks) = (service.clone(), *has_left_networks);
+    let record = Record { service, has_left_networks, ..one.record()?.clone() };
     container.extensions.extend(record.extensions()?);
     let update = UpdateContainer { container: Some(container), update_mask: FieldMask::of(&["extensions"]) };
     engine.call(update).await.at(one.name()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_left_its_last_network_may_come_back() {
+        let record = |mode: &str, has_left_networks| {
+            let service = Service { network_mode: Some(mode.to_owned()), ..Service::default() };
+            Record { service, has_left_networks, ..Record::default() }
+        };
+        assert!(refuse_joined(&record("none", true)).is_ok());
+        assert!(refuse_joined(&Record::default()).is_ok());
+        assert!(refuse_joined(&record("none", false)).is_err());
+        assert!(refuse_joined(&record("host", false)).is_err());
+    }
 }

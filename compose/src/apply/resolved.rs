@@ -81,6 +81,7 @@ pub fn service(project: &Project, name: &str, definition: &Service) -> Result<Se
         let named = mount.source.as_ref().and_then(|key| project.volumes.get(key));
         mount.source = named.map(|volume| volume.name.clone()).or(mount.source.take());
     }
+    mounted_images(project, &mut service);
     for mode in [&mut service.network_mode, &mut service.pid, &mut service.ipc] {
         let shared = mode.as_deref().and_then(|mode| mode.strip_prefix("service:"));
         if let Some((parent, definition)) = shared.and_then(|key| project.services.get_key_value(key)) {
@@ -100,6 +101,16 @@ pub fn service(project: &Project, name: &str, definition: &Service) -> Result<Se
     service.configs.clear();
     service.security_opt = with_profiles(&definition.security_opt, &project.directory)?;
     Ok(service)
+}
+
+/// Names the images of services that are built, where a service mounts one by the service's name.
+pub fn mounted_images(project: &Project, service: &mut Service) {
+    for mount in service.volumes.iter_mut().filter(|mount| mount.kind == MountKind::Image) {
+        let named = mount.source.as_ref().and_then(|key| project.services.get_key_value(key));
+        if let Some((key, built)) = named.filter(|(_, named)| named.build.is_some()) {
+            mount.source = Some(image_name(project, key, built));
+        }
+    }
 }
 
 /// Gives a service's links the names of the containers that they lead to: `CONTAINER:NAME`.

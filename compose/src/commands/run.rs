@@ -17,6 +17,7 @@ use crate::client_config::proxies;
 use crate::disk;
 use crate::error::{Context, Error, Kind, Result, absent_is_fine};
 use crate::keep::attach_socket;
+use crate::model::refused;
 use crate::model::types::{Port, Service};
 use crate::net::network::Network;
 use crate::net::sweep::Care;
@@ -183,6 +184,12 @@ async fn name_others(session: &Session, service: &mut Service) -> Result<()> {
             "conflicting options: {mode} type networking can't be used with links"
         )));
     }
+    if service.network_mode.as_deref().is_some_and(|mode| mode.starts_with("container:")) {
+        let line = "conflicting options: container type network can't be used with links. This would result in \
+                    undefined behavior";
+        return Err(Error::new(line));
+    }
+    service.external_links.iter().try_for_each(|link| refused::link(link)).map_err(Error::new)?;
     let containers = session.containers().await?;
     for link in &mut service.external_links {
         let (typed, alias) = link.split_once(':').unwrap_or((link, link));

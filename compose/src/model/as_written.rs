@@ -1,11 +1,32 @@
 //! A project's tree in which variables stand as they are written: `config --no-interpolate`.
 
-use super::node::{Entry, Mapping, Node, Value};
+use super::node::{Entry, Mapping, Merging, Node, Value};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What of a project has names on the host.
 const RESOURCES: [&str; 4] = ["networks", "volumes", "secrets", "configs"];
+
+/// Leaves of a tree what says the same whatever the variables are. A value with a variable in it may be of any type: of
+/// its field only the key is read.
+pub fn without_variables(node: &mut Node) {
+    let is_open = |node: &Node| node.as_text().is_some_and(|text| text.contains('$'));
+    match &mut node.value {
+        Value::List(items) => {
+            items.retain(|item| !is_open(item));
+            items.iter_mut().for_each(without_variables);
+        }
+        Value::Mapping(mapping) => {
+            for entry in mapping.values_mut() {
+                if is_open(&entry.node) {
+                    entry.node.merging = Merging::Reset;
+                }
+                without_variables(&mut entry.node);
+            }
+        }
+        _ => {}
+    }
+}
 
 /// Says the project's name.
 pub fn set_name(tree: &mut Node, name: &str) {

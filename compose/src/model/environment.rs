@@ -1,7 +1,7 @@
 //! Variables and labels of services: those of files, and those whose value is somebody else's.
 
 use super::load::{Layers, Loader};
-use super::node::{Entry, Mapping, Node, Path, Value};
+use super::node::{Entry, Mapping, Merging, Node, Path, Value};
 use super::paths::Base;
 use super::print;
 use super::request::Without;
@@ -97,18 +97,8 @@ fn read_file(
     let Some(mapping) = service.as_mapping_mut() else { return Ok(unread) };
     let Some(files) = mapping.remove(from) else { return Ok(unread) };
     let path = path.key(from);
-    let Some(items) = files.node.as_list() else {
-        return Err(files
-            .node
-            .place
-            .wrong(&path, format_args!("must be a path or a list, not {}", files.node.kind())));
-    };
     let mut found: Map<String> = Map::new();
-    for (index, item) in items.iter().enumerate() {
-        let mut file: File = match &item.value {
-            Value::Text(text) => File { path: text.clone(), ..File::default() },
-            _ => super::read::read(item, &path.index(index))?,
-        };
+    for (index, (item, mut file)) in named(&files.node, &path)?.into_iter().enumerate() {
         // Paths that are printed as they are written are read all the same.
         file.path = base.absolute(&file.path);
         // What is already there is known to the lines of the next file.
@@ -133,6 +123,34 @@ fn read_file(
         *own = entries;
     }
     Ok(unread)
+}
+
+/// The files that a field names, with where it does.
+fn named<'a>(files: &'a Node, path: &Path) -> Result<Vec<(&'a Node, File)>> {
+    let what = || format!("must be a path or a list, not {}", files.kind());
+    let items = files.as_list().ok_or_else(|| files.place.wrong(path, what()))?;
+    let read = |(index, item): (usize, &'a Node)| match &item.value {
+        Value::Text(text) => Ok((item, File { path: text.clone(), ..File::default() })),
+        _ => super::read::read(item, &path.index(index)).map(|file| (item, file)),
+    };
+    items.iter().enumerate().map(read).collect()
+}
+
+/// Takes the `env_file` and `label_file` out of each service, and reads none of the files.
+///
+/// Errors: what names no files.
+pub fn pass_files(tree: &mut Node) -> Result<()> {
+    let services = tree.as_mapping_mut().and_then(|mapping| mapping.get_mut("services"));
+    for (name, entry) in services.and_then(|services| services.node.as_mapping_mut()).into_iter().flatten() {
+        let Some(service) = entry.node.as_mapping_mut() else { continue };
+        for field in ["env_file", "label_file"] {
+            let files = service.remove(field).map(|files| files.node);
+            if let Some(files) = files.filter(|files| files.merging != Merging::Reset) {
+                named(&files, &Path::of(&["services", name, field]))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An item of `env_file`.

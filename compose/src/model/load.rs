@@ -109,12 +109,22 @@ pub fn load_as_written(files: &dyn Files, request: &Request) -> Result<(Node, St
     loader.without.interpolation = true;
     let (layers, name) = loader.surroundings(request)?;
     let mut tree = loader.layers(&layers, None)?;
+    check_as_written(&tree)?;
     as_written::set_name(&mut tree, &name);
     as_written::set_defaults(&mut tree);
     if !request.without.normalization {
         as_written::normalize(&mut tree, &name, &layers.directory);
     }
     Ok((tree, name))
+}
+
+/// Whether a tree in which variables stand as they are written has the keys and types of a project.
+fn check_as_written(tree: &Node) -> Result<()> {
+    let mut closed = tree.clone();
+    as_written::without_variables(&mut closed);
+    let mut closed = canonical::canonical(&closed)?;
+    environment::pass_files(&mut closed)?;
+    read_project(&closed, String::new()).map(drop)
 }
 
 /// Files that are merged into one project, an included one or the whole.

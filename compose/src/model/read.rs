@@ -1,6 +1,6 @@
 //! Tree → Model: serde's reader of a tree in its long form, whose errors name the place and the field.
 
-use super::node::{Mapping, Node, Path, Place, Value, unknown_key};
+use super::node::{Entry, Mapping, Merging, Node, Path, Place, Value, unknown_key};
 use crate::error::{Error, Result};
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -256,19 +256,25 @@ enum Content<'de> {
     Extensions(&'de Mapping),
 }
 
+/// Whether the value says something.
+fn is_read(entry: &Entry) -> bool {
+    entry.node.merging != Merging::Reset
+}
+
 fn is_extension(key: &str) -> bool {
     key.starts_with("x-")
 }
 
 impl<'de, 'a> Entries<'de, 'a> {
     fn own_names(mapping: &'de Mapping, path: &'a Path) -> Entries<'de, 'a> {
-        let entries = Box::new(mapping.iter().map(|(key, entry)| (key.as_str(), &entry.node)));
+        let names = mapping.iter().filter(|(_, entry)| is_read(entry));
+        let entries = Box::new(names.map(|(key, entry)| (key.as_str(), &entry.node)));
         Entries { entries, extensions: None, value: None, path, own_names: true }
     }
 
     /// The fields, and all extensions together under their key in the Model.
     fn fields(mapping: &'de Mapping, path: &'a Path) -> Entries<'de, 'a> {
-        let fields = mapping.iter().filter(|(key, _)| !is_extension(key));
+        let fields = mapping.iter().filter(|(key, entry)| !is_extension(key) && is_read(entry));
         let entries = Box::new(fields.map(|(key, entry)| (key.as_str(), &entry.node)));
         let extensions = mapping.keys().any(|key| is_extension(key)).then_some(mapping);
         Entries { entries, extensions, value: None, path, own_names: false }

@@ -85,12 +85,14 @@ pub fn problems(service: &Service, at: &Path) -> Vec<Problem> {
     one("mac_address", service.mac_address.as_deref().map_or(Ok(()), addresses::hardware));
     one("logging", service.logging.as_ref().map_or(Ok(()), logging));
     one("ports", ports(service.ports.len()));
-    let lists: [(&str, &[String], Check); 5] = [
+    let lists: [(&str, &[String], Check); 7] = [
         ("extra_hosts", &service.extra_hosts, extra_host),
         ("dns", &service.dns, server),
         ("dns_search", &service.dns_search, domain),
         ("dns_opt", &service.dns_opt, |option| word("dns option", option)),
         ("expose", &service.expose, exposed),
+        ("links", &service.links, link),
+        ("external_links", &service.external_links, link),
     ];
     for (field, texts, check) in lists {
         let wrong = texts.iter().enumerate().filter_map(|(index, text)| Some((index, check(text).err()?)));
@@ -164,7 +166,7 @@ pub fn limit_values(limit: &Ulimit) -> Result<(), String> {
     Ok(())
 }
 
-fn signal(text: &str) -> Result<(), String> {
+pub fn signal(text: &str) -> Result<(), String> {
     signals::number(text).map(drop).map_err(|err| err.to_string())
 }
 
@@ -193,8 +195,19 @@ fn domain(text: &str) -> Result<(), String> {
     if matches!(text, "" | ".") || is_domain { Ok(()) } else { Err(format!("{text} is not a valid domain")) }
 }
 
+/// `CONTAINER[:NAME]`
+pub fn link(text: &str) -> Result<(), String> {
+    let (container, name) = text.split_once(':').unwrap_or((text, text));
+    let is_word = |part: &str| !part.is_empty() && !part.contains(':') && word("", part).is_ok();
+    match text {
+        "" => Err("empty string specified for links".to_owned()),
+        _ if is_word(container) && is_word(name) => Ok(()),
+        _ => Err(format!("invalid format for links: {text}")),
+    }
+}
+
 /// `PORT[-PORT][/PROTOCOL]`
-fn exposed(text: &str) -> Result<(), String> {
+pub fn exposed(text: &str) -> Result<(), String> {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0 && !text.starts_with('+'));
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
@@ -274,6 +287,15 @@ pub fn log_files(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_name_a_container_and_what_it_is_called() {
+        assert!(["db", "db:a", "p-db-1:mysql"].iter().all(|text| link(text).is_ok()));
+        assert!(["db:a:b", "db:", ":x", ":", "db:a b", "db:a\n1.2.3.4 evil"].iter().all(|text| {
+            link(text).is_err_and(|line| line == format!("invalid format for links: {text}"))
+        }));
+        assert_eq!(link(""), Err("empty string specified for links".to_owned()));
+    }
 
     #[test]
     fn sizes_are_decimal_as_in_dockers_logs() {

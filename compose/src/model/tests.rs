@@ -1,6 +1,6 @@
 //! What holds for any project, and which files a project is made of.
 
-use super::load::{Files, Loaded, load};
+use super::load::{Files, Loaded, load, load_as_written};
 use super::print;
 use super::request::Request;
 use super::types::{Map, Service};
@@ -324,4 +324,34 @@ fn what_cannot_be_run_is_told_apart_from_what_is_wrong() {
     // Who only looks at a project isn't told.
     let left_alone = ["compose.yaml:3:39: services.b.cpu_count: is for Windows, and is left alone"];
     assert_eq!(loaded.left_alone, left_alone);
+}
+
+#[test]
+fn what_stands_as_it_is_written_has_keys_and_types_too() {
+    let told = |services: &str| {
+        let text = format!("services:\n  aa: {services}\n");
+        let files = in_memory(&[("/srv/app/compose.yaml", &text)]);
+        load_as_written(&files, &request()).map(drop).map_err(|err| err.to_string())
+    };
+    for open in [
+        "{image: '${X}', ports: ['${P}:80', {target: '${T}', published: '${Q}'}], deploy: {replicas: '${R:-2}'}}",
+        "{image: x, environment: ['A=${A}', B], labels: {l: '${L}'}, env_file: '${E}', privileged: '$P'}",
+        "{image: x, volumes: ['${V}:/v', {type: '${K}', source: '${S}', target: /t}], ulimits: {nofile: '${U}'}}",
+        "{build: '${C}', command: '${D}', depends_on: {bb: {condition: '${E}'}}, networks: {n: {priority: '$P'}}}",
+        "{image: x, healthcheck: {interval: '${H}', test: [CMD, '$T']}, gpus: '${G}', mem_limit: '$M', init: '$I'}",
+        "{image: x, environment: {A: '${A}', B: 3, C: }, expose: ['$E', 80], extra_hosts: ['a:$B'], stdin_open: $S}",
+    ] {
+        assert_eq!(told(open), Ok(()), "{open}");
+    }
+    for (wrong, place) in [
+        ("3", "compose.yaml:2:7: services.aa"),
+        ("{imag: x}", "compose.yaml:2:8: services.aa.imag"),
+        ("{image: x, imag: '${X}'}", "compose.yaml:2:18: services.aa.imag"),
+        ("{image: x, deploy: {replicsa: '${X}'}}", "compose.yaml:2:27: services.aa.deploy.replicsa"),
+        ("{image: x, ports: ['${P}', {targte: 80}]}", "services.aa.ports"),
+        ("{image: x, privileged: [a]}", "services.aa.privileged"),
+    ] {
+        let line = told(wrong).expect_err(wrong);
+        assert!(line.contains(place), "{line}");
+    }
 }

@@ -68,6 +68,8 @@ pub struct Record {
     pub auto_remove: bool,
     /// Which container of which project it is.
     pub member: Option<Member>,
+    /// Whether it is without a network because it has left its last one.
+    pub has_left_networks: bool,
     /// Labels that containerd doesn't keep.
     pub unkept_labels: BTreeMap<String, String>,
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::process::set;
 use crate::error::{Error, Result};
+use crate::model::refused::{exposed, signal};
 use crate::model::short::words;
 use crate::model::types::{Healthcheck, Service};
 use crate::model::values::{Duration, MountKind};
@@ -154,11 +155,17 @@ impl Config {
                     self.entry("Labels", &name, json!(value));
                 }
             }
-            "EXPOSE" => rest
-                .split_whitespace()
-                .for_each(|port| self.entry("ExposedPorts", &with_protocol(port), json!({}))),
+            "EXPOSE" => {
+                for port in rest.split_whitespace() {
+                    exposed(port).map_err(wrong)?;
+                    self.entry("ExposedPorts", &with_protocol(port), json!({}));
+                }
+            }
             "USER" => self.put("User", json!(rest)),
-            "STOPSIGNAL" => self.put("StopSignal", json!(rest)),
+            "STOPSIGNAL" => {
+                signal(rest).map_err(wrong)?;
+                self.put("StopSignal", json!(rest));
+            }
             "WORKDIR" => {
                 let before = self.0.get("WorkingDir").and_then(Value::as_str).unwrap_or("/");
                 let whole = std::path::Path::new("/").join(before).join(rest);
@@ -301,6 +308,8 @@ mod tests {
             ("ONBUILD USER x", "can't be done here"),
             ("ENV A", "must be NAME=VALUE"),
             ("CMD", "requires at least one argument"),
+            ("STOPSIGNAL SIGXX", "SIGXX"),
+            ("EXPOSE http", "http"),
         ] {
             let err = config(&Service::default(), &[change]).unwrap_err().to_string();
             assert!(err.contains(why), "{err}");

@@ -108,7 +108,7 @@ fn bind_mount(inputs: &Inputs, bind: &Bind) -> Result<oci::Mount> {
             return Ok(mount(&bind.target, "bind", &layer.to_string_lossy(), &["rbind", "ro", "rprivate"]));
         }
         layers => {
-            let layers: Vec<_> = layers.iter().map(|layer| layer.to_string_lossy()).collect();
+            let layers: Vec<_> = layers.iter().map(|layer| escaped(&layer.to_string_lossy())).collect();
             let lower = format!("lowerdir={}", layers.join(":"));
             return Ok(mount(&bind.target, "overlay", "overlay", &["ro", &lower]));
         }
@@ -133,6 +133,13 @@ fn bind_mount(inputs: &Inputs, bind: &Bind) -> Result<oci::Mount> {
     let options: &[&str] =
         if bind.read_only { &[binding, readonly, propagation] } else { &[binding, propagation] };
     Ok(mount(&bind.target, "bind", &bind.source, options))
+}
+
+/// A layer's directory among overlay's. The kernel takes the character behind a backslash as it is, whether the runtime
+/// passes all options in one text, which commas divide, or one by one.
+fn escaped(layer: &str) -> String {
+    let is_special = |c: char| matches!(c, '\\' | ':' | ',');
+    layer.chars().flat_map(|c| is_special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// `PATH[:OPTIONS]`.
@@ -173,5 +180,16 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> oci::
         kind: kind.to_owned(),
         source: source.to_owned(),
         options: options.iter().map(|&option| option.to_owned()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_of_layers_stay_apart_whatever_their_names_are() {
+        assert_eq!(escaped("/s/1/fs/plain dir"), "/s/1/fs/plain dir");
+        assert_eq!(escaped("/x:/c,d/q\\w"), "/x\\:/c\\,d/q\\\\w");
     }
 }

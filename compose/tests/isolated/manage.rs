@@ -66,6 +66,10 @@ fn networks_are_made_shown_joined_left_and_removed() {
         ok(docker, "network disconnect back web");
         assert_ne!(docker.says(&["exec", "web", "ping", "-c", "1", "-W", "1", "db"]).2, 0);
         refused(docker, &[("network disconnect back web", "is not connected to the network back")]);
+        // What has left its last network may come back.
+        ok(docker, "network disconnect front web");
+        ok(docker, "network connect front web");
+        assert!(ok(docker, "exec web ip -4 address").contains("eth0"));
         assert_eq!(docker.says(&["network", "prune", "-f"]).0, "");
         ok(docker, "rm -f -v web db");
         assert_eq!(ok(docker, "network rm front"), "front\n");

@@ -225,8 +225,12 @@ services:
 fn an_images_files_are_mounted_and_go_with_the_container() {
     with_each_runtime(|docker| {
         for (name, base, change) in [
-            ("two:1", "box", "busybox mkdir -p /srv/sub; echo old > /srv/sub/old; echo > /srv/gone"),
-            ("two:1", "two:1", "busybox rm /srv/gone; echo new > /srv/sub/new"),
+            (
+                "two:1",
+                "box",
+                "busybox mkdir -p /srv/sub; echo old > /srv/sub/old; echo > /srv/gone; busybox mkdir '/a:b,\\'",
+            ),
+            ("two:1", "two:1", "busybox rm /srv/gone; echo new > /srv/sub/new; echo > '/a:b,\\/new'"),
         ] {
             docker.ok(&["run", "--name", "made", base, "sh", "-c", change]);
             ok(docker, &format!("commit made {name}"));
@@ -245,6 +249,7 @@ fn an_images_files_are_mounted_and_go_with_the_container() {
         };
         look();
         assert_eq!(views(), "2");
+        a_path_of_special_characters_is_mounted(docker);
         let told = "{{range .Mounts}}{{.Type}} {{.Source}} {{.RW}};{{end}}";
         let mounted = docker.ok(&["inspect", "-f", told, "web"]);
         assert!(mounted.starts_with("image two:1 false;image two:1 false;volume "), "{mounted}");
@@ -252,6 +257,11 @@ fn an_images_files_are_mounted_and_go_with_the_container() {
         project.ok(&["up", "-d"]);
         assert_eq!(project.ok(&["exec", "-T", "web", "busybox", "cat", "/f"]).stdout, "new\n");
         assert!(project.ok(&["up", "-d"]).stderr.contains("Running"));
+        // Another image of that name, which has the same files.
+        ok(docker, "run --name made two:1 busybox true");
+        ok(docker, "commit made two:1");
+        ok(docker, "rm made");
+        assert!(project.ok(&["up", "-d"]).stderr.contains("Recreated"));
         project.write(&OF_IMAGE.replace("srv/sub/new", "srv/gone"));
         let said = project.says(&["up", "-d"]);
         assert!(
@@ -274,6 +284,12 @@ fn an_images_files_are_mounted_and_go_with_the_container() {
         images_that_cannot_be_mounted(docker);
         project.is_gone();
     });
+}
+
+fn a_path_of_special_characters_is_mounted(docker: &Docker) {
+    let special = "type=image,src=two:1,dst=/i,\"image-subpath=a:b,\\\"";
+    let listed = docker.ok(&["run", "--rm", "--mount", special, "box", "busybox", "ls", "/i"]);
+    assert_eq!(listed, "new\n");
 }
 
 fn images_that_cannot_be_mounted(docker: &Docker) {

@@ -23,7 +23,7 @@ pub async fn start(session: &Session, project: &Project, asked: &Start) -> Ended
     let mut hooked = services.clone();
     hooked.retain(|name| !project.services[name].pre_start.is_empty());
     let images = images::ensure(session, project, &hooked, None).await?;
-    let facts = facts::of(project, &images)?;
+    let facts = facts::of(session, project, &images).await?;
     let services = &services.into_iter().collect::<Vec<_>>();
     let held = session.lock(project).await?;
     let actual = session.actual(project).await?;

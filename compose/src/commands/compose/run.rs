@@ -116,7 +116,7 @@ async fn make(session: &Session, project: &Project, asked: &RunService) -> Resul
         images::ensure_built(session, project, &own, None, Building::All).await?;
     }
     let images = images::ensure(session, project, &selected, None).await?;
-    let facts = facts::of(project, &images)?;
+    let facts = facts::of(session, project, &images).await?;
     let options = up::Options {
         no_deps: asked.no_deps,
         recreate: Recreate::Changed,

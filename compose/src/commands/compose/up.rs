@@ -147,7 +147,7 @@ async fn bring_up(session: &Session, project: &Project, asked: &Up) -> Result<()
         selected = selection::with_dependencies(project, selected);
     }
     let images = images::ensure_built(session, project, &selected, asked.pull, asked.building).await?;
-    let facts = facts::of(project, &images)?;
+    let facts = facts::of(session, project, &images).await?;
     let held = session.lock(project).await?;
     if !session.dry_run {
         sweep(&session.engine, &session.disk, Care::Checked).await?;

@@ -18,6 +18,9 @@ pub async fn import(session: &Session, asked: &Import) -> Ended {
     if let Some(name) = name.as_ref().filter(|name| name.digest().is_some()) {
         return Err(Error::new(format!("cannot import digest reference: {}", name.familiar())));
     }
+    if name.as_ref().is_some_and(|name| name.familiar().split([':', '@']).next() == Some("sha256")) {
+        return Err(Error::new("refusing to create an ambiguous tag using digest algorithm as name"));
+    }
     let source = asked.source.as_str();
     let archive: Box<dyn Read + Send> = match source {
         "-" if std::io::stdin().is_terminal() => {

@@ -5,6 +5,9 @@ use serde_json::Value;
 use super::functions::{call, is_true};
 use super::parse::{Binding, Command, Node, Pipeline, Term};
 
+/// A field of an image that stands in no JSON where it is empty.
+const OMITTED: &str = "Variant";
+
 /// What stands where nothing is.
 const NO_VALUE: &str = "<no value>";
 
@@ -163,6 +166,7 @@ impl Renderer<'_> {
                 // A row's fields are known, so that a wrong one is an error and not a hole.
                 let is_row = std::ptr::eq(dot, self.root) && dot.is_object();
                 match path.first() {
+                    Some(name) if is_row && dot.get(name).is_none() && name == OMITTED => Ok(Value::from("")),
                     Some(name) if is_row && dot.get(name).is_none() => Err(format!("no field {name}")),
                     _ => passed(dot, path).map(|()| at(dot, path)),
                 }

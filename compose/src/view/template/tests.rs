@@ -58,6 +58,7 @@ fn what_people_type_is_what_docker_prints() {
         ("{{html \"<a b='c'> & \\\"\"}}", "&lt;a b=&#39;c&#39;&gt; &amp; &#34;"),
         ("{{js \"a'b=<\"}} {{urlquery \"a b/é\"}}", "a\\'b\\u003D\\u003C a+b%2F%C3%A9"),
         ("no template", "no template"),
+        ("a{{.Variant}}b", "ab"),
     ] {
         assert_eq!(rendered(template), text, "{template}");
     }
