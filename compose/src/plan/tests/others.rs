@@ -96,9 +96,9 @@ fn whoever_names_a_container_of_the_project_waits_for_it() {
             "1  create vpn  (not there)",
             "2  start vpn after 1  (not running)",
             "3  create p-a-1 after 2  (not there)",
-            "4  start p-a-1 after 3  (not running)",
+            "4  start p-a-1 after 2, 3  (not running)",
             "5  create p-c-1 after 1  (not there)",
-            "6  start p-c-1 after 5  (not running)",
+            "6  start p-c-1 after 2, 5  (not running)",
         ]
     );
     let lines =
@@ -144,6 +144,9 @@ fn whoever_joins_a_container_of_the_project_starts_behind_it_and_stops_before_it
         world.carry_out(wanted, &stop(&project, &world.actual, &[]).expect("all are known"));
         let planned = start(&project, &world.actual, &[], false).expect("all are known");
         let starts = ["1  start vpn  (asked for)", "2  start p-a-1 after 1  (asked for)"];
+        assert_eq!(lines(&planned), starts);
+        let planned = up(wanted, &world.actual, &Options::default()).expect("all is there");
+        let starts = ["1  start vpn  (not running)", "2  start p-a-1 after 1  (not running)"];
         assert_eq!(lines(&planned), starts);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::actual::{Actual, Container, Health, Hook, State};
 use super::graph::{Action, AnonymousVolumes, Cause, Creation, Goal, Plan, StepId, Target, Turn, Until};
 use super::wanted::{
-    Wanted, container_name, linked, networks_of, parents, refuse_what_only_one_can_have, restarts_with,
+    Wanted, container_name, goes_behind, linked, networks_of, parents, refuse_what_only_one_can_have, restarts_with,
     volumes_of,
 };
 use super::{lifecycle, selection};
@@ -396,9 +396,13 @@ impl<'a> Up<'a> {
     /// The steps that have to be done before a service starts.
     fn dependencies(&mut self, service: &Service) -> Vec<StepId> {
         let mut steps = Vec::new();
-        for (name, dependency) in &service.depends_on {
+        for name in goes_behind(self.wanted.project, service) {
+            let dependency = service.depends_on.get(name);
             for index in 0..self.containers.get(name).map_or(0, Vec::len) {
-                steps.extend(self.condition(name, index, dependency));
+                steps.extend(match dependency {
+                    Some(dependency) => self.condition(name, index, dependency),
+                    None => self.containers[name][index].started,
+                });
             }
         }
         steps
