@@ -152,6 +152,25 @@ fn whoever_joins_a_container_of_the_project_starts_behind_it_and_stops_before_it
 }
 
 #[test]
+fn whoever_is_in_namespaces_of_a_process_that_is_no_more_starts_again() {
+    let project = project([("a", in_mode("service:b")), ("b", service())]);
+    let facts = facts(&project, |_| 1);
+    let wanted = Wanted { project: &project, facts: &facts };
+    let mut world = World::empty();
+    let plan = up(wanted, &world.actual, &Options::default()).expect("all is there");
+    world.carry_out(wanted, &plan);
+    // As after a replacement of the owner alone.
+    for container in world.actual.containers.iter_mut().filter(|container| container.service == "a") {
+        container.outlived = Some("p-b-1".to_owned());
+    }
+    let plan = up(wanted, &world.actual, &Options::default()).expect("all is there");
+    let why = "(p-b-1 has restarted)";
+    assert_eq!(lines(&plan), [format!("1  stop p-a-1  {why}"), format!("2  start p-a-1 after 1  {why}")]);
+    world.carry_out(wanted, &plan);
+    assert_eq!(up_in(&project, &world.actual, &Options::default()), Ok(Vec::new()));
+}
+
+#[test]
 fn what_is_switched_off_stops_in_its_turn() {
     let mut project = project([
         ("a", in_mode("container:vpn")),
