@@ -102,7 +102,7 @@ fn a_network_that_gives_no_address_is_refused_and_leaves_nothing() {
         ok(docker, "network create --subnet 10.63.0.0/30 --aux-address a=10.63.0.2 full");
         refused(
             docker,
-            &[("run --network full box true", 125, "no available IPv4 addresses on this network")],
+            &[("run --rm --network full box true", 125, "no available IPv4 addresses on this network")],
         );
         let (_, said, _) = docker.says(&["run", "--rm", "box", "true"]);
         assert_eq!(said, "");
