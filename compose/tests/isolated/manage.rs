@@ -236,7 +236,6 @@ fn what_plugins_will_never_take_back_is_told_once() {
         let (_, said, code) = run();
         assert!(code == 0 && said.contains("CNI plugin nowhere"), "{said}");
         assert_eq!(run(), (String::new(), String::new(), 0));
-        ok(docker, "rm -f web");
         drop(again);
         nothing_is_left();
     });
