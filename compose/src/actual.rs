@@ -1,8 +1,8 @@
 //! What is there of a project: containers by one List each, networks and volumes from the disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::apply::{keeper, volume};
+use crate::apply::{joined, keeper, volume};
 use crate::disk::{self, Disk};
 use crate::engine::Engine;
 use crate::error::Result;
@@ -20,8 +20,11 @@ pub async fn of(engine: &Engine, disk: &Disk, project: &Project) -> Result<(Actu
     let all = observe::containers(engine).await?;
     let asked = project.services.values().flat_map(containers_asked);
     let asked = asked.filter(|name| observe::find(&all, name).is_ok()).map(str::to_owned).collect();
+    let outlived = |one| Some((Observed::id(one).to_owned(), joined::outlived(one, &all)?.to_owned()));
+    let mut outlived: BTreeMap<String, String> = all.iter().filter_map(outlived).collect();
     let observed = of_project(all, &project.name);
-    let containers = observed.iter().filter_map(container).collect();
+    let mut containers: Vec<Container> = observed.iter().filter_map(container).collect();
+    containers.iter_mut().for_each(|one| one.outlived = outlived.remove(&one.id));
     let by_mode = project.services.values().filter_map(network_mode::network);
     let named = project.networks.values().map(|network| network.name.as_str()).chain(by_mode);
     let named: BTreeSet<&str> = named.collect();
@@ -98,6 +101,7 @@ fn container(one: &Observed) -> Option<Container> {
             keep::Status::Unhealthy => Health::Unhealthy,
         }),
         made_of: member.made_of.clone(),
+        outlived: None,
         anonymous_volumes: anonymous.map(|(target, volume)| (target.clone(), volume.clone())).collect(),
     })
 }

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::engine::types::Any;
 use crate::error::{Error, Kind, Result};
 use crate::model::types::Service;
-use crate::observe;
+use crate::observe::{self, Observed};
 use crate::spec::{self, Joined};
 
 /// The processes whose namespaces a service joins. 0 for those that don't run: they have to at the start.
@@ -31,6 +31,24 @@ pub async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
         }
     }
     Ok(Joined { network: pid(names[0])?, pid: pid(names[1])?, ipc: pid(names[2])? })
+}
+
+/// The container whose namespaces one that runs has joined, if the container's process has been another one since.
+pub fn outlived<'a>(one: &Observed, all: &'a [Observed]) -> Option<&'a str> {
+    let service = &one.record.as_ref().filter(|_| one.state.is_up())?.service;
+    let modes = [("net", &service.network_mode), ("pid", &service.pid), ("ipc", &service.ipc)];
+    let mut joined = modes
+        .into_iter()
+        .filter_map(|(kind, mode)| Some((kind, mode.as_deref()?.strip_prefix("container:")?)))
+        .peekable();
+    joined.peek()?;
+    let spec: serde_json::Value = one.container.spec.as_ref()?.read_json().ok()?;
+    joined.find_map(|(kind, name)| {
+        let owner = observe::find(all, name).ok().filter(|owner| owner.state.is_up())?;
+        let path = format!("/proc/{}/ns/{kind}", owner.task.as_ref()?.pid);
+        let mut namespaces = spec["linux"]["namespaces"].as_array().into_iter().flatten();
+        (!namespaces.any(|namespace| namespace["path"] == path.as_str())).then(|| owner.name())
+    })
 }
 
 /// The spec with the namespaces of those who run now.

@@ -23,7 +23,7 @@ pub mod image;
 pub mod import;
 mod inherited;
 pub mod inside;
-mod joined;
+pub mod joined;
 pub mod keeper;
 mod linked;
 pub mod login;

@@ -141,6 +141,7 @@ mod tests {
             ),
             ("--menu=maybe", "menu"),
             ("--wait --wait-timeout never", "wait-timeout"),
+            ("--wait --wait-timeout -1", "invalid argument \"-1\" for \"--wait-timeout\": it is negative"),
         ] {
             let err = meant(line).expect_err(line).to_string();
             assert!(err.contains(why), "{line}: {err}");

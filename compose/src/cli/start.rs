@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Arg, Command};
 
 use super::typed::{Typed, flag, value};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// `start`
 #[derive(Clone, Debug, Default)]
@@ -28,13 +28,21 @@ pub fn command() -> Command {
 
 /// How long `--wait` waits, of `up` too.
 pub fn wait_timeout_flag() -> Arg {
-    value("wait-timeout", "SECONDS", "How long --wait waits at most")
+    value("wait-timeout", "SECONDS", "How long --wait waits at most; 0: as long as it takes")
+        .allow_hyphen_values(true)
 }
 
 /// What is meant by it.
+///
+/// Errors: what is no number of seconds.
 pub fn wait_timeout(typed: &Typed) -> Result<Option<Duration>> {
-    let seconds = typed.read("wait-timeout")?.filter(|seconds| *seconds > 0);
-    Ok(seconds.map(Duration::from_secs))
+    let seconds = typed.read::<i64>("wait-timeout")?.map(|seconds| {
+        u64::try_from(seconds).map_err(|_| {
+            let line = format!("invalid argument \"{seconds}\" for \"--wait-timeout\": it is negative");
+            Error::of_kind(Kind::Usage, line)
+        })
+    });
+    Ok(seconds.transpose()?.filter(|seconds| *seconds > 0).map(Duration::from_secs))
 }
 
 /// What is meant by the command.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
+use super::manage::network::built_in_by_id;
 use super::{Ended, REFUSED, Session, code_of, complain, filters, say};
 use crate::apply::attach::{Ends, Outcome, Shows, Target, Tie, UNREAD};
 use crate::apply::caught::Caught;
@@ -165,12 +166,18 @@ async fn make(session: &Session, asked: Asked) -> Result<Observed> {
 ///
 /// Errors: a linked container that isn't there, in Docker's words.
 async fn name_others(session: &Session, service: &mut Service) -> Result<()> {
-    for (typed, attachment) in std::mem::take(&mut service.networks) {
-        // What isn't there is told later, with what else is wrong.
-        let name = match Network::find(&session.disk, &typed) {
-            Ok(network) => network.name,
-            Err(err) if err.kind() == Kind::NotFound => typed,
-            Err(err) => return Err(err),
+    let networks = std::mem::take(&mut service.networks);
+    let is_alone = networks.len() == 1;
+    for (typed, attachment) in networks {
+        let name = match (Network::find(&session.disk, &typed), built_in_by_id(&typed)) {
+            (Ok(network), _) => network.name,
+            (Err(err), Some((mode, _))) if err.kind() == Kind::NotFound && is_alone => {
+                service.network_mode = Some(mode.to_owned());
+                continue;
+            }
+            // What isn't there is told later, with what else is wrong.
+            (Err(err), _) if err.kind() == Kind::NotFound => typed,
+            (Err(err), _) => return Err(err),
         };
         if service.networks.insert(name.clone(), attachment).is_some() {
             return Err(Error::new(format!("network \"{name}\" is specified multiple times")));

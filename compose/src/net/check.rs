@@ -1,10 +1,11 @@
 //! What a network may be asked to be: names of interfaces, subnets with their gateways and ranges. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::pool::overlap;
+use super::pool::{first_host, overlap};
 use crate::error::{Error, Result};
 
 /// The kernel's limit for names of interfaces.
@@ -67,13 +68,24 @@ pub fn subnets(subnets: &[Asked]) -> Result<()> {
     Ok(())
 }
 
-/// Addresses that no container gets: each of a subnet.
-pub fn reserved<'a>(subnets: &[Asked], mut reserved: impl Iterator<Item = &'a IpAddr>) -> Result<()> {
-    let is_of_none = |address: &&IpAddr| !subnets.iter().any(|(subnet, ..)| is_host(subnet, **address));
-    match reserved.find(is_of_none) {
-        Some(address) => Err(Error::new(format!("no matching subnet for aux-address {address}"))),
-        None => Ok(()),
+/// Addresses that no container gets, by what they are for: each of a subnet, and nobody else's.
+pub fn reserved(subnets: &[Asked], reserved: &BTreeMap<String, IpAddr>) -> Result<()> {
+    let gateway = |(subnet, gateway, _): &Asked| gateway.unwrap_or(first_host(subnet));
+    let mut taken: BTreeSet<IpAddr> = subnets.iter().map(gateway).collect();
+    for (name, address) in reserved {
+        if name.is_empty() {
+            return Err(Error::new(format!("invalid aux-address ={address}: it has no name")));
+        }
+        if !subnets.iter().any(|(subnet, ..)| is_host(subnet, *address)) {
+            return Err(Error::new(format!("no matching subnet for aux-address {address}")));
+        }
+        if !taken.insert(*address) {
+            return Err(Error::new(format!(
+                "failed to allocate secondary ip address ({name}:{address}): Address already in use"
+            )));
+        }
     }
+    Ok(())
 }
 
 fn overlaps(subnet: &IpNet, other: &str) -> bool {

@@ -98,7 +98,7 @@ fn tell(disk: &Disk, id: &str, request: &Request, list: &Endpoints) -> Result<()
 fn plugins(disk: &Disk, request: &Request, network: &str, made: &Made) -> Result<Vec<serde_json::Value>> {
     let attachment = request.attachments.iter().find(|attachment| attachment.network == network);
     let attachment = attachment.cloned().unwrap_or_default();
-    Ok(Network::load(disk, network)?.plugins(&attachment, false, made.publisher, &[]))
+    Network::load(disk, network)?.plugins(&attachment, false, made.publisher, &[])
 }
 
 /// The wanted name, or the first `ethN` that no other endpoint has.

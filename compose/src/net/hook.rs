@@ -75,7 +75,12 @@ pub(super) struct Container {
 impl Container {
     fn create(&self, pid: i32) -> Result<()> {
         let _lock = self.lock()?;
-        self.take_back()?;
+        if let Err(err) = self.take_back() {
+            // What is lost is no obstacle.
+            if Endpoints::load(&self.disk, &self.id)?.is_some() {
+                return Err(err);
+            }
+        }
         let init = Process::of(pid).ok_or_else(|| Error::new(format!("process {pid} is gone")))?;
         let request = Request::load(&self.disk.container(&self.id))?.unwrap_or_default();
         let mut list = self.list(&request, init)?;
@@ -136,18 +141,46 @@ impl Container {
     }
 
     /// Takes back whatever the container has by its list. The caller holds the container's lock.
+    ///
+    /// Errors: the first one. All is tried nevertheless, and what can't succeed later either is tried once.
     pub fn take_back(&self) -> Result<()> {
-        let Some(list) = Endpoints::load(&self.disk, &self.id)? else { return Ok(()) };
+        let Some(mut list) = Endpoints::load(&self.disk, &self.id)? else { return Ok(()) };
+        let mut left = Vec::new();
+        let mut taken = Ok(());
         for made in list.endpoints.iter().rev() {
-            made.endpoint.remove(&self.disk)?;
-            let netns = list.init.is_alive().then(|| namespace::of(list.init.pid));
-            let target =
-                Target { container: &self.id, netns: netns.as_deref(), interface: &made.endpoint.interface };
-            self.client.delete(&target, &made.plugins, &made.result).at(&made.endpoint.network)?;
+            let Err(err) = self.take(list.init, made) else { continue };
+            if !self.is_lost(made) {
+                left.insert(0, made.clone());
+            }
+            taken = taken.and(Err(err).at(&made.endpoint.network));
         }
         firewall::follow()?;
         flows::forget(list.ports());
-        Endpoints::remove(&self.disk, &self.id)
+        if left.is_empty() {
+            Endpoints::remove(&self.disk, &self.id)?;
+        } else {
+            list.endpoints = left;
+            list.save(&self.disk, &self.id)?;
+        }
+        taken
+    }
+
+    fn take(&self, init: Process, made: &Made) -> Result<()> {
+        made.endpoint.remove(&self.disk)?;
+        let netns = init.is_alive().then(|| namespace::of(init.pid));
+        let interface = &made.endpoint.interface;
+        let target = Target { container: &self.id, netns: netns.as_deref(), interface };
+        self.client.delete(&target, &made.plugins, &made.result)
+    }
+
+    /// Whether plugins that refuse to take an endpoint back will never do so: they haven't made it, or the network is
+    /// gone. An address that it may have got all the same is freed as soon as no list names the container.
+    fn is_lost(&self, made: &Made) -> bool {
+        let is_gone = || match Network::load(&self.disk, &made.endpoint.network) {
+            Err(err) => err.kind() == Kind::NotFound,
+            Ok(network) => made.plugins.iter().any(|plugin| plugin["name"] != network.id.as_str()),
+        };
+        made.result.is_null() || is_gone()
     }
 
     /// What will be made, without addresses.
@@ -182,10 +215,10 @@ impl Container {
                 ports,
                 ..Endpoint::default()
             };
-            let plugins = network.plugins(attachment, is_outer, publisher, &endpoint.ports);
-            Made { endpoint, plugins, result: Value::Null, publisher }
+            let plugins = network.plugins(attachment, is_outer, publisher, &endpoint.ports)?;
+            Ok(Made { endpoint, plugins, result: Value::Null, publisher })
         });
-        Ok(plan.collect())
+        plan.collect()
     }
 
     /// Makes what is planned. The table in the container's namespace and the interfaces need nothing of each other, so

@@ -134,7 +134,7 @@ impl Wanted {
         let id = id_of(&self.name, &self.created);
         check::interface(driver(self.driver.as_deref(), self.interface.clone(), &id)?.interface())?;
         check::subnets(&self.subnets)?;
-        check::reserved(&self.subnets, self.reserved.values())
+        check::reserved(&self.subnets, &self.reserved)
     }
 }
 
@@ -283,13 +283,15 @@ impl Network {
     }
 
     /// What the plugins are told for one container.
+    ///
+    /// Errors: all addresses are reserved, in Docker's words.
     pub fn plugins(
         &self,
         attachment: &Attachment,
         has_default_route: bool,
         publisher: Publisher,
         ports: &[Port],
-    ) -> Vec<Value> {
+    ) -> Result<Vec<Value>> {
         let mut main = match &self.driver {
             Driver::Bridge { bridge } => json!({
                 "type": "bridge",
@@ -303,7 +305,7 @@ impl Network {
         };
         main["cniVersion"] = cni::VERSION.into();
         main["name"] = self.id.as_str().into();
-        main["ipam"] = self.addresses(has_default_route, &attachment.addresses);
+        main["ipam"] = self.addresses(has_default_route, &attachment.addresses)?;
         if let Some(mtu) = self.mtu {
             main["mtu"] = mtu.into();
         }
@@ -317,17 +319,17 @@ impl Network {
         if publisher == Publisher::Plugins && self.bridge().is_some() && !ports.is_empty() {
             plugins.push(self.port_map(ports));
         }
-        plugins
+        Ok(plugins)
     }
 
-    fn addresses(&self, has_default_route: bool, fixed: &[IpAddr]) -> Value {
+    fn addresses(&self, has_default_route: bool, fixed: &[IpAddr]) -> Result<Value> {
         let range = |subnet: &Subnet| {
             let whole = json!({"subnet": subnet.subnet, "gateway": subnet.gateway});
             // A container that insists on an address may have one beside the range. The plugin knows by the address
             // alone whether another container has it.
             let is_fixed = fixed.iter().any(|address| subnet.subnet.contains(address));
             if is_fixed || subnet.range.is_none() && subnet.reserved.is_empty() {
-                return json!([whole]);
+                return Ok(json!([whole]));
             }
             let part = |(first, last): (IpAddr, IpAddr)| {
                 let mut part = whole.clone();
@@ -337,20 +339,31 @@ impl Network {
             };
             let given = pool::hosts(&subnet.subnet, &subnet.range.unwrap_or(subnet.subnet));
             if subnet.reserved.is_empty() {
-                return json!([part(given)]);
+                return Ok(json!([part(given)]));
             }
             // The plugin gives out the addresses of several ranges as if they were one.
             let taken = subnet.reserved.values().copied().chain([subnet.gateway]).collect();
-            json!(pool::without(given, &taken).into_iter().map(part).collect::<Vec<_>>())
+            let left = pool::without(given, &taken);
+            if left.is_empty() {
+                return Err(self.exhausted(subnet));
+            }
+            Ok(json!(left.into_iter().map(part).collect::<Vec<_>>()))
         };
         let route = |subnet: &Subnet| match subnet.subnet {
             IpNet::V4(_) => json!({"dst": "0.0.0.0/0"}),
             IpNet::V6(_) => json!({"dst": "::/0"}),
         };
         let routes = self.subnets.iter().filter(|_| has_default_route).map(route).collect::<Vec<_>>();
-        let ranges = self.subnets.iter().map(range).collect::<Vec<_>>();
+        let ranges = self.subnets.iter().map(range).collect::<Result<Vec<_>>>()?;
         let data = disk::of_host(ADDRESSES);
-        json!({"type": "host-local", "dataDir": data, "ranges": ranges, "routes": routes})
+        Ok(json!({"type": "host-local", "dataDir": data, "ranges": ranges, "routes": routes}))
+    }
+
+    /// No address of the subnet can be given out.
+    fn exhausted(&self, subnet: &Subnet) -> Error {
+        let family = if is_v4(&subnet.subnet) { "IPv4" } else { "IPv6" };
+        let (name, id) = (&self.name, &self.id);
+        Error::new(format!("no available {family} addresses on this network's address pools: {name} ({id})"))
     }
 
     fn port_map(&self, ports: &[Port]) -> Value {
@@ -470,17 +483,46 @@ pub mod tests {
             ..Wanted::default()
         };
         let network = planned(wanted.clone(), &[]).unwrap();
-        let ranges = network.addresses(true, &[])["ranges"][0].to_string();
+        let ranges = network.addresses(true, &[]).unwrap()["ranges"][0].to_string();
         let range = |first: &str, last: &str| {
             format!(
                 r#"{{"gateway":"10.9.0.1","rangeEnd":"{last}","rangeStart":"{first}","subnet":"10.9.0.0/29"}}"#
             )
         };
         assert_eq!(ranges, format!("[{},{}]", range("10.9.0.2", "10.9.0.2"), range("10.9.0.4", "10.9.0.6")));
-        assert_eq!(network.addresses(true, &[address("10.9.0.5")])["ranges"][0][0].get("rangeStart"), None);
-        let reserved = [("far".to_owned(), address("10.8.0.3"))].into();
-        let err = planned(Wanted { reserved, ..wanted }, &[]).unwrap_err().to_string();
-        assert_eq!(err, "no matching subnet for aux-address 10.8.0.3");
+        let fixed = network.addresses(true, &[address("10.9.0.5")]).unwrap();
+        assert_eq!(fixed["ranges"][0][0].get("rangeStart"), None);
+        for (names, err) in [
+            (&[("far", "10.8.0.3")][..], "no matching subnet for aux-address 10.8.0.3"),
+            (
+                &[("host", "10.9.0.1")],
+                "failed to allocate secondary ip address (host:10.9.0.1): Address already in use",
+            ),
+            (
+                &[("a", "10.9.0.3"), ("b", "10.9.0.3")],
+                "failed to allocate secondary ip address (b:10.9.0.3): Address already in use",
+            ),
+            (&[("", "10.9.0.3")], "invalid aux-address =10.9.0.3: it has no name"),
+        ] {
+            let reserved = names.iter().map(|(name, text)| ((*name).to_owned(), address(text))).collect();
+            let refused = planned(Wanted { reserved, ..wanted.clone() }, &[]).unwrap_err();
+            assert_eq!(refused.to_string(), err);
+        }
+    }
+
+    #[test]
+    fn a_network_whose_addresses_are_all_reserved_gives_none() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let wanted = Wanted {
+            name: "full".into(),
+            subnets: vec![("10.9.0.0/30".parse().unwrap(), None, None)],
+            reserved: [("a".to_owned(), address("10.9.0.2"))].into(),
+            ..Wanted::default()
+        };
+        let network = planned(wanted, &[]).unwrap();
+        let refused = network.plugins(&Attachment::default(), true, Publisher::Nft, &[]).unwrap_err();
+        let why = "no available IPv4 addresses on this network's address pools: full";
+        assert_eq!(refused.to_string(), format!("{why} ({})", network.id));
     }
 
     #[test]
@@ -509,12 +551,12 @@ pub mod tests {
         let ports = [port];
         let attachment =
             Attachment { addresses: vec!["10.72.0.9".parse().unwrap()], ..Attachment::default() };
-        let plugins = network.plugins(&attachment, true, Publisher::Nft, &ports);
+        let plugins = network.plugins(&attachment, true, Publisher::Nft, &ports).unwrap();
         assert_eq!(plugins.len(), 1);
         assert_eq!(plugins[0]["ipMasq"], false);
         assert_eq!(plugins[0]["args"]["cni"]["ips"][0], "10.72.0.9");
         assert_eq!(plugins[0]["ipam"]["routes"][0]["dst"], "0.0.0.0/0");
-        let plugins = network.plugins(&attachment, false, Publisher::Plugins, &ports);
+        let plugins = network.plugins(&attachment, false, Publisher::Plugins, &ports).unwrap();
         assert_eq!(plugins[0]["ipMasq"], true);
         assert_eq!(plugins[0]["ipam"]["routes"], json!([]));
         assert_eq!(plugins[1]["runtimeConfig"]["portMappings"][0]["hostPort"], 8080);

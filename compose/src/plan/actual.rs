@@ -49,6 +49,8 @@ pub struct Container {
     pub health: Option<Health>,
     /// What it was made of.
     pub made_of: Ingredients,
+    /// The container whose namespaces it has joined, if the container's process has been another one since.
+    pub outlived: Option<String>,
     /// Its anonymous volumes by where they are mounted: whoever replaces it takes them over.
     pub anonymous_volumes: BTreeMap<String, String>,
 }

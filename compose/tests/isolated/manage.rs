@@ -228,6 +228,24 @@ fn what_nobody_uses_is_pruned_and_what_runs_stays() {
 }
 
 #[test]
+fn what_plugins_will_never_take_back_is_told_once() {
+    with_each_runtime(|docker| {
+        ok(docker, "network create front");
+        let id = ok(docker, "run -d --name web --network front box sleep 1000");
+        let again = docker.crash(id.trim());
+        let list = format!("/run/corten-compose/default/{}/endpoints.json", id.trim());
+        sh(&format!("sed -i 's/\"type\": *\"bridge\"/\"type\":\"nowhere\"/' {list}"));
+        ok(docker, "network rm front");
+        let run = || docker.says(&["run", "--rm", "box", "true"]);
+        let (_, said, code) = run();
+        assert!(code == 0 && said.contains("CNI plugin nowhere"), "{said}");
+        assert_eq!(run(), (String::new(), String::new(), 0));
+        drop(again);
+        nothing_is_left();
+    });
+}
+
+#[test]
 fn what_a_killed_shim_has_left_is_taken_back_by_the_next_command() {
     with_each_runtime(|docker| {
         ok(docker, "network create front");

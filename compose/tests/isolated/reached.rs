@@ -98,6 +98,12 @@ services:
             project.ok(&["up", "-d"]);
             let addresses = |service: &str| project.ok(&["exec", "-T", service, "ip", "addr"]).stdout;
             assert_eq!(addresses("app"), addresses("vpn"));
+            project.ok(&["stop", "-t", "0"]);
+            project.ok(&["up", "-d"]);
+            // Its owner alone has another process.
+            docker.ok(&["restart", "-t", "0", "vpn"]);
+            project.ok(&["up", "-d", "-t", "0"]);
+            assert_eq!(addresses("app"), addresses("vpn"));
             project.ok(&["down", "-t", "0"]);
             project.ok(&["create"]);
             project.ok(&["down", "-t", "0"]);

@@ -93,6 +93,25 @@ fn there_is_one_context_and_no_search() {
 }
 
 #[test]
+fn a_network_that_gives_no_address_is_refused_and_leaves_nothing() {
+    with_each_runtime(|docker| {
+        let none = ok(docker, "network ls -q --filter name=none");
+        let interfaces = ok(docker, &format!("run --rm --network {} box ls /sys/class/net", none.trim()));
+        assert_eq!(interfaces, "lo\n");
+        // What was refused for want of an address is no burden for the next command.
+        ok(docker, "network create --subnet 10.63.0.0/30 --aux-address a=10.63.0.2 full");
+        refused(
+            docker,
+            &[("run --rm --network full box true", 125, "no available IPv4 addresses on this network")],
+        );
+        let (_, said, _) = docker.says(&["run", "--rm", "box", "true"]);
+        assert_eq!(said, "");
+        ok(docker, "network rm full");
+        nothing_is_left();
+    });
+}
+
+#[test]
 fn a_container_has_links_local_addresses_and_networks_by_their_ids() {
     with_each_runtime(|docker| {
         let id = ok(docker, "network create --subnet 10.61.0.0/29 --aux-address printer=10.61.0.2 near");

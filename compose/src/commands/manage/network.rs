@@ -162,7 +162,17 @@ pub fn about(session: &Session, containers: &[Observed], name: &str) -> Result<V
     if let Some((name, driver)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
         return Ok(view::network::built_in(name, driver, &id_of(name)));
     }
-    find(session, name).map(|network| view::network::inspect(&network, containers))
+    match (find(session, name), built_in_by_id(name)) {
+        (Err(err), Some((name, driver))) if err.kind() == Kind::NotFound => {
+            Ok(view::network::built_in(name, driver, &id_of(name)))
+        }
+        (found, _) => found.map(|network| view::network::inspect(&network, containers)),
+    }
+}
+
+/// The network without a record of that id, or whose id begins so, and its driver.
+pub fn built_in_by_id(typed: &str) -> Option<(&'static str, &'static str)> {
+    BUILT_IN.into_iter().find(|(name, _)| !typed.is_empty() && id_of(name).starts_with(typed))
 }
 
 /// The network of a name or an id. The default one is made when somebody asks for it.
@@ -256,4 +266,20 @@ fn is_built_in(name: &str) -> bool {
 /// The same at each call, as nothing else is.
 fn id_of(name: &str) -> String {
     Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_without_a_record_are_known_by_their_ids() {
+        for built_in in BUILT_IN {
+            let id = id_of(built_in.0);
+            assert_eq!(built_in_by_id(&id), Some(built_in));
+            assert_eq!(built_in_by_id(id::short(&id)), Some(built_in));
+        }
+        assert_eq!(built_in_by_id("host"), None);
+        assert_eq!(built_in_by_id(""), None);
+    }
 }

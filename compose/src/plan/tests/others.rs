@@ -96,9 +96,9 @@ fn whoever_names_a_container_of_the_project_waits_for_it() {
             "1  create vpn  (not there)",
             "2  start vpn after 1  (not running)",
             "3  create p-a-1 after 2  (not there)",
-            "4  start p-a-1 after 3  (not running)",
+            "4  start p-a-1 after 2, 3  (not running)",
             "5  create p-c-1 after 1  (not there)",
-            "6  start p-c-1 after 5  (not running)",
+            "6  start p-c-1 after 2, 5  (not running)",
         ]
     );
     let lines =
@@ -145,7 +145,29 @@ fn whoever_joins_a_container_of_the_project_starts_behind_it_and_stops_before_it
         let planned = start(&project, &world.actual, &[], false).expect("all are known");
         let starts = ["1  start vpn  (asked for)", "2  start p-a-1 after 1  (asked for)"];
         assert_eq!(lines(&planned), starts);
+        let planned = up(wanted, &world.actual, &Options::default()).expect("all is there");
+        let starts = ["1  start vpn  (not running)", "2  start p-a-1 after 1  (not running)"];
+        assert_eq!(lines(&planned), starts);
     }
+}
+
+#[test]
+fn whoever_is_in_namespaces_of_a_process_that_is_no_more_starts_again() {
+    let project = project([("a", in_mode("service:b")), ("b", service())]);
+    let facts = facts(&project, |_| 1);
+    let wanted = Wanted { project: &project, facts: &facts };
+    let mut world = World::empty();
+    let plan = up(wanted, &world.actual, &Options::default()).expect("all is there");
+    world.carry_out(wanted, &plan);
+    // As after a replacement of the owner alone.
+    for container in world.actual.containers.iter_mut().filter(|container| container.service == "a") {
+        container.outlived = Some("p-b-1".to_owned());
+    }
+    let plan = up(wanted, &world.actual, &Options::default()).expect("all is there");
+    let why = "(p-b-1 has restarted)";
+    assert_eq!(lines(&plan), [format!("1  stop p-a-1  {why}"), format!("2  start p-a-1 after 1  {why}")]);
+    world.carry_out(wanted, &plan);
+    assert_eq!(up_in(&project, &world.actual, &Options::default()), Ok(Vec::new()));
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! Properties of plans on random projects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::super::actual::State;
 use super::super::down::{self, down};
 use super::super::explain::explain;
-use super::super::graph::{Action, AnonymousVolumes, Step};
+use super::super::graph::{Action, AnonymousVolumes, Plan, Step};
 use super::super::up::{Options, up};
-use super::super::wanted::Wanted;
+use super::super::wanted::{Wanted, namespace_parents};
 use super::world::World;
 use super::{facts, project, service};
 use crate::model::types::{Dependency, Project, Service};
@@ -86,6 +87,27 @@ fn assert_is_wanted(wanted: Wanted<'_>, world: &World) {
     }
 }
 
+/// Each start of a container that joins others' namespaces comes behind each start of theirs.
+fn assert_joins_behind(project: &Project, plan: &Plan) {
+    let mut before: Vec<BTreeSet<usize>> = Vec::new();
+    for step in plan.steps() {
+        let direct = step.after.iter().map(|id| id.index());
+        before.push(direct.flat_map(|index| before[index].iter().copied().chain([index])).collect());
+    }
+    let started = |step: &Step| match &step.action {
+        Action::Start(target) => Some(target.service.clone()),
+        _ => None,
+    };
+    let starts: Vec<(usize, String)> =
+        plan.steps().iter().enumerate().filter_map(|(index, step)| Some((index, started(step)?))).collect();
+    for (joiner, service) in &starts {
+        let parents = namespace_parents(project, &project.services[service]);
+        for (owner, _) in starts.iter().filter(|(_, name)| parents.contains(&name.as_str())) {
+            assert!(before[*joiner].contains(owner), "{service}: {}", explain(plan));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
 
@@ -102,6 +124,7 @@ proptest! {
         let options = Options { remove_orphans: true, ..Options::default() };
         for (wanted, cut) in [(before, cuts[0] % 24), (after, cuts[1] % 24)] {
             let plan = up(wanted, &world.actual, &options).unwrap();
+            assert_joins_behind(wanted.project, &plan);
             world.carry_out_some(wanted, &plan, &choices, usize::from(cut));
         }
         let plan = up(after, &world.actual, &options).unwrap();
@@ -111,6 +134,27 @@ proptest! {
         let plan = down(after.project, &world.actual, &all).unwrap();
         world.carry_out_some(after, &plan, &choices, usize::MAX);
         prop_assert!(world.actual.containers.is_empty() && world.actual.networks.is_empty());
+    }
+
+    #[test]
+    fn up_after_a_stop_of_any_is_up(
+        project in any_project(), stopped in any::<[bool; 8]>(),
+        choices in prop::collection::vec(any::<Index>(), 1..60),
+    ) {
+        let facts = facts(&project, |_| 1);
+        let wanted = Wanted { project: &project, facts: &facts };
+        let mut world = World::empty();
+        let plan = up(wanted, &world.actual, &Options::default()).unwrap();
+        world.carry_out(wanted, &plan);
+        let containers = world.actual.containers.iter_mut().zip(stopped).filter(|(_, stops)| *stops);
+        for (container, _) in containers.filter(|(container, _)| container.state.is_live()) {
+            container.state = State::Exited(137);
+            container.health = None;
+        }
+        let plan = up(wanted, &world.actual, &Options::default()).unwrap();
+        assert_joins_behind(&project, &plan);
+        world.carry_out_some(wanted, &plan, &choices, usize::MAX);
+        assert_is_wanted(wanted, &world);
     }
 
     #[test]

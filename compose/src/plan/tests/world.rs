@@ -149,6 +149,7 @@ impl World {
         assert!(!found.state.is_live(), "{} is live", target.name);
         found.state = if target.service.starts_with("job") { State::Exited(0) } else { State::Running };
         found.health = service.healthcheck.as_ref().map(|_| Health::Healthy);
+        found.outlived = None;
         let (name, number) = (target.service.clone(), target.number);
         let same = |container: &&Container| container.service == name && container.number == number;
         let live = self.actual.containers.iter().filter(same).filter(|container| container.state.is_live());

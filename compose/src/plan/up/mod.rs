@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::actual::{Actual, Container, Health, Hook, State};
 use super::graph::{Action, AnonymousVolumes, Cause, Creation, Goal, Plan, StepId, Target, Turn, Until};
 use super::wanted::{
-    Wanted, container_name, linked, networks_of, parents, refuse_what_only_one_can_have, restarts_with,
-    volumes_of,
+    Wanted, container_name, goes_behind, linked, networks_of, parents, refuse_what_only_one_can_have,
+    restarts_with, volumes_of,
 };
 use super::{lifecycle, selection};
 use crate::error::{Error, Result};
@@ -229,7 +229,8 @@ impl<'a> Up<'a> {
         if self.options.no_start {
             return planned;
         }
-        let (cause, after) = match self.restart_cause(service) {
+        let outlived = container.outlived.clone().map(Cause::DependencyRestarted);
+        let (cause, after) = match self.restart_cause(service).or(outlived) {
             Some(cause) if container.state.is_live() => {
                 let stopped = self.stop(service, container, cause.clone(), []);
                 (cause, vec![stopped])
@@ -396,9 +397,13 @@ impl<'a> Up<'a> {
     /// The steps that have to be done before a service starts.
     fn dependencies(&mut self, service: &Service) -> Vec<StepId> {
         let mut steps = Vec::new();
-        for (name, dependency) in &service.depends_on {
+        for name in goes_behind(self.wanted.project, service) {
+            let dependency = service.depends_on.get(name);
             for index in 0..self.containers.get(name).map_or(0, Vec::len) {
-                steps.extend(self.condition(name, index, dependency));
+                steps.extend(match dependency {
+                    Some(dependency) => self.condition(name, index, dependency),
+                    None => self.containers[name][index].started,
+                });
             }
         }
         steps
