@@ -28,8 +28,8 @@ pub fn command(engine: &Engine, words: &[&str]) -> Command {
     command
 }
 
-/// The words of an export, by `ctr` itself where it can be told so: by containerd's transfer service, which is the default
-/// of 2.0, it ends before all is written, and leaves a lease if nobody reads. 1.6 knows only the one way.
+/// The words of an export, by `ctr` itself where it can be told so: by containerd's transfer service, which is the
+/// default of 2.0, it ends before all is written, and leaves a lease if nobody reads. 1.6 knows only the one way.
 pub async fn export(engine: &Engine) -> Result<Vec<&'static str>> {
     let version = engine.call(Version {}).await.at("the version of containerd")?.version;
     let is_oldest = version.trim_start_matches('v').starts_with("1.6.");
