@@ -145,7 +145,7 @@ impl Observed {
 
     /// Whether it runs without anybody who probes it and writes its log.
     pub fn lacks_keeper(&self) -> bool {
-        self.state.is_up() && self.kept.keeper.is_none_or(|keeper| !keeper.is_alive())
+        self.state.is_up() && !self.kept.has_keeper()
     }
 
     /// What we know of it.

@@ -8,10 +8,15 @@ use crate::model::types::Service;
 use crate::observe::{self, Observed};
 use crate::spec::{self, Joined};
 
+/// The containers whose namespaces of network, processes and IPC a service joins.
+pub fn owners(service: &Service) -> [Option<&str>; 3] {
+    let modes = [&service.network_mode, &service.pid, &service.ipc];
+    modes.map(|mode| mode.as_deref().and_then(|mode| mode.strip_prefix("container:")))
+}
+
 /// The processes whose namespaces a service joins. 0 for those that don't run: they have to at the start.
 pub async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
-    let modes = [&service.network_mode, &service.pid, &service.ipc];
-    let names = modes.map(|mode| mode.as_deref().and_then(|mode| mode.strip_prefix("container:")));
+    let names = owners(service);
     if names.iter().all(Option::is_none) {
         return Ok(Joined::default());
     }
@@ -36,11 +41,8 @@ pub async fn joined(engine: &Engine, service: &Service) -> Result<Joined> {
 /// The container whose namespaces one that runs has joined, if the container's process has been another one since.
 pub fn outlived<'a>(one: &Observed, all: &'a [Observed]) -> Option<&'a str> {
     let service = &one.record.as_ref().filter(|_| one.state.is_up())?.service;
-    let modes = [("net", &service.network_mode), ("pid", &service.pid), ("ipc", &service.ipc)];
-    let mut joined = modes
-        .into_iter()
-        .filter_map(|(kind, mode)| Some((kind, mode.as_deref()?.strip_prefix("container:")?)))
-        .peekable();
+    let kinds = ["net", "pid", "ipc"].into_iter().zip(owners(service));
+    let mut joined = kinds.filter_map(|(kind, name)| Some((kind, name?))).peekable();
     joined.peek()?;
     let spec: serde_json::Value = one.container.spec.as_ref()?.read_json().ok()?;
     joined.find_map(|(kind, name)| {

@@ -1,22 +1,23 @@
 //! What the user wants of a container, told to whoever may start it again: containerd's restart monitor, a reviver.
 
 use super::container::best_effort;
+use super::joined::owners;
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::engine::containers::{Container, UpdateContainer};
 use crate::engine::types::FieldMask;
 use crate::error::{Context, Result};
 use crate::keep;
-use crate::model::types::Service;
 use crate::observe::Observed;
 use crate::record::{self, Record, Wanted};
 
-/// Stores the spec, and tells the restart monitor what the user wants.
+/// Stores the spec, and tells the restart monitor what the user wants. From a stop on, keepers refuse a start by whoever
+/// hasn't heard of the stop.
 pub async fn want(engine: &Engine, container: &Container, record: &Record, wanted: Wanted) -> Result<()> {
     let labels = record.wanted(wanted);
     let paths: Vec<String> = labels.iter().map(|(name, _)| format!("labels.{name}")).collect();
     let mut mask: Vec<&str> = paths.iter().map(String::as_str).collect();
-    if wanted == Wanted::Starting && joins(&record.service) {
+    if wanted == Wanted::Starting && owners(&record.service).iter().any(Option::is_some) {
         mask.push("spec");
     }
     if mask.is_empty() {
@@ -24,7 +25,8 @@ pub async fn want(engine: &Engine, container: &Container, record: &Record, wante
     }
     let running = Disk::of(engine.namespace()).running(&container.id);
     match wanted {
-        Wanted::Stopped => keep::stopped::begin(&running)?,
+        // A disk without room keeps nobody from the stop.
+        Wanted::Stopped => best_effort(keep::stopped::begin(&running)),
         Wanted::Starting => keep::stopped::end(&running)?,
         Wanted::Running => {}
     }
@@ -41,11 +43,6 @@ pub async fn confirm(engine: &Engine, one: &Observed) -> Result<()> {
         Some(record) if is_starting => want(engine, &one.container, record, Wanted::Running).await,
         _ => Ok(()),
     }
-}
-
-fn joins(service: &Service) -> bool {
-    let modes = [&service.network_mode, &service.pid, &service.ipc].into_iter().flatten();
-    modes.into_iter().any(|mode| mode.starts_with("container:"))
 }
 
 /// Has nobody start a container again whose start was not waited for.

@@ -127,13 +127,17 @@ pub mod stopped {
 impl State {
     /// Whether somebody knows what comes next.
     pub fn is_in_charge(&self) -> bool {
-        self.keeper.is_some_and(|keeper| keeper.is_alive()) || self.is_revived()
+        self.has_keeper() || self.is_revived()
+    }
+
+    /// Whether its keeper lives.
+    pub fn has_keeper(&self) -> bool {
+        self.keeper.is_some_and(|keeper| keeper.is_alive())
     }
 
     /// Whether somebody will start the container again, or is about to.
     pub fn is_due(&self) -> bool {
-        let has_keeper = || self.keeper.is_some_and(|keeper| keeper.is_alive());
-        let keeper_awaits_init = || self.init.is_none() && self.restarts.count > 0 && has_keeper();
+        let keeper_awaits_init = || self.init.is_none() && self.restarts.count > 0 && self.has_keeper();
         self.next_restart.is_some() && self.is_revived() || keeper_awaits_init()
     }
 
@@ -151,8 +155,7 @@ impl State {
 
     /// Whether there is a keeper, and no end yet: the container runs, or is being made.
     pub fn is_beginning(&self) -> bool {
-        let has_keeper = self.keeper.is_some_and(|keeper| keeper.is_alive());
-        has_keeper && self.init.is_none_or(|init| init.is_alive())
+        self.has_keeper() && self.init.is_none_or(|init| init.is_alive())
     }
 
     /// Whether somebody is busy with the end of the container's first process.
@@ -183,12 +186,14 @@ impl State {
 
     /// The state of the container whose directory below /run this is, if there is one.
     ///
-    /// Whoever is in charge names the next process before it ends. So where nobody is, who was named may have ended
-    /// since the file was read, and the file is read until it stays the same.
+    /// Whoever is in charge names the next process before it ends. So where nobody lives who is named, that process may
+    /// have ended since the file was read, and the file is read until it stays the same.
     pub fn load(running: &Path) -> Result<Option<State>> {
         let read = || disk::read_json::<State>(&running.join(STATE));
         let mut state = read()?;
-        while !state.as_ref().is_some_and(State::is_in_charge) {
+        let names_the_dead =
+            |state: &State| (state.keeper.is_some() || state.reviver.is_some()) && !state.is_in_charge();
+        while state.as_ref().is_some_and(names_the_dead) {
             let before = std::mem::replace(&mut state, read()?);
             if state == before {
                 break;

@@ -313,3 +313,23 @@ fn what_follows_the_end_of_a_killed_start_leaves_the_next_users_start_alone() {
         nothing_is_left();
     });
 }
+
+#[test]
+fn who_has_not_heard_of_the_users_stop_starts_nothing() {
+    with_each_runtime(|docker| {
+        docker.ok(&["run", "-d", "--name", "web", "--restart=always", "box", "sleep", "1000"]);
+        let id = docker.ok(&["inspect", "-f", "{{.Id}}", "web"]);
+        let uri =
+            sh("ctr containers ls -q | xargs ctr containers info | grep -o 'binary://[^\"]*' | head -n 1");
+        docker.ok(&["stop", "-t", "0", "web"]);
+        let late = try_sh(&format!("ctr tasks start -d --log-uri '{}' {}", uri.trim(), id.trim()));
+        assert!(!late.status.success());
+        let said = String::from_utf8_lossy(&late.stderr);
+        assert!(said.contains("its user has just stopped it"), "{said}");
+        assert_eq!(docker.state("web"), "exited");
+        docker.ok(&["start", "web"]);
+        assert_eq!(docker.state("web"), "running");
+        docker.ok(&["rm", "-f", "web"]);
+        nothing_is_left();
+    });
+}
