@@ -11,8 +11,8 @@ use crate::keep;
 use crate::observe::Observed;
 use crate::record::{self, Record, Wanted};
 
-/// Stores the spec, and tells the restart monitor what the user wants. From a stop on, keepers refuse a start by whoever
-/// hasn't heard of the stop.
+/// Stores the spec, and tells the restart monitor what the user wants. From a stop on, keepers refuse a start by
+/// whoever hasn't heard of the stop.
 pub async fn want(engine: &Engine, container: &Container, record: &Record, wanted: Wanted) -> Result<()> {
     let labels = record.wanted(wanted);
     let paths: Vec<String> = labels.iter().map(|(name, _)| format!("labels.{name}")).collect();
